@@ -1,0 +1,91 @@
+"""Behavior-level augmentation (BLADE, section 4.2): change sets at chosen steps, leave items alone."""
+
+import torch
+from torch import Tensor, nn
+
+from blade_tune.augment import AUGMENTATIONS
+from blade_tune.batch import Batch, Catalog
+from blade_tune.registry import load
+
+
+class BehaviorStatistics(nn.Module):
+    """What the operators need to know of a data set, on the model's device.
+
+    Attributes:
+        conditional_KK: M_ij, the share of rows with behavior i that have j too (Eq. 11); zero where i never occurs.
+        mask_prob_K: P_i = m_i^c / sum_k m_k^c (Eq. 13), m the behavior counts, c the exponent.
+        auxiliary: the column of the auxiliary behavior.
+    """
+
+    conditional_KK: Tensor
+    mask_prob_K: Tensor
+
+    def __init__(self, catalog: Catalog, mask_exponent: float) -> None:
+        super().__init__()
+        counts_K = torch.as_tensor(catalog.behavior_counts_K, dtype=torch.float32)
+        pairs_KK = torch.as_tensor(catalog.pair_counts_KK, dtype=torch.float32)
+        smooth_K = torch.where(counts_K > 0, counts_K**mask_exponent, 0.0)
+        self.register_buffer("conditional_KK", pairs_KK / counts_K.clamp_min(1.0)[:, None], persistent=False)
+        self.register_buffer("mask_prob_K", smooth_K / smooth_K.sum().clamp_min(1.0), persistent=False)
+        self.auxiliary = catalog.auxiliary
+
+
+def choose_steps(real_BL: Tensor, rho: float) -> Tensor:
+    """A uniform subset of floor(rho * n) real steps of each user, n the user's number of real steps.
+
+    Returns:
+        chosen_BL, True at the steps to change.
+    """
+    num_chosen_B1 = torch.floor(real_BL.sum(dim=1, keepdim=True).double() * rho + 1e-6)  # 0.29 * 100 is 28.999...
+    noise_BL = torch.rand(real_BL.shape, device=real_BL.device).masked_fill(~real_BL, 2.0)
+    place_BL = noise_BL.argsort(dim=1).argsort(dim=1)
+    return place_BL < num_chosen_B1
+
+
+def add(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
+    """Add one absent behavior, drawn by how often it goes together with those present (Eq. 11 and 12).
+
+    A set that is full, empty, or never seen with another behavior stays as it is.
+    """
+    weights_BLK = (sets_BLK.to(statistics.conditional_KK.dtype) @ statistics.conditional_KK) * (sets_BLK == 0)
+    possible_BL = weights_BLK.sum(dim=-1) > 0
+    draws_X1 = torch.multinomial(torch.where(possible_BL[..., None], weights_BLK, 1.0).flatten(0, 1), 1)
+    added_BLK = torch.zeros_like(sets_BLK).flatten(0, 1).scatter_(1, draws_X1, 1).view_as(sets_BLK)
+    changed_BLK = (chosen_BL & possible_BL)[..., None]
+    return torch.where(changed_BLK, sets_BLK | added_BLK, sets_BLK)
+
+
+def mask(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
+    """Drop each present behavior i with probability P_i, independently (Eq. 13 and 14); a set may become empty."""
+    dropped_BLK = torch.rand(sets_BLK.shape, device=sets_BLK.device) < statistics.mask_prob_K
+    return torch.where(chosen_BL[..., None] & dropped_BLK, 0, sets_BLK)
+
+
+def flip(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
+    """Flip the auxiliary behavior: added where absent, removed where present; a set may become empty."""
+    flipped_BLK = sets_BLK.clone()
+    flipped_BLK[..., statistics.auxiliary] ^= chosen_BL.to(sets_BLK.dtype)
+    return flipped_BLK
+
+
+class SetViews(nn.Module):
+    """Draws augmented copies of a batch's input sets; the target sets are never augmented.
+
+    Args:
+        augmentation: a name in AUGMENTATIONS, or "none": the copy is the original.
+        rho: share of a user's real steps that are changed.
+        mask_exponent: c, for the operator `mask`.
+        catalog: what the statistics come from.
+    """
+
+    def __init__(self, augmentation: str, rho: float, mask_exponent: float, catalog: Catalog) -> None:
+        super().__init__()
+        self.operator = None if augmentation == "none" else load(AUGMENTATIONS, "augmentation", augmentation)
+        self.rho = rho
+        self.statistics = BehaviorStatistics(catalog, mask_exponent)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """One view, independent of every other; gives sets_BLK."""
+        if self.operator is None:
+            return batch.sets_BLK
+        return self.operator(batch.sets_BLK, choose_steps(batch.real_BL, self.rho), self.statistics)

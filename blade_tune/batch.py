@@ -1,0 +1,93 @@
+"""Batch and Catalog: the tensors and statistics that every model sees.
+
+Shapes stand in tensor names, one letter an axis:
+
+    B users of a batch   L steps   K behaviors   D embedding   H heads   E experts   F inner width   V items
+
+A mask is named by what True means: `real_BL` is True where a step holds an interaction.
+Item 0 and user 0 are padding; sets are {0, 1} in column order of `Catalog.behaviors`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, device
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One window a user: inputs, and the next item of every step.
+
+    Windows are left-padded, so the newest item always stands in the last column. A whole data set is a Batch too;
+    `rows` cuts smaller ones from it.
+    """
+
+    users_B: Tensor  # int64, from 1
+    items_BL: Tensor  # int64, 0 is padding
+    sets_BLK: Tensor  # uint8
+    target_items_BL: Tensor  # int64, 0 is padding; step l's target is the interaction after step l
+    target_sets_BLK: Tensor  # uint8
+    negatives_BL: Tensor | None = None  # int64, an item the user never met; only in training
+
+    @property
+    def real_BL(self) -> Tensor:
+        """True where a step holds an interaction."""
+        return self.items_BL > 0
+
+    def __len__(self) -> int:
+        return len(self.users_B)
+
+    def rows(self, index_N: Tensor) -> "Batch":
+        """The batch of the given rows, without negatives."""
+        return Batch(
+            self.users_B[index_N],
+            self.items_BL[index_N],
+            self.sets_BLK[index_N],
+            self.target_items_BL[index_N],
+            self.target_sets_BLK[index_N],
+        )
+
+    def with_negatives(self, negatives_BL: Tensor) -> "Batch":
+        """The same batch with one negative item a step."""
+        return replace(self, negatives_BL=negatives_BL)
+
+    def with_final_target_set(self, set_K: Tensor) -> "Batch":
+        """The same batch, told `set_K` instead of the true behavior set of the item to predict."""
+        target_sets_BLK = self.target_sets_BLK.clone()
+        target_sets_BLK[:, -1] = set_K.to(target_sets_BLK)
+        return replace(self, target_sets_BLK=target_sets_BLK)
+
+    def stacked(self, *views_BLK: Tensor) -> "Batch":
+        """The batch and copies of it under other input sets as one batch, the original first, without negatives."""
+        copies = 1 + len(views_BLK)
+        return Batch(
+            self.users_B.repeat(copies),
+            self.items_BL.repeat(copies, 1),
+            torch.cat((self.sets_BLK, *views_BLK)),
+            self.target_items_BL.repeat(copies, 1),
+            self.target_sets_BLK.repeat(copies, 1, 1),
+        )
+
+    def to(self, target: device) -> "Batch":
+        """The same batch on another device."""
+        moved = {name: value.to(target) for name, value in vars(self).items() if value is not None}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What a model may know of a data set before it sees a batch; counted on train rows only."""
+
+    num_users: int
+    num_items: int
+    behaviors: tuple[str, ...]  # column order of the sets; the name of behavior k
+    auxiliary: int  # the column of the auxiliary behavior (click, read)
+    behavior_counts_K: NDArray[np.int64]  # rows with behavior k
+    pair_counts_KK: NDArray[np.int64]  # rows with both behaviors; the diagonal repeats behavior_counts_K
+
+    @property
+    def num_behaviors(self) -> int:
+        """K."""
+        return len(self.behaviors)

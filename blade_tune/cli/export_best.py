@@ -1,0 +1,62 @@
+"""`blade-tune export-best`."""
+
+from pathlib import Path
+
+import click
+
+from blade_tune.cli.options import (
+    data_option,
+    device_option,
+    format_option,
+    quiet_option,
+    results_option,
+    storage_option,
+    study_option,
+)
+from blade_tune.cli.output import print_facts
+
+
+@click.command("export-best")
+@study_option
+@data_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write. Default: RESULTS/STUDY/best."
+)
+@click.option("--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count.")
+@storage_option
+@results_option
+@device_option
+@format_option
+@quiet_option
+def export_best(
+    study: str,
+    data: Path | None,
+    out: Path | None,
+    with_valid: bool,
+    storage: str | None,
+    results: Path,
+    device: str,
+    form: str,
+    quiet: bool,
+) -> None:
+    """Train the best configuration again, open the sealed test rows, and write the final model.
+
+    Opening the test rows adds a line to the study's ledger. An older export in the same place is replaced. The study
+    itself is left alone.
+
+    \b
+    Example:
+      blade-tune export-best --study demo
+    """  # noqa: D301
+    from blade_tune.cli.progress import watch_training
+    from blade_tune.export.final import ExportOptions, export_best
+    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.stored import StoredStudy
+    from blade_tune.training.device_data import resolve_device
+
+    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    out = out or stored.folder.best
+    with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
+        metrics = export_best(stored, ExportOptions(out, data, with_valid, resolve_device(device), on_epoch))
+    shown = {name: metrics[name] for name in ("valid", "test", "test_users")}
+    print_facts({"bundle": str(out), **shown, "popularity_floor": metrics["floors"]["all"]}, form)

@@ -1,0 +1,50 @@
+"""The program `blade-tune`."""
+
+import logging
+import sys
+
+import click
+
+from blade_tune import __version__
+from blade_tune.cli.dashboard import dashboard
+from blade_tune.cli.data import data
+from blade_tune.cli.export_best import export_best
+from blade_tune.cli.run import run
+from blade_tune.cli.show import show
+from blade_tune.cli.space import space
+from blade_tune.cli.status import status
+from blade_tune.cli.trials import trials
+from blade_tune.errors import BladeTuneError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="blade-tune")
+def blade_tune() -> None:
+    """Tune recommenders of behavior-set sequences so that the results can be trusted.
+
+    A study is a model, a data set, a search space and a budget. It can be stopped and run again at any time; test rows
+    stay sealed until export-best.
+
+    \b
+    Example:
+      blade-tune run --study demo --trials 20
+    """  # noqa: D301 - click's \b keeps the example's lines
+
+
+for command in (run, status, trials, show, export_best, dashboard, space, data):
+    blade_tune.add_command(command)
+
+
+def main() -> None:
+    """Run the program; an error of ours is one message on stderr and its own exit code."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    logger = logging.getLogger("blade_tune")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        blade_tune(prog_name="blade-tune")
+    except BladeTuneError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,42 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+
+import click
+
+study_option = click.option(
+    "--study", "-s", required=True, metavar="NAME|FILE", help="Name of the study, or the path of its file."
+)
+results_option = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    envvar="BLADE_TUNE_RESULTS",
+    help="Folder of everything that runs write. Env: BLADE_TUNE_RESULTS.",
+)
+storage_option = click.option(
+    "--storage",
+    metavar="URL",
+    envvar="BLADE_TUNE_STORAGE",
+    help="Database of studies: any SQLAlchemy URL. Default: RESULTS/studies.db. Env: BLADE_TUNE_STORAGE.",
+)
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="BLADE_TUNE_DATA",
+    metavar="DIR",
+    help="Folder of the data's files; a stored study remembers it. Env: BLADE_TUNE_DATA.",
+)
+format_option = click.option(
+    "--format", "-f", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+)
+device_option = click.option(
+    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N."
+)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain.")
+
+
+def example(command: str) -> str:
+    """The last paragraph of every help text."""
+    return f"\b\nExample:\n  blade-tune {command}"

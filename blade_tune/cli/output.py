@@ -1,0 +1,57 @@
+"""Results on stdout: a table for people, JSON and CSV for programs."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
+    """Print rows as a table, JSON or CSV."""
+    if form == "json":
+        click.echo(json.dumps(list(rows), indent=2))
+    elif form == "csv":
+        from blade_tune.report.tables import as_csv
+
+        click.echo(as_csv(rows), nl=False)
+    else:
+        _print_table(rows)
+
+
+def print_facts(facts: Mapping[str, Any], form: str) -> None:
+    """Print one mapping: JSON as it is; a table or CSV with a row a fact, nested names dotted."""
+    if form == "json":
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        print_rows([{"fact": name, "value": value} for name, value in _flatten(facts).items()], form)
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = [name for name in dict.fromkeys(n for row in rows for n in row) if any(row.get(name) for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row.get(name)) for name in columns))
+    Console(width=None if sys.stdout.isatty() else 250, highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

@@ -1,0 +1,172 @@
+"""Progress on stderr: live where it is a terminal, plain lines where not."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from blade_tune.parameter import Value
+from blade_tune.study.observer import Observer, Standing
+from blade_tune.training.loop import EpochRecord
+
+PLAIN_EVERY_S = 30.0  # a line of a running trial at most so often
+
+
+@contextmanager
+def watch(quiet: bool) -> Iterator[Observer]:
+    """The observer that suits stderr."""
+    if quiet:
+        yield Observer()
+    elif sys.stderr.isatty():
+        live = LiveProgress(Console(stderr=True))
+        with live.display:
+            yield live
+    else:
+        yield PlainProgress()
+
+
+def assignments(values: Mapping[str, Value] | None) -> str:
+    """Parameters in one line, without their groups."""
+    entries = ((name.partition(".")[2], value) for name, value in (values or {}).items())
+    return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in entries)
+
+
+class PlainProgress(Observer):
+    """One line an event, key=value."""
+
+    def __init__(self) -> None:
+        self._metric = ""
+        self._max_epochs = 0
+        self._start = time.monotonic()
+        self._last = self._start
+        self._ended = 0
+
+    def run_started(self, standing: Standing, floor: float, max_epochs: int) -> None:
+        """The first line."""
+        self._metric, self._max_epochs = standing.metric, max_epochs
+        self._line(
+            f"study={standing.name} scored={standing.scored}/{standing.budget} max_epochs={max_epochs} "
+            f"popularity_floor_valid_{standing.metric}={floor:.4f}"
+        )
+
+    def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
+        """A line a trial."""
+        self._line(f"trial={number} started {assignments(values)}")
+
+    def epoch_ended(self, number: int, record: EpochRecord) -> None:
+        """A line now and then."""
+        if time.monotonic() - self._last >= PLAIN_EVERY_S:
+            figures = f" {self._metric}={record.metrics[self._metric]:.4f}" if record.metrics else ""
+            self._line(f"trial={number} epoch={record.epoch}/{self._max_epochs}{figures} s={record.seconds:.2f}")
+
+    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing) -> None:
+        """A line a trial."""
+        self._ended += 1
+        seconds = (time.monotonic() - self._start) / self._ended
+        best = "none" if standing.best_value is None else f"{standing.best_value:.4f} best_trial={standing.best_number}"
+        self._line(
+            f"trial={number} {outcome} value={'none' if value is None else f'{value:.4f}'} best={best} "
+            f"scored={standing.scored}/{standing.budget} left_s={seconds * (standing.budget - standing.scored):.0f}"
+        )
+
+    def run_ended(self, why: str, standing: Standing) -> None:
+        """The last line."""
+        self._line(f"study={standing.name} ended: {why}")
+
+    def _line(self, text: str) -> None:
+        self._last = time.monotonic()
+        click.echo(text, err=True)
+
+
+class LiveProgress(Observer):
+    """Two bars that move, the best so far below them, and a line above for every trial that ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._study = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("trials {task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._trial = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("epochs {task.fields[figures]}"),
+            console=console,
+        )
+        self._best = Text()
+        self.display = Live(Group(self._study, self._trial, self._best), console=console, refresh_per_second=4)
+        self._study_task = self._study.add_task("", total=None, rate="")
+        self._trial_task = self._trial.add_task("", total=None, figures="", visible=False)
+        self._metric = ""
+        self._start = time.monotonic()
+        self._ended = 0
+        self._highest = 0.0
+
+    def run_started(self, standing: Standing, floor: float, max_epochs: int) -> None:
+        """Show where the study stands."""
+        self._metric = standing.metric
+        self._trial.update(self._trial_task, total=max_epochs)
+        self._study.update(
+            self._study_task, description=standing.name, total=standing.budget, completed=standing.scored
+        )
+        self.display.console.print(f"popularity reaches valid {standing.metric} {floor:.4f}", highlight=False)
+        self._show_best(standing)
+
+    def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
+        """Start the trial's bar."""
+        self._highest = 0.0
+        self._trial.update(self._trial_task, description=f"trial {number}", completed=0, figures="", visible=True)
+
+    def epoch_ended(self, number: int, record: EpochRecord) -> None:
+        """Move the trial's bar."""
+        figures = f"{record.seconds:.2f} s each"
+        if record.metrics:
+            self._highest = max(self._highest, record.metrics[self._metric])
+            figures = f"{self._metric} {record.metrics[self._metric]:.4f}, best {self._highest:.4f}"
+        self._trial.update(self._trial_task, completed=record.epoch, figures=figures)
+
+    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing) -> None:
+        """Write the trial's line and move the study's bar."""
+        self._ended += 1
+        per_hour = 3600 * self._ended / (time.monotonic() - self._start)
+        self._study.update(self._study_task, completed=standing.scored, rate=f"{per_hour:.0f}/h")
+        shown = "" if value is None else f" {standing.metric} {value:.4f}"
+        star = " [bold green]best[/]" if standing.best_number == number else ""
+        self.display.console.print(f"trial {number} {outcome}{shown}{star}", highlight=False)
+        self._show_best(standing)
+
+    def run_ended(self, why: str, standing: Standing) -> None:
+        """Take the trial's bar away."""
+        self._trial.update(self._trial_task, visible=False)
+        self.display.console.print(why, highlight=False)
+
+    def _show_best(self, standing: Standing) -> None:
+        if standing.best_value is not None:
+            self._best.plain = (
+                f"best: trial {standing.best_number}, {standing.metric} {standing.best_value:.4f}, "
+                f"{assignments(standing.best_params)}"
+            )
+
+
+@contextmanager
+def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], None]]:
+    """A hook that shows one training's epochs."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _: None
+        return
+    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(title)
+        yield lambda record: progress.update(task, description=f"{title}, epoch {record.epoch}")

@@ -1,0 +1,35 @@
+"""`blade-tune show`."""
+
+from pathlib import Path
+
+import click
+
+from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
+from blade_tune.cli.output import print_facts
+from blade_tune.errors import ConfigError
+
+
+@click.command()
+@click.argument("number", type=click.IntRange(min=0))
+@study_option
+@storage_option
+@results_option
+@data_option
+@format_option
+def show(number: int, study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
+    """Print everything about trial NUMBER: its configuration, how it ended, its curve, where its files are.
+
+    Nothing is changed.
+
+    \b
+    Example:
+      blade-tune show 7 --study demo
+    """  # noqa: D301
+    from blade_tune.report import tables
+    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.stored import StoredStudy
+
+    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    if number >= len(stored.trials):
+        raise ConfigError(f"study {study} has trials 0 to {len(stored.trials) - 1}, got {number}.")
+    print_facts(tables.trial_facts(stored, stored.trials[number]), form)

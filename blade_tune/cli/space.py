@@ -1,0 +1,80 @@
+"""`blade-tune space`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from blade_tune.cli.options import format_option
+from blade_tune.cli.output import print_rows
+from blade_tune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from blade_tune.config import Settings
+    from blade_tune.space import Space
+
+model_option = click.option("--model", help="Model that the space is for; default: what its name begins with.")
+
+
+@click.group()
+def space() -> None:
+    """Look at search spaces and check them.
+
+    A space says what may vary; nothing here runs a trial.
+
+    \b
+    Example:
+      blade-tune space show blade
+    """  # noqa: D301
+
+
+@space.command()
+@click.argument("name")
+@model_option
+@format_option
+def show(name: str, model: str | None, form: str) -> None:
+    """Print every setting of the space NAME (or of a file): what is searched, fixed, or at its default.
+
+    The space is checked first.
+
+    \b
+    Example:
+      blade-tune space show blade-extended
+    """  # noqa: D301
+    from blade_tune.report.spaces import space_rows
+
+    print_rows(space_rows(*_checked(name, model)), form)
+
+
+@space.command()
+@click.argument("name")
+@model_option
+def check(name: str, model: str | None) -> None:
+    """Check the space NAME (or a file) against its model: names, ranges, combinations, idle parameters.
+
+    Nothing is written. Exit code 2 and the law that is broken where it does not fit.
+
+    \b
+    Example:
+      blade-tune space check search_spaces/mine.yaml --model blade
+    """  # noqa: D301
+    checked, _ = _checked(name, model)
+    count = checked.count()
+    points = "a continuous space" if count is None else f"{count:,} configurations"
+    click.echo(f"{checked.place}: fits; {len(checked.free)} free parameters, {points}.")
+
+
+def _checked(name: str, model: str | None) -> "tuple[Space, dict[str, type[Settings]]]":
+    from blade_tune.models import MODELS
+    from blade_tune.registry import load
+    from blade_tune.space import Space
+    from blade_tune.study.shipped import find
+    from blade_tune.training.config import TrainConfig
+
+    path = find("search_spaces", name)
+    model = model or path.stem.partition("-")[0]
+    if model not in MODELS:
+        raise ConfigError(f"{path}: say which model the space is for with --model, one of {', '.join(MODELS)}.")
+    configs = {"model": load(MODELS, "model", model).Config, "train": TrainConfig}
+    checked = Space.load(path)
+    checked.check(configs)
+    return checked, configs

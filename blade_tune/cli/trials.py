@@ -1,0 +1,33 @@
+"""`blade-tune trials`."""
+
+from pathlib import Path
+
+import click
+
+from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
+from blade_tune.cli.output import print_rows
+
+
+@click.command()
+@study_option
+@storage_option
+@results_option
+@data_option
+@format_option
+def trials(study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
+    """Print a row a trial: state, value, parameters, best epoch, seconds.
+
+    With `-f csv`, trials.csv and epochs.csv in the study's folder are written anew too.
+
+    \b
+    Example:
+      blade-tune trials --study demo -f csv > trials.csv
+    """  # noqa: D301
+    from blade_tune.report import tables
+    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.stored import StoredStudy
+
+    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    if form == "csv":
+        tables.write_tables(stored)
+    print_rows(tables.trial_rows(stored), form)

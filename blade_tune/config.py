@@ -1,0 +1,116 @@
+"""The base of every settings class, and the one reader of YAML."""
+
+import difflib
+import re
+from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from blade_tune.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Immutable settings; an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def parse(settings: type[SettingsT], data: Mapping[str, Any], place: str) -> SettingsT:
+    """Build settings from plain data.
+
+    Args:
+        settings: the class that declares the fields.
+        data: what a file or a flag said.
+        place: where it stood, the first words of an error ("studies/x.yaml: model").
+
+    Raises:
+        ConfigError: with a line for each law that the data breaks.
+    """
+    try:
+        return settings.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(detail, settings) for detail in error.errors()]
+        raise ConfigError("\n".join(f"{place}: {line}" for line in lines)) from None
+
+
+def guess(word: str, known: Iterable[str]) -> str:
+    """A hint for a misspelled name: the nearest known one, else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1)
+    return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(names) or 'none'}."
+
+
+def _explain(detail: Any, settings: type[Settings]) -> str:
+    """One pydantic error as place, law and fact."""
+    name = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        *parents, key = detail["loc"]
+        return f"unknown key {name}. {guess(str(key), _fields(settings, parents))}"
+    if detail["type"] == "missing":
+        return f"{name} is required."
+    law = detail["msg"].removeprefix("Value error, ")
+    if not name:
+        return f"{law}."
+    law = re.sub(r"^Input should be", "must be", law)
+    return f"{name} {law}, got {detail['input']!r}."
+
+
+def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
+    """The field names of the settings class that stands at `parents` inside `settings`."""
+    for part in parents:
+        field = settings.model_fields.get(str(part))
+        inner = getattr(field, "annotation", None)
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):
+            return []
+        settings = inner
+    return list(settings.model_fields)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which 1e-3 is a number and a key may stand only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        ConfigError: the file is missing, is no YAML, or is no mapping; the message has file and line.
+    """
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: must be UTF-8 text.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: must be a YAML mapping, got {type(data).__name__}.")
+    return data
+
+
+def write_yaml(data: Mapping[str, Any]) -> str:
+    """Plain data as YAML text that `read_yaml` gives back unchanged."""
+    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)

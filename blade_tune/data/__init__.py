@@ -1,0 +1,1 @@
+"""Interaction data: read by a source, split, numbered, prepared once on disk, and cut into windows."""

@@ -1,0 +1,55 @@
+"""Settings of a data set: what every source needs to know; a source's own Config adds its own."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from blade_tune.config import Settings, parse
+from blade_tune.data.sources import SOURCES
+from blade_tune.errors import ConfigError
+from blade_tune.registry import load
+
+
+class DataConfig(Settings):
+    """What a data set is called, where it comes from and what its behaviors mean."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="name of the data set, and of its folder")
+    source: str = Field(description="how it is read, a name in SOURCES")
+    behaviors: tuple[str, ...] = Field(min_length=1, description="names of the behaviors, in column order")
+    auxiliary: str = Field(description="the behavior that is no target: click, read")
+    long_tail: tuple[str, ...] = Field((), description="the rare behaviors by which head and tail users are told apart")
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        if len(set(self.behaviors)) < len(self.behaviors):
+            raise ValueError(f"behaviors must differ, got {', '.join(self.behaviors)}")
+        for field, names in (("auxiliary", (self.auxiliary,)), ("long_tail", self.long_tail)):
+            if unknown := [name for name in names if name not in self.behaviors]:
+                raise ValueError(f"{field} must be one of the behaviors {', '.join(self.behaviors)}, got {unknown[0]}")
+        return self
+
+    @property
+    def auxiliary_column(self) -> int:
+        """The column of the auxiliary behavior in a set."""
+        return self.behaviors.index(self.auxiliary)
+
+
+def data_config(raw: Mapping[str, Any], place: str) -> DataConfig:
+    """Build the settings of a data set with the Config of the source it names.
+
+    Args:
+        raw: the `data` section of a study.
+        place: where it stood, the first words of an error.
+
+    Raises:
+        ConfigError: an unknown source, or a line for each law that the section breaks.
+    """
+    name = raw.get("source")
+    if name is None:
+        return parse(DataConfig, raw, place)  # says what is missing
+    try:
+        settings: type[DataConfig] = load(SOURCES, "source", str(name)).Config
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
+    return parse(settings, raw, place)

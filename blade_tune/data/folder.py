@@ -1,0 +1,75 @@
+"""A folder of arrays and plain facts that exists whole or not at all."""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blade_tune.errors import DataError
+
+CONTENTS = "contents.json"
+LEFTOVER_AGE_S = 24 * 3600.0  # no preparation takes so long: a temporary folder this old belongs to a killed process
+
+
+def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
+    """Write the folder beside its final place, then rename it; where another process was first, its folder stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(path.parent)
+    temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
+    temporary.mkdir()
+    try:
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array)
+        listed = {"arrays": list(arrays), "facts": facts}
+        (temporary / CONTENTS).write_text(json.dumps(listed), encoding="utf-8")
+        for file in temporary.iterdir():
+            _flush(file)
+        _rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays, mapped from disk and read-only, and the facts.
+
+    Raises:
+        DataError: a file was removed or cut since.
+    """
+    try:
+        contents = json.loads((path / CONTENTS).read_text(encoding="utf-8"))
+        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in contents["arrays"]}
+        return arrays, contents["facts"]
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(
+            f"{path}: prepared data must be whole ({error}); delete this folder, it is built again."
+        ) from None
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    try:
+        temporary.rename(path)
+    except OSError:
+        if not path.is_dir():
+            raise
+
+
+def _flush(file: Path) -> None:
+    """Have the file on disk before its folder gets its name."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _remove_leftovers(parent: Path) -> None:
+    for folder in parent.glob(".*.tmp"):
+        try:
+            if time.time() - folder.stat().st_mtime > LEFTOVER_AGE_S:
+                shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:  # another process removed it first
+            continue

@@ -1,0 +1,156 @@
+"""Sealed data: between and test rows, opened only with a line in a ledger."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blade_tune.batch import Batch
+from blade_tune.data import digest, folder
+from blade_tune.data.numbering import Numbering
+from blade_tune.data.sequences import windows
+from blade_tune.data.sources.base import Source, open_source
+from blade_tune.data.store import SearchData, number_parts, stored_part
+from blade_tune.data.table import Part, user_item_keys
+from blade_tune.errors import DataError
+
+FIRST = "0" * 64  # what stands in place of the hash of the line before the first
+
+
+class Ledger:
+    """An append-only file of JSON lines, one an opening; each line holds the hash of the line before it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, entry: Mapping[str, Any]) -> None:
+        """Add a line and have it on disk before returning; processes take turns.
+
+        Raises:
+            DataError: the ledger is broken, so no line can go on from it.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self.path) as descriptor:
+            lines = self.path.read_bytes().splitlines(keepends=True)
+            self._verify(lines)
+            line = json.dumps({"previous": _hash(lines[-1]) if lines else FIRST, "entry": dict(entry)})
+            os.write(descriptor, line.encode() + b"\n")
+            os.fsync(descriptor)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """All entries, oldest first.
+
+        Raises:
+            DataError: a line was changed, removed, added or cut; the message names file and line.
+        """
+        if not self.path.exists():
+            return []
+        return self._verify(self.path.read_bytes().splitlines(keepends=True))
+
+    def _verify(self, lines: list[bytes]) -> list[dict[str, Any]]:
+        entries, previous = [], FIRST
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+                whole = line.endswith(b"\n") and record["previous"] == previous
+                entries.append(record["entry"])
+            except (ValueError, TypeError, KeyError):
+                whole = False
+            if not whole:
+                raise DataError(
+                    f"{self.path}:{number}: must hold the hash of the line before it, and does not: the ledger of test "
+                    "evaluations was edited or cut here or one line above."
+                )
+            previous = _hash(line)
+        return entries
+
+
+@dataclass(frozen=True)
+class SealedData:
+    """Between and test of a data set, numbered as its train; memory-mapped."""
+
+    search: SearchData
+    between: Part
+    test: Part
+    data_hash: str
+    dropped: dict[str, int]  # rows of between and test that were left out, by part and reason
+
+    def windows(self, max_length: int) -> Batch:
+        """One row a user; the last target of a user with a test row is that row."""
+        return windows([*self._history, self.test], self.search.num_users, max_length)
+
+    def user_item_keys(self) -> NDArray[np.int64]:
+        """Sorted unique user * (num_items + 1) + item of the history before the test rows."""
+        return user_item_keys(self._history, self.search.num_items)
+
+    @property
+    def _history(self) -> list[Part]:
+        return [self.search.train, self.search.valid, self.between]
+
+
+def open_for_evaluation(
+    search: SearchData, directory: Path | None, ledger: Ledger, entry: Mapping[str, Any]
+) -> SealedData:
+    """Write down that the test rows are evaluated on, then open them.
+
+    Args:
+        search: the prepared data that a model was chosen on.
+        directory: where the files are, as for `prepare`.
+        ledger: where the line goes, before anything is opened.
+        entry: who opens and why: study, trial, seed, when, command.
+
+    Raises:
+        DataError: the ledger is broken, files are missing or malformed, or train and valid changed since `search`.
+    """
+    source = _same_source(search, directory)
+    ledger.append(entry)
+    return _open(search, source)
+
+
+def count_sealed(search: SearchData, directory: Path | None) -> dict[str, int]:
+    """How many rows between and test hold; shows none of them, so it writes no line."""
+    sealed = _open(search, _same_source(search, directory))
+    return {"between": len(sealed.between), "test": len(sealed.test)}
+
+
+def _same_source(search: SearchData, directory: Path | None) -> Source:
+    source = open_source(search.config, directory)
+    if source.search_key() != search.path.name:
+        raise DataError(f"{directory}: must hold the train and valid data that were prepared, and they have changed.")
+    return source
+
+
+def _open(search: SearchData, source: Source) -> SealedData:
+    """Map the sealed store, building it first where this content was never prepared."""
+    path = search.path.parent.parent / ".sealed" / digest.key(search=search.path.name, sealed=source.sealed_key())
+    if not path.exists():
+        between, test = source.sealed()
+        numbering = Numbering(search.user_ids_U, search.item_ids_V)
+        arrays, dropped = number_parts(numbering, between=between, test=test)
+        data_hash = digest.content_hash(arrays, search=search.data_hash)
+        folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped})
+    arrays, facts = folder.read(path)
+    return SealedData(search, stored_part(arrays, "between"), stored_part(arrays, "test"), **facts)
+
+
+def _hash(line: bytes) -> str:
+    return hashlib.sha256(line.rstrip(b"\n")).hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """A descriptor that appends, held by one process at a time."""
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,157 @@
+"""Published split files, as EIDP and BLADE use them: `user,item,b_1,...,b_K` a line, no header."""
+
+import hashlib
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blade_tune.data import digest
+from blade_tune.data.config import DataConfig
+from blade_tune.data.sources.base import Source
+from blade_tune.data.table import Interactions
+from blade_tune.errors import DataError
+
+FILES = {"train": "train.txt", "valid": "valid.txt", "between": "between_val_test.txt", "test": "test.txt"}
+MAX_DIGITS = 18  # any number so short fits an int64
+
+
+class SplitFiles(Source):
+    """Four files in a directory, or in the folder there that is called like the data set."""
+
+    Config: ClassVar[type[DataConfig]] = DataConfig
+
+    def __init__(self, config: DataConfig, directory: Path | None) -> None:
+        self._config = config
+        self._directory = directory
+
+    def search_key(self) -> str:
+        """Hash of the bytes of train and valid."""
+        return self._key("train", "valid")
+
+    def sealed_key(self) -> str:
+        """Hash of the bytes of between and test."""
+        return self._key("between", "test")
+
+    def search(self) -> tuple[Interactions, Interactions]:
+        """Train and valid as the files hold them."""
+        return self._rows("train"), self._single_rows("valid")
+
+    def sealed(self) -> tuple[Interactions, Interactions]:
+        """Between and test as the files hold them."""
+        return self._rows("between"), self._single_rows("test")
+
+    def _key(self, *parts: str) -> str:
+        hashes = {part: hashlib.sha256(self._read(part)).hexdigest() for part in parts}
+        return digest.key(
+            source="split_files", behaviors=self._config.behaviors, auxiliary=self._config.auxiliary, **hashes
+        )
+
+    def _path(self, part: str) -> Path:
+        if self._directory is None:
+            raise DataError(f"{self._config.name}: needs a directory of split files; {self._way_out()}")
+        for directory in (self._directory, self._directory / self._config.name):
+            if (directory / FILES["train"]).is_file():
+                return directory / FILES[part]
+        raise DataError(
+            f"{self._directory}: must hold {FILES['train']}, itself or in a folder {self._config.name}, and does not; "
+            f"{self._way_out()}"
+        )
+
+    def _way_out(self) -> str:
+        return (
+            f"get the published split files of {self._config.name} ({', '.join(FILES.values())}), part of the EIDP "
+            "(KDD'24) release and derived from Tenrec or KuaiSAR (see the paper), and name their directory with "
+            "--data DIR or BLADE_TUNE_DATA. `blade-tune run --study demo` needs no data."
+        )
+
+    def _read(self, part: str) -> bytes:
+        path = self._path(part)
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise DataError(f"{path}: is missing; {self._way_out()}") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+
+    def _rows(self, part: str) -> Interactions:
+        rows = parse_rows(self._read(part), self._config.behaviors, str(self._path(part)))
+        if part != "between" and not len(rows):  # a data set may have no rows between valid and test
+            raise DataError(f"{self._path(part)}:1: must hold at least one row, got an empty file.")
+        return rows
+
+    def _single_rows(self, part: str) -> Interactions:
+        """The rows of a part in which a user may have one row; rows without a behavior do not count."""
+        rows = self._rows(part)
+        lines = 1 + np.flatnonzero(rows.nonempty_N)
+        users = rows.users_N[lines - 1]
+        _, first, position = np.unique(users, return_index=True, return_inverse=True)
+        again = np.flatnonzero(first[position] != np.arange(len(users)))
+        if len(again):
+            second = again[0]
+            raise DataError(
+                f"{self._path(part)}:{lines[second]}: a user must have at most one row, got another one of user "
+                f"{users[second]} (the first is in line {lines[first[position[second]]]})."
+            )
+        return rows
+
+
+def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactions:
+    """Read the rows of a split file; LF and CRLF mean the same, and so do line ends at its end.
+
+    Args:
+        raw: the file.
+        behaviors: names of the columns after user and item.
+        place: what the file is called in an error.
+
+    Raises:
+        DataError: one line that names the first bad line, the law and the fact.
+    """
+    text = raw.replace(b"\r\n", b"\n").rstrip(b"\n")
+    columns = ("user", "item", *behaviors)
+    table = _numbers(text + b"\n", len(columns)) if text else np.empty((0, len(columns)), np.int64)
+    if table is None or (table[:, :2] < 1).any() or (table[:, 2:] > 1).any():
+        raise DataError(f"{place}:{_first_fault(text, columns)}")
+    return Interactions(table[:, 0].copy(), table[:, 1].copy(), table[:, 2:].astype(np.uint8))
+
+
+def _numbers(text: bytes, num_columns: int) -> NDArray[np.int64] | None:
+    """The table of whole numbers that `text` is, None where it is not one; every byte is looked at."""
+    bytes_N = np.frombuffer(text, np.uint8)
+    digits_N = bytes_N - ord("0")  # wraps round below "0", so that anything but a digit is above 9
+    ends = np.flatnonzero((bytes_N == ord(",")) | (bytes_N == ord("\n")))
+    widths = np.diff(ends, prepend=-1) - 1
+    if (
+        len(ends) % num_columns
+        or np.count_nonzero(digits_N <= 9) + len(ends) < len(bytes_N)
+        or widths.min() < 1
+        or widths.max() > MAX_DIGITS
+    ):
+        return None
+    line_ends = (bytes_N[ends] == ord("\n")).reshape(-1, num_columns)
+    if line_ends[:, :-1].any() or not line_ends[:, -1].all():
+        return None
+    values = np.zeros(len(ends), np.int64)
+    for place in range(widths.max()):
+        wide = np.flatnonzero(widths > place)
+        values[wide] += digits_N[ends[wide] - 1 - place].astype(np.int64) * 10**place
+    return values.reshape(-1, num_columns)
+
+
+def _first_fault(text: bytes, columns: tuple[str, ...]) -> str:
+    """Line number, law and fact of the first bad line; slow, for files known to have one."""
+    for number, line in enumerate(text.split(b"\n"), start=1):
+        if not line.isascii():
+            byte = next(byte for byte in line if byte > 127)
+            return f"{number}: must be plain ASCII text, got the byte 0x{byte:02x}."
+        fields = line.decode("ascii").split(",") if line else []
+        if len(fields) != len(columns):
+            return f"{number}: must hold {len(columns)} columns ({', '.join(columns)}), got {len(fields)}."
+        for position, (column, field) in enumerate(zip(columns, fields, strict=True)):
+            law = "a whole number from 1 on" if position < 2 else "0 or 1"
+            short = 1 <= len(field) <= MAX_DIGITS and field.isdigit()
+            if not short or not (int(field) >= 1 if position < 2 else int(field) <= 1):
+                shown = field if len(field) <= 30 else f"{field[:30]}..."
+                return f"{number}: {column} must be {law}, got {shown!r}."
+    raise AssertionError("the fast and the slow reading of a split file must agree")

@@ -1,0 +1,151 @@
+"""Made-up data, needed by no download, in which only behavior sets tell what comes next."""
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from blade_tune.data import digest
+from blade_tune.data.config import DataConfig
+from blade_tune.data.sources.base import Source
+from blade_tune.data.split import Split, split_by_time
+from blade_tune.data.table import Interactions
+
+AUXILIARY_PROB = 0.75
+TARGET_PROB = 0.45  # of the first target behavior; each next one is rarer by the same factor
+EXHAUSTED = 1e9  # more than any score, so that a met item is drawn again only if its cluster holds no other
+
+
+class SyntheticConfig(DataConfig):
+    """How much is made, and how clear its law is."""
+
+    num_users: int = Field(600, ge=1, description="users")
+    num_items: int = Field(300, ge=2, description="items; a multiple of num_clusters")
+    num_clusters: int = Field(20, ge=2, description="clusters that the items belong to; more than behaviors")
+    min_length: int = Field(8, ge=1, description="fewest interactions of a user before the split")
+    max_length: int = Field(25, ge=1, description="most interactions of a user before the split")
+    noise: float = Field(0.1, ge=0.0, le=1.0, description="probability that the next cluster is any")
+    skew: float = Field(0.5, ge=0.0, le=3.0, description="exponent of the popularity of items within a cluster")
+    seed: int = Field(2026, ge=0, description="seed of all that is drawn")
+    shuffle_sets: bool = Field(False, description="permute the sets over all rows: the control without the law")
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> Self:
+        if self.num_items % self.num_clusters:
+            raise ValueError(
+                f"num_items must be a multiple of num_clusters, got {self.num_items} and {self.num_clusters}"
+            )
+        if self.num_clusters <= len(self.behaviors):
+            raise ValueError(
+                f"num_clusters must be above {len(self.behaviors)}, the behaviors, got {self.num_clusters}"
+            )
+        if self.max_length < self.min_length:
+            raise ValueError(f"max_length must be at least min_length, got {self.max_length} and {self.min_length}")
+        return self
+
+
+class Synthetic(Source):
+    """Users who walk over clusters of items; the set of an interaction decides to which cluster they go next."""
+
+    Config: ClassVar[type[DataConfig]] = SyntheticConfig
+
+    def __init__(self, config: SyntheticConfig, directory: Path | None = None) -> None:  # noqa: ARG002 - reads no file
+        self._config = config
+
+    def search_key(self) -> str:
+        """Hash of the settings that shape the rows."""
+        return digest.key(**self._config.model_dump(mode="json", exclude={"name", "long_tail"}))
+
+    def sealed_key(self) -> str:
+        """The same: all parts are drawn together."""
+        return self.search_key()
+
+    def search(self) -> tuple[Interactions, Interactions]:
+        """Train and valid."""
+        split = self._split()
+        return split.train, split.valid
+
+    def sealed(self) -> tuple[Interactions, Interactions]:
+        """Between and test."""
+        split = self._split()
+        return split.between, split.test
+
+    def _split(self) -> Split:
+        return split_by_time(generate(self._config), self._config.auxiliary_column)
+
+
+def generate(config: SyntheticConfig) -> Interactions:
+    """Draw all interactions, user after user, each in time order.
+
+    After an interaction in cluster c whose rarest behavior is the r-th (0 is the auxiliary one), the next cluster is
+    c + 1 + r, modulo their number: no two behaviors lead from a cluster to the same one. With probability `noise` it
+    is any cluster instead.
+    """
+    random = np.random.default_rng([config.seed, 1])
+    sets_ULK = _draw_sets(config, random)
+    clusters_UL = _walk(config, sets_ULK, random)
+    items_UL = _draw_items(config, clusters_UL, random)
+    lengths_U = random.integers(config.min_length, config.max_length + 1, config.num_users)
+    users_UL = np.arange(1, config.num_users + 1)[:, None].repeat(config.max_length, axis=1)
+    real_UL = np.arange(config.max_length) < lengths_U[:, None]
+    sets_NK = sets_ULK[real_UL]
+    return Interactions(
+        users_UL[real_UL],
+        items_UL[real_UL],
+        random.permutation(sets_NK) if config.shuffle_sets else sets_NK,
+    )
+
+
+def rarity(config: DataConfig) -> NDArray[np.int64]:
+    """rarity_K: 0 for the auxiliary behavior, then 1, 2, ... for the targets in column order."""
+    rarity_K = np.empty(len(config.behaviors), np.int64)
+    targets = [column for column in range(len(config.behaviors)) if column != config.auxiliary_column]
+    rarity_K[[config.auxiliary_column, *targets]] = np.arange(len(config.behaviors))
+    return rarity_K
+
+
+def clustered_items(config: SyntheticConfig) -> NDArray[np.int64]:
+    """items_CS: the S items of each of the C clusters; an item's id tells nothing of its cluster."""
+    items_V = np.random.default_rng([config.seed, 0]).permutation(config.num_items)
+    return 1 + items_V.reshape(config.num_clusters, -1)
+
+
+def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[np.uint8]:
+    """sets_ULK: behaviors come independently; a set without any gets the auxiliary one."""
+    rarity_K = rarity(config)
+    prob_K = np.where(rarity_K == 0, AUXILIARY_PROB, TARGET_PROB**rarity_K)
+    sets_ULK = random.random((config.num_users, config.max_length, len(prob_K))) < prob_K
+    sets_ULK[..., config.auxiliary_column] |= ~sets_ULK.any(axis=-1)
+    return sets_ULK.astype(np.uint8)
+
+
+def _walk(config: SyntheticConfig, sets_ULK: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.int64]:
+    """clusters_UL by the law, from a random start; a random cluster where noise strikes."""
+    steps_UL = 1 + (sets_ULK * rarity(config)).max(axis=-1)
+    noisy_UL = random.random(steps_UL.shape) < config.noise
+    clusters_UL = random.integers(config.num_clusters, size=steps_UL.shape)
+    for step in range(1, config.max_length):
+        lawful_U = (clusters_UL[:, step - 1] + steps_UL[:, step - 1]) % config.num_clusters
+        clusters_UL[:, step] = np.where(noisy_UL[:, step], clusters_UL[:, step], lawful_U)
+    return clusters_UL
+
+
+def _draw_items(
+    config: SyntheticConfig, clusters_UL: NDArray[np.int64], random: np.random.Generator
+) -> NDArray[np.int64]:
+    """items_UL of the clusters, popular ones more often; none is met twice before its cluster is exhausted."""
+    items_CS = clustered_items(config)
+    size = items_CS.shape[1]
+    log_popularity_S = -config.skew * np.log1p(np.arange(size))
+    users_U = np.arange(config.num_users)
+    met_UV = np.zeros((config.num_users, config.num_items + 1), bool)
+    items_UL = np.empty_like(clusters_UL)
+    for step in range(config.max_length):
+        candidates_US = items_CS[clusters_UL[:, step]]
+        scores_US = log_popularity_S + random.gumbel(size=(config.num_users, size))
+        scores_US -= EXHAUSTED * met_UV[users_U[:, None], candidates_US]
+        items_UL[:, step] = candidates_US[users_U, scores_US.argmax(axis=1)]
+        met_UV[users_U, items_UL[:, step]] = True
+    return items_UL

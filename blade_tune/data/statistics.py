@@ -1,0 +1,68 @@
+"""What a data set looks like, in plain numbers."""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from blade_tune.data.store import SearchData
+
+TAIL_SHARE = 0.8  # a user with a larger share of long-tail behaviors is a tail user (BLADE, Figure 4)
+
+
+def describe(search: SearchData, sealed_counts: Mapping[str, int]) -> dict[str, Any]:
+    """Counts of a data set; all but `parts` and `interactions` are counted on train, or on what their key names.
+
+    Args:
+        search: the prepared data.
+        sealed_counts: rows of between and test (`count_sealed`).
+    """
+    parts = {"train": len(search.train), "valid": len(search.valid), **sealed_counts}
+    names = search.config.behaviors
+    pairs_KK = search.catalog.pair_counts_KK
+    sizes = np.bincount(search.train.sets_NK.sum(axis=1, dtype=np.int64), minlength=len(names) + 1)
+    lengths_U = np.bincount(search.train.users_N)[1:]
+    facts: dict[str, Any] = {
+        "users": search.num_users,
+        "items": search.num_items,
+        "interactions": sum(parts.values()),
+        "parts": parts,
+        "behaviors": {name: int(count) for name, count in zip(names, pairs_KK.diagonal(), strict=True)},
+        "set_sizes": {str(size): int(sizes[size]) for size in range(1, len(names) + 1)},
+        "pairs": {f"{names[a]}-{names[b]}": int(pairs_KK[a, b]) for a, b in combinations(range(len(names)), 2)},
+        "length": {
+            "min": int(lengths_U.min()),
+            "median": float(np.median(lengths_U)),
+            "mean": float(lengths_U.mean()),
+            "p90": float(np.percentile(lengths_U, 90)),
+            "max": int(lengths_U.max()),
+        },
+        "repeated_items": _users_with_repeats(search),
+        "targets_in_history": {"valid": _valid_items_in_history(search)},
+    }
+    if search.config.long_tail:
+        facts["long_tail_users"] = _long_tail_users(search)
+    return {**facts, "dropped": search.dropped}
+
+
+def _users_with_repeats(search: SearchData) -> int:
+    """Users who met an item more than once."""
+    distinct_U = np.bincount(search.user_item_keys("train") // (search.num_items + 1))
+    return int((np.bincount(search.train.users_N) > distinct_U).sum())
+
+
+def _valid_items_in_history(search: SearchData) -> int:
+    """Valid rows that no ranking can hit once met items are left out of it."""
+    valid = search.valid
+    keys_N = valid.users_N.astype(np.int64) * (search.num_items + 1) + valid.items_N
+    return int(np.isin(keys_N, search.user_item_keys("valid")).sum())
+
+
+def _long_tail_users(search: SearchData) -> int:
+    """Users whose behaviors are long-tail ones by more than TAIL_SHARE."""
+    users_N, sets_NK = search.train.users_N, search.train.sets_NK
+    columns = [search.config.behaviors.index(name) for name in search.config.long_tail]
+    all_U = np.bincount(users_N, weights=sets_NK.sum(axis=1))
+    tail_U = np.bincount(users_N, weights=sets_NK[:, columns].sum(axis=1))
+    return int((tail_U > TAIL_SHARE * all_U).sum())

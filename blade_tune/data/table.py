@@ -1,0 +1,54 @@
+"""Tables of interactions: one row an interaction, the set of behaviors in it as {0, 1} columns.
+
+To the legend of `blade_tune.batch` come N rows of a table and U users; a user or an item 0 is padding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.integer[Any]]
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Interactions as their owner numbers them; the rows of one user stand in time order, users may be interleaved."""
+
+    users_N: Ids  # int64
+    items_N: Ids  # int64
+    sets_NK: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.users_N)
+
+    @property
+    def nonempty_N(self) -> NDArray[np.bool_]:
+        """True where a row has a behavior."""
+        return np.asarray(self.sets_NK.any(axis=1))
+
+    def rows(self, index_N: NDArray[Any]) -> Self:
+        """The table of the given rows, by position or by mask."""
+        return type(self)(self.users_N[index_N], self.items_N[index_N], self.sets_NK[index_N])
+
+
+@dataclass(frozen=True)
+class Part(Interactions):
+    """Interactions under internal ids from 1, int32, sorted by user; time order is kept within a user."""
+
+
+def concatenate(tables: Sequence[Interactions]) -> Interactions:
+    """One table of all rows, in the order given."""
+    return Interactions(
+        np.concatenate([table.users_N for table in tables]),
+        np.concatenate([table.items_N for table in tables]),
+        np.concatenate([table.sets_NK for table in tables]),
+    )
+
+
+def user_item_keys(parts: Sequence[Part], num_items: int) -> NDArray[np.int64]:
+    """Sorted unique user * (num_items + 1) + item: what each user has met, ready for a binary search."""
+    rows = concatenate(parts)
+    return np.unique(rows.users_N.astype(np.int64) * (num_items + 1) + rows.items_N)

@@ -1,0 +1,64 @@
+"""The errors a user can meet; each kind carries the exit code it ends the program with.
+
+A message names the place, the law, the fact and, where there is one, the way out.
+"""
+
+from typing import ClassVar
+
+
+class BladeTuneError(Exception):
+    """Anything that ends a command with a message instead of a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(BladeTuneError):
+    """A study, a space or an option that cannot be what its author meant."""
+
+    exit_code = 2
+
+
+class DataError(BladeTuneError):
+    """Interaction data that is missing, malformed or not what a study was built on."""
+
+    exit_code = 2
+
+
+class StudyDiffersError(BladeTuneError):
+    """The stored study answers another question than the one asked now."""
+
+    exit_code = 3
+
+
+class StorageError(BladeTuneError):
+    """The study's database cannot be reached or has another version."""
+
+    exit_code = 4
+
+
+class TooManyFailuresError(BladeTuneError):
+    """Trial after trial failed, so going on would waste the machine."""
+
+    exit_code = 5
+
+
+class NothingToExportError(BladeTuneError):
+    """The study has no completed trial."""
+
+    exit_code = 6
+
+
+class NonFiniteError(BladeTuneError):
+    """A loss or a score became NaN or infinite; ends a trial with the reason `nan`."""
+
+
+class InterruptedStudyError(BladeTuneError):
+    """The user stopped the run; what was done is stored and the next run goes on from there."""
+
+    exit_code = 130
+
+
+class PreemptedError(InterruptedStudyError):
+    """A SIGTERM stopped the run; a scheduler may start the same command again."""
+
+    exit_code = 75

@@ -1,0 +1,1 @@
+"""The final model: trained anew, tested once, and written as files that need no study."""

@@ -1,0 +1,35 @@
+"""From behavior sets to vectors, personal to each user."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+SetSoftmax = Literal["all", "present"]
+FactorInit = Literal["xavier", "ones"]
+
+
+class BehaviorSetEmbedding(nn.Module):
+    """softmax(f_u * b) G: each user weighs the behaviors of a set in a personal way (EIDP; BLADE, Eq. 2).
+
+    With `set_softmax="all"` an absent behavior takes part with exp(0) = 1, as EIDP's code has it; with "present" it
+    takes no part and an empty set is the zero vector.
+    """
+
+    def __init__(self, num_users: int, num_behaviors: int, size: int, set_softmax: SetSoftmax) -> None:
+        super().__init__()
+        self.set_softmax = set_softmax
+        self.user_factors = nn.Embedding(num_users + 1, num_behaviors)  # row 0 is for padding
+        self.behaviors = nn.Embedding(num_behaviors, size)
+
+    def forward(self, users_B: Tensor, sets_BLK: Tensor) -> Tensor:
+        """Embed sets; gives sets_BLD."""
+        factors_B1K = self.user_factors(users_B)[:, None]
+        sets_BLK = sets_BLK.to(factors_B1K.dtype)
+        logits_BLK = factors_B1K * sets_BLK
+        if self.set_softmax == "present":
+            logits_BLK = logits_BLK.masked_fill(sets_BLK == 0, torch.finfo(logits_BLK.dtype).min)
+        weights_BLK = torch.softmax(logits_BLK, dim=-1)
+        if self.set_softmax == "present":
+            weights_BLK = weights_BLK * sets_BLK  # an empty set, where the softmax is uniform, becomes zero
+        return weights_BLK @ self.behaviors.weight

@@ -1,0 +1,46 @@
+"""A dense mixture of feed-forward experts in two matrix products."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Experts(nn.Module):
+    """sum_i gate_i e_i(x), e_i(x) = gelu(x W1_i + c1_i) W2_i + c2_i (BLADE, Eq. 7): dense, no top-k, no balance loss.
+
+    All first layers are one product D -> E*F; their outputs are weighed by the gates before one product E*F -> D, which
+    then sums over the experts. The loop over experts gives the same numbers.
+
+    Args:
+        size: D.
+        inner_size: F, the width of one expert.
+        num_experts: E.
+        inner_dropout: on the inner states, before the activation (the authors' release; the paper has none).
+        output_dropout: on the output of each expert before it is weighed (likewise). While it acts in training, the
+            second product keeps the experts apart.
+    """
+
+    def __init__(
+        self, size: int, inner_size: int, num_experts: int, inner_dropout: float = 0.0, output_dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.inner_dropout = inner_dropout
+        self.output_dropout = output_dropout
+        self.expand_EDF = nn.Parameter(torch.empty(num_experts, size, inner_size))
+        self.expand_bias_EF = nn.Parameter(torch.zeros(num_experts, inner_size))
+        self.contract_EFD = nn.Parameter(torch.empty(num_experts, inner_size, size))
+        self.contract_bias_ED = nn.Parameter(torch.zeros(num_experts, size))
+
+    def forward(self, states_BLD: Tensor, gates_BLE: Tensor) -> Tensor:
+        """Mix the experts' outputs with the router's weights."""
+        E, D, F = self.expand_EDF.shape
+        expand_DX = self.expand_EDF.transpose(0, 1).reshape(D, E * F)
+        inner_BLX = states_BLD @ expand_DX + self.expand_bias_EF.flatten()
+        inner_BLX = functional.gelu(functional.dropout(inner_BLX, self.inner_dropout, self.training))
+        inner_BLEF = inner_BLX.unflatten(-1, (E, F))
+        if self.training and self.output_dropout:
+            outputs_BLED = torch.einsum("blef,efd->bled", inner_BLEF, self.contract_EFD) + self.contract_bias_ED
+            outputs_BLED = functional.dropout(outputs_BLED, self.output_dropout)
+            return torch.einsum("ble,bled->bld", gates_BLE, outputs_BLED)
+        weighed_BLX = (inner_BLEF * gates_BLE[..., None]).flatten(-2)
+        return weighed_BLX @ self.contract_EFD.reshape(E * F, D) + gates_BLE @ self.contract_bias_ED

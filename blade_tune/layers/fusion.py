@@ -1,0 +1,48 @@
+"""Early fusion of item and behavior embeddings into one vector a step (BLADE, Eq. 3; the forms are DIFF's)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+FusionName = Literal["sum", "concat", "gate"]
+
+
+class SumFusion(nn.Module):
+    """E + B."""
+
+    def __init__(self, size: int) -> None:  # noqa: ARG002 - every fusion is built from the size
+        super().__init__()
+
+    def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
+        """Fuse."""
+        return items_BLD + behaviors_BLD
+
+
+class ConcatFusion(nn.Module):
+    """[E; B] W + b."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(2 * size, size)
+
+    def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
+        """Fuse."""
+        return self.project(torch.cat((items_BLD, behaviors_BLD), dim=-1))
+
+
+class GateFusion(nn.Module):
+    """Attention over the two sources: softmax(relu(s W1 + b1) w2 + b2) weighs E and B."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.score = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 1))
+
+    def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
+        """Fuse."""
+        sources_BL2D = torch.stack((items_BLD, behaviors_BLD), dim=2)
+        weights_BL21 = torch.softmax(self.score(sources_BL2D), dim=2)
+        return (weights_BL21 * sources_BL2D).sum(dim=2)
+
+
+FUSIONS: dict[FusionName, type[nn.Module]] = {"sum": SumFusion, "concat": ConcatFusion, "gate": GateFusion}

@@ -1,0 +1,43 @@
+"""The losses that models share."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Similarity = Literal["dot", "cosine"]
+
+
+def binary_cross_entropy(positive_BL: Tensor, negative_BL: Tensor) -> Tensor:
+    """softplus(-s+) + softplus(s-) of each step: one sampled negative against the true next item (BLADE, Eq. 16)."""
+    return functional.softplus(-positive_BL) + functional.softplus(negative_BL)
+
+
+def richness(target_sets_BLK: Tensor, dtype: torch.dtype) -> Tensor:
+    """|b| / K of each step, in (0, 1]: the richer the target's behavior set, the more it counts (BLADE, Eq. 15)."""
+    return target_sets_BLK.to(dtype).mean(dim=-1)
+
+
+def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau: float) -> Tensor:
+    """InfoNCE over the 2N rows of two views, in float32 or wider: the mean of both directions.
+
+    The positive of a row is its other view; the 2N - 2 other rows of both views are its negatives, and the positive
+    stands in the denominator (ICLRec's NCELoss, DuoRec's info_nce). `dot` is divided by the width of the vectors.
+
+    Deviates: BLADE's Eq. 17 sums the two directions (twice this mean), and Eq. 18 leaves the positive out of the
+    denominator, where a free dot product has no lower bound.
+    """
+    views_XD = torch.cat((first_ND, second_ND))
+    if views_XD.dtype in (torch.float16, torch.bfloat16):
+        views_XD = views_XD.float()
+    if similarity == "cosine":
+        views_XD = functional.normalize(views_XD, dim=-1)
+        similarity_XX = views_XD @ views_XD.T
+    else:
+        similarity_XX = views_XD @ views_XD.T / views_XD.shape[-1]
+    N, X = len(first_ND), len(views_XD)
+    itself_XX = torch.eye(X, dtype=torch.bool, device=views_XD.device)
+    logits_XX = (similarity_XX / tau).masked_fill(itself_XX, -torch.inf)
+    other_view_X = torch.arange(X, device=views_XD.device).roll(N)
+    return functional.cross_entropy(logits_XX, other_view_X)

@@ -1,0 +1,117 @@
+"""A free parameter of a search space."""
+
+import math
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from blade_tune.config import Settings
+
+Value = float | int | str | bool
+
+
+class SuggestsValues(Protocol):
+    """The part of an Optuna trial that a space needs."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+        """A float in [low, high]."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
+        """An int in [low, high]."""
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        """One of the choices."""
+
+
+class Free(Settings):
+    """A free parameter: exactly one of `float`, `int` (ranges) and `choice`."""
+
+    float_: tuple[float, float] | None = Field(None, alias="float", description="range, both ends included")
+    int_: tuple[int, int] | None = Field(None, alias="int", description="range, both ends included")
+    choice: tuple[Value, ...] | None = Field(None, min_length=1, description="the values to choose from")
+    step: float | None = Field(None, gt=0, description="distance of neighbors in a range")
+    log: bool = Field(False, description="sample a range evenly in its logarithm")
+    when: dict[str, tuple[Value, ...]] = Field(
+        {}, description="only where each named parameter has one of these values"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_kind(self) -> Self:
+        if sum(kind is not None for kind in (self.float_, self.int_, self.choice)) != 1:
+            raise ValueError("must have exactly one of float, int, choice")
+        if self.choice is not None:
+            if self.step is not None or self.log:
+                raise ValueError("step and log go with float or int, not with choice")
+            if len(set(map(repr, self.choice))) < len(self.choice):
+                raise ValueError("a choice is given twice")
+            return self
+        low, high = self.bounds
+        if low > high:
+            raise ValueError(f"a range goes from low to high, got [{low}, {high}]")
+        if self.log and (self.step is not None or low <= 0):
+            raise ValueError("log needs a range above 0 and no step")
+        if self.int_ is not None and self.step is not None and self.step != int(self.step):
+            raise ValueError("the step of an int range must be an integer")
+        if self.step is not None and abs((high - low) / self.step - round((high - low) / self.step)) > 1e-9:
+            raise ValueError(f"steps of {self.step:g} from {low} do not reach {high}")
+        return self
+
+    @property
+    def kind(self) -> Literal["float", "int", "choice"]:
+        """Which kind it is."""
+        if self.choice is not None:
+            return "choice"
+        return "float" if self.float_ is not None else "int"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Both ends of a range."""
+        return self.float_ or self.int_ or (math.nan, math.nan)
+
+    def points(self) -> list[Value] | None:
+        """All values in order, or None where they cannot be counted."""
+        if self.choice is not None:
+            return list(self.choice)
+        low, high = self.bounds
+        if self.int_ is not None:
+            return list(range(int(low), int(high) + 1, int(self.step or 1)))
+        if self.step is None:
+            return [low] if low == high else None
+        return [tidy(low + i * self.step) for i in range(round((high - low) / self.step) + 1)]
+
+    def probes(self) -> list[Value]:
+        """The values a check tries: all of a choice, both ends of a range."""
+        return list(self.choice) if self.choice is not None else list(self.bounds)
+
+    def contains(self, value: Any) -> bool:
+        """Whether a search may suggest the value."""
+        points = self.points()
+        if points is not None:
+            return any(isinstance(value, bool) == isinstance(point, bool) and value == point for point in points)
+        low, high = self.bounds
+        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+    def suggest(self, name: str, trial: SuggestsValues) -> Value:
+        """Ask a trial for a value."""
+        if self.choice is not None:
+            value: Value = trial.suggest_categorical(name, list(self.choice))
+            return value
+        low, high = self.bounds
+        if self.int_ is not None:
+            return trial.suggest_int(name, int(low), int(high), step=int(self.step or 1), log=self.log)
+        return tidy(trial.suggest_float(name, low, high, step=self.step, log=self.log))
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain data that is equal for two parameters if and only if they search the same values."""
+        return self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+
+    def __str__(self) -> str:
+        if self.choice is not None:
+            return "{" + ", ".join(map(str, self.choice)) + "}"
+        low, high = self.bounds
+        return f"[{low:g}, {high:g}]" + (" log" if self.log else "") + (f" step {self.step:g}" if self.step else "")
+
+
+def tidy(value: float) -> float:
+    """A float without the dust of adding steps: 0.1 + 0.2 gives 0.3."""
+    return float(f"{value:.12g}")

@@ -1,0 +1,1 @@
+"""Numbers about a study as plain tables."""

@@ -1,0 +1,25 @@
+"""Search spaces as plain rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from blade_tune.config import Settings
+from blade_tune.space import Space
+
+
+def space_rows(space: Space, configs: Mapping[str, type[Settings]]) -> list[dict[str, Any]]:
+    """A row a setting: searched ones first, then fixed ones, then those left at their default."""
+    rows = []
+    for group, config in configs.items():
+        for field, info in config.model_fields.items():
+            name = f"{group}.{field}"
+            if name in space.free:
+                parameter = space.free[name]
+                when = "; ".join(f"{other} in {list(values)}" for other, values in parameter.when.items())
+                kind, value = "free", f"{parameter}{' when ' + when if when else ''}"
+            elif name in space.fixed:
+                kind, value = "fixed", str(space.fixed[name])
+            else:
+                kind, value = "default", str(info.default)
+            rows.append({"name": name, "kind": kind, "value": value, "what": info.description})
+    return sorted(rows, key=lambda row: ("free", "fixed", "default").index(row["kind"]))

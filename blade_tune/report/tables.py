@@ -1,0 +1,95 @@
+"""Studies as plain rows: numbers first, whoever shows them."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from blade_tune.study.folder import write_text
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import best_trial, count_states, num_scored, root_number
+
+Row = dict[str, Any]
+
+FACTS = ("best_epoch", "epochs", "seconds", "seed", "tag", "message")
+
+
+def status(stored: StoredStudy) -> Row:
+    """How far a study is, and its best trial."""
+    trials = stored.trials
+    best = best_trial(trials)
+    return {
+        "name": stored.definition.name,
+        "model": stored.definition.model,
+        "metric": stored.definition.objective.metric,
+        "budget": stored.budget,
+        "scored": num_scored(trials),
+        "trials": count_states(trials),
+        "best": {"number": best.number, "value": best.value, "params": best.params} if best else None,
+    }
+
+
+def trial_rows(stored: StoredStudy) -> list[Row]:
+    """A row a trial, in order of number; every row has the same columns, parameters under their dotted names."""
+    free = list(stored.definition.space.free)
+    return [_trial_row(trial, free) for trial in stored.trials]
+
+
+def _trial_row(trial: FrozenTrial, free: Sequence[str]) -> Row:
+    attrs = trial.user_attrs
+    return {
+        "number": trial.number,
+        "state": trial.state.name.lower(),
+        "reason": attrs.get("reason"),
+        "root": root_number(attrs, trial.number),
+        "value": trial.value,
+        **{name: trial.params.get(name) for name in free},
+        **{name: attrs.get(name) for name in FACTS},
+        **{name: value for name, value in attrs.items() if name.startswith("valid.")},
+        "started": _time(trial.datetime_start),
+        "ended": _time(trial.datetime_complete),
+    }
+
+
+def epoch_rows(stored: StoredStudy) -> list[Row]:
+    """A row an epoch of every trial that has a folder: losses, learning rate, seconds, and metrics where evaluated."""
+    rows = []
+    for trial in stored.trials:
+        path = stored.folder.trial(trial.number).metrics
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            record = json.loads(line)
+            losses = {f"loss.{name}": value for name, value in record.pop("losses").items()}
+            rows.append({"trial": trial.number, **losses, **record.pop("metrics"), **record})
+    return rows
+
+
+def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
+    """Everything about one trial: its row, its whole configuration, and its curve on the study's metric."""
+    row = _trial_row(trial, ())
+    row["configuration"] = stored.definition.space.values(trial.params)
+    row["curve"] = {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())}
+    row["folder"] = str(stored.folder.trial(row["root"]).path)
+    return row
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV under the union of their columns, in order of first appearance; None is an empty field."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def write_tables(stored: StoredStudy) -> None:
+    """Write trials.csv and epochs.csv into the study's folder, anew from what is stored."""
+    write_text(stored.folder.path / "trials.csv", as_csv(trial_rows(stored)))
+    write_text(stored.folder.path / "epochs.csv", as_csv(epoch_rows(stored)))
+
+
+def _time(value: Any) -> str | None:
+    return value.isoformat(timespec="seconds") + "Z" if value else None  # Optuna stores naive UTC

@@ -1,0 +1,215 @@
+"""Search spaces: what may vary, what is fixed, and the checks made before any trial.
+
+A space file has the groups `model` and `train`. A bare value is fixed; a mapping with one of the keys float, int or
+choice is free. The name of a parameter is its dotted key, `model.lambda_`: file, dashboard and tables agree.
+"""
+
+import itertools
+import json
+import math
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from blade_tune.config import Settings, guess, parse, read_yaml
+from blade_tune.errors import ConfigError
+from blade_tune.parameter import Free, SuggestsValues, Value, tidy
+
+GROUPS = ("model", "train")
+MAX_COMBINATIONS = 20_000  # checked one by one; of larger products a seeded sample of as many
+
+
+class Space:
+    """Fixed and free parameters by dotted name; free ones in the order of their file.
+
+    Args:
+        fixed: dotted name -> value.
+        free: dotted name -> parameter.
+        place: where the space stands, for errors.
+    """
+
+    def __init__(self, fixed: Mapping[str, Value], free: Mapping[str, Free], place: str) -> None:
+        self.fixed = dict(fixed)
+        self.free = {name: self._with_dotted_conditions(name, parameter) for name, parameter in free.items()}
+        self.place = place
+        self._check_conditions()
+
+    @classmethod
+    def load(cls, path: Path) -> "Space":
+        """Read a space file."""
+        return cls.from_mapping(read_yaml(path), str(path))
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any], place: str) -> "Space":
+        """Read a space from the nested form of its file.
+
+        Raises:
+            ConfigError: an unknown group, or a parameter that is neither a value nor one kind of range.
+        """
+        fixed: dict[str, Value] = {}
+        free: dict[str, Free] = {}
+        for group, entries in data.items():
+            if group not in GROUPS:
+                raise ConfigError(f"{place}: unknown group {group}. {guess(str(group), GROUPS)}")
+            for key, entry in (entries or {}).items():
+                name = f"{group}.{key}"
+                if isinstance(entry, dict):
+                    free[name] = parse(Free, entry, f"{place}: {name}")
+                else:
+                    fixed[name] = entry
+        return cls(fixed, free, place)
+
+    def suggest(self, trial: SuggestsValues) -> dict[str, Value]:
+        """Every parameter of one trial by dotted name, fixed ones included; made before anything is built."""
+        values = dict(self.fixed)
+        for name, parameter in self.free.items():
+            if _holds(parameter.when, values):
+                values[name] = parameter.suggest(name, trial)
+        return values
+
+    def values(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """The configuration of a stored trial, as `suggest` gave it: its parameters and the fixed ones."""
+        stored = {name: tidy(value) if isinstance(value, float) else value for name, value in params.items()}
+        return {**self.fixed, **stored}
+
+    def fill(self, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+        """The free values of a configuration that was written by hand, checked as strictly as a search would make them.
+
+        Parameters that are not given are left to the sampler. Fixed ones may be given if they agree.
+
+        Raises:
+            ConfigError: an unknown name, a value outside the space, or one that has no effect beside the others.
+        """
+        values: dict[str, Value] = {}
+        for name, value in given.items():
+            if name in self.fixed:
+                if value != self.fixed[name]:
+                    raise ConfigError(
+                        f"{place}: {name} is fixed at {self.fixed[name]!r} in {self.place}, got {value!r}."
+                    )
+            elif name not in self.free:
+                raise ConfigError(f"{place}: unknown parameter {name}. {guess(name, [*self.free, *self.fixed])}")
+            elif not self.free[name].contains(value):
+                raise ConfigError(f"{place}: {name} must lie in {self.free[name]} ({self.place}), got {value!r}.")
+            else:
+                values[name] = value
+        for name in values:
+            if not _holds(self.free[name].when, {**self.fixed, **values}):
+                raise ConfigError(f"{place}: {name} has no effect beside these values (when: {self.free[name].when}).")
+        return values
+
+    def check(self, configs: Mapping[str, type[Settings]]) -> None:
+        """Check every name, both ends of every range and every combination of choices against the settings they fill.
+
+        Args:
+            configs: group -> settings class, for example {"model": BladeConfig, "train": TrainConfig}.
+
+        Raises:
+            ConfigError: with the first law that is broken.
+        """
+        for name in (*self.fixed, *self.free):
+            group, _, field = name.partition(".")
+            if field not in configs[group].model_fields:
+                raise ConfigError(
+                    f"{self.place}: unknown {group} key {field}. {guess(field, configs[group].model_fields)}"
+                )
+        for group, config in configs.items():
+            for values in self._combinations(group):
+                parse(config, nest(values).get(group, {}), f"{self.place}: {group}")
+            self._check_effect(group, config)
+
+    def count(self) -> int | None:
+        """The number of different configurations, or None where a range is continuous."""
+        if any(parameter.points() is None for parameter in self.free.values()):
+            return None
+        conditioned_on = {other for parameter in self.free.values() for other in parameter.when}
+        controls = {name: self.free[name].points() or [] for name in self.free if name in conditioned_on}
+        total = 0
+        for values in itertools.product(*controls.values()):
+            known = {**self.fixed, **dict(zip(controls, values, strict=True))}
+            if all(_holds(self.free[name].when, known) for name in controls):
+                rest = (p for name, p in self.free.items() if name not in controls and _holds(p.when, known))
+                total += math.prod(len(parameter.points() or []) for parameter in rest)
+        return total
+
+    def canonical(self) -> dict[str, Any]:
+        """Plain data for a fingerprint: dotted name -> fixed value or free range, sorted by name."""
+        entries = {**self.fixed, **{name: parameter.canonical() for name, parameter in self.free.items()}}
+        return json.loads(json.dumps(dict(sorted(entries.items()))))
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The nested form that `from_mapping` reads."""
+        return nest({**self.fixed, **{name: parameter.canonical() for name, parameter in self.free.items()}})
+
+    def with_fixed(self, values: Mapping[str, Value], place: str) -> "Space":
+        """The same space with further values fixed.
+
+        Raises:
+            ConfigError: one of them is free or fixed at another value here.
+        """
+        for name, value in values.items():
+            if name in self.free or self.fixed.get(name, value) != value:
+                raise ConfigError(f"{place}: {name} is given here and in {self.place}; keep one.")
+        return Space({**self.fixed, **values}, self.free, self.place)
+
+    def _with_dotted_conditions(self, name: str, parameter: Free) -> Free:
+        """Conditions name parameters of their own group by their short name."""
+        group = name.partition(".")[0]
+        when = {other if "." in other else f"{group}.{other}": values for other, values in parameter.when.items()}
+        return parameter.model_copy(update={"when": when})
+
+    def _check_conditions(self) -> None:
+        known = set(self.fixed)
+        for name, parameter in self.free.items():
+            for other, values in parameter.when.items():
+                if other not in known:
+                    raise ConfigError(f"{self.place}: {name} depends on {other}, which must stand before it.")
+                allowed = self.free[other].probes() if other in self.free else [self.fixed[other]]
+                if not set(values) <= set(allowed) and (other in self.fixed or self.free[other].choice):
+                    raise ConfigError(f"{self.place}: {name} waits for {other} in {list(values)}, which has {allowed}.")
+            known.add(name)
+
+    def _combinations(self, group: str) -> Iterator[dict[str, Value]]:
+        """Fixed values with every combination of probes of the group's free parameters."""
+        fixed = {name: value for name, value in self.fixed.items() if name.startswith(group + ".")}
+        free = {name: parameter for name, parameter in self.free.items() if name.startswith(group + ".")}
+        probes = [parameter.probes() for parameter in free.values()]
+        if math.prod(map(len, probes)) <= MAX_COMBINATIONS:
+            draws: Iterator[tuple[Value, ...]] = itertools.product(*probes)
+        else:
+            generator = random.Random(0)  # noqa: S311 - a repeatable sample, not a secret
+            draws = (tuple(map(generator.choice, probes)) for _ in range(MAX_COMBINATIONS))
+        for draw in draws:
+            values = {**fixed, **dict(zip(free, draw, strict=True))}
+            known = {**self.fixed, **values}
+            yield {name: v for name, v in values.items() if name in fixed or _holds(free[name].when, known)}
+
+    def _check_effect(self, group: str, config: type[Settings]) -> None:
+        """A parameter that the model ignores under some values must say `when` it is searched."""
+        for name in (*self.fixed, *self.free):
+            if not name.startswith(group + "."):
+                continue
+            extra: Any = config.model_fields[name.partition(".")[2]].json_schema_extra
+            for field, effective in (extra or {}).get("only_when", {}).items():
+                other = f"{group}.{field}"
+                default = config.model_fields[field].default
+                possible = self.free[other].probes() if other in self.free else [self.fixed.get(other, default)]
+                reached = self.free[name].when.get(other, possible) if name in self.free else possible
+                idle = [value for value in reached if value not in effective]
+                if (name in self.free and idle) or len(idle) == len(possible):
+                    way_out = f"add when: {{{field}: {effective}}}" if name in self.free else "drop it"
+                    raise ConfigError(f"{self.place}: {name} has no effect where {other} is {idle[0]}; {way_out}.")
+
+
+def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """{"model.alpha": 0.5} -> {"model": {"alpha": 0.5}}."""
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        group, _, field = name.partition(".")
+        nested.setdefault(group, {})[field] = value
+    return nested
+
+
+def _holds(when: Mapping[str, tuple[Value, ...]], values: Mapping[str, Value]) -> bool:
+    return all(values.get(name) in allowed for name, allowed in when.items())

@@ -1,0 +1,163 @@
+"""What a study is: its file, checked as a whole before anything runs; loads no torch until a model is named."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from blade_tune.config import Settings, parse, read_yaml
+from blade_tune.data.config import DataConfig, data_config
+from blade_tune.errors import ConfigError
+from blade_tune.models import MODELS
+from blade_tune.parameter import Value
+from blade_tune.registry import load
+from blade_tune.space import Space, nest
+from blade_tune.study.shipped import find
+from blade_tune.training.config import EvaluationConfig, TrainConfig
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
+PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
+
+
+class PrunerConfig(Settings):
+    """When a weak trial ends early, by validation figures at the same epoch."""
+
+    kind: PrunerName = Field("percentile", description="rule")
+    percentile: float = Field(75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept")
+    startup_trials: int = Field(5, ge=0, description="percentile, median: completed trials before any is pruned")
+    warmup: float = Field(0.2, ge=0.0, lt=1.0, description="share of max_epochs in which no trial is pruned")
+    reduction_factor: int = Field(3, ge=2, description="asha, hyperband: one in so many goes on at each rung")
+
+
+class SearchConfig(Settings):
+    """How the space is searched."""
+
+    trials: int = Field(50, ge=1, description="scored trials in all; --trials wins")
+    sampler: SamplerName = Field("tpe", description="what proposes configurations")
+    pruner: PrunerConfig = PrunerConfig()
+    seed: int = Field(2026, ge=0, description="study seed: every sampler and training seed comes from it")
+
+
+class Enqueued(Settings):
+    """A configuration tried before any proposal; parameters it leaves out are sampled."""
+
+    model: dict[str, Value] = Field({}, description="model parameters")
+    train: dict[str, Value] = Field({}, description="training parameters")
+    tag: str = Field("enqueued", description="shown beside the trial")
+    metadata: dict[str, Any] = Field({}, description="kept with the trial, used for nothing")
+
+
+class StudyFile(Settings):
+    """The keys of a study file."""
+
+    model: str
+    space: str | dict[str, dict[str, Any]] | None = Field(None, description="name, path, or the space itself")
+    data: dict[str, Any]
+    objective: EvaluationConfig = EvaluationConfig()
+    train: dict[str, Value] = Field({}, description="training settings fixed for every trial")
+    search: SearchConfig = SearchConfig()
+    enqueue: tuple[Enqueued, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyDefinition:
+    """A study file with its space and data settings, all of it checked."""
+
+    name: str
+    model: str
+    space: Space
+    data: DataConfig
+    objective: EvaluationConfig
+    search: SearchConfig
+    enqueue: tuple[Enqueued, ...]
+
+    @classmethod
+    def load(
+        cls, study: str, *, model: str | None = None, max_epochs: int | None = None, search: Mapping[str, Any] = {}
+    ) -> "StudyDefinition":
+        """Read a study by name or path.
+
+        Args:
+            study: a name in ./studies or in the package, or a path.
+            model: another model than the file's, with the space of its own name; the study is then called
+                `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model.
+            max_epochs: epochs at most, instead of the file's.
+            search: search settings instead of the file's.
+        """
+        path = find("studies", study)
+        content = read_yaml(path)
+        name = path.stem
+        if model is not None and model != content.get("model"):
+            content |= {"model": model, "space": model, "enqueue": []}
+            name = f"{name}-{model}"
+        if max_epochs is not None:
+            content["train"] = {**(content.get("train") or {}), "max_epochs": max_epochs}
+        content["search"] = {**(content.get("search") or {}), **search}
+        return cls.from_mapping(name, content, str(path))
+
+    @classmethod
+    def from_mapping(cls, name: str, content: Mapping[str, Any], place: str) -> "StudyDefinition":
+        """Check a study in the form of its file.
+
+        Raises:
+            ConfigError: with the first law that the file, its space or an enqueued configuration breaks.
+        """
+        if not NAME.fullmatch(name):
+            raise ConfigError(f"{place}: a study's name has only letters, digits, '.', '_' and '-', got {name!r}.")
+        file = parse(StudyFile, content, place)
+        space = _space(file, place)
+        definition = cls(
+            name, file.model, space, data_config(file.data, f"{place}: data"), file.objective, file.search, file.enqueue
+        )
+        space.check(definition.configs)
+        for index in range(len(file.enqueue)):
+            definition.enqueued_params(index)
+        for key in ("max_epochs", "eval_every"):
+            if f"train.{key}" in space.free:
+                raise ConfigError(f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs.")
+        if file.search.sampler == "grid" and space.count() is None:
+            raise ConfigError(f"{place}: the grid sampler needs a step for every float of {space.place}.")
+        return definition
+
+    @property
+    def configs(self) -> dict[str, type[Settings]]:
+        """The settings classes that the groups of the space fill."""
+        return {"model": load(MODELS, "model", self.model).Config, "train": TrainConfig}
+
+    @property
+    def train(self) -> TrainConfig:
+        """The training settings of a trial as far as the space fixes them; defaults elsewhere."""
+        return parse(TrainConfig, nest(self.space.fixed).get("train", {}), self.space.place)
+
+    def enqueued_params(self, index: int) -> dict[str, Value]:
+        """The free parameters of an enqueued configuration by dotted name, checked against the space."""
+        entry = self.enqueue[index]
+        given = {f"{group}.{key}": v for group in ("model", "train") for key, v in getattr(entry, group).items()}
+        return self.space.fill(given, f"study {self.name}: enqueue[{index}]")
+
+    def to_mapping(self) -> dict[str, Any]:
+        """The study in the form of its file, its space written out; `from_mapping` reads it back."""
+        return {
+            "model": self.model,
+            "space": self.space.to_mapping(),
+            "data": self.data.model_dump(mode="json"),
+            "objective": self.objective.model_dump(mode="json"),
+            "search": self.search.model_dump(mode="json"),
+            "enqueue": [entry.model_dump(mode="json") for entry in self.enqueue],
+        }
+
+
+def _space(file: StudyFile, place: str) -> Space:
+    """The study's space: by name, by path (also from the study file), or written out; then what `train` fixes."""
+    if isinstance(file.space, dict):
+        space = Space.from_mapping(file.space, f"{place}: space")
+    else:
+        name = file.space or file.model
+        beside = Path(place).parent / name
+        space = Space.load(beside if beside.is_file() else find("search_spaces", name))
+    return space.with_fixed({f"train.{key}": value for key, value in file.train.items()}, f"{place}: train")

@@ -1,0 +1,75 @@
+"""A study's identity: what may not change between two runs of it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from blade_tune.errors import StudyDiffersError
+from blade_tune.parameter import Value
+from blade_tune.study.definition import StudyDefinition
+
+OBJECTIVE_VERSION = 1  # raised together with a [Numbers] line of the changelog when the same trial gives another value
+
+
+def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
+    """Everything a trial's value depends on, but for its parameters.
+
+    Settings that the space leaves out stand in it with their defaults, so that a new default is another study. Trials,
+    sampler, pruner, workers and places are not identity.
+    """
+    defaults = {
+        f"{group}.{name}": field.default
+        for group, config in definition.configs.items()
+        for name, field in config.model_fields.items()
+    }
+    return {
+        "data": data_hash,
+        "model": definition.model,
+        "space": {**json.loads(json.dumps(defaults)), **definition.space.canonical()},
+        "objective": definition.objective.model_dump(mode="json"),
+        "seed": definition.search.seed,
+        "objective_version": OBJECTIVE_VERSION,
+    }
+
+
+def require_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str) -> None:
+    """Refuse to add trials to a study that asks another question.
+
+    Raises:
+        StudyDiffersError: with a line for each field that differs.
+    """
+    before, after = _flatten(stored), _flatten(now)
+    differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    if differing:
+        lines = [f"  {name}: stored {before.get(name)!r}, now {after.get(name)!r}" for name in differing]
+        raise StudyDiffersError(
+            f"study {study} was made with other settings:\n" + "\n".join(lines) + "\n"
+            "Run it with the stored ones, or start a study of another name (copy the study file)."
+        )
+
+
+def training_seed(study_seed: int, values: Mapping[str, Value], replicate: int = 0) -> int:
+    """The seed of a training: of the study, the configuration and the number of its repeat."""
+    return _digest([study_seed, dict(sorted(values.items())), replicate])
+
+
+def sampler_seed(study_seed: int, trial_number: int | None = None) -> int:
+    """The seed of one trial's proposal, or, without a number, of a sampler that all trials share."""
+    return _digest([study_seed, trial_number])
+
+
+def _digest(content: Any) -> int:
+    text = json.dumps(content, sort_keys=True)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")  # numpy's seeds have 32 bits
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and prefix == "" and key in ("space", "objective"):
+            flat |= _flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat

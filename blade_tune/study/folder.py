@@ -1,0 +1,82 @@
+"""Where a study keeps its files under the results folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """DIR/<study>/trials/<number>/."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration, itself a space with nothing free."""
+        return self.path / "config.yaml"
+
+    @property
+    def log(self) -> Path:
+        """What training logged."""
+        return self.path / "train.log"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON line an epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The whole state of a training that is not finished."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def weights(self) -> Path:
+        """The best epoch's weights, of the best trials only."""
+        return self.path / "best.safetensors"
+
+    @property
+    def ranks(self) -> Path:
+        """The rank of each validation user's item at the best epoch."""
+        return self.path / "ranks.npy"
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """DIR/<study>/."""
+
+    results: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """The folder itself."""
+        return self.results / self.name
+
+    @property
+    def definition(self) -> Path:
+        """The study as it is run, its space written out."""
+        return self.path / "study.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        """Every opening of the test split."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def best(self) -> Path:
+        """Where export-best puts the final model."""
+        return self.path / "best"
+
+    def trial(self, number: int) -> TrialFolder:
+        """The folder of a trial."""
+        return TrialFolder(self.path / "trials" / str(number))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file as a whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

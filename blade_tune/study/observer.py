@@ -1,0 +1,39 @@
+"""What a running study tells whoever watches it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blade_tune.parameter import Value
+from blade_tune.training.loop import EpochRecord
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a study is."""
+
+    name: str
+    metric: str
+    scored: int
+    budget: int
+    best_number: int | None = None
+    best_value: float | None = None
+    best_params: Mapping[str, Value] | None = None
+
+
+class Observer:
+    """Hears every event of a run; this one ignores them all."""
+
+    def run_started(self, standing: Standing, floor: float, max_epochs: int) -> None:
+        """The study is open; `floor` is what recommending by popularity reaches on validation."""
+
+    def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
+        """A trial is about to train."""
+
+    def epoch_ended(self, number: int, record: EpochRecord) -> None:
+        """One epoch of a trial is done and stored."""
+
+    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing) -> None:
+        """A trial completed, was pruned or failed; `outcome` says which, with the reason."""
+
+    def run_ended(self, why: str, standing: Standing) -> None:
+        """No more trials in this run, and why."""

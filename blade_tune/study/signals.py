@@ -1,0 +1,42 @@
+"""Stopping on request: Ctrl-C and SIGTERM."""
+
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from blade_tune.errors import InterruptedStudyError, PreemptedError
+
+log = logging.getLogger(__name__)
+
+
+class StopSignals:
+    """Turns the first SIGINT or SIGTERM into a request and the second into an immediate end."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def __bool__(self) -> bool:
+        return self.received is not None
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+        log.warning("signal=%s stopping after this epoch; a second one stops now", self.received.name)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["StopSignals"]:
+        """Handle signals inside the block, and as before after it."""
+        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def error(self) -> InterruptedStudyError:
+        """What ends the run after a signal."""
+        kind = PreemptedError if self.received == signal.SIGTERM else InterruptedStudyError
+        return kind("stopped; run the same command again to go on from here.")

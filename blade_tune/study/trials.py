@@ -1,0 +1,61 @@
+"""Which trials count, and how many."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+CONTINUED = ("interrupted", "lost", "superseded")  # attempts that a later row of the same logical trial went on from
+
+
+def is_scored(trial: FrozenTrial) -> bool:
+    """Whether a trial is charged to the budget: completed, or pruned with at least one report."""
+    if trial.state == TrialState.COMPLETE:
+        return True
+    return trial.state == TrialState.PRUNED and bool(trial.intermediate_values)
+
+
+def root_number(user_attrs: Mapping[str, Any], number: int) -> int:
+    """The number of the first row of a trial that may have been interrupted."""
+    return int(user_attrs.get("root", number))
+
+
+def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Completed trials, the best first; of equals the earlier one."""
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    return sorted(completed, key=lambda trial: (-(trial.value or 0.0), trial.number))
+
+
+def best_trial(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+    """The best completed trial, if there is one."""
+    return next(iter(ranked(trials)), None)
+
+
+def num_scored(trials: Iterable[FrozenTrial]) -> int:
+    """How much of the budget is used."""
+    return sum(map(is_scored, trials))
+
+
+def consecutive_failures(trials: Iterable[FrozenTrial]) -> int:
+    """How many of the latest finished trials in a row came to nothing: failed, invalid or out of memory."""
+    finished = (trial for trial in reversed(list(trials)) if trial.state.is_finished() and not _continued(trial))
+    return sum(1 for _ in itertools.takewhile(lambda trial: not is_scored(trial), finished))
+
+
+def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
+    """Trials by state, in lower case; attempts that were continued stand apart."""
+    counts = Counter("continued" if _continued(trial) else trial.state.name.lower() for trial in trials)
+    return {
+        "complete": counts["complete"],
+        "pruned": counts["pruned"],
+        "failed": counts["fail"],
+        "running": counts["running"],
+        "waiting": counts["waiting"],
+        "continued": counts["continued"],
+    }
+
+
+def _continued(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and trial.user_attrs.get("reason") in CONTINUED

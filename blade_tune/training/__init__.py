@@ -1,0 +1,1 @@
+"""One loop that trains any model, and one evaluation that ranks with any model."""

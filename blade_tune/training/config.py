@@ -1,0 +1,46 @@
+"""Settings of training and of evaluation; importing them loads no torch."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from blade_tune.config import Settings
+
+Metric = Literal["ndcg@5", "ndcg@10", "ndcg@20", "hr@5", "hr@10", "hr@20"]
+
+
+class TrainConfig(Settings):
+    """How any model is trained: Adam with betas (0.9, 0.999), evaluated on validation rows."""
+
+    learning_rate: float = Field(1e-3, gt=0.0, le=1.0, description="Adam's learning rate")
+    batch_size: int = Field(1024, ge=1, le=1_000_000, description="users a step")
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0, description="Adam's L2 penalty")
+    max_epochs: int = Field(300, ge=1, le=100_000, description="epochs at most")
+    eval_every: int = Field(
+        5, ge=1, le=100_000, description="epochs from one evaluation to the next; the last epoch too"
+    )
+    patience: int = Field(10, ge=1, le=100_000, description="evaluations without a better one before training stops")
+    early_stop: Literal["objective", "eidp"] = Field(
+        "objective",
+        description="what a better evaluation is: of the study's metric, or EIDP's rule on NDCG@10 and HR@10",
+    )
+    plateau_schedule: bool = Field(
+        False, description="times 0.9 when the epoch's loss has not fallen for 5 epochs, down to 1e-6 (EIDP)"
+    )
+
+    def evaluates(self, epoch: int) -> bool:
+        """Whether `epoch`, counted from 1, ends with an evaluation: one grid of epochs for all trials of a study."""
+        return epoch % self.eval_every == 0 or epoch == self.max_epochs
+
+
+class EvaluationConfig(Settings):
+    """What is measured: every item is ranked, one item is relevant, users are averaged."""
+
+    metric: Metric = Field("ndcg@10", description="what the study maximizes on validation rows")
+    exclude: Literal["window", "full"] = Field(
+        "window", description="items never ranked: those of the input window (EIDP), or of the whole history"
+    )
+    target_set: Literal["truth", "constant"] = Field(
+        "truth",
+        description="behavior set that models are told of the item to predict: its own (EIDP), or all target behaviors",
+    )

@@ -1,0 +1,181 @@
+"""The one training loop."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from blade_tune.batch import Batch
+from blade_tune.errors import InterruptedStudyError, NonFiniteError
+from blade_tune.models.base import Recommender
+from blade_tune.training.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
+from blade_tune.training.config import TrainConfig
+from blade_tune.training.early_stopping import EarlyStopping
+from blade_tune.training.evaluation import Evaluation
+from blade_tune.training.negatives import NegativeSampler
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch gave; `metrics` is empty where the epoch ends without an evaluation."""
+
+    epoch: int  # from 1
+    losses: dict[str, float]  # mean over the epoch's steps, by the model's names
+    learning_rate: float
+    seconds: float
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Outcome:
+    """The best epoch of a training, and how it came."""
+
+    best_epoch: int
+    metrics: dict[str, float]
+    weights: dict[str, Tensor]  # on the CPU
+    ranks_U: Tensor
+    history: list[EpochRecord]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the surroundings of a training take part in."""
+
+    evaluate: Callable[[Recommender], Evaluation]
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None  # after the checkpoint; may raise to end the training
+    should_stop: Callable[[], bool] = lambda: False  # asked after every epoch; True ends it with a checkpoint
+    checkpoint: Path | None = None  # read if it exists, then written at every evaluation and when stopped
+
+
+class Training:
+    """One model's training, which goes on from its checkpoint as if it had never stopped.
+
+    Everything random is drawn from torch's default generators, seeded by whoever builds the model. On a CPU, an
+    interrupted and resumed training ends bit-identical to one that was left alone.
+
+    Args:
+        model: on its device, freshly initialized.
+        windows: training windows on the same device; rows without a real step are left out.
+        negatives: draws what users never met.
+        config: how to train.
+        metric: what early stopping follows.
+    """
+
+    def __init__(
+        self, model: Recommender, windows: Batch, negatives: NegativeSampler, config: TrainConfig, metric: str
+    ) -> None:
+        self.model = model
+        self.windows = windows.rows(windows.real_BL.any(dim=1).nonzero()[:, 0])
+        self.negatives = negatives
+        self.config = config
+        self.optimizer = torch.optim.Adam(
+            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, factor=0.9, patience=5, min_lr=1e-6)
+        self.stopping = EarlyStopping(metric, config.patience, config.early_stop)
+        self.history: list[EpochRecord] = []
+        self.best_weights: dict[str, Tensor] = {}
+        self.best_ranks_U = torch.empty(0, dtype=torch.int64)
+
+    def run(self, hooks: Hooks) -> Outcome:
+        """Train to the last epoch or until patience runs out.
+
+        Records of a checkpoint are replayed through `hooks.on_epoch` first.
+
+        Raises:
+            NonFiniteError: a loss or a score is NaN or infinite.
+            InterruptedStudyError: `hooks.should_stop` said so; the checkpoint holds the epoch.
+        """
+        if hooks.checkpoint is not None and hooks.checkpoint.exists():
+            self._restore(hooks.checkpoint)
+            for record in self.history:
+                hooks.on_epoch(record)
+        while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
+            record = self._epoch(hooks.evaluate)
+            stop = hooks.should_stop()
+            if hooks.checkpoint is not None and (record.metrics or stop):
+                self._save(hooks.checkpoint)
+            hooks.on_epoch(record)
+            if stop:
+                raise InterruptedStudyError(f"stopped after epoch {record.epoch}.")
+        return Outcome(self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history)
+
+    def _epoch(self, evaluate: Callable[[Recommender], Evaluation]) -> EpochRecord:
+        """One pass over the users, and an evaluation where one is due."""
+        start = time.perf_counter()
+        epoch = len(self.history) + 1
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        losses = self._pass(epoch, learning_rate)
+        if self.config.plateau_schedule:
+            self.schedule.step(sum(losses.values()))
+        metrics: dict[str, float] = {}
+        if self.config.evaluates(epoch):
+            evaluation = evaluate(self.model)
+            metrics = evaluation.metrics
+            if self.stopping.update(epoch, metrics):
+                self.best_weights = {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
+                self.best_ranks_U = evaluation.ranks_U
+        record = EpochRecord(epoch, losses, learning_rate, time.perf_counter() - start, metrics)
+        self.history.append(record)
+        log.info("%s", " ".join(f"{name}={value:.6g}" for name, value in _flat(record).items()))
+        return record
+
+    def _pass(self, epoch: int, learning_rate: float) -> dict[str, float]:
+        """Step through all users in a fresh order; gives the mean of each loss term."""
+        self.model.train()
+        order_U = torch.randperm(len(self.windows), device=self.windows.users_B.device)
+        steps: list[dict[str, Tensor]] = []
+        for rows_B in order_U.split(self.config.batch_size):
+            batch = self.windows.rows(rows_B)
+            batch = batch.with_negatives(self.negatives.draw(batch.users_B, batch.items_BL.shape[1]))
+            terms = self.model.losses(batch)
+            self.optimizer.zero_grad()
+            torch.stack(tuple(terms.values())).sum().backward()
+            self.optimizer.step()
+            steps.append({name: term.detach() for name, term in terms.items()})
+        losses_ST = torch.stack([torch.stack(tuple(terms.values())) for terms in steps]).cpu()
+        bad_S = ~losses_ST.isfinite().all(dim=1)
+        if bad_S.any():
+            step = int(bad_S.nonzero()[0])
+            terms_at_step = ", ".join(f"{name} {float(term)}" for name, term in steps[step].items())
+            place = f"epoch {epoch}, step {step + 1}"
+            raise NonFiniteError(f"{place}: a loss is not finite: {terms_at_step}, learning rate {learning_rate}.")
+        return dict(zip(steps[0], losses_ST.double().mean(dim=0).tolist(), strict=True))
+
+    def _save(self, path: Path) -> None:
+        save_checkpoint(
+            path,
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "schedule": self.schedule.state_dict(),
+                "stopping": self.stopping.state_dict(),
+                "history": [asdict(record) for record in self.history],
+                "best_weights": self.best_weights,
+                "best_ranks": self.best_ranks_U,
+                "rng": rng_state(),
+            },
+        )
+
+    def _restore(self, path: Path) -> None:
+        state = load_checkpoint(path)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.stopping = EarlyStopping(**state["stopping"])
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        self.best_weights = state["best_weights"]
+        self.best_ranks_U = state["best_ranks"]
+        restore_rng(state["rng"])
+
+
+def _flat(record: EpochRecord) -> dict[str, float]:
+    """A record as one row: losses are prefixed, metrics keep their names."""
+    losses = {f"loss.{name}": value for name, value in record.losses.items()}
+    return {"epoch": record.epoch, **losses, **record.metrics, "lr": record.learning_rate, "s": record.seconds}

@@ -1,0 +1,286 @@
+"""What every model keeps. A model joins by its line in MODELS; laws about a field join where a Config has the field."""
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pydantic
+import pytest
+import torch
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+from torch import Tensor
+
+from blade_tune.models import MODELS
+from blade_tune.models.base import ModelConfig, Recommender
+from blade_tune.registry import load
+from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model
+
+CATALOG = make_catalog()
+BATCH = make_batch(CATALOG)
+CONFIGS: dict[str, type[ModelConfig]] = {name: load(MODELS, "model", name).Config for name in MODELS}
+FIELDS = [(name, field) for name, config in CONFIGS.items() for field in config.model_fields]
+
+
+def having(*fields: str) -> list[str]:
+    """The models whose Config has all these fields."""
+    return [name for name, config in CONFIGS.items() if set(fields) <= set(config.model_fields)]
+
+
+def seeded_losses(model: Recommender, seed: int = 1) -> dict[str, float]:
+    """The losses in training mode; dropout and views are those of the seed."""
+    torch.manual_seed(seed)
+    return {name: loss.item() for name, loss in model.train().losses(BATCH).items()}
+
+
+def total(model: Recommender) -> Tensor:
+    return torch.stack(list(model.losses(BATCH).values())).sum()
+
+
+def step_states(model: Recommender, batch: Any) -> Tensor:
+    """states_BLD of every step, of models that encode all steps at once."""
+    states = model.encode(batch)
+    return states[0] if isinstance(states, tuple) else states
+
+
+# Outputs
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("num_behaviors", [2, 4, 5])
+def test_any_number_of_behaviors_trains_and_scores(name, num_behaviors):
+    """With 2, 4 or 5 behaviors, losses are finite scalars and scores are one float32 an item, padding included."""
+    catalog = make_catalog(num_behaviors)
+    batch = make_batch(catalog)
+    model = make_model(name, catalog)
+    losses = model.losses(batch)
+    assert "next" in losses
+    assert all(loss.isfinite() and loss.shape == () for loss in losses.values())
+    scores_BV = model.eval().scores(batch)
+    assert (scores_BV.shape, scores_BV.dtype) == ((len(batch), catalog.num_items + 1), torch.float32)
+    assert scores_BV.isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_float32_in_any_precision(name):
+    """Scores are float32 even where the weights are wider."""
+    assert make_model(name, CATALOG).double().eval().scores(BATCH).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fully_padded_row_brings_no_nan(name):
+    """A user without any real step leaves losses, gradients and scores finite."""
+    batch = make_batch(CATALOG, lengths=(MAX_LENGTH, 0, 2))
+    model = make_model(name, CATALOG)
+    loss = torch.stack(list(model.losses(batch).values())).sum()
+    loss.backward()
+    assert loss.isfinite()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
+    assert model.eval().scores(batch).isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_know_the_target_set_only_if_the_model_says_so(name):
+    """Scores change with the behavior set of the item to predict exactly in models that say they are told it."""
+    model = make_model(name, CATALOG).eval()
+    nothing, everything = (
+        model.scores(BATCH.with_final_target_set(torch.full((4,), bit, dtype=torch.uint8))) for bit in (0, 1)
+    )
+    assert torch.equal(nothing, everything) != model.told_target_set
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_do_not_know_the_answer(name):
+    """Scores do not change with the item to predict, the negatives, or the items of the targets before."""
+    model = make_model(name, CATALOG).eval()
+    other = replace(BATCH, target_items_BL=BATCH.target_items_BL.flip(0), negatives_BL=None)
+    assert torch.equal(model.scores(other), model.scores(BATCH))
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if hasattr(load(MODELS, "model", name), "encode")])
+@pytest.mark.parametrize("step", range(MAX_LENGTH - 1))
+def test_the_past_does_not_see_the_future(name, step):
+    """Other items, sets and target sets after step l leave the states up to l, at real steps, exactly as they are."""
+    model = make_model(name, CATALOG).eval()
+    after_L1 = (torch.arange(MAX_LENGTH) > step)[:, None]
+    real_BL = BATCH.real_BL
+    other_items_BL = torch.where(after_L1[:, 0] & real_BL, CATALOG.num_items + 1 - BATCH.items_BL, BATCH.items_BL)
+    other = replace(
+        BATCH,
+        items_BL=other_items_BL,
+        sets_BLK=torch.where(after_L1, 1 - BATCH.sets_BLK, BATCH.sets_BLK),
+        target_items_BL=torch.where(after_L1[:, 0], 1, BATCH.target_items_BL),
+        target_sets_BLK=torch.where(after_L1, 1 - BATCH.target_sets_BLK, BATCH.target_sets_BLK),
+    )
+    before_BLD, after_BLD = step_states(model, BATCH), step_states(model, other)
+    kept_BL = real_BL & ~after_L1[:, 0]
+    assert torch.equal(before_BLD[kept_BL], after_BLD[kept_BL])
+    assert not torch.equal(before_BLD[:, -1], after_BLD[:, -1])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_stacked_pass_is_three_passes(name):
+    """In evaluation, the original and two views stacked into one batch give what three batches give."""
+    model = make_model(name, CATALOG).double().eval()
+    first_BLK, second_BLK = 1 - BATCH.sets_BLK, BATCH.sets_BLK.flip(-1)
+    separate = [
+        model.final_states(replace(BATCH, sets_BLK=sets_BLK)) for sets_BLK in (BATCH.sets_BLK, first_BLK, second_BLK)
+    ]
+    stacked = model.final_states(BATCH.stacked(first_BLK, second_BLK))
+    torch.testing.assert_close(stacked, torch.cat(separate), atol=1e-12, rtol=0)
+
+
+# Training
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_seed_one_result(name):
+    """The same seed gives the same weights and the same losses; another gives others."""
+    one, same, other = (make_model(name, CATALOG, seed) for seed in (5, 5, 6))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert seeded_losses(one) == seeded_losses(same)
+    assert seeded_losses(one) != seeded_losses(other)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_padding_stays_zero_through_training(name):
+    """The padding row of the item table is zero at the start and after steps of Adam with weight decay."""
+    model = make_model(name, CATALOG)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        assert model.item_vectors()[0].count_nonzero() == 0
+        optimizer.zero_grad()
+        total(model).backward()
+        optimizer.step()
+    assert model.item_vectors()[0].count_nonzero() == 0
+    assert model.item_vectors()[1:].isfinite().all()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_parameter_learns(name):
+    """Every parameter takes part in the default training loss: none is left without a gradient."""
+    model = make_model(name, CATALOG)
+    total(model).backward()
+    assert [path for path, parameter in model.named_parameters() if parameter.grad is None] == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_losses_leave_the_batch_as_it_is(name):
+    """Neither losses nor scores write to the batch."""
+    before = {field: tensor.clone() for field, tensor in vars(BATCH).items()}
+    model = make_model(name, CATALOG)
+    model.losses(BATCH)
+    model.scores(BATCH)
+    assert all(torch.equal(tensor, before[field]) for field, tensor in vars(BATCH).items())
+
+
+@pytest.mark.parametrize("name", having("lambda_"))
+def test_lambda_zero_leaves_the_next_item_loss_alone(name):
+    """With lambda = 0 there is one term, `next`, with the value it has beside the contrastive one."""
+    still = {field: 0.0 for field in CONFIGS[name].model_fields if field.endswith("dropout")}
+    alone = seeded_losses(make_model(name, CATALOG, lambda_=0.0, **still))
+    beside = seeded_losses(make_model(name, CATALOG, lambda_=1.0, **still))
+    assert set(alone) == {"next"}
+    assert set(beside) == {"next", "contrastive"}
+    assert alone["next"] == pytest.approx(beside["next"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", having("lambda_"))
+def test_lambda_weighs_the_contrastive_loss(name):
+    """The term `contrastive` is proportional to lambda."""
+    one, ten = (seeded_losses(make_model(name, CATALOG, lambda_=weight)) for weight in (1.0, 10.0))
+    assert ten["contrastive"] == pytest.approx(10 * one["contrastive"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", having("alpha"))
+@pytest.mark.parametrize(("alpha", "cut", "kept"), [(0.0, "intermediate", "early"), (1.0, "early", "intermediate")])
+def test_alpha_at_an_end_cuts_one_path(name, alpha, cut, kept):
+    """alpha = 0 leaves the intermediate path without gradient, alpha = 1 the early one; the other path learns."""
+    model = make_model(name, CATALOG, alpha=alpha)
+    total(model).backward()
+
+    def learns(path: str) -> set[bool]:
+        blocks = model.get_submodule(f"{path}_blocks").parameters()
+        return {parameter.grad is not None and bool(parameter.grad.any()) for parameter in blocks}
+
+    assert learns(cut) == {False}
+    assert True in learns(kept)
+
+
+# Config
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_every_field_has_a_description(name, field):
+    """Every field says what it is."""
+    assert CONFIGS[name].model_fields[field].description
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, field in FIELDS if field.endswith("num_heads")])
+def test_heads_must_divide_the_width(name, field):
+    """An embedding size that the heads do not divide is refused, with both numbers."""
+    with pytest.raises(pydantic.ValidationError, match=rf"divisible by {field}, got 32 and 5"):
+        CONFIGS[name](embedding_size=32, **{field: 5})
+
+
+def other_values(field: FieldInfo) -> list[Any]:
+    """What a field may be instead of its default: the other choices, or the ends of its range."""
+    if field.annotation is bool:
+        values = [True, False]
+    elif get_args(field.annotation):
+        values = list(get_args(field.annotation))
+    else:
+        ends = (
+            getattr(bound, "ge", getattr(bound, "le", None)) for bound in field.metadata if isinstance(bound, Ge | Le)
+        )
+        values = [type(field.default)(end) for end in ends]
+    return [value for value in values if value != field.default]
+
+
+def surroundings(name: str, field: str) -> dict[str, Any]:
+    """Settings under which the field should matter: no dropout, a mild tau, and what its `only_when` asks for."""
+    fields = CONFIGS[name].model_fields
+    settings: dict[str, Any] = {other: 0.0 for other in fields if other.endswith("dropout")}
+    settings |= {"tau": 1.0} if "tau" in fields else {}  # at 0.01 an untrained contrast is solved down to rounding
+    settings |= {other: values[0] for other, values in conditions(name, field).items()}
+    return {other: value for other, value in settings.items() if other != field}
+
+
+def conditions(name: str, field: str) -> dict[str, list[Any]]:
+    return (CONFIGS[name].model_fields[field].json_schema_extra or {}).get("only_when", {})
+
+
+def shapes(model: Recommender) -> dict[str, torch.Size]:
+    return {path: parameter.shape for path, parameter in model.named_parameters()}
+
+
+def differ(one: Recommender, other: Recommender) -> bool:
+    """Whether two models have different parameters, losses (in float64, where none is rounded away) or scores."""
+    return (
+        shapes(one) != shapes(other)
+        or seeded_losses(one.double()) != seeded_losses(other.double())
+        or not torch.equal(one.eval().scores(BATCH), other.eval().scores(BATCH))
+    )
+
+
+@pytest.mark.parametrize(("name", "field"), FIELDS)
+def test_no_field_is_dead(name, field):
+    """Every other value of every field gives other parameters, other losses or other scores."""
+    around = surroundings(name, field)
+    default = make_model(name, CATALOG, **around)
+    values = other_values(CONFIGS[name].model_fields[field])
+    assert values, "a field needs choices or bounds that include their ends"
+    for value in values:
+        assert differ(default, make_model(name, CATALOG, **around, **{field: value})), value
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, field in FIELDS if conditions(name, field)])
+def test_only_when_is_true(name, field):
+    """Where a field's `only_when` says that it has no effect, it has none."""
+    for condition, allowed in conditions(name, field).items():
+        elsewhere = set(get_args(CONFIGS[name].model_fields[condition].annotation)) - set(allowed)
+        assert elsewhere
+        for setting in elsewhere:
+            around = surroundings(name, field) | {condition: setting}
+            default = make_model(name, CATALOG, **around)
+            for value in other_values(CONFIGS[name].model_fields[field]):
+                assert not differ(default, make_model(name, CATALOG, **around, **{field: value})), (setting, value)
