@@ -20,7 +20,10 @@ from blade_tune.cli.output import print_facts
 @study_option
 @data_option
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder to write. Default: RESULTS/STUDY/best."
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder to write. Default: RESULTS/STUDY/best.",
 )
 @click.option("--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count.")
 @storage_option
@@ -57,6 +60,6 @@ def export_best(
     stored = StoredStudy.load(study, resolve_url(storage, results), results)
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
-        metrics = export_best(stored, ExportOptions(out, data, with_valid, resolve_device(device), on_epoch))
+        metrics = export_best(stored, ExportOptions(out, resolve_device(device), data, with_valid, on_epoch))
     shown = {name: metrics[name] for name in ("valid", "test", "test_users")}
     print_facts({"bundle": str(out), **shown, "popularity_floor": metrics["floors"]["all"]}, form)

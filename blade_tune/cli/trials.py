@@ -30,4 +30,5 @@ def trials(study: str, storage: str | None, results: Path, data: Path | None, fo
     stored = StoredStudy.load(study, resolve_url(storage, results), results)
     if form == "csv":
         tables.write_tables(stored)
-    print_rows(tables.trial_rows(stored), form)
+    rows = tables.trial_rows(stored)
+    print_rows(tables.brief(rows) if form == "table" else rows, form)

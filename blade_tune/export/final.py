@@ -1,5 +1,6 @@
 """From a study's best trial to a bundle: train anew, open the sealed test rows once, write, read back, compare."""
 
+import itertools
 import logging
 import os
 import shutil
@@ -38,9 +39,9 @@ class ExportOptions:
     """How the final model is made."""
 
     out: Path
+    device: torch.device
     data_directory: Path | None = None
     with_valid: bool = False  # train on validation rows too, for the best epoch count
-    device: torch.device = torch.device("cpu")
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
 
 
@@ -62,14 +63,9 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
 
     directory = stored.data_directory(options.data_directory)
     seed = trial.user_attrs["seed"]
-    entry = {
-        "study": stored.definition.name,
-        "trial": trial.number,
-        "seed": seed,
-        "when": now(),
-        "command": "export-best",
-    }
-    sealed = open_for_evaluation(data, directory, Ledger(stored.folder.ledger), entry)
+    opening = {"study": stored.definition.name, "trial": trial.number, "seed": seed, "when": now()}
+    ledger = Ledger(stored.folder.ledger)
+    sealed = open_for_evaluation(data, directory, ledger, {**opening, "command": "export-best"})
     evaluation, metrics = test(model, sealed, stored.definition.objective, options.device)
 
     bundle = Bundle(
@@ -126,14 +122,13 @@ def test(
     """
     windows = sealed.windows(model.max_length).rows(torch.as_tensor(rows_with(sealed.test)))
     keys, catalog = sealed.user_item_keys(), sealed.search.catalog
-    protocols = []
-    for exclude in get_args(EvaluationConfig.model_fields["exclude"].annotation):
-        for target_set in get_args(EvaluationConfig.model_fields["target_set"].annotation):
-            config = objective.model_copy(update={"exclude": exclude, "target_set": target_set})
-            evaluation = Evaluator(windows, keys, catalog, config).to(device)(model)
-            protocols.append({"exclude": exclude, "target_set": target_set, **evaluation.metrics})
     evaluator = Evaluator(windows, keys, catalog, objective).to(device)
     evaluation = evaluator(model)
+    protocols = []
+    for exclude, target_set in itertools.product(_choices("exclude"), _choices("target_set")):
+        other = objective.model_copy(update={"exclude": exclude, "target_set": target_set})
+        figures = Evaluator(windows, keys, catalog, other).to(device)(model).metrics
+        protocols.append({"exclude": exclude, "target_set": target_set, **figures})
     return evaluation, {
         "test": evaluation.metrics,
         "test_users": len(windows),
@@ -142,6 +137,10 @@ def test(
         "floors": popularity_floors(evaluator, sealed.search.train, catalog.auxiliary),
         "protocols": protocols,
     }
+
+
+def _choices(field: str) -> tuple[str, ...]:
+    return get_args(EvaluationConfig.model_fields[field].annotation)
 
 
 def _report_difference(trial: FrozenTrial, outcome: Outcome, stored: StoredStudy, options: ExportOptions) -> None:
@@ -161,9 +160,7 @@ def _publish(bundle: Bundle, model: Recommender, sealed: SealedData, out: Path) 
         with torch.inference_mode():
             same = torch.equal(load_model(temporary).scores(batch), model.cpu().scores(batch))
         if not same:
-            raise BladeTuneError(
-                f"{temporary}: the bundle read back gives other scores than the model; nothing is exported."
-            )
+            raise BladeTuneError("the bundle, read back, gives other scores than the model; nothing is exported.")
         replace_folder(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

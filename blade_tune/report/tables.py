@@ -8,6 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from blade_tune.space import GROUPS
 from blade_tune.study.folder import write_text
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import best_trial, count_states, num_scored, root_number
@@ -52,6 +53,19 @@ def _trial_row(trial: FrozenTrial, free: Sequence[str]) -> Row:
         "started": _time(trial.datetime_start),
         "ended": _time(trial.datetime_complete),
     }
+
+
+def brief(rows: Sequence[Row]) -> list[Row]:
+    """The columns of trial rows that fit a screen, parameters without their group."""
+    kept = ("number", "state", "reason", "value", "best_epoch", "epochs", "seconds", "tag")
+    return [
+        {name.partition(".")[2] or name: value for name, value in row.items() if name in kept or _is_parameter(name)}
+        for row in rows
+    ]
+
+
+def _is_parameter(name: str) -> bool:
+    return name.partition(".")[0] in GROUPS
 
 
 def epoch_rows(stored: StoredStudy) -> list[Row]:
