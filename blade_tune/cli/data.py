@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from blade_tune.cli.options import data_option, format_option, results_option, study_option
+from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
 from blade_tune.cli.output import print_facts
 
 
@@ -23,9 +23,10 @@ def data() -> None:
 @data.command()
 @study_option
 @data_option
+@storage_option
 @results_option
 @format_option
-def stats(study: str, data: Path | None, results: Path, form: str) -> None:
+def stats(study: str, data: Path | None, storage: str | None, results: Path, form: str) -> None:
     """Print what the data of a study holds: users, items, interactions, behaviors, lengths, what was left out.
 
     Prepares the data if it never was. Test rows are counted, not shown, and no evaluation is written down.
@@ -38,7 +39,10 @@ def stats(study: str, data: Path | None, results: Path, form: str) -> None:
     from blade_tune.data.statistics import describe
     from blade_tune.data.store import prepare
     from blade_tune.study.definition import StudyDefinition
+    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.stored import remembered_directory
 
     definition = StudyDefinition.load(study)
+    data = data or remembered_directory(definition.name, resolve_url(storage, results))
     search = prepare(definition.data, data, results)
     print_facts(describe(search, count_sealed(search, data)), form)

@@ -77,7 +77,7 @@ def run(
     from blade_tune.study.definition import StudyDefinition
     from blade_tune.study.run import RunOptions, run_study
     from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import StoredStudy
+    from blade_tune.study.stored import StoredStudy, remembered_directory
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     given = {"trials": trials, "seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
@@ -85,6 +85,7 @@ def run(
         study, model=model, max_epochs=epochs, search={name: v for name, v in given.items() if v is not None}
     )
     url = resolve_url(storage, results)
+    data = data or remembered_directory(definition.name, url)
     search_data = prepare(definition.data, data, results)
     options = RunOptions(results, url, data, device, keep, max_consecutive_failures)
     try:

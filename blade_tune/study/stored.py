@@ -14,6 +14,18 @@ from blade_tune.study.folder import StudyFolder
 from blade_tune.study.storage import load_study, open_storage
 
 
+def remembered_directory(name: str, url: URL) -> Path | None:
+    """Where a stored study's data was when it last ran; None where no study of this name is stored."""
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None
+    storage = open_storage(url, create=False)
+    try:
+        directory = storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get("data_directory")
+    except KeyError:
+        return None
+    return Path(directory) if directory else None
+
+
 @dataclass(frozen=True)
 class StoredStudy:
     """A study, its definition and its folder."""
