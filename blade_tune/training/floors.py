@@ -1,5 +1,6 @@
 """What recommending without any model reaches: the floor under every table."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,25 +12,31 @@ from blade_tune.training.evaluation import Evaluator
 def popularity_floors(evaluator: Evaluator, train: Part, auxiliary: int) -> dict[str, dict[str, float]]:
     """Metrics of three rankings by counts of train rows, under the evaluator's exclusions.
 
-    `all` counts every row of an item, `target` those with a target behavior, and `target_set` those that share a target
-    behavior with the set of the item to predict.
+    `all` counts every row of an item, `target` those with a target behavior, and `target_set` those with the very set of
+    the item to predict, equal counts in the order of `target`.
     """
-    sets_NK = torch.as_tensor(train.sets_NK.copy(), dtype=torch.float64)
-    items_N = torch.as_tensor(train.items_N.copy(), dtype=torch.int64)
-    target_NK = sets_NK.clone()
-    target_NK[:, auxiliary] = 0.0
-    counts_VK = torch.zeros(evaluator.num_items + 1, sets_NK.shape[1], dtype=torch.float64)
-    counts_VK.index_add_(0, items_N, target_NK)
-    rows_V = torch.bincount(items_N, minlength=evaluator.num_items + 1).double()
-    target_rows_V = torch.bincount(items_N, weights=target_NK.amax(dim=1), minlength=evaluator.num_items + 1)
+    V = evaluator.num_items + 1
+    items_N = train.items_N.astype(np.int64)
+    target_rows_N = np.delete(train.sets_NK, auxiliary, axis=1).any(axis=1)
+    rows_V = torch.as_tensor(np.bincount(items_N, minlength=V)).double()
+    target_rows_V = torch.as_tensor(np.bincount(items_N[target_rows_N], minlength=V)).double()
+
+    sets_SK, set_N = np.unique(train.sets_NK, axis=0, return_inverse=True)
+    counts_SV = torch.as_tensor(np.bincount(set_N * V + items_N, minlength=len(sets_SK) * V)).double().view(-1, V)
+    counts_SV += target_rows_V / (target_rows_V.sum() + 1.0)  # below 1, so it only orders equal counts
 
     def by_set(batch: Batch) -> Tensor:
-        told_BK = batch.target_sets_BLK[:, -1].double()
-        told_BK[:, auxiliary] = 0.0
-        return told_BK @ counts_VK.T
+        told_BK = batch.target_sets_BLK[:, -1].cpu()
+        same_BS = (told_BK[:, None] == torch.as_tensor(sets_SK)).all(dim=-1)
+        unknown_B1 = ~same_BS.any(dim=1, keepdim=True)
+        scores_BV = same_BS.double() @ counts_SV + unknown_B1 * target_rows_V
+        return scores_BV.to(batch.users_B.device)
+
+    def always(scores_V: Tensor, batch: Batch) -> Tensor:
+        return scores_V.to(batch.users_B.device).expand(len(batch), -1)
 
     return {
-        "all": evaluator.measure(lambda batch: rows_V.expand(len(batch), -1)).metrics,
-        "target": evaluator.measure(lambda batch: target_rows_V.expand(len(batch), -1)).metrics,
+        "all": evaluator.measure(lambda batch: always(rows_V, batch)).metrics,
+        "target": evaluator.measure(lambda batch: always(target_rows_V, batch)).metrics,
         "target_set": evaluator.measure(by_set).metrics,
     }

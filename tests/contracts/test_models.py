@@ -88,6 +88,14 @@ def test_scores_know_the_target_set_only_if_the_model_says_so(name):
     assert torch.equal(nothing, everything) != model.told_target_set
 
 
+def test_only_the_set_of_the_item_to_predict_is_told():
+    """Telling a target set replaces the last step's alone, in a copy."""
+    told = BATCH.with_final_target_set(torch.tensor([0, 1, 1, 1]))
+    assert torch.equal(told.target_sets_BLK[:, :-1], BATCH.target_sets_BLK[:, :-1])
+    assert told.target_sets_BLK[:, -1].tolist() == [[0, 1, 1, 1]] * len(BATCH)
+    assert not torch.equal(told.target_sets_BLK, BATCH.target_sets_BLK)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_scores_do_not_know_the_answer(name):
     """Scores do not change with the item to predict, the negatives, or the items of the targets before."""

@@ -62,6 +62,16 @@ def assert_encodes_as_its_twin(model: Blade) -> None:
     torch.testing.assert_close(states_BLD, as_float64([states for states, _ in twin]), atol=1e-10, rtol=0)
 
 
+@pytest.mark.parametrize("ffn_multiple", [1, 2, 4])
+def test_ffn_multiple_widens_every_network(ffn_multiple):
+    """All feed-forward networks and experts have the inner width f = ffn_multiple d."""
+    model = tiny_blade(ffn_multiple=ffn_multiple)
+    for block in (*model.early_blocks, model.cross):
+        assert block.feed_forward.expand.out_features == 8 * ffn_multiple
+    for block in model.intermediate_blocks:
+        assert block.experts.expand_EDF.shape == (3, 8, 8 * ffn_multiple)
+
+
 def test_scores_are_the_newest_state_times_the_unscaled_item_table():
     """The score of an item is the dot product of the last user state and the item's row of the table."""
     model = tiny_blade()
