@@ -26,7 +26,7 @@ from blade_tune.study.trials import best_trial
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluation, Evaluator
-from blade_tune.training.floors import popularity_floors
+from blade_tune.training.floors import popularity_scorers
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome
 
 log = logging.getLogger(__name__)
@@ -129,12 +129,13 @@ def test(
         other = objective.model_copy(update={"exclude": exclude, "target_set": target_set})
         figures = Evaluator(windows, keys, catalog, other).to(device)(model).metrics
         protocols.append({"exclude": exclude, "target_set": target_set, **figures})
+    scorers = popularity_scorers(sealed.search.train, catalog.num_items, catalog.auxiliary)
     return evaluation, {
         "test": evaluation.metrics,
         "test_users": len(windows),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
-        "floors": popularity_floors(evaluator, sealed.search.train, catalog.auxiliary),
+        "floors": {name: evaluator.measure(scorer).metrics for name, scorer in scorers.items()},
         "protocols": protocols,
     }
 

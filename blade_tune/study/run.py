@@ -21,7 +21,7 @@ from blade_tune.study.signals import StopSignals
 from blade_tune.study.storage import open_storage, storage_errors
 from blade_tune.study.trials import best_trial, consecutive_failures, num_scored, ranked, root_number
 from blade_tune.training.device_data import resolve_device
-from blade_tune.training.floors import popularity_floors
+from blade_tune.training.floors import popularity_scorers
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,9 @@ def run_study(definition: StudyDefinition, data: SearchData, options: RunOptions
         write_text(folder.definition, write_yaml(definition.to_mapping()))
         device = resolve_device(options.device)
         objective = Objective(definition, data, folder, device, observer, lambda: bool(signals))
-        floor = popularity_floors(
-            objective.device_data(max_length(definition, definition.space.fixed)).evaluator,
-            data.train,
-            data.catalog.auxiliary,
-        )["all"][definition.objective.metric]
+        evaluator = objective.device_data(max_length(definition, definition.space.fixed)).evaluator
+        popularity = popularity_scorers(data.train, data.num_items, data.catalog.auxiliary)["all"]
+        floor = evaluator.measure(popularity).metrics[definition.objective.metric]
         observer.run_started(standing(study, definition), floor, definition.train.max_epochs)
         why = _run_trials(study, definition, objective, options, signals)
         observer.run_ended(why, standing(study, definition))

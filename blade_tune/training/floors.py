@@ -1,21 +1,25 @@
 """What recommending without any model reaches: the floor under every table."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from blade_tune.batch import Batch
 from blade_tune.data.table import Part
-from blade_tune.training.evaluation import Evaluator
 
 
-def popularity_floors(evaluator: Evaluator, train: Part, auxiliary: int) -> dict[str, dict[str, float]]:
-    """Metrics of three rankings by counts of train rows, under the evaluator's exclusions.
+Scorer = Callable[[Batch], Tensor]
 
-    `all` counts every row of an item, `target` those with a target behavior, and `target_set` those with the very set of
-    the item to predict, equal counts in the order of `target`.
+
+def popularity_scorers(train: Part, num_items: int, auxiliary: int) -> dict[str, Scorer]:
+    """Three rankings by counts of train rows, each a function from a batch to scores_BV, as an Evaluator measures.
+
+    `all` counts every row of an item, `target` those with a target behavior, and `target_set` those with the very set
+    of the item to predict, equal counts in the order of `target`.
     """
-    V = evaluator.num_items + 1
+    V = num_items + 1
     items_N = train.items_N.astype(np.int64)
     target_rows_N = np.delete(train.sets_NK, auxiliary, axis=1).any(axis=1)
     rows_V = torch.as_tensor(np.bincount(items_N, minlength=V)).double()
@@ -32,11 +36,7 @@ def popularity_floors(evaluator: Evaluator, train: Part, auxiliary: int) -> dict
         scores_BV = same_BS.double() @ counts_SV + unknown_B1 * target_rows_V
         return scores_BV.to(batch.users_B.device)
 
-    def always(scores_V: Tensor, batch: Batch) -> Tensor:
-        return scores_V.to(batch.users_B.device).expand(len(batch), -1)
+    def always(scores_V: Tensor) -> Scorer:
+        return lambda batch: scores_V.to(batch.users_B.device).expand(len(batch), -1)
 
-    return {
-        "all": evaluator.measure(lambda batch: always(rows_V, batch)).metrics,
-        "target": evaluator.measure(lambda batch: always(target_rows_V, batch)).metrics,
-        "target_set": evaluator.measure(by_set).metrics,
-    }
+    return {"all": always(rows_V), "target": always(target_rows_V), "target_set": by_set}
