@@ -69,7 +69,7 @@ def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
         if not (isinstance(inner, type) and issubclass(inner, Settings)):
             return []
         settings = inner
-    return list(settings.model_fields)
+    return [field.alias or name for name, field in settings.model_fields.items()]
 
 
 class _Loader(yaml.SafeLoader):
@@ -78,16 +78,25 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # what is merged in may be given again
+                continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                break  # refused below
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that `_Loader` would read as a number."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -106,6 +115,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}.") from None
+    except ValueError as error:  # a date that does not exist
+        raise ConfigError(f"{path}: is not valid YAML: {error}.") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must be a YAML mapping, got {type(data).__name__}.")
     return data
@@ -113,4 +124,4 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def write_yaml(data: Mapping[str, Any]) -> str:
     """Plain data as YAML text that `read_yaml` gives back unchanged."""
-    return yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
+    return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -3,7 +3,7 @@
 import math
 from typing import Any, Literal, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from blade_tune.config import Settings
 
@@ -26,7 +26,7 @@ class SuggestsValues(Protocol):
 class Free(Settings):
     """A free parameter: exactly one of `float`, `int` (ranges) and `choice`."""
 
-    float_: tuple[float, float] | None = Field(None, alias="float", description="range, both ends included")
+    float_: tuple[FiniteFloat, FiniteFloat] | None = Field(None, alias="float", description="range, both ends included")
     int_: tuple[int, int] | None = Field(None, alias="int", description="range, both ends included")
     choice: tuple[Value, ...] | None = Field(None, min_length=1, description="the values to choose from")
     step: float | None = Field(None, gt=0, description="distance of neighbors in a range")
@@ -42,7 +42,7 @@ class Free(Settings):
         if self.choice is not None:
             if self.step is not None or self.log:
                 raise ValueError("step and log go with float or int, not with choice")
-            if len(set(map(repr, self.choice))) < len(self.choice):
+            if len(set(self.choice)) < len(self.choice):  # 1, 1.0 and true are one: a stored trial has no other
                 raise ValueError("a choice is given twice")
             return self
         low, high = self.bounds
@@ -103,7 +103,10 @@ class Free(Settings):
 
     def canonical(self) -> dict[str, Any]:
         """Plain data that is equal for two parameters if and only if they search the same values."""
-        return self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+        form = self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
+        if self.int_ is not None and self.step == 1:
+            del form["step"]
+        return form
 
     def __str__(self) -> str:
         if self.choice is not None:

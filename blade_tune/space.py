@@ -52,6 +52,8 @@ class Space:
         for group, entries in data.items():
             if group not in GROUPS:
                 raise ConfigError(f"{place}: unknown group {group}. {guess(str(group), GROUPS)}")
+            if not isinstance(entries or {}, Mapping):
+                raise ConfigError(f"{place}: {group} must be a mapping of parameters, got {entries!r}.")
             for key, entry in (entries or {}).items():
                 name = f"{group}.{key}"
                 if isinstance(entry, dict):
@@ -125,12 +127,11 @@ class Space:
             return None
         conditioned_on = {other for parameter in self.free.values() for other in parameter.when}
         controls = {name: self.free[name].points() or [] for name in self.free if name in conditioned_on}
+        draws = (self._active(dict(zip(controls, draw, strict=True))) for draw in itertools.product(*controls.values()))
         total = 0
-        for values in itertools.product(*controls.values()):
-            known = {**self.fixed, **dict(zip(controls, values, strict=True))}
-            if all(_holds(self.free[name].when, known) for name in controls):
-                rest = (p for name, p in self.free.items() if name not in controls and _holds(p.when, known))
-                total += math.prod(len(parameter.points() or []) for parameter in rest)
+        for values in {tuple(values.items()): values for values in draws}.values():
+            rest = (p for name, p in self.free.items() if name not in controls and _holds(p.when, values))
+            total += math.prod(len(parameter.points() or []) for parameter in rest)
         return total
 
     def canonical(self) -> dict[str, Any]:
@@ -172,7 +173,6 @@ class Space:
 
     def _combinations(self, group: str) -> Iterator[dict[str, Value]]:
         """Fixed values with every combination of probes of the group's free parameters."""
-        fixed = {name: value for name, value in self.fixed.items() if name.startswith(group + ".")}
         free = {name: parameter for name, parameter in self.free.items() if name.startswith(group + ".")}
         probes = [parameter.probes() for parameter in free.values()]
         if math.prod(map(len, probes)) <= MAX_COMBINATIONS:
@@ -181,9 +181,16 @@ class Space:
             generator = random.Random(0)  # noqa: S311 - a repeatable sample, not a secret
             draws = (tuple(map(generator.choice, probes)) for _ in range(MAX_COMBINATIONS))
         for draw in draws:
-            values = {**fixed, **dict(zip(free, draw, strict=True))}
-            known = {**self.fixed, **values}
-            yield {name: v for name, v in values.items() if name in fixed or _holds(free[name].when, known)}
+            yield self._active(dict(zip(free, draw, strict=True)), group)
+
+    def _active(self, draw: Mapping[str, Value], group: str = "") -> dict[str, Value]:
+        """Fixed values, and those of `draw` whose conditions hold; of `group` only, where other groups hinder none."""
+        values = {name: value for name, value in self.fixed.items() if name.startswith(group)}
+        for name, value in draw.items():
+            when = {other: allowed for other, allowed in self.free[name].when.items() if other.startswith(group)}
+            if _holds(when, values):
+                values[name] = value
+        return values
 
     def _check_effect(self, group: str, config: type[Settings]) -> None:
         """A parameter that the model ignores under some values must say `when` it is searched."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from blade_tune.cli.options import results_option, storage_option
+from blade_tune.errors import ConfigError
 
 
 @click.command()
@@ -12,9 +13,10 @@ from blade_tune.cli.options import results_option, storage_option
 @results_option
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port on this machine.")
 def dashboard(storage: str | None, results: Path, port: int) -> None:
-    """Serve optuna-dashboard on the database of studies, to this machine only.
+    """Serve optuna-dashboard on all studies, to this machine only.
 
-    It may stay open while studies run. It has no login, and whoever opens it can delete studies.
+    It may stay open while studies run and changes nothing by itself. It has no login, and whoever opens it can delete
+    studies.
 
     \b
     Example:
@@ -28,4 +30,7 @@ def dashboard(storage: str | None, results: Path, port: int) -> None:
     url = resolve_url(storage, results)
     cached = optuna.storages.get_storage(open_storage(url, create=False))
     click.echo(f"{masked(url)} on http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)", err=True)
-    run_server(cached, host="127.0.0.1", port=port)
+    try:
+        run_server(cached, host="127.0.0.1", port=port)
+    except OSError as error:
+        raise ConfigError(f"--port must be a free one, got {port}: {error.strerror}.") from None

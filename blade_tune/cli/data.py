@@ -27,9 +27,10 @@ def data() -> None:
 @results_option
 @format_option
 def stats(study: str, data: Path | None, storage: str | None, results: Path, form: str) -> None:
-    """Print what the data of a study holds: users, items, interactions, behaviors, lengths, what was left out.
+    """Print what the data of a study holds.
 
-    Prepares the data if it never was. Test rows are counted, not shown, and no evaluation is written down.
+    Users, items, interactions, behaviors, lengths, what was left out. Prepares the data if it never was. Test rows are
+    counted, not shown, and no evaluation is written down.
 
     \b
     Example:

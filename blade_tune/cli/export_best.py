@@ -12,6 +12,7 @@ from blade_tune.cli.options import (
     results_option,
     storage_option,
     study_option,
+    usable_device,
 )
 from blade_tune.cli.output import print_facts
 
@@ -42,10 +43,10 @@ def export_best(
     form: str,
     quiet: bool,
 ) -> None:
-    """Train the best configuration again, open the sealed test rows, and write the final model.
+    """Train the best again, open the test rows, write the model.
 
-    Opening the test rows adds a line to the study's ledger. An older export in the same place is replaced. The study
-    itself is left alone.
+    Opening the sealed test rows adds a line to the study's ledger. An older export in the same place is replaced. The
+    study itself is left alone.
 
     \b
     Example:
@@ -55,11 +56,10 @@ def export_best(
     from blade_tune.export.final import ExportOptions, export_best
     from blade_tune.study.storage import resolve_url
     from blade_tune.study.stored import StoredStudy
-    from blade_tune.training.device_data import resolve_device
 
     stored = StoredStudy.load(study, resolve_url(storage, results), results)
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
-        metrics = export_best(stored, ExportOptions(out, resolve_device(device), data, with_valid, on_epoch))
+        metrics = export_best(stored, ExportOptions(out, usable_device(device), data, with_valid, on_epoch))
     shown = {name: metrics[name] for name in ("valid", "test", "test_users")}
     print_facts({"bundle": str(out), **shown, "popularity_floor": metrics["floors"]["all"]}, form)

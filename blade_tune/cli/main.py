@@ -14,7 +14,7 @@ from blade_tune.cli.show import show
 from blade_tune.cli.space import space
 from blade_tune.cli.status import status
 from blade_tune.cli.trials import trials
-from blade_tune.errors import BladeTuneError
+from blade_tune.errors import BladeTuneError, InterruptedStudyError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,16 +35,29 @@ for command in (run, status, trials, show, export_best, dashboard, space, data):
     blade_tune.add_command(command)
 
 
+class StderrHandler(logging.Handler):
+    """Writes to stderr as it is now: a live view replaces it, to keep lines above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        click.echo(self.format(record), err=True)
+
+
 def main() -> None:
     """Run the program; an error of ours is one message on stderr and its own exit code."""
-    handler = logging.StreamHandler()
+    handler = StderrHandler()
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger = logging.getLogger("blade_tune")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
-        blade_tune(prog_name="blade-tune")
+        sys.exit(blade_tune(prog_name="blade-tune", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:  # Ctrl-C where nothing has to be stored first
+        sys.exit(InterruptedStudyError.exit_code)
     except BladeTuneError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -1,8 +1,14 @@
 """Options that several commands share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from blade_tune.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 study_option = click.option(
     "--study", "-s", required=True, metavar="NAME|FILE", help="Name of the study, or the path of its file."
@@ -37,6 +43,19 @@ device_option = click.option(
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain.")
 
 
-def example(command: str) -> str:
-    """The last paragraph of every help text."""
-    return f"\b\nExample:\n  blade-tune {command}"
+def usable_device(name: str) -> "torch.device":
+    """The device, tried out.
+
+    Raises:
+        ConfigError: there is none of this name here.
+    """
+    import torch
+
+    from blade_tune.training.device_data import resolve_device
+
+    try:
+        device = resolve_device(name)
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:  # torch's words for a device that it does not know or have
+        raise ConfigError(f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}") from None
+    return device

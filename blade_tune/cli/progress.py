@@ -143,8 +143,10 @@ class LiveProgress(Observer):
         per_hour = 3600 * self._ended / (time.monotonic() - self._start)
         self._study.update(self._study_task, completed=standing.scored, rate=f"{per_hour:.0f}/h")
         shown = "" if value is None else f" {standing.metric} {value:.4f}"
-        star = " [bold green]best[/]" if standing.best_number == number else ""
-        self.display.console.print(f"trial {number} {outcome}{shown}{star}", highlight=False)
+        line = Text(f"trial {number} {outcome}{shown}")  # no markup: an error's message may have brackets
+        if standing.best_number == number:
+            line.append(" best", style="bold green")
+        self.display.console.print(line)
         self._show_best(standing)
 
     def run_ended(self, why: str, standing: Standing) -> None:

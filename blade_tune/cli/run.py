@@ -11,6 +11,7 @@ from blade_tune.cli.options import (
     results_option,
     storage_option,
     study_option,
+    usable_device,
 )
 from blade_tune.errors import ConfigError
 
@@ -84,6 +85,7 @@ def run(
     definition = StudyDefinition.load(
         study, model=model, max_epochs=epochs, search={name: v for name, v in given.items() if v is not None}
     )
+    usable_device(device)
     url = resolve_url(storage, results)
     data = data or remembered_directory(definition.name, url)
     search_data = prepare(definition.data, data, results)

@@ -17,9 +17,9 @@ from blade_tune.errors import ConfigError
 @data_option
 @format_option
 def show(number: int, study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
-    """Print everything about trial NUMBER: its configuration, how it ended, its curve, where its files are.
+    """Print everything about trial NUMBER.
 
-    Nothing is changed.
+    Its configuration, how it ended, its curve, where its files are. Nothing is changed.
 
     \b
     Example:

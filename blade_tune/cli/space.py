@@ -32,9 +32,9 @@ def space() -> None:
 @model_option
 @format_option
 def show(name: str, model: str | None, form: str) -> None:
-    """Print every setting of the space NAME (or of a file): what is searched, fixed, or at its default.
+    """Print what a space searches, fixes, and leaves at its default.
 
-    The space is checked first.
+    NAME is one in ./search_spaces or in the package, or the path of a file. It is checked first; nothing is written.
 
     \b
     Example:
@@ -49,9 +49,10 @@ def show(name: str, model: str | None, form: str) -> None:
 @click.argument("name")
 @model_option
 def check(name: str, model: str | None) -> None:
-    """Check the space NAME (or a file) against its model: names, ranges, combinations, idle parameters.
+    """Check a space against its model.
 
-    Nothing is written. Exit code 2 and the law that is broken where it does not fit.
+    Names, ranges, combinations and idle parameters of the space NAME, or of a file. Nothing is written. Where it does
+    not fit, the exit code is 2 and the message has the law that is broken.
 
     \b
     Example:

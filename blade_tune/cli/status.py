@@ -15,9 +15,9 @@ from blade_tune.cli.output import print_facts
 @data_option
 @format_option
 def status(study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
-    """Print how far a study is: its budget, its trials by state, and the best one.
+    """Print how far a study is, and its best trial.
 
-    Nothing is changed, and the data is not read.
+    Its budget and its trials by state. Nothing is changed, and the data is not read.
 
     \b
     Example:

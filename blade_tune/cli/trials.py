@@ -15,9 +15,9 @@ from blade_tune.cli.output import print_rows
 @data_option
 @format_option
 def trials(study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
-    """Print a row a trial: state, value, parameters, best epoch, seconds.
+    """Print a row a trial: state, value, parameters, epochs.
 
-    With `-f csv`, trials.csv and epochs.csv in the study's folder are written anew too.
+    Nothing is changed; with `-f csv`, trials.csv and epochs.csv in the study's folder are written anew from it.
 
     \b
     Example:

@@ -29,17 +29,23 @@ def status(stored: StoredStudy) -> Row:
         "budget": stored.budget,
         "scored": num_scored(trials),
         "trials": count_states(trials),
-        "best": {"number": best.number, "value": best.value, "params": best.params} if best else None,
+        "best": {"number": best.number, "value": best.value, "params": _params(stored, best)} if best else None,
     }
 
 
 def trial_rows(stored: StoredStudy) -> list[Row]:
     """A row a trial, in order of number; every row has the same columns, parameters under their dotted names."""
-    free = list(stored.definition.space.free)
-    return [_trial_row(trial, free) for trial in stored.trials]
+    absent = dict.fromkeys(stored.definition.space.free)
+    return [_trial_row(trial, {**absent, **_params(stored, trial)}) for trial in stored.trials]
 
 
-def _trial_row(trial: FrozenTrial, free: Sequence[str]) -> Row:
+def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
+    """The free parameters as the trial was trained on them: Optuna's have the dust of adding steps."""
+    values = stored.definition.space.values(trial.params)
+    return {name: values[name] for name in stored.definition.space.free if name in trial.params}
+
+
+def _trial_row(trial: FrozenTrial, params: Row) -> Row:
     attrs = trial.user_attrs
     return {
         "number": trial.number,
@@ -47,7 +53,7 @@ def _trial_row(trial: FrozenTrial, free: Sequence[str]) -> Row:
         "reason": attrs.get("reason"),
         "root": root_number(attrs, trial.number),
         "value": trial.value,
-        **{name: trial.params.get(name) for name in free},
+        **params,
         **{name: attrs.get(name) for name in FACTS},
         **{name: value for name, value in attrs.items() if name.startswith("valid.")},
         "started": _time(trial.datetime_start),
@@ -82,7 +88,7 @@ def epoch_rows(stored: StoredStudy) -> list[Row]:
 
 def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
     """Everything about one trial: its row, its whole configuration, and its curve on the study's metric."""
-    row = _trial_row(trial, ())
+    row = _trial_row(trial, {})
     row["configuration"] = stored.definition.space.values(trial.params)
     row["curve"] = {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())}
     row["folder"] = str(stored.folder.trial(row["root"]).path)

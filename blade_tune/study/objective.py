@@ -31,6 +31,7 @@ from blade_tune.study.trials import root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome, Training
+from blade_tune.training.threads import use_threads
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def build_training(
     place = f"study {definition.name}"
     config = parse(model_class.Config, settings.get("model", {}), f"{place}: model")
     train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
+    use_threads(train.batch_size, config.max_length, config.embedding_size)
     torch.manual_seed(seed)
     model = model_class(config, data.catalog).to(windows.windows.users_B.device)  # drawn on the CPU, equal everywhere
     return Training(model, windows.windows, windows.negatives, train, definition.objective.metric)

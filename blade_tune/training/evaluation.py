@@ -18,7 +18,7 @@ USERS_AT_ONCE = 512
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one ranking gave: means over users, and the rank of each user's item (from 0; V: cannot be hit)."""
+    """What one ranking gave: means over users, and the rank of each user's item (see `ranks`)."""
 
     metrics: dict[str, float]
     ranks_U: Tensor

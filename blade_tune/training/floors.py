@@ -9,7 +9,6 @@ from torch import Tensor
 from blade_tune.batch import Batch
 from blade_tune.data.table import Part
 
-
 Scorer = Callable[[Batch], Tensor]
 
 

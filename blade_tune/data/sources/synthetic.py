@@ -22,8 +22,8 @@ class SyntheticConfig(DataConfig):
     """How much is made, and how clear its law is."""
 
     num_users: int = Field(600, ge=1, description="users")
-    num_items: int = Field(300, ge=2, description="items; a multiple of num_clusters")
-    num_clusters: int = Field(20, ge=2, description="clusters that the items belong to; more than behaviors")
+    num_items: int = Field(100, ge=2, description="items; a multiple of num_clusters")
+    num_clusters: int = Field(10, ge=2, description="clusters that the items belong to; more than behaviors")
     min_length: int = Field(8, ge=1, description="fewest interactions of a user before the split")
     max_length: int = Field(25, ge=1, description="most interactions of a user before the split")
     noise: float = Field(0.1, ge=0.0, le=1.0, description="probability that the next cluster is any")
@@ -80,8 +80,8 @@ def generate(config: SyntheticConfig) -> Interactions:
     """Draw all interactions, user after user, each in time order.
 
     After an interaction in cluster c whose rarest behavior is the r-th (0 is the auxiliary one), the next cluster is
-    c + 1 + r, modulo their number: no two behaviors lead from a cluster to the same one. With probability `noise` it
-    is any cluster instead.
+    c + r, modulo their number: the auxiliary behavior alone leads to more of the same, and no two behaviors lead from a
+    cluster to the same one. With probability `noise` it is any cluster instead.
     """
     random = np.random.default_rng([config.seed, 1])
     sets_ULK = _draw_sets(config, random)
@@ -123,7 +123,7 @@ def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[
 
 def _walk(config: SyntheticConfig, sets_ULK: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.int64]:
     """clusters_UL by the law, from a random start; a random cluster where noise strikes."""
-    steps_UL = 1 + (sets_ULK * rarity(config)).max(axis=-1)
+    steps_UL = (sets_ULK * rarity(config)).max(axis=-1)
     noisy_UL = random.random(steps_UL.shape) < config.noise
     clusters_UL = random.integers(config.num_clusters, size=steps_UL.shape)
     for step in range(1, config.max_length):

@@ -1,0 +1,101 @@
+"""The program as tests start it, and a study so small that it runs in a second."""
+
+import io
+import logging
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blade_tune.cli.main import main
+from blade_tune.config import write_yaml
+
+PROGRAM = str(Path(sysconfig.get_path("scripts")) / "blade-tune")
+ENVIRONMENT = ("BLADE_TUNE_DATA", "BLADE_TUNE_RESULTS", "BLADE_TUNE_STORAGE")
+
+TINY: dict[str, Any] = {
+    "model": "blade",
+    "space": {
+        "model": {
+            "embedding_size": 8,
+            "max_length": 8,
+            "num_blocks": 1,
+            "num_heads": 1,
+            "num_experts": 2,
+            "alpha": {"float": [0.0, 1.0], "step": 0.1},
+            "augmentation": {"choice": ["add", "mask"]},
+            "mask_exponent": {"choice": [0.5, 1.0], "when": {"augmentation": ["mask"]}},
+        },
+        "train": {"batch_size": 32, "learning_rate": {"float": [1e-3, 1e-2], "log": True}},
+    },
+    "data": {
+        "source": "synthetic",
+        "name": "tiny",
+        "behaviors": ["click", "like", "share", "follow"],
+        "auxiliary": "click",
+        "num_users": 40,
+        "num_items": 40,
+        "num_clusters": 10,
+        "max_length": 12,
+    },
+    "train": {"max_epochs": 2, "eval_every": 1},
+    "search": {"trials": 3},
+}
+
+
+def write_study(path: Path, **changes: Any) -> Path:
+    """Write TINY as a study file, some of its sections changed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(write_yaml({**TINY, **changes}), encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
+    """Run the program's `main` in this process, which spares the seconds that importing torch takes."""
+    logger = logging.getLogger("blade_tune")
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["blade-tune", *words])
+        patch.setattr(logger, "handlers", [])
+        for name in ENVIRONMENT:
+            patch.delenv(name, raising=False)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as end:
+            main()
+    return Ended(int(end.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def start(*words: str, cwd: Path, **streams: Any) -> subprocess.Popen[str]:
+    """Start the installed program as a process of its own; streams are pipes of text unless given."""
+    env = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    env |= {"OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    return subprocess.Popen([PROGRAM, *words], cwd=cwd, env=env, text=True, **pipes)
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> Ended:
+    """Wait for a started program; it is killed where it does not end."""
+    try:
+        out, err = process.communicate(timeout=timeout_s)
+    finally:
+        process.kill()
+        process.wait()
+    return Ended(process.returncode, out or "", err or "")

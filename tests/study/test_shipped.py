@@ -1,0 +1,156 @@
+"""The shipped spaces and studies: they load, fit their models, and are what the model specification says."""
+
+import pytest
+
+from blade_tune.models import MODELS
+from blade_tune.registry import load
+from blade_tune.space import Space
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.shipped import available, find
+from blade_tune.training.config import TrainConfig
+
+CARD = {  # the parameters that BLADE's paper varies
+    "model.num_blocks": {"choice": [2, 3]},
+    "model.num_heads": {"choice": [2, 4, 8]},
+    "model.dropout": {"choice": [0.2, 0.3, 0.4, 0.5]},
+    "model.num_experts": {"choice": [4, 6, 8]},
+    "model.alpha": {"float": [0.0, 1.0], "step": 0.1},
+    "model.lambda_": {"float": [0.001, 1.0], "log": True},
+    "model.augmentation": {"choice": ["add", "mask", "flip"]},
+    "model.rho": {"float": [0.1, 0.9], "step": 0.1},
+}
+SPACES = {
+    "blade": CARD,
+    "blade-extended": {
+        **CARD,
+        "model.mask_exponent": {"choice": [0.25, 0.5, 0.75, 1.0], "when": {"model.augmentation": ["mask"]}},
+        "model.tau": {"float": [0.01, 1.0], "log": True},
+        "model.similarity": {"choice": ["dot", "cosine"]},
+        "model.fusion": {"choice": ["sum", "concat", "gate"]},
+        "train.learning_rate": {"float": [3e-4, 3e-3], "log": True},
+        "train.batch_size": {"choice": [256, 512, 1024]},
+        "train.weight_decay": {"choice": [0.0, 1e-6, 1e-5, 1e-4]},
+    },
+    "blade-resolution": {
+        "model.set_softmax": {"choice": ["all", "present"]},
+        "model.factor_init": {"choice": ["xavier", "ones"], "when": {"model.set_softmax": ["all"]}},
+        "model.init": {"choice": ["xavier", "normal"]},
+        "model.ffn_multiple": {"choice": [1, 4]},
+        "model.cross_residual": {"choice": ["query", "fused"]},
+        "model.contrast_on": {"choice": ["user", "fused"]},
+    },
+    "blade_released": {
+        **CARD,
+        "model.augmentation": {"choice": ["none", "add", "mask", "flip"]},
+        "model.rho": {"float": [0.1, 0.9], "step": 0.1, "when": {"model.augmentation": ["add", "mask", "flip"]}},
+        "model.early_num_blocks": {"choice": [2, 3]},
+        "model.early_num_heads": {"choice": [1, 2, 4, 8]},
+        "model.early_dropout": {"choice": [0.2, 0.3, 0.4, 0.5]},
+        "model.fusion": {"choice": ["sum", "concat", "gate"]},
+        "model.tau": {"float": [0.01, 1.0], "log": True},
+    },
+}
+DEFAULTS = {  # of BLADE, by the model specification
+    "embedding_size": 32,
+    "max_length": 50,
+    "num_blocks": 2,
+    "num_heads": 2,
+    "dropout": 0.3,
+    "num_experts": 4,
+    "alpha": 0.5,
+    "lambda_": 0.1,
+    "rho": 0.5,
+    "augmentation": "mask",
+    "mask_exponent": 0.5,
+    "tau": 0.3,
+    "similarity": "dot",
+    "fusion": "sum",
+    "set_softmax": "all",
+    "factor_init": "xavier",
+    "init": "xavier",
+    "ffn_multiple": 1,
+    "cross_residual": "query",
+    "contrast_on": "user",
+    "richness_weight": True,
+    "layer_norm_eps": 1e-6,
+}
+PUBLISHED = {
+    name: dict(zip(("num_blocks", "num_heads", "dropout", "num_experts", *rest), values, strict=True))
+    for rest in [
+        ("early_num_blocks", "early_num_heads", "early_dropout", "fusion", "alpha", "lambda_", "tau", "augmentation")
+    ]
+    for name, values in {
+        "kuaisar-released": (2, 8, 0.2, 6, 3, 1, 0.2, "gate", 0.6, 0.1, 0.01, "none"),
+        "qk-article-released": (2, 4, 0.2, 4, 2, 8, 0.2, "sum", 0.7, 0.1, 0.01, "none"),
+        "qk-video-released": (3, 8, 0.3, 4, 2, 2, 0.2, "sum", 0.6, 0.001, 0.01, "none"),
+    }.items()
+}
+PUBLISHED_SEEDS = {"kuaisar-released": 2025, "qk-article-released": 2025, "qk-video-released": 2023}
+
+
+def test_every_shipped_file_is_known_here():
+    """A new space or study is added to these tests too."""
+    assert set(available("search_spaces")) == set(SPACES)
+    assert set(available("studies")) == {"demo", "kuaisar", "qk-article", "qk-video", *PUBLISHED}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_shipped_space_is_the_specification_s(name: str):
+    """Each space frees exactly the parameters that the specification says, in their ranges, and fixes none."""
+    space = Space.load(find("search_spaces", name))
+    assert {parameter: free.canonical() for parameter, free in space.free.items()} == SPACES[name]
+    assert space.fixed == {}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_shipped_space_fits_its_model(name: str):
+    """Every name, end and combination of a shipped space is one that its model takes."""
+    model = load(MODELS, "model", name.partition("-")[0])
+    Space.load(find("search_spaces", name)).check({"model": model.Config, "train": TrainConfig})
+
+
+def test_the_resolution_study_is_a_grid_of_48():
+    """What the paper leaves ambiguous has 48 answers: three of sets, two each of four others."""
+    assert Space.load(find("search_spaces", "blade-resolution")).count() == 3 * 2**4
+
+
+def test_defaults_are_the_specification_s():
+    """What a space leaves out is what the specification says."""
+    blade = load(MODELS, "model", "blade").Config()
+    assert blade.model_dump() == DEFAULTS
+    train = TrainConfig().model_dump()
+    assert (train["learning_rate"], train["batch_size"], train["weight_decay"]) == (1e-3, 1024, 0.0)
+    assert (train["max_epochs"], train["eval_every"], train["patience"]) == (300, 5, 10)
+    assert (train["early_stop"], train["plateau_schedule"]) == ("objective", False)
+
+
+@pytest.mark.parametrize("name", ["demo", "kuaisar", "qk-article", "qk-video", *PUBLISHED])
+def test_a_shipped_study_is_whole(name: str):
+    """Each study loads and checks, and is the same when it is read back from the form that is stored."""
+    study = StudyDefinition.load(name)
+    assert study.name == name
+    again = StudyDefinition.from_mapping(name, study.to_mapping(), "stored")
+    assert again.to_mapping() == study.to_mapping()
+    assert again.space.canonical() == study.space.canonical()
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_settings_are_enqueued(name: str):
+    """A released study tries the setting behind the published table first, and notes its seed."""
+    study = StudyDefinition.load(name)
+    [entry] = study.enqueue
+    assert study.enqueued_params(0) == {f"model.{field}": value for field, value in PUBLISHED[name].items()}
+    assert set(study.space.free) - set(study.enqueued_params(0)) == {"model.rho"}  # the whole of it: rho has no effect
+    assert (entry.tag, entry.metadata["seed"]) == ("published", PUBLISHED_SEEDS[name])
+    train = study.train
+    assert (train.learning_rate, train.batch_size, train.plateau_schedule) == (1e-3, 1024, True)
+    assert (train.max_epochs, train.eval_every, train.patience) == (500, 5, 20)
+
+
+@pytest.mark.parametrize("name", ["kuaisar", "qk-article", "qk-video"])
+def test_the_data_sets_have_their_behaviors(name: str):
+    """Both studies of a data set mean the same data, behaviors in the order of its columns."""
+    data = StudyDefinition.load(name).data
+    assert data == StudyDefinition.load(f"{name}-released").data
+    behaviors = ("read", "like", "share", "favorite", "follow") if name == "qk-article" else ("click", "like", "share", "follow")
+    assert (data.name, data.behaviors, data.auxiliary) == (name, behaviors, behaviors[0])

@@ -1,0 +1,108 @@
+"""Evaluation against a slow twin in plain Python."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from blade_tune.batch import Batch
+from blade_tune.data.sequences import rows_with
+from blade_tune.data.store import SearchData
+from blade_tune.metrics import UNREACHABLE
+from blade_tune.training import evaluation
+from blade_tune.training.config import EvaluationConfig
+from blade_tune.training.evaluation import Evaluator
+from tests.builders import make_model
+
+LENGTH = 4
+
+
+@pytest.fixture
+def scores_UV(tiny: SearchData) -> Tensor:
+    """Scores of few different values, so that ties abound."""
+    shape = (tiny.num_users + 1, tiny.num_items + 1)
+    return torch.randint(0, 6, shape, generator=torch.Generator().manual_seed(0)).float()
+
+
+def evaluator(data: SearchData, **settings: str) -> Evaluator:
+    windows = data.windows("valid", LENGTH).rows(rows_with(data.valid))
+    return Evaluator(windows, data.user_item_keys("valid"), data.catalog, EvaluationConfig(**settings))
+
+
+def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
+    """The rank of each user's valid item, user by user and item by item."""
+    ranks = []
+    for user, target in zip(data.valid.users_N.tolist(), data.valid.items_N.tolist(), strict=True):
+        history = [item for u, item in zip(data.train.users_N, data.train.items_N, strict=True) if u == user]
+        excluded = set(history if exclude == "full" else history[-LENGTH:])
+        score = scores_UV[user].tolist()
+        others = [v for v in range(1, data.num_items + 1) if v not in excluded]
+        before = [v for v in others if score[v] > score[target] or (score[v] == score[target] and v < target)]
+        ranks.append(UNREACHABLE if target in excluded else len(before))
+    return ranks
+
+
+@pytest.mark.parametrize("users_at_once", [1, 3, 512])
+@pytest.mark.parametrize("exclude", ["window", "full"])
+def test_ranks_equal_the_plain_twin_s(
+    tiny: SearchData, scores_UV: Tensor, monkeypatch: pytest.MonkeyPatch, exclude: str, users_at_once: int
+):
+    """Items of the window, or of the whole history, are never ranked, however users are cut into chunks."""
+    monkeypatch.setattr(evaluation, "USERS_AT_ONCE", users_at_once)
+    found = evaluator(tiny, exclude=exclude).measure(lambda batch: scores_UV[batch.users_B])
+    assert found.ranks_U.tolist() == plain_ranks(tiny, scores_UV, exclude)
+
+
+def test_both_exclusions_differ_here(tiny: SearchData, scores_UV: Tensor):
+    """The data of these tests has histories longer than the window, or the law above would say little."""
+    assert plain_ranks(tiny, scores_UV, "full") != plain_ranks(tiny, scores_UV, "window")
+
+
+def test_metrics_are_means_over_users(tiny: SearchData, scores_UV: Tensor):
+    """NDCG@k is the mean of 1 / log2(rank + 2), HR@k the share of ranks under k."""
+    metrics = evaluator(tiny).measure(lambda batch: scores_UV[batch.users_B]).metrics
+    ranks = plain_ranks(tiny, scores_UV, "window")
+    for k in (5, 10, 20):
+        hits = [rank for rank in ranks if rank < k]
+        assert metrics[f"hr@{k}"] == pytest.approx(len(hits) / len(ranks), abs=1e-12)
+        assert metrics[f"ndcg@{k}"] == pytest.approx(sum(1 / math.log2(r + 2) for r in hits) / len(ranks), abs=1e-12)
+
+
+def told(evaluator: Evaluator) -> Batch:
+    """All windows as a model gets them."""
+    seen: list[Batch] = []
+
+    def score(batch: Batch) -> Tensor:
+        seen.append(batch)
+        return torch.zeros(len(batch), evaluator.num_items + 1)
+
+    evaluator.measure(score)
+    [batch] = seen
+    return batch
+
+
+def test_target_set_truth_tells_the_set_of_the_item(tiny: SearchData):
+    """Models are told the very set of the valid row."""
+    batch = told(evaluator(tiny, target_set="truth"))
+    assert batch.target_sets_BLK[:, -1].tolist() == tiny.valid.sets_NK.tolist()
+
+
+def test_target_set_constant_tells_nothing_of_the_item(tiny: SearchData):
+    """Every user's last target set is all target behaviors; everything else stays."""
+    true, constant = (told(evaluator(tiny, target_set=kind)) for kind in ("truth", "constant"))
+    assert constant.target_sets_BLK[:, -1].unique(dim=0).tolist() == [[0, 1, 1, 1]]
+    assert torch.equal(constant.target_sets_BLK[:, :-1], true.target_sets_BLK[:, :-1])
+    assert torch.equal(constant.sets_BLK, true.sets_BLK)
+    assert torch.equal(constant.items_BL, true.items_BL)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_the_model_and_the_random_state_as_they_were(tiny: SearchData, training: bool):
+    """Ranking is done in evaluation mode, draws nothing, repeats exactly and restores the mode."""
+    model = make_model("blade", tiny.catalog, max_length=LENGTH, embedding_size=8, dropout=0.5).train(training)
+    before = torch.get_rng_state()
+    first, again = (evaluator(tiny)(model) for _ in range(2))
+    assert torch.equal(first.ranks_U, again.ranks_U)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training == training
