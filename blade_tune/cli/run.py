@@ -80,7 +80,9 @@ def run(
     from blade_tune.study.storage import resolve_url
     from blade_tune.study.stored import StoredStudy, remembered_directory
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(
+        optuna.logging.ERROR
+    )  # its warnings repeat the end of each failed trial as a traceback
     given = {"trials": trials, "seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
     definition = StudyDefinition.load(
         study, model=model, max_epochs=epochs, search={name: v for name, v in given.items() if v is not None}

@@ -93,9 +93,9 @@ def start(*words: str, cwd: Path, **streams: Any) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> Ended:
     """Wait for a started program; it is killed where it does not end."""
-    try:
-        out, err = process.communicate(timeout=timeout_s)
-    finally:
-        process.kill()
-        process.wait()
+    with process:
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        finally:
+            process.kill()
     return Ended(process.returncode, out or "", err or "")

@@ -33,7 +33,7 @@ MISTAKES = {
     "data that is not given": (
         2,
         "run --study qk-video",
-        ["train.txt", "valid.txt", "between_val_test.txt", "test.txt", "EIDP", "--data DIR", "blade-tune run --study demo"],
+        ["(train.txt, valid.txt, between_val_test.txt, test.txt)", "EIDP", "--data DIR", "blade-tune run --study demo"],
     ),
     "data that is not there": (2, "run --study qk-video --data nowhere", ["nowhere: must hold train.txt", "EIDP"]),
     "another number of epochs": (3, "run --study tiny --epochs 3", ["space.train.max_epochs: stored 2, now 3"]),
@@ -89,7 +89,7 @@ def test_a_larger_budget_adds_the_difference(finished_copy):
 
 
 def test_failing_trials_end_in_5_and_nothing_to_export_in_6(tmp_path, monkeypatch):
-    """So many failures in a row end a run with the latest one's words; a study without a completed trial exports nothing."""
+    """Failures in a row end a run with the latest one's words; a study that completed no trial exports nothing."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("no memory [left]")

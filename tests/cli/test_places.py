@@ -60,16 +60,21 @@ def test_a_space_beside_its_study(tmp_path):
     assert list(status_of("tiny", tmp_path)["best"]["params"]) == ["model.num_blocks"]
 
 
-def test_another_model_is_another_study(tmp_path):
-    """`--model` runs the shipped demo with the model's own space, stored as demo-<model>, from any folder."""
-    ended = call(
-        "run", "--study", "demo", "--model", "blade_released", "--epochs", "1", "--trials", "1", "-q", cwd=tmp_path
-    )
+def test_shipped_studies_run_from_any_folder(tmp_path):
+    """The demo runs where there is neither a study nor a space."""
+    ended = call("run", "--study", "demo", "--epochs", "1", "--trials", "1", "-q", cwd=tmp_path)
     assert (ended.code, ended.out, ended.err) == (0, "", "")
-    facts = status_of("demo-blade_released", tmp_path)
+    assert status_of("demo", tmp_path)["scored"] == 1
+
+
+def test_another_model_is_another_study(tmp_path):
+    """`--model` takes that model's own shipped space, and the study is stored as <study>-<model>."""
+    write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1})
+    assert call("run", "--study", "tiny", "--model", "blade_released", "-q", cwd=tmp_path).code == 0
+    facts = status_of("tiny-blade_released", tmp_path)
     assert (facts["model"], facts["scored"]) == ("blade_released", 1)
     assert "model.early_num_heads" in facts["best"]["params"]
-    assert call("status", "--study", "demo", cwd=tmp_path).code == 2
+    assert call("status", "--study", "tiny", cwd=tmp_path).code == 2
 
 
 def test_the_model_of_the_file_changes_nothing(finished_copy):
@@ -79,7 +84,7 @@ def test_the_model_of_the_file_changes_nothing(finished_copy):
 
 
 def test_storage_is_any_database(tmp_path):
-    """--storage puts studies elsewhere than results/studies.db, and BLADE_TUNE_STORAGE means the same; an option wins."""
+    """--storage puts studies elsewhere than results/studies.db; so does BLADE_TUNE_STORAGE, but the option wins."""
     write_study(tmp_path / "tiny.yaml", search={"trials": 1})
     assert call("run", "--study", "tiny.yaml", "--storage", "sqlite:///x.db", "-q", cwd=tmp_path).code == 0
     assert (tmp_path / "x.db").is_file()

@@ -112,7 +112,7 @@ def test_csv_writes_the_tables_of_the_study_anew(finished_copy):
 
 
 def test_a_run_writes_its_tables(finished):
-    """`run` leaves trials.csv and epochs.csv, as `trials -f csv` gives them, and the study with its space written out."""
+    """`run` leaves trials.csv as `trials -f csv` prints it, epochs.csv, and the study with its space written out."""
     folder = finished / "results" / "tiny"
     printed = call("trials", "--study", "tiny", "-f", "csv", cwd=finished).out
     assert (folder / "trials.csv").read_text() == printed

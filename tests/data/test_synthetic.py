@@ -69,7 +69,7 @@ def test_it_looks_like_real_data() -> None:
     assert np.bincount(rows.sets_NK.sum(axis=1))[4] < 0.01 * len(rows)
     lengths = np.bincount(rows.users_N)[1:]
     assert (len(lengths), lengths.min(), lengths.max()) == (600, 8, 25)
-    assert set(rows.items_N) <= set(range(1, 301))
+    assert set(rows.items_N) <= set(range(1, settings.num_items + 1))
     items_met = np.unique(rows.users_N * 1000 + rows.items_N)
     assert len(items_met) > 0.99 * len(rows)
 
@@ -77,7 +77,7 @@ def test_it_looks_like_real_data() -> None:
 def test_popularity_is_skewed() -> None:
     """Within a cluster the first items are met more often than the last."""
     settings = config(SYNTHETIC)
-    counts_CS = np.bincount(generate(settings).items_N, minlength=301)[clustered_items(settings)]
+    counts_CS = np.bincount(generate(settings).items_N, minlength=settings.num_items + 1)[clustered_items(settings)]
     assert counts_CS[:, 0].sum() > 1.5 * counts_CS[:, -1].sum()
 
 

@@ -1,5 +1,7 @@
 """What recommending by popularity reaches."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -41,16 +43,12 @@ def test_popularity_counts_train_rows(tiny: SearchData):
 def test_popularity_of_a_set_counts_rows_with_that_set(tiny: SearchData):
     """`target_set` ranks by rows with the told set; of equal counts, by target rows; a set never seen, by these alone."""
     scorers = popularity_scorers(tiny.train, tiny.num_items, tiny.catalog.auxiliary)
-    batch = tiny.windows("valid", 4)
-    told_BK = batch.target_sets_BLK[:, -1].tolist()
-    told_BK[0] = [1, 1, 1, 1] if [1, 1, 1, 1] not in tiny.train.sets_NK.tolist() else told_BK[0]
-    batch = batch.with_final_target_set(torch.tensor(told_BK[0])) if told_BK[0] == [1, 1, 1, 1] else batch
-    target_BV, found_BV = scorers["target"](batch), scorers["target_set"](batch)
-    rows = list(zip(tiny.train.items_N.tolist(), tiny.train.sets_NK.tolist(), strict=True))
-    for row in range(3):
-        told = batch.target_sets_BLK[row, -1].tolist()
-        counts = [sum(i == item and s == told for i, s in rows) for item in range(tiny.num_items + 1)]
-        keys = list(zip(counts, target_BV[row].tolist(), strict=True))
+    rows = list(zip(tiny.train.items_N.tolist(), map(tuple, tiny.train.sets_NK.tolist()), strict=True))
+    seen = {behaviors for _, behaviors in rows}
+    unseen = next(behaviors for behaviors in itertools.product((0, 1), repeat=4) if behaviors not in seen)
+    for told in (*seen, unseen):
+        batch = tiny.windows("valid", 4).with_final_target_set(torch.tensor(told))
+        target_V, found_V = (scorers[name](batch)[0].tolist() for name in ("target", "target_set"))
+        keys = [(sum(row == (item, told) for row in rows), target_V[item]) for item in range(tiny.num_items + 1)]
         order = sorted(range(len(keys)), key=lambda item: keys[item])
-        scores = found_BV[row].tolist()
-        assert all((scores[a] < scores[b]) == (keys[a] < keys[b]) for a, b in zip(order, order[1:], strict=False))
+        assert all((found_V[a] < found_V[b]) == (keys[a] < keys[b]) for a, b in itertools.pairwise(order))

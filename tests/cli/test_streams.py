@@ -1,0 +1,82 @@
+"""Progress on stderr: plain lines in a pipe, a live view in a terminal, nothing where it is not wanted."""
+
+import fcntl
+import io
+import os
+import pty
+import re
+import struct
+import termios
+from pathlib import Path
+
+from rich.console import Console
+
+from blade_tune.cli.progress import LiveProgress
+from blade_tune.study.observer import Standing
+from tests.cli.program import call, finish, start, write_study
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def test_in_a_pipe_progress_is_plain_lines(tmp_path):
+    """A run in a process of its own prints key=value lines on stderr, no control character, and nothing on stdout."""
+    write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 2})
+    ended = finish(start("run", "--study", "tiny", cwd=tmp_path))
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.replace("\n", "").isprintable()
+    lines = ended.err.splitlines()
+    assert re.match(r"study=tiny scored=0/2 max_epochs=2 popularity_floor_valid_ndcg@10=0\.\d{4}$", lines[0])
+    for number in (0, 1):
+        assert re.match(rf"trial={number} started .*\balpha=\d", lines[1 + 2 * number])
+        assert re.match(
+            rf"trial={number} complete value=0\.\d+ best=0\.\d+ .* scored={number + 1}/2", lines[2 + 2 * number]
+        )
+    assert lines[5:] == ["study=tiny ended: 2 of 2 trials are scored"]
+
+
+def test_quiet_says_nothing(tmp_path):
+    """With -q a run and an export that go well leave stderr empty."""
+    write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1})
+    ended = call("run", "--study", "tiny", "-q", cwd=tmp_path)
+    assert (ended.code, ended.out, ended.err) == (0, "", "")
+    ended = call("export-best", "--study", "tiny", "-q", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_a_terminal_shows_a_live_view(tmp_path):
+    """In a terminal: trials done of their total, epochs done of theirs, and the best so far with its parameters."""
+    write_study(tmp_path / "studies" / "tiny.yaml")
+    code, shown = run_in_terminal("run", "--study", "tiny", cwd=tmp_path)
+    assert code == 0
+    assert "\x1b[" in shown
+    text = ESCAPE.sub("", shown)
+    assert re.search(r"popularity reaches valid ndcg@10 0\.\d{4}", text)
+    assert re.search(r"tiny\s+\S+\s+3/3\s+trials", text)
+    assert re.search(r"trial 0\s+\S+\s+2/2\s+epochs\s+ndcg@10 0\.\d{4}, best 0\.\d{4}", text)
+    assert re.search(r"best: trial \d, ndcg@10 0\.\d{4}, alpha=", text)
+    assert re.search(r"trial 2 complete ndcg@10 0\.\d{4}", text)
+    assert "3 of 3 trials are scored" in text
+
+
+def test_the_live_view_takes_any_message():
+    """A failed trial's message is shown as it is, whatever brackets it has."""
+    shown = io.StringIO()
+    view = LiveProgress(Console(file=shown, width=120))
+    view.trial_ended(0, "fail (error: [/b] is no [red]tag)", None, Standing("tiny", "ndcg@10", 0, 3))
+    assert "trial 0 fail (error: [/b] is no [red]tag)" in shown.getvalue()
+
+
+def run_in_terminal(*words: str, cwd: Path) -> tuple[int, str]:
+    """Run the program with stderr on a pseudo-terminal of 160 columns; gives its exit code and all that it drew."""
+    reader, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
+    process = start(*words, cwd=cwd, stderr=terminal)
+    os.close(terminal)
+    drawn = b""
+    try:
+        while chunk := os.read(reader, 65536):
+            drawn += chunk
+    except OSError:  # the last process that held the terminal has closed it
+        pass
+    os.close(reader)
+    return finish(process).code, drawn.decode()
