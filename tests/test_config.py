@@ -70,7 +70,10 @@ def test_a_merged_mapping_is_read(tmp_path: Path):
         ("- 1\n- 2\n", "file.yaml: must be a YAML mapping, got list."),
         ("", "file.yaml: must be a YAML mapping, got NoneType."),
         ("a: 1\nb: [1, 2\nc: 3\n", "file.yaml:3: is not valid YAML: "),
-        ("a: !!python/object/apply:os.getcwd []\n", "file.yaml:1: is not valid YAML: could not determine a constructor"),
+        (
+            "a: !!python/object/apply:os.getcwd []\n",
+            "file.yaml:1: is not valid YAML: could not determine a constructor",
+        ),
         ("? [1, 2]\n: 3\n", "file.yaml:1: is not valid YAML: found unhashable key."),
         ("a: 2026-13-45\n", "file.yaml: is not valid YAML: month must be in 1..12"),
         ("a: \x00\n", "file.yaml: is not valid YAML: "),
@@ -96,7 +99,9 @@ TREES = st.dictionaries(
 )
 
 
-@given(data=TREES | st.fixed_dictionaries({"a": st.from_regex(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", fullmatch=True)}))
+@given(
+    data=TREES | st.fixed_dictionaries({"a": st.from_regex(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", fullmatch=True)})
+)
 def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, data: dict):
     """`read_yaml` gives back what `write_yaml` wrote, text that looks like a number included."""
     assert read_yaml(written(tmp_path_factory.getbasetemp(), write_yaml(data))) == data

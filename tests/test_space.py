@@ -222,7 +222,11 @@ def test_count_equals_walking_the_space(searched: Space):
         ({"heads": {"int": [1, 9]}}, {}, "model: heads must be less than or equal to 8, got 9."),
         ({"kind": {"choice": ["add", "flip"]}}, {}, "model: kind must be 'add', 'mask' or 'none', got 'flip'."),
         ({"size": 32, "heads": {"choice": [2, 3]}}, {}, "model: size must be divisible by heads, got 32 and 3."),
-        ({"size": {"choice": [16, 20]}, "heads": {"choice": [4, 8]}}, {}, "model: size must be divisible by heads, got 20"),
+        (
+            {"size": {"choice": [16, 20]}, "heads": {"choice": [4, 8]}},
+            {},
+            "model: size must be divisible by heads, got 20",
+        ),
         ({"heads": [2, 4]}, {}, "model: heads must be a valid integer, got [2, 4]."),
         ({"heads": None}, {}, "model: heads must be a valid integer, got None."),
         ({}, {"rate": {"float": [0.5, 2.0]}}, "train: rate must be less than or equal to 1, got 2.0."),

@@ -16,7 +16,7 @@ from blade_tune.data.sealed import Ledger, SealedData, open_for_evaluation
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, NothingToExportError
-from blade_tune.export.bundle import Bundle, load_model, replace_folder, write_bundle
+from blade_tune.export.bundle import Bundle, check_place, load_model, replace_folder, write_bundle, writing
 from blade_tune.export.provenance import environment, now
 from blade_tune.models.base import Recommender
 from blade_tune.parameter import Value
@@ -50,12 +50,15 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
 
     Raises:
         NothingToExportError: no trial has completed.
+        ConfigError: the bundle cannot be put where it shall go; nothing was trained or opened.
         StudyDiffersError: the data is not what the study was run on.
         BladeTuneError: the written bundle does not score as the model does.
     """
     trial = best_trial(stored.trials)
     if trial is None:
         raise NothingToExportError(f"study {stored.definition.name} has no completed trial; run it first.")
+    out = options.out.resolve()
+    check_place(out)
     data = stored.data(options.data_directory)
     values = stored.definition.space.values(trial.params)
     model, outcome = retrain(stored, trial, data, options)
@@ -90,7 +93,8 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
             **environment(options.device),
         },
     )
-    _publish(bundle, model, sealed, options.out)
+    with writing(out):
+        _publish(bundle, model, sealed, out)
     return dict(bundle.metrics)
 
 

@@ -82,7 +82,8 @@ def epoch_rows(stored: StoredStudy) -> list[Row]:
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
             record = json.loads(line)
             losses = {f"loss.{name}": value for name, value in record.pop("losses").items()}
-            rows.append({"trial": trial.number, **losses, **record.pop("metrics"), **record})
+            place = {"trial": trial.number, "epoch": record.pop("epoch")}
+            rows.append({**place, **losses, **record.pop("metrics"), **record})
     return rows
 
 

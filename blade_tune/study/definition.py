@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from blade_tune.config import Settings, parse, read_yaml
+from blade_tune.config import Settings, guess, parse, read_yaml
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
@@ -87,17 +87,20 @@ class StudyDefinition:
             model: another model than the file's, with the space of its own name; the study is then called
                 `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model.
             max_epochs: epochs at most, instead of the file's.
-            search: search settings instead of the file's.
+            search: search settings instead of the file's, key by key.
         """
         path = find("studies", study)
         content = read_yaml(path)
         name = path.stem
+        for key in ("train", "search"):
+            if not isinstance(content.get(key) or {}, Mapping):
+                raise ConfigError(f"{path}: {key} must be a mapping, got {content[key]!r}.")
         if model is not None and model != content.get("model"):
             content |= {"model": model, "space": model, "enqueue": []}
             name = f"{name}-{model}"
         if max_epochs is not None:
             content["train"] = {**(content.get("train") or {}), "max_epochs": max_epochs}
-        content["search"] = {**(content.get("search") or {}), **search}
+        content["search"] = _over(content.get("search") or {}, search)
         return cls.from_mapping(name, content, str(path))
 
     @classmethod
@@ -110,6 +113,8 @@ class StudyDefinition:
         if not NAME.fullmatch(name):
             raise ConfigError(f"{place}: a study's name has only letters, digits, '.', '_' and '-', got {name!r}.")
         file = parse(StudyFile, content, place)
+        if file.model not in MODELS:
+            raise ConfigError(f"{place}: unknown model {file.model!r}. {guess(file.model, MODELS)}")
         space = _space(file, place)
         definition = cls(
             name, file.model, space, data_config(file.data, f"{place}: data"), file.objective, file.search, file.enqueue
@@ -150,6 +155,15 @@ class StudyDefinition:
             "search": self.search.model_dump(mode="json"),
             "enqueue": [entry.model_dump(mode="json") for entry in self.enqueue],
         }
+
+
+def _over(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`file` with what is given in its place; mappings in both are merged."""
+    merged = dict(file)
+    for key, value in given.items():
+        both = isinstance(value, Mapping) and isinstance(file.get(key), Mapping)
+        merged[key] = _over(file[key], value) if both else value
+    return merged
 
 
 def _space(file: StudyFile, place: str) -> Space:

@@ -27,7 +27,7 @@ from blade_tune.study.fingerprint import training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.study.observer import Observer
 from blade_tune.study.sampling import warmup_epochs
-from blade_tune.study.trials import root_number
+from blade_tune.study.trials import CONTINUED, root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome, Training
@@ -99,11 +99,11 @@ class Objective:
         write_text(folder.config, write_yaml(nest(values)))
         self.observer.trial_started(trial.number, values)
         start = time.perf_counter()
-        with logged_to(folder), self._typed_ends(trial):
+        with logged_to(folder), self._typed_ends(trial, folder):
             device_data = self.device_data(max_length(self.definition, values))
             training = build_training(self.definition, values, self.data, device_data, seed)
             outcome = training.run(self._hooks(trial, folder, training))
-        self._keep(trial, folder, outcome, time.perf_counter() - start)
+            self._keep(trial, folder, outcome, time.perf_counter() - start)
         return outcome.metrics[self.metric]
 
     def _hooks(self, trial: Trial, folder: TrialFolder, training: Training) -> Hooks:
@@ -120,32 +120,37 @@ class Objective:
         return Hooks(evaluator, on_epoch, self.should_stop, folder.checkpoint)
 
     @contextmanager
-    def _typed_ends(self, trial: Trial) -> Iterator[None]:
-        """Write down why a trial ended early; see `CONTINUED` and docs/studies.md for the reasons."""
+    def _typed_ends(self, trial: Trial, folder: TrialFolder) -> Iterator[None]:
+        """Write down why a trial ended early; see `CONTINUED` and docs/studies.md for the reasons.
+
+        Only a trial that will be continued keeps its checkpoint.
+        """
         try:
             yield
         except optuna.TrialPruned:
-            self._end(trial, "pruned")
+            self._end(trial, folder, "pruned")
             raise
         except (InterruptedStudyError, KeyboardInterrupt) as error:
-            self._end(trial, "interrupted", str(error))
+            self._end(trial, folder, "interrupted", str(error))
             requeue(trial)
             raise
         except NonFiniteError as error:
-            self._end(trial, "nan", str(error))
+            self._end(trial, folder, "nan", str(error))
             raise
         except ConfigError as error:
-            self._end(trial, "invalid", str(error))
+            self._end(trial, folder, "invalid", str(error))
             raise optuna.TrialPruned(str(error)) from error
         except torch.OutOfMemoryError as error:
-            self._end(trial, "oom", str(error))
+            self._end(trial, folder, "oom", str(error))
             raise optuna.TrialPruned("out of memory") from error
         except Exception as error:
-            self._end(trial, "error", f"{type(error).__name__}: {error}")
+            self._end(trial, folder, "error", f"{type(error).__name__}: {error}")
             log.exception("trial=%d failed", trial.number)
             raise
 
-    def _end(self, trial: Trial, reason: str, message: str = "") -> None:
+    def _end(self, trial: Trial, folder: TrialFolder, reason: str, message: str = "") -> None:
+        if reason not in CONTINUED:
+            folder.checkpoint.unlink(missing_ok=True)
         trial.set_user_attr("reason", reason)
         if message:
             trial.set_user_attr("message", message)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
 
 from blade_tune.config import write_yaml
 from blade_tune.data.store import SearchData
-from blade_tune.errors import TooManyFailuresError
+from blade_tune.errors import StudyDiffersError, TooManyFailuresError
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import fingerprint, require_same
 from blade_tune.study.folder import StudyFolder, write_text
@@ -19,7 +19,7 @@ from blade_tune.study.observer import Observer, Standing
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.storage import open_storage, storage_errors
-from blade_tune.study.trials import best_trial, consecutive_failures, num_scored, ranked, root_number
+from blade_tune.study.trials import best_trial, is_continued, latest_failures, num_scored, ranked, root_number
 from blade_tune.training.device_data import resolve_device
 from blade_tune.training.floors import popularity_scorers
 
@@ -48,19 +48,30 @@ def open_study(definition: StudyDefinition, data: SearchData, options: RunOption
     pruner = build_pruner(definition.search.pruner, definition.train)
     if definition.name in [study.study_name for study in storage.get_all_studies()]:
         study = optuna.load_study(study_name=definition.name, storage=storage, sampler=sampler, pruner=pruner)
-        require_same(study.user_attrs["fingerprint"], identity, definition.name)
     else:
         study = optuna.create_study(
             study_name=definition.name, storage=storage, sampler=sampler, pruner=pruner, direction="maximize"
         )
-        study.set_user_attr("fingerprint", identity)
-        for index, entry in enumerate(definition.enqueue):
-            attrs = {"tag": entry.tag, "metadata": entry.metadata}
-            study.enqueue_trial(definition.enqueued_params(index), user_attrs=attrs)
+    if "fingerprint" in study.user_attrs:
+        require_same(study.user_attrs["fingerprint"], identity, definition.name)
+    else:
+        _enqueue(study, definition)
+        study.set_user_attr("fingerprint", identity)  # after all that is done only once
     study.set_user_attr("definition", definition.to_mapping())
     study.set_user_attr("budget", definition.search.trials)
     study.set_user_attr("data_directory", str(options.data_directory.resolve()) if options.data_directory else None)
     return study
+
+
+def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
+    """Fill a study that is new, or that was new when another process was killed right here."""
+    if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+        raise StudyDiffersError(
+            f"study {definition.name} in this database was not made by blade-tune; take another name or --storage."
+        )
+    for index, entry in enumerate(definition.enqueue):
+        attrs = {"tag": entry.tag, "metadata": entry.model_dump(mode="json")["metadata"]}
+        study.enqueue_trial(definition.enqueued_params(index), user_attrs=attrs, skip_if_exists=True)
 
 
 def run_study(definition: StudyDefinition, data: SearchData, options: RunOptions, observer: Observer) -> str:
@@ -90,6 +101,7 @@ def _run_trials(
     study: optuna.Study, definition: StudyDefinition, objective: Objective, options: RunOptions, signals: StopSignals
 ) -> str:
     budget = definition.search.trials
+    before = {trial.number for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()}
 
     def after_trial(study: optuna.Study, trial: FrozenTrial) -> None:
         _trim(study, objective.folder, options.keep)
@@ -98,10 +110,11 @@ def _run_trials(
     while (scored := num_scored(trials := study.get_trials(deepcopy=False))) < budget:
         if signals:
             raise signals.error()
-        if (failures := consecutive_failures(trials)) >= options.max_consecutive_failures:
+        failures = latest_failures(trial for trial in trials if trial.number not in before)
+        if len(failures) >= options.max_consecutive_failures:
             raise TooManyFailuresError(
-                f"study {definition.name}: {failures} trials in a row came to nothing; "
-                f"the latest: {trials[-1].user_attrs.get('message', 'see its train.log')}"
+                f"study {definition.name}: {len(failures)} trials in a row came to nothing; the latest, trial "
+                f"{failures[0].number}: {failures[0].user_attrs.get('message', 'see its train.log')}"
             )
         if definition.search.sampler == "grid" and _num_configurations(trials) == definition.space.count():
             return f"every point of the grid is tried: {scored} trials are scored"
@@ -128,7 +141,8 @@ def standing(study: optuna.Study, definition: StudyDefinition) -> Standing:
 
 
 def _num_configurations(trials: Sequence[FrozenTrial]) -> int:
-    return len({tuple(sorted(trial.params.items())) for trial in trials if trial.state.is_finished()})
+    tried = (trial for trial in trials if trial.state != TrialState.WAITING and not is_continued(trial))
+    return len({tuple(sorted(trial.params.items())) for trial in tried})
 
 
 def _describe(trial: FrozenTrial) -> str:

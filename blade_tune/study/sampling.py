@@ -1,10 +1,12 @@
 """Samplers and pruners as a study names them."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
     HyperbandPruner,
@@ -62,15 +64,27 @@ def build_sampler(name: SamplerName, study_seed: int) -> BaseSampler:
     """The sampler called `name`; grid and qmc walk one sequence that all trials of a study share."""
     shared = sampler_seed(study_seed)
     if name == "grid":
-        return BruteForceSampler(seed=shared)
-    if name == "qmc":
-        return QMCSampler(seed=shared, scramble=True)
+        return _experimental(lambda: BruteForceSampler(seed=shared))
+    if name == "qmc":  # what its sequence has no place for, the first trial and conditional parameters, is random
+        independent = SeededSampler(lambda seed: RandomSampler(seed=seed), study_seed)
+        return _experimental(
+            lambda: QMCSampler(
+                seed=shared, scramble=True, independent_sampler=independent, warn_independent_sampling=False
+            )
+        )
     builders: dict[str, Callable[[int], BaseSampler]] = {
         "tpe": lambda seed: TPESampler(seed=seed),
         "random": lambda seed: RandomSampler(seed=seed),
-        "gp": lambda seed: GPSampler(seed=seed, deterministic_objective=False),
+        "gp": lambda seed: _experimental(lambda: GPSampler(seed=seed, deterministic_objective=False)),
     }
     return SeededSampler(builders[name], study_seed)
+
+
+def _experimental(build: Callable[[], BaseSampler]) -> BaseSampler:
+    """Build what Optuna marks as experimental: Optuna is pinned to one major version and tests try every sampler."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return build()
 
 
 def build_pruner(config: PrunerConfig, train: TrainConfig) -> BasePruner:
@@ -94,5 +108,5 @@ def warmup_epochs(config: PrunerConfig, train: TrainConfig) -> int:
 
 
 def _first_rung(config: PrunerConfig, train: TrainConfig) -> int:
-    """The first evaluation after the warm-up, so that rungs lie on the grid of evaluations."""
-    return max(1, -(-warmup_epochs(config, train) // train.eval_every)) * train.eval_every
+    """The epoch of the first evaluation after the warm-up, so that rungs lie on the grid of evaluations."""
+    return min((warmup_epochs(config, train) // train.eval_every + 1) * train.eval_every, train.max_epochs)

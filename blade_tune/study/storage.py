@@ -63,8 +63,8 @@ def open_storage(url: URL, *, create: bool) -> RDBStorage:
             file.parent.mkdir(parents=True, exist_ok=True)
         elif not file.exists():
             raise StorageError(f"{file}: no study has been run here; give --results or --storage as `run` had it.")
-    # Optuna formats the URL, so braces of a password must not stand in it.
-    text = url.render_as_string(hide_password=False).replace("{", "%7B").replace("}", "%7D")
+    # Optuna formats the URL, so braces, of a path or a password, are doubled.
+    text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
     with storage_errors(url):
         try:
             return RDBStorage(text, engine_kwargs=_engine_options(url))

@@ -74,6 +74,6 @@ class StoredStudy:
         if data.data_hash != expected:
             raise StudyDiffersError(
                 f"study {self.definition.name} was run on data of hash {expected[:12]}, "
-                f"{directory} has {data.data_hash[:12]}; give --data."
+                f"{directory or 'its source'} has {data.data_hash[:12]}; give --data."
             )
         return data

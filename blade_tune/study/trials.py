@@ -38,15 +38,15 @@ def num_scored(trials: Iterable[FrozenTrial]) -> int:
     return sum(map(is_scored, trials))
 
 
-def consecutive_failures(trials: Iterable[FrozenTrial]) -> int:
-    """How many of the latest finished trials in a row came to nothing: failed, invalid or out of memory."""
-    finished = (trial for trial in reversed(list(trials)) if trial.state.is_finished() and not _continued(trial))
-    return sum(1 for _ in itertools.takewhile(lambda trial: not is_scored(trial), finished))
+def latest_failures(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The latest finished trials in a row that came to nothing (failed, invalid or out of memory), the newest first."""
+    finished = (trial for trial in reversed(list(trials)) if trial.state.is_finished() and not is_continued(trial))
+    return list(itertools.takewhile(lambda trial: not is_scored(trial), finished))
 
 
 def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     """Trials by state, in lower case; attempts that were continued stand apart."""
-    counts = Counter("continued" if _continued(trial) else trial.state.name.lower() for trial in trials)
+    counts = Counter("continued" if is_continued(trial) else trial.state.name.lower() for trial in trials)
     return {
         "complete": counts["complete"],
         "pruned": counts["pruned"],
@@ -57,5 +57,6 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     }
 
 
-def _continued(trial: FrozenTrial) -> bool:
+def is_continued(trial: FrozenTrial) -> bool:
+    """Whether a row is an attempt that a later row goes on from."""
     return trial.state == TrialState.FAIL and trial.user_attrs.get("reason") in CONTINUED

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -88,7 +89,11 @@ def start(*words: str, cwd: Path, **streams: Any) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
     env |= {"OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    return subprocess.Popen([PROGRAM, *words], cwd=cwd, env=env, text=True, **pipes)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job hands down deafness to Ctrl-C
+    try:
+        return subprocess.Popen([PROGRAM, *words], cwd=cwd, env=env, text=True, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> Ended:

@@ -35,7 +35,7 @@ def test_a_stopped_study_is_finished_by_the_same_command(tmp_path):
 
     What was stopped is shown apart: it is neither a failure nor charged to the budget.
     """
-    train = {"max_epochs": 30, "eval_every": 10}
+    train = {"max_epochs": 60, "eval_every": 30}
     write_study(tmp_path / "studies" / "tiny.yaml", train=train, search={"trials": TRIALS})
     for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
         ended = stop_in_training(tmp_path, number)

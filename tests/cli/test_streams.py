@@ -2,15 +2,18 @@
 
 import fcntl
 import io
+import logging
 import os
 import pty
 import re
 import struct
 import termios
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from rich.console import Console
 
+from blade_tune.cli.main import StderrHandler
 from blade_tune.cli.progress import LiveProgress
 from blade_tune.study.observer import Standing
 from tests.cli.program import call, finish, start, write_study
@@ -64,6 +67,14 @@ def test_the_live_view_takes_any_message():
     view = LiveProgress(Console(file=shown, width=120))
     view.trial_ended(0, "fail (error: [/b] is no [red]tag)", None, Standing("tiny", "ndcg@10", 0, 3))
     assert "trial 0 fail (error: [/b] is no [red]tag)" in shown.getvalue()
+
+
+def test_warnings_go_where_stderr_is_now():
+    """A warning goes through stderr as it stands, so that a live view keeps it above itself."""
+    handler = StderrHandler()
+    with redirect_stderr(io.StringIO()) as shown:
+        handler.handle(logging.makeLogRecord({"msg": "trial=3 reason=nan"}))
+    assert shown.getvalue() == "trial=3 reason=nan\n"
 
 
 def run_in_terminal(*words: str, cwd: Path) -> tuple[int, str]:

@@ -152,5 +152,9 @@ def test_the_data_sets_have_their_behaviors(name: str):
     """Both studies of a data set mean the same data, behaviors in the order of its columns."""
     data = StudyDefinition.load(name).data
     assert data == StudyDefinition.load(f"{name}-released").data
-    behaviors = ("read", "like", "share", "favorite", "follow") if name == "qk-article" else ("click", "like", "share", "follow")
+    behaviors = (
+        ("read", "like", "share", "favorite", "follow")
+        if name == "qk-article"
+        else ("click", "like", "share", "follow")
+    )
     assert (data.name, data.behaviors, data.auxiliary) == (name, behaviors, behaviors[0])

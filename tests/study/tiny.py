@@ -81,7 +81,7 @@ class Watch(Observer):
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
         self.records.append((number, record))
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Any) -> None:
+    def trial_ended(self, number: int, outcome: str, *_: Any) -> None:
         self.ended.append((number, outcome))
 
 

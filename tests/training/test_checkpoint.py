@@ -20,9 +20,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path):
 
 
 @pytest.mark.parametrize("place", ["torch.save", "os.fsync", "pathlib.Path.replace"])
-def test_a_failure_in_the_middle_leaves_the_old_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-):
+def test_a_failure_in_the_middle_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str):
     """Whatever step of saving breaks, the file still holds the state of before."""
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"epoch": 1})
@@ -43,7 +41,7 @@ def test_a_failure_in_the_middle_leaves_the_old_checkpoint(
 
 class Attack:
     def __reduce__(self):
-        return (Path.touch, (Path("/tmp/blade-tune-attack"),))
+        return (exit, ("a checkpoint ran code",))
 
 
 def test_loading_runs_no_code(tmp_path: Path):

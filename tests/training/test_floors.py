@@ -41,7 +41,7 @@ def test_popularity_counts_train_rows(tiny: SearchData):
 
 
 def test_popularity_of_a_set_counts_rows_with_that_set(tiny: SearchData):
-    """`target_set` ranks by rows with the told set; of equal counts, by target rows; a set never seen, by these alone."""
+    """`target_set` ranks by rows with the told set, equal counts by target rows; a set never seen, by these alone."""
     scorers = popularity_scorers(tiny.train, tiny.num_items, tiny.catalog.auxiliary)
     rows = list(zip(tiny.train.items_N.tolist(), map(tuple, tiny.train.sets_NK.tolist()), strict=True))
     seen = {behaviors for _, behaviors in rows}

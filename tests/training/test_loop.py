@@ -205,7 +205,14 @@ def test_weights_that_are_not_finite_cannot_be_ranked(make: Make, hooks: Hooks):
 # --- stopping and going on ---
 
 LONG = {"max_epochs": 9, "eval_every": 2}
-NOISY = {**LONG, "plateau_schedule": True, "schedule_patience": 0, "learning_rate": 0.3, "early_stop": "eidp", "weight_decay": 1e-3}
+NOISY = {
+    **LONG,
+    "plateau_schedule": True,
+    "schedule_patience": 0,
+    "learning_rate": 0.3,
+    "early_stop": "eidp",
+    "weight_decay": 1e-3,
+}
 
 
 @pytest.fixture(scope="module")
@@ -255,9 +262,7 @@ def test_the_noisy_training_is_noisy(left_alone: Any):
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 5, 9])
-def test_a_killed_training_ends_as_if_left_alone(
-    make: Make, hooks: Hooks, tmp_path: Path, left_alone: Any, epoch: int
-):
+def test_a_killed_training_ends_as_if_left_alone(make: Make, hooks: Hooks, tmp_path: Path, left_alone: Any, epoch: int):
     """Killed without a word after any epoch, training goes on from its last evaluation to the same end."""
     checkpoint = tmp_path / "checkpoint.pt"
 

@@ -1,0 +1,74 @@
+"""Which rows count, and how."""
+
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from blade_tune.study.trials import best_trial, count_states, latest_failures, num_scored, ranked, root_number
+
+C, P, F, R, W = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
+
+
+def trials(*rows: tuple[Any, ...]) -> list[FrozenTrial]:
+    """Rows (state, value or number of reports, reason) as trials numbered from 0."""
+    study = optuna.create_study(direction="maximize")
+    for state, *rest in rows:
+        number, reason = (*rest, None, None)[:2]
+        study.add_trial(
+            create_trial(
+                state=state,
+                value=number if state == C else None,
+                intermediate_values=dict.fromkeys(range(number or 0), 0.1) if state != C else {},
+                user_attrs={"reason": reason} if reason else {},
+            )
+        )
+    return study.trials
+
+
+def test_scored_are_complete_and_reported_pruned_trials():
+    """The budget is charged for completed trials and for pruned ones with a report, for nothing else."""
+    assert (
+        num_scored(trials((C, 0.0), (P, 1, "pruned"), (P, 0, "invalid"), (P, 2, "oom"), (F, 3, "nan"), (R, 2), (W,)))
+        == 3
+    )
+
+
+def test_trials_are_ranked_by_value_then_number():
+    """The best completed trial comes first, of equals the earlier one; others have no rank."""
+    rows = trials((C, 0.1), (C, 0.3), (P, 5), (C, 0.3), (F, 1), (C, 0.0))
+    assert [trial.number for trial in ranked(rows)] == [1, 3, 0, 5]
+    assert best_trial(rows).number == 1
+    assert best_trial(trials((F, 1), (P, 3))) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "failed"),
+    [
+        ([], []),
+        ([(C, 0.1)], []),
+        ([(F, 0, "error"), (C, 0.1)], []),
+        ([(F, 0, "error"), (C, 0.1), (F, 0, "nan"), (F, 2, "error")], [3, 2]),
+        ([(F, 0, "error"), (P, 0, "invalid"), (P, 0, "oom")], [2, 1, 0]),
+        ([(F, 0, "error"), (P, 1, "pruned"), (F, 0, "error")], [2]),
+        ([(F, 0, "error"), (F, 1, "interrupted"), (F, 0, "error"), (R, 1), (W,)], [2, 0]),
+        ([(F, 0, "lost"), (F, 0, "superseded")], []),
+        ([(F, 0)], [0]),
+    ],
+)
+def test_failures_in_a_row_end_with_a_scored_trial(rows: list, failed: list[int]):
+    """Failed, invalid and out-of-memory rows count, the newest first; continued and unfinished ones do not."""
+    assert [trial.number for trial in latest_failures(trials(*rows))] == failed
+
+
+def test_states_are_counted_with_continued_rows_apart():
+    """An attempt that another row goes on from is no failure."""
+    rows = trials((C, 0.1), (P, 1), (F, 1, "interrupted"), (F, 1, "error"), (R,), (W,), (W,))
+    assert count_states(rows) == {"complete": 1, "pruned": 1, "failed": 1, "running": 1, "waiting": 2, "continued": 1}
+
+
+def test_a_row_that_goes_on_knows_its_root():
+    """A trial's root is itself, unless it goes on from another."""
+    assert root_number({}, 7) == 7
+    assert root_number({"root": 3}, 7) == 3
