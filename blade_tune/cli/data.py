@@ -41,9 +41,10 @@ def stats(study: str, data: Path | None, storage: str | None, results: Path, for
     from blade_tune.data.store import prepare
     from blade_tune.study.definition import StudyDefinition
     from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import remembered_directory
+    from blade_tune.study.stored import StoredStudy
 
-    definition = StudyDefinition.load(study)
-    data = data or remembered_directory(definition.name, resolve_url(storage, results))
-    search = prepare(definition.data, data, results)
+    stored = StoredStudy.find(study, resolve_url(storage, results), results)
+    settings = stored.definition.data if stored else StudyDefinition.load(study).data
+    data = stored.data_directory(data) if stored else data
+    search = prepare(settings, data, results)
     print_facts(describe(search, count_sealed(search, data)), form)

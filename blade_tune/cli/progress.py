@@ -166,8 +166,19 @@ class LiveProgress(Observer):
 def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], None]]:
     """A hook that shows one training's epochs."""
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if quiet:
         yield lambda _: None
+        return
+    if not console.is_terminal:
+        last = time.monotonic()
+
+        def line(record: EpochRecord) -> None:
+            nonlocal last
+            if time.monotonic() - last >= PLAIN_EVERY_S:
+                last = time.monotonic()
+                click.echo(f"{title} epoch={record.epoch} s={record.seconds:.2f}", err=True)
+
+        yield line
         return
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(title)

@@ -78,22 +78,22 @@ def run(
     from blade_tune.study.definition import StudyDefinition
     from blade_tune.study.run import RunOptions, run_study
     from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import StoredStudy, remembered_directory
+    from blade_tune.study.stored import StoredStudy
 
-    optuna.logging.set_verbosity(
-        optuna.logging.ERROR
-    )  # its warnings repeat the end of each failed trial as a traceback
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are tracebacks of trials that failed
     given = {"trials": trials, "seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
     definition = StudyDefinition.load(
         study, model=model, max_epochs=epochs, search={name: v for name, v in given.items() if v is not None}
     )
     usable_device(device)
     url = resolve_url(storage, results)
-    data = data or remembered_directory(definition.name, url)
+    stored = StoredStudy.find(definition.name, url, results)
+    data = stored.data_directory(data) if stored else data
     search_data = prepare(definition.data, data, results)
     options = RunOptions(results, url, data, device, keep, max_consecutive_failures)
     try:
         with watch(quiet) as observer:
             run_study(definition, search_data, options, observer)
     finally:
-        write_tables(StoredStudy.load(definition.name, url, results))
+        if stored := StoredStudy.find(definition.name, url, results):
+            write_tables(stored)

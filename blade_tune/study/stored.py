@@ -8,22 +8,10 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
 from blade_tune.data.store import SearchData, prepare
-from blade_tune.errors import StudyDiffersError
+from blade_tune.errors import ConfigError, StudyDiffersError
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.folder import StudyFolder
 from blade_tune.study.storage import load_study, open_storage
-
-
-def remembered_directory(name: str, url: URL) -> Path | None:
-    """Where a stored study's data was when it last ran; None where no study of this name is stored."""
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        return None
-    storage = open_storage(url, create=False)
-    try:
-        directory = storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get("data_directory")
-    except KeyError:
-        return None
-    return Path(directory) if directory else None
 
 
 @dataclass(frozen=True)
@@ -40,12 +28,24 @@ class StoredStudy:
 
         Raises:
             StorageError: the database cannot be reached.
-            ConfigError: it has no study of this name.
+            ConfigError: it has no study of this name, or one that was not made by a run.
         """
         name = Path(name).stem if name.endswith((".yaml", ".yml")) else name
         study = load_study(open_storage(url, create=False), name)
+        if "definition" not in study.user_attrs:
+            raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
         definition = StudyDefinition.from_mapping(name, study.user_attrs["definition"], f"stored study {name}")
         return cls(study, definition, StudyFolder(results, name))
+
+    @classmethod
+    def find(cls, name: str, url: URL, results: Path) -> "StoredStudy | None":
+        """The same, or None where no run has stored a study of this name."""
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+            return None
+        try:
+            return cls.load(name, url, results)
+        except ConfigError:
+            return None
 
     @property
     def trials(self) -> list[FrozenTrial]:
