@@ -122,7 +122,7 @@ def _run_trials(
             study.optimize(objective, n_trials=1, catch=(Exception,), callbacks=[after_trial], gc_after_trial=True)
         except KeyboardInterrupt:
             raise signals.error() from None
-    return f"{budget} of {budget} trials are scored"
+    return f"{scored} of {budget} trials are scored"
 
 
 def standing(study: optuna.Study, definition: StudyDefinition) -> Standing:

@@ -39,7 +39,7 @@ def test_the_budget_is_a_total(tmp_path: Path):
         watch = Watch()
         why = run(tmp_path, watch, search__trials=budget)
         assert rows(tmp_path) == [("COMPLETE", "")] * total
-        assert why == f"{budget} of {budget} trials are scored"
+        assert why == f"{total} of {budget} trials are scored"
     assert watch.started == {}
     assert stored(tmp_path).budget == 4
 
