@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from blade_tune.batch import Catalog
@@ -53,7 +53,7 @@ class Bundle:
 def write_bundle(bundle: Bundle, folder: Path) -> None:
     """Write the bundle into a new folder."""
     folder.mkdir(parents=True)
-    save_file(dict(bundle.weights), folder / "weights.safetensors")
+    (folder / "weights.safetensors").write_bytes(save(dict(bundle.weights)))
     (folder / "best.yaml").write_text(write_yaml(nest(bundle.values)), encoding="utf-8")
     catalog = {name: _plain(value) for name, value in vars(bundle.catalog).items()}
     _write_json(folder / "catalog.json", {"model": bundle.model_name, **catalog})

@@ -2,17 +2,15 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import optuna
 import torch
 from optuna.trial import Trial, TrialState
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from blade_tune.config import parse, write_yaml
 from blade_tune.data.store import SearchData
@@ -98,12 +96,15 @@ class Objective:
         trial.set_user_attr("seed", seed)
         write_text(folder.config, write_yaml(nest(values)))
         self.observer.trial_started(trial.number, values)
-        start = time.perf_counter()
         with logged_to(folder), self._typed_ends(trial, folder):
             device_data = self.device_data(max_length(self.definition, values))
             training = build_training(self.definition, values, self.data, device_data, seed)
-            outcome = training.run(self._hooks(trial, folder, training))
-            self._keep(trial, folder, outcome, time.perf_counter() - start)
+            try:
+                outcome = training.run(self._hooks(trial, folder, training))
+            finally:  # what a trial has cost is known however it ends
+                trial.set_user_attr("epochs", len(training.history))
+                trial.set_user_attr("seconds", round(sum(record.seconds for record in training.history), 3))
+            self._keep(trial, folder, outcome)
         return outcome.metrics[self.metric]
 
     def _hooks(self, trial: Trial, folder: TrialFolder, training: Training) -> Hooks:
@@ -156,19 +157,14 @@ class Objective:
             trial.set_user_attr("message", message)
             log.warning("trial=%d reason=%s %s", trial.number, reason, message)
 
-    def _keep(self, trial: Trial, folder: TrialFolder, outcome: Outcome, seconds: float) -> None:
+    def _keep(self, trial: Trial, folder: TrialFolder, outcome: Outcome) -> None:
         """Store what a finished training is remembered by; its checkpoint is no longer needed."""
-        save_file(outcome.weights, folder.weights)
+        folder.weights.write_bytes(save(outcome.weights))  # save_file would hide it from everybody else
         np.save(folder.ranks, outcome.ranks_U.numpy().astype(np.int32))
         folder.checkpoint.unlink(missing_ok=True)
-        facts: dict[str, Any] = {
-            "best_epoch": outcome.best_epoch,
-            "epochs": len(outcome.history),
-            "seconds": round(seconds, 3),
-            **{f"valid.{name}": value for name, value in outcome.metrics.items()},
-        }
-        for name, value in facts.items():
-            trial.set_user_attr(name, value)
+        trial.set_user_attr("best_epoch", outcome.best_epoch)
+        for name, value in outcome.metrics.items():
+            trial.set_user_attr(f"valid.{name}", value)
 
 
 def max_length(definition: StudyDefinition, values: Mapping[str, Value]) -> int:

@@ -293,7 +293,7 @@ def test_an_older_export_is_replaced_as_a_whole(results: Path, older: Path):
     assert list(older.parent.iterdir()) == [older]
 
 
-@pytest.mark.parametrize("place", ["save_file", "np.save", "write_bundle", "load_model", "replace_folder", "rename"])
+@pytest.mark.parametrize("place", ["save", "np.save", "write_bundle", "load_model", "replace_folder", "rename"])
 def test_a_failure_in_the_middle_leaves_the_older_export(
     results: Path, older: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ):
@@ -311,7 +311,7 @@ def test_a_failure_in_the_middle_leaves_the_older_export(
         return rename(self, target)
 
     targets: dict[str, tuple[str, Callable[..., Any]]] = {
-        "save_file": ("blade_tune.export.bundle.save_file", broken),
+        "save": ("blade_tune.export.bundle.save", broken),
         "np.save": ("numpy.save", broken),
         "write_bundle": ("blade_tune.export.final.write_bundle", broken),
         "load_model": ("blade_tune.export.final.load_model", broken),

@@ -38,8 +38,8 @@ def best_and_floor(data_config: DataConfig, root: Path) -> tuple[float, float]:
 
 @pytest.mark.slow
 def test_behavior_sets_are_what_the_demo_learns_from(tmp_path: Path) -> None:
-    """The same model reaches over three times the popularity floor, and far less once the sets are shuffled."""
+    """The same model reaches 2.5 times the popularity floor, and far less once the sets are shuffled."""
     best, floor = best_and_floor(DEMO.data, tmp_path)
     shuffled, _ = best_and_floor(DEMO.data.model_copy(update={"shuffle_sets": True}), tmp_path)
-    assert best > 3 * floor
+    assert best > 2.5 * floor
     assert best > 1.4 * shuffled

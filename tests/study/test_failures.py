@@ -85,20 +85,22 @@ def test_a_loss_that_is_not_finite_is_reason_nan(tmp_path: Path, monkeypatch: py
     failed = stored(tmp_path).trials[0]
     assert failed.user_attrs["message"].startswith("epoch 2, step 2: a loss is not finite: next nan, contrastive ")
     assert list(failed.intermediate_values) == [1]
+    assert failed.user_attrs["epochs"] == 1  # what it has cost is known all the same
+    assert failed.user_attrs["seconds"] > 0.0
     left = {path.name for path in StudyFolder(tmp_path, "tiny").trial(0).path.iterdir()}
     assert left == {"config.yaml", "train.log", "metrics.jsonl"}
 
 
 def test_a_failure_while_results_are_kept_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A trial whose files cannot be written fails as any other, with its reason."""
-    save, calls = objective.save_file, iter(range(9))
+    save, calls = objective.save, iter(range(9))
 
-    def full(*args: Any) -> None:
+    def full(weights: Any) -> bytes:
         if next(calls) == 0:
             raise OSError(28, "No space left on device")
-        save(*args)
+        return save(weights)
 
-    monkeypatch.setattr(objective, "save_file", full)
+    monkeypatch.setattr(objective, "save", full)
     run(tmp_path, search__trials=1)
     assert rows(tmp_path) == [("FAIL", "error"), ("COMPLETE", "")]
     assert "No space left" in stored(tmp_path).trials[0].user_attrs["message"]

@@ -120,7 +120,7 @@ def test_a_stop_while_results_are_kept_is_continued(tmp_path: Path, left_alone: 
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(objective, "save_file", stop)
+        patch.setattr(objective, "save", stop)
         with pytest.raises(PreemptedError):
             run(tmp_path, search__trials=1, **LONG)
     assert rows(tmp_path) == [("FAIL", "interrupted"), ("WAITING", "")]
