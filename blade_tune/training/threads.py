@@ -9,8 +9,9 @@ SMALL_STEP = 200_000  # numbers in the states of a step; docs/performance.md has
 def use_threads(batch_size: int, max_length: int, embedding_size: int) -> int:
     """Set torch's threads to all available ones, or to one where a step is small; gives their number.
 
-    Small steps are no faster on two threads, and on a machine with other work each operation waits for the slower one.
-    It is a function of the configuration alone, since sums on a CPU depend on the number of threads.
+    Small steps gain little from a second thread, and lose half their speed to it on a machine with other work, where
+    each of many short operations waits for the slower thread. It is a function of the configuration alone, since sums on
+    a CPU depend on the number of threads.
     """
     threads = 1 if batch_size * max_length * embedding_size < SMALL_STEP else AVAILABLE
     torch.set_num_threads(threads)
