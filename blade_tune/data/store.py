@@ -65,8 +65,8 @@ class SearchData:
         parts = [self.train] if phase == "train" else [self.train, self.valid]
         return windows(parts, self.num_users, max_length)
 
-    def user_item_keys(self, phase: Phase) -> NDArray[np.int64]:  # noqa: ARG002 - a valid row is no history in either
-        """Sorted unique user * (num_items + 1) + item of the history before the targets of the phase."""
+    def user_item_keys(self) -> NDArray[np.int64]:
+        """Sorted unique user * (num_items + 1) + item of the train rows: the history before the valid rows too."""
         return user_item_keys([self.train], self.num_items)
 
 

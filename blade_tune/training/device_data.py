@@ -33,7 +33,7 @@ class DeviceData:
         cls, data: SearchData, max_length: int, evaluation: EvaluationConfig, device: torch.device
     ) -> "DeviceData":
         """Train rows to train on, valid rows to validate on."""
-        keys = data.user_item_keys("train")
+        keys = data.user_item_keys()
         valid = data.windows("valid", max_length).rows(torch.as_tensor(rows_with(data.valid)))
         return cls(
             data.windows("train", max_length).to(device),
@@ -47,7 +47,7 @@ class DeviceData:
     ) -> "DeviceData":
         """Valid rows are trained on too, so the evaluator's figures mean nothing."""
         valid_keys = data.valid.users_N.astype(np.int64) * (data.num_items + 1) + data.valid.items_N
-        keys = np.union1d(data.user_item_keys("train"), valid_keys)
+        keys = np.union1d(data.user_item_keys(), valid_keys)
         search = cls.for_search(data, max_length, evaluation, device)
         windows = data.windows("valid", max_length).to(device)
         return cls(windows, NegativeSampler(keys, data.num_items, device), search.evaluator)

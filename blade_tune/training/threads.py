@@ -10,8 +10,8 @@ def use_threads(batch_size: int, max_length: int, embedding_size: int) -> int:
     """Set torch's threads to all available ones, or to one where a step is small; gives their number.
 
     Small steps gain little from a second thread, and lose half their speed to it on a machine with other work, where
-    each of many short operations waits for the slower thread. It is a function of the configuration alone, since sums on
-    a CPU depend on the number of threads.
+    each of many short operations waits for the slower thread. It is a function of the configuration alone, since sums
+    on a CPU depend on the number of threads.
     """
     threads = 1 if batch_size * max_length * embedding_size < SMALL_STEP else AVAILABLE
     torch.set_num_threads(threads)

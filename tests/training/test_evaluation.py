@@ -27,7 +27,7 @@ def scores_UV(tiny: SearchData) -> Tensor:
 
 def evaluator(data: SearchData, **settings: str) -> Evaluator:
     windows = data.windows("valid", LENGTH).rows(rows_with(data.valid))
-    return Evaluator(windows, data.user_item_keys("valid"), data.catalog, EvaluationConfig(**settings))
+    return Evaluator(windows, data.user_item_keys(), data.catalog, EvaluationConfig(**settings))
 
 
 def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
