@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -9,6 +10,8 @@ from blade_tune.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+Command = TypeVar("Command", bound=Callable[..., object])
 
 study_option = click.option(
     "--study", "-s", required=True, metavar="NAME|FILE", help="Name of the study, or the path of its file."
@@ -41,6 +44,13 @@ device_option = click.option(
     "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N."
 )
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain.")
+
+
+def reads_study(command: Command) -> Command:
+    """The options of a command that prints something about a stored study."""
+    for option in (format_option, data_option, results_option, storage_option, study_option):
+        command = option(command)
+    return command
 
 
 def usable_device(name: str) -> "torch.device":

@@ -4,18 +4,14 @@ from pathlib import Path
 
 import click
 
-from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
+from blade_tune.cli.options import reads_study
 from blade_tune.cli.output import print_facts
 from blade_tune.errors import ConfigError
 
 
 @click.command()
 @click.argument("number", type=click.IntRange(min=0))
-@study_option
-@storage_option
-@results_option
-@data_option
-@format_option
+@reads_study
 def show(number: int, study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
     """Print everything about trial NUMBER.
 

@@ -4,16 +4,12 @@ from pathlib import Path
 
 import click
 
-from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
+from blade_tune.cli.options import reads_study
 from blade_tune.cli.output import print_rows
 
 
 @click.command()
-@study_option
-@storage_option
-@results_option
-@data_option
-@format_option
+@reads_study
 def trials(study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
     """Print a row a trial: state, value, parameters, epochs.
 
