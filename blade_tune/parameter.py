@@ -1,7 +1,7 @@
 """A free parameter of a search space."""
 
 import math
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
 from pydantic import Field, FiniteFloat, model_validator
 
@@ -55,13 +55,6 @@ class Free(Settings):
         if self.step is not None and abs((high - low) / self.step - round((high - low) / self.step)) > 1e-9:
             raise ValueError(f"steps of {self.step:g} from {low} do not reach {high}")
         return self
-
-    @property
-    def kind(self) -> Literal["float", "int", "choice"]:
-        """Which kind it is."""
-        if self.choice is not None:
-            return "choice"
-        return "float" if self.float_ is not None else "int"
 
     @property
     def bounds(self) -> tuple[float, float]:

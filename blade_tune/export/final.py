@@ -124,7 +124,7 @@ def test(
     Gives the study's evaluation, and `test`, `protocols`, `floors`, `test_users` and `unhittable` (users whose item is
     excluded, a miss by construction).
     """
-    windows = sealed.windows(model.max_length).rows(torch.as_tensor(rows_with(sealed.test)))
+    windows = sealed.windows(model.max_length).rows(rows_with(sealed.test))
     keys, catalog = sealed.user_item_keys(), sealed.search.catalog
     evaluator = Evaluator(windows, keys, catalog, objective).to(device)
     evaluation = evaluator(model)

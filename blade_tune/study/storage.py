@@ -30,16 +30,16 @@ def resolve_url(storage: str | None, results: Path) -> URL:
         return URL.create("sqlite", database=str(results / "studies.db"))
     try:
         url = make_url(storage)
+        if url.drivername in ("postgres", "postgresql"):
+            url = url.set(drivername=POSTGRES)
         url.get_dialect()
-    except (ArgumentError, NoSuchModuleError):
-        if not storage.startswith(("postgres://", "postgresql://")):
-            scheme = storage.partition("://")[0] if "://" in storage else "?"
-            raise ConfigError(
-                f"--storage must be a database URL such as sqlite:///studies.db or {POSTGRES}://user@host/name, "
-                f"got one of scheme {scheme!r}."
-            ) from None
-    url = make_url(storage)
-    return url.set(drivername=POSTGRES) if url.drivername in ("postgres", "postgresql") else url
+    except (ArgumentError, NoSuchModuleError, ValueError):  # the last for a port that is no number
+        scheme = storage.partition("://")[0] if "://" in storage else "?"
+        raise ConfigError(
+            f"--storage must be a database URL such as sqlite:///studies.db or {POSTGRES}://user@host/name, "
+            f"got one of scheme {scheme!r}."
+        ) from None
+    return url
 
 
 def masked(url: URL) -> str:

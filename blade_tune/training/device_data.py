@@ -34,7 +34,7 @@ class DeviceData:
     ) -> "DeviceData":
         """Train rows to train on, valid rows to validate on."""
         keys = data.user_item_keys()
-        valid = data.windows("valid", max_length).rows(torch.as_tensor(rows_with(data.valid)))
+        valid = data.windows("valid", max_length).rows(rows_with(data.valid))
         return cls(
             data.windows("train", max_length).to(device),
             NegativeSampler(keys, data.num_items, device),

@@ -142,3 +142,10 @@ def test_a_failure_in_the_middle_of_a_run_is_a_storage_error(tmp_path: Path):
         connection.execute(text("DROP TABLE studies"))
     with pytest.raises(StorageError, match=r"no such table: studies$"), storage_errors(url):
         storage.get_all_studies()
+
+
+@pytest.mark.parametrize("given", ["postgresql://u@host:port/x", "mysq://x/y", "nothing"])
+def test_what_is_no_url_is_refused_in_one_line(given: str):
+    """A scheme or a port that cannot be is a configuration error, whatever the database."""
+    with pytest.raises(ConfigError, match="must be a database URL"):
+        resolve_url(given, Path())
