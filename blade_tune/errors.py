@@ -3,13 +3,11 @@
 A message names the place, the law, the fact and, where there is one, the way out.
 """
 
-from typing import ClassVar
-
 
 class BladeTuneError(Exception):
     """Anything that ends a command with a message instead of a traceback."""
 
-    exit_code: ClassVar[int] = 1
+    exit_code = 1
 
 
 class ConfigError(BladeTuneError):
@@ -36,6 +34,10 @@ class StorageError(BladeTuneError):
     exit_code = 4
 
 
+class NothingStoredError(StorageError):
+    """No study was ever run in this database."""
+
+
 class TooManyFailuresError(BladeTuneError):
     """Trial after trial failed, so going on would waste the machine."""
 
@@ -50,6 +52,34 @@ class NothingToExportError(BladeTuneError):
 
 class NonFiniteError(BladeTuneError):
     """A loss or a score became NaN or infinite; ends a trial with the reason `nan`."""
+
+
+class LeaseLostError(BladeTuneError):
+    """A worker was silent for so long that its trial was given to another; what it has is dropped."""
+
+
+class DiskFullError(BladeTuneError):
+    """A trial's files cannot be written; it is queued with its last checkpoint."""
+
+
+class WorkerError(BladeTuneError):
+    """Worker processes end before they train anything."""
+
+    exit_code = 5
+
+
+class ReportedError(BladeTuneError):
+    """An error of a worker process, as it reported it."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class WorkerSpentError(BladeTuneError):
+    """Memory ran out in a worker; its supervisor starts another in its place."""
+
+    exit_code = 71
 
 
 class InterruptedStudyError(BladeTuneError):

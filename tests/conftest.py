@@ -1,8 +1,49 @@
-"""What all tests share: examples that are the same in every run, and one thread, which tiny tensors prefer."""
+"""What all tests share: examples that are the same in every run, one thread, PostgreSQL, and a crowd of processes."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 import torch
 from hypothesis import settings
 
+from tests.crowd import Crowd, gathered
+from tests.postgres import OwnServer, Server, own_server, server
+
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # tiny tensors prefer it
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One server for all tests of a process, started when the first asks for it."""
+    with server() as running:
+        yield running
+
+
+@pytest.fixture
+def postgres_url(postgres: Server) -> Iterator[str]:
+    """An empty PostgreSQL database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, of each kind in turn."""
+    return f"sqlite:///{tmp_path}/studies.db" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def restartable() -> Iterator[OwnServer]:
+    """A server that a test may stop, kill and start again; nobody else's."""
+    with own_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def crowd(request: pytest.FixtureRequest) -> Iterator[Crowd]:
+    """Eight processes that run a function of the test's module at the same time."""
+    with gathered(request.module.__name__) as processes:
+        yield processes

@@ -27,6 +27,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"__main__"},
     {"cli"},
     {"export", "report"},
+    {"fleet"},
     {"study"},
     {"training"},
     {"models"},
@@ -44,6 +45,7 @@ FORBIDDEN = {  # beyond the order above
     "data": {"optuna", "click"},
     "training": {"optuna", "click"},
     "study": {"click"},
+    "fleet": {"click"},
     "report": {"click"},
     "export": {"click"},
 }

@@ -1,47 +1,50 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from blade_tune.errors import ConfigError
+from blade_tune.fleet.settings import RunSettings
 
 if TYPE_CHECKING:
     import torch
 
 Command = TypeVar("Command", bound=Callable[..., object])
+Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
 study_option = click.option(
     "--study", "-s", required=True, metavar="NAME|FILE", help="Name of the study, or the path of its file."
 )
-results_option = click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    envvar="BLADE_TUNE_RESULTS",
-    help="Folder of everything that runs write. Env: BLADE_TUNE_RESULTS.",
-)
-storage_option = click.option(
-    "--storage",
-    metavar="URL",
-    envvar="BLADE_TUNE_STORAGE",
-    help="Database of studies: any SQLAlchemy URL. Default: RESULTS/studies.db. Env: BLADE_TUNE_STORAGE.",
-)
-data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, file_okay=False),
-    envvar="BLADE_TUNE_DATA",
-    metavar="DIR",
-    help="Folder of the data's files; a stored study remembers it. Env: BLADE_TUNE_DATA.",
-)
+
+
+def run_option(name: str, metavar: str, callback: Callback | None = None) -> Callable[[Command], Command]:
+    """The flag of a run setting, as it was typed or None: `resolve` puts it beside files and environment."""
+    field = RunSettings.model_fields[name]
+    description = field.description or ""
+    default = "" if field.default is None else f" Default: {field.default}."
+    words = f"{description[0].upper()}{description[1:]}.{default}"
+    return click.option(f"--{name.replace('_', '-')}", metavar=metavar, callback=callback, help=words)
+
+
+def setting_option(name: str, metavar: str) -> Callable[[Command], Command]:
+    """The same for a command that asks for few settings: its value, wherever that is said."""
+
+    def settle(context: click.Context, _: click.Parameter, typed: str | None) -> Any:
+        from blade_tune.fleet.precedence import resolve
+
+        return getattr(resolve({name: typed}, context.params.get("study")).settings, name)
+
+    return run_option(name, metavar, settle)
+
+
+results_option = setting_option("results", "DIR")
+storage_option = setting_option("storage", "URL")
+data_option = setting_option("data", "DIR")
+device_option = setting_option("device", "NAME")
 format_option = click.option(
     "--format", "-f", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
-)
-device_option = click.option(
-    "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda or cuda:N."
 )
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain.")
 

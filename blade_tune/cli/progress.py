@@ -8,7 +8,15 @@ from contextlib import contextmanager
 import click
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from blade_tune.parameter import Value
@@ -47,13 +55,14 @@ class PlainProgress(Observer):
         self._last = self._start
         self._ended = 0
 
-    def run_started(self, standing: Standing, floor: float, max_epochs: int) -> None:
+    def run_started(self, standing: Standing, max_epochs: int) -> None:
         """The first line."""
         self._metric, self._max_epochs = standing.metric, max_epochs
-        self._line(
-            f"study={standing.name} scored={standing.scored}/{standing.budget} max_epochs={max_epochs} "
-            f"popularity_floor_valid_{standing.metric}={floor:.4f}"
-        )
+        self._line(f"study={standing.name} scored={standing.scored}/{standing.budget} max_epochs={max_epochs}")
+
+    def floor_measured(self, floor: float) -> None:
+        """What to beat."""
+        self._line(f"popularity_floor_valid_{self._metric}={floor:.4f}")
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """A line a trial."""
@@ -65,15 +74,20 @@ class PlainProgress(Observer):
             figures = f" {self._metric}={record.metrics[self._metric]:.4f}" if record.metrics else ""
             self._line(f"trial={number} epoch={record.epoch}/{self._max_epochs}{figures} s={record.seconds:.2f}")
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing) -> None:
+    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing | None) -> None:
         """A line a trial."""
         self._ended += 1
-        seconds = (time.monotonic() - self._start) / self._ended
-        best = "none" if standing.best_value is None else f"{standing.best_value:.4f} best_trial={standing.best_number}"
-        self._line(
-            f"trial={number} {outcome} value={'none' if value is None else f'{value:.4f}'} best={best} "
-            f"scored={standing.scored}/{standing.budget} left_s={seconds * (standing.budget - standing.scored):.0f}"
-        )
+        line = f"trial={number} {outcome} value={'none' if value is None else f'{value:.4f}'}"
+        if standing is not None:
+            left = standing.budget - standing.scored
+            seconds = (time.monotonic() - self._start) / self._ended
+            best = (
+                f"best={standing.best_value:.4f} best_trial={standing.best_number}"
+                if standing.best_params
+                else "best=none"
+            )
+            line += f" {best} scored={standing.scored}/{standing.budget} left_s={seconds * left:.0f}"
+        self._line(line)
 
     def run_ended(self, why: str, standing: Standing) -> None:
         """The last line."""
@@ -85,7 +99,7 @@ class PlainProgress(Observer):
 
 
 class LiveProgress(Observer):
-    """Two bars that move, the best so far below them, and a line above for every trial that ends."""
+    """A bar for the study and one for each trial that runs, the best so far, and a line above for each that ends."""
 
     def __init__(self, console: Console) -> None:
         self._study = Progress(
@@ -98,7 +112,7 @@ class LiveProgress(Observer):
             TimeRemainingColumn(),
             console=console,
         )
-        self._trial = Progress(
+        self._trials = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -106,53 +120,67 @@ class LiveProgress(Observer):
             console=console,
         )
         self._best = Text()
-        self.display = Live(Group(self._study, self._trial, self._best), console=console, refresh_per_second=4)
+        self.display = Live(Group(self._study, self._trials, self._best), console=console, refresh_per_second=4)
         self._study_task = self._study.add_task("", total=None, rate="")
-        self._trial_task = self._trial.add_task("", total=None, figures="", visible=False)
+        self._tasks: dict[int, TaskID] = {}  # of the trials that run, by number
+        self._highest: dict[int, float] = {}
         self._metric = ""
+        self._max_epochs = 0
         self._start = time.monotonic()
         self._ended = 0
-        self._highest = 0.0
 
-    def run_started(self, standing: Standing, floor: float, max_epochs: int) -> None:
+    def run_started(self, standing: Standing, max_epochs: int) -> None:
         """Show where the study stands."""
-        self._metric = standing.metric
-        self._trial.update(self._trial_task, total=max_epochs)
+        self._metric, self._max_epochs = standing.metric, max_epochs
         self._study.update(
             self._study_task, description=standing.name, total=standing.budget, completed=standing.scored
         )
-        self.display.console.print(f"popularity reaches valid {standing.metric} {floor:.4f}", highlight=False)
         self._show_best(standing)
 
+    def floor_measured(self, floor: float) -> None:
+        """What to beat."""
+        self.display.console.print(f"popularity reaches valid {self._metric} {floor:.4f}", highlight=False)
+
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
-        """Start the trial's bar."""
-        self._highest = 0.0
-        self._trial.update(self._trial_task, description=f"trial {number}", completed=0, figures="", visible=True)
+        """Add the trial's bar."""
+        self._highest[number] = 0.0
+        self._tasks[number] = self._trials.add_task(f"trial {number}", total=self._max_epochs, figures="")
 
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
         """Move the trial's bar."""
         figures = f"{record.seconds:.2f} s each"
         if record.metrics:
-            self._highest = max(self._highest, record.metrics[self._metric])
-            figures = f"{self._metric} {record.metrics[self._metric]:.4f}, best {self._highest:.4f}"
-        self._trial.update(self._trial_task, completed=record.epoch, figures=figures)
+            self._highest[number] = max(self._highest[number], record.metrics[self._metric])
+            figures = f"{self._metric} {record.metrics[self._metric]:.4f}, best {self._highest[number]:.4f}"
+        self._trials.update(self._tasks[number], completed=record.epoch, figures=figures)
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing) -> None:
+    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing | None) -> None:
         """Write the trial's line and move the study's bar."""
+        self._remove(number)
         self._ended += 1
-        per_hour = 3600 * self._ended / (time.monotonic() - self._start)
-        self._study.update(self._study_task, completed=standing.scored, rate=f"{per_hour:.0f}/h")
-        shown = "" if value is None else f" {standing.metric} {value:.4f}"
+        shown = "" if value is None else f" {self._metric} {value:.4f}"
         line = Text(f"trial {number} {outcome}{shown}")  # no markup: an error's message may have brackets
-        if standing.best_number == number:
-            line.append(" best", style="bold green")
+        if standing is not None:
+            per_hour = 3600 * self._ended / (time.monotonic() - self._start)
+            self._study.update(self._study_task, completed=standing.scored, rate=f"{per_hour:.0f}/h")
+            self._show_best(standing)
+            if standing.best_number == number:
+                line.append(" best", style="bold green")
         self.display.console.print(line)
-        self._show_best(standing)
+
+    def trial_lost(self, number: int) -> None:
+        """Take the trial's bar away."""
+        self._remove(number)
 
     def run_ended(self, why: str, standing: Standing) -> None:
-        """Take the trial's bar away."""
-        self._trial.update(self._trial_task, visible=False)
+        """Take all trials' bars away."""
+        for number in list(self._tasks):
+            self._remove(number)
         self.display.console.print(why, highlight=False)
+
+    def _remove(self, number: int) -> None:
+        if number in self._tasks:
+            self._trials.remove_task(self._tasks.pop(number))
 
     def _show_best(self, standing: Standing) -> None:
         if standing.best_value is not None:

@@ -1,25 +1,18 @@
 """`blade-tune run`."""
 
-from pathlib import Path
+from typing import Any
 
 import click
 
-from blade_tune.cli.options import (
-    data_option,
-    device_option,
-    quiet_option,
-    results_option,
-    storage_option,
-    study_option,
-    usable_device,
-)
-from blade_tune.errors import ConfigError
+from blade_tune.cli.options import quiet_option, run_option, study_option
+from blade_tune.fleet.launchers import LAUNCHERS
 
 
 @click.command()
 @study_option
-@data_option
-@click.option("--trials", type=click.IntRange(min=1), help="Scored trials in all, not more; default: the study file's.")
+@run_option("data", "DIR")
+@run_option("trials", "N")
+@click.option("--add", type=click.IntRange(min=1), metavar="K", help="So many scored trials more than before.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most; part of the study's identity.")
 @click.option("--model", help="Another model than the file's, with its own space; stored as STUDY-MODEL.")
 @click.option("--seed", type=click.IntRange(min=0), help="Study seed; part of the study's identity.")
@@ -29,35 +22,38 @@ from blade_tune.errors import ConfigError
     type=click.Choice(["percentile", "median", "asha", "hyperband", "none"]),
     help="What ends weak trials; default: the study file's, which keeps the better 75%.",
 )
-@storage_option
-@results_option
-@device_option
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Trials at a time; more than 1: not yet.")
-@click.option("--keep", type=click.IntRange(min=1), default=5, show_default=True, help="Best trials that keep weights.")
+@run_option("workers", "N")
+@run_option("device", "NAME")
+@run_option("gpus", "LIST")
+@run_option("per_gpu", "K")
+@run_option("time", "DURATION")
+@run_option("trial_time", "DURATION")
+@run_option("gpu_hours", "HOURS")
+@run_option("keep", "K")
+@run_option("max_consecutive_failures", "N")
+@run_option("storage", "URL")
+@run_option("results", "DIR")
+@run_option("heartbeat_s", "SECONDS")
+@run_option("grace_s", "SECONDS")
+@click.option("--launcher", type=click.Choice(list(LAUNCHERS)), help="Have this cluster run WORKERS jobs.")
 @click.option(
-    "--max-consecutive-failures",
-    type=click.IntRange(min=1),
-    default=5,
-    show_default=True,
-    help="End with exit code 5 when so many trials in a row fail.",
+    "--launcher-option", "launcher_options", multiple=True, metavar="KEY=VALUE", help="One of the cluster's own."
 )
+@click.option("--dry-run", is_flag=True, help="Print every value and where it comes from, and start nothing.")
 @quiet_option
 def run(
     study: str,
-    data: Path | None,
-    trials: int | None,
+    add: int | None,
     epochs: int | None,
     model: str | None,
     seed: int | None,
     sampler: str | None,
     pruner: str | None,
-    storage: str | None,
-    results: Path,
-    device: str,
-    workers: int,
-    keep: int,
-    max_consecutive_failures: int,
+    launcher: str | None,
+    launcher_options: tuple[str, ...],
+    dry_run: bool,
     quiet: bool,
+    **flags: Any,
 ) -> None:
     """Run a study until it has its number of scored trials.
 
@@ -68,32 +64,50 @@ def run(
     Example:
       blade-tune run --study qk-video --data ~/data/qk-video --trials 200
     """  # noqa: D301
-    if workers > 1:
-        raise ConfigError(f"--workers must be 1, got {workers}: several workers are not yet there.")
     import optuna
 
+    from blade_tune.cli.dry_run import print_plan
     from blade_tune.cli.progress import watch
     from blade_tune.data.store import prepare
+    from blade_tune.errors import ConfigError
+    from blade_tune.fleet.devices import assign
+    from blade_tune.fleet.launchers.base import choose
+    from blade_tune.fleet.launchers.run import run_jobs
+    from blade_tune.fleet.precedence import resolve
+    from blade_tune.fleet.run import run_workers
     from blade_tune.report.tables import write_tables
     from blade_tune.study.definition import StudyDefinition
-    from blade_tune.study.run import RunOptions, run_study
+    from blade_tune.study.opening import StudyPlace, Total, open_study
     from blade_tune.study.storage import resolve_url
     from blade_tune.study.stored import StoredStudy
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are tracebacks of trials that failed
-    given = {"trials": trials, "seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
-    definition = StudyDefinition.load(
-        study, model=model, max_epochs=epochs, search={name: v for name, v in given.items() if v is not None}
-    )
-    usable_device(device)
-    url = resolve_url(storage, results)
-    stored = StoredStudy.find(definition.name, url, results)
-    data = stored.data_directory(data) if stored else data
-    search_data = prepare(definition.data, data, results)
-    options = RunOptions(results, url, data, device, keep, max_consecutive_failures)
+    resolved = resolve(flags, study)
+    settings = resolved.settings
+    given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
+    search = {name: value for name, value in given.items() if value is not None}
+    configured = {} if settings.trials is None or flags["trials"] is not None else {"trials": settings.trials}
+    definition = StudyDefinition.load(study, model=model, max_epochs=epochs, search={**search, **configured})
+    total = Total(settings.trials if flags["trials"] is not None else None, add or 0)
+    if dry_run:
+        by_flag = {"model": model, "epochs": epochs, "seed": seed, "sampler": sampler, "pruner": pruner}
+        print_plan(study, definition, resolved, total, by_flag)
+        return
+    if launcher_options and not launcher:
+        raise ConfigError("--launcher-option needs a --launcher.")
+    folder = settings.results / definition.name / "jobs"
+    cluster = choose(launcher, settings, launcher_options, folder) if launcher else None
+    places = [] if cluster else assign(settings)
+    url = resolve_url(settings.storage, settings.results)
+    known = StoredStudy.find(definition.name, url, settings.results)
+    directory = known.data_directory(settings.data) if known else settings.data
+    data = prepare(definition.data, directory, settings.results)
+    stored = open_study(definition, data, StudyPlace(url, settings.results, directory), total)
     try:
         with watch(quiet) as observer:
-            run_study(definition, search_data, options, observer)
+            if cluster:
+                run_jobs(stored, settings, cluster, observer)
+            else:
+                run_workers(stored, settings, places, observer)
     finally:
-        if stored := StoredStudy.find(definition.name, url, results):
-            write_tables(stored)
+        write_tables(stored)

@@ -1,26 +1,72 @@
 """`blade-tune status`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from blade_tune.cli.options import reads_study
-from blade_tune.cli.output import print_facts
+from blade_tune.cli.output import print_facts, print_rows
 
 
 @click.command()
+@click.option("--watch", is_flag=True, help="Go on showing it until the study is done.")
+@click.option(
+    "--every",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --watch: from one look to the next.",
+)
 @reads_study
-def status(study: str, storage: str | None, results: Path, data: Path | None, form: str) -> None:  # noqa: ARG001
-    """Print how far a study is, and its best trial.
+def status(
+    study: str,
+    storage: str | None,
+    results: Path,
+    data: Path | None,  # noqa: ARG001
+    form: str,
+    watch: bool,
+    every: float,
+) -> None:
+    """Print how far a study is and who is at work.
 
-    Its budget and its trials by state. Nothing is changed, and the data is not read.
+    Its budget, best trial, trials by state, failures by reason, GPU hours, and the noise of a value. With --watch, a
+    terminal shows it live and a pipe gets a line for each change; Ctrl-C (exit code 130) ends the watching alone.
+    Nothing is changed, and the data is not read.
 
     \b
     Example:
-      blade-tune status --study demo -f json
+      blade-tune status --study demo --watch
     """  # noqa: D301
+    from blade_tune.cli.watch import watch_study
+    from blade_tune.fleet.doctor import warn_of_size
     from blade_tune.report import tables
-    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.storage import resolve_url, storage_errors
     from blade_tune.study.stored import StoredStudy
 
-    print_facts(tables.status(StoredStudy.load(study, resolve_url(storage, results), results)), form)
+    if watch and form != "table":
+        raise click.UsageError("--watch is for people; a program asks `status -f json` again and again.")
+    url = resolve_url(storage, results)
+    stored = StoredStudy.load(study, url, results)
+    with storage_errors(url):
+        warn_of_size(stored)
+        if watch:
+            watch_study(stored, every)
+        else:
+            _print(tables.status(stored), form)
+
+
+def _print(facts: Mapping[str, Any], form: str) -> None:
+    """JSON as it is; CSV with the workers by index; a table with the workers below."""
+    workers = facts["workers"]
+    if form == "json":
+        print_facts(facts, form)
+    elif form == "csv":
+        print_facts({**facts, "workers": dict(enumerate(workers))}, form)
+    else:
+        print_facts({**facts, "workers": len(workers)}, form)
+        if workers:
+            click.echo()
+            print_rows(workers, form)

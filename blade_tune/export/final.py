@@ -110,7 +110,8 @@ def retrain(
         values["train.eval_every"] = trial.user_attrs["best_epoch"]  # nothing is left to choose an epoch by
     length = max_length(stored.definition, values)
     windows = make(data, length, stored.definition.objective, options.device)
-    training = build_training(stored.definition, values, data, windows, trial.user_attrs["seed"])
+    seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
+    training = build_training(stored.definition, values, data, windows, seed, threads)
     outcome = training.run(Hooks(windows.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)
     return training.model.eval(), outcome

@@ -3,15 +3,19 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
 from blade_tune.space import GROUPS
+from blade_tune.study.budget import Attempt
 from blade_tune.study.folder import write_text
+from blade_tune.study.repeats import pooled_noise
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import best_trial, count_states, num_scored, root_number
+from blade_tune.study.trials import best_trial, count_states, is_continued, is_scored, num_scored, root_number
 
 Row = dict[str, Any]
 
@@ -19,9 +23,12 @@ FACTS = ("best_epoch", "epochs", "seconds", "seed", "tag", "message")
 
 
 def status(stored: StoredStudy) -> Row:
-    """How far a study is, and its best trial."""
+    """How far a study is, its best trial, what its values are to be judged by, its cost, and who is at work."""
+    attempts = stored.attempts.open_attempts()  # before the rows, which have every trial of an attempt then
+    now = stored.attempts.now()
     trials = stored.trials
     best = best_trial(trials)
+    noise = pooled_noise(stored.definition.space, trials)
     return {
         "name": stored.definition.name,
         "model": stored.definition.model,
@@ -30,6 +37,33 @@ def status(stored: StoredStudy) -> Row:
         "scored": num_scored(trials),
         "trials": count_states(trials),
         "best": {"number": best.number, "value": best.value, "params": _params(stored, best)} if best else None,
+        "popularity_floor": stored.study.user_attrs.get("popularity_floor"),
+        "noise": vars(noise) if noise else None,
+        "failures": count_failures(trials),
+        "gpu_hours": round(stored.attempts.gpu_seconds() / 3600, 3),
+        "workers": [_worker_row(attempt, trials, now) for attempt in attempts],
+    }
+
+
+def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
+    """How many trials came to nothing, by reason: those that failed, and the invalid ones and those out of memory."""
+    ended = (trial for trial in trials if trial.state.is_finished() and not is_continued(trial))
+    return dict(Counter(trial.user_attrs.get("reason", "unknown") for trial in ended if not is_scored(trial)))
+
+
+def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> Row:
+    """Who is at work, on what, how far that trial is, and when the worker last said that it is alive."""
+    number = attempt.trial_number
+    reports = {} if number is None else trials[number].intermediate_values
+    return {
+        "trial": number,
+        "epochs": max(reports, default=0),
+        "best": max(reports.values(), default=None),
+        "host": attempt.owner.host.partition("/")[0],
+        "pid": attempt.owner.pid,
+        "device": attempt.device,
+        "since": _time(datetime.fromtimestamp(attempt.claimed, UTC)),
+        "heard_s": round(max(0.0, now - attempt.renewed), 1),
     }
 
 
@@ -49,7 +83,7 @@ def _trial_row(trial: FrozenTrial, params: Row) -> Row:
     attrs = trial.user_attrs
     return {
         "number": trial.number,
-        "state": trial.state.name.lower(),
+        "state": "continued" if is_continued(trial) else trial.state.name.lower(),
         "reason": attrs.get("reason"),
         "root": root_number(attrs, trial.number),
         "value": trial.value,
@@ -62,11 +96,12 @@ def _trial_row(trial: FrozenTrial, params: Row) -> Row:
 
 
 def brief(rows: Sequence[Row]) -> list[Row]:
-    """The columns of trial rows that fit a screen, parameters without their group."""
-    kept = ("number", "state", "reason", "value", "best_epoch", "epochs", "seconds", "tag")
+    """The columns of trial rows that fit a screen, parameters without their group, the root where it is another row."""
+    kept = ("number", "state", "reason", "root", "value", "best_epoch", "epochs", "seconds", "tag")
+    shown = ({**row, "root": None if row["root"] == row["number"] else row["root"]} for row in rows)
     return [
         {name.partition(".")[2] or name: value for name, value in row.items() if name in kept or _is_parameter(name)}
-        for row in rows
+        for row in shown
     ]
 
 
@@ -112,5 +147,6 @@ def write_tables(stored: StoredStudy) -> None:
     write_text(stored.folder.path / "epochs.csv", as_csv(epoch_rows(stored)))
 
 
-def _time(value: Any) -> str | None:
-    return value.isoformat(timespec="seconds") + "Z" if value else None  # Optuna stores naive UTC
+def _time(value: datetime | None) -> str | None:
+    """UTC to the second; Optuna's times are naive and local."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None

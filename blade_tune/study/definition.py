@@ -62,6 +62,7 @@ class StudyFile(Settings):
     train: dict[str, Value] = Field({}, description="training settings fixed for every trial")
     search: SearchConfig = SearchConfig()
     enqueue: tuple[Enqueued, ...] = ()
+    run: dict[str, Any] = Field({}, description="settings of a run; no part of the study itself")
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,9 @@ def training_seed(study_seed: int, values: Mapping[str, Value], replicate: int =
     return _digest([study_seed, dict(sorted(values.items())), replicate])
 
 
-def sampler_seed(study_seed: int, trial_number: int | None = None) -> int:
-    """The seed of one trial's proposal, or, without a number, of a sampler that all trials share."""
-    return _digest([study_seed, trial_number])
+def sampler_seed(study_seed: int, trial_number: int | None = None, draw: int = 0) -> int:
+    """The seed of one draw of a trial's proposal, or, without a number, of a sampler that all trials share."""
+    return _digest([study_seed, trial_number, *([draw] if draw else [])])
 
 
 def _digest(content: Any) -> int:

@@ -1,20 +1,31 @@
 """One trial: suggest, build, train, report, prune."""
 
+import errno
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import optuna
 import torch
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 from safetensors.torch import save
+from sqlalchemy.exc import SQLAlchemyError
 
 from blade_tune.config import parse, write_yaml
 from blade_tune.data.store import SearchData
-from blade_tune.errors import ConfigError, InterruptedStudyError, NonFiniteError
+from blade_tune.errors import (
+    BladeTuneError,
+    ConfigError,
+    DiskFullError,
+    InterruptedStudyError,
+    LeaseLostError,
+    NonFiniteError,
+)
 from blade_tune.models import MODELS
 from blade_tune.models.base import Recommender
 from blade_tune.parameter import Value
@@ -24,6 +35,7 @@ from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.study.observer import Observer
+from blade_tune.study.repeats import replicate_index
 from blade_tune.study.sampling import warmup_epochs
 from blade_tune.study.trials import CONTINUED, root_number
 from blade_tune.training.config import TrainConfig
@@ -33,11 +45,20 @@ from blade_tune.training.threads import use_threads
 
 log = logging.getLogger(__name__)
 
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "CUDA error: out of memory")
+
 
 def build_training(
-    definition: StudyDefinition, values: Mapping[str, Value], data: SearchData, windows: DeviceData, seed: int
+    definition: StudyDefinition,
+    values: Mapping[str, Value],
+    data: SearchData,
+    windows: DeviceData,
+    seed: int,
+    threads: int | None = None,
 ) -> Training:
     """The training of one configuration, everything random in it drawn from `seed`.
+
+    On a CPU the last bits are a function of the number of threads too: give that of a training that shall be repeated.
 
     Raises:
         ConfigError: the values break a rule of the model's Config.
@@ -47,17 +68,33 @@ def build_training(
     place = f"study {definition.name}"
     config = parse(model_class.Config, settings.get("model", {}), f"{place}: model")
     train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
-    use_threads(train.batch_size, config.max_length, config.embedding_size)
+    use_threads(train.batch_size, config.max_length, config.embedding_size, threads)
     torch.manual_seed(seed)
     model = model_class(config, data.catalog).to(windows.windows.users_B.device)  # drawn on the CPU, equal everywhere
     return Training(model, windows.windows, windows.negatives, train, definition.objective.metric)
+
+
+@dataclass(frozen=True)
+class End:
+    """How a trial ended; see docs/studies.md for the reasons."""
+
+    state: TrialState
+    value: float | None = None
+    reason: str = ""
+    message: str = ""
+    error: BladeTuneError | None = None  # ends the run too, once the trial is stored
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether a later row goes on from here."""
+        return self.reason in CONTINUED
 
 
 class Objective:
     """What Optuna maximizes: the best validation figure of a training.
 
     A trial is one row of the study; a row that goes on from an interrupted one has the number of the first, its root,
-    and trains in that one's folder.
+    and trains in that one's folder. However a trial ends, its checkpoint is left for whoever stores the end.
 
     Args:
         definition: the study.
@@ -88,26 +125,58 @@ class Objective:
             lambda length: DeviceData.for_search(data, length, definition.objective, device)
         )
 
-    def __call__(self, trial: Trial) -> float:
-        """Run one trial; gives its best validation figure."""
-        values = self.definition.space.suggest(trial)  # all of it, before anything can end the trial
+    def __call__(self, trial: Trial, check_lease: Callable[[], None] = lambda: None) -> End:
+        """Run one trial.
+
+        Args:
+            trial: asked for, with no parameter suggested yet or with those it goes on with.
+            check_lease: raises LeaseLostError where the trial is not this process's any more; asked after every epoch.
+
+        Raises:
+            StorageInternalError: the study's database is away for good.
+        """
         folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
-        seed = training_seed(self.definition.search.seed, values)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with logged_to(folder):
+            try:
+                return self._train(trial, folder, check_lease)
+            except optuna.TrialPruned:
+                return End(TrialState.PRUNED, reason="pruned")
+            except (StorageInternalError, SQLAlchemyError):
+                raise
+            except (LeaseLostError, UpdateFinishedTrialError) as error:
+                return End(TrialState.FAIL, reason="superseded", message=str(error))
+            except (InterruptedStudyError, KeyboardInterrupt) as error:
+                return End(TrialState.FAIL, reason="interrupted", message=str(error))
+            except NonFiniteError as error:
+                return End(TrialState.FAIL, reason="nan", message=str(error))
+            except ConfigError as error:
+                return End(TrialState.PRUNED, reason="invalid", message=str(error))
+            except Exception as error:
+                return _end_of(error, trial.number, folder)
+
+    def _train(self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]) -> End:
+        values = self.definition.space.suggest(trial)  # all of it, before anything can end the trial
+        replicate = replicate_index(self.definition.space, trial.study.get_trials(deepcopy=False), trial)
+        trial.set_user_attr("replicate", replicate)
+        seed = training_seed(self.definition.search.seed, values, replicate)
         trial.set_user_attr("seed", seed)
         write_text(folder.config, write_yaml(nest(values)))
         self.observer.trial_started(trial.number, values)
-        with logged_to(folder), self._typed_ends(trial, folder):
-            device_data = self.device_data(max_length(self.definition, values))
-            training = build_training(self.definition, values, self.data, device_data, seed)
-            try:
-                outcome = training.run(self._hooks(trial, folder, training))
-            finally:  # what a trial has cost is known however it ends
+        device_data = self.device_data(max_length(self.definition, values))
+        threads = trial.user_attrs.get("threads")  # of the attempt before: sums depend on their number
+        training = build_training(self.definition, values, self.data, device_data, seed, threads)
+        trial.set_user_attr("threads", torch.get_num_threads())
+        try:
+            outcome = training.run(self._hooks(trial, folder, training, check_lease))
+        finally:  # what a trial has cost is known however it ends
+            with suppress(UpdateFinishedTrialError):
                 trial.set_user_attr("epochs", len(training.history))
                 trial.set_user_attr("seconds", round(sum(record.seconds for record in training.history), 3))
-            self._keep(trial, folder, outcome)
-        return outcome.metrics[self.metric]
+        _keep(trial, folder, outcome)
+        return End(TrialState.COMPLETE, outcome.metrics[self.metric])
 
-    def _hooks(self, trial: Trial, folder: TrialFolder, training: Training) -> Hooks:
+    def _hooks(self, trial: Trial, folder: TrialFolder, training: Training, check_lease: Callable[[], None]) -> Hooks:
         def on_epoch(record: EpochRecord) -> None:
             self.observer.epoch_ended(trial.number, record)
             if not record.metrics:
@@ -117,73 +186,45 @@ class Objective:
             if record.epoch > self.warmup and trial.should_prune():
                 raise optuna.TrialPruned(f"pruned at epoch {record.epoch}")
 
+        def should_stop() -> bool:
+            check_lease()  # before the checkpoint, which may be another worker's by now
+            return self.should_stop()
+
         evaluator = self.device_data(training.model.max_length).evaluator
-        return Hooks(evaluator, on_epoch, self.should_stop, folder.checkpoint)
+        return Hooks(evaluator, on_epoch, should_stop, folder.checkpoint)
 
-    @contextmanager
-    def _typed_ends(self, trial: Trial, folder: TrialFolder) -> Iterator[None]:
-        """Write down why a trial ended early; see `CONTINUED` and docs/studies.md for the reasons.
 
-        Only a trial that will be continued keeps its checkpoint.
-        """
-        try:
-            yield
-        except optuna.TrialPruned:
-            self._end(trial, folder, "pruned")
-            raise
-        except (InterruptedStudyError, KeyboardInterrupt) as error:
-            self._end(trial, folder, "interrupted", str(error))
-            requeue(trial)
-            raise
-        except NonFiniteError as error:
-            self._end(trial, folder, "nan", str(error))
-            raise
-        except ConfigError as error:
-            self._end(trial, folder, "invalid", str(error))
-            raise optuna.TrialPruned(str(error)) from error
-        except torch.OutOfMemoryError as error:
-            self._end(trial, folder, "oom", str(error))
-            raise optuna.TrialPruned("out of memory") from error
-        except Exception as error:
-            self._end(trial, folder, "error", f"{type(error).__name__}: {error}")
-            log.exception("trial=%d failed", trial.number)
-            raise
+def _end_of(error: Exception, number: int, folder: TrialFolder) -> End:
+    """The end of a trial that nobody meant to end."""
+    if is_out_of_memory(error):
+        return End(TrialState.PRUNED, reason="oom", message=str(error).strip().partition("\n")[0] or "out of memory")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        message = f"{folder.path}: {error.strerror}; make room, then run the same command again."
+        return End(TrialState.FAIL, reason="interrupted", message=message, error=DiskFullError(message))
+    log.exception("trial=%d failed", number)
+    return End(TrialState.FAIL, reason="error", message=f"{type(error).__name__}: {error}")
 
-    def _end(self, trial: Trial, folder: TrialFolder, reason: str, message: str = "") -> None:
-        if reason not in CONTINUED:
-            folder.checkpoint.unlink(missing_ok=True)
-        trial.set_user_attr("reason", reason)
-        if message:
-            trial.set_user_attr("message", message)
-            log.warning("trial=%d reason=%s %s", trial.number, reason, message)
 
-    def _keep(self, trial: Trial, folder: TrialFolder, outcome: Outcome) -> None:
-        """Store what a finished training is remembered by; its checkpoint is no longer needed."""
-        folder.weights.write_bytes(save(outcome.weights))  # save_file would hide it from everybody else
-        np.save(folder.ranks, outcome.ranks_U.numpy().astype(np.int32))
-        folder.checkpoint.unlink(missing_ok=True)
-        trial.set_user_attr("best_epoch", outcome.best_epoch)
-        for name, value in outcome.metrics.items():
-            trial.set_user_attr(f"valid.{name}", value)
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out, on the GPU or beside it; for the latter torch has no class of its own."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def _keep(trial: Trial, folder: TrialFolder, outcome: Outcome) -> None:
+    """Store what a finished training is remembered by."""
+    folder.weights.write_bytes(save(outcome.weights))  # save_file would hide it from everybody else
+    np.save(folder.ranks, outcome.ranks_U.numpy().astype(np.int32))
+    trial.set_user_attr("best_epoch", outcome.best_epoch)
+    for name, value in outcome.metrics.items():
+        trial.set_user_attr(f"valid.{name}", value)
 
 
 def max_length(definition: StudyDefinition, values: Mapping[str, Value]) -> int:
     """The window length of a configuration."""
     default = definition.configs["model"].model_fields["max_length"].default
     return int(values.get("model.max_length", default))
-
-
-def requeue(trial: Trial) -> None:
-    """Queue a row that goes on from the trial's checkpoint with the same parameters."""
-    attrs = {name: value for name, value in trial.user_attrs.items() if name not in ("reason", "message", "seed")}
-    trial.study.add_trial(
-        optuna.create_trial(
-            state=TrialState.WAITING,
-            params=trial.params,
-            distributions=trial.distributions,
-            user_attrs={**attrs, "root": root_number(trial.user_attrs, trial.number)},
-        )
-    )
 
 
 @contextmanager

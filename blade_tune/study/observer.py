@@ -23,8 +23,11 @@ class Standing:
 class Observer:
     """Hears every event of a run; this one ignores them all."""
 
-    def run_started(self, standing: Standing, floor: float, max_epochs: int) -> None:
-        """The study is open; `floor` is what recommending by popularity reaches on validation."""
+    def run_started(self, standing: Standing, max_epochs: int) -> None:
+        """The study is open."""
+
+    def floor_measured(self, floor: float) -> None:
+        """What recommending by popularity reaches on validation is known."""
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """A trial is about to train."""
@@ -32,8 +35,14 @@ class Observer:
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
         """One epoch of a trial is done and stored."""
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing) -> None:
-        """A trial completed, was pruned or failed; `outcome` says which, with the reason."""
+    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing | None) -> None:
+        """A trial completed, was pruned or failed; `outcome` says which, with the reason.
+
+        `standing` is how far the study is now, where the one who tells knows.
+        """
+
+    def trial_lost(self, number: int) -> None:
+        """The worker of a trial died or was ended; another goes on from its checkpoint, under another number."""
 
     def run_ended(self, why: str, standing: Standing) -> None:
         """No more trials in this run, and why."""

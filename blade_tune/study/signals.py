@@ -1,14 +1,11 @@
 """Stopping on request: Ctrl-C and SIGTERM."""
 
 import contextlib
-import logging
 import signal
 from collections.abc import Iterator
 from types import FrameType
 
 from blade_tune.errors import InterruptedStudyError, PreemptedError
-
-log = logging.getLogger(__name__)
 
 
 class StopSignals:
@@ -23,8 +20,7 @@ class StopSignals:
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.received is not None:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)
-        log.warning("signal=%s stopping after this epoch; a second one stops now", self.received.name)
+        self.received = signal.Signals(number)  # and no more: it may have come in the middle of any other call
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopSignals"]:
@@ -35,6 +31,11 @@ class StopSignals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @property
+    def name(self) -> str:
+        """The signal that was received."""
+        return self.received.name if self.received else "none"
 
     def error(self) -> InterruptedStudyError:
         """What ends the run after a signal."""

@@ -1,21 +1,39 @@
-"""Where studies are stored: a SQLite file by default, any database by URL."""
+"""Where studies are stored: a SQLite file by default, a PostgreSQL server for fleets; one URL apart."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
+from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from sqlalchemy import NullPool, create_engine, func, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from blade_tune.config import guess
-from blade_tune.errors import ConfigError, StorageError
+from blade_tune.errors import ConfigError, NothingStoredError, StorageError
+from blade_tune.study.safe_storage import StudyStorage, lacks_table, reason_of
 
-POSTGRES = "postgresql+psycopg"
+SQLITE, POSTGRES = "sqlite", "postgresql+psycopg"
+IN_MEMORY = (None, "", ":memory:")
 BUSY_TIMEOUT_S = 60
+CREATION_S = 60  # one process waits for another that creates tables or a study
+CREATION_LOCK = 0xB1ADE  # number of PostgreSQL's advisory lock
+CONNECTION = {  # libpq's: a server that vanished without a word is noticed within half a minute
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+NETWORK_FILE_SYSTEMS = (
+    *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "sshfs", "afs", "afpfs", "davfs", "s3fs"),
+    *("ceph", "lustre", "glusterfs", "beegfs", "beegfs_nodev", "gpfs", "orangefs", "pvfs2"),
+)
 
 
 def resolve_url(storage: str | None, results: Path) -> URL:
@@ -24,22 +42,21 @@ def resolve_url(storage: str | None, results: Path) -> URL:
     `postgres://` and `postgresql://` mean the psycopg 3 driver.
 
     Raises:
-        ConfigError: no URL of a database.
+        ConfigError: no URL of a database that studies can be in.
     """
     if storage is None:
-        return URL.create("sqlite", database=str(results / "studies.db"))
-    try:
+        return URL.create(SQLITE, database=str(results / "studies.db"))
+    with suppress(ArgumentError, ValueError):  # the latter for a port that is no number
         url = make_url(storage)
         if url.drivername in ("postgres", "postgresql"):
             url = url.set(drivername=POSTGRES)
-        url.get_dialect()
-    except (ArgumentError, NoSuchModuleError, ValueError):  # the last for a port that is no number
-        scheme = storage.partition("://")[0] if "://" in storage else "?"
-        raise ConfigError(
-            f"--storage must be a database URL such as sqlite:///studies.db or {POSTGRES}://user@host/name, "
-            f"got one of scheme {scheme!r}."
-        ) from None
-    return url
+        if url.drivername == POSTGRES or (url.drivername == SQLITE and url.database not in IN_MEMORY):
+            return url
+    scheme = storage.partition("://")[0] if "://" in storage else "?"
+    raise ConfigError(
+        f"--storage must be a database URL, {SQLITE}:///FILE or {POSTGRES}://USER@HOST/DATABASE, "
+        f"got one of scheme {scheme!r}."
+    )
 
 
 def masked(url: URL) -> str:
@@ -47,29 +64,85 @@ def masked(url: URL) -> str:
     return url.render_as_string(hide_password=True)
 
 
-def open_storage(url: URL, *, create: bool) -> RDBStorage:
-    """Connect to a database of studies.
+def open_storage(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
+    """Connect to a database of studies; one that cannot be reached now is not waited for.
 
     Args:
         url: from `resolve_url`.
-        create: make the file and the tables where there are none; else a missing file is an error.
+        create: make the file and the tables where there are none; else a missing one is an error.
+        outage_s: for how long later calls wait for a database that is away.
 
     Raises:
         StorageError: it cannot be reached, or another version of Optuna made it.
+        NothingStoredError: there is no file or no table.
+        ConfigError: it is a SQLite file on a network file system.
     """
-    if url.get_backend_name() == "sqlite" and url.database:
-        file = Path(url.database)
-        if create:
-            file.parent.mkdir(parents=True, exist_ok=True)
-        elif not file.exists():
-            raise StorageError(f"{file}: no study has been run here; give --results or --storage as `run` had it.")
+    storage = connect(url, create=create, outage_s=outage_s)
+    version, ours = versions(storage, url)
+    if version != ours:
+        raise StorageError(
+            f"{masked(url)}: its tables are of version {version}, this Optuna needs {ours}; "
+            "run `blade-tune storage upgrade`."
+        )
+    return storage
+
+
+def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
+    """The same, whichever version of Optuna made it."""
+    nothing = f"{masked(url)}: no study has been run here; give --results or --storage as `run` had it."
+    if url.drivername == SQLITE:
+        file = Path(url.database or "")
+        _require_local(file)
+        if not create and not file.exists():
+            raise NothingStoredError(nothing)
     # Optuna formats the URL, so braces, of a path or a password, are doubled.
-    text = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    with storage_errors(url):
+    template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+    with storage_errors(url), creating(url) if create else nullcontext():
         try:
-            return RDBStorage(text, engine_kwargs=_engine_options(url))
-        except RuntimeError as error:  # Optuna's word for tables of another version
-            raise StorageError(f"{masked(url)}: {error}") from None
+            return StudyStorage(template, _engine_options(url), create=create, outage_s=outage_s)
+        except (SQLAlchemyError, StorageInternalError) as error:
+            if not lacks_table(error):
+                raise
+            raise NothingStoredError(nothing) from None
+
+
+def versions(storage: StudyStorage, url: URL) -> tuple[str, str]:
+    """The version of a database's tables, and the one that this Optuna makes.
+
+    Raises:
+        StorageError: this Optuna does not know theirs.
+    """
+    with storage_errors(url):
+        version, ours = storage.get_current_version(), storage.get_head_version()
+    if version != ours and version not in storage.get_all_versions():
+        raise StorageError(
+            f"{masked(url)}: its tables are of version {version}, which a newer Optuna than this one made "
+            f"({ours}); use that one."
+        )
+    return version, ours
+
+
+@contextmanager
+def creating(url: URL) -> Iterator[None]:
+    """Be the only process that creates tables or a study in a database; others wait.
+
+    Raises:
+        StorageError: another process has been at it for a minute.
+    """
+    if url.drivername == SQLITE:
+        lock = Path(f"{url.database}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(lock, timeout=CREATION_S):
+                yield
+        except Timeout:
+            raise StorageError(f"{lock}: another process has held it for {CREATION_S} s.") from None
+    else:
+        engine = create_engine(url, poolclass=NullPool, connect_args=_connection_options(url))
+        with storage_errors(url), engine.begin() as connection:  # whose end is the lock's
+            connection.execute(text(f"SET LOCAL lock_timeout = '{CREATION_S}s'"))
+            connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
+            yield
 
 
 @contextmanager
@@ -78,9 +151,7 @@ def storage_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
-        cause = error.__cause__ or error
-        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
-        raise StorageError(f"{masked(url)}: {reason}") from None
+        raise StorageError(f"{masked(url)}: {reason_of(error)}") from None
 
 
 def load_study(storage: RDBStorage, name: str) -> optuna.Study:
@@ -95,10 +166,32 @@ def load_study(storage: RDBStorage, name: str) -> optuna.Study:
     return optuna.load_study(study_name=name, storage=storage)
 
 
+def _require_local(file: Path) -> None:
+    """Make sure that SQLite's locks and shared memory work where the file is."""
+    kind = _file_system(file.resolve()).removeprefix("fuse.")
+    if kind in NETWORK_FILE_SYSTEMS:
+        raise ConfigError(
+            f"{file}: a SQLite database must be on a local disk, this is a network file system ({kind}); give "
+            f"--storage {POSTGRES}://USER@HOST/DATABASE for a server, or --storage {SQLITE}:////LOCAL/studies.db."
+        )
+
+
+def _file_system(path: Path) -> str:
+    """The kind of the file system that a path is on; empty where it is unknown."""
+    mounts = [mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)]
+    mounts.sort(key=lambda mount: len(mount.mountpoint))  # of several at one point, the last is seen
+    return mounts[-1].fstype.lower() if mounts else ""
+
+
 def _engine_options(url: URL) -> dict[str, Any]:
-    if url.get_backend_name() == "sqlite":
+    if url.drivername == SQLITE:
         return {"connect_args": {"timeout": BUSY_TIMEOUT_S}, "pool_events": [(_set_pragmas, "connect")]}
-    return {"pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
+    return {"connect_args": _connection_options(url), "pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
+
+
+def _connection_options(url: URL) -> dict[str, int]:
+    """Ours, but for those that a PostgreSQL URL gives itself."""
+    return {name: value for name, value in CONNECTION.items() if name not in url.query}
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:

@@ -1,17 +1,24 @@
 """A study as it is stored: what the commands after `run` work on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
 from blade_tune.data.store import SearchData, prepare
-from blade_tune.errors import ConfigError, StudyDiffersError
+from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
+from blade_tune.study.budget import Budget
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.folder import StudyFolder
+from blade_tune.study.observer import Standing
+from blade_tune.study.safe_storage import StudyStorage
+from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import load_study, open_storage
+from blade_tune.study.trials import best_trial, num_scored
 
 
 @dataclass(frozen=True)
@@ -21,30 +28,38 @@ class StoredStudy:
     study: optuna.Study
     definition: StudyDefinition
     folder: StudyFolder
+    storage: StudyStorage
 
     @classmethod
-    def load(cls, name: str, url: URL, results: Path) -> "StoredStudy":
+    def load(cls, name: str, url: URL, results: Path, *, outage_s: float = 0.0) -> "StoredStudy":
         """Open a study by its stored name, or by the path of its file.
+
+        Args:
+            name: of the study.
+            url: the database.
+            results: the folder of everything that runs write.
+            outage_s: for how long a call waits for a database that was reached before.
 
         Raises:
             StorageError: the database cannot be reached.
             ConfigError: it has no study of this name, or one that was not made by a run.
         """
         name = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-        study = load_study(open_storage(url, create=False), name)
+        storage = open_storage(url, create=False, outage_s=outage_s)
+        study = load_study(storage, name)
         if "definition" not in study.user_attrs:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
         definition = StudyDefinition.from_mapping(name, study.user_attrs["definition"], f"stored study {name}")
-        return cls(study, definition, StudyFolder(results, name))
+        study.sampler = build_sampler(definition.search, definition.space)
+        study.pruner = build_pruner(definition.search.pruner, definition.train)
+        return cls(study, definition, StudyFolder(results, name), storage)
 
     @classmethod
     def find(cls, name: str, url: URL, results: Path) -> "StoredStudy | None":
         """The same, or None where no run has stored a study of this name."""
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-            return None
         try:
             return cls.load(name, url, results)
-        except ConfigError:
+        except (ConfigError, NothingStoredError):
             return None
 
     @property
@@ -54,8 +69,43 @@ class StoredStudy:
 
     @property
     def budget(self) -> int:
-        """Scored trials in all."""
+        """Scored trials in all, as the latest run settled it."""
         return int(self.study.user_attrs["budget"])
+
+    @property
+    def study_id(self) -> int:
+        """The study's row in its database."""
+        return self.storage.get_study_id_from_name(self.definition.name)
+
+    @cached_property
+    def attempts(self) -> Budget:
+        """Who is at work on it."""
+        return Budget(self.storage, self.study_id)
+
+    def ask_to_stop(self, *, now: bool) -> None:
+        """Have every supervisor that works on the study at this moment end its run, wherever it is."""
+        self.study.set_user_attr("stop", {"at": self.attempts.now(), "now": now})
+
+    def is_asked_to_stop(self, since: float) -> Literal["soon", "now"] | None:
+        """Whether a run that began at `since`, by the database's clock, was asked to end."""
+        asked = self.study.user_attrs.get("stop")
+        if asked is None or asked["at"] < since:
+            return None
+        return "now" if asked["now"] else "soon"
+
+    def standing(self) -> Standing:
+        """How far the study is."""
+        trials = self.trials
+        best = best_trial(trials)
+        return Standing(
+            name=self.definition.name,
+            metric=self.definition.objective.metric,
+            scored=num_scored(trials),
+            budget=self.budget,
+            best_number=best.number if best else None,
+            best_value=best.value if best else None,
+            best_params=best.params if best else None,
+        )
 
     def data_directory(self, given: Path | None) -> Path | None:
         """The given folder, else the one that the study was run on."""

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -40,8 +41,16 @@ def num_scored(trials: Iterable[FrozenTrial]) -> int:
 
 def latest_failures(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """The latest finished trials in a row that came to nothing (failed, invalid or out of memory), the newest first."""
-    finished = (trial for trial in reversed(list(trials)) if trial.state.is_finished() and not is_continued(trial))
+    finished = [trial for trial in trials if trial.state.is_finished() and not is_continued(trial)]
+    finished.sort(key=lambda trial: (trial.datetime_complete or datetime.min, trial.number), reverse=True)
     return list(itertools.takewhile(lambda trial: not is_scored(trial), finished))
+
+
+def num_configurations(trials: Iterable[FrozenTrial]) -> int:
+    """How many configurations are tried or being tried; a row without parameters is about to take a new one."""
+    tried = [trial for trial in trials if trial.state != TrialState.WAITING and not is_continued(trial)]
+    asked = [trial for trial in tried if trial.state == TrialState.RUNNING and not trial.params]
+    return len({tuple(sorted(trial.params.items())) for trial in tried if trial.params}) + len(asked)
 
 
 def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
@@ -60,3 +69,8 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 def is_continued(trial: FrozenTrial) -> bool:
     """Whether a row is an attempt that a later row goes on from."""
     return trial.state == TrialState.FAIL and trial.user_attrs.get("reason") in CONTINUED
+
+
+def logical_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """The latest row of every trial: of one that was interrupted and continued only the row that went on last."""
+    return list({root_number(trial.user_attrs, trial.number): trial for trial in trials}.values())

@@ -1,5 +1,6 @@
 """A training's whole state in one file, replaced as a whole."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,23 @@ import torch
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write the state so that a crash at any moment leaves either the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    """Write the state so that a crash or a full disk at any moment leaves either the old file or the new one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    buffer = io.BytesIO()  # torch hides a file's own error behind one about positions
+    torch.save(state, buffer)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

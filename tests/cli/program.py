@@ -1,6 +1,7 @@
 """The program as tests start it, and a study so small that it runs in a second."""
 
 import io
+import json
 import logging
 import os
 import signal
@@ -19,7 +20,7 @@ from blade_tune.cli.main import main
 from blade_tune.config import write_yaml
 
 PROGRAM = str(Path(sysconfig.get_path("scripts")) / "blade-tune")
-ENVIRONMENT = ("BLADE_TUNE_DATA", "BLADE_TUNE_RESULTS", "BLADE_TUNE_STORAGE")
+PREFIX = "BLADE_TUNE_"  # of variables that would change what a test runs
 
 TINY: dict[str, Any] = {
     "model": "blade",
@@ -51,6 +52,12 @@ TINY: dict[str, Any] = {
 }
 
 
+def with_faults(**faults: Any) -> dict[str, str]:
+    """The environment in which worker processes have faults made on purpose; see tests/faults/injected."""
+    folder = Path(__file__).parents[1] / "faults" / "injected"
+    return {"PYTHONPATH": str(folder), "BLADE_TUNE_TEST_FAULTS": json.dumps(faults)}
+
+
 def write_study(path: Path, **changes: Any) -> Path:
     """Write TINY as a study file, some of its sections changed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +82,9 @@ def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["blade-tune", *words])
         patch.setattr(logger, "handlers", [])
-        for name in ENVIRONMENT:
-            patch.delenv(name, raising=False)
+        for name in [name for name in os.environ if name.startswith(PREFIX)]:
+            patch.delenv(name)
+        patch.setenv("XDG_CONFIG_HOME", str(cwd / "no-config"))
         for name, value in env.items():
             patch.setenv(name, value)
         with pytest.raises(SystemExit) as end:
@@ -84,10 +92,11 @@ def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
     return Ended(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
-def start(*words: str, cwd: Path, **streams: Any) -> subprocess.Popen[str]:
+def start(*words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any) -> subprocess.Popen[str]:
     """Start the installed program as a process of its own; streams are pipes of text unless given."""
-    env = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
-    env |= {"OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "120", "PYTHONUNBUFFERED": "1"}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    fixed = {"XDG_CONFIG_HOME": str(cwd / "no-config"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    env = {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job hands down deafness to Ctrl-C
     try:

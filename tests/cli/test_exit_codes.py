@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blade_tune.study import objective
-from tests.cli.program import TINY, call, finish, start, write_study
+from tests.cli.program import TINY, call, finish, start, with_faults, write_study
 
 
 def closed_port() -> int:
@@ -26,7 +25,7 @@ MISTAKES = {
     "a trial that is not there": (2, "show 3 --study tiny", ["trials 0 to 2, got 3"]),
     "an unknown model": (2, "run --study tiny --model blad", ["Did you mean blade?"]),
     "an unknown space": (2, "space show blad", ["Did you mean blade?"]),
-    "several workers": (2, "run --study tiny --workers 2", ["--workers must be 1, got 2", "not yet"]),
+    "no worker": (2, "run --study tiny --workers 0", ["--workers: workers must be greater", "got '0'"]),
     "an unknown device": (2, "run --study demo --device gpu", ["--device must be auto, cpu", "got 'gpu'"]),
     "an unknown device to export on": (2, "export-best --study tiny --device gpu", ["--device must be auto"]),
     "no database URL": (2, "run --study demo --storage studies.db", ["--storage must be a database URL"]),
@@ -88,20 +87,16 @@ def test_a_larger_budget_adds_the_difference(finished_copy):
     assert len(trial_rows(finished_copy)) == 4
 
 
-def test_failing_trials_end_in_5_and_nothing_to_export_in_6(tmp_path, monkeypatch):
+def test_failing_trials_end_in_5_and_nothing_to_export_in_6(tmp_path):
     """Failures in a row end a run with the latest one's words; a study that completed no trial exports nothing."""
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("no memory [left]")
-
-    monkeypatch.setattr(objective, "build_training", fail)
     study = str(write_study(tmp_path / "tiny.yaml"))
-    ended = call("run", "--study", study, "--max-consecutive-failures", "2", cwd=tmp_path)
+    broken = with_faults(kind="raise")
+    ended = call("run", "--study", study, "--max-consecutive-failures", "2", cwd=tmp_path, env=broken)
     assert ended.code == 5
     assert "Error: study tiny: 2 trials in a row came to nothing" in ended.err
-    assert ended.err.endswith("RuntimeError: no memory [left]\n")
-    assert "no memory [left]" in call("trials", "--study", "tiny", "-f", "csv", cwd=tmp_path).out
-    assert "no memory [left]" in call("show", "1", "--study", "tiny", cwd=tmp_path).out
+    assert ended.err.endswith("ValueError: broken [on purpose]\n")
+    assert "broken [on purpose]" in call("trials", "--study", "tiny", "-f", "csv", cwd=tmp_path).out
+    assert "broken [on purpose]" in call("show", "1", "--study", "tiny", cwd=tmp_path).out
     facts = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=tmp_path).out)
     assert (facts["scored"], facts["trials"]["failed"], facts["best"]) == (0, 2, None)
     ended = call("export-best", "--study", "tiny", cwd=tmp_path)
@@ -121,7 +116,7 @@ def test_ctrl_c_anywhere_ends_in_130(finished, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words", ["", "runn", "run", "run --study demo --trials 0", "status --study demo -f xml", "show one --study demo"]
+    "words", ["", "runn", "run", "run --study demo --epochs 0", "status --study demo -f xml", "show one --study demo"]
 )
 def test_wrong_usage_ends_in_2(tmp_path, words):
     """What click refuses ends in 2 with the usage on stderr; the words alone print the help there."""

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from blade_tune.report import tables
+from blade_tune.study.budget import ATTEMPTS, Budget, Claimant
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.folder import StudyFolder
+from blade_tune.study.process import Owner
+from blade_tune.study.storage import open_storage, resolve_url
 from blade_tune.study.stored import StoredStudy
 from tests.cli.program import TINY
 
@@ -37,10 +42,9 @@ def trial(state: TrialState, params: dict[str, Any] = ADD, **given: Any) -> optu
 @pytest.fixture
 def stored(tmp_path: Path) -> StoredStudy:
     """A study with a row of every kind: completed, interrupted, its continuation, failed, pruned, waiting."""
-    study = optuna.create_study(study_name="tiny", direction="maximize")
-    study.set_user_attr("budget", 4)
+    stored = empty_study(tmp_path)
     facts = {"best_epoch": 1, "valid.ndcg@10": 0.2}
-    study.add_trials(
+    stored.study.add_trials(
         [
             trial(TrialState.COMPLETE, value=0.2, user_attrs=facts, intermediate_values={2: 0.1, 1: 0.2}),
             trial(TrialState.FAIL, MASK, user_attrs={"reason": "interrupted"}),
@@ -50,7 +54,17 @@ def stored(tmp_path: Path) -> StoredStudy:
             create_trial(state=TrialState.WAITING),
         ]
     )
-    return StoredStudy(study, StudyDefinition.from_mapping("tiny", TINY, "test"), StudyFolder(tmp_path, "tiny"))
+    return stored
+
+
+def empty_study(results: Path) -> StoredStudy:
+    """A study of four trials, none of which was asked for."""
+    storage = open_storage(resolve_url(None, results), create=True)
+    Budget.create_table(storage)
+    study = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
+    study.set_user_attr("budget", 4)
+    definition = StudyDefinition.from_mapping("tiny", TINY, "test")
+    return StoredStudy(study, definition, StudyFolder(results, "tiny"), storage)
 
 
 def read(text: str) -> Iterator[dict[str, str]]:
@@ -99,11 +113,64 @@ def test_status_names_the_best(stored):
     assert tables.status(stored)["best"] == {"number": 2, "value": 0.3, "params": MASK}
 
 
-def test_status_without_a_completed_trial_has_no_best(stored):
-    """Where nothing has completed, best is None."""
-    empty = optuna.create_study(study_name="empty")
-    empty.set_user_attr("budget", 4)
-    assert tables.status(StoredStudy(empty, stored.definition, stored.folder))["best"] is None
+def test_status_of_a_new_study_is_empty(tmp_path):
+    """Where nothing was run there is no best, no floor, no noise, no failure, no cost, and nobody at work."""
+    facts = tables.status(empty_study(tmp_path))
+    assert [facts[name] for name in ("best", "popularity_floor", "noise")] == [None, None, None]
+    assert [facts[name] for name in ("failures", "gpu_hours", "workers")] == [{}, 0.0, []]
+
+
+def test_failures_stand_by_reason(stored):
+    """Failed trials, and those that were invalid or out of memory before a report; not continued or pruned ones."""
+    for reason in ("invalid", "oom"):
+        stored.study.add_trial(trial(TrialState.PRUNED, user_attrs={"reason": reason}))
+    scored = {"user_attrs": {"reason": "oom"}, "intermediate_values": {1: 0.1}}
+    stored.study.add_trial(trial(TrialState.PRUNED, **scored))
+    assert tables.status(stored)["failures"] == {"nan": 1, "invalid": 1, "oom": 1}
+
+
+def test_status_tells_what_values_are_judged_by(stored):
+    """It has the popularity floor, and the noise between runs of one configuration on other seeds."""
+    stored.study.set_user_attr("popularity_floor", 0.125)
+    for seed, value in ((1, 0.25), (2, 0.27)):
+        stored.study.add_trial(
+            trial(TrialState.COMPLETE, {**MASK, "model.alpha": 1.0}, value=value, user_attrs={"seed": seed})
+        )
+    facts = tables.status(stored)
+    assert facts["popularity_floor"] == 0.125
+    assert facts["noise"] == {"deviation": pytest.approx(0.02 / 2**0.5), "degrees_of_freedom": 1}
+
+
+def test_status_has_a_row_a_worker(stored):
+    """Whoever holds a slot: on which trial, how far and how good that is, where, since when, last heard of when."""
+    running = trial(TrialState.RUNNING, intermediate_values={1: 0.1, 2: 0.3, 3: 0.2})
+    stored.study.add_trial(running)
+    here = Owner.here()
+    for number, device in ((6, "cuda"), (None, "cpu")):
+        attempt = stored.attempts.claim(9, Claimant(here, device, 0.5))
+        assert attempt
+        if number is not None:
+            stored.attempts.link(attempt, number)
+    trains, asks = tables.status(stored)["workers"]
+    assert {name: trains[name] for name in ("trial", "epochs", "best")} == {"trial": 6, "epochs": 3, "best": 0.3}
+    assert {name: asks[name] for name in ("trial", "epochs", "best")} == {"trial": None, "epochs": 0, "best": None}
+    assert (trains["device"], asks["device"]) == ("cuda", "cpu")
+    assert trains["pid"] == here.pid
+    assert here.host.startswith(trains["host"])
+    since = datetime.strptime(trains["since"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    assert abs(since.timestamp() - time.time()) < 60
+    assert 0 <= trains["heard_s"] < 60
+
+
+def test_gpu_hours_are_those_of_all_attempts(stored):
+    """Ended attempts count too, each with its share of the device; the CPU is free."""
+    for device, share in (("cuda", 0.5), ("cuda", 1.0), ("cpu", 1.0)):
+        attempt = stored.attempts.claim(9, Claimant(Owner.here(), device, share))
+        assert attempt
+        stored.attempts.release(attempt)
+    with stored.storage.engine.begin() as connection:
+        connection.execute(ATTEMPTS.update().values(renewed=ATTEMPTS.c.claimed + 7200))
+    assert tables.status(stored)["gpu_hours"] == 3.0
 
 
 def test_trial_rows_share_their_columns(stored):
@@ -117,9 +184,9 @@ def test_trial_rows_share_their_columns(stored):
 
 
 def test_trial_rows_tell_what_became_of_each(stored):
-    """A row has its state, its reason, its root and, where there is one, its message."""
+    """A row has its state, its reason, its root and its message; what was continued is no failure."""
     rows = tables.trial_rows(stored)
-    assert [row["state"] for row in rows] == ["complete", "fail", "complete", "fail", "pruned", "waiting"]
+    assert [row["state"] for row in rows] == ["complete", "continued", "complete", "fail", "pruned", "waiting"]
     assert [row["reason"] for row in rows] == [None, "interrupted", None, "nan", None, None]
     assert [row["root"] for row in rows] == [0, 1, 1, 3, 4, 5]
     assert rows[3]["message"] == "epoch 1, step 2"
@@ -130,22 +197,35 @@ def test_trial_rows_have_no_dust(stored):
     assert tables.trial_rows(stored)[0]["model.alpha"] == 0.3 != ADD["model.alpha"]
 
 
-def test_times_are_utc(stored):
-    """Start and end are UTC to the second; a waiting row has neither."""
-    first, *_, last = tables.trial_rows(stored)
-    start = stored.trials[0].datetime_start
-    assert start is not None
-    assert first["started"] == start.strftime("%Y-%m-%dT%H:%M:%SZ")
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_times_are_utc(tmp_path, monkeypatch, zone):
+    """Start and end are UTC to the second, wherever the trial ran; a waiting row has neither."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        stored = empty_study(tmp_path)
+        stored.study.tell(stored.study.ask(), 0.1)
+        stored.study.enqueue_trial({})
+        first, last = tables.trial_rows(stored)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    for name in ("started", "ended"):
+        told = datetime.strptime(first[name], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        assert abs(told.timestamp() - time.time()) < 60
     assert (last["started"], last["ended"]) == (None, None)
 
 
 def test_brief_rows_fit_a_screen(stored):
-    """A brief row keeps what matters on a screen, its parameters without their group."""
-    assert tables.brief(tables.trial_rows(stored)[:1]) == [
+    """A brief row keeps what matters on a screen, its parameters without their group, a root that is another row."""
+    rows = tables.brief(tables.trial_rows(stored))
+    assert [row["root"] for row in rows] == [None, None, 1, None, None, None]
+    assert rows[:1] == [
         {
             "number": 0,
             "state": "complete",
             "reason": None,
+            "root": None,
             "value": 0.2,
             "alpha": 0.3,
             "augmentation": "add",

@@ -1,5 +1,6 @@
 """Trials made to fail: what is written down, what is charged, and when a run gives up."""
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from blade_tune.errors import ConfigError, TooManyFailuresError
+from blade_tune.errors import ConfigError, DiskFullError, TooManyFailuresError
 from blade_tune.models.blade import Blade
 from blade_tune.study import objective
 from blade_tune.study.folder import StudyFolder
+from blade_tune.training import loop
 from tests.study.tiny import Watch, rows, run, stored
 
 Break = Callable[[Iterator[Exception | None]], None]
@@ -91,19 +93,25 @@ def test_a_loss_that_is_not_finite_is_reason_nan(tmp_path: Path, monkeypatch: py
     assert left == {"config.yaml", "train.log", "metrics.jsonl"}
 
 
-def test_a_failure_while_results_are_kept_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A trial whose files cannot be written fails as any other, with its reason."""
-    save, calls = objective.save, iter(range(9))
+@pytest.mark.parametrize("place", ["weights", "checkpoint"])
+def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str):
+    """The trial is queued, the error says what to do, and with room the same command goes on."""
 
-    def full(weights: Any) -> bytes:
-        if next(calls) == 0:
-            raise OSError(28, "No space left on device")
-        return save(weights)
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(objective, "save", full)
+    with monkeypatch.context() as patch:
+        if place == "weights":
+            patch.setattr(objective, "save", full)
+        else:
+            patch.setattr(loop, "save_checkpoint", full)
+        with pytest.raises(DiskFullError, match=r"trials/0: No space left on device; make room, then run the same"):
+            run(tmp_path, search__trials=1)
+    assert rows(tmp_path) == [("FAIL", "interrupted"), ("WAITING", "")]
     run(tmp_path, search__trials=1)
-    assert rows(tmp_path) == [("FAIL", "error"), ("COMPLETE", "")]
-    assert "No space left" in stored(tmp_path).trials[0].user_attrs["message"]
+    assert rows(tmp_path) == [("FAIL", "interrupted"), ("COMPLETE", "")]
+    left = {path.name for path in StudyFolder(tmp_path, "tiny").trial(0).path.iterdir()}
+    assert left == {"config.yaml", "train.log", "metrics.jsonl", "best.safetensors", "ranks.npy"}
 
 
 def test_failures_in_a_row_end_the_run(tmp_path: Path, break_trials: Break):

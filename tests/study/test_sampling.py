@@ -1,14 +1,19 @@
-"""Samplers and pruners: seeds, the grid, the direction of pruning, and the warm-up."""
+"""Samplers and pruners: seeds, repeats, the grid, the direction of pruning, and the warm-up."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, get_args
 
 import optuna
 import pytest
 from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from blade_tune.study.definition import PrunerConfig, PrunerName, SamplerName
+from blade_tune.space import Space
+from blade_tune.study.definition import PrunerConfig, PrunerName, SamplerName, SearchConfig
+from blade_tune.study.fingerprint import sampler_seed
+from blade_tune.study.repeats import LEADER_RUNS, replicate_index
 from blade_tune.study.sampling import build_pruner, build_sampler, warmup_epochs
 from blade_tune.training.config import TrainConfig
 
@@ -16,28 +21,62 @@ SAMPLERS = get_args(SamplerName)
 PRUNERS = get_args(PrunerName)
 
 
-def suggest(trial: optuna.Trial) -> tuple[Any, ...]:
-    kind = trial.suggest_categorical("kind", ["a", "b"])
-    number = trial.suggest_int("number", 1, 3)
-    extra = trial.suggest_float("extra", 0.0, 1.0, step=0.25) if kind == "b" else 0.0
-    return kind, number, extra
+def space(**model: Any) -> Space:
+    return Space.from_mapping({"model": model}, "space")
 
 
-def points(
-    sampler: str, seed: int, trials: int, storage: Any = None, value: Callable[..., float] | None = None
-) -> list:
-    """The configurations of new trials, which are added to the study in the storage if one is given."""
-    study = optuna.create_study(
-        storage=storage, study_name="s", load_if_exists=True, sampler=build_sampler(sampler, seed), direction="maximize"
-    )
+SMALL = space(  # 18 points
+    kind={"choice": ["a", "b"]},
+    number={"int": [1, 3]},
+    extra={"float": [0.0, 1.0], "step": 0.25, "when": {"kind": ["b"]}},
+)
+PAPER = space(  # 72 points
+    num_blocks={"choice": [2, 3]},
+    num_heads={"choice": [2, 4, 8]},
+    dropout={"choice": [0.2, 0.3, 0.4, 0.5]},
+    num_experts={"choice": [4, 6, 8]},
+)
+CONTINUOUS = space(
+    alpha={"float": [0.0, 1.0]}, lambda_={"float": [0.01, 1.0], "log": True}, kind={"choice": ["a", "b"]}
+)
+
+
+def make(sampler: SamplerName, searched: Space, seed: int = 1) -> BaseSampler:
+    return build_sampler(SearchConfig(sampler=sampler, seed=seed), searched)
+
+
+def point(searched: Space, trial: optuna.Trial) -> tuple[Any, ...]:
+    """A trial's configuration, as `Space.suggest` makes it."""
+    return tuple(sorted(searched.suggest(trial).items()))
+
+
+def total(*values: Any) -> float:
+    """A value that a sampler can learn: better where numbers are higher."""
+    return sum(value for _, value in values if isinstance(value, float | int))
+
+
+def add(
+    study: optuna.Study, searched: Space, trials: int, value: Callable[..., float] = total
+) -> list[tuple[Any, ...]]:
+    """The configurations of so many new trials."""
     found = []
 
     def objective(trial: optuna.Trial) -> float:
-        found.append(suggest(trial))
-        return (value or (lambda _, number, extra: number + extra))(*found[-1])
+        found.append(point(searched, trial))
+        return value(*found[-1])
 
     study.optimize(objective, n_trials=trials)
     return found
+
+
+def points(
+    sampler: SamplerName, seed: int, trials: int, storage: Any = None, value: Callable[..., float] = total
+) -> list[tuple[Any, ...]]:
+    """Those of the small space, of trials that are added to the study in the storage if one is given."""
+    study = optuna.create_study(
+        storage=storage, study_name="s", load_if_exists=True, sampler=make(sampler, SMALL, seed), direction="maximize"
+    )
+    return add(study, SMALL, trials, value)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -78,6 +117,109 @@ def test_the_grid_tries_every_point_once(restart_every: int):
     while len(found) < 18:
         found += points("grid", 5, min(restart_every, 18 - len(found)), storage)
     assert len(set(found)) == 3 * (1 + 5)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc", "gp"])
+def test_nothing_is_repeated_while_something_is_new(sampler: SamplerName):
+    """A configuration that was tried is drawn again before it becomes a trial."""
+    found = points(sampler, 5, 15)
+    assert len(set(found)) == 15
+
+
+def test_the_papers_grid_is_tried_almost_whole():
+    """72 trials of TPE try nine in ten of its 72 points, and repeat none but leaders; alone it tries two in three."""
+    runs = Counter(add(optuna.create_study(direction="maximize", sampler=make("tpe", PAPER)), PAPER, 72))
+    assert len(runs) >= 64
+    assert max(runs.values()) <= 1 + LEADER_RUNS
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "qmc"])
+def test_when_nothing_is_new_runs_are_spread(sampler: SamplerName):
+    """Later trials are replicates, numbered from 0 in every configuration; only leaders get a few more than others."""
+    study = optuna.create_study(direction="maximize", sampler=make(sampler, SMALL))
+    runs = Counter(add(study, SMALL, 70))
+    assert len(runs) == 18
+    assert max(runs.values()) - min(runs.values()) <= 1 + LEADER_RUNS
+    trials = study.get_trials()
+    replicates = Counter(replicate_index(SMALL, trials, trial) for trial in trials)
+    assert replicates == Counter(replicate for number in runs.values() for replicate in range(number))
+
+
+def test_a_running_trial_is_a_tried_one():
+    """Trials asked for before any has ended differ, whoever asks for them."""
+    storage = optuna.storages.InMemoryStorage()
+    workers = [
+        optuna.create_study(storage=storage, study_name="s", load_if_exists=True, sampler=make("tpe", SMALL))
+        for _ in range(3)
+    ]
+    asked = [point(SMALL, workers[number % 3].ask()) for number in range(15)]
+    assert len(set(asked)) == 15
+
+
+def test_brackets_do_not_repeat_each_other():
+    """Hyperband shows a sampler a part of the study; what was tried is looked up in all of it."""
+    pruner = build_pruner(PrunerConfig(kind="hyperband"), TRAIN)
+    study = optuna.create_study(study_name="s", sampler=make("tpe", SMALL), pruner=pruner)
+    found = set()
+    for number in range(15):
+        trial = study.ask()
+        found.add(point(SMALL, trial))
+        trial.report(0.5, 20)
+        trial.should_prune()  # Hyperband makes its brackets at the first question
+        study.tell(trial, number / 15)
+    assert len(found) == 15
+
+
+@pytest.mark.parametrize(("sampler", "alone"), [("tpe", TPESampler), ("random", RandomSampler)])
+@pytest.mark.parametrize("searched", [CONTINUOUS, SMALL], ids=["continuous", "small"])
+def test_a_first_draw_is_the_samplers_own(sampler: SamplerName, alone: Callable[..., BaseSampler], searched: Space):
+    """What was not tried before is proposed as the sampler alone proposes it: in a continuous space, always."""
+    study = optuna.create_study(direction="maximize", sampler=make(sampler, searched))
+    tried: set[tuple[Any, ...]] = set()
+    for number in range(15):
+        twin = optuna.create_study(direction="maximize", sampler=alone(seed=sampler_seed(1, number)))
+        twin.add_trials(study.get_trials())
+        first, trial = point(searched, twin.ask()), study.ask()
+        proposed = point(searched, trial)
+        assert proposed == first or first in tried
+        tried.add(proposed)
+        study.tell(trial, total(*proposed))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])
+def test_one_history_has_one_proposal(sampler: SamplerName):
+    """Study seed, trial number and the trials so far decide a proposal, redrawn or repeated though it may be."""
+    history = optuna.create_study(direction="maximize", sampler=make("random", SMALL))
+    for trials in (9, 8, 20):  # few repeats, most points tried, all of them
+        add(history, SMALL, trials)
+        proposals = set()
+        for _ in range(2):
+            study = optuna.create_study(direction="maximize", sampler=make(sampler, SMALL))
+            study.add_trials(history.get_trials())
+            proposals.add(point(SMALL, study.ask()))
+        assert len(proposals) == 1
+
+
+def test_given_values_stand_and_the_others_are_redrawn():
+    """An enqueued configuration is run even if it was tried; values it leaves open are those with the fewest runs."""
+    study = optuna.create_study(sampler=make("tpe", SMALL))
+    for number in (1, 2, 1):
+        study.enqueue_trial({"model.kind": "a", "model.number": number})
+    for _ in range(6):
+        study.enqueue_trial({"model.kind": "a"})
+    tried = [dict(found)["model.number"] for found in add(study, SMALL, 9)]
+    assert tried[:4] == [1, 2, 1, 3]
+    assert Counter(tried) == {1: 3, 2: 3, 3: 3}
+
+
+def test_a_proposal_has_no_idle_parameter():
+    """Parameters whose condition does not hold are not stored, and those of one value have it."""
+    searched = space(**SMALL.to_mapping()["model"], only={"choice": [7]}, point={"float": [0.5, 0.5]})
+    study = optuna.create_study(direction="maximize", sampler=make("tpe", searched))
+    for found, trial in zip(add(study, searched, 20), study.get_trials(), strict=True):
+        assert dict(found) == trial.params
+        assert ("model.extra" in trial.params) == (trial.params["model.kind"] == "b")
+        assert (trial.params["model.only"], trial.params["model.point"]) == (7, 0.5)
 
 
 def ended(values: dict[int, float]) -> optuna.trial.FrozenTrial:

@@ -1,15 +1,20 @@
 """A study so small that its trials take milliseconds, and ways to run it."""
 
 import copy
+from datetime import UTC, datetime
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from blade_tune.data.store import SearchData, prepare
+from blade_tune.errors import WorkerSpentError
+from blade_tune.fleet.order import Order
+from blade_tune.fleet.worker import Worker
 from blade_tune.parameter import Value
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.observer import Observer
-from blade_tune.study.run import RunOptions, run_study
+from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.signals import StopSignals
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.loop import EpochRecord
@@ -88,9 +93,39 @@ class Watch(Observer):
 def run(results: Path, observer: Observer | None = None, *, options: Mapping[str, Any] = {}, **changes: Any) -> str:
     """Run the tiny study, with some values of its file changed, in a results folder; gives why it ended."""
     definition = define(**changes)
-    data = prepare(definition.data, None, results)
-    chosen = RunOptions(results, resolve_url(None, results), device="cpu", **options)
-    return run_study(definition, data, chosen, observer or Observer())
+    place = StudyPlace(resolve_url(None, results), results)
+    return work(open_study(definition, prepare(definition.data, None, results), place), observer, **options)
+
+
+def work(stored: StoredStudy, observer: Observer | None = None, **options: Any) -> str:
+    """Be the one worker of an open study, in this process."""
+    order = order_for(stored, **options)
+    with StopSignals().listening() as signals:
+        while True:
+            try:
+                return Worker(stored, order, observer or Observer(), signals).run()
+            except WorkerSpentError:
+                continue  # as a supervisor does, with another process
+
+
+def order_for(stored: StoredStudy, **options: Any) -> Order:
+    """What a worker of the study is told, some of it changed."""
+    return Order(
+        **{
+            "study": stored.definition.name,
+            "storage": stored.storage.engine.url.render_as_string(hide_password=False),
+            "results": stored.folder.results,
+            "data": None,
+            "device": "cpu",
+            "share": 1.0,
+            "keep": 5,
+            "max_consecutive_failures": 5,
+            "heartbeat_s": 30.0,
+            "grace_s": 120.0,
+            "since": datetime.now(UTC).replace(tzinfo=None),
+            **options,
+        }
+    )
 
 
 def stored(results: Path) -> StoredStudy:

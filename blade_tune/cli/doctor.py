@@ -1,0 +1,37 @@
+"""`blade-tune doctor`."""
+
+from typing import Any
+
+import click
+
+from blade_tune.cli.options import format_option, run_option
+from blade_tune.cli.output import print_rows
+
+
+@click.command()
+@click.option("--study", "-s", metavar="NAME", help="Look at this study. Default: all of the database.")
+@click.option("--fix", is_flag=True, help="Queue again what lost its worker, remove what crashes left.")
+@run_option("storage", "URL")
+@run_option("results", "DIR")
+@run_option("data", "DIR")
+@format_option
+def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
+    """Find what would stop a run or was left by a crash.
+
+    Looks at versions, devices, disk, database and studies. The exit code is 1 where there is a problem; a warning is
+    worth knowing, or mended by the next run. Nothing is changed without --fix, and no trial of a living worker with it.
+
+    \b
+    Example:
+      blade-tune doctor --study demo --fix
+    """  # noqa: D301
+    from blade_tune.fleet.doctor import examine
+    from blade_tune.fleet.precedence import resolve
+
+    settings = resolve(flags, study).settings
+    if flags["data"] is not None and study is None:
+        raise click.UsageError("--data is of one study: name it with --study.")
+    findings = examine(settings, study, (lambda line: click.echo(line, err=True)) if fix else None)
+    print_rows([vars(finding) for finding in findings], form)
+    if any(finding.state == "problem" for finding in findings):
+        click.get_current_context().exit(1)

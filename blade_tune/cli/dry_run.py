@@ -1,0 +1,34 @@
+"""`--dry-run`: what would be run, with where every value comes from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from blade_tune.cli.output import print_rows
+from blade_tune.fleet.devices import assign
+from blade_tune.fleet.precedence import Resolved
+from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.opening import Total
+from blade_tune.study.shipped import find
+from blade_tune.study.storage import resolve_url
+from blade_tune.study.stored import StoredStudy
+
+
+def print_plan(
+    study: str, definition: StudyDefinition, resolved: Resolved, total: Total, flags: Mapping[str, Any]
+) -> None:
+    """Print every value with its origin; nothing is started, prepared or made.
+
+    Args:
+        study: name or path of the study's file.
+        definition: the study as it would be run.
+        resolved: the settings of the run.
+        total: how many trials are asked for.
+        flags: model, epochs, seed, sampler and pruner as typed, or None.
+    """
+    settings = resolved.settings
+    stored = StoredStudy.find(definition.name, resolve_url(settings.storage, settings.results), settings.results)
+    budget = settle_budget(resolved, definition, total, stored)
+    rows = run_rows(resolved, assign(settings), budget, stored)
+    rows += definition_rows(definition, find("studies", study), flags)
+    print_rows(rows + stored_rows(definition, stored), "table")

@@ -1,0 +1,65 @@
+"""`blade-tune storage`."""
+
+from pathlib import Path
+
+import click
+
+from blade_tune.cli.options import results_option, storage_option, study_option
+
+
+@click.group()
+def storage() -> None:
+    """Look after the databases that studies are stored in.
+
+    Files in the results folder are left alone.
+
+    \b
+    Example:
+      blade-tune storage upgrade
+    """  # noqa: D301
+
+
+@storage.command()
+@storage_option
+@results_option
+def upgrade(storage: str | None, results: Path) -> None:
+    """Bring a database of an older Optuna up to date.
+
+    One that is current is left alone, and one of a newer Optuna is refused. Stop all runs first, and keep a copy.
+
+    \b
+    Example:
+      blade-tune storage upgrade --storage postgresql://me@server/studies
+    """  # noqa: D301
+    from blade_tune.study.storage import masked, resolve_url
+    from blade_tune.study.transfer import upgrade
+
+    url = resolve_url(storage, results)
+    before, now = upgrade(url)
+    done = f"is current, version {now}." if before == now else f"upgraded from version {before} to {now}."
+    click.echo(f"{masked(url)}: {done}")
+
+
+@storage.command()
+@study_option
+@click.option("--to", required=True, metavar="URL", help="The other database; an empty one will do.")
+@storage_option
+@results_option
+def copy(study: str, to: str, storage: str | None, results: Path) -> None:
+    """Copy a study into another database.
+
+    Its trials, and what they have cost. The study here and the files in the results folder are left alone: go on with
+    the copy by `--storage URL` and the same `--results`.
+
+    \b
+    Example:
+      blade-tune storage copy --study demo --to postgresql://me@server/studies
+    """  # noqa: D301
+    from blade_tune.study.storage import masked, resolve_url
+    from blade_tune.study.stored import StoredStudy
+    from blade_tune.study.transfer import copy_study
+
+    url = resolve_url(to, results)
+    counts = copy_study(StoredStudy.load(study, resolve_url(storage, results), results), url)
+    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    click.echo(f"study {study}: {states or 'no trial'} copied to {masked(url)}.")

@@ -1,0 +1,90 @@
+"""Workers as actors of a Ray cluster, or of a Ray that is started here."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from blade_tune.errors import ConfigError
+from blade_tune.fleet.launchers.base import Launcher, require
+from blade_tune.fleet.launchers.job import Ended, Job
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.study.storage import POSTGRES, SQLITE, resolve_url
+
+DEFAULTS = {"num_cpus": 1, "max_restarts": 5}
+
+
+class Member:
+    """A job's process on some machine of the cluster."""
+
+    def work(self, job: Job, storage: str) -> Ended:
+        """Train here until the run is over."""
+        return job.work(storage)
+
+
+class Ray(Launcher):
+    """Has one actor a worker, each with its CPUs and its part of a GPU; `RAY_ADDRESS` says where the cluster is."""
+
+    def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:  # noqa: ARG002
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
+        self._ray: Any = require("ray", "ray")
+        unknown = options.keys() - DEFAULTS.keys()
+        if unknown or not all(isinstance(value, int | float) for value in options.values()):
+            raise ConfigError(
+                f"--launcher ray has the options {', '.join(DEFAULTS)}, which are numbers, got {dict(options)}."
+            )
+        self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        if len(self._ray.nodes()) > 1 and resolve_url(settings.storage, settings.results).drivername == SQLITE:
+            raise ConfigError(
+                f"--launcher ray: this cluster has several machines, which need a database that each reaches; give "
+                f"--storage {POSTGRES}://USER@HOST/DATABASE."
+            )
+        has_gpu = self._ray.cluster_resources().get("GPU", 0) > 0
+        on_gpu = settings.device.startswith("cuda") or (settings.device == "auto" and has_gpu)
+        self._share = 1 / (settings.per_gpu or 1) if on_gpu else 1.0
+        self._options = {**DEFAULTS, **options, "num_gpus": self._share if on_gpu else 0}
+        self._members: dict[Any, Any] = {}  # by what their work will give
+        self._ready: dict[Any, Any] = {}
+        self._ended: dict[Any, Ended] = {}
+
+    def submit(self, job: Job, storage: str, count: int) -> None:
+        """Actors, which begin as the cluster has room for them; arguments of a call stay in Ray's memory."""
+        settings = job.settings.model_copy(update={"workers": 1, "per_gpu": None})
+        job = replace(job, settings=settings, share=self._share)
+        retries = {"max_task_retries": self._options["max_restarts"]}  # a restarted actor works again
+        actor = self._ray.remote(**self._options, **retries)(Member)
+        for _ in range(count):
+            member = actor.remote()
+            ready = member.__ray_ready__.remote()
+            work = member.work.remote(job, storage)
+            self._members[work], self._ready[work] = member, ready
+
+    def ended(self) -> list[Ended]:
+        """What the actors' calls gave."""
+        for work in self._those_of(self._left()):
+            try:
+                self._ended[work] = self._ray.get(work)
+            except self._ray.exceptions.RayError as error:
+                self._ended[work] = Ended(None, f"an actor died: {str(error).strip().splitlines()[0]}")
+        return list(self._ended.values())
+
+    def cancel(self, *, waiting_only: bool) -> None:
+        """Kill actors, whose workers end as they notice."""
+        left = self._left()
+        begun = self._those_of([self._ready[work] for work in left]) if waiting_only else []
+        for work in left:
+            if self._ready[work] not in begun:
+                self._ray.kill(self._members[work])
+                self._ended[work] = Ended(None, "an actor was cancelled")
+
+    def close(self) -> None:
+        """Leave the cluster; a Ray that was started here ends."""
+        self._ray.shutdown()
+
+    def _left(self) -> list[Any]:
+        return [work for work in self._members if work not in self._ended]
+
+    def _those_of(self, references: list[Any]) -> list[Any]:
+        """Those that are there by now."""
+        return self._ray.wait(references, num_returns=len(references), timeout=0)[0] if references else []

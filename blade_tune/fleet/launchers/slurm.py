@@ -1,0 +1,120 @@
+"""Workers as SLURM jobs, through submitit."""
+
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blade_tune.errors import ConfigError, PreemptedError
+from blade_tune.fleet.launchers.base import Launcher, require
+from blade_tune.fleet.launchers.job import Ended, Job
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.study.storage import POSTGRES, SQLITE, resolve_url
+
+STORAGE = "BLADE_TUNE_STORAGE"  # SLURM hands the environment down to its jobs
+DEFAULTS = {"name": "blade-tune", "timeout_min": 240, "slurm_signal_delay_s": 120}
+NOT_OURS = ("nodes", "tasks_per_node")  # a job is one task; `workers` says how many there are
+MAX_REQUEUES = 10_000  # at the time limit of a job: the study's budget ends a run, not this
+ENDED_BY_SLURM_S = 900.0  # after a SIGTERM
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job, and what becomes of it when SLURM wants its machine back."""
+
+    job: Job
+
+    def __call__(self) -> Ended:
+        """Work. A warning of submitit's signal first has the trials stored, then the job queued again.
+
+        A SIGTERM without it comes from `scancel`, or from SLURM where it queues the job again itself, unless the job
+        ends before it is ended.
+        """
+        import os
+
+        import submitit
+
+        warning = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
+        warnings: list[int] = []
+
+        def stop(number: int, _: object) -> None:
+            warnings.append(number)
+            signal.raise_signal(signal.SIGTERM)
+
+        queue_again: Any = signal.signal(warning, stop)
+        ended = self.job.work(os.environ[STORAGE])
+        if ended.code == PreemptedError.exit_code:
+            if warnings:
+                queue_again(warning, None)  # submitit's own handler; it ends the process
+            time.sleep(ENDED_BY_SLURM_S)
+        return ended
+
+    def checkpoint(self) -> Any:
+        """What submitit queues again: the same, since trials have their own checkpoints."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+class Slurm(Launcher):
+    """Submits jobs to SLURM, or with the option `cluster=local` to this machine.
+
+    Other options are those of submitit's `AutoExecutor.update_parameters`.
+    """
+
+    def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:
+        self._submitit: Any = require("submitit", "slurm")
+        given = dict(options)
+        cluster = given.pop("cluster", "slurm")
+        if refused := sorted(given.keys() & set(NOT_OURS)):
+            raise ConfigError(
+                f"--launcher-option {refused[0]} is not to be set: a job is one task, --workers are jobs."
+            )
+        if cluster != "local" and resolve_url(settings.storage, settings.results).drivername == SQLITE:
+            raise ConfigError(
+                f"--launcher slurm needs a database that every node reaches, got a SQLite file; give --storage "
+                f"{POSTGRES}://USER@HOST/DATABASE."
+            )
+        limits = {f"{name}_max_num_timeout": MAX_REQUEUES for name in ("slurm", "local")}
+        try:
+            self._executor = self._submitit.AutoExecutor(folder.resolve() / "%j", cluster, **limits)
+            self._executor.update_parameters(**{**DEFAULTS, **given})
+        except (AssertionError, NameError, RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(f"--launcher slurm: {error}") from None
+        self._jobs: list[Any] = []
+        self._ended: dict[str, Ended] = {}
+
+    def submit(self, job: Job, storage: str, count: int) -> None:
+        """An array of jobs, whose environment has the URL."""
+        variables = self._submitit.core.utils.environment_variables
+        try:
+            with variables(**{STORAGE: storage}), self._executor.batch():
+                self._jobs = [self._executor.submit(Task(job)) for _ in range(count)]
+        except self._submitit.core.utils.FailedSubmissionError as error:  # what sbatch said
+            raise ConfigError(f"--launcher slurm: {error}") from None
+
+    def ended(self) -> list[Ended]:
+        """What the jobs' result files say."""
+        for job in self._jobs:
+            if job.job_id not in self._ended and job.done():
+                self._ended[job.job_id] = self._outcome(job)
+        return list(self._ended.values())
+
+    def cancel(self, *, waiting_only: bool) -> None:
+        """As `scancel` does."""
+        left = [job for job in self._jobs if job.job_id not in self._ended]
+        if waiting_only and left:
+            left[0].get_info(mode="force")  # of all jobs
+            left = [job for job in left if job.state == "PENDING"]
+        for job in left:
+            job.cancel(check=False)
+            self._ended[job.job_id] = Ended(None, f"job {job.job_id} was cancelled")
+
+    def _outcome(self, job: Any) -> Ended:
+        try:
+            ended: Ended = job.result()
+        except self._submitit.core.utils.UncompletedJobError:  # its message is all of the log
+            return Ended(None, f"job {job.job_id} died ({job.state}); its log is {job.paths.stderr}")
+        return ended

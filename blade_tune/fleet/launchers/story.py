@@ -1,0 +1,65 @@
+"""The story of a study that is worked on elsewhere, read from its database."""
+
+import math
+import time
+
+from optuna.trial import FrozenTrial, TrialState
+
+from blade_tune.fleet.worker import describe
+from blade_tune.study.observer import Observer
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import is_continued
+from blade_tune.training.loop import EpochRecord
+
+
+class Story:
+    """Tells an observer what happened to a study since the last time.
+
+    Args:
+        stored: the study; what ended before is not told.
+        observer: hears it.
+    """
+
+    def __init__(self, stored: StoredStudy, observer: Observer) -> None:
+        self._stored = stored
+        self._observer = observer
+        self._metric = stored.definition.objective.metric
+        self._floor: float | None = None
+        self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
+        self._epochs: dict[int, tuple[int, float]] = {}  # of the trials that run: the latest, and when it was seen
+
+    def tell(self) -> None:
+        """Go on with the story."""
+        floor = self._stored.study.user_attrs.get("popularity_floor")
+        if floor is not None and self._floor is None:
+            self._floor = floor
+            self._observer.floor_measured(floor)
+        for trial in self._stored.trials:
+            if trial.number not in self._ended and trial.state != TrialState.WAITING:
+                self._tell_of(trial)
+
+    def _tell_of(self, trial: FrozenTrial) -> None:
+        number, observer = trial.number, self._observer
+        if number not in self._epochs and "seed" in trial.user_attrs:  # now all parameters are known
+            self._epochs[number] = 0, time.monotonic()
+            observer.trial_started(number, trial.params)
+        if number in self._epochs:
+            self._tell_epoch(trial)
+        if not trial.state.is_finished():
+            return
+        self._ended.add(number)
+        if is_continued(trial):
+            observer.trial_lost(number)
+        else:
+            observer.trial_ended(number, describe(trial), trial.value, self._stored.standing())
+
+    def _tell_epoch(self, trial: FrozenTrial) -> None:
+        """The latest evaluation; losses and learning rate are in the trial's own files only."""
+        before, since = self._epochs[trial.number]
+        epoch = max(trial.intermediate_values, default=0)
+        if epoch > before:
+            now = time.monotonic()
+            metrics = {self._metric: trial.intermediate_values[epoch]}
+            record = EpochRecord(epoch, {}, math.nan, (now - since) / (epoch - before), metrics)
+            self._epochs[trial.number] = epoch, now
+            self._observer.epoch_ended(trial.number, record)

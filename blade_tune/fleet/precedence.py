@@ -1,0 +1,119 @@
+"""Where run settings come from: built-in < user file < project file < environment < study file < flags."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blade_tune.config import parse, read_yaml
+from blade_tune.errors import ConfigError
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.models import MODELS
+from blade_tune.study.definition import SearchConfig, StudyFile
+from blade_tune.study.shipped import find
+from blade_tune.training.config import EvaluationConfig, TrainConfig
+
+BUILT_IN = "built-in"
+PROJECT_FILE = Path("blade-tune.yaml")
+PREFIX, TESTS = "BLADE_TUNE_", "BLADE_TUNE_TEST_"  # the latter are this package's own tests'
+
+Setting = tuple[str, str, Any]  # origin, name, value
+
+DEFINITION = {  # what only a study file may say -> where it says it
+    **{section: section for section in StudyFile.model_fields if section != "run"},
+    **{
+        field: f"{section}.{field}"
+        for section, config in (("objective", EvaluationConfig), ("train", TrainConfig), ("search", SearchConfig))
+        for field in config.model_fields
+    },
+    "epochs": "train.max_epochs",
+}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The settings of a run, and what each of them was said by: "built-in", a file, a variable or a flag."""
+
+    settings: RunSettings
+    origins: Mapping[str, str]
+
+
+def resolve(flags: Mapping[str, Any], study: str | None = None, environ: Mapping[str, str] = os.environ) -> Resolved:
+    """Settle every run setting; the last place that says something wins.
+
+    Args:
+        flags: name -> what was typed; None where nothing was.
+        study: name or path of a study, whose file has `search.trials` and a section `run`; one that is only stored has
+            no file, and says nothing.
+        environ: the environment.
+
+    Raises:
+        ConfigError: with the file, variable or flag that breaks a law, whether or not another one wins over it.
+    """
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(RunSettings.model_fields, BUILT_IN)
+    layers = (_file(user_file(environ)), _file(PROJECT_FILE), _environment(environ), _study(study), _flags(flags))
+    for origin, name, value in (setting for layer in layers for setting in layer):
+        if name in DEFINITION and name not in RunSettings.model_fields:
+            raise ConfigError(
+                f"{origin}: {name} says what a study is, not how it is run; it belongs into the study file as "
+                f"{DEFINITION[name]}."
+            )
+        parse(RunSettings, {name: value}, origin)
+        values[name], origins[name] = value, origin
+    settings = parse(RunSettings, values, "settings")
+    if settings.grace_s < 2 * settings.heartbeat_s:
+        raise ConfigError(
+            f"grace_s must be at least twice heartbeat_s, got {settings.grace_s:g} ({origins['grace_s']}) "
+            f"and {settings.heartbeat_s:g} ({origins['heartbeat_s']})."
+        )
+    return Resolved(settings, origins)
+
+
+def user_file(environ: Mapping[str, str]) -> Path:
+    """Where a user's own settings stand."""
+    folder = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(folder) / "blade-tune" / "config.yaml"
+
+
+def _file(path: Path) -> Iterator[Setting]:
+    if path.is_file():
+        yield from ((str(path), name, value) for name, value in read_yaml(path).items())
+
+
+def _environment(environ: Mapping[str, str]) -> Iterator[Setting]:
+    """An empty variable is as one that is not set."""
+    for variable, value in sorted(environ.items()):
+        if variable.startswith(PREFIX) and not variable.startswith(TESTS) and value:
+            yield variable, variable.removeprefix(PREFIX).lower(), value
+
+
+def _study(study: str | None) -> Iterator[Setting]:
+    path = study_file(study) if study else None
+    if path is None:
+        return
+    content = read_yaml(path)
+    for section in ("search", "run"):
+        if not isinstance(content.get(section) or {}, Mapping):
+            raise ConfigError(f"{path}: {section} must be a mapping, got {content[section]!r}.")
+    search, run = content.get("search") or {}, content.get("run") or {}
+    if "trials" in run:
+        raise ConfigError(f"{path}: run.trials belongs into search.trials.")
+    if "trials" in search:
+        yield str(path), "trials", search["trials"]
+    yield from ((str(path), name, value) for name, value in run.items())
+
+
+def study_file(study: str) -> Path | None:
+    """The file of a study, also of one that was stored as <study>-<model>; None where there is none here."""
+    endings = (f"-{model}" for model in MODELS)
+    for name in (study, *(study.removesuffix(ending) for ending in endings if study.endswith(ending))):
+        with suppress(ConfigError):
+            return find("studies", name)
+    return None
+
+
+def _flags(flags: Mapping[str, Any]) -> Iterator[Setting]:
+    yield from ((f"--{name.replace('_', '-')}", name, value) for name, value in flags.items() if value is not None)

@@ -1,0 +1,48 @@
+"""A run of a study from this process: workers placed, supervised, and their story told."""
+
+from datetime import UTC, datetime
+
+from blade_tune.fleet.devices import Place
+from blade_tune.fleet.order import Order
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.fleet.supervisor import Limits, Supervisor
+from blade_tune.study.observer import Observer
+from blade_tune.study.signals import StopSignals
+from blade_tune.study.storage import storage_errors
+from blade_tune.study.stored import StoredStudy
+
+
+def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place], observer: Observer) -> str:
+    """Work on an open study until it needs no more trials; gives why.
+
+    Args:
+        stored: the study.
+        settings: within which limits; `data` where its data is here, if not where the study remembers it.
+        places: one a worker.
+        observer: hears every event.
+
+    Raises:
+        BladeTuneError: see errors.py; the exit code says what ended the run.
+    """
+    url = stored.storage.engine.url
+    order = Order(
+        study=stored.definition.name,
+        storage=url.render_as_string(hide_password=False),
+        results=stored.folder.results,
+        data=settings.data,
+        device="cpu",
+        share=1.0,
+        keep=settings.keep,
+        max_consecutive_failures=settings.max_consecutive_failures,
+        heartbeat_s=settings.heartbeat_s,
+        grace_s=settings.grace_s,
+        since=datetime.now(UTC).replace(tzinfo=None),
+    )
+    limits = Limits(settings.time, settings.trial_time, settings.gpu_hours)
+    with storage_errors(url), StopSignals().listening() as signals:
+        observer.run_started(stored.standing(), stored.definition.train.max_epochs)
+        if (floor := stored.study.user_attrs.get("popularity_floor")) is not None:
+            observer.floor_measured(floor)
+        why = Supervisor(stored, order, places, limits, observer, signals).run()
+        observer.run_ended(why, stored.standing())
+    return why

@@ -1,0 +1,176 @@
+"""A worker: trial after trial of a stored study, until its budget is used."""
+
+import gc
+import logging
+import time
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from blade_tune.errors import InterruptedStudyError, LeaseLostError, TooManyFailuresError, WorkerSpentError
+from blade_tune.fleet.order import Order
+from blade_tune.fleet.turns import device_turn
+from blade_tune.study.budget import Claimant
+from blade_tune.study.fingerprint import fingerprint, require_same
+from blade_tune.study.lease import Lease
+from blade_tune.study.objective import End, Objective, max_length
+from blade_tune.study.observer import Observer
+from blade_tune.study.process import Owner
+from blade_tune.study.recovery import continuation
+from blade_tune.study.signals import StopSignals
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import is_continued, latest_failures, num_configurations, num_scored, ranked, root_number
+from blade_tune.training.device_data import resolve_device
+from blade_tune.training.floors import popularity_scorers
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5  # while all open slots are taken by trials that still run
+
+
+class Worker:
+    """One process's part in a study.
+
+    Args:
+        stored: the study, of which this machine has the data.
+        order: what to do.
+        observer: hears every event.
+        signals: asked after every epoch.
+
+    Raises:
+        StudyDiffersError: the data here, or this version of the program, is not what the study was run with.
+    """
+
+    def __init__(self, stored: StoredStudy, order: Order, observer: Observer, signals: StopSignals) -> None:
+        definition = stored.definition
+        data = stored.data(order.data)
+        require_same(stored.study.user_attrs["fingerprint"], fingerprint(definition, data.data_hash), definition.name)
+        self.stored = stored
+        self.order = order
+        self.observer = observer
+        self.signals = signals
+        device = resolve_device(order.device)
+        self.claimant = Claimant(Owner.here(), device.type, order.share)
+        self.objective = Objective(definition, data, stored.folder, device, observer, lambda: bool(signals))
+        if "popularity_floor" not in stored.study.user_attrs:
+            evaluator = self.objective.device_data(max_length(definition, definition.space.fixed)).evaluator
+            popularity = popularity_scorers(data.train, data.num_items, data.catalog.auxiliary)["all"]
+            floor = evaluator.measure(popularity).metrics[definition.objective.metric]
+            stored.study.set_user_attr("popularity_floor", floor)
+            observer.floor_measured(floor)
+
+    def run(self) -> str:
+        """Train until no slot is left; gives why there is none.
+
+        Raises:
+            InterruptedStudyError: a signal came; the trial it met is queued with its checkpoint.
+            TooManyFailuresError: so many trials in a row came to nothing.
+            WorkerSpentError: memory ran out, and only the end of this process frees it.
+            DiskFullError: a trial's files cannot be written.
+        """
+        while True:
+            if why := why_done(self.stored):
+                return why
+            if self.signals:
+                raise self.signals.error()
+            check_failures(self.stored.trials, self.order)
+            attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
+            if attempt is None:
+                time.sleep(POLL_S)
+                continue
+            try:
+                self._run_trial(attempt)
+            except KeyboardInterrupt:
+                raise self.signals.error() from None
+            gc.collect()
+
+    def _run_trial(self, attempt: str) -> None:
+        with Lease(self.stored.attempts, attempt, self.order.heartbeat_s) as lease:
+            trial = self.stored.study.ask()
+            try:
+                lease.link(trial.number)
+                with device_turn(self.claimant, alone=trial.user_attrs.get("alone", False), signals=self.signals):
+                    end = self.objective(trial, lease.check)
+            except (LeaseLostError, InterruptedStudyError) as error:
+                reason = "superseded" if isinstance(error, LeaseLostError) else "interrupted"
+                end = End(TrialState.FAIL, reason=reason, message=str(error))
+            if not self._store(trial, end):
+                log.warning("trial=%d was given to another worker; its result is dropped", trial.number)
+                return
+        row = self._row(trial)
+        self.observer.trial_ended(trial.number, describe(row), row.value, None)
+        if end.error:
+            raise end.error
+        if end.reason == "oom":
+            raise WorkerSpentError(f"trial {trial.number}: {end.message}")
+
+    def _store(self, trial: Trial, end: End) -> bool:
+        """Write down how a trial ended; False where it was given to somebody else meanwhile."""
+        row = self._row(trial)
+        attrs = {name: text for name, text in (("reason", end.reason), ("message", end.message)) if text}
+        retry_alone = end.reason == "oom" and self.order.share < 1.0 and not row.user_attrs.get("alone")
+        if end.is_continued or retry_alone:
+            attrs["reason"] = "superseded" if retry_alone else end.reason
+            again = continuation(row, alone=True) if retry_alone else continuation(row)
+            return self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, again)
+        try:
+            for name, text in attrs.items():
+                trial.set_user_attr(name, text)
+            self.stored.study.tell(trial, end.value, state=end.state)
+        except (UpdateFinishedTrialError, ValueError):  # the latter is `tell`'s word for a row that has ended
+            row = self._row(trial)
+            if not row.state.is_finished():
+                raise
+            if row.state != end.state or is_continued(row):
+                return False
+        clean(self.stored, trial.number, self.order.keep)
+        return True
+
+    def _row(self, trial: Trial) -> FrozenTrial:
+        return self.stored.trials[trial.number]
+
+
+def why_done(stored: StoredStudy) -> str | None:
+    """Why a study needs no more trials, or None while it does."""
+    trials, budget = stored.trials, stored.budget
+    scored = num_scored(trials)
+    if scored >= budget:
+        return f"{scored} of {budget} trials are scored"
+    if stored.definition.search.sampler == "grid" and num_configurations(trials) == stored.definition.space.count():
+        return f"every point of the grid is tried: {scored} trials are scored"
+    return None
+
+
+def check_failures(trials: list[FrozenTrial], order: Order) -> None:
+    """Give up where trial after trial of this run came to nothing.
+
+    Raises:
+        TooManyFailuresError: with the message of the latest.
+    """
+    ended = (
+        trial for trial in trials if trial.datetime_complete is not None and trial.datetime_complete >= order.since
+    )
+    failures = latest_failures(ended)
+    if len(failures) >= order.max_consecutive_failures:
+        raise TooManyFailuresError(
+            f"study {order.study}: {len(failures)} trials in a row came to nothing; the latest, trial "
+            f"{failures[0].number}: {failures[0].user_attrs.get('message', 'see its train.log')}"
+        )
+
+
+def clean(stored: StoredStudy, number: int, keep: int) -> None:
+    """Remove what an ended trial leaves: its checkpoint, and the weights of trials that are not among the best."""
+    trials = stored.trials
+    stored.folder.trial(root_number(trials[number].user_attrs, number)).checkpoint.unlink(missing_ok=True)
+    for trial in ranked(trials)[keep:]:
+        stored.folder.trial(root_number(trial.user_attrs, trial.number)).weights.unlink(missing_ok=True)
+
+
+def describe(trial: FrozenTrial) -> str:
+    """How a trial ended, in a few words."""
+    reason = trial.user_attrs.get("reason", "")
+    message = trial.user_attrs.get("message", "")
+    state = trial.state.name.lower()
+    return state if reason in ("", "pruned") else f"{state} ({reason}{': ' + message if message else ''})"
+
+

@@ -1,0 +1,120 @@
+"""What a run would do, as plain rows: every setting, its value, and what said so."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from blade_tune.config import read_yaml
+from blade_tune.fleet.devices import Place
+from blade_tune.fleet.precedence import BUILT_IN, Resolved
+from blade_tune.report.spaces import space_rows
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.fingerprint import fingerprint
+from blade_tune.study.opening import Total
+from blade_tune.study.storage import masked, resolve_url
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import num_scored
+
+Row = dict[str, Any]
+
+STORED = "stored study"
+FLAGS = {  # a value of the definition -> the flag that may say it
+    "model": "model",
+    "train.max_epochs": "epochs",
+    "search.seed": "seed",
+    "search.sampler": "sampler",
+    "search.pruner.kind": "pruner",
+}
+
+
+def run_rows(
+    resolved: Resolved, places: Sequence[Place], budget: tuple[int, str], stored: StoredStudy | None
+) -> list[Row]:
+    """A row a run setting, with what takes the place of one that was left open; then a row a worker.
+
+    Args:
+        resolved: the settings.
+        places: of the workers.
+        budget: from `settle_budget`.
+        stored: the study, if it is stored.
+    """
+    settings, origins = resolved.settings, dict(resolved.origins)
+    values = settings.model_dump(mode="json")
+    values["trials"], origins["trials"] = budget
+    values["workers"] = len(places)
+    values["storage"] = masked(resolve_url(settings.storage, settings.results))
+    if stored and settings.data is None and (remembered := stored.data_directory(None)):
+        values["data"], origins["data"] = str(remembered), STORED
+    rows = [_row(name, value, origins[name]) for name, value in values.items()]
+    for index, place in enumerate(places):
+        device = f"{place.device} {place.visible}" if place.visible else place.device
+        value = f"{place.share:.0%} of {device}, {place.threads} CPU threads"
+        rows.append(_row(f"worker {index}", value, "this machine"))
+    return rows
+
+
+def settle_budget(
+    resolved: Resolved, definition: StudyDefinition, total: Total, stored: StoredStudy | None
+) -> tuple[int, str]:
+    """The scored trials in all that a run would go for, and what says so."""
+    said = total.trials or definition.search.trials
+    budget = total.settle(definition.search.trials, stored.study) if stored else said + total.add
+    if total.add:
+        return budget, "--add"
+    return budget, resolved.origins["trials"] if budget == said else STORED
+
+
+def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str, Any]) -> list[Row]:
+    """A row a value of the study's definition, its space at the end.
+
+    Args:
+        definition: the study.
+        file: what it was read from.
+        flags: model, epochs, seed, sampler and pruner as typed, or None.
+    """
+    content, space = read_yaml(file), definition.space
+    said = dict.fromkeys((*content, *_flat(content)), str(file))
+    if definition.model != content["model"]:  # which the flag brings with its own space
+        said |= {"space": "--model", "enqueue": "--model"}
+    said |= {name: f"--{flag}" for name, flag in FLAGS.items() if flags.get(flag) is not None}
+    values = {
+        "model": definition.model,
+        "data": definition.data.model_dump(mode="json"),
+        "objective": definition.objective.model_dump(mode="json"),
+        "search": definition.search.model_dump(mode="json", exclude={"trials"}),  # a run setting
+        "enqueue": len(definition.enqueue),
+        "space": space.place,
+    }
+    rows = [_row(name, value, said.get(name, BUILT_IN)) for name, value in _flat(values).items()]
+    points = space.count()
+    rows.append(_row("space points", "continuous" if points is None else points, space.place))
+    for parameter in space_rows(space, definition.configs):
+        name, kind, value = parameter["name"], parameter["kind"], parameter["value"]
+        origin = BUILT_IN if kind == "default" else said.get(name, space.place)
+        rows.append(_row(name, f"free: {value}" if kind == "free" else value, origin))
+    return rows
+
+
+def stored_rows(definition: StudyDefinition, stored: StoredStudy | None) -> list[Row]:
+    """How far the study is, and a row for each difference, but for its data's, for which a run would refuse it."""
+    if stored is None:
+        return [_row("stored", "not yet", STORED)]
+    identity = stored.study.user_attrs["fingerprint"]
+    before, now = _flat(identity), _flat(fingerprint(definition, identity["data"]))
+    differing = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return [
+        _row("stored", f"{num_scored(stored.trials)} of {stored.budget} trials are scored", STORED),
+        *(_row(f"differs: {name}", f"stored {before.get(name)}, now {now.get(name)}", STORED) for name in differing),
+    ]
+
+
+def _row(name: str, value: Any, origin: str) -> Row:
+    return {"setting": name, "value": value, "origin": origin}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Row:
+    """Nested mappings under dotted names."""
+    flat: Row = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat

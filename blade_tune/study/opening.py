@@ -1,0 +1,95 @@
+"""Opening a study for a run: made if it is new, refused if it asks another question."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
+from optuna.trial import TrialState
+from sqlalchemy.engine import URL
+
+from blade_tune.config import write_yaml
+from blade_tune.data.store import SearchData
+from blade_tune.errors import StudyDiffersError
+from blade_tune.study.budget import Budget
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.fingerprint import fingerprint, require_same
+from blade_tune.study.folder import StudyFolder, write_text
+from blade_tune.study.storage import creating, open_storage, storage_errors
+from blade_tune.study.stored import StoredStudy
+
+
+@dataclass(frozen=True)
+class StudyPlace:
+    """Where a study is stored, its files and its data; none of it is part of its identity."""
+
+    url: URL
+    results: Path
+    data_directory: Path | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many scored trials are asked for: a number, so many more than before, or what was settled before."""
+
+    trials: int | None = None
+    add: int = 0
+
+    def settle(self, configured: int, study: optuna.Study) -> int:
+        """The study's budget.
+
+        What was settled last holds until somebody says otherwise, here or by another number in the configuration.
+        """
+        before = study.user_attrs
+        known = "budget" in before and before.get("configured_budget", configured) == configured
+        settled = int(before["budget"]) if known else configured
+        return (settled if self.trials is None else self.trials) + self.add
+
+
+def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace, total: Total = Total()) -> StoredStudy:
+    """Create the study, or open the stored one if it asks the same question.
+
+    Of several processes that do so at once, one creates it.
+
+    Raises:
+        StudyDiffersError: the stored study has another fingerprint; nothing was added.
+        StorageError: the database cannot be reached.
+    """
+    with storage_errors(place.url):
+        storage = open_storage(place.url, create=True)
+        with creating(place.url):
+            Budget.create_table(storage)
+            if definition.name not in [study.study_name for study in storage.get_all_studies()]:
+                new = optuna.create_study(study_name=definition.name, storage=storage, direction="maximize")
+                Budget(storage, storage.get_study_id_from_name(new.study_name)).clear()
+            study = optuna.load_study(study_name=definition.name, storage=storage)
+            _identify(study, definition, data.data_hash)
+            budget = total.settle(definition.search.trials, study)
+            study.set_user_attr("configured_budget", definition.search.trials)
+            study.set_user_attr("budget", budget)
+            search = definition.search.model_copy(update={"trials": budget})
+            content = replace(definition, search=search).to_mapping()
+            study.set_user_attr("definition", content)
+            directory = place.data_directory
+            study.set_user_attr("data_directory", str(directory.resolve()) if directory else None)
+        write_text(StudyFolder(place.results, definition.name).definition, write_yaml(content))
+        return StoredStudy.load(definition.name, place.url, place.results)
+
+
+def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) -> None:
+    identity = fingerprint(definition, data_hash)
+    if "fingerprint" in study.user_attrs:
+        require_same(study.user_attrs["fingerprint"], identity, definition.name)
+    else:
+        _enqueue(study, definition)
+        study.set_user_attr("fingerprint", identity)  # after all that is done only once
+
+
+def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
+    """Fill a study that is new, or that was new when another process was killed right here."""
+    if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+        raise StudyDiffersError(
+            f"study {definition.name} in this database was not made by blade-tune; take another name or --storage."
+        )
+    for index, entry in enumerate(definition.enqueue):
+        attrs = {"tag": entry.tag, "metadata": entry.model_dump(mode="json")["metadata"]}
+        study.enqueue_trial(definition.enqueued_params(index), user_attrs=attrs, skip_if_exists=True)

@@ -1,0 +1,130 @@
+"""Trials whose worker is gone: found, ended as `lost`, and queued again to go on from their checkpoint."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from blade_tune.study.budget import Attempt, Budget
+from blade_tune.study.safe_storage import StudyStorage
+from blade_tune.study.trials import root_number
+
+log = logging.getLogger(__name__)
+
+MAX_RETRIES = 5  # without progress
+OF_ONE_ATTEMPT = ("reason", "message", "seed", "epochs")  # user attrs that do not go over to the next one
+
+
+def continuation(trial: FrozenTrial, **attrs: Any) -> FrozenTrial:
+    """The row that goes on from a trial's checkpoint with the same parameters."""
+    kept = {name: value for name, value in trial.user_attrs.items() if name not in OF_ONE_ATTEMPT}
+    fixed = {name: value for name, value in trial.system_attrs.items() if name == "fixed_params"}
+    return optuna.create_trial(
+        state=TrialState.WAITING,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={**kept, "root": root_number(trial.user_attrs, trial.number), **attrs},
+        system_attrs=fixed,  # of an enqueued trial that was lost before it took them
+    )
+
+
+@dataclass
+class _Sighting:
+    """When an attempt's latest renewal was first seen, by this process's own clock."""
+
+    renewed: float
+    since: float
+
+
+class Recovery:
+    """Sweeps one study for trials that nobody works on any more.
+
+    An attempt is over at once where its process was of this host and is gone. Elsewhere it is over when its renewal has
+    not changed for the grace period while this process could read the database all along: no two clocks are compared,
+    and after an outage everybody has the whole period to renew.
+
+    Args:
+        storage: the study's database.
+        study: the study.
+        budget: its attempts.
+        grace_s: see above.
+    """
+
+    def __init__(self, storage: StudyStorage, study: optuna.Study, budget: Budget, grace_s: float) -> None:
+        self._storage = storage
+        self._study = study
+        self._budget = budget
+        self._grace_s = grace_s
+        self._sightings: dict[str, _Sighting] = {}
+
+    def forget(self) -> None:
+        """The database was away: what was seen before says nothing."""
+        self._sightings.clear()
+
+    def sweep(self) -> list[int]:
+        """Give away every trial whose worker is gone; gives their numbers."""
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        attempts = self._budget.open_attempts()  # read after the rows, see `_orphans`
+        by_number = {trial.number: trial for trial in running}
+        lost = []
+        for attempt in attempts:
+            why = self._why_over(attempt)
+            if why is None:
+                continue
+            trial = by_number.get(-1 if attempt.trial_number is None else attempt.trial_number)
+            if trial is not None and self.give_up(trial, f"{why}; its worker was {attempt.owner}"):
+                lost.append(trial.number)
+            self._budget.release(attempt.attempt_id)
+        for trial in _orphans(running, attempts):
+            if self.give_up(trial, "no worker has it"):
+                lost.append(trial.number)
+        self._sightings = {
+            a.attempt_id: self._sightings[a.attempt_id] for a in attempts if a.attempt_id in self._sightings
+        }
+        return lost
+
+    def give_up(self, trial: FrozenTrial, message: str) -> bool:
+        """End a lost trial and queue it again, unless that did not help before; False where somebody else ended it."""
+        done = max(trial.intermediate_values, default=0)
+        before = int(trial.user_attrs.get("reached", 0))
+        retries = 1 if done > before else int(trial.user_attrs.get("retries", 0)) + 1
+        attrs: Mapping[str, Any] = {"reason": "lost", "message": message}
+        new: FrozenTrial | None = continuation(trial, retries=retries, reached=max(done, before))
+        if not trial.params and not (new and new.system_attrs):
+            new = None  # nothing is known of it that could be tried again
+        elif retries > MAX_RETRIES:
+            attrs = {"reason": "error", "message": f"lost {retries} times in a row without progress: {message}"}
+            new = None
+        given = self._storage.give_away(self._study_id, trial.number, attrs, new)
+        if given:
+            log.warning("trial=%d reason=%s %s", trial.number, attrs["reason"], attrs["message"])
+        return given
+
+    @property
+    def _study_id(self) -> int:
+        return self._storage.get_study_id_from_name(self._study.study_name)
+
+    def _why_over(self, attempt: Attempt) -> str | None:
+        if attempt.owner.is_gone():
+            return "its process is gone"
+        now = time.monotonic()
+        seen = self._sightings.get(attempt.attempt_id)
+        if seen is None or seen.renewed != attempt.renewed:
+            self._sightings[attempt.attempt_id] = _Sighting(attempt.renewed, now)
+        elif now - seen.since > self._grace_s:
+            return f"nothing was heard of it for {now - seen.since:.0f} s"
+        return None
+
+
+def _orphans(running: list[FrozenTrial], attempts: list[Attempt]) -> list[FrozenTrial]:
+    """Running rows that no attempt has.
+
+    A row is asked for between an attempt's claim and its link, so one without an attempt is nobody's when no attempt
+    without a row is open. If its attempt ended between the two readings, so did the row, and it is not given away.
+    """
+    numbers = {attempt.trial_number for attempt in attempts}
+    return [] if None in numbers else [trial for trial in running if trial.number not in numbers]

@@ -1,0 +1,103 @@
+"""Databases as a whole: one made current, and a study copied from one to another."""
+
+import logging
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import insert, select, update
+from sqlalchemy.engine import URL
+
+from blade_tune.errors import ConfigError, StorageError
+from blade_tune.study.budget import ATTEMPTS, Budget
+from blade_tune.study.safe_storage import STUDIES, StudyStorage
+from blade_tune.study.storage import connect, creating, masked, open_storage, storage_errors, versions
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import count_states
+
+
+def upgrade(url: URL) -> tuple[str, str]:
+    """Bring the tables of an older Optuna to the version of this one; gives their version before and now.
+
+    Raises:
+        StorageError: a newer Optuna made them, or the database cannot be reached.
+    """
+    storage = connect(url, create=False)
+    with creating(url), storage_errors(url), _own_logging():
+        version, ours = versions(storage, url)
+        if version != ours:
+            storage.upgrade()
+    return version, ours
+
+
+def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
+    """Copy a study into another database, under the same name; gives its trials by state.
+
+    It has its name there only when all of it is there.
+
+    Raises:
+        ConfigError: it is being worked on, or its name is taken there.
+        StorageError: the study changed meanwhile, or a database cannot be reached.
+    """
+    name = stored.definition.name
+    unfinished = f"{name} (being copied)"  # no study file can be called so
+    target = open_storage(url, create=True)
+    with creating(url), storage_errors(url):
+        Budget.create_table(target)
+        names = [study.study_name for study in target.get_all_studies()]
+        if name in names:
+            raise ConfigError(f"{masked(url)}: a study {name!r} is stored there already.")
+        if unfinished in names:  # by a process that was killed
+            optuna.delete_study(study_name=unfinished, storage=target)
+        _require_idle(stored)
+        optuna.copy_study(
+            from_study_name=name, from_storage=stored.storage, to_storage=target, to_study_name=unfinished
+        )
+        study_id = target.get_study_id_from_name(unfinished)
+        _copy_attempts(stored, target, study_id)
+        _require_idle(stored)
+        if _extent(target.get_all_trials(study_id)) != _extent(stored.trials):
+            raise StorageError(f"study {name}: its trials changed while they were copied; try again.")
+        with target.engine.begin() as connection:
+            connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_name=name))
+    return count_states(stored.trials)
+
+
+def _require_idle(stored: StoredStudy) -> None:
+    running = [trial.number for trial in stored.trials if trial.state == TrialState.RUNNING]
+    if running or stored.attempts.open_attempts():
+        raise ConfigError(
+            f"study {stored.definition.name}: only a study that nobody works on is copied, and "
+            f"{f'trial {running[0]} runs' if running else 'a worker has it'}; `blade-tune stop` ends it, and what a "
+            "killed worker left is found by the next `blade-tune run`."
+        )
+
+
+def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> None:
+    """Copy what the study has cost."""
+    with stored.storage.engine.connect() as connection:
+        rows = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id)).mappings().all()
+    Budget(target, study_id).clear()
+    if rows:
+        copies = [{**row, "study_id": study_id, "attempt_id": uuid.uuid4().hex} for row in rows]
+        with target.engine.begin() as connection:
+            connection.execute(insert(ATTEMPTS), copies)
+
+
+def _extent(trials: list[FrozenTrial]) -> tuple[dict[str, int], int, int]:
+    """How much there is: trials by state, parameters, reports."""
+    params = sum(len(trial.params) for trial in trials)
+    return count_states(trials), params, sum(len(trial.intermediate_values) for trial in trials)
+
+
+@contextmanager
+def _own_logging() -> Iterator[None]:
+    """Keep Optuna's migration from setting up logging anew, as it does where the root logger has no handler."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)

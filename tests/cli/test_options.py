@@ -1,0 +1,99 @@
+"""Flags of run settings: declared by the setting, one of several places that may say it; and the dry run."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from blade_tune.cli.dry_run import print_plan
+from blade_tune.cli.options import run_option, setting_option, study_option
+from blade_tune.config import write_yaml
+from blade_tune.errors import ConfigError
+from blade_tune.fleet.precedence import resolve
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.opening import Total
+from tests.cli.program import TINY
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder, and nobody's own settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nothing"))
+
+
+@pytest.fixture
+def results_of() -> Call:
+    """Runs a command that asks for `results` and `study`; gives what it got."""
+    got: list[Path] = []
+
+    @click.command()
+    @setting_option("results", "DIR")
+    @study_option
+    def command(study: str, results: Path) -> None:  # noqa: ARG001
+        got.append(results)
+
+    def call(*words: str) -> Path:
+        ended = CliRunner().invoke(command, ["-s", "mine", *words])
+        if ended.exception:
+            raise ended.exception
+        return got[-1]
+
+    return call
+
+
+def test_a_command_gets_a_setting_from_wherever_it_is_said(results_of, monkeypatch):
+    """Project file < environment < study file < flag, for a command that asks for one setting as for `run`."""
+    assert results_of() == Path("results")
+    Path("blade-tune.yaml").write_text("results: project\n")
+    assert results_of() == Path("project")
+    monkeypatch.setenv("BLADE_TUNE_RESULTS", "variable")
+    assert results_of() == Path("variable")
+    Path("studies").mkdir()
+    Path("studies/mine.yaml").write_text("run: {results: study}\n")
+    assert results_of() == Path("study")
+    assert results_of("--results", "flag") == Path("flag")
+
+
+def test_a_broken_file_is_told_by_every_command(results_of):
+    """A law that a file breaks ends any command that reads settings, with the file's name."""
+    Path("blade-tune.yaml").write_text("keep: 0\n")
+    with pytest.raises(ConfigError, match=r"^blade-tune\.yaml: keep must be greater than or equal to 1, got 0\.$"):
+        results_of("--results", "flag")
+
+
+@pytest.mark.parametrize("name", RunSettings.model_fields)
+def test_a_flag_is_declared_by_its_setting(name):
+    """Its name and the words of its help are the setting's; what is typed reaches the command as it is."""
+    got = {}
+    command = click.command()(run_option(name, "X")(lambda **given: got.update(given)))
+    flag = "--" + name.replace("_", "-")
+    CliRunner().invoke(command, [flag, "typed"])
+    assert got == {name: "typed"}
+    CliRunner().invoke(command, [])
+    assert got == {name: None}
+    shown = " ".join(CliRunner().invoke(command, ["--help"], terminal_width=300).output.split())
+    assert (
+        re.search(rf"{flag} X (.*?)\. ", shown)[1]
+        .lower()
+        .startswith(RunSettings.model_fields[name].description.lower())
+    )
+
+
+def test_a_dry_run_makes_nothing(capsys):
+    """It leaves the folder as it was, and has a line for each kind of value."""
+    Path("studies").mkdir()
+    Path("studies/tiny.yaml").write_text(write_yaml(TINY))
+    before = sorted(Path().rglob("*"))
+    print_plan("tiny", StudyDefinition.load("tiny"), resolve({"device": "cpu"}, "tiny"), Total(), {})
+    assert sorted(Path().rglob("*")) == before
+    printed = capsys.readouterr().out
+    for words in ("heartbeat_s", "worker 0", "model.num_heads", "space points", "not yet"):
+        assert words in printed

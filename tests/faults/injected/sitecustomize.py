@@ -1,0 +1,88 @@
+"""Faults made on purpose in real processes: Python imports this first where its folder is on PYTHONPATH.
+
+BLADE_TUNE_TEST_FAULTS is a JSON mapping:
+  epoch_s    every epoch takes so many seconds longer
+  kinds      what happens in epoch 2, to one training after another: see `happen`
+  again      whether the last kind happens to all trainings after that
+  turns      a path: each kind that has had its turn leaves a file beside it
+"""
+
+import errno
+import json
+import os
+import resource
+import sys
+import time
+import types
+from typing import Any
+
+FAULTS: dict[str, Any] = json.loads(os.environ.get("BLADE_TUNE_TEST_FAULTS", "{}"))
+AT_EPOCH = 2
+ROOM_BYTES = 2**28  # for a trial that allocates until it dies, beside what its process has
+
+
+def kind_due() -> str | None:
+    """The fault whose turn it is now."""
+    kinds = FAULTS.get("kinds", [])
+    for turn, kind in enumerate(kinds):
+        try:
+            os.close(os.open(f"{FAULTS['turns']}.{turn}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        return kind
+    return kinds[-1] if FAULTS.get("again") else None
+
+
+def happen(kind: str, training: Any) -> None:
+    """Break something."""
+    import torch
+
+    if kind == "hang":
+        time.sleep(3600)
+    elif kind == "raise":
+        raise ValueError("broken on purpose")
+    elif kind == "nan":
+        with torch.no_grad():
+            next(training.model.parameters()).fill_(float("nan"))
+    elif kind == "enospc":
+        training._save = fill_disk
+    elif kind == "allocate":
+        pages = int(open("/proc/self/statm").read().split()[0])  # noqa: SIM115
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM_BYTES,) * 2)
+        hoard = []
+        while True:
+            hoard.append(torch.ones(2**22))
+
+
+def fill_disk(_: Any) -> None:
+    """Fail as a write to a full disk does."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def install() -> None:
+    """Put the faults into the training loop."""
+    from blade_tune.training.loop import Training
+
+    run_pass = Training._pass
+
+    def faulty_pass(self: Training, epoch: int, learning_rate: float) -> dict[str, float]:
+        if epoch == AT_EPOCH and (kind := kind_due()):
+            happen(kind, self)
+        losses = run_pass(self, epoch, learning_rate)
+        time.sleep(FAULTS.get("epoch_s", 0.0))
+        return losses
+
+    Training._pass = faulty_pass
+
+
+def without_compiler() -> types.ModuleType:
+    """What optimizers ask of torch's compiler, which they load: over a second in every process, and nothing compiles."""
+    compiler = types.ModuleType("torch._dynamo")
+    compiler.disable = lambda function, *_, **__: function
+    compiler.graph_break = lambda: None
+    return compiler
+
+
+if FAULTS:
+    sys.modules["torch._dynamo"] = without_compiler()
+    install()
