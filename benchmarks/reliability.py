@@ -2,8 +2,9 @@
 
     python benchmarks/reliability.py --minutes 30 --workers 8 --kill-every 10
 
-Runs the demo's data on longer trials. Every so often, at random, one of the workers, or one time in ten the supervisor,
-is killed with SIGKILL; a killed supervisor is started again. Then nothing is killed any more, and the study is finished.
+Runs the demo's data on longer trials. Every so often, at random, one of the workers, or one time in ten the
+supervisor, is killed with SIGKILL; a killed supervisor is started again. Then nothing is killed any more, and the study
+is finished.
 Prints one table. `--storage URL` takes another database than SQLite.
 """
 

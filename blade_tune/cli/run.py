@@ -71,6 +71,7 @@ def run(
     from blade_tune.data.store import prepare
     from blade_tune.errors import ConfigError
     from blade_tune.fleet.devices import assign
+    from blade_tune.fleet.doctor import warn_of_size
     from blade_tune.fleet.launchers.base import choose
     from blade_tune.fleet.launchers.run import run_jobs
     from blade_tune.fleet.precedence import resolve
@@ -103,6 +104,7 @@ def run(
     directory = known.data_directory(settings.data) if known else settings.data
     data = prepare(definition.data, directory, settings.results)
     stored = open_study(definition, data, StudyPlace(url, settings.results, directory), total)
+    warn_of_size(stored)
     try:
         with watch(quiet) as observer:
             if cluster:

@@ -36,7 +36,7 @@ from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.storage import (
     NETWORK_FILE_SYSTEMS,
     SQLITE,
-    _file_system,
+    file_system,
     masked,
     open_storage,
     resolve_url,
@@ -52,6 +52,7 @@ GIB = 2**30
 LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 MANY_ROWS = 2_000  # beyond, every worker spends seconds on reading them
 SMALLER = "a new study for each version of the space is better"
+NEW_STORAGE = "start the server, go on with a copy of a broken file, or give another --storage"
 
 
 def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = None) -> list[Finding]:
@@ -74,7 +75,7 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
     except NothingStoredError as error:
         findings.append(Finding("storage", "problem" if study else "ok", str(error)))
     except BladeTuneError as error:
-        findings.append(Finding("storage", "problem", str(error)))
+        findings.append(Finding("storage", "problem", str(error), NEW_STORAGE))
     return findings
 
 
@@ -115,7 +116,7 @@ def _devices() -> Iterator[Finding]:
 def _results(folder: Path) -> Finding:
     """Whether runs can write where they write everything."""
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    kind, free = _file_system(place), shutil.disk_usage(place).free
+    kind, free = file_system(place), shutil.disk_usage(place).free
     network = ", a network file system" if kind.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else ""
     what = f"{folder}: {free / GIB:.1f} GiB are free ({kind or 'unknown'}{network})"
     try:
@@ -139,13 +140,13 @@ def _describe(storage: StudyStorage, url: URL) -> str:
     with storage.engine.connect() as connection:
         if url.drivername != SQLITE:
             return f"{masked(url)}: PostgreSQL {connection.scalar(text('SHOW server_version'))}, {version}"
-        fault = str(connection.scalar(text("PRAGMA quick_check(1)")))
+        fault = " ".join(str(connection.scalar(text("PRAGMA quick_check(1)"))).split())
         if fault != "ok":
-            raise StorageError(f"{masked(url)}: the file is broken ({fault}); go on with a copy from before.")
+            raise StorageError(f"{masked(url)}: the file is broken ({fault})")
         sqlite = connection.scalar(text("SELECT sqlite_version()"))
         mode = connection.scalar(text("PRAGMA journal_mode"))
-    size = Path(url.database or "").stat().st_size / 2**20
-    return f"{masked(url)}: SQLite {sqlite}, journal {mode}, {size:.1f} MiB, {version}"
+        pages, size = (connection.scalar(text(f"PRAGMA {name}")) for name in ("page_count", "page_size"))
+    return f"{masked(url)}: SQLite {sqlite}, journal {mode}, {pages * size / 2**20:.1f} MiB, {version}"
 
 
 def _study(name: str, url: URL, settings: RunSettings, fix: Tell | None) -> list[Finding]:
@@ -155,11 +156,14 @@ def _study(name: str, url: URL, settings: RunSettings, fix: Tell | None) -> list
         stored = StoredStudy.load(name, url, settings.results)
     except ConfigError as error:
         return [Finding(check, "problem", str(error))]
-    leftovers = Leftovers(stored, settings.grace_s, settings.keep)
-    fixed = list(leftovers.remove(fix)) if fix else []
-    found = [*_identity(stored, settings.data), *leftovers.findings()]
-    scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
-    return fixed + (found or [Finding(check, "ok", f"{scored}, and a run here goes on with it")])
+    try:
+        leftovers = Leftovers(stored, settings.grace_s, settings.keep)
+        fixed = list(leftovers.remove(fix)) if fix else []
+        found = [*_identity(stored, settings.data), *leftovers.findings()]
+        scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
+        return fixed + (found or [Finding(check, "ok", f"{scored}, and a run here goes on with it")])
+    finally:
+        stored.storage.engine.dispose()  # a database may have more studies than a server takes connections
 
 
 def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Finding]:

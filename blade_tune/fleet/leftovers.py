@@ -45,18 +45,19 @@ class Leftovers:
         for attempt in self._overdue():
             what = "a slot" if attempt.trial_number is None else f"trial {attempt.trial_number}"
             ended = "gone" if attempt.owner.is_gone() else f"silent for more than {self._grace_s:.0f} s"
-            yield self._warn(f"{what} is held by the worker {attempt.owner}, which is {ended}", MENDED)
+            host = attempt.owner.host.partition("/")[0]
+            yield self._warn(f"{what} is held by process {attempt.owner.pid} on {host}, which is {ended}", MENDED)
         if orphans := self._orphans():
-            yield self._warn(f"{len(orphans)} trials run without a worker: {_listed(orphans)}", MENDED)
+            yield self._warn(f"running trials that no worker has: {_listed(orphans)}", MENDED)
         if stranded := self._stranded(trials):
-            what = f"{len(stranded)} trials wait to go on from checkpoints that are not here: {_listed(stranded)}"
-            yield self._warn(what, "run with the --results that they ran with; with this one they begin anew")
+            what = f"trials that wait to go on, with no checkpoint in these results: {_listed(stranded)}"
+            yield self._warn(what, "run with the --results that they ran with; with these they begin anew")
         if count := len(self._temporary()):
-            yield self._warn(f"{count} temporary files of processes that are gone", "doctor --fix removes them")
+            yield self._warn(f"temporary files of processes that are gone: {count}", "doctor --fix removes them")
         if count := len(self._checkpoints(trials)):
-            yield self._warn(f"{count} checkpoints of trials that have ended", "doctor --fix removes them")
+            yield self._warn(f"checkpoints of trials that have ended: {count}", "doctor --fix removes them")
         if count := len(self._weights(trials)):
-            what = f"{count} trials that are not among the best {self._keep} have weights"
+            what = f"trials that have weights, and are not among the best {self._keep}: {count}"
             yield self._warn(what, "the next trial that ends removes them; a run's --keep says how many stay")
 
     def remove(self, tell: Tell) -> Iterator[Finding]:
@@ -69,13 +70,13 @@ class Leftovers:
         files = [*self._temporary(), *self._checkpoints(self._stored.trials)]
         for file in files:
             file.unlink(missing_ok=True)
-        for count, what in (
-            (released, "attempts of lost workers released"),
-            (len(lost), f"lost trials given away: {_listed(lost)}"),
-            (len(files), "temporary files and old checkpoints removed"),
+        for what, done in (
+            ("slots of lost workers, freed", released),
+            ("trials of lost workers, given away", _listed(lost)),
+            ("temporary files and old checkpoints, removed", len(files)),
         ):
-            if count:
-                yield Finding(self._check, "ok", f"fixed: {count} {what}")
+            if done:
+                yield Finding(self._check, "ok", f"fixed: {what}: {done}")
 
     def _recover(self, tell: Tell) -> tuple[int, list[int]]:
         """Sweep, and where a worker is silent watch it for the whole grace period, as `Recovery` asks for."""
@@ -86,7 +87,7 @@ class Leftovers:
         step = min(WATCH_EVERY_S, self._grace_s / 4)
         end = time.monotonic() + self._grace_s + step
         if silent := self._overdue():
-            tell(f"{self._check}: {len(silent)} workers are silent; watching them for {self._grace_s:.0f} s")
+            tell(f"{self._check}: silent workers, now watched for {self._grace_s:.0f} s: {len(silent)}")
         while self._overdue() and time.monotonic() < end:
             time.sleep(step)
             lost += recovery.sweep()

@@ -1,16 +1,15 @@
 """What a worker is told to do."""
 
-from datetime import datetime
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 from sqlalchemy.engine import URL, make_url
 
 from blade_tune.config import Settings
 
 
 class Order(Settings):
-    """Goes to a worker process as JSON through its standard input: neither arguments nor environment hold a password."""
+    """Goes to a worker process as JSON through its standard input: no argument or variable holds a password."""
 
     study: str
     storage: str = Field(repr=False)  # a URL with its password
@@ -22,7 +21,7 @@ class Order(Settings):
     max_consecutive_failures: int
     heartbeat_s: float
     grace_s: float
-    since: datetime  # failures that ended before are not held against this run; naive UTC as in the database
+    since: AwareDatetime  # failures that ended before are not held against this run
 
     @property
     def url(self) -> URL:

@@ -36,7 +36,7 @@ def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place],
         max_consecutive_failures=settings.max_consecutive_failures,
         heartbeat_s=settings.heartbeat_s,
         grace_s=settings.grace_s,
-        since=datetime.now(UTC).replace(tzinfo=None),
+        since=datetime.now(UTC),
     )
     limits = Limits(settings.time, settings.trial_time, settings.gpu_hours)
     with storage_errors(url), StopSignals().listening() as signals:

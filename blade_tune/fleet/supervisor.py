@@ -154,6 +154,7 @@ class Supervisor:
             self._handle_events()
             if process.trial is not None:
                 self._time_out(process.trial, limit)
+                process.trial = None
                 slot.deaths = -1  # it did not die of itself
         code = process.poll()
         if code is None:

@@ -18,8 +18,8 @@ POLL_S = 0.1
 def device_turn(claimant: Claimant, *, alone: bool, signals: StopSignals) -> Iterator[None]:
     """Train beside others, or once they have ended their trials and before they begin new ones.
 
-    Two file locks, which end with their process: everybody passes the gate to enter the room, and who wants the room for
-    himself keeps the gate shut meanwhile.
+    Two file locks, which end with their process: everybody passes the gate to enter the room, and who wants the room
+    for himself keeps the gate shut meanwhile.
 
     Raises:
         InterruptedStudyError: a signal came while waiting.

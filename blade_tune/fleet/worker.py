@@ -3,6 +3,7 @@
 import gc
 import logging
 import time
+from datetime import datetime
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -25,6 +26,7 @@ from blade_tune.training.floors import popularity_scorers
 
 log = logging.getLogger(__name__)
 
+TRACEBACK = "Traceback (most recent call last)"
 POLL_S = 0.5  # while all open slots are taken by trials that still run
 
 
@@ -73,7 +75,7 @@ class Worker:
                 return why
             if self.signals:
                 raise self.signals.error()
-            check_failures(self.stored.trials, self.order)
+            check_failures(self.stored, self.order)
             attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
             if attempt is None:
                 time.sleep(POLL_S)
@@ -141,21 +143,26 @@ def why_done(stored: StoredStudy) -> str | None:
     return None
 
 
-def check_failures(trials: list[FrozenTrial], order: Order) -> None:
+def check_failures(stored: StoredStudy, order: Order) -> None:
     """Give up where trial after trial of this run came to nothing.
 
     Raises:
-        TooManyFailuresError: with the message of the latest.
+        TooManyFailuresError: with the latest one's traceback, or its message where there is none here.
     """
-    ended = (
-        trial for trial in trials if trial.datetime_complete is not None and trial.datetime_complete >= order.since
-    )
-    failures = latest_failures(ended)
+    failures = latest_failures(trial for trial in stored.trials if _ended_since(trial, order.since))
     if len(failures) >= order.max_consecutive_failures:
+        latest = failures[0]
+        log_file = stored.folder.trial(root_number(latest.user_attrs, latest.number)).log
+        text = log_file.read_text(encoding="utf-8") if log_file.exists() else ""
+        traceback = TRACEBACK + text.rpartition(TRACEBACK)[2].rstrip() if TRACEBACK in text else ""
         raise TooManyFailuresError(
-            f"study {order.study}: {len(failures)} trials in a row came to nothing; the latest, trial "
-            f"{failures[0].number}: {failures[0].user_attrs.get('message', 'see its train.log')}"
+            f"study {order.study}: {len(failures)} trials in a row came to nothing; the latest, trial {latest.number}: "
+            + (traceback or latest.user_attrs.get("message", "of no known cause"))
         )
+
+
+def _ended_since(trial: FrozenTrial, since: datetime) -> bool:
+    return trial.datetime_complete is not None and trial.datetime_complete.astimezone() >= since  # Optuna's are local
 
 
 def clean(stored: StoredStudy, number: int, keep: int) -> None:
@@ -172,5 +179,3 @@ def describe(trial: FrozenTrial) -> str:
     message = trial.user_attrs.get("message", "")
     state = trial.state.name.lower()
     return state if reason in ("", "pruned") else f"{state} ({reason}{': ' + message if message else ''})"
-
-

@@ -134,7 +134,7 @@ class Budget:
 
     def open_attempts(self) -> list[Attempt]:
         """Every attempt that was not released; none where the study is older than the table."""
-        if not inspect(self._storage.engine).has_table(ATTEMPTS.name):
+        if not self._has_table():
             return []
         a = ATTEMPTS.c
         query = select(a.attempt_id, a.trial_number, a.owner, a.device, a.claimed, a.renewed)
@@ -147,10 +147,16 @@ class Budget:
 
         An attempt lasts from its claim to its latest renewal, so a killed one costs what it is known to have run.
         """
+        if not self._has_table():
+            return 0.0
         seconds = func.sum((ATTEMPTS.c.renewed - ATTEMPTS.c.claimed) * ATTEMPTS.c.share)
         on_gpu = ATTEMPTS.c.device.startswith("cuda")
         with self._transaction() as connection:
             return float(connection.scalar(select(seconds).where(ATTEMPTS.c.study_id == self._study_id, on_gpu)) or 0.0)
+
+    def _has_table(self) -> bool:
+        """Not in a database in which no run of this version was."""
+        return inspect(self._storage.engine).has_table(ATTEMPTS.name)
 
     def _change(self, attempt_id: str, **values: Any) -> bool:
         def change() -> bool:

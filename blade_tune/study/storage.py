@@ -168,7 +168,7 @@ def load_study(storage: RDBStorage, name: str) -> optuna.Study:
 
 def _require_local(file: Path) -> None:
     """Make sure that SQLite's locks and shared memory work where the file is."""
-    kind = _file_system(file.resolve()).removeprefix("fuse.")
+    kind = file_system(file.resolve()).removeprefix("fuse.")
     if kind in NETWORK_FILE_SYSTEMS:
         raise ConfigError(
             f"{file}: a SQLite database must be on a local disk, this is a network file system ({kind}); give "
@@ -176,7 +176,7 @@ def _require_local(file: Path) -> None:
         )
 
 
-def _file_system(path: Path) -> str:
+def file_system(path: Path) -> str:
     """The kind of the file system that a path is on; empty where it is unknown."""
     mounts = [mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)]
     mounts.sort(key=lambda mount: len(mount.mountpoint))  # of several at one point, the last is seen

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.study.storage import resolve_url
@@ -47,13 +46,15 @@ class Fleet:
     def start(self, *words: str, **faults: Any) -> subprocess.Popen[str]:
         """Start a run; what it writes is in `said`, and faults are those of injected/sitecustomize.py."""
         (self.folder / "tmp").mkdir(exist_ok=True)
-        given = {"epoch_s": 0.0, "turns": str(self.folder / "tmp" / "turn"), **faults}
-        with pytest.MonkeyPatch.context() as patch, self._said(len(self._started)).open("w") as said:
-            patch.setenv(MARK, self._mark)
-            patch.setenv("PYTHONPATH", str(INJECTED))
-            patch.setenv("BLADE_TUNE_TEST_FAULTS", json.dumps(given))
-            patch.setenv("TMPDIR", str(self.folder / "tmp"))  # where turns on the device are taken
-            process = start("run", "--study", "tiny", *self._storage, *words, cwd=self.folder, stdout=said, stderr=said)
+        env = {
+            MARK: self._mark,
+            "PYTHONPATH": str(INJECTED),
+            "BLADE_TUNE_TEST_FAULTS": json.dumps({"turns": str(self.folder / "tmp" / "turn"), **faults}),
+            "TMPDIR": str(self.folder / "tmp"),  # where turns on the device are taken
+        }
+        with self._said(len(self._started)).open("w") as said:
+            place = {"cwd": self.folder, "env": env, "stdout": said, "stderr": said}
+            process = start("run", "--study", "tiny", *self._storage, *words, **place)
         self._started.append(process)
         return process
 

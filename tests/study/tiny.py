@@ -1,8 +1,8 @@
 """A study so small that its trials take milliseconds, and ways to run it."""
 
 import copy
-from datetime import UTC, datetime
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def order_for(stored: StoredStudy, **options: Any) -> Order:
             "max_consecutive_failures": 5,
             "heartbeat_s": 30.0,
             "grace_s": 120.0,
-            "since": datetime.now(UTC).replace(tzinfo=None),
+            "since": datetime.now(UTC),
             **options,
         }
     )

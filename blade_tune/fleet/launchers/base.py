@@ -44,6 +44,7 @@ class Launcher(ABC):
     def cancel(self, *, waiting_only: bool) -> None:
         """Take back the jobs that have not begun, or all; they have ended."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of the cluster."""
 

@@ -68,6 +68,8 @@ class Slurm(Launcher):
         self._submitit: Any = require("submitit", "slurm")
         given = dict(options)
         cluster = given.pop("cluster", "slurm")
+        if cluster not in ("slurm", "local"):
+            raise ConfigError(f"--launcher-option cluster must be slurm or local, got {cluster!r}.")
         if refused := sorted(given.keys() & set(NOT_OURS)):
             raise ConfigError(
                 f"--launcher-option {refused[0]} is not to be set: a job is one task, --workers are jobs."
@@ -89,11 +91,14 @@ class Slurm(Launcher):
     def submit(self, job: Job, storage: str, count: int) -> None:
         """An array of jobs, whose environment has the URL."""
         variables = self._submitit.core.utils.environment_variables
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which local jobs inherit: a Ctrl-C is the run's to tell
         try:
             with variables(**{STORAGE: storage}), self._executor.batch():
                 self._jobs = [self._executor.submit(Task(job)) for _ in range(count)]
         except self._submitit.core.utils.FailedSubmissionError as error:  # what sbatch said
             raise ConfigError(f"--launcher slurm: {error}") from None
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def ended(self) -> list[Ended]:
         """What the jobs' result files say."""
@@ -111,6 +116,10 @@ class Slurm(Launcher):
         for job in left:
             job.cancel(check=False)
             self._ended[job.job_id] = Ended(None, f"job {job.job_id} was cancelled")
+
+    def close(self) -> None:
+        """Forget the jobs, which go on by themselves."""
+        self._jobs.clear()
 
     def _outcome(self, job: Any) -> Ended:
         try:

@@ -23,7 +23,7 @@ class Story:
     def __init__(self, stored: StoredStudy, observer: Observer) -> None:
         self._stored = stored
         self._observer = observer
-        self._metric = stored.definition.objective.metric
+        self._metric: str = stored.definition.objective.metric
         self._floor: float | None = None
         self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
         self._epochs: dict[int, tuple[int, float]] = {}  # of the trials that run: the latest, and when it was seen

@@ -1,0 +1,125 @@
+"""`blade-tune status` of a study that somebody works on."""
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from blade_tune.fleet import doctor
+from blade_tune.study.budget import Claimant
+from blade_tune.study.process import Owner
+from blade_tune.study.storage import resolve_url
+from blade_tune.study.stored import StoredStudy
+from tests.cli.program import call, finish, start
+from tests.cli.test_streams import ESCAPE
+
+
+@pytest.fixture
+def worked_on(finished_copy: Path) -> Path:
+    """The finished study with a fourth trial to go, which this process holds."""
+    stored = open_tiny(finished_copy)
+    stored.study.set_user_attr("budget", 4)
+    attempt = stored.attempts.claim(4, Claimant(Owner.here(), "cpu", 1.0))
+    assert attempt
+    trial = stored.study.ask()
+    stored.attempts.link(attempt, trial.number)
+    trial.report(0.25, 1)
+    return finished_copy
+
+
+def open_tiny(folder: Path) -> StoredStudy:
+    results = folder / "results"
+    return StoredStudy.load("tiny", resolve_url(None, results), results)
+
+
+def test_json_has_who_is_at_work(worked_on):
+    """A mapping a worker, in a list; floor, noise, failures and cost stand beside it."""
+    facts = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=worked_on).out)
+    (worker,) = facts["workers"]
+    assert list(worker) == ["trial", "epochs", "best", "host", "pid", "device", "since", "heard_s"]
+    assert (worker["trial"], worker["epochs"], worker["best"]) == (3, 1, 0.25)
+    assert 0 < facts["popularity_floor"] < 1
+    assert (facts["noise"], facts["failures"], facts["gpu_hours"]) == (None, {}, 0.0)
+
+
+def test_a_table_has_the_workers_below(worked_on):
+    """First the facts, then a row a worker."""
+    facts, _, workers = call("status", "--study", "tiny", cwd=worked_on).out.partition("\n\n")
+    assert re.search(r"\nworkers +1 *$", facts)
+    assert [line.split()[0] for line in workers.splitlines()] == ["trial", "3"]
+
+
+def test_csv_has_the_workers_by_index(worked_on):
+    """Each of their facts is a row under a dotted name."""
+    rows = csv.DictReader(io.StringIO(call("status", "--study", "tiny", "-f", "csv", cwd=worked_on).out))
+    assert {row["fact"]: row["value"] for row in rows}["workers.0.best"] == "0.25"
+
+
+def test_a_large_study_is_warned_of(finished, monkeypatch):
+    """On stderr, while the result stays alone on stdout."""
+    monkeypatch.setattr(doctor, "MANY_ROWS", 2)
+    ended = call("status", "--study", "tiny", "-f", "json", cwd=finished)
+    assert ended.err == "WARNING study=tiny has 3 trials: a new study for each version of the space is better\n"
+    assert json.loads(ended.out)["scored"] == 3
+
+
+def test_watching_a_finished_study_ends(finished):
+    """It is shown once, with why there is nothing to watch."""
+    ended = call("status", "--study", "tiny", "--watch", cwd=finished)
+    assert (ended.code, ended.err) == (0, "")
+    shown, why = ended.out.splitlines()
+    assert re.fullmatch(r"study=tiny scored=3/3 complete=3 best=0\.\d{4} best_trial=\d", shown)
+    assert why == "3 of 3 trials are scored"
+
+
+def test_watching_follows_a_study_to_its_end(worked_on):
+    """In a pipe a line tells whatever changed: the trial's epochs, then the study's count; and it ends by itself."""
+    watching = start("status", "--study", "tiny", "--watch", "--every", "0.1", cwd=worked_on)
+    assert watching.stdout is not None
+    assert watching.stdout.readline().startswith("study=tiny scored=3/4 complete=3 running=1 ")
+    assert watching.stdout.readline().startswith("trial=3 epochs=1 best=0.2500 host=")
+    study = open_tiny(worked_on).study
+    study.tell(3, 0.5)
+    ended = finish(watching)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines() == [
+        "study=tiny scored=4/4 complete=4 best=0.5000 best_trial=3",
+        "4 of 4 trials are scored",
+    ]
+
+
+def test_ctrl_c_ends_the_watching_alone(worked_on):
+    """Its exit code is that of an interruption, so that what was to follow the study's end does not."""
+    watching = start("status", "--study", "tiny", "--watch", cwd=worked_on)
+    assert watching.stdout is not None
+    watching.stdout.readline()
+    watching.send_signal(signal.SIGINT)
+    ended = finish(watching)
+    assert (ended.code, "Traceback" in ended.err) == (130, False)
+    assert len(open_tiny(worked_on).attempts.open_attempts()) == 1
+
+
+def test_a_terminal_shows_it_live(worked_on):
+    """There the workers stand in columns."""
+    open_tiny(worked_on).study.set_user_attr("budget", 3)
+    reader, terminal = pty.openpty()
+    ended = finish(start("status", "--study", "tiny", "--watch", cwd=worked_on, stdout=terminal))
+    assert (ended.code, ended.err) == (0, "")
+    text = ESCAPE.sub("", os.read(reader, 65536).decode())
+    os.close(terminal)
+    os.close(reader)
+    assert "study=tiny scored=3/3 complete=3 running=1 best=0." in text
+    assert re.search(r"trial +epochs +best +host +pid +device +since +heard_s", text)
+    assert re.search(r"3 +1 +0\.2500 +\S+ +\d+ +cpu +\S+Z +\d", text)
+
+
+@pytest.mark.parametrize("words", [["--watch", "-f", "json"], ["--watch", "--every", "0"]])
+def test_what_cannot_be_watched_is_a_mistake(finished, words):
+    """Watching is for people, and has a pace."""
+    assert call("status", "--study", "tiny", *words, cwd=finished).code == 2
