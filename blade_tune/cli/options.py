@@ -28,6 +28,29 @@ def run_option(name: str, metavar: str, callback: Callback | None = None) -> Cal
     return click.option(f"--{name.replace('_', '-')}", metavar=metavar, callback=callback, help=words)
 
 
+def works_on_study(command: Command) -> Command:
+    """The settings of a command that trains: where its workers are, how long they work, and what they leave."""
+    metavars = {
+        "data": "DIR",
+        "workers": "N",
+        "device": "NAME",
+        "gpus": "LIST",
+        "per_gpu": "K",
+        "time": "DURATION",
+        "trial_time": "DURATION",
+        "gpu_hours": "HOURS",
+        "keep": "K",
+        "max_consecutive_failures": "N",
+        "storage": "URL",
+        "results": "DIR",
+        "heartbeat_s": "SECONDS",
+        "grace_s": "SECONDS",
+    }
+    for name, metavar in reversed(metavars.items()):
+        command = run_option(name, metavar)(command)
+    return command
+
+
 def setting_option(name: str, metavar: str) -> Callable[[Command], Command]:
     """The same for a command that asks for few settings: its value, wherever that is said."""
 

@@ -1,16 +1,16 @@
 """`blade-tune run`."""
 
+from contextlib import suppress
 from typing import Any
 
 import click
 
-from blade_tune.cli.options import quiet_option, run_option, study_option
+from blade_tune.cli.options import quiet_option, run_option, study_option, works_on_study
 from blade_tune.fleet.launchers import LAUNCHERS
 
 
 @click.command()
 @study_option
-@run_option("data", "DIR")
 @run_option("trials", "N")
 @click.option("--add", type=click.IntRange(min=1), metavar="K", help="So many scored trials more than before.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most; part of the study's identity.")
@@ -22,19 +22,7 @@ from blade_tune.fleet.launchers import LAUNCHERS
     type=click.Choice(["percentile", "median", "asha", "hyperband", "none"]),
     help="What ends weak trials; default: the study file's, which keeps the better 75%.",
 )
-@run_option("workers", "N")
-@run_option("device", "NAME")
-@run_option("gpus", "LIST")
-@run_option("per_gpu", "K")
-@run_option("time", "DURATION")
-@run_option("trial_time", "DURATION")
-@run_option("gpu_hours", "HOURS")
-@run_option("keep", "K")
-@run_option("max_consecutive_failures", "N")
-@run_option("storage", "URL")
-@run_option("results", "DIR")
-@run_option("heartbeat_s", "SECONDS")
-@run_option("grace_s", "SECONDS")
+@works_on_study
 @click.option("--launcher", type=click.Choice(list(LAUNCHERS)), help="Have this cluster run WORKERS jobs.")
 @click.option(
     "--launcher-option", "launcher_options", multiple=True, metavar="KEY=VALUE", help="One of the cluster's own."
@@ -69,7 +57,7 @@ def run(
     from blade_tune.cli.dry_run import print_plan
     from blade_tune.cli.progress import watch
     from blade_tune.data.store import prepare
-    from blade_tune.errors import ConfigError
+    from blade_tune.errors import BladeTuneError, ConfigError
     from blade_tune.fleet.devices import assign
     from blade_tune.fleet.doctor import warn_of_size
     from blade_tune.fleet.launchers.base import choose
@@ -79,7 +67,7 @@ def run(
     from blade_tune.report.tables import write_tables
     from blade_tune.study.definition import StudyDefinition
     from blade_tune.study.opening import StudyPlace, Total, open_study
-    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.storage import resolve_url, storage_errors
     from blade_tune.study.stored import StoredStudy
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are tracebacks of trials that failed
@@ -111,5 +99,9 @@ def run(
                 run_jobs(stored, settings, cluster, observer)
             else:
                 run_workers(stored, settings, places, observer)
-    finally:
+    except BladeTuneError:
+        with suppress(Exception):  # on a full disk, or without the database, what ended the run says more
+            write_tables(stored)
+        raise
+    with storage_errors(url):
         write_tables(stored)

@@ -4,25 +4,12 @@ from typing import Any
 
 import click
 
-from blade_tune.cli.options import quiet_option, run_option, study_option
+from blade_tune.cli.options import quiet_option, study_option, works_on_study
 
 
 @click.command()
 @study_option
-@run_option("storage", "URL")
-@run_option("data", "DIR")
-@run_option("workers", "N")
-@run_option("device", "NAME")
-@run_option("gpus", "LIST")
-@run_option("per_gpu", "K")
-@run_option("time", "DURATION")
-@run_option("trial_time", "DURATION")
-@run_option("gpu_hours", "HOURS")
-@run_option("keep", "K")
-@run_option("max_consecutive_failures", "N")
-@run_option("results", "DIR")
-@run_option("heartbeat_s", "SECONDS")
-@run_option("grace_s", "SECONDS")
+@works_on_study
 @quiet_option
 def worker(study: str, quiet: bool, **flags: Any) -> None:
     """Join a stored study, from any machine that has its data.

@@ -43,6 +43,7 @@ class ChildProcess:
         self._events = events
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
         env = {**os.environ, "OMP_NUM_THREADS": str(place.threads)}
+        env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the order has it
         if place.visible is not None:
             env["CUDA_VISIBLE_DEVICES"] = place.visible
         pipe = subprocess.PIPE

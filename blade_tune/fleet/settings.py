@@ -54,7 +54,7 @@ class RunSettings(Settings):
 
     trials: Count | None = Field(None, description="scored trials in all, not more; default: the study file's")
     workers: Count | None = Field(None, description="trials at a time; default: one a GPU, without a GPU one")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field("auto", description="where to train: auto, cpu, cuda or cuda:N")
     gpus: Annotated[str | None, BeforeValidator(read_gpus)] = Field(
         None, description="which GPUs: all, none, numbers (0,1), or GPU- and MIG- ids; default: all"
     )

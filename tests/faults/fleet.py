@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
+from blade_tune.study.folder import StudyFolder
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import is_continued, num_scored, root_number
@@ -33,7 +34,7 @@ class Fleet:
         self.folder = folder
         self.results = folder / "results"
         self.url = resolve_url(storage, self.results)
-        self._storage = [] if storage is None else ["--storage", storage]
+        self._storage = {} if storage is None else {"BLADE_TUNE_STORAGE": storage}
         self._mark = uuid.uuid4().hex
         self._started: list[subprocess.Popen[str]] = []
 
@@ -51,10 +52,11 @@ class Fleet:
             "PYTHONPATH": str(INJECTED),
             "BLADE_TUNE_TEST_FAULTS": json.dumps({"turns": str(self.folder / "tmp" / "turn"), **faults}),
             "TMPDIR": str(self.folder / "tmp"),  # where turns on the device are taken
+            **self._storage,
         }
         with self._said(len(self._started)).open("w") as said:
             place = {"cwd": self.folder, "env": env, "stdout": said, "stderr": said}
-            process = start("run", "--study", "tiny", *self._storage, *words, **place)
+            process = start("run", "--study", "tiny", *words, **place)
         self._started.append(process)
         return process
 
@@ -106,7 +108,7 @@ class Fleet:
 
     def num_epochs(self, root: int = 0) -> int:
         """How many epochs of a trial are done."""
-        metrics = self.results / "tiny" / "trials" / str(root) / "metrics.jsonl"
+        metrics = StudyFolder(self.results, "tiny").trial(root).metrics
         return len(metrics.read_text().splitlines()) if metrics.exists() else 0
 
     def require_whole(self, total: int, epochs: int = 4) -> list[FrozenTrial]:

@@ -33,7 +33,7 @@ def test_a_worker_that_wakes_too_late_brings_nothing(any_fleet: Fleet):
 def test_a_worker_without_a_supervisor_ends(fleet: Fleet):
     """Where a supervisor is killed, its workers end by themselves, after the grace period even one that hangs."""
     fleet.define(2)
-    run = fleet.start("--grace-s", "1", kinds=["hang"])
+    run = fleet.start("--heartbeat-s", "0.5", "--grace-s", "1", kinds=["hang"])
     until(fleet.num_epochs)
     worker = fleet.workers()[0]
     run.kill()

@@ -16,7 +16,7 @@ def test_runs_that_start_together_share_one_study(any_fleet: Fleet):
     fleet = any_fleet
     fleet.define(TRIALS, enqueue=ENQUEUED)
     runs = [fleet.start("--workers", "2", epoch_s=0.15) for _ in range(2)]
-    assert [run.wait(TIMEOUT_S) for run in runs] == [0, 0]
+    assert [run.wait(TIMEOUT_S) for run in runs] == [0, 0], fleet.said
     trials = fleet.require_whole(TRIALS)
     assert len(trials) == TRIALS
     assert Counter(trial.user_attrs.get("tag") for trial in trials) == {"middle": 1, "high": 1, None: TRIALS - 2}

@@ -324,7 +324,7 @@ def ray_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.slow
 def test_ray_actors_share_a_study(tmp_path, ray_folder, postgres_url):
-    """Two actors stop in order at a SIGTERM, and fill the budget when run again; no file, nor Ray's, has the password."""
+    """Two actors stop in order at a SIGTERM, and fill the budget when run again; no file has the password."""
     write_study(tmp_path / "studies" / "tiny.yaml", train={**LONG, "max_epochs": 100}, search={"trials": 2})
     storage = ("--storage", with_password(postgres_url))
     words = ("run", "--study", "tiny", "--launcher", "ray", "--workers", "2", "--launcher-option", "num_cpus=0.5")

@@ -42,6 +42,8 @@ class Ray(Launcher):
             )
         has_gpu = self._ray.cluster_resources().get("GPU", 0) > 0
         on_gpu = settings.device.startswith("cuda") or (settings.device == "auto" and has_gpu)
+        if on_gpu and not has_gpu:
+            raise ConfigError(f"--device {settings.device}: this Ray cluster has no GPU.")
         self._share = 1 / (settings.per_gpu or 1) if on_gpu else 1.0
         self._options = {**DEFAULTS, **options, "num_gpus": self._share if on_gpu else 0}
         self._members: dict[Any, Any] = {}  # by what their work will give

@@ -1,5 +1,6 @@
 """Workers as SLURM jobs, through submitit."""
 
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -32,8 +33,6 @@ class Task:
         A SIGTERM without it comes from `scancel`, or from SLURM where it queues the job again itself, unless the job
         ends before it is ended.
         """
-        import os
-
         import submitit
 
         warning = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")

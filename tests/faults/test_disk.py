@@ -1,0 +1,70 @@
+"""A disk that is full while a trial is stored."""
+
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.faults.fleet import TIMEOUT_S, Fleet, until
+
+SIZE = 8 * 2**20
+NO_ROOM = "tiny/trials/0: No space left on device; make room, then run the same command again.\n"
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few megabytes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a file system")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.fixture(params=["beside", "elsewhere"])
+def full_fleet(request: pytest.FixtureRequest, tiny_disk: Path, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet on a tiny disk, which has the database too or not."""
+    fleet = Fleet(tiny_disk, f"sqlite:///{tmp_path}/studies.db" if request.param == "elsewhere" else None)
+    yield fleet
+    fleet.close()
+
+
+@pytest.mark.slow
+def test_a_full_disk_ends_the_run_and_loses_nothing(full_fleet: Fleet, tmp_path: Path):
+    """The error says so, and the database is intact; with room, the same command goes on, and every trial is whole."""
+    fleet = full_fleet
+    fleet.define(2)
+    run = fleet.start(epoch_s=0.3)
+    until(lambda: fleet.num_epochs() >= 2)
+    filling = fleet.folder / "filling"
+    filling.write_bytes(bytes(shutil.disk_usage(fleet.folder).free - 2**13))  # room for what the run says
+    code = run.wait(TIMEOUT_S)
+    if fleet.url.database == str(tmp_path / "studies.db"):
+        assert (code, NO_ROOM in fleet.said) == (1, True), fleet.said
+    else:  # the database noticed first, or the trial
+        assert code in (1, 4)
+        assert "database or disk is full" in fleet.said or NO_ROOM in fleet.said
+    assert fleet.said.splitlines()[-1].startswith("Error: ")
+    filling.unlink()
+    with closing(sqlite3.connect(str(fleet.url.database))) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert fleet.run() == 0, fleet.said
+    fleet.require_whole(2)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_without_room_ends_the_run_and_loses_nothing(fleet: Fleet):
+    """The error names the trial's folder and says to make room; with room, the trial goes on from before."""
+    fleet.define(2)
+    assert fleet.run(kinds=["enospc"]) == 1
+    assert NO_ROOM in fleet.said
+    assert fleet.said.splitlines()[-1].startswith("Error: ")
+    assert fleet.rows == [("FAIL", "interrupted"), ("WAITING", "")]
+    assert fleet.run() == 0
+    fleet.require_whole(2)
