@@ -96,7 +96,7 @@ class ChildProcess:
             self.trial, self.trial_started = arguments[0], time.monotonic()
         elif event == "epoch_ended":
             self.has_trained = True
-        elif event == "trial_ended":
+        elif event in ("trial_ended", "trial_lost"):
             self.trial = None
         elif event == "ended":
             self.last_word = arguments[1]

@@ -38,6 +38,10 @@ class EventWriter(Observer):
         """One line; the supervisor looks up the standing itself."""
         self._write("trial_ended", number, outcome, value)
 
+    def trial_lost(self, number: int) -> None:
+        """One line."""
+        self._write("trial_lost", number)
+
     def logged(self, level: int, text: str) -> None:
         """A warning that people shall see."""
         self._write("logged", level, text)

@@ -17,7 +17,7 @@ from blade_tune.fleet.events import dispatch
 from blade_tune.fleet.order import Order
 from blade_tune.fleet.worker import clean, why_done
 from blade_tune.study.observer import Observer, Standing
-from blade_tune.study.recovery import Recovery
+from blade_tune.study.recovery import MAX_RETRIES, Recovery
 from blade_tune.study.safe_storage import reason_of
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.stored import StoredStudy
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 TICK_S = 0.2
 SWEEP_S = 5.0  # at most; a grace period of seconds asks for more
 BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0
-MAX_DEATHS = 5  # in a row without an epoch: what kills workers is not a trial
+MAX_DEATHS = MAX_RETRIES + 2  # in a row without an epoch: one trial is given up before, so it is not a trial
 KILL_AFTER_S = 5.0  # what was asked twice to stop at once
 FATAL = (1, 2, 3, 4, 5)  # exit codes that any other worker would end with too
 PREEMPTED = (75, 130)

@@ -98,6 +98,7 @@ class Worker:
                 end = End(TrialState.FAIL, reason=reason, message=str(error))
             if not self._store(trial, end):
                 log.warning("trial=%d was given to another worker; its result is dropped", trial.number)
+                self.observer.trial_lost(trial.number)
                 return
         row = self._row(trial)
         self.observer.trial_ended(trial.number, describe(row), row.value, None)

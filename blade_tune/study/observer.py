@@ -42,7 +42,7 @@ class Observer:
         """
 
     def trial_lost(self, number: int) -> None:
-        """The worker of a trial died or was ended; another goes on from its checkpoint, under another number."""
+        """The worker of a trial died, was ended or too late; another goes on from its checkpoint, as another row."""
 
     def run_ended(self, why: str, standing: Standing) -> None:
         """No more trials in this run, and why."""

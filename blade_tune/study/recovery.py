@@ -44,8 +44,8 @@ class Recovery:
     """Sweeps one study for trials that nobody works on any more.
 
     An attempt is over at once where its process was of this host and is gone. Elsewhere it is over when its renewal has
-    not changed for the grace period while this process could read the database all along: no two clocks are compared,
-    and after an outage everybody has the whole period to renew.
+    not changed for the grace period while this process read the database all along: no two clocks are compared, and
+    after an outage, or where this process was stopped itself, everybody has the whole period to renew.
 
     Args:
         storage: the study's database.
@@ -60,6 +60,7 @@ class Recovery:
         self._budget = budget
         self._grace_s = grace_s
         self._sightings: dict[str, _Sighting] = {}
+        self._swept = time.monotonic()
 
     def forget(self) -> None:
         """The database was away: what was seen before says nothing."""
@@ -67,6 +68,9 @@ class Recovery:
 
     def sweep(self) -> list[int]:
         """Give away every trial whose worker is gone; gives their numbers."""
+        before, self._swept = self._swept, time.monotonic()
+        if self._swept - before > self._grace_s / 2:
+            self.forget()  # this process was stopped meanwhile, perhaps its workers too
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         attempts = self._budget.open_attempts()  # read after the rows, see `_orphans`
         by_number = {trial.number: trial for trial in running}

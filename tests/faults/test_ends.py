@@ -14,7 +14,7 @@ EPOCH_LINE = re.compile(r"^(\S+ \S+) INFO blade_tune.training.loop epoch=", re.M
 
 @pytest.mark.slow
 def test_a_trial_that_fails_takes_only_itself_down(fleet: Fleet):
-    """A trial that raises, meets a NaN, hangs or takes all memory ends as error, nan, timeout, oom; the next one trains.
+    """A trial that raises, meets a NaN, hangs or takes all memory ends as error, nan, timeout or oom; the next trains.
 
     The one that took all memory reported before: it is pruned and charged to the budget.
     """
@@ -56,7 +56,19 @@ def test_a_study_whose_trials_all_fail_is_given_up(fleet: Fleet):
     """After --max-consecutive-failures the run ends in 5 with the latest message; what others had begun is little."""
     fleet.define(24)
     assert fleet.run("--workers", "3", kinds=["raise"], again=True) == 5
-    assert "5 trials in a row came to nothing; the latest, trial" in fleet.said
+    assert re.search(r"Error: study tiny: [5-8] trials in a row came to nothing; the latest, trial \d:", fleet.said)
     assert "ValueError: broken on purpose" in fleet.said
     assert 5 <= len(fleet.rows) <= 8
     assert {row for row in fleet.rows if row[1] != "interrupted" and row[0] != "WAITING"} == {("FAIL", "error")}
+
+
+@pytest.mark.slow
+def test_a_trial_that_kills_its_workers_is_given_up(fleet: Fleet):
+    """After the first attempt and five more without an epoch a trial fails as `error`; the study goes on without it."""
+    fleet.define(1)
+    assert fleet.run(kinds=["die"] * 6, epoch=1, backoff_s=0.1) == 0, fleet.said
+    assert fleet.rows == [("FAIL", "lost")] * 5 + [("FAIL", "error"), ("COMPLETE", "")]
+    given_up, complete = fleet.stored.trials[-2:]
+    assert given_up.user_attrs["message"].startswith("lost 6 times in a row without progress: its process is gone")
+    assert given_up.user_attrs["root"] == 0
+    assert "root" not in complete.user_attrs

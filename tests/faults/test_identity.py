@@ -13,7 +13,7 @@ from tests.cli.program import TINY, call
 from tests.faults.fleet import Fleet
 
 CHANGES: dict[str, tuple[list[str], Any]] = {
-    "choice": (["space", "model", "augmentation"], {"choice": ["add", "flip"]}),
+    "choice": (["space", "model", "augmentation"], {"choice": ["add", "mask", "flip"]}),
     "range": (["space", "train", "learning_rate"], {"float": [1e-3, 1e-1], "log": True}),
     "data": (["data", "num_users"], 41),
     "metric": (["objective", "metric"], "ndcg@5"),

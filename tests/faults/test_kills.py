@@ -29,7 +29,7 @@ def test_kills_neither_lose_nor_add_a_trial(any_fleet: Fleet):
 
     Each is whole, no row runs, no slot is held; once more it does nothing.
     """
-    fleet, dice = any_fleet, random.Random(3)
+    fleet, dice = any_fleet, random.Random(3)  # noqa: S311 - no secret
     fleet.define(TRIALS, EPOCHS)
     run = fleet.start(*WORDS, epoch_s=0.25)
     kill_workers(fleet, run, 5, dice)

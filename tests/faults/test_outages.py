@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -12,11 +13,11 @@ from sqlalchemy.engine import make_url
 from blade_tune.study.folder import StudyFolder
 from tests.cli.program import call, write_study
 from tests.faults.fleet import TIMEOUT_S, Fleet, cmdline, until
-from tests.postgres import OwnServer, own_server
+from tests.postgres import OwnServer, Server, own_server
 
 TRIALS, EPOCHS = 6, 5
 AWAY_S = 30.0
-SECRET = "s3cret"
+SECRET = "s3cret"  # noqa: S105 - the test server asks for none
 PASSWORD = SECRET + "{%@/"  # which a URL writes otherwise
 
 
@@ -107,3 +108,23 @@ def test_a_password_is_in_no_error(tmp_path, host, quiet):
     assert ended.code == 4
     assert f"Error: postgresql+psycopg://tuner:***@{host}/studies: " in ended.err
     assert SECRET not in ended.out + ended.err
+
+
+@pytest.mark.slow
+def test_a_database_that_is_gone_for_good_ends_the_run(tmp_path: Path, postgres: Server):
+    """One that the server says does not exist is not waited for: exit code 4, and one line that says so."""
+    with postgres.database() as url:
+        name = make_url(url).database
+        fleet = Fleet(tmp_path, url)
+        try:
+            fleet.define(2)
+            run = fleet.start(epoch_s=0.3)
+            until(fleet.num_epochs)
+            postgres.execute(f"DROP DATABASE {name} WITH (FORCE)")
+            assert run.wait(TIMEOUT_S) == 4, fleet.said
+            assert fleet.said.splitlines()[-1].startswith("Error: postgresql+psycopg://")
+            assert fleet.said.endswith("does not exist\n")
+            assert "Traceback" not in fleet.said
+        finally:
+            fleet.close()
+            postgres.execute(f"CREATE DATABASE {name}")

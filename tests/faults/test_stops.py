@@ -1,4 +1,4 @@
-"""Processes that are stopped, left behind or told twice: what they held goes on elsewhere, what they bring late is dropped."""
+"""Processes that are stopped for a while, left behind, or told twice to stop."""
 
 import signal
 

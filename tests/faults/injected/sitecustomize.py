@@ -2,8 +2,10 @@
 
 BLADE_TUNE_TEST_FAULTS is a JSON mapping:
   epoch_s    every epoch takes so many seconds longer
-  kinds      what happens in epoch 2, to one training after another: see `happen`
+  kinds      what happens, to one training after another: see `happen`
+  epoch      in which; 2 by default
   again      whether the last kind happens to all trainings after that
+  backoff_s  a supervisor waits so long before it replaces a worker that died
   turns      a path: each kind that has had its turn leaves a file beside it
 """
 
@@ -11,13 +13,13 @@ import errno
 import json
 import os
 import resource
+import signal
 import sys
 import time
 import types
 from typing import Any
 
 FAULTS: dict[str, Any] = json.loads(os.environ.get("BLADE_TUNE_TEST_FAULTS", "{}"))
-AT_EPOCH = 2
 ROOM_BYTES = 2**28  # for a trial that allocates until it dies, beside what its process has
 
 
@@ -39,6 +41,8 @@ def happen(kind: str, training: Any) -> None:
 
     if kind == "hang":
         time.sleep(3600)
+    elif kind == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "raise":
         raise ValueError("broken on purpose")
     elif kind == "nan":
@@ -60,13 +64,16 @@ def fill_disk(_: Any) -> None:
 
 
 def install() -> None:
-    """Put the faults into the training loop."""
+    """Put the faults into the supervisor and the training loop."""
+    from blade_tune.fleet import supervisor
     from blade_tune.training.loop import Training
 
+    if "backoff_s" in FAULTS:
+        supervisor.BACKOFF_S = supervisor.MAX_BACKOFF_S = FAULTS["backoff_s"]
     run_pass = Training._pass
 
     def faulty_pass(self: Training, epoch: int, learning_rate: float) -> dict[str, float]:
-        if epoch == AT_EPOCH and (kind := kind_due()):
+        if epoch == FAULTS.get("epoch", 2) and (kind := kind_due()):
             happen(kind, self)
         losses = run_pass(self, epoch, learning_rate)
         time.sleep(FAULTS.get("epoch_s", 0.0))
@@ -76,7 +83,7 @@ def install() -> None:
 
 
 def without_compiler() -> types.ModuleType:
-    """What optimizers ask of torch's compiler, which they load: over a second in every process, and nothing compiles."""
+    """What optimizers ask of torch's compiler: to load it takes each process over a second, and nothing compiles."""
     compiler = types.ModuleType("torch._dynamo")
     compiler.disable = lambda function, *_, **__: function
     compiler.graph_break = lambda: None
