@@ -15,7 +15,12 @@ from blade_tune.study.stored import StoredStudy
 
 
 def print_plan(
-    study: str, definition: StudyDefinition, resolved: Resolved, total: Total, flags: Mapping[str, Any]
+    study: str,
+    definition: StudyDefinition,
+    resolved: Resolved,
+    total: Total,
+    flags: Mapping[str, Any],
+    launcher: str | None,
 ) -> None:
     """Print every value with its origin; nothing is started, prepared or made.
 
@@ -25,10 +30,11 @@ def print_plan(
         resolved: the settings of the run.
         total: how many trials are asked for.
         flags: model, epochs, seed, sampler and pruner as typed, or None.
+        launcher: the cluster that would place the workers; None for this machine.
     """
     settings = resolved.settings
     stored = StoredStudy.find(definition.name, resolve_url(settings.storage, settings.results), settings.results)
     budget = settle_budget(resolved, definition, total, stored)
-    rows = run_rows(resolved, assign(settings), budget, stored)
+    rows = run_rows(resolved, [] if launcher else assign(settings), budget, stored)
     rows += definition_rows(definition, find("studies", study), flags)
     print_rows(rows + stored_rows(definition, stored), "table")

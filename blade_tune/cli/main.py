@@ -1,6 +1,7 @@
 """The program `blade-tune`."""
 
 import logging
+import signal
 import sys
 
 import click
@@ -18,7 +19,7 @@ from blade_tune.cli.stop import stop
 from blade_tune.cli.storage import storage
 from blade_tune.cli.trials import trials
 from blade_tune.cli.worker import worker
-from blade_tune.errors import BladeTuneError, InterruptedStudyError
+from blade_tune.errors import BladeTuneError, InterruptedStudyError, PreemptedError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -55,6 +56,7 @@ def main() -> None:
     logger = logging.getLogger("blade_tune")
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
+    before = signal.signal(signal.SIGTERM, _preempted)
     try:
         sys.exit(blade_tune(prog_name="blade-tune", standalone_mode=False))
     except click.ClickException as error:
@@ -69,3 +71,10 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         click.echo(f"Error: {place}{error.strerror or error}", err=True)
         sys.exit(BladeTuneError.exit_code)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _preempted(*_: object) -> None:
+    """A SIGTERM where nothing has to be stored first."""
+    raise PreemptedError("stopped; run the same command again.")

@@ -57,7 +57,7 @@ def run(
     from blade_tune.cli.dry_run import print_plan
     from blade_tune.cli.progress import watch
     from blade_tune.data.store import prepare
-    from blade_tune.errors import BladeTuneError, ConfigError
+    from blade_tune.errors import BladeTuneError, ConfigError, InterruptedStudyError
     from blade_tune.fleet.devices import assign
     from blade_tune.fleet.doctor import warn_of_size
     from blade_tune.fleet.launchers.base import choose
@@ -78,12 +78,12 @@ def run(
     configured = {} if settings.trials is None or flags["trials"] is not None else {"trials": settings.trials}
     definition = StudyDefinition.load(study, model=model, max_epochs=epochs, search={**search, **configured})
     total = Total(settings.trials if flags["trials"] is not None else None, add or 0)
-    if dry_run:
-        by_flag = {"model": model, "epochs": epochs, "seed": seed, "sampler": sampler, "pruner": pruner}
-        print_plan(study, definition, resolved, total, by_flag)
-        return
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
+    if dry_run:
+        by_flag = {"model": model, "epochs": epochs, "seed": seed, "sampler": sampler, "pruner": pruner}
+        print_plan(study, definition, resolved, total, by_flag, launcher)
+        return
     folder = settings.results / definition.name / "jobs"
     cluster = choose(launcher, settings, launcher_options, folder) if launcher else None
     places = [] if cluster else assign(settings)
@@ -99,9 +99,11 @@ def run(
                 run_jobs(stored, settings, cluster, observer)
             else:
                 run_workers(stored, settings, places, observer)
-    except BladeTuneError:
+    except BladeTuneError as error:
         with suppress(Exception):  # on a full disk, or without the database, what ended the run says more
             write_tables(stored)
+        if add and isinstance(error, InterruptedStudyError):
+            raise type(error)("stopped; run the same command without --add to go on from here.") from None
         raise
     with storage_errors(url):
         write_tables(stored)

@@ -33,7 +33,7 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     logger.addHandler(LogToEvents(writer))
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are tracebacks of trials that failed
-    with StopSignals().listening() as signals:
+    with StopSignals(insisting=(signal.SIGINT,)).listening() as signals:
         threading.Thread(target=_end_with_supervisor, args=(order.grace_s,), daemon=True).start()
         code, why = 0, ""
         try:

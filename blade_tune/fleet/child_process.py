@@ -15,7 +15,6 @@ from typing import Any
 
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.order import Order
-from blade_tune.study.process import Owner
 
 MODULE = "blade_tune.fleet.child"
 LAST_LINES = 12  # of what a worker wrote before it died
@@ -44,8 +43,7 @@ class ChildProcess:
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
         env = {**os.environ, "OMP_NUM_THREADS": str(place.threads)}
         env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the order has it
-        if place.visible is not None:
-            env["CUDA_VISIBLE_DEVICES"] = place.visible
+        env["CUDA_VISIBLE_DEVICES"] = place.visible
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", MODULE],
@@ -54,10 +52,11 @@ class ChildProcess:
             stderr=pipe,
             text=True,
             encoding="utf-8",
+            errors="replace",
             env=env,
             start_new_session=True,
         )
-        self.owner = Owner.of(self._process.pid)
+        self.pid = self._process.pid
         assert self._process.stdin and self._process.stdout and self._process.stderr  # noqa: S101, PT018 - for mypy
         self._readers = [
             threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
@@ -81,14 +80,15 @@ class ChildProcess:
                         stream.close()
         return code
 
-    def stop(self) -> None:
-        """Ask it to store its trial at the end of the epoch and to end; asked again, it ends at once."""
-        self._process.send_signal(signal.SIGTERM)
+    def stop(self, *, now: bool) -> None:
+        """Ask it to store its trial at the end of the epoch and to end, or to go back to the latest checkpoint."""
+        self._process.send_signal(signal.SIGINT if now else signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it now, and wait for that."""
+        """End it, wait for that, and have all of its events in the queue."""
         self._process.kill()
         self._process.wait()
+        self.poll()
 
     def heard(self, event: str, arguments: list[Any]) -> None:
         """Remember what an event says of the process."""
@@ -114,8 +114,6 @@ class ChildProcess:
 
     def _read_events(self, stream: Iterable[str]) -> None:
         for line in stream:
-            try:
+            with suppress(ValueError, TypeError):  # cut short by the process's death, or printed by a library
                 event, *arguments = json.loads(line)
-            except ValueError:
-                continue  # cut short by the process's death
-            self._events.put((self, event, arguments))
+                self._events.put((self, event, arguments))

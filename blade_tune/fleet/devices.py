@@ -13,7 +13,7 @@ class Place:
     """Where one worker trains."""
 
     device: Literal["cpu", "cuda"]
-    visible: str | None  # its CUDA_VISIBLE_DEVICES; None leaves that alone
+    visible: str  # its CUDA_VISIBLE_DEVICES
     share: float  # of the device; below 1 there are other workers on it
     threads: int
 
@@ -58,7 +58,7 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
         raise ConfigError(f"--workers must be at least {len(gpus)}, one for each of --gpus, got {workers}.")
     threads = max(1, machine.threads // workers)
     if not gpus:
-        return [Place("cpu", None, 1 / workers, threads)] * workers
+        return [Place("cpu", "", 1 / workers, threads)] * workers
     turns = [gpus[worker % len(gpus)] for worker in range(workers)]
     return [Place("cuda", gpu, 1 / turns.count(gpu), threads) for gpu in turns]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.fleet.findings import Finding
@@ -17,7 +16,7 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import logical_trials, ranked, root_number
 
 WATCH_EVERY_S = 5.0  # at most; a grace period of seconds asks for more
-TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)")  # of a file that is written beside its place
+TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")  # of a file that is written beside its place
 TEMPORARY_AGE_S = 3600.0  # nothing is written for so long: the process, perhaps another machine's, is gone
 MENDED = "the next run queues it again; so does doctor --fix"
 
@@ -53,7 +52,7 @@ class Leftovers:
             what = f"trials that wait to go on, with no checkpoint in these results: {_listed(stranded)}"
             yield self._warn(what, "run with the --results that they ran with; with these they begin anew")
         if count := len(self._temporary()):
-            yield self._warn(f"temporary files of processes that are gone: {count}", "doctor --fix removes them")
+            yield self._warn(f"temporary files that nobody writes any more: {count}", "doctor --fix removes them")
         if count := len(self._checkpoints(trials)):
             yield self._warn(f"checkpoints of trials that have ended: {count}", "doctor --fix removes them")
         if count := len(self._weights(trials)):
@@ -117,10 +116,9 @@ class Leftovers:
         return [n for n, root in roots.items() if root in trained and not folder.trial(root).checkpoint.exists()]
 
     def _temporary(self) -> list[Path]:
-        """Files that were never moved to their place, by processes that are not alive."""
-        named = ((path, TEMPORARY.fullmatch(path.name)) for path in self._stored.folder.path.rglob(".*"))
-        dead = (path for path, match in named if match and not psutil.pid_exists(int(match["pid"])))
-        return [path for path in dead if _age_s(path) > TEMPORARY_AGE_S]
+        """Files that were never moved to their place."""
+        named = (path for path in self._stored.folder.path.rglob(".*") if TEMPORARY.fullmatch(path.name))
+        return [path for path in named if _age_s(path) > TEMPORARY_AGE_S]
 
     def _checkpoints(self, trials: list[FrozenTrial]) -> list[Path]:
         """Of trials that no row goes on from."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 from sqlalchemy.engine import URL, make_url
 
 from blade_tune.config import Settings
@@ -10,6 +10,8 @@ from blade_tune.config import Settings
 
 class Order(Settings):
     """Goes to a worker process as JSON through its standard input: no argument or variable holds a password."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # an upgraded worker may not know an order of the run before
 
     study: str
     storage: str = Field(repr=False)  # a URL with its password

@@ -1,24 +1,21 @@
 """The supervisor: keeps workers at a study, ends those that hang, replaces those that die, and knows when to stop."""
 
 import logging
+import math
 import queue
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 
-from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import SQLAlchemyError
-
-from blade_tune.errors import InterruptedStudyError, ReportedError, WorkerError, WorkerSpentError
+from blade_tune.errors import BladeTuneError, InterruptedStudyError, ReportedError, WorkerError, WorkerSpentError
 from blade_tune.fleet.child_process import ChildProcess, Event
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.events import dispatch
 from blade_tune.fleet.order import Order
+from blade_tune.fleet.questions import Questions
 from blade_tune.fleet.worker import clean, why_done
-from blade_tune.study.observer import Observer, Standing
+from blade_tune.study.observer import Observer
 from blade_tune.study.recovery import MAX_RETRIES, Recovery
-from blade_tune.study.safe_storage import reason_of
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.stored import StoredStudy
 
@@ -30,7 +27,6 @@ BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0
 MAX_DEATHS = MAX_RETRIES + 2  # in a row without an epoch: one trial is given up before, so it is not a trial
 KILL_AFTER_S = 5.0  # what was asked twice to stop at once
 FATAL = (1, 2, 3, 4, 5)  # exit codes that any other worker would end with too
-PREEMPTED = (75, 130)
 
 
 @dataclass(frozen=True)
@@ -81,15 +77,16 @@ class Supervisor:
         self.signals = signals
         self.slots = [Slot(place) for place in places]
         self.recovery = Recovery(stored.storage, stored.study, stored.attempts, order.grace_s)
+        self.questions = Questions(self.recovery.forget)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._started = time.monotonic()
-        self._started_db = stored.attempts.now()
+        self._stop_before = stored.stop_request()
         self._swept = 0.0
         self._stopping: str | None = None  # why
-        self._stop_by: float | None = None  # then what still runs is killed
-        self._error: BaseException | None = None
+        self._hurry_at = math.inf  # when whoever was asked to stop is told to stop now
+        self._kill_at = math.inf
+        self._error: BladeTuneError | None = None
         self._why = ""
-        self._is_away = False
 
     def run(self) -> str:
         """Keep the workers going; gives why there is nothing left to do.
@@ -106,13 +103,14 @@ class Supervisor:
                 try:
                     self._tick()
                 except KeyboardInterrupt:  # the second signal
-                    self._stop("stopped", within_s=KILL_AFTER_S)
+                    self._error = self._error or self.signals.error()
+                    self._stop("stopped", within_s=0.0)
         finally:
             for slot in self.slots:
                 if slot.process is not None:
                     slot.process.kill()
-        self._handle_events()
-        self._sweep()
+            self._handle_events()
+            self._sweep()
         if self._error is not None:
             raise self._error
         return self._stopping or self._why
@@ -120,31 +118,65 @@ class Supervisor:
     def _tick(self) -> None:
         self._handle_events(TICK_S)
         now = time.monotonic()
+        self._check_run(now)
         for slot in self.slots:
             if slot.process is not None:
                 self._look_after(slot, slot.process, now)
-            elif not slot.is_done and (self._stopping or now >= slot.start_at):
-                self._start(slot)
-        if self.signals and self._stopping is None:
-            self._error = self.signals.error()
-            log.warning("signal=%s stopping after this epoch; a second one stops now", self.signals.name)
-            self._stop("stopped")
-        if self._stop_by is not None and now > self._stop_by:
-            for slot in self.slots:
-                if slot.process is not None:
-                    slot.process.kill()
-        if self.limits.time_s is not None and now - self._started > self.limits.time_s and self._stopping is None:
-            self._stop(f"the time limit of {self.limits.time_s:.0f} s is reached", within_s=self.order.grace_s)
+            elif self._stopping:
+                slot.is_done = True
+            elif not slot.is_done and now >= slot.start_at:
+                self._start(slot, now)
         if now - self._swept > min(SWEEP_S, self.order.grace_s / 4):
             self._sweep()
             self._check_study()
 
-    def _start(self, slot: Slot) -> None:
-        if self._stopping:
-            slot.is_done = True
-        else:
-            order = self.order.model_copy(update={"device": slot.place.device, "share": slot.place.share})
+    def _check_run(self, now: float) -> None:
+        """Stop for a signal or at the time limit, and insist where that does not help."""
+        if self.signals and self._stopping is None:
+            log.warning("signal=%s stopping after this epoch; a second one stops now", self.signals.name)
+            self._error = self.signals.error()
+            self._stop("stopped")
+        limit = self.limits.time_s
+        if limit is not None and now - self._started > limit and self._stopping is None:
+            self._stop(f"the time limit of {limit:.0f} s is reached", within_s=self.order.grace_s)
+        for slot in self.slots:
+            if slot.process is not None and now >= self._hurry_at:
+                slot.process.stop(now=True)
+            if slot.process is not None and now >= self._kill_at:
+                slot.process.kill()
+        if now >= self._hurry_at:
+            self._hurry_at, self._kill_at = math.inf, min(self._kill_at, now + KILL_AFTER_S)
+
+    def _check_study(self) -> None:
+        """Stop for the study's cost, or because somebody elsewhere says so."""
+        limit = self.limits.gpu_hours
+        if limit is not None and self._stopping is None:
+            cost = self.questions.ask(self.stored.attempts.gpu_seconds)
+            if cost is not None and cost / 3600 >= limit:
+                self._stop(f"the limit of {limit:g} GPU hours is reached", within_s=self.order.grace_s)
+        request = self.questions.ask(self.stored.stop_request)
+        if request is not None and request != self._stop_before:
+            self._stop_before = request
+            self._error = self._error or InterruptedStudyError(
+                "stopped by `blade-tune stop`; run again to go on from here."
+            )
+            self._stop("stopped", within_s=0.0 if request.now else math.inf)
+
+    def _stop(self, why: str, within_s: float = math.inf) -> None:
+        """Ask all workers to store what they have and to end; those that have not by then shall not wait for it."""
+        if self._stopping is None:
+            self._stopping = why
+            for slot in self.slots:
+                if slot.process is not None:
+                    slot.process.stop(now=False)
+        self._hurry_at = min(self._hurry_at, time.monotonic() + within_s)
+
+    def _start(self, slot: Slot, now: float) -> None:
+        order = self.order.model_copy(update={"device": slot.place.device, "share": slot.place.share})
+        try:
             slot.process = ChildProcess(slot.place, order, self._events)
+        except OSError as error:  # no memory, too many processes
+            self._put_off(slot, now, f"a worker cannot be started: {error.strerror}")
 
     def _look_after(self, slot: Slot, process: ChildProcess, now: float) -> None:
         """Notice that a worker hangs or has ended."""
@@ -153,82 +185,53 @@ class Supervisor:
             process.kill()
             self._handle_events()
             if process.trial is not None:
-                self._time_out(process.trial, limit)
-                process.trial = None
-                slot.deaths = -1  # it did not die of itself
+                self._time_out(process, process.trial, limit)
+                slot.process = None
+                return
         code = process.poll()
         if code is None:
             return
         self._handle_events()
         slot.process = None
         self._sweep()
+        if process.trial is not None:
+            self.observer.trial_lost(process.trial)
         if code == 0:
             self._why, slot.is_done = process.last_word or "", True
         elif code in FATAL and process.last_word is not None:
             slot.is_done = True
-            if self._error is None:
-                self._error = ReportedError(process.last_word, code)
-                self._stop("failed")
-        elif code != WorkerSpentError.exit_code and not (code in PREEMPTED and self._stopping):
-            self._bury(slot, process, code, now)
-
-    def _bury(self, slot: Slot, process: ChildProcess, code: int, now: float) -> None:
-        """Replace a worker that died, later and later where that does not help."""
-        if process.trial is not None:
-            self.observer.trial_lost(process.trial)
-        if self._stopping:
-            return
-        slot.deaths = 1 if process.has_trained else slot.deaths + 1
-        if slot.deaths >= MAX_DEATHS and self._error is None:
-            words = f"{slot.deaths} workers in a row ended before one epoch, the latest: {process.describe_end(code)}"
-            self._error = WorkerError(words)
+            self._error = self._error or ReportedError(process.last_word, code)
             self._stop("failed")
-        wait = min(MAX_BACKOFF_S, BACKOFF_S * 2.0 ** max(0, slot.deaths - 1)) if slot.deaths > 0 else 0.0
-        slot.start_at = now + wait
-        log.warning(
-            "worker=%d ended (%s), another starts in %.1f s", process.owner.pid, process.describe_end(code), wait
-        )
+        elif code != WorkerSpentError.exit_code and self._stopping is None:
+            slot.deaths = 0 if process.has_trained else slot.deaths
+            self._put_off(slot, now, f"worker={process.pid} ended ({process.describe_end(code)})")
 
-    def _time_out(self, number: int, limit: float) -> None:
-        attrs = {"reason": "timeout", "message": f"ran for {limit:.0f} s, the limit of a trial."}
-        with self._database():
-            if self.stored.storage.give_away(self.stored.study_id, number, attrs, None):
-                clean(self.stored, number, self.order.keep)
-                outcome = f"fail (timeout: {attrs['message']})"
-                self.observer.trial_ended(number, outcome, None, self._standing())
-
-    def _stop(self, why: str, within_s: float | None = None) -> None:
-        """Ask all workers to store what they have and to end, and remember why."""
-        self._stopping = self._stopping or why
-        if within_s is not None:
-            self._stop_by = time.monotonic() + within_s
-        for slot in self.slots:
-            if slot.process is not None:
-                slot.process.stop()
-
-    def _check_study(self) -> None:
-        """Stop early where the study's cost, or somebody elsewhere, says so."""
-        if self._stopping:
+    def _put_off(self, slot: Slot, now: float, what: str) -> None:
+        """Replace a worker that died, later and later where that does not help."""
+        slot.deaths += 1
+        if slot.deaths >= MAX_DEATHS:
+            self._error = WorkerError(f"{slot.deaths} workers in a row ended before one epoch, the latest: {what}")
+            self._stop("failed")
             return
-        limit = self.limits.gpu_hours
-        with self._database():
-            if limit is not None and self.stored.attempts.gpu_seconds() / 3600 >= limit:
-                self._stop(f"the limit of {limit:g} GPU hours is reached", within_s=self.order.grace_s)
-            asked = self.stored.is_asked_to_stop(self._started_db)
-            if asked is not None:
-                self._error = InterruptedStudyError("stopped by `blade-tune stop`; run again to go on from here.")
-                self._stop("stopped", within_s=0.0 if asked == "now" else None)
+        wait = min(MAX_BACKOFF_S, BACKOFF_S * 2.0 ** (slot.deaths - 1))
+        slot.start_at = now + wait
+        log.warning("%s, another starts in %.1f s", what, wait)
 
-    def _standing(self) -> Standing | None:
-        with self._database():
-            return self.stored.standing()
-        return None
+    def _time_out(self, process: ChildProcess, number: int, limit: float) -> None:
+        """End the trial of a worker that was killed for it."""
+        process.trial = None
+        attrs = {"reason": "timeout", "message": f"ran for {limit:.0f} s, the limit of a trial."}
+        storage, study_id = self.stored.storage, self.questions.ask(lambda: self.stored.study_id)
+        if study_id is not None and self.questions.ask(lambda: storage.give_away(study_id, number, attrs, None)):
+            self.questions.ask(lambda: clean(self.stored, number, self.order.keep))
+            standing = self.questions.ask(self.stored.standing)
+            self.observer.trial_ended(number, f"fail (timeout: {attrs['message']})", None, standing)
+        self._sweep()
 
     def _sweep(self) -> None:
         """Queue again what has lost its worker."""
         self._swept = time.monotonic()
-        with self._database():
-            self.recovery.sweep()
+        self.questions.ask(self.recovery.sweep)
 
     def _handle_events(self, wait_s: float = 0.0) -> None:
         """Pass on what workers said since the last time."""
@@ -239,19 +242,7 @@ class Supervisor:
                 process.heard(name, arguments)
                 if name == "trial_ended":
                     number, outcome, value = arguments
-                    self.observer.trial_ended(number, outcome, value, self._standing())
+                    self.observer.trial_ended(number, outcome, value, self.questions.ask(self.stored.standing))
                 else:
                     dispatch(name, arguments, self.observer)
                 event = self._events.get_nowait()
-
-    @contextmanager
-    def _database(self) -> Iterator[None]:
-        """A database that is away is no reason to leave the workers alone: they wait for it themselves."""
-        try:
-            yield
-            self._is_away = False
-        except (StorageInternalError, SQLAlchemyError) as error:
-            self.recovery.forget()
-            if not self._is_away:
-                log.warning("storage is away (%s); workers wait for it", reason_of(error))
-            self._is_away = True

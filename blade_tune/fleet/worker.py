@@ -93,7 +93,7 @@ class Worker:
                 lease.link(trial.number)
                 with device_turn(self.claimant, alone=trial.user_attrs.get("alone", False), signals=self.signals):
                     end = self.objective(trial, lease.check)
-            except (LeaseLostError, InterruptedStudyError) as error:
+            except (LeaseLostError, InterruptedStudyError, KeyboardInterrupt) as error:
                 reason = "superseded" if isinstance(error, LeaseLostError) else "interrupted"
                 end = End(TrialState.FAIL, reason=reason, message=str(error))
             if not self._store(trial, end):

@@ -34,14 +34,14 @@ def run_rows(
 
     Args:
         resolved: the settings.
-        places: of the workers.
+        places: of the workers; none where a cluster places them.
         budget: from `settle_budget`.
         stored: the study, if it is stored.
     """
     settings, origins = resolved.settings, dict(resolved.origins)
     values = settings.model_dump(mode="json")
     values["trials"], origins["trials"] = budget
-    values["workers"] = len(places)
+    values["workers"] = len(places) or values["workers"]
     values["storage"] = masked(resolve_url(settings.storage, settings.results))
     if stored and settings.data is None and (remembered := stored.data_directory(None)):
         values["data"], origins["data"] = str(remembered), STORED

@@ -1,6 +1,6 @@
 """Where a study keeps its files under the results folder."""
 
-import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,6 @@ class StudyFolder:
 def write_text(path: Path, text: str) -> None:
     """Write a small file as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

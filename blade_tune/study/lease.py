@@ -42,7 +42,9 @@ class Lease:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if not isinstance(error, StorageInternalError):  # else the database is away: the attempt is found stale
+        if not isinstance(
+            error, StorageInternalError | SQLAlchemyError
+        ):  # else the database is away: the attempt is found stale
             self._budget.release(self._attempt_id)
 
     def link(self, trial_number: int) -> None:

@@ -137,6 +137,8 @@ class Objective:
         """
         folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
         folder.path.mkdir(parents=True, exist_ok=True)
+        if "root" not in trial.user_attrs:
+            folder.checkpoint.unlink(missing_ok=True)  # of a trial of this number in another database
         with logged_to(folder):
             try:
                 return self._train(trial, folder, check_lease)
@@ -183,7 +185,8 @@ class Objective:
                 return
             write_text(folder.metrics, "".join(json.dumps(vars(past)) + "\n" for past in training.history))
             trial.report(record.metrics[self.metric], record.epoch)
-            if record.epoch > self.warmup and trial.should_prune():
+            is_weak = record.epoch > self.warmup and trial.should_prune()  # asked always, since rungs are kept there
+            if is_weak and record.epoch > training.num_restored:  # before that, it was good enough in its time
                 raise optuna.TrialPruned(f"pruned at epoch {record.epoch}")
 
         def should_stop() -> bool:

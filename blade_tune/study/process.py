@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-START_TOLERANCE_S = 5.0  # a host's clock may be set between two readings of a process's start
+START_TOLERANCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Owner:
 
     host: str
     pid: int
-    started: float  # seconds since 1970: a process id is used again, an id with its start is not
+    started: float  # seconds since the host was: a process id is used again, an id with its start is not
 
     @classmethod
     def here(cls) -> "Owner":
@@ -28,7 +28,7 @@ class Owner:
     @classmethod
     def of(cls, pid: int) -> "Owner":
         """A living process of this host."""
-        return cls(this_host(), pid, psutil.Process(pid).create_time())
+        return cls(this_host(), pid, _started(psutil.Process(pid)))
 
     @classmethod
     def parse(cls, text: str) -> "Owner":
@@ -45,10 +45,17 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < START_TOLERANCE_S
+            same = abs(_started(process) - self.started) < START_TOLERANCE_S
             return not same or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
+        except psutil.AccessDenied:  # somebody else's process
+            return False
+
+
+def _started(process: psutil.Process) -> float:
+    """When it started, by the time since the host did: both figures move when the host's clock is set."""
+    return process.create_time() - psutil.boot_time()
 
 
 @lru_cache(maxsize=1)

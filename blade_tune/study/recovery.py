@@ -74,16 +74,17 @@ class Recovery:
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         attempts = self._budget.open_attempts()  # read after the rows, see `_orphans`
         by_number = {trial.number: trial for trial in running}
-        lost = []
+        lost, left = [], []
         for attempt in attempts:
             why = self._why_over(attempt)
             if why is None:
+                left.append(attempt)
                 continue
             trial = by_number.get(-1 if attempt.trial_number is None else attempt.trial_number)
             if trial is not None and self.give_up(trial, f"{why}; its worker was {attempt.owner}"):
                 lost.append(trial.number)
             self._budget.release(attempt.attempt_id)
-        for trial in _orphans(running, attempts):
+        for trial in _orphans(running, left):
             if self.give_up(trial, "no worker has it"):
                 lost.append(trial.number)
         self._sightings = {

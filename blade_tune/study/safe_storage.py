@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Table, Update, update
+from sqlalchemy import URL, Table, Update, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
@@ -60,14 +60,7 @@ class StudyStorage(RDBStorage):
         Args:
             call: one transaction, harmless when repeated; makes no patient call itself.
         """
-        retrying = Retrying(
-            retry=retry_if_exception(is_outage),
-            stop=stop_after_delay(self.outage_s),
-            wait=wait_random_exponential(multiplier=0.1, max=MAX_WAIT_S),
-            before_sleep=self._warn,
-            reraise=True,
-        )
-        return retrying(call)
+        return patiently(call, self.outage_s, self.engine.url)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         """As in Optuna, which reads the state before it writes; here both are one step on SQLite too."""
@@ -106,6 +99,9 @@ class StudyStorage(RDBStorage):
                     self._set_trial_attr_without_commit(
                         session, models.TrialUserAttributeModel, trial.trial_id, key, value
                     )
+                trial.system_attributes = [
+                    a for a in trial.system_attributes if not a.key.startswith("completed_rung_")
+                ]
                 trial.state = TrialState.FAIL
                 trial.datetime_complete = datetime.now()
                 if continuation is not None:
@@ -114,10 +110,23 @@ class StudyStorage(RDBStorage):
 
         return self.patiently(give)
 
-    def _warn(self, attempt: RetryCallState) -> None:
-        url = self.engine.url.render_as_string(hide_password=True)
+
+def patiently(call: Callable[[], T], outage_s: float, url: URL) -> T:
+    """Make a call on a database again and again while it is away, with a warning each time, for `outage_s` at most."""
+
+    def warn(attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
-        log.warning("storage=%s is away, next try in %.1f s: %s", url, attempt.upcoming_sleep, reason_of(error))
+        place = url.render_as_string(hide_password=True)
+        log.warning("storage=%s is away, next try in %.1f s: %s", place, attempt.upcoming_sleep, reason_of(error))
+
+    retrying = Retrying(
+        retry=retry_if_exception(is_outage),
+        stop=stop_after_delay(outage_s),
+        wait=wait_random_exponential(multiplier=0.1, max=MAX_WAIT_S),
+        before_sleep=warn,
+        reraise=True,
+    )
+    return retrying(call)
 
 
 def _patient(name: str) -> Any:

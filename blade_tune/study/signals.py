@@ -9,18 +9,25 @@ from blade_tune.errors import InterruptedStudyError, PreemptedError
 
 
 class StopSignals:
-    """Turns the first SIGINT or SIGTERM into a request and the second into an immediate end."""
+    """Turns the first SIGINT or SIGTERM into a request and the second into an immediate end.
 
-    def __init__(self) -> None:
+    Args:
+        insisting: which signals end at once when they come second. A worker hears of a SIGTERM to a whole process group
+            twice, from outside and from its supervisor, and takes only a SIGINT for insistence.
+    """
+
+    def __init__(self, insisting: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)) -> None:
         self.received: signal.Signals | None = None
+        self._insisting = insisting
 
     def __bool__(self) -> bool:
         return self.received is not None
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is None:
+            self.received = signal.Signals(number)  # and no more: it may have come in the middle of any other call
+        elif number in self._insisting:
             raise KeyboardInterrupt
-        self.received = signal.Signals(number)  # and no more: it may have come in the middle of any other call
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopSignals"]:

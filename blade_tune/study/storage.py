@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from blade_tune.config import guess
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
-from blade_tune.study.safe_storage import StudyStorage, lacks_table, reason_of
+from blade_tune.study.safe_storage import StudyStorage, lacks_table, patiently, reason_of
 
 SQLITE, POSTGRES = "sqlite", "postgresql+psycopg"
 IN_MEMORY = (None, "", ":memory:")
@@ -65,12 +66,12 @@ def masked(url: URL) -> str:
 
 
 def open_storage(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
-    """Connect to a database of studies; one that cannot be reached now is not waited for.
+    """Connect to a database of studies.
 
     Args:
         url: from `resolve_url`.
         create: make the file and the tables where there are none; else a missing one is an error.
-        outage_s: for how long later calls wait for a database that is away.
+        outage_s: for how long this and later calls wait for a database that is away.
 
     Raises:
         StorageError: it cannot be reached, or another version of Optuna made it.
@@ -99,7 +100,9 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
     template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
     with storage_errors(url), creating(url) if create else nullcontext():
         try:
-            return StudyStorage(template, _engine_options(url), create=create, outage_s=outage_s)
+            options = _engine_options(url)
+            opening = partial(StudyStorage, template, options, create=create, outage_s=outage_s)
+            return patiently(opening, outage_s, url)
         except (SQLAlchemyError, StorageInternalError) as error:
             if not lacks_table(error):
                 raise

@@ -1,9 +1,9 @@
 """A study as it is stored: what the commands after `run` work on."""
 
+import uuid
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -19,6 +19,14 @@ from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import load_study, open_storage
 from blade_tune.study.trials import best_trial, num_scored
+
+
+@dataclass(frozen=True)
+class StopRequest:
+    """Somebody asked all runs of a study to end."""
+
+    id: str
+    now: bool  # without waiting for the end of an epoch
 
 
 @dataclass(frozen=True)
@@ -84,14 +92,12 @@ class StoredStudy:
 
     def ask_to_stop(self, *, now: bool) -> None:
         """Have every supervisor that works on the study at this moment end its run, wherever it is."""
-        self.study.set_user_attr("stop", {"at": self.attempts.now(), "now": now})
+        self.study.set_user_attr("stop", {"id": uuid.uuid4().hex, "now": now})
 
-    def is_asked_to_stop(self, since: float) -> Literal["soon", "now"] | None:
-        """Whether a run that began at `since`, by the database's clock, was asked to end."""
+    def stop_request(self) -> StopRequest | None:
+        """The latest request to stop; who sees another one than at his start is meant."""
         asked = self.study.user_attrs.get("stop")
-        if asked is None or asked["at"] < since:
-            return None
-        return "now" if asked["now"] else "soon"
+        return StopRequest(**asked) if asked else None
 
     def standing(self) -> Standing:
         """How far the study is."""

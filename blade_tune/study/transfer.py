@@ -77,6 +77,7 @@ def _require_idle(stored: StoredStudy) -> None:
 
 def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> None:
     """Copy what the study has cost."""
+    Budget.create_table(stored.storage)  # a study may be older than it
     with stored.storage.engine.connect() as connection:
         rows = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id)).mappings().all()
     Budget(target, study_id).clear()

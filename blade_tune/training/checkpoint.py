@@ -2,6 +2,7 @@
 
 import io
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()  # torch hides a file's own error behind one about positions
     torch.save(state, buffer)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             file.write(buffer.getbuffer())

@@ -80,6 +80,7 @@ class Training:
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, factor=0.9, patience=5, min_lr=1e-6)
         self.stopping = EarlyStopping(metric, config.patience, config.early_stop)
         self.history: list[EpochRecord] = []
+        self.num_restored = 0  # epochs of the history that came from a checkpoint
         self.best_weights: dict[str, Tensor] = {}
         self.best_ranks_U = torch.empty(0, dtype=torch.int64)
 
@@ -170,6 +171,7 @@ class Training:
         self.schedule.load_state_dict(state["schedule"])
         self.stopping = EarlyStopping(**state["stopping"])
         self.history = [EpochRecord(**record) for record in state["history"]]
+        self.num_restored = len(self.history)
         self.best_weights = state["best_weights"]
         self.best_ranks_U = state["best_ranks"]
         restore_rng(state["rng"])

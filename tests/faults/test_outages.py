@@ -2,63 +2,76 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
 
+from blade_tune.fleet.order import Order
 from blade_tune.study.folder import StudyFolder
 from tests.cli.program import call, write_study
 from tests.faults.fleet import TIMEOUT_S, Fleet, cmdline, until
-from tests.postgres import OwnServer, Server, own_server
+from tests.postgres import OwnServer, Server
+
+
+@dataclass(frozen=True)
+class Outage:
+    """The server is stopped in order, or as a crash would, and started again later."""
+
+    mode: Literal["fast", "immediate"]
+    seconds: float = 0.0
+
 
 TRIALS, EPOCHS = 6, 5
-AWAY_S = 30.0
+OUTAGES = [Outage("fast"), Outage("immediate"), Outage("fast", seconds=30.0)]
 SECRET = "s3cret"  # noqa: S105 - the test server asks for none
 PASSWORD = SECRET + "{%@/"  # which a URL writes otherwise
 
 
-@dataclass
-class Story:
-    """A study that was run through three outages."""
-
-    fleet: Fleet
-    server: OwnServer
-    code: int = -1
-    processes: list[str] = field(default_factory=list)  # command line and environment of every worker
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """Two workers; the server stops, crashes, and then is away for half a minute, longer than the grace period."""
-    with own_server() as server, server.database() as url:
-        server.execute(f"CREATE ROLE tuner SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
+@pytest.fixture
+def fleet_of_tuner(tmp_path: Path, restartable: OwnServer) -> Iterator[Fleet]:
+    """A fleet on a server that can be stopped, whose URL has a password."""
+    with restartable.database() as url:
+        restartable.execute(f"CREATE ROLE tuner SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
         url = make_url(url).set(username="tuner", password=PASSWORD).render_as_string(hide_password=False)
-        story = Story(Fleet(tmp_path_factory.mktemp("outages"), url), server)
-        try:
-            run_through_outages(story)
-            yield story
-        finally:
-            story.fleet.close()
+        fleet = Fleet(tmp_path, url)
+        yield fleet
+        fleet.close()
 
 
-def run_through_outages(story: Story) -> None:
-    fleet = story.fleet
+@pytest.mark.slow
+def test_an_outage_only_delays(fleet_of_tuner: Fleet, restartable: OwnServer):
+    """Through a stop, a crash and half a minute without a server each trial is trained once: no epoch is done again.
+
+    Workers outlive each outage, also one that is longer than the grace period. All that is told of it, stored and seen
+    of the processes has no password.
+    """
+    fleet = fleet_of_tuner
     fleet.define(TRIALS, EPOCHS)
     run = fleet.start("--workers", "2", "--heartbeat-s", "0.5", "--grace-s", "3", epoch_s=0.3)
-    outages: list[tuple[Literal["fast", "immediate"], float]] = [("fast", 0.0), ("immediate", 0.0), ("fast", AWAY_S)]
-    for mode, seconds in outages:
+    until(lambda: num_epochs(fleet))
+    processes = [(cmdline(worker), worker.environ()) for worker in fleet.workers()]
+    for outage in OUTAGES:
         done = num_epochs(fleet)
         until(lambda done=done: num_epochs(fleet) > done + 2)
-        story.server.stop(mode)
-        time.sleep(seconds)
-        story.server.start()
-    for worker in fleet.workers():
-        story.processes += [" ".join(cmdline(worker)), str(worker.environ())]
-    story.code = run.wait(TIMEOUT_S)
+        restartable.stop(outage.mode)
+        time.sleep(outage.seconds)
+        restartable.start()
+    assert run.wait(TIMEOUT_S) == 0, fleet.said
+
+    trials = [trial for trial in fleet.require_whole(TRIALS, EPOCHS) if trial.params]
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * TRIALS
+    logs = [StudyFolder(fleet.results, "tiny").trial(trial.number).log.read_text() for trial in trials]
+    assert [log.count("blade_tune.training.loop epoch=") for log in logs] == [EPOCHS] * TRIALS
+    assert " ended (" not in fleet.said
+    assert "tuner:***@" in fleet.said
+    assert len(processes) == 2
+    assert SECRET not in str(processes)
+    assert SECRET not in written(fleet)
 
 
 def num_epochs(fleet: Fleet) -> int:
@@ -66,36 +79,15 @@ def num_epochs(fleet: Fleet) -> int:
     return sum(map(fleet.num_epochs, range(TRIALS)))
 
 
-@pytest.mark.slow
-def test_an_outage_only_delays(story: Story):
-    """The run ends in 0 with the exact number of trials, each trained once: no epoch was trained again.
-
-    Workers outlive each outage, also one that is longer than the grace period.
-    """
-    assert story.code == 0, story.fleet.said
-    trials = story.fleet.require_whole(TRIALS, EPOCHS)
-    assert [trial.state.name for trial in trials if trial.params] == ["COMPLETE"] * TRIALS
-    for trial in trials:
-        if trial.params:
-            log = StudyFolder(story.fleet.results, "tiny").trial(trial.number).log.read_text()
-            assert log.count("blade_tune.training.loop epoch=") == EPOCHS
-    assert "is away" in story.fleet.said
-    assert " ended (" not in story.fleet.said
-
-
-@pytest.mark.slow
-def test_a_password_is_written_nowhere(story: Story):
-    """No output, no file, no row, no command line and no environment of a worker holds it."""
-    files = [path for path in story.fleet.folder.rglob("*") if path.is_file()]
-    engine = create_engine(story.fleet.url)
+def written(fleet: Fleet) -> str:
+    """All that is in a fleet's files, what it said among them, and in every table of its database."""
+    files = [path.read_text("latin-1") for path in fleet.folder.rglob("*") if path.is_file()]
+    engine = create_engine(fleet.url)
     tables = MetaData()
     tables.reflect(engine)
-    with engine.connect() as connection:
-        rows = [repr(row) for table in tables.sorted_tables for row in connection.execute(select(table))]
-    written = "".join([story.fleet.said, *rows, *story.processes, *(path.read_text("latin-1") for path in files)])
     assert "blade_tune_attempts" in tables.tables
-    assert "tuner:***@" in written
-    assert SECRET not in written
+    with engine.connect() as connection:
+        return "".join(files + [repr(connection.execute(select(table)).all()) for table in tables.sorted_tables])
 
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)], ids=["verbose", "quiet"])
@@ -108,6 +100,13 @@ def test_a_password_is_in_no_error(tmp_path, host, quiet):
     assert ended.code == 4
     assert f"Error: postgresql+psycopg://tuner:***@{host}/studies: " in ended.err
     assert SECRET not in ended.out + ended.err
+
+
+def test_a_password_is_in_no_refused_order():
+    """A worker of another version than its supervisor says what it misses, not what it got."""
+    with pytest.raises(ValidationError, match="Field required") as error:
+        Order.model_validate({"study": "tiny", "storage": f"postgresql://tuner:{SECRET}@host/db", "new": SECRET})
+    assert SECRET[-3:] not in str(error.value)
 
 
 @pytest.mark.slow

@@ -15,13 +15,13 @@ TWO = Machine(("0", "1"), 8)
 LENT = Machine(("3", "5", "GPU-aaa"), 8)  # by a scheduler's CUDA_VISIBLE_DEVICES
 
 
-def visible(machine: Machine, **given: object) -> list[str | None]:
+def visible(machine: Machine, **given: object) -> list[str]:
     return [place.visible for place in assign(RunSettings(**given), machine)]
 
 
 def test_one_worker_has_the_whole_machine():
     """Without a GPU there is one worker, with all threads."""
-    assert assign(RunSettings(), CPU) == [Place("cpu", None, 1.0, 8)]
+    assert assign(RunSettings(), CPU) == [Place("cpu", "", 1.0, 8)]
 
 
 def test_a_worker_a_gpu():
@@ -33,12 +33,12 @@ def test_a_worker_a_gpu():
 def test_workers_share_a_cpu(workers):
     """They have equal parts of the threads, each at least one, and none has the device for itself."""
     places = assign(RunSettings(workers=workers), CPU)
-    assert places == [Place("cpu", None, 1 / workers, max(1, 8 // workers))] * workers
+    assert places == [Place("cpu", "", 1 / workers, max(1, 8 // workers))] * workers
 
 
 def test_a_cpu_is_used_where_it_is_asked_for():
     """device cpu leaves GPUs alone."""
-    assert assign(RunSettings(device="cpu", per_gpu=2), TWO) == [Place("cpu", None, 1.0, 8)]
+    assert assign(RunSettings(device="cpu", per_gpu=2), TWO) == [Place("cpu", "", 1.0, 8)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 7])

@@ -11,7 +11,7 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import why_done
 from blade_tune.study.observer import Observer
 from blade_tune.study.storage import resolve_url, storage_errors
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.stored import StopRequest, StoredStudy
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Job:
     study: str
     settings: RunSettings  # without the storage, whose password shall be in no file
     since: float  # the start of the run, by the database's clock
+    stop_before: StopRequest | None  # the latest request to stop when it started
     share: float = 1.0  # of each of its devices
 
     @classmethod
@@ -45,13 +46,13 @@ class Job:
         """A job of a run that starts now. Each of its devices has `per_gpu` workers; without a GPU it has one."""
         paths = {"results": settings.results.resolve(), "data": settings.data and settings.data.resolve()}
         settings = settings.model_copy(update={**paths, "storage": None, "workers": None})
-        return cls(stored.definition.name, settings, stored.attempts.now())
+        return cls(stored.definition.name, settings, stored.attempts.now(), stored.stop_request())
 
     def why_over(self, stored: StoredStudy) -> Ended | None:
         """Why the run is over, if it is: the study is done, its time is up, or somebody stopped it."""
         if why := why_done(stored):
             return Ended(0, why)
-        if stored.is_asked_to_stop(self.since):
+        if stored.stop_request() != self.stop_before:
             return Ended(InterruptedStudyError.exit_code, "the study was stopped; run again to go on from here.")
         left = self._time_left(stored)
         return (

@@ -1,12 +1,12 @@
 """Faults made on purpose in real processes: Python imports this first where its folder is on PYTHONPATH.
 
 BLADE_TUNE_TEST_FAULTS is a JSON mapping:
-  epoch_s    every epoch takes so many seconds longer
-  kinds      what happens, to one training after another: see `happen`
-  epoch      in which; 2 by default
-  again      whether the last kind happens to all trainings after that
-  backoff_s  a supervisor waits so long before it replaces a worker that died
-  turns      a path: each kind that has had its turn leaves a file beside it
+  epoch_s      every epoch takes so many seconds longer
+  kinds        what happens, to one training after another: see `happen`
+  epoch        in which; 2 by default
+  again        whether the last kind happens to all trainings after that
+  max_retries  of a trial that makes no progress
+  turns        a path: each kind that has had its turn leaves a file beside it
 """
 
 import errno
@@ -64,12 +64,11 @@ def fill_disk(_: Any) -> None:
 
 
 def install() -> None:
-    """Put the faults into the supervisor and the training loop."""
-    from blade_tune.fleet import supervisor
+    """Put the faults where they happen."""
+    from blade_tune.study import recovery
     from blade_tune.training.loop import Training
 
-    if "backoff_s" in FAULTS:
-        supervisor.BACKOFF_S = supervisor.MAX_BACKOFF_S = FAULTS["backoff_s"]
+    recovery.MAX_RETRIES = FAULTS.get("max_retries", recovery.MAX_RETRIES)
     run_pass = Training._pass
 
     def faulty_pass(self: Training, epoch: int, learning_rate: float) -> dict[str, float]:
