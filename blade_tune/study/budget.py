@@ -72,7 +72,7 @@ class Claimant:
     share: float
 
 
-class Budget:
+class Attempts:
     """The claims on one study.
 
     Args:

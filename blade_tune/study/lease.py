@@ -10,7 +10,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import SQLAlchemyError
 
 from blade_tune.errors import LeaseLostError
-from blade_tune.study.budget import Budget
+from blade_tune.study.budget import Attempts
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +19,13 @@ class Lease:
     """Renews an attempt inside a `with` block, and releases it at the end.
 
     Args:
-        budget: the study's.
-        attempt_id: from `Budget.claim`.
+        attempts: the study's.
+        attempt_id: from `Attempts.claim`.
         heartbeat_s: between two renewals.
     """
 
-    def __init__(self, budget: Budget, attempt_id: str, heartbeat_s: float) -> None:
-        self._budget = budget
+    def __init__(self, attempts: Attempts, attempt_id: str, heartbeat_s: float) -> None:
+        self._attempts = attempts
         self._attempt_id = attempt_id
         self._heartbeat_s = heartbeat_s
         self._renewed = time.monotonic()
@@ -45,7 +45,7 @@ class Lease:
         if not isinstance(
             error, StorageInternalError | SQLAlchemyError
         ):  # else the database is away: the attempt is found stale
-            self._budget.release(self._attempt_id)
+            self._attempts.release(self._attempt_id)
 
     def link(self, trial_number: int) -> None:
         """Say which trial fills the slot.
@@ -53,7 +53,7 @@ class Lease:
         Raises:
             LeaseLostError: the slot was taken away, since this process was silent for too long.
         """
-        if not self._budget.link(self._attempt_id, trial_number):
+        if not self._attempts.link(self._attempt_id, trial_number):
             raise LeaseLostError("the slot was given to another worker.")
 
     def check(self) -> None:
@@ -75,7 +75,7 @@ class Lease:
 
     def _renew(self) -> None:
         try:
-            self._lost = not self._budget.renew(self._attempt_id)
+            self._lost = not self._attempts.renew(self._attempt_id)
             self._renewed = time.monotonic()
         except (SQLAlchemyError, StorageInternalError) as error:  # nobody can take the trial away meanwhile either
             log.warning("heartbeat failed, to be tried again: %s", type(error).__name__)

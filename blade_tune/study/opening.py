@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from blade_tune.config import write_yaml
 from blade_tune.data.store import SearchData
 from blade_tune.errors import StudyDiffersError
-from blade_tune.study.budget import Budget
+from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import fingerprint, require_same
 from blade_tune.study.folder import StudyFolder, write_text
@@ -57,10 +57,10 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
     with storage_errors(place.url):
         storage = open_storage(place.url, create=True)
         with creating(place.url):
-            Budget.create_table(storage)
+            Attempts.create_table(storage)
             if definition.name not in [study.study_name for study in storage.get_all_studies()]:
                 new = optuna.create_study(study_name=definition.name, storage=storage, direction="maximize")
-                Budget(storage, storage.get_study_id_from_name(new.study_name)).clear()
+                Attempts(storage, storage.get_study_id_from_name(new.study_name)).clear()
             study = optuna.load_study(study_name=definition.name, storage=storage)
             _identify(study, definition, data.data_hash)
             budget = total.settle(definition.search.trials, study)

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from blade_tune.study.budget import Attempt, Budget
+from blade_tune.study.budget import Attempt, Attempts
 from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.trials import root_number
 
@@ -50,14 +50,14 @@ class Recovery:
     Args:
         storage: the study's database.
         study: the study.
-        budget: its attempts.
+        attempts: of the study.
         grace_s: see above.
     """
 
-    def __init__(self, storage: StudyStorage, study: optuna.Study, budget: Budget, grace_s: float) -> None:
+    def __init__(self, storage: StudyStorage, study: optuna.Study, attempts: Attempts, grace_s: float) -> None:
         self._storage = storage
         self._study = study
-        self._budget = budget
+        self._attempts = attempts
         self._grace_s = grace_s
         self._sightings: dict[str, _Sighting] = {}
         self._swept = time.monotonic()
@@ -72,7 +72,7 @@ class Recovery:
         if self._swept - before > self._grace_s / 2:
             self.forget()  # this process was stopped meanwhile, perhaps its workers too
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        attempts = self._budget.open_attempts()  # read after the rows, see `_orphans`
+        attempts = self._attempts.open_attempts()  # read after the rows, see `_orphans`
         by_number = {trial.number: trial for trial in running}
         lost, left = [], []
         for attempt in attempts:
@@ -83,7 +83,7 @@ class Recovery:
             trial = by_number.get(-1 if attempt.trial_number is None else attempt.trial_number)
             if trial is not None and self.give_up(trial, f"{why}; its worker was {attempt.owner}"):
                 lost.append(trial.number)
-            self._budget.release(attempt.attempt_id)
+            self._attempts.release(attempt.attempt_id)
         for trial in _orphans(running, left):
             if self.give_up(trial, "no worker has it"):
                 lost.append(trial.number)

@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL
 
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
-from blade_tune.study.budget import Budget
+from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.folder import StudyFolder
 from blade_tune.study.observer import Standing
@@ -86,9 +86,9 @@ class StoredStudy:
         return self.storage.get_study_id_from_name(self.definition.name)
 
     @cached_property
-    def attempts(self) -> Budget:
+    def attempts(self) -> Attempts:
         """Who is at work on it."""
-        return Budget(self.storage, self.study_id)
+        return Attempts(self.storage, self.study_id)
 
     def ask_to_stop(self, *, now: bool) -> None:
         """Have every supervisor that works on the study at this moment end its run, wherever it is."""

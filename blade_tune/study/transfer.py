@@ -11,7 +11,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import URL
 
 from blade_tune.errors import ConfigError, StorageError
-from blade_tune.study.budget import ATTEMPTS, Budget
+from blade_tune.study.budget import ATTEMPTS, Attempts
 from blade_tune.study.safe_storage import STUDIES, StudyStorage
 from blade_tune.study.storage import connect, creating, masked, open_storage, storage_errors, versions
 from blade_tune.study.stored import StoredStudy
@@ -45,7 +45,7 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
     unfinished = f"{name} (being copied)"  # no study file can be called so
     target = open_storage(url, create=True)
     with creating(url), storage_errors(url):
-        Budget.create_table(target)
+        Attempts.create_table(target)
         names = [study.study_name for study in target.get_all_studies()]
         if name in names:
             raise ConfigError(f"{masked(url)}: a study {name!r} is stored there already.")
@@ -77,10 +77,10 @@ def _require_idle(stored: StoredStudy) -> None:
 
 def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> None:
     """Copy what the study has cost."""
-    Budget.create_table(stored.storage)  # a study may be older than it
+    Attempts.create_table(stored.storage)  # a study may be older than it
     with stored.storage.engine.connect() as connection:
         rows = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id)).mappings().all()
-    Budget(target, study_id).clear()
+    Attempts(target, study_id).clear()
     if rows:
         copies = [{**row, "study_id": study_id, "attempt_id": uuid.uuid4().hex} for row in rows]
         with target.engine.begin() as connection:

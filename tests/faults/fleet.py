@@ -44,8 +44,8 @@ class Fleet:
         train = {"max_epochs": epochs, "eval_every": 1, "patience": epochs}
         write_study(self.folder / "studies" / "tiny.yaml", **{"search": search, "train": train, **changes})
 
-    def start(self, *words: str, **faults: Any) -> subprocess.Popen[str]:
-        """Start a run; what it writes is in `said`, and faults are those of injected/sitecustomize.py."""
+    def start(self, *words: str, command: str = "run", **faults: Any) -> subprocess.Popen[str]:
+        """Start a run, or a `worker`; what it writes is in `said`; faults are those of injected/sitecustomize.py."""
         (self.folder / "tmp").mkdir(exist_ok=True)
         env = {
             MARK: self._mark,
@@ -57,7 +57,7 @@ class Fleet:
         }
         with self._said(len(self._started)).open("w") as said:
             place = {"cwd": self.folder, "env": env, "stdout": said, "stderr": said}
-            process = start("run", "--study", "tiny", *words, **place)
+            process = start(command, "--study", "tiny", *words, **place)
         self._started.append(process)
         return process
 

@@ -15,7 +15,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from blade_tune.report import tables
-from blade_tune.study.budget import ATTEMPTS, Budget, Claimant
+from blade_tune.study.budget import ATTEMPTS, Attempts, Claimant
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.folder import StudyFolder
 from blade_tune.study.process import Owner
@@ -60,7 +60,7 @@ def stored(tmp_path: Path) -> StoredStudy:
 def empty_study(results: Path) -> StoredStudy:
     """A study of four trials, none of which was asked for."""
     storage = open_storage(resolve_url(None, results), create=True)
-    Budget.create_table(storage)
+    Attempts.create_table(storage)
     study = optuna.create_study(storage=storage, study_name="tiny", direction="maximize")
     study.set_user_attr("budget", 4)
     definition = StudyDefinition.from_mapping("tiny", TINY, "test")

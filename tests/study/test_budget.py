@@ -14,7 +14,7 @@ from sqlalchemy import event, update
 from sqlalchemy.exc import OperationalError
 
 from blade_tune.errors import LeaseLostError
-from blade_tune.study.budget import ATTEMPTS, Budget, Claimant
+from blade_tune.study.budget import ATTEMPTS, Attempts, Claimant
 from blade_tune.study.lease import Lease
 from blade_tune.study.process import Owner
 from blade_tune.study.safe_storage import StudyStorage
@@ -31,11 +31,11 @@ class Slots:
 
     def __init__(self, url: str, name: str = "s") -> None:
         self.storage: StudyStorage = open_storage(resolve_url(url, Path()), create=True, outage_s=60)
-        Budget.create_table(self.storage)
+        Attempts.create_table(self.storage)
         if name not in optuna.get_all_study_names(self.storage):
             optuna.create_study(study_name=name, storage=self.storage, direction="maximize")
         self.study = optuna.load_study(study_name=name, storage=self.storage)
-        self.budget = Budget(self.storage, self.storage.get_study_id_from_name(name))
+        self.budget = Attempts(self.storage, self.storage.get_study_id_from_name(name))
 
     def claim(self, total: int = 1) -> str | None:
         return self.budget.claim(total, HERE)
@@ -190,7 +190,7 @@ def test_gpu_time_is_what_attempts_held_of_gpus(slots):
 def test_a_database_without_attempts_has_none(database_url):
     """A study that an earlier version ran can be looked at."""
     storage = open_storage(resolve_url(database_url, Path()), create=True)
-    budget = Budget(storage, 1)
+    budget = Attempts(storage, 1)
     assert budget.open_attempts() == []
     assert budget.gpu_seconds() == 0.0
 

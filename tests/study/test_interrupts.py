@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from safetensors.torch import load_file
 
@@ -147,6 +148,26 @@ def test_an_interrupted_trial_keeps_its_tag(tmp_path: Path):
     assert continued.user_attrs["tag"] == "mine"
     assert continued.params == interrupted.params
     assert continued.params["model.alpha"] == 0.25
+
+
+def test_a_continued_trial_is_not_pruned_where_it_has_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Others may have raised the bar meanwhile: it holds for epochs to come, not for those that were good enough."""
+    pruned = {**LONG, "search": {"trials": 1, "pruner": {"kind": "median", "warmup": 0.0}}}
+    with pytest.raises(InterruptedStudyError):
+        run(tmp_path, Kill(0, 3, signal.SIGINT), **{**pruned, "train": {"max_epochs": 6, "eval_every": 2}})
+    monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda _: True)
+    run(tmp_path, **{**pruned, "train": {"max_epochs": 6, "eval_every": 2}})
+    assert rows(tmp_path) == [("FAIL", "interrupted"), ("PRUNED", "pruned")]
+    assert sorted(stored(tmp_path).trials[1].intermediate_values) == [2, 4, 6]
+
+
+def test_a_checkpoint_of_another_study_is_not_gone_on_from(tmp_path: Path, left_alone: Path):
+    """A new trial begins anew, whatever a database that is gone has left in the folder of its number."""
+    folder = StudyFolder(tmp_path, "tiny").trial(0)
+    folder.path.mkdir(parents=True)
+    folder.checkpoint.write_bytes(b"of another trial 0")
+    run(tmp_path, search__trials=1, **LONG)
+    assert result(tmp_path, 0) == result(left_alone, 0)
 
 
 def test_signals_are_handled_as_before_after_a_run(tmp_path: Path):

@@ -186,7 +186,10 @@ def test_only_what_passes_is_waited_for(error, expected):
 
 @pytest.mark.slow
 def test_a_server_that_is_away_delays_and_harms_nothing(restartable, monkeypatch):
-    """Reports outlast a stop, a crash and a kill of PostgreSQL, on the open connection and on new ones."""
+    """Reports outlast a stop, a crash and a kill of PostgreSQL, on the open connection and on new ones.
+
+    So does a worker that is started meanwhile.
+    """
     monkeypatch.setattr("blade_tune.study.safe_storage.MAX_WAIT_S", 0.5)
     with restartable.database() as url:
         _, study = patient_storage(url)
@@ -199,6 +202,12 @@ def test_a_server_that_is_away_delays_and_harms_nothing(restartable, monkeypatch
             back.join()
         study.tell(trial, 0.5)
         assert study.get_trials()[0].intermediate_values == {0: 0.5, 1: 0.5, 2: 0.5}
+        restartable.stop()
+        back = threading.Timer(0.7, restartable.start)
+        back.start()
+        worker_that_starts_now = open_storage(resolve_url(url, Path()), create=False, outage_s=60)
+        back.join()
+        assert [one.study_name for one in worker_that_starts_now.get_all_studies()] == ["s"]
 
 
 def test_a_locked_file_delays(tmp_path, monkeypatch, caplog):

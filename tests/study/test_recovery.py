@@ -13,7 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from blade_tune.study import recovery
-from blade_tune.study.budget import Budget, Claimant
+from blade_tune.study.budget import Attempts, Claimant
 from blade_tune.study.process import Owner, this_host
 from blade_tune.study.recovery import MAX_RETRIES, OF_ONE_ATTEMPT, Recovery
 from blade_tune.study.storage import open_storage, resolve_url
@@ -39,9 +39,9 @@ class Ward:
 
     def __init__(self, url: str, clock: "Clock | None" = None) -> None:
         storage = open_storage(resolve_url(url, Path()), create=True)
-        Budget.create_table(storage)
+        Attempts.create_table(storage)
         self.study = optuna.create_study(study_name="s", storage=storage, direction="maximize", load_if_exists=True)
-        self.budget = Budget(storage, storage.get_study_id_from_name("s"))
+        self.budget = Attempts(storage, storage.get_study_id_from_name("s"))
         self.recovery = Recovery(storage, self.study, self.budget, GRACE_S)
         self.clock = clock
 

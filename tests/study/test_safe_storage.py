@@ -132,11 +132,13 @@ def test_a_given_away_trial_is_failed_and_continued(database_url):
     trial = study.ask()
     trial.suggest_float("x", 0, 1)
     trial.report(0.25, 1)
+    trial.storage.set_trial_system_attr(trial._trial_id, "completed_rung_0", 0.25)  # asha's, of an attempt that goes on
     before = study.get_trials()[0]
     assert storage.give_away(study._study_id, 0, {"reason": "lost", "message": "gone"}, continuation(before))
     old, new = study.get_trials()
     assert (old.state, old.user_attrs) == (TrialState.FAIL, {"reason": "lost", "message": "gone"})
     assert old.intermediate_values == {1: 0.25}
+    assert (old.system_attrs, new.system_attrs) == ({}, {})  # else a trial would compete with itself
     assert old.datetime_start is not None
     assert old.datetime_complete is not None
     assert old.datetime_complete >= old.datetime_start

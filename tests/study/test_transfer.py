@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, inspect, text
 
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
-from blade_tune.study.budget import ATTEMPTS, Budget
+from blade_tune.study.budget import ATTEMPTS, Attempts
 from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.storage import open_storage, resolve_url
 from blade_tune.study.stored import StoredStudy
@@ -141,12 +141,12 @@ def test_a_copy_that_did_not_end_is_no_study(
     """After a kill in the middle, or where the study changed, its name is free there, and the next copy succeeds."""
     url = resolve_url(None, tmp_path / "there")
 
-    def interfere(_: Budget) -> None:
+    def interfere(_: Attempts) -> None:
         if end is KeyboardInterrupt:
             raise KeyboardInterrupt
         study.study.add_trial(optuna.create_trial(state=TrialState.FAIL))
 
-    monkeypatch.setattr(Budget, "clear", interfere)
+    monkeypatch.setattr(Attempts, "clear", interfere)
     with pytest.raises((KeyboardInterrupt, StorageError)) as error:
         copy_study(study, url)
     assert error.type is KeyboardInterrupt or "its trials changed" in str(error.value)
