@@ -90,8 +90,14 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the text that `_Loader` would read as a number."""
+    """Quotes the text that `_Loader` would read as a number or as the end of a line."""
 
+    def represent_text(self, text: str) -> yaml.Node:
+        style = '"' if re.search("[\x85\u2028\u2029]", text) else None  # only there they are escaped
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver(

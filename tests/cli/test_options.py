@@ -92,7 +92,7 @@ def test_a_dry_run_makes_nothing(capsys):
     Path("studies").mkdir()
     Path("studies/tiny.yaml").write_text(write_yaml(TINY))
     before = sorted(Path().rglob("*"))
-    print_plan("tiny", StudyDefinition.load("tiny"), resolve({"device": "cpu"}, "tiny"), Total(), {})
+    print_plan("tiny", StudyDefinition.load("tiny"), resolve({"device": "cpu"}, "tiny"), Total(), {}, None)
     assert sorted(Path().rglob("*")) == before
     printed = capsys.readouterr().out
     for words in ("heartbeat_s", "worker 0", "model.num_heads", "space points", "not yet"):

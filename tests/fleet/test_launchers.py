@@ -301,7 +301,8 @@ def assert_stopped(ended: Program, code: int, cwd: Path, *storage: str) -> None:
     assert (ended.code, ended.err.splitlines()[-1]) == (code, f"Error: {STOPPED}")
     assert "Traceback" not in ended.err
     trials = status(cwd, *storage)["trials"]
-    assert trials == {**dict.fromkeys(trials, 0), "continued": trials["waiting"], "waiting": trials["waiting"]}
+    done = {"complete": trials["complete"]}  # before the fleet heard of it
+    assert trials == {**dict.fromkeys(trials, 0), **done, "continued": trials["waiting"], "waiting": trials["waiting"]}
     assert trials["waiting"] >= 1
 
 
@@ -328,6 +329,7 @@ def test_ray_actors_share_a_study(tmp_path, ray_folder, postgres_url):
     write_study(tmp_path / "studies" / "tiny.yaml", train={**LONG, "max_epochs": 100}, search={"trials": 2})
     storage = ("--storage", with_password(postgres_url))
     words = ("run", "--study", "tiny", "--launcher", "ray", "--workers", "2", "--launcher-option", "num_cpus=0.5")
+    words += ("--heartbeat-s", "0.5", "--grace-s", "2")  # the database is asked about twice a second
     process = start(*words, *storage, cwd=tmp_path)
     read_until(process, " started ")
     process.terminate()
