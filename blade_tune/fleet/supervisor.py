@@ -6,8 +6,16 @@ import queue
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from blade_tune.errors import BladeTuneError, InterruptedStudyError, ReportedError, WorkerError, WorkerSpentError
+from blade_tune.errors import (
+    BladeTuneError,
+    InterruptedStudyError,
+    ReportedError,
+    StorageError,
+    WorkerError,
+    WorkerSpentError,
+)
 from blade_tune.fleet.child_process import ChildProcess, Event
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.events import dispatch
@@ -17,6 +25,7 @@ from blade_tune.fleet.worker import clean, why_done
 from blade_tune.study.observer import Observer
 from blade_tune.study.recovery import MAX_RETRIES, Recovery
 from blade_tune.study.signals import StopSignals
+from blade_tune.study.storage import SQLITE
 from blade_tune.study.stored import StoredStudy
 
 log = logging.getLogger(__name__)
@@ -229,8 +238,12 @@ class Supervisor:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Queue again what has lost its worker."""
+        """Queue again what has lost its worker, in a database that is still there."""
         self._swept = time.monotonic()
+        url = self.stored.storage.engine.url
+        if url.drivername == SQLITE and not Path(url.database or "").exists():  # and it writes on without an error
+            self._error = self._error or StorageError(f"{url.database}: was removed while the study ran.")
+            self._stop("failed", within_s=0.0)
         self.questions.ask(self.recovery.sweep)
 
     def _handle_events(self, wait_s: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""A disk that is full while a trial is stored."""
+"""A disk that is full while a trial is stored, or that somebody cleans."""
 
 import shutil
 import sqlite3
@@ -64,3 +64,13 @@ def test_a_checkpoint_without_room_ends_the_run_and_loses_nothing(fleet: Fleet):
     assert fleet.rows == [("FAIL", "interrupted"), ("WAITING", "")]
     assert fleet.run() == 0
     fleet.require_whole(2)
+
+
+def test_a_removed_database_is_no_success(fleet: Fleet):
+    """Where the results are removed under a run, it ends in 4 and says so, though every write seems to succeed."""
+    fleet.define(50)
+    run = fleet.start("--heartbeat-s", "0.5", "--grace-s", "2", epoch_s=0.2)
+    until(fleet.num_epochs)
+    shutil.rmtree(fleet.results, ignore_errors=True)
+    assert run.wait(TIMEOUT_S) == 4
+    assert "studies.db: was removed while the study ran." in fleet.said.splitlines()[-1]
