@@ -87,9 +87,8 @@ class Recovery:
         for trial in _orphans(running, left):
             if self.give_up(trial, "no worker has it"):
                 lost.append(trial.number)
-        self._sightings = {
-            a.attempt_id: self._sightings[a.attempt_id] for a in attempts if a.attempt_id in self._sightings
-        }
+        known = ((attempt.attempt_id, self._sightings.get(attempt.attempt_id)) for attempt in left)
+        self._sightings = {attempt_id: seen for attempt_id, seen in known if seen}
         return lost
 
     def give_up(self, trial: FrozenTrial, message: str) -> bool:
