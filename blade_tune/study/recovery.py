@@ -71,28 +71,28 @@ class Recovery:
         before, self._swept = self._swept, time.monotonic()
         if self._swept - before > self._grace_s / 2:
             self.forget()  # this process was stopped meanwhile, perhaps its workers too
-        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        attempts = self._attempts.open_attempts()  # read after the rows, see `_orphans`
-        by_number = {trial.number: trial for trial in running}
+        running = [trial.number for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
         lost, left = [], []
-        for attempt in attempts:
+        for attempt in self._attempts.open_attempts():  # read after the rows, see `_orphans`
             why = self._why_over(attempt)
             if why is None:
                 left.append(attempt)
                 continue
-            trial = by_number.get(-1 if attempt.trial_number is None else attempt.trial_number)
-            if trial is not None and self.give_up(trial, f"{why}; its worker was {attempt.owner}"):
-                lost.append(trial.number)
+            number = attempt.trial_number
+            if number is not None and self.give_up(number, f"{why}; its worker was {attempt.owner}"):
+                lost.append(number)
             self._attempts.release(attempt.attempt_id)
-        for trial in _orphans(running, left):
-            if self.give_up(trial, "no worker has it"):
-                lost.append(trial.number)
+        lost += [number for number in _orphans(running, left) if self.give_up(number, "no worker has it")]
         known = ((attempt.attempt_id, self._sightings.get(attempt.attempt_id)) for attempt in left)
         self._sightings = {attempt_id: seen for attempt_id, seen in known if seen}
         return lost
 
-    def give_up(self, trial: FrozenTrial, message: str) -> bool:
+    def give_up(self, number: int, message: str) -> bool:
         """End a lost trial and queue it again, unless that did not help before; False where somebody else ended it."""
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        trial = self._storage.get_trial(trial_id)  # as its worker left it, perhaps after it was seen last
+        if trial.state != TrialState.RUNNING:
+            return False
         done = max(trial.intermediate_values, default=0)
         before = int(trial.user_attrs.get("reached", 0))
         retries = 1 if done > before else int(trial.user_attrs.get("retries", 0)) + 1
@@ -103,9 +103,9 @@ class Recovery:
         elif retries > MAX_RETRIES:
             attrs = {"reason": "error", "message": f"lost {retries} times in a row without progress: {message}"}
             new = None
-        given = self._storage.give_away(self._study_id, trial.number, attrs, new)
+        given = self._storage.give_away(self._study_id, number, attrs, new)
         if given:
-            log.warning("trial=%d reason=%s %s", trial.number, attrs["reason"], attrs["message"])
+            log.warning("trial=%d reason=%s %s", number, attrs["reason"], attrs["message"])
         return given
 
     @property
@@ -124,11 +124,11 @@ class Recovery:
         return None
 
 
-def _orphans(running: list[FrozenTrial], attempts: list[Attempt]) -> list[FrozenTrial]:
+def _orphans(running: list[int], attempts: list[Attempt]) -> list[int]:
     """Running rows that no attempt has.
 
     A row is asked for between an attempt's claim and its link, so one without an attempt is nobody's when no attempt
     without a row is open. If its attempt ended between the two readings, so did the row, and it is not given away.
     """
-    numbers = {attempt.trial_number for attempt in attempts}
-    return [] if None in numbers else [trial for trial in running if trial.number not in numbers]
+    held = {attempt.trial_number for attempt in attempts}
+    return [] if None in held else [number for number in running if number not in held]

@@ -244,7 +244,7 @@ class Thief(Watch):
         if (number, record.epoch) == (0, self._epoch):
             study = stored(self._results)
             (attempt,) = study.attempts.open_attempts()
-            Recovery(study.storage, study.study, study.attempts, GRACE_S).give_up(study.trials[0], "stolen")
+            Recovery(study.storage, study.study, study.attempts, GRACE_S).give_up(0, "stolen")
             study.attempts.release(attempt.attempt_id)
 
     def trial_lost(self, number: int) -> None:
@@ -261,3 +261,22 @@ def test_a_late_worker_goes_on(tmp_path: Path, epoch: int, caplog: Any):
     assert sorted(stored(tmp_path).trials[1].intermediate_values) == [1, 2, 3]
     assert stored(tmp_path).trials[1].user_attrs["root"] == 0
     assert "trial=0 was given to another worker; its result is dropped" in caplog.text
+
+
+def test_what_a_worker_stored_last_goes_over(database_url: str, gone: Owner, monkeypatch: pytest.MonkeyPatch):
+    """Parameters that came between a sweep's look at the rows and its worker's end are in the row that goes on."""
+    ward = Ward(database_url)
+    attempt = ward.budget.claim(99, Claimant(gone, "cpu", 1.0))
+    trial = ward.study.ask()
+    ward.budget.link(attempt, trial.number)
+    look = ward.budget.open_attempts
+
+    def later() -> Any:
+        monkeypatch.undo()
+        trial.suggest_float("x", 0.0, 1.0)
+        return look()
+
+    monkeypatch.setattr(ward.budget, "open_attempts", later)
+    assert ward.recovery.sweep() == [0]
+    assert ward.rows == [("FAIL", "lost"), ("WAITING", "")]
+    assert ward.study.trials[1].params == trial.params != {}
