@@ -13,7 +13,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import NullPool, create_engine, func, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from blade_tune.config import guess
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
@@ -102,7 +102,10 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
         try:
             options = _engine_options(url)
             opening = partial(StudyStorage, template, options, create=create, outage_s=outage_s)
-            return patiently(opening, outage_s, url)
+            try:
+                return patiently(opening, outage_s, url)
+            except IntegrityError:  # Optuna writes its version also where it only opens, and another did at this moment
+                return patiently(opening, outage_s, url)
         except (SQLAlchemyError, StorageInternalError) as error:
             if not lacks_table(error):
                 raise

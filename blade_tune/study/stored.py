@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
@@ -15,7 +16,7 @@ from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.folder import StudyFolder
 from blade_tune.study.observer import Standing
-from blade_tune.study.safe_storage import StudyStorage
+from blade_tune.study.safe_storage import StudyStorage, lacks_table
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import load_study, open_storage
 from blade_tune.study.trials import best_trial, num_scored
@@ -69,6 +70,10 @@ class StoredStudy:
             return cls.load(name, url, results)
         except (ConfigError, NothingStoredError):
             return None
+        except StorageInternalError as error:
+            if lacks_table(error):  # which another process is making at this moment
+                return None
+            raise
 
     @property
     def trials(self) -> list[FrozenTrial]:

@@ -4,14 +4,17 @@ import sqlite3
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import optuna
 import psycopg
 import pytest
 from sqlalchemy import NullPool, create_engine, inspect, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
 
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
+from blade_tune.study import storage
 from blade_tune.study.storage import connect, creating, load_study, masked, open_storage, resolve_url, storage_errors
 from tests.crowd import PROCESSES, Crowd
 
@@ -253,3 +256,20 @@ def test_a_url_may_say_how_it_is_connected(postgres_url: str):
             assert isinstance(driver, psycopg.Connection)
             assert driver.info.get_parameters()["connect_timeout"] == "10"
             assert driver.info.get_parameters()["tcp_user_timeout"] == expected
+
+
+def test_a_database_that_is_made_at_this_moment_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Optuna writes its version wherever it opens; where another process did so just before, that is no error."""
+    url = resolve_url(None, tmp_path)
+    open_storage(url, create=True)
+    made, tries = storage.StudyStorage, []
+
+    def late(*args: Any, **options: Any) -> Any:
+        tries.append(args)
+        if len(tries) == 1:
+            raise IntegrityError("INSERT", {}, sqlite3.IntegrityError("UNIQUE constraint failed"))
+        return made(*args, **options)
+
+    monkeypatch.setattr(storage, "StudyStorage", late)
+    assert open_storage(url, create=False).get_all_studies() == []
+    assert len(tries) == 2
