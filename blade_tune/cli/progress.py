@@ -81,11 +81,8 @@ class PlainProgress(Observer):
         if standing is not None:
             left = standing.budget - standing.scored
             seconds = (time.monotonic() - self._start) / self._ended
-            best = (
-                f"best={standing.best_value:.4f} best_trial={standing.best_number}"
-                if standing.best_params
-                else "best=none"
-            )
+            highest = standing.best_value
+            best = "best=none" if highest is None else f"best={highest:.4f} best_trial={standing.best_number}"
             line += f" {best} scored={standing.scored}/{standing.budget} left_s={seconds * left:.0f}"
         self._line(line)
 

@@ -34,7 +34,6 @@ class ChildProcess:
     """
 
     def __init__(self, place: Place, order: Order, events: "queue.SimpleQueue[Event]") -> None:
-        self.place = place
         self.trial: int | None = None
         self.trial_started = 0.0  # by the monotonic clock
         self.has_trained = False

@@ -230,8 +230,8 @@ class Supervisor:
         """End the trial of a worker that was killed for it."""
         process.trial = None
         attrs = {"reason": "timeout", "message": f"ran for {limit:.0f} s, the limit of a trial."}
-        storage, study_id = self.stored.storage, self.questions.ask(lambda: self.stored.study_id)
-        if study_id is not None and self.questions.ask(lambda: storage.give_away(study_id, number, attrs, None)):
+        storage, study_id = self.stored.storage, self.stored.study_id
+        if self.questions.ask(lambda: storage.give_away(study_id, number, attrs, None)):
             self.questions.ask(lambda: clean(self.stored, number, self.order.keep))
             standing = self.questions.ask(self.stored.standing)
             self.observer.trial_ended(number, f"fail (timeout: {attrs['message']})", None, standing)

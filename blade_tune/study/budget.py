@@ -6,8 +6,6 @@ released or its trial has ended, so that a killed process holds its slot until `
 
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,12 +89,12 @@ class Attempts:
 
     def clear(self) -> None:
         """Forget every attempt: the study is new, and its number may have been another's."""
-        with self._transaction() as connection:
+        with self._storage.engine.begin() as connection:
             connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.study_id == self._study_id))
 
     def now(self) -> float:
         """Seconds since 1970 by the clock that all processes of the study share."""
-        with self._transaction() as connection:
+        with self._storage.engine.begin() as connection:
             return float(connection.execute(select(_now(connection))).scalar_one())
 
     def claim(self, total: int, claimant: Claimant) -> str | None:
@@ -104,7 +102,7 @@ class Attempts:
         attempt_id = uuid.uuid4().hex
 
         def claim() -> str | None:
-            with self._transaction() as connection:
+            with self._storage.engine.begin() as connection:
                 if connection.scalar(select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)):
                     return attempt_id  # committed before the connection was lost
                 connection.execute(lock_study(self._study_id))
@@ -125,7 +123,7 @@ class Attempts:
 
     def renew(self, attempt_id: str) -> bool:
         """Say that the attempt is alive; False where it was taken away. Does not wait for a database that is away."""
-        with self._transaction() as connection:
+        with self._storage.engine.begin() as connection:
             return _is_changed(connection, attempt_id, renewed=_now(connection))
 
     def release(self, attempt_id: str) -> None:
@@ -138,7 +136,7 @@ class Attempts:
             return []
         a = ATTEMPTS.c
         query = select(a.attempt_id, a.trial_number, a.owner, a.device, a.claimed, a.renewed)
-        with self._transaction() as connection:
+        with self._storage.engine.begin() as connection:
             rows = connection.execute(query.where(a.study_id == self._study_id, ~a.released).order_by(a.claimed)).all()
         return [Attempt(row.attempt_id, row.trial_number, Owner.parse(row.owner), *row[3:]) for row in rows]
 
@@ -151,7 +149,7 @@ class Attempts:
             return 0.0
         seconds = func.sum((ATTEMPTS.c.renewed - ATTEMPTS.c.claimed) * ATTEMPTS.c.share)
         on_gpu = ATTEMPTS.c.device.startswith("cuda")
-        with self._transaction() as connection:
+        with self._storage.engine.begin() as connection:
             return float(connection.scalar(select(seconds).where(ATTEMPTS.c.study_id == self._study_id, on_gpu)) or 0.0)
 
     def _has_table(self) -> bool:
@@ -160,15 +158,10 @@ class Attempts:
 
     def _change(self, attempt_id: str, **values: Any) -> bool:
         def change() -> bool:
-            with self._transaction() as connection:
+            with self._storage.engine.begin() as connection:
                 return _is_changed(connection, attempt_id, **values, renewed=_now(connection))
 
         return self._storage.patiently(change)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._storage.engine.begin() as connection:
-            yield connection
 
     def _scored(self) -> ColumnElement[int]:
         """As `trials.is_scored` has it."""

@@ -42,9 +42,8 @@ class Lease:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if not isinstance(
-            error, StorageInternalError | SQLAlchemyError
-        ):  # else the database is away: the attempt is found stale
+        is_away = isinstance(error, StorageInternalError | SQLAlchemyError)
+        if not is_away:  # else the attempt is found stale
             self._attempts.release(self._attempt_id)
 
     def link(self, trial_number: int) -> None:

@@ -85,7 +85,7 @@ class StoredStudy:
         """Scored trials in all, as the latest run settled it."""
         return int(self.study.user_attrs["budget"])
 
-    @property
+    @cached_property
     def study_id(self) -> int:
         """The study's row in its database."""
         return self.storage.get_study_id_from_name(self.definition.name)
