@@ -128,6 +128,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
 def write_yaml(data: Mapping[str, Any]) -> str:
     """Plain data as YAML text that `read_yaml` gives back unchanged."""
     return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from blade_tune.config import flatten
+
 
 def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
     """Print rows as a table, JSON or CSV."""
@@ -25,7 +27,7 @@ def print_facts(facts: Mapping[str, Any], form: str) -> None:
     if form == "json":
         click.echo(json.dumps(facts, indent=2))
     else:
-        print_rows([{"fact": name, "value": value} for name, value in _flatten(facts).items()], form)
+        print_rows([{"fact": name, "value": value} for name, value in flatten(facts).items()], form)
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -50,10 +52,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.5g}"
     return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in facts.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from blade_tune.config import read_yaml
+from blade_tune.config import flatten, read_yaml
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report.spaces import space_rows
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.fingerprint import fingerprint
+from blade_tune.study.fingerprint import differences, fingerprint
 from blade_tune.study.opening import Total
 from blade_tune.study.storage import masked, resolve_url
 from blade_tune.study.stored import StoredStudy
@@ -73,7 +73,7 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
         flags: model, epochs, seed, sampler and pruner as typed, or None.
     """
     content, space = read_yaml(file), definition.space
-    said = dict.fromkeys((*content, *_flat(content)), str(file))
+    said = dict.fromkeys((*content, *flatten(content)), str(file))
     if definition.model != content["model"]:  # which the flag brings with its own space
         said |= {"space": "--model", "enqueue": "--model"}
     said |= {name: f"--{flag}" for name, flag in FLAGS.items() if flags.get(flag) is not None}
@@ -85,7 +85,7 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
         "enqueue": len(definition.enqueue),
         "space": space.place,
     }
-    rows = [_row(name, value, said.get(name, BUILT_IN)) for name, value in _flat(values).items()]
+    rows = [_row(name, value, said.get(name, BUILT_IN)) for name, value in flatten(values).items()]
     points = space.count()
     rows.append(_row("space points", "continuous" if points is None else points, space.place))
     for parameter in space_rows(space, definition.configs):
@@ -100,21 +100,12 @@ def stored_rows(definition: StudyDefinition, stored: StoredStudy | None) -> list
     if stored is None:
         return [_row("stored", "not yet", STORED)]
     identity = stored.study.user_attrs["fingerprint"]
-    before, now = _flat(identity), _flat(fingerprint(definition, identity["data"]))
-    differing = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    differing = differences(identity, fingerprint(definition, identity["data"]))
     return [
         _row("stored", f"{num_scored(stored.trials)} of {stored.budget} trials are scored", STORED),
-        *(_row(f"differs: {name}", f"stored {before.get(name)}, now {now.get(name)}", STORED) for name in differing),
+        *(_row(f"differs: {name}", f"stored {before!r}, now {now!r}", STORED) for name, before, now in differing),
     ]
 
 
 def _row(name: str, value: Any, origin: str) -> Row:
     return {"setting": name, "value": value, "origin": origin}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Row:
-    """Nested mappings under dotted names."""
-    flat: Row = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
-    return flat

@@ -33,16 +33,22 @@ def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
     }
 
 
+def differences(stored: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """The fields in which two fingerprints differ, with what each has there; None where it has none."""
+    before, after = _fields(stored), _fields(now)
+    names = sorted({*before, *after})
+    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+
+
 def require_same(stored: Mapping[str, Any], now: Mapping[str, Any], study: str) -> None:
     """Refuse to add trials to a study that asks another question.
 
     Raises:
         StudyDiffersError: with a line for each field that differs.
     """
-    before, after = _flatten(stored), _flatten(now)
-    differing = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
+    differing = differences(stored, now)
     if differing:
-        lines = [f"  {name}: stored {before.get(name)!r}, now {after.get(name)!r}" for name in differing]
+        lines = [f"  {name}: stored {before!r}, now {after!r}" for name, before, after in differing]
         raise StudyDiffersError(
             f"study {study} was made with other settings:\n" + "\n".join(lines) + "\n"
             "Run it with the stored ones, or start a study of another name (copy the study file)."
@@ -64,12 +70,12 @@ def _digest(content: Any) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")  # numpy's seeds have 32 bits
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, dict) and prefix == "" and key in ("space", "objective"):
-            flat |= _flatten(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
+def _fields(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a fingerprint by dotted name; a range of the space is one of them."""
+    fields: dict[str, Any] = {}
+    for name, value in identity.items():
+        inner = (
+            {f"{name}.{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {name: value}
+        )
+        fields |= inner
+    return fields

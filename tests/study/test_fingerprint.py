@@ -53,7 +53,7 @@ def test_another_question_is_another_study(field: str):
 
 @pytest.mark.parametrize("changes", SAME_STUDIES)
 def test_the_same_question_is_the_same_study(changes: dict[str, Any]):
-    """Attempts, sampler, pruner, what is tried first and how a value is spelled are not identity."""
+    """Budget, sampler, pruner, what is tried first and how a value is spelled are not identity."""
     require_same(identity(), identity(**changes), "tiny")
 
 

@@ -57,7 +57,7 @@ def test_the_same_study_seed_gives_the_same_study(finished: Path, tmp_path: Path
 
 
 def test_settings_of_the_search_may_change(tmp_path: Path):
-    """Attempts, sampler and pruner are no identity: a study goes on with others, and remembers the latest."""
+    """Budget, sampler and pruner are no identity: a study goes on with others, and remembers the latest."""
     run(tmp_path, search__trials=1)
     run(tmp_path, search__trials=2, search__sampler="random", search__pruner={"kind": "median"})
     study = stored(tmp_path)
