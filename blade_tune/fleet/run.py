@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.order import Order
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.fleet.supervisor import Limits, Supervisor
+from blade_tune.fleet.supervisor import Supervisor
 from blade_tune.study.observer import Observer
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.storage import storage_errors
@@ -38,11 +38,10 @@ def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place],
         grace_s=settings.grace_s,
         since=datetime.now(UTC),
     )
-    limits = Limits(settings.time, settings.trial_time, settings.gpu_hours)
     with storage_errors(url), StopSignals().listening() as signals:
         observer.run_started(stored.standing(), stored.definition.train.max_epochs)
         if (floor := stored.study.user_attrs.get("popularity_floor")) is not None:
             observer.floor_measured(floor)
-        why = Supervisor(stored, order, places, limits, observer, signals).run()
+        why = Supervisor(stored, order, places, settings, observer, signals).run()
         observer.run_ended(why, stored.standing())
     return why

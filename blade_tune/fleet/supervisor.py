@@ -21,6 +21,7 @@ from blade_tune.fleet.devices import Place
 from blade_tune.fleet.events import dispatch
 from blade_tune.fleet.order import Order
 from blade_tune.fleet.questions import Questions
+from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import clean, why_done
 from blade_tune.study.observer import Observer
 from blade_tune.study.recovery import MAX_RETRIES, Recovery
@@ -36,15 +37,6 @@ BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0
 MAX_DEATHS = MAX_RETRIES + 2  # in a row without an epoch: one trial is given up before, so it is not a trial
 KILL_AFTER_S = 5.0  # what was asked twice to stop at once
 FATAL = (1, 2, 3, 4, 5)  # exit codes that any other worker would end with too
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When a run ends before its study does."""
-
-    time_s: float | None = None
-    trial_time_s: float | None = None
-    gpu_hours: float | None = None  # of the study in all
 
 
 @dataclass
@@ -65,7 +57,7 @@ class Supervisor:
         stored: the study.
         order: what workers do; each gets the device of its place.
         places: one a worker.
-        limits: when to end early.
+        settings: of the run; here its limits count.
         observer: hears what workers tell.
         signals: of this process.
     """
@@ -75,13 +67,13 @@ class Supervisor:
         stored: StoredStudy,
         order: Order,
         places: list[Place],
-        limits: Limits,
+        settings: RunSettings,
         observer: Observer,
         signals: StopSignals,
     ) -> None:
         self.stored = stored
         self.order = order
-        self.limits = limits
+        self.settings = settings
         self.observer = observer
         self.signals = signals
         self.slots = [Slot(place) for place in places]
@@ -145,7 +137,7 @@ class Supervisor:
             log.warning("signal=%s stopping after this epoch; a second one stops now", self.signals.name)
             self._error = self.signals.error()
             self._stop("stopped")
-        limit = self.limits.time_s
+        limit = self.settings.time
         if limit is not None and now - self._started > limit and self._stopping is None:
             self._stop(f"the time limit of {limit:.0f} s is reached", within_s=self.order.grace_s)
         for slot in self.slots:
@@ -158,7 +150,7 @@ class Supervisor:
 
     def _check_study(self) -> None:
         """Stop for the study's cost, or because somebody elsewhere says so."""
-        limit = self.limits.gpu_hours
+        limit = self.settings.gpu_hours
         if limit is not None and self._stopping is None:
             cost = self.questions.ask(self.stored.attempts.gpu_seconds)
             if cost is not None and cost / 3600 >= limit:
@@ -189,7 +181,7 @@ class Supervisor:
 
     def _look_after(self, slot: Slot, process: ChildProcess, now: float) -> None:
         """Notice that a worker hangs or has ended."""
-        limit = self.limits.trial_time_s
+        limit = self.settings.trial_time
         if limit is not None and process.trial is not None and now - process.trial_started > limit:
             process.kill()
             self._handle_events()

@@ -113,3 +113,14 @@ def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> Ended:
         finally:
             process.kill()
     return Ended(process.returncode, out or "", err or "")
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """What stderr says up to the first line with the words, or all of it."""
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if words in line:
+            break
+    return "".join(lines)

@@ -2,10 +2,9 @@
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 
-from tests.cli.program import Ended, call, finish, start, write_study
+from tests.cli.program import Ended, call, finish, read_until, start, write_study
 
 TRIALS = 2
 
@@ -17,17 +16,6 @@ def stop_in_training(cwd: Path, number: signal.Signals) -> Ended:
     process.send_signal(number)
     ended = finish(process)
     return Ended(ended.code, ended.out, read + ended.err)
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """What stderr says up to the first line with the words, or all of it."""
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if words in line:
-            break
-    return "".join(lines)
 
 
 def test_a_stopped_study_is_finished_by_the_same_command(tmp_path):

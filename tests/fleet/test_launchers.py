@@ -27,7 +27,7 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.study.observer import Observer
 from tests.cli import program
 from tests.cli.program import Ended as Program
-from tests.cli.program import call, finish, start, write_study
+from tests.cli.program import call, finish, read_until, start, write_study
 from tests.study import tiny
 
 CLUSTERS = Path(__file__).parents[2] / "docs" / "clusters.md"
@@ -39,16 +39,6 @@ LONG = {"max_epochs": 400, "eval_every": 1, "patience": 400}
 
 def status(cwd: Path, *storage: str) -> dict:
     return json.loads(call("status", "--study", "tiny", "-f", "json", *storage, cwd=cwd).out)
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    """What stderr says up to the first line with the words, or all of it."""
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if words in line:
-            break
-    return "".join(lines)
 
 
 def fake_slurm(folder: Path) -> dict[str, str]:
