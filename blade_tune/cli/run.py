@@ -52,8 +52,6 @@ def run(
     Example:
       blade-tune run --study qk-video --data ~/data/qk-video --trials 200
     """  # noqa: D301
-    import optuna
-
     from blade_tune.cli.dry_run import print_plan
     from blade_tune.cli.progress import watch
     from blade_tune.data.store import prepare
@@ -70,7 +68,6 @@ def run(
     from blade_tune.study.storage import resolve_url, storage_errors
     from blade_tune.study.stored import StoredStudy
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are tracebacks of trials that failed
     resolved = resolve(flags, study)
     settings = resolved.settings
     given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}

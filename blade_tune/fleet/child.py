@@ -11,8 +11,6 @@ import sys
 import threading
 import time
 
-import optuna
-
 from blade_tune.errors import BladeTuneError
 from blade_tune.fleet.events import EventWriter, LogToEvents
 from blade_tune.fleet.order import Order
@@ -32,7 +30,6 @@ def main() -> None:
     logger = logging.getLogger("blade_tune")
     logger.setLevel(logging.INFO)
     logger.addHandler(LogToEvents(writer))
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are tracebacks of trials that failed
     with StopSignals(insisting=(signal.SIGINT,)).listening() as signals:
         threading.Thread(target=_end_with_supervisor, args=(order.grace_s,), daemon=True).start()
         code, why = 0, ""

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from blade_tune.fleet.findings import Finding
 from blade_tune.study.budget import Attempt
 from blade_tune.study.folder import TrialFolder
-from blade_tune.study.recovery import Recovery
+from blade_tune.study.recovery import Recovery, orphans
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import logical_trials, ranked, root_number
 
@@ -101,11 +101,11 @@ class Leftovers:
     def _orphans(self) -> list[int]:
         """Trials that run before and after a look at the attempts, of which none has them or may be asking for one."""
         before = self._running()
-        held = {attempt.trial_number for attempt in self._stored.attempts.open_attempts()}
-        return [] if None in held else sorted(before & self._running() - held)
+        unheld = orphans(before, self._stored.attempts.open_attempts())
+        return sorted(set(unheld) & set(self._running()))
 
-    def _running(self) -> set[int]:
-        return {trial.number for trial in self._stored.trials if trial.state == TrialState.RUNNING}
+    def _running(self) -> list[int]:
+        return [trial.number for trial in self._stored.trials if trial.state == TrialState.RUNNING]
 
     def _stranded(self, trials: list[FrozenTrial]) -> list[int]:
         """Waiting trials that were trained before, where the checkpoint is not in this results folder."""

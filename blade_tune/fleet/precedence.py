@@ -17,7 +17,7 @@ from blade_tune.training.config import EvaluationConfig, TrainConfig
 
 BUILT_IN = "built-in"
 PROJECT_FILE = Path("blade-tune.yaml")
-PREFIX, TESTS = "BLADE_TUNE_", "BLADE_TUNE_TEST_"  # the latter are this package's own tests'
+PREFIX = "BLADE_TUNE_"
 
 Setting = tuple[str, str, Any]  # origin, name, value
 
@@ -86,7 +86,7 @@ def _file(path: Path) -> Iterator[Setting]:
 def _environment(environ: Mapping[str, str]) -> Iterator[Setting]:
     """An empty variable is as one that is not set."""
     for variable, value in sorted(environ.items()):
-        if variable.startswith(PREFIX) and not variable.startswith(TESTS) and value:
+        if variable.startswith(PREFIX) and value:
             yield variable, variable.removeprefix(PREFIX).lower(), value
 
 

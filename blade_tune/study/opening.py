@@ -72,7 +72,7 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
             directory = place.data_directory
             study.set_user_attr("data_directory", str(directory.resolve()) if directory else None)
         write_text(StudyFolder(place.results, definition.name).definition, write_yaml(content))
-        return StoredStudy.load(definition.name, place.url, place.results)
+        return StoredStudy.of(storage, definition.name, place.results)
 
 
 def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) -> None:

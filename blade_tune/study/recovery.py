@@ -73,7 +73,7 @@ class Recovery:
             self.forget()  # this process was stopped meanwhile, perhaps its workers too
         running = [trial.number for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
         lost, left = [], []
-        for attempt in self._attempts.open_attempts():  # read after the rows, see `_orphans`
+        for attempt in self._attempts.open_attempts():  # read after the rows, see `orphans`
             why = self._why_over(attempt)
             if why is None:
                 left.append(attempt)
@@ -82,7 +82,7 @@ class Recovery:
             if number is not None and self.give_up(number, f"{why}; its worker was {attempt.owner}"):
                 lost.append(number)
             self._attempts.release(attempt.attempt_id)
-        lost += [number for number in _orphans(running, left) if self.give_up(number, "no worker has it")]
+        lost += [number for number in orphans(running, left) if self.give_up(number, "no worker has it")]
         known = ((attempt.attempt_id, self._sightings.get(attempt.attempt_id)) for attempt in left)
         self._sightings = {attempt_id: seen for attempt_id, seen in known if seen}
         return lost
@@ -124,7 +124,7 @@ class Recovery:
         return None
 
 
-def _orphans(running: list[int], attempts: list[Attempt]) -> list[int]:
+def orphans(running: list[int], attempts: list[Attempt]) -> list[int]:
     """Running rows that no attempt has.
 
     A row is asked for between an attempt's claim and its link, so one without an attempt is nobody's when no attempt

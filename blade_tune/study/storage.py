@@ -55,7 +55,7 @@ def resolve_url(storage: str | None, results: Path) -> URL:
             return url
     scheme = storage.partition("://")[0] if "://" in storage else "?"
     raise ConfigError(
-        f"--storage must be a database URL, {SQLITE}:///FILE or {POSTGRES}://USER@HOST/DATABASE, "
+        f"the storage must be a database URL, {SQLITE}:///FILE or {POSTGRES}://USER@HOST/DATABASE, "
         f"got one of scheme {scheme!r}."
     )
 
@@ -98,6 +98,7 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
             raise NothingStoredError(nothing)
     # Optuna formats the URL, so braces, of a path or a password, are doubled.
     template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of each study, and warns with tracebacks of trials
     with storage_errors(url), creating(url) if create else nullcontext():
         try:
             options = _engine_options(url)

@@ -54,7 +54,11 @@ class StoredStudy:
             ConfigError: it has no study of this name, or one that was not made by a run.
         """
         name = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-        storage = open_storage(url, create=False, outage_s=outage_s)
+        return cls.of(open_storage(url, create=False, outage_s=outage_s), name, results)
+
+    @classmethod
+    def of(cls, storage: StudyStorage, name: str, results: Path) -> "StoredStudy":
+        """The same, of a database that is open."""
         study = load_study(storage, name)
         if "definition" not in study.user_attrs:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")

@@ -28,7 +28,7 @@ MISTAKES = {
     "no worker": (2, "run --study tiny --workers 0", ["--workers: workers must be greater", "got '0'"]),
     "an unknown device": (2, "run --study demo --device gpu", ["--device must be auto, cpu", "got 'gpu'"]),
     "an unknown device to export on": (2, "export-best --study tiny --device gpu", ["--device must be auto"]),
-    "no database URL": (2, "run --study demo --storage studies.db", ["--storage must be a database URL"]),
+    "no database URL": (2, "run --study demo --storage studies.db", ["the storage must be a database URL"]),
     "data that is not given": (
         2,
         "run --study qk-video",

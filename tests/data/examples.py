@@ -62,9 +62,9 @@ def plain(rows: Interactions) -> list[tuple[int, int, tuple[int, ...]]]:
 def qk_video() -> Path:
     """The directory of the published QK-Video files; skips the test where they are absent."""
     beside = Path(__file__).parents[3] / "shared" / "data" / "qk-video"
-    directory = Path(os.environ.get("BLADE_TUNE_TEST_DATA", beside))
+    directory = Path(os.environ.get("TEST_BLADE_TUNE_DATA", beside))
     if not (directory / FILES["train"]).is_file():
-        pytest.skip(f"the QK-Video split files are not in {directory}; BLADE_TUNE_TEST_DATA may name another place")
+        pytest.skip(f"the QK-Video split files are not in {directory}; TEST_BLADE_TUNE_DATA may name another place")
     return directory
 
 

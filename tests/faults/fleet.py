@@ -18,7 +18,7 @@ from blade_tune.study.trials import is_continued, num_scored, root_number
 from tests.cli.program import start, write_study
 
 INJECTED = Path(__file__).parent / "injected"
-MARK = "BLADE_TUNE_TEST_FLEET"  # in the environment of every process of a fleet
+MARK = "TEST_BLADE_TUNE_FLEET"  # in the environment of every process of a fleet
 TIMEOUT_S = 120.0  # on a machine that has much else to do
 
 
@@ -50,7 +50,7 @@ class Fleet:
         env = {
             MARK: self._mark,
             "PYTHONPATH": str(INJECTED),
-            "BLADE_TUNE_TEST_FAULTS": json.dumps({"turns": str(self.folder / "tmp" / "turn"), **faults}),
+            "TEST_BLADE_TUNE_FAULTS": json.dumps({"turns": str(self.folder / "tmp" / "turn"), **faults}),
             "TZ": "America/New_York",  # behind the database's clock
             "TMPDIR": str(self.folder / "tmp"),  # where turns on the device are taken
             **self._storage,

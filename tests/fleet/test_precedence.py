@@ -165,9 +165,9 @@ def test_a_section_is_a_mapping(places, text):
         places.resolve()
 
 
-def test_a_variable_of_the_tests_is_none_of_ours(places):
-    """BLADE_TUNE_TEST_*, other people's variables and empty ones say nothing."""
-    places.environ |= {"BLADE_TUNE_TEST_DATA": "x", "OTHER_WORKERS": "9", "BLADE_TUNE_WORKERS": ""}
+def test_a_variable_of_others_is_none_of_ours(places):
+    """The tests' own, other people's variables and empty ones say nothing."""
+    places.environ |= {"TEST_BLADE_TUNE_DATA": "x", "OTHER_WORKERS": "9", "BLADE_TUNE_WORKERS": ""}
     assert places.resolve().settings == RunSettings()
 
 

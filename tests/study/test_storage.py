@@ -52,7 +52,7 @@ def test_without_a_url_it_is_a_file_of_the_results():
 def test_what_is_no_database_is_refused(given: str):
     """A URL of no known database is refused with an example, and its password is not repeated."""
     with pytest.raises(
-        ConfigError, match=r"^--storage must be a database URL, sqlite:///FILE or postgresql\+psycopg://"
+        ConfigError, match=r"^the storage must be a database URL, sqlite:///FILE or postgresql\+psycopg://"
     ) as error:
         resolve_url(given, Path())
     assert "s3cret" not in str(error.value)

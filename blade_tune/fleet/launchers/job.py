@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import optuna
-
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, ReportedError, WorkerError
 from blade_tune.fleet.devices import assign
 from blade_tune.fleet.run import run_workers
@@ -63,7 +61,6 @@ class Job:
 
     def work(self, storage: str) -> Ended:
         """Train on this machine until the run is over; never raises what a user can meet."""
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # its warnings are tracebacks of trials that failed
         results = self.settings.results
         try:
             places = [replace(place, share=place.share * self.share) for place in assign(self.settings)]
