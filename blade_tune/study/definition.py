@@ -29,7 +29,7 @@ class PrunerConfig(Settings):
 
     kind: PrunerName = Field("percentile", description="rule")
     percentile: float = Field(75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept")
-    startup_trials: int = Field(5, ge=0, description="percentile, median: completed trials before any is pruned")
+    startup_trials: int = Field(10, ge=0, description="percentile, median: completed trials before any is pruned")
     warmup: float = Field(0.2, ge=0.0, lt=1.0, description="share of max_epochs in which no trial is pruned")
     reduction_factor: int = Field(3, ge=2, description="asha, hyperband: one in so many goes on at each rung")
 

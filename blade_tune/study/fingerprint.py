@@ -9,7 +9,7 @@ from blade_tune.errors import StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.study.definition import StudyDefinition
 
-OBJECTIVE_VERSION = 2  # raised together with a [Numbers] line of the changelog when the same trial gives another value
+OBJECTIVE_VERSION = 3  # raised together with a [Numbers] line of the changelog when the same trial gives another value
 
 
 def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
