@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.models import MODELS
 from blade_tune.models.base import Recommender
 from blade_tune.registry import load
+from blade_tune.training.ranking import Ranking
 
 BEHAVIORS = ("click", "like", "share", "follow", "favorite")
 MAX_LENGTH = 6
@@ -52,6 +53,13 @@ def make_model(name: str, catalog: Catalog, seed: int = 0, **settings: Any) -> R
     torch.manual_seed(seed)
     cls = load(MODELS, "model", name)
     return cls(cls.Config(**{"max_length": MAX_LENGTH, **settings}), catalog)
+
+
+def ranks_of(scores_BV: Tensor, targets_B: Tensor, excluded_BV: Tensor) -> Tensor:
+    """The ranks that a Ranking gives to plain scores; the users' states are unit vectors."""
+    excluded_BX = excluded_BV * torch.arange(scores_BV.shape[1])
+    ranking = Ranking(targets_B, scores_BV.shape[1] - 1)
+    return ranking(torch.eye(len(scores_BV)), scores_BV.T, lambda rows_B: excluded_BX[rows_B])
 
 
 def shaken(module: nn.Module, seed: int = 0) -> nn.Module:

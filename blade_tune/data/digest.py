@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1  # raise when a prepared array or what it means changes: what was prepared before is then built again
+FORMAT = 2  # raise when a prepared array or what it means changes: what was prepared before is then built again
 
 
 def key(**facts: Any) -> str:

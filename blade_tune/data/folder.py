@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from blade_tune.errors import DataError
 
@@ -50,6 +52,11 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         raise DataError(
             f"{path}: prepared data must be whole ({error}); delete this folder, it is built again."
         ) from None
+
+
+def tensor(path: Path, name: str) -> Tensor:
+    """One array as a tensor on its mapped file: processes share its memory, and whoever writes to it gets a copy."""
+    return torch.from_numpy(np.load(path / f"{name}.npy", mmap_mode="c"))
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.data.table import Ids, Interactions, Part
+from blade_tune.data.table import Ids, Interactions, Part, distinct
+
+DENSE = 16  # raw ids that span at most so many times their number are looked up, 40 times faster than searched
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,19 @@ class Numbering:
 
 
 def _numbered(ids_N: Ids) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.unique(ids_N)]).astype(np.int64)
+    return np.concatenate([[0], distinct(ids_N)]).astype(np.int64)
 
 
 def _positions(known: NDArray[np.int64], ids_N: Ids) -> NDArray[np.int32]:
     """The internal id of each raw id; 0 where it is unknown."""
     if len(known) == 1:
         return np.zeros(len(ids_N), np.int32)
+    lowest, highest = int(known[1]), int(known[-1])
+    if highest - lowest < DENSE * len(known):
+        places = np.zeros(highest - lowest + 1, np.int32)
+        places[known[1:] - lowest] = np.arange(1, len(known))
+        is_inside_N = (ids_N >= lowest) & (ids_N <= highest)
+        return places[np.where(is_inside_N, ids_N - lowest, 0)] * is_inside_N
     positions_N = 1 + np.searchsorted(known[1:], ids_N)
     positions_N[positions_N == len(known)] = 0
     return np.where(known[positions_N] == ids_N, positions_N, 0).astype(np.int32)

@@ -10,16 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from blade_tune.batch import Batch
 from blade_tune.data import digest, folder
 from blade_tune.data.numbering import Numbering
-from blade_tune.data.sequences import windows
+from blade_tune.data.sequences import Windows, windows
 from blade_tune.data.sources.base import Source, open_source
 from blade_tune.data.store import SearchData, number_parts, stored_part
-from blade_tune.data.table import Part, user_item_keys
+from blade_tune.data.table import Part
 from blade_tune.errors import DataError
 
 FIRST = "0" * 64  # what stands in place of the hash of the line before the first
@@ -83,17 +79,10 @@ class SealedData:
     data_hash: str
     dropped: dict[str, int]  # rows of between and test that were left out, by part and reason
 
-    def windows(self, max_length: int) -> Batch:
+    def windows(self, max_length: int) -> Windows:
         """One row a user; the last target of a user with a test row is that row."""
-        return windows([*self._history, self.test], self.search.num_users, max_length)
-
-    def user_item_keys(self) -> NDArray[np.int64]:
-        """Sorted unique user * (num_items + 1) + item of the history before the test rows."""
-        return user_item_keys(self._history, self.search.num_items)
-
-    @property
-    def _history(self) -> list[Part]:
-        return [self.search.train, self.search.valid, self.between]
+        parts = [self.search.train, self.search.valid, self.between, self.test]
+        return windows(parts, self.search.num_users, max_length)
 
 
 def open_for_evaluation(

@@ -48,7 +48,7 @@ def describe(search: SearchData, sealed_counts: Mapping[str, int]) -> dict[str, 
 
 def _users_with_repeats(search: SearchData) -> int:
     """Users who met an item more than once."""
-    distinct_U = np.bincount(search.user_item_keys() // (search.num_items + 1))
+    distinct_U = np.bincount(search.user_item_keys().numpy() // (search.num_items + 1))
     return int((np.bincount(search.train.users_N) > distinct_U).sum())
 
 
@@ -56,7 +56,7 @@ def _valid_items_in_history(search: SearchData) -> int:
     """Valid rows that no ranking can hit once met items are left out of it."""
     valid = search.valid
     keys_N = valid.users_N.astype(np.int64) * (search.num_items + 1) + valid.items_N
-    return int(np.isin(keys_N, search.user_item_keys()).sum())
+    return int(np.isin(keys_N, search.user_item_keys().numpy()).sum())
 
 
 def _long_tail_users(search: SearchData) -> int:

@@ -8,14 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Catalog
 from blade_tune.data import digest, folder
 from blade_tune.data.config import DataConfig
 from blade_tune.data.numbering import Numbering
-from blade_tune.data.sequences import windows
+from blade_tune.data.sequences import Windows, bounds_of, in_user_order
 from blade_tune.data.sources.base import Source, open_source
-from blade_tune.data.table import Interactions, Part, user_item_keys
+from blade_tune.data.table import Interactions, Part, pair_counts, unmet_before, user_item_keys
 from blade_tune.errors import DataError
 
 Phase = Literal["train", "valid"]
@@ -49,8 +50,7 @@ class SearchData:
     @cached_property
     def catalog(self) -> Catalog:
         """What a model may know of the data set."""
-        sets_NK = self.train.sets_NK.astype(np.int64)
-        pair_counts_KK = sets_NK.T @ sets_NK
+        pair_counts_KK = self._derived("pair_counts").numpy()
         return Catalog(
             num_users=self.num_users,
             num_items=self.num_items,
@@ -60,14 +60,21 @@ class SearchData:
             pair_counts_KK=pair_counts_KK,
         )
 
-    def windows(self, phase: Phase, max_length: int) -> Batch:
+    def windows(self, phase: Phase, max_length: int) -> Windows:
         """One row a user; in phase valid, the last target of a user with a valid row is that row."""
-        parts = [self.train] if phase == "train" else [self.train, self.valid]
-        return windows(parts, self.num_users, max_length)
+        names = ("history_items", "history_sets", "history_starts", f"{phase}_ends")
+        return Windows(max_length, *map(self._derived, names))
 
-    def user_item_keys(self) -> NDArray[np.int64]:
+    def user_item_keys(self) -> Tensor:
         """Sorted unique user * (num_items + 1) + item of the train rows: the history before the valid rows too."""
-        return user_item_keys([self.train], self.num_items)
+        return self._derived("met_keys")
+
+    def unmet_before(self) -> Tensor:
+        """`unmet_before` of these keys."""
+        return self._derived("unmet_before")
+
+    def _derived(self, name: str) -> Tensor:
+        return folder.tensor(self.path, name)
 
 
 def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchData:
@@ -105,9 +112,29 @@ def _build(source: Source, config: DataConfig, path: Path) -> None:
         if not len(arrays[f"{name}_users"]):
             raise DataError(f"{config.name}: {name} must keep at least one row, got none (left out: {dropped}).")
     arrays |= {"user_ids": numbering.user_ids_U, "item_ids": numbering.item_ids_V}
+    derived = _derived(stored_part(arrays, "train"), stored_part(arrays, "valid"), numbering)
     data_hash = digest.content_hash(arrays, behaviors=config.behaviors, auxiliary=config.auxiliary)
-    folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped})
+    folder.write(path, arrays | derived, {"data_hash": data_hash, "dropped": dropped})
     log.info("prepared name=%s hash=%s left_out=%d path=%s", config.name, data_hash, sum(dropped.values()), path)
+
+
+def _derived(train: Part, valid: Part, numbering: Numbering) -> dict[str, NDArray[Any]]:
+    """What every worker would have to compute from the rows, and keep for itself."""
+    num_users, num_items = len(numbering.user_ids_U) - 1, len(numbering.item_ids_V) - 1
+    history = in_user_order([train, valid])
+    starts_U, ends_U = bounds_of(history.users_N, num_users)
+    train_starts_U, train_ends_U = bounds_of(train.users_N, num_users)
+    keys_N = user_item_keys([train], num_items)
+    return {
+        "history_items": history.items_N,
+        "history_sets": history.sets_NK,
+        "history_starts": starts_U,
+        "train_ends": starts_U + train_ends_U - train_starts_U,
+        "valid_ends": ends_U,
+        "met_keys": keys_N,
+        "unmet_before": unmet_before(keys_N, num_items),
+        "pair_counts": pair_counts(train.sets_NK),
+    }
 
 
 def number_parts(numbering: Numbering, **parts: Interactions) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:

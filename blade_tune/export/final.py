@@ -26,7 +26,7 @@ from blade_tune.study.trials import best_trial
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluation, Evaluator
-from blade_tune.training.floors import popularity_scorers
+from blade_tune.training.floors import popularity_floors
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome
 
 log = logging.getLogger(__name__)
@@ -125,22 +125,22 @@ def test(
     Gives the study's evaluation, and `test`, `protocols`, `floors`, `test_users` and `unhittable` (users whose item is
     excluded, a miss by construction).
     """
-    windows = sealed.windows(model.max_length).rows(rows_with(sealed.test))
-    keys, catalog = sealed.user_item_keys(), sealed.search.catalog
-    evaluator = Evaluator(windows, keys, catalog, objective).to(device)
+    windows, rows_U = sealed.windows(model.max_length).to(device), rows_with(sealed.test)
+    catalog = sealed.search.catalog
+    evaluator = Evaluator(windows, rows_U, catalog, objective)
     evaluation = evaluator(model)
     protocols = []
     for exclude, target_set in itertools.product(_choices("exclude"), _choices("target_set")):
         other = objective.model_copy(update={"exclude": exclude, "target_set": target_set})
-        figures = Evaluator(windows, keys, catalog, other).to(device)(model).metrics
+        figures = Evaluator(windows, rows_U, catalog, other)(model).metrics
         protocols.append({"exclude": exclude, "target_set": target_set, **figures})
-    scorers = popularity_scorers(sealed.search.train, catalog.num_items, catalog.auxiliary)
+    floors = popularity_floors(sealed.search.train, catalog.num_items, catalog.auxiliary)
     return evaluation, {
         "test": evaluation.metrics,
-        "test_users": len(windows),
+        "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
-        "floors": {name: evaluator.measure(scorer).metrics for name, scorer in scorers.items()},
+        "floors": {name: evaluator.measure(floor).metrics for name, floor in floors.items()},
         "protocols": protocols,
     }
 

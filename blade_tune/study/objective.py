@@ -70,7 +70,7 @@ def build_training(
     train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
     use_threads(train.batch_size, config.max_length, config.embedding_size, threads)
     torch.manual_seed(seed)
-    model = model_class(config, data.catalog).to(windows.windows.users_B.device)  # drawn on the CPU, equal everywhere
+    model = model_class(config, data.catalog).to(windows.windows.device)  # drawn on the CPU, equal everywhere
     return Training(model, windows.windows, windows.negatives, train, definition.objective.metric)
 
 

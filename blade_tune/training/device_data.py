@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from blade_tune.batch import Batch
-from blade_tune.data.sequences import rows_with
+from blade_tune.data.sequences import Windows, rows_with
 from blade_tune.data.store import SearchData
+from blade_tune.data.table import unmet_before, user_item_keys
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
 from blade_tune.training.negatives import NegativeSampler
@@ -24,7 +23,7 @@ def resolve_device(name: str) -> torch.device:
 class DeviceData:
     """What a training reads."""
 
-    windows: Batch
+    windows: Windows
     negatives: NegativeSampler
     evaluator: Evaluator
 
@@ -33,12 +32,11 @@ class DeviceData:
         cls, data: SearchData, max_length: int, evaluation: EvaluationConfig, device: torch.device
     ) -> "DeviceData":
         """Train rows to train on, valid rows to validate on."""
-        keys = data.user_item_keys()
-        valid = data.windows("valid", max_length).rows(rows_with(data.valid))
+        valid = data.windows("valid", max_length).to(device)
         return cls(
             data.windows("train", max_length).to(device),
-            NegativeSampler(keys, data.num_items, device),
-            Evaluator(valid, keys, data.catalog, evaluation).to(device),
+            NegativeSampler(data.user_item_keys().to(device), data.unmet_before().to(device), data.num_items),
+            Evaluator(valid, rows_with(data.valid), data.catalog, evaluation),
         )
 
     @classmethod
@@ -46,8 +44,11 @@ class DeviceData:
         cls, data: SearchData, max_length: int, evaluation: EvaluationConfig, device: torch.device
     ) -> "DeviceData":
         """Valid rows are trained on too, so the evaluator's figures mean nothing."""
-        valid_keys = data.valid.users_N.astype(np.int64) * (data.num_items + 1) + data.valid.items_N
-        keys = np.union1d(data.user_item_keys(), valid_keys)
+        keys_N = user_item_keys([data.train, data.valid], data.num_items)
+        unmet_N = unmet_before(keys_N, data.num_items)
+        negatives = NegativeSampler(
+            torch.as_tensor(keys_N, device=device), torch.as_tensor(unmet_N, device=device), data.num_items
+        )
         search = cls.for_search(data, max_length, evaluation, device)
         windows = data.windows("valid", max_length).to(device)
-        return cls(windows, NegativeSampler(keys, data.num_items, device), search.evaluator)
+        return cls(windows, negatives, search.evaluator)

@@ -3,13 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from blade_tune.batch import Batch
+from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
 from blade_tune.models.base import Recommender
 from blade_tune.training.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
@@ -68,10 +68,11 @@ class Training:
     """
 
     def __init__(
-        self, model: Recommender, windows: Batch, negatives: NegativeSampler, config: TrainConfig, metric: str
+        self, model: Recommender, windows: Windows, negatives: NegativeSampler, config: TrainConfig, metric: str
     ) -> None:
         self.model = model
-        self.windows = windows.rows(windows.real_BL.any(dim=1).nonzero()[:, 0])
+        self.windows = windows
+        self.rows_U = windows.lengths_U.nonzero()[:, 0]
         self.negatives = negatives
         self.config = config
         self.optimizer = torch.optim.Adam(
@@ -112,7 +113,7 @@ class Training:
         start = time.perf_counter()
         epoch = len(self.history) + 1
         learning_rate = self.optimizer.param_groups[0]["lr"]
-        losses = self._pass(epoch, learning_rate)
+        losses = self.train_epoch()
         if self.config.plateau_schedule:
             self.schedule.step(sum(losses.values()))
         metrics: dict[str, float] = {}
@@ -127,10 +128,14 @@ class Training:
         log.info("%s", " ".join(f"{name}={value:.6g}" for name, value in _flat(record).items()))
         return record
 
-    def _pass(self, epoch: int, learning_rate: float) -> dict[str, float]:
-        """Step through all users in a fresh order; gives the mean of each loss term."""
+    def train_epoch(self) -> dict[str, float]:
+        """Step through all users in a fresh order; gives the mean of each loss term.
+
+        Raises:
+            NonFiniteError: one of them is NaN or infinite.
+        """
         self.model.train()
-        order_U = torch.randperm(len(self.windows), device=self.windows.users_B.device)
+        order_U = self.rows_U[torch.randperm(len(self.rows_U), device=self.rows_U.device)]
         steps: list[dict[str, Tensor]] = []
         for rows_B in order_U.split(self.config.batch_size):
             batch = self.windows.rows(rows_B)
@@ -145,7 +150,8 @@ class Training:
         if bad_S.any():
             step = int(bad_S.nonzero()[0])
             terms_at_step = ", ".join(f"{name} {float(term)}" for name, term in steps[step].items())
-            place = f"epoch {epoch}, step {step + 1}"
+            place = f"epoch {len(self.history) + 1}, step {step + 1}"
+            learning_rate = self.optimizer.param_groups[0]["lr"]
             raise NonFiniteError(f"{place}: a loss is not finite: {terms_at_step}, learning rate {learning_rate}.")
         return dict(zip(steps[0], losses_ST.double().mean(dim=0).tolist(), strict=True))
 
@@ -157,7 +163,7 @@ class Training:
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
                 "stopping": self.stopping.state_dict(),
-                "history": [asdict(record) for record in self.history],
+                "history": [vars(record) for record in self.history],
                 "best_weights": self.best_weights,
                 "best_ranks": self.best_ranks_U,
                 "rng": rng_state(),

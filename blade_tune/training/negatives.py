@@ -1,8 +1,6 @@
 """Items that a user never met, drawn on the device."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 DRAWS = 2**62  # so many that taking them modulo a number of items favors none noticeably
@@ -15,18 +13,15 @@ class NegativeSampler:
     it, those with fewer than k unmet items before them. So one binary search finds it, and none is ever rejected.
 
     Args:
-        known_keys: sorted unique keys user * (num_items + 1) + item of all that users met.
+        keys_N: sorted unique keys user * (num_items + 1) + item of all that users met, where draws are made.
+        unmet_before_N: of these keys.
         num_items: V.
-        device: where draws are made.
     """
 
-    def __init__(self, known_keys: NDArray[np.int64], num_items: int, device: torch.device) -> None:
+    def __init__(self, keys_N: Tensor, unmet_before_N: Tensor, num_items: int) -> None:
+        self.keys_N = keys_N
+        self.unmet_before_N = unmet_before_N
         self.num_items = num_items
-        keys_N = np.array(known_keys)
-        users_N = keys_N // (num_items + 1)
-        met_before_N = np.arange(len(keys_N)) - np.searchsorted(users_N, users_N)
-        self.keys_N = torch.as_tensor(keys_N, device=device)
-        self.unmet_before_N = torch.as_tensor(keys_N - 1 - met_before_N, device=device)  # as keys, sorted too
 
     def draw(self, users_B: Tensor, length: int) -> Tensor:
         """One negative a step; a user who met every item gets any item."""

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from blade_tune.batch import Batch
 from blade_tune.data.config import DataConfig, data_config
+from blade_tune.data.sequences import Windows
 from blade_tune.data.sources.split_files import FILES
 from blade_tune.data.table import Interactions
 
@@ -49,6 +52,11 @@ def table(rows: Sequence[tuple[int, int, Sequence[int]]], num_behaviors: int = 4
         np.array([item for _, item, _ in rows], np.int64),
         np.array([behaviors for _, _, behaviors in rows], np.uint8).reshape(-1, num_behaviors),
     )
+
+
+def whole(windows: Windows) -> Batch:
+    """All rows of the windows."""
+    return windows.rows(torch.arange(len(windows)))
 
 
 def plain(rows: Interactions) -> list[tuple[int, int, tuple[int, ...]]]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from blade_tune.data.sequences import rows_with, windows
 from blade_tune.data.table import Part, user_item_keys
-from tests.data.examples import table
+from tests.data.examples import table, whole
 
 NUM_USERS, NUM_ITEMS = 4, 9
 ROW = st.tuples(st.integers(1, NUM_USERS), st.integers(1, NUM_ITEMS), st.sampled_from([(1, 0), (0, 1), (1, 1)]))
@@ -28,7 +28,7 @@ def padded(rows, length):
 @given(PARTS, st.integers(1, 7))
 def test_windows_are_their_slow_twin(parts, length) -> None:
     """Input is the user's sequence without its last row, target without its first, cut and padded on the left."""
-    batch = windows([part_of(rows) for rows in parts], NUM_USERS, length)
+    batch = whole(windows([part_of(rows) for rows in parts], NUM_USERS, length))
     assert batch.users_B.tolist() == list(range(1, NUM_USERS + 1))
     for user in batch.users_B.tolist():
         sequence = [(item, behaviors) for rows in parts for owner, item, behaviors in rows if owner == user]
@@ -43,7 +43,7 @@ def test_windows_are_their_slow_twin(parts, length) -> None:
 @given(PARTS, st.integers(1, 7))
 def test_real_steps_are_those_with_a_target(parts, length) -> None:
     """A step is real in inputs exactly where it is real in targets, and real steps have sets."""
-    batch = windows([part_of(rows) for rows in parts], NUM_USERS, length)
+    batch = whole(windows([part_of(rows) for rows in parts], NUM_USERS, length))
     assert torch.equal(batch.real_BL, batch.target_items_BL > 0)
     assert torch.equal(batch.real_BL, batch.sets_BLK.any(-1))
     assert torch.equal(batch.real_BL, batch.target_sets_BLK.any(-1))
@@ -51,7 +51,7 @@ def test_real_steps_are_those_with_a_target(parts, length) -> None:
 
 def test_types_are_those_of_a_batch() -> None:
     """Ids are int64, sets uint8, all contiguous."""
-    batch = windows([part_of([(1, 2, (1, 0)), (1, 3, (0, 1))])], NUM_USERS, 3)
+    batch = whole(windows([part_of([(1, 2, (1, 0)), (1, 3, (0, 1))])], NUM_USERS, 3))
     assert {batch.users_B.dtype, batch.items_BL.dtype, batch.target_items_BL.dtype} == {torch.int64}
     assert {batch.sets_BLK.dtype, batch.target_sets_BLK.dtype} == {torch.uint8}
     assert all(tensor.is_contiguous() for tensor in vars(batch).values() if tensor is not None)

@@ -77,6 +77,6 @@ def test_qk_video_is_the_published_one(qk: SearchData, qk_directory: Path) -> No
 
 def test_qk_video_has_the_known_fill(qk: SearchData) -> None:
     """113,410 of the 5,081 x 50 steps are real; ids are already 1..V, so numbering changes none."""
-    assert int(qk.windows("train", 50).real_BL.sum()) == 113410
+    assert int(qk.windows("train", 50).lengths_U.sum()) == 113410
     assert qk.item_ids_V.tolist() == list(range(20495))
     assert qk.user_ids_U.tolist() == list(range(5082))

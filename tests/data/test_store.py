@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from blade_tune.data import folder
+from blade_tune.data.sequences import windows
 from blade_tune.data.sources.split_files import FILES
 from blade_tune.data.store import SearchData, prepare
+from blade_tune.data.table import unmet_before
 from blade_tune.errors import DataError
-from tests.data.examples import SYNTHETIC, TINY, config, plain, write_split
+from tests.data.examples import SYNTHETIC, TINY, config, plain, whole, write_split
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def tiny(tmp_path: Path) -> SearchData:
 
 def same(left: SearchData, right: SearchData) -> bool:
     """Whether two prepared data sets are the same to every reader."""
-    pairs = [(left.windows(phase, 3), right.windows(phase, 3)) for phase in ("train", "valid")]
+    pairs = [(whole(left.windows(phase, 3)), whole(right.windows(phase, 3))) for phase in ("train", "valid")]
     tensors = [(getattr(a, name), getattr(b, name)) for a, b in pairs for name in vars(a) if name != "negatives_BL"]
     return left.data_hash == right.data_hash and all(torch.equal(a, b) for a, b in tensors)
 
@@ -49,8 +51,8 @@ def test_the_catalog_counts_train_rows(tiny: SearchData) -> None:
 
 def test_valid_rows_are_targets_and_no_history(tiny: SearchData) -> None:
     """In phase valid the newest target is the valid row, and the keys still hold train alone."""
-    assert tiny.windows("train", 2).target_items_BL.tolist() == [[0, 2], [3, 1]]
-    assert tiny.windows("valid", 2).target_items_BL.tolist() == [[2, 3], [1, 2]]
+    assert whole(tiny.windows("train", 2)).target_items_BL.tolist() == [[0, 2], [3, 1]]
+    assert whole(tiny.windows("valid", 2)).target_items_BL.tolist() == [[2, 3], [1, 2]]
     assert tiny.user_item_keys().tolist() == [5, 6, 9, 10, 11]
 
 
@@ -60,6 +62,34 @@ def test_arrays_are_mapped(tiny: SearchData) -> None:
     assert (tiny.train.users_N.dtype, tiny.train.items_N.dtype, tiny.train.sets_NK.dtype) == ("i4", "i4", "u1")
     with pytest.raises(ValueError, match="read-only"):
         tiny.train.items_N[0] = 1
+
+
+def test_what_is_derived_is_its_slow_twin(tmp_path: Path) -> None:
+    """Windows and counts that are mapped from disk equal those computed from the rows."""
+    data = prepare(config(SYNTHETIC), None, tmp_path)
+    for phase, parts in (("train", [data.train]), ("valid", [data.train, data.valid])):
+        twin = windows(parts, data.num_users, 5)
+        index_B = torch.randperm(data.num_users)[:40]
+        mapped, computed = (vars(some.rows(index_B)) for some in (data.windows(phase, 5), twin))
+        assert all(torch.equal(mapped[name], computed[name]) for name in mapped if name != "negatives_BL")
+        assert torch.equal(data.windows(phase, 5).lengths_U, twin.lengths_U)
+    met = sorted({user * (data.num_items + 1) + item for user, item, _ in plain(data.train)})
+    assert data.user_item_keys().tolist() == met
+    assert data.unmet_before().tolist() == unmet_before(np.array(met), data.num_items).tolist()
+    sets_NK = data.train.sets_NK.astype(int)
+    assert data.catalog.pair_counts_KK.tolist() == (sets_NK.T @ sets_NK).tolist()
+
+
+def test_what_is_derived_is_no_content(tiny: SearchData) -> None:
+    """The hash that studies remember is of the rows alone, as it was before anything was derived from them."""
+    assert tiny.data_hash == "4e9cd46c8797341793d578be14cc49255aa75d0703a75c409fcbf78611bf9c2a"
+
+
+def test_tensors_are_mapped_copy_on_write(tiny: SearchData) -> None:
+    """Writing to a tensor changes neither the file nor what others read."""
+    keys_N = tiny.user_item_keys()
+    keys_N[0] = 99
+    assert tiny.user_item_keys().tolist() == [5, 6, 9, 10, 11]
 
 
 def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_with_valid_rows_there_are_no_valid_figures(results: Path, tmp_path: Pat
 
     def spy(*args: Any) -> Any:
         training = build(*args)
-        trained.append(int((training.windows.target_items_BL > 0).sum()))
+        trained.append(int(training.windows.lengths_U.sum()))
         return training
 
     monkeypatch.setattr(final, "build_training", spy)

@@ -13,7 +13,7 @@ from blade_tune.data.sealed import Ledger, open_for_evaluation
 from blade_tune.data.sequences import rows_with, windows
 from blade_tune.data.store import prepare
 from blade_tune.data.table import Part
-from tests.data.examples import QK_VIDEO, config, qk_video, table
+from tests.data.examples import QK_VIDEO, config, qk_video, table, whole
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SEQUENCES = {"train": ["train"], "valid": ["train", "valid"], "test": ["train", "valid", "between", "test"]}
@@ -42,7 +42,7 @@ def test_toy_batches(phase: str) -> None:
     for name in SEQUENCES[phase]:
         rows = [(int(user), item, behaviors) for user in "123" for item, behaviors in inputs[name].get(user, [])]
         parts.append(Part(*vars(table(rows)).values()))
-    batch = windows(parts, 3, inputs["maxlen"])
+    batch = whole(windows(parts, 3, inputs["maxlen"]))
     assert batch.users_B.tolist() == [row["user"] for row in expected]
     for name, tensor in eidp_arrays(batch, parts[-1]).items():
         assert tensor.tolist() == [row[name] for row in expected], name
@@ -55,9 +55,9 @@ def test_qk_video_batches(tmp_path: Path) -> None:
     search = prepare(config(QK_VIDEO), directory, tmp_path)
     sealed = open_for_evaluation(search, directory, Ledger(tmp_path / "ledger.jsonl"), {"why": "parity"})
     ours = {
-        "train": eidp_arrays(search.windows("train", 50), search.train),
-        "valid": eidp_arrays(search.windows("valid", 50), search.valid),
-        "test": eidp_arrays(sealed.windows(50), sealed.test),
+        "train": eidp_arrays(whole(search.windows("train", 50)), search.train),
+        "valid": eidp_arrays(whole(search.windows("valid", 50)), search.valid),
+        "test": eidp_arrays(whole(sealed.windows(50)), sealed.test),
     }
     for phase, arrays in ours.items():
         for name, tensor in arrays.items():

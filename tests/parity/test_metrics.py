@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from blade_tune.metrics import CUTOFFS, ranks, summarize
+from blade_tune.metrics import CUTOFFS, summarize
+from tests.builders import ranks_of
 from tests.parity.weights import as_tensor, fixture
 
 
@@ -25,8 +26,9 @@ def test_ranking_equals_eidp_s():
     ranking = fixture("eidp_metrics")["ranking"]
     scores_BV, masked_BV = as_tensor(ranking["scores"]), torch.tensor(ranking["masked"])
     B, V = scores_BV.shape
-    ranks_BV = torch.stack([ranks(scores_BV, torch.full((B,), item), masked_BV) for item in range(V)], dim=1)
-    ours_BR = ranks_BV.argsort(dim=1)[:, :20]
+    assert masked_BV[:, 0].all()  # padding
+    ranks = [ranks_of(scores_BV, torch.full((B,), item), masked_BV) for item in range(1, V)]
+    ours_BR = 1 + torch.stack(ranks, dim=1).argsort(dim=1)[:, :20]
     theirs_BR = torch.tensor(ranking["top20"])
     assert torch.equal(scores_BV.gather(1, ours_BR), scores_BV.gather(1, theirs_BR))
     assert not masked_BV.gather(1, ours_BR).any()
@@ -39,7 +41,7 @@ def test_metrics_equal_three_independent_implementations():
     padding_B1 = torch.full((len(scores_BV), 1), 99.0, dtype=torch.float64)  # theirs rank column 0, ours is padding
     scores_BV = torch.cat((padding_B1, scores_BV), dim=1)
     targets_B = 1 + torch.tensor(crosscheck["inputs"]["target"])
-    ours = summarize(ranks(scores_BV, targets_B, torch.zeros_like(scores_BV, dtype=torch.bool)))
+    ours = summarize(ranks_of(scores_BV, targets_B, torch.zeros_like(scores_BV, dtype=torch.bool)))
     eidp, mbstr, dymus = (crosscheck["outputs"][name] for name in ("EIDP", "MBSTR", "DyMuS"))
     for place, k in enumerate(CUTOFFS):
         ndcg, hit_rate = ours[f"ndcg@{k}"], ours[f"hr@{k}"]

@@ -10,7 +10,7 @@ from blade_tune.data.store import prepare
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.objective import build_training, max_length
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.floors import popularity_scorers
+from blade_tune.training.floors import popularity_floors
 from blade_tune.training.loop import Hooks
 
 GOOD = {
@@ -32,7 +32,7 @@ def best_and_floor(data_config: DataConfig, root: Path) -> tuple[float, float]:
     values = {**DEMO.space.fixed, **GOOD}
     windows = DeviceData.for_search(data, max_length(DEMO, values), DEMO.objective, torch.device("cpu"))
     outcome = build_training(DEMO, values, data, windows, seed=1).run(Hooks(windows.evaluator))
-    popularity = popularity_scorers(data.train, data.num_items, data.catalog.auxiliary)["all"]
+    popularity = popularity_floors(data.train, data.num_items, data.catalog.auxiliary)["all"]
     return outcome.metrics["ndcg@10"], windows.evaluator.measure(popularity).metrics["ndcg@10"]
 
 

@@ -1,6 +1,7 @@
 """Evaluation against a slow twin in plain Python."""
 
 import math
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -25,9 +26,23 @@ def scores_UV(tiny: SearchData) -> Tensor:
     return torch.randint(0, 6, shape, generator=torch.Generator().manual_seed(0)).float()
 
 
+@dataclass
+class Given:
+    """Scores that are given for every user; remembers what it was told."""
+
+    scores_UV: Tensor
+    told: list[Batch] = field(default_factory=list)
+
+    def final_states(self, batch: Batch) -> Tensor:
+        self.told.append(batch)
+        return self.scores_UV[batch.users_B]
+
+    def item_vectors(self) -> Tensor:
+        return torch.eye(self.scores_UV.shape[1])
+
+
 def evaluator(data: SearchData, **settings: str) -> Evaluator:
-    windows = data.windows("valid", LENGTH).rows(rows_with(data.valid))
-    return Evaluator(windows, data.user_item_keys(), data.catalog, EvaluationConfig(**settings))
+    return Evaluator(data.windows("valid", LENGTH), rows_with(data.valid), data.catalog, EvaluationConfig(**settings))
 
 
 def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
@@ -43,14 +58,14 @@ def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
     return ranks
 
 
-@pytest.mark.parametrize("users_at_once", [1, 3, 512])
+@pytest.mark.parametrize("users_at_once", [1, 7, 512])
 @pytest.mark.parametrize("exclude", ["window", "full"])
 def test_ranks_equal_the_plain_twin_s(
     tiny: SearchData, scores_UV: Tensor, monkeypatch: pytest.MonkeyPatch, exclude: str, users_at_once: int
 ):
     """Items of the window, or of the whole history, are never ranked, however users are cut into chunks."""
     monkeypatch.setattr(evaluation, "USERS_AT_ONCE", users_at_once)
-    found = evaluator(tiny, exclude=exclude).measure(lambda batch: scores_UV[batch.users_B])
+    found = evaluator(tiny, exclude=exclude).measure(Given(scores_UV))
     assert found.ranks_U.tolist() == plain_ranks(tiny, scores_UV, exclude)
 
 
@@ -61,7 +76,7 @@ def test_both_exclusions_differ_here(tiny: SearchData, scores_UV: Tensor):
 
 def test_metrics_are_means_over_users(tiny: SearchData, scores_UV: Tensor):
     """NDCG@k is the mean of 1 / log2(rank + 2), HR@k the share of ranks under k."""
-    metrics = evaluator(tiny).measure(lambda batch: scores_UV[batch.users_B]).metrics
+    metrics = evaluator(tiny).measure(Given(scores_UV)).metrics
     ranks = plain_ranks(tiny, scores_UV, "window")
     for k in (5, 10, 20):
         hits = [rank for rank in ranks if rank < k]
@@ -69,28 +84,41 @@ def test_metrics_are_means_over_users(tiny: SearchData, scores_UV: Tensor):
         assert metrics[f"ndcg@{k}"] == pytest.approx(sum(1 / math.log2(r + 2) for r in hits) / len(ranks), abs=1e-12)
 
 
-def told(evaluator: Evaluator) -> Batch:
-    """All windows as a model gets them."""
-    seen: list[Batch] = []
+def told(data: SearchData, **settings: str) -> Batch:
+    """The windows of all users as a model gets them."""
+    model = Given(torch.zeros(data.num_users + 1, data.num_items + 1))
+    evaluator(data, **settings).measure(model)
+    [batch] = model.told
+    return batch.rows(batch.users_B.argsort())
 
-    def score(batch: Batch) -> Tensor:
-        seen.append(batch)
-        return torch.zeros(len(batch), evaluator.num_items + 1)
 
-    evaluator.measure(score)
-    [batch] = seen
-    return batch
+def test_no_padding_is_computed_for_users_of_one_length(tiny: SearchData, monkeypatch: pytest.MonkeyPatch):
+    """Models are told every user once, in windows as long as the longest of those told with it."""
+    monkeypatch.setattr(evaluation, "USERS_AT_ONCE", 7)
+    model = Given(torch.zeros(tiny.num_users + 1, tiny.num_items + 1))
+    evaluator(tiny).measure(model)
+    assert sorted(torch.cat([batch.users_B for batch in model.told]).tolist()) == sorted(tiny.valid.users_N.tolist())
+    lengths = [batch.real_BL.sum(dim=1) for batch in model.told]
+    assert all(batch.items_BL.shape[1] == lengths_B.max() for batch, lengths_B in zip(model.told, lengths, strict=True))
+    assert torch.equal(torch.cat(lengths), torch.cat(lengths).sort().values)
+
+
+def test_nobody_to_evaluate_gives_zero(tiny: SearchData):
+    """Without a user there is no rank, and every metric is 0."""
+    nobody = Evaluator(tiny.windows("valid", LENGTH), torch.arange(0), tiny.catalog, EvaluationConfig())
+    found = nobody.measure(Given(torch.zeros(1, 1)))
+    assert (len(found.ranks_U), set(found.metrics.values())) == (0, {0.0})
 
 
 def test_target_set_truth_tells_the_set_of_the_item(tiny: SearchData):
     """Models are told the very set of the valid row."""
-    batch = told(evaluator(tiny, target_set="truth"))
+    batch = told(tiny, target_set="truth")
     assert batch.target_sets_BLK[:, -1].tolist() == tiny.valid.sets_NK.tolist()
 
 
 def test_target_set_constant_tells_nothing_of_the_item(tiny: SearchData):
     """Every user's last target set is all target behaviors; everything else stays."""
-    true, constant = (told(evaluator(tiny, target_set=kind)) for kind in ("truth", "constant"))
+    true, constant = (told(tiny, target_set=kind) for kind in ("truth", "constant"))
     assert constant.target_sets_BLK[:, -1].unique(dim=0).tolist() == [[0, 1, 1, 1]]
     assert torch.equal(constant.target_sets_BLK[:, :-1], true.target_sets_BLK[:, :-1])
     assert torch.equal(constant.sets_BLK, true.sets_BLK)

@@ -77,8 +77,9 @@ def test_evaluations_stand_on_the_grid_and_in_the_last_epoch(
 def test_every_user_with_a_real_step_is_trained_on_once_an_epoch(make: Make, hooks: Hooks, device_data: DeviceData):
     """An epoch is all windows in a new order; windows without a real step are left out."""
     windows = device_data.windows
-    padding = replace(windows, items_BL=windows.items_BL.clone())
-    padding.items_BL[[0, 7]] = 0
+    starts_U = windows.starts_U.clone()
+    starts_U[[0, 7]] = windows.ends_U[[0, 7]] - 1
+    padding = replace(windows, starts_U=starts_U)
     training = make(max_epochs=2)
     training = Training(training.model, padding, training.negatives, training.config, "ndcg@10")
     seen: list[int] = []
@@ -91,7 +92,7 @@ def test_every_user_with_a_real_step_is_trained_on_once_an_epoch(make: Make, hoo
 
     training.model.losses = spy  # type: ignore[method-assign]
     training.run(hooks)
-    users = padding.users_B[padding.real_BL.any(dim=1)].tolist()
+    users = [user for user, length in enumerate(padding.lengths_U.tolist(), start=1) if length]
     assert not {1, 8} & set(users)
     first, second = seen[: len(users)], seen[len(users) :]
     assert sorted(first) == sorted(second) == users
@@ -295,8 +296,8 @@ def test_with_valid_rows_every_valid_row_is_a_target(tiny: SearchData):
         build(tiny, LENGTH, EvaluationConfig(), CPU) for build in (DeviceData.for_search, DeviceData.with_valid_rows)
     )
     users = tiny.valid.users_N.astype(int) - 1
-    assert final.windows.target_items_BL[users, -1].tolist() == tiny.valid.items_N.tolist()
-    assert not torch.equal(search.windows.target_items_BL, final.windows.target_items_BL)
+    assert final.windows.targets(torch.as_tensor(users)).tolist() == tiny.valid.items_N.tolist()
+    assert not torch.equal(search.windows.ends_U, final.windows.ends_U)
     torch.manual_seed(0)
     drawn_BL = final.negatives.draw(torch.as_tensor(users + 1), 2000)
     assert not (drawn_BL == torch.as_tensor(tiny.valid.items_N.copy())[:, None]).any()

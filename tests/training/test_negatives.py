@@ -6,15 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blade_tune.data.table import unmet_before
 from blade_tune.training.negatives import NegativeSampler
-
-CPU = torch.device("cpu")
 
 
 def sampler(met: dict[int, set[int]], num_items: int) -> NegativeSampler:
     """A sampler of users who met the given items."""
     keys = sorted(user * (num_items + 1) + item for user, items in met.items() for item in items)
-    return NegativeSampler(np.array(keys, np.int64), num_items, CPU)
+    keys_N = np.array(keys, np.int64)
+    return NegativeSampler(*map(torch.from_numpy, (keys_N, unmet_before(keys_N, num_items))), num_items)
 
 
 @given(

@@ -15,6 +15,7 @@ from blade_tune.data.table import Interactions
 
 AUXILIARY_PROB = 0.75
 TARGET_PROB = 0.45  # of the first target behavior; each next one is rarer by the same factor
+USERS_AT_ONCE = 4096
 EXHAUSTED = 1e9  # more than any score, so that a met item is drawn again only if its cluster holds no other
 
 
@@ -139,13 +140,15 @@ def _draw_items(
     items_CS = clustered_items(config)
     size = items_CS.shape[1]
     log_popularity_S = -config.skew * np.log1p(np.arange(size))
-    users_U = np.arange(config.num_users)
-    met_UV = np.zeros((config.num_users, config.num_items + 1), bool)
-    items_UL = np.empty_like(clusters_UL)
+    items_LU = np.zeros(clusters_UL.T.shape, np.int64)
     for step in range(config.max_length):
-        candidates_US = items_CS[clusters_UL[:, step]]
-        scores_US = log_popularity_S + random.gumbel(size=(config.num_users, size))
-        scores_US -= EXHAUSTED * met_UV[users_U[:, None], candidates_US]
-        items_UL[:, step] = candidates_US[users_U, scores_US.argmax(axis=1)]
-        met_UV[users_U, items_UL[:, step]] = True
-    return items_UL
+        for first in range(0, config.num_users, USERS_AT_ONCE):
+            users = slice(first, first + USERS_AT_ONCE)
+            candidates_US = items_CS[clusters_UL[users, step]]
+            scores_US = log_popularity_S + random.gumbel(size=candidates_US.shape)
+            is_met_US = np.zeros(scores_US.shape, bool)
+            for met_U in items_LU[:step, users]:
+                is_met_US |= candidates_US == met_U[:, None]
+            scores_US -= EXHAUSTED * is_met_US
+            items_LU[step, users] = candidates_US[np.arange(len(scores_US)), scores_US.argmax(axis=1)]
+    return items_LU.T
