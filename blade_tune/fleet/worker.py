@@ -13,6 +13,7 @@ from blade_tune.fleet.order import Order
 from blade_tune.fleet.turns import device_turn
 from blade_tune.study.budget import Claimant
 from blade_tune.study.fingerprint import fingerprint, require_same
+from blade_tune.study.folder import TrialFolder
 from blade_tune.study.lease import Lease
 from blade_tune.study.objective import End, Objective, max_length
 from blade_tune.study.observer import Observer
@@ -22,7 +23,7 @@ from blade_tune.study.signals import StopSignals
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import is_continued, latest_failures, num_configurations, num_scored, ranked, root_number
 from blade_tune.training.device_data import resolve_device
-from blade_tune.training.floors import popularity_scorers
+from blade_tune.training.floors import popularity_floors
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,11 @@ class Worker:
         self.signals = signals
         device = resolve_device(order.device)
         self.claimant = Claimant(Owner.here(), device.type, order.share)
+        self.cleaner = Cleaner(stored, order.keep)
         self.objective = Objective(definition, data, stored.folder, device, observer, lambda: bool(signals))
         if "popularity_floor" not in stored.study.user_attrs:
             evaluator = self.objective.device_data(max_length(definition, definition.space.fixed)).evaluator
-            popularity = popularity_scorers(data.train, data.num_items, data.catalog.auxiliary)["all"]
+            popularity = popularity_floors(data.train, data.num_items, data.catalog.auxiliary)["all"]
             floor = evaluator.measure(popularity).metrics[definition.objective.metric]
             stored.study.set_user_attr("popularity_floor", floor)
             observer.floor_measured(floor)
@@ -85,6 +87,7 @@ class Worker:
             except KeyboardInterrupt:
                 raise self.signals.error() from None
             gc.collect()
+            gc.freeze()  # modules, data and rows outlive a trial; to search them took most of the time between two
 
     def _run_trial(self, attempt: str) -> None:
         with Lease(self.stored.attempts, attempt, self.order.heartbeat_s) as lease:
@@ -109,11 +112,11 @@ class Worker:
 
     def _store(self, trial: Trial, end: End) -> bool:
         """Write down how a trial ended; False where it was given to somebody else meanwhile."""
-        row = self._row(trial)
         attrs = {name: text for name, text in (("reason", end.reason), ("message", end.message)) if text}
-        retry_alone = end.reason == "oom" and self.order.share < 1.0 and not row.user_attrs.get("alone")
+        retry_alone = end.reason == "oom" and self.order.share < 1.0 and not trial.user_attrs.get("alone")
         if end.is_continued or retry_alone:
             attrs["reason"] = "superseded" if retry_alone else end.reason
+            row = self._row(trial)
             again = continuation(row, alone=True) if retry_alone else continuation(row)
             return self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, again)
         try:
@@ -126,7 +129,7 @@ class Worker:
                 raise
             if row.state != end.state or is_continued(row):
                 return False
-        clean(self.stored, trial.number, self.order.keep)
+        self.cleaner.clean(trial.number)
         return True
 
     def _row(self, trial: Trial) -> FrozenTrial:
@@ -166,12 +169,32 @@ def _ended_since(trial: FrozenTrial, since: datetime) -> bool:
     return trial.datetime_complete is not None and trial.datetime_complete.astimezone() >= since  # Optuna's are local
 
 
-def clean(stored: StoredStudy, number: int, keep: int) -> None:
-    """Remove what an ended trial leaves: its checkpoint, and the weights of trials that are not among the best."""
-    trials = stored.trials
-    stored.folder.trial(root_number(trials[number].user_attrs, number)).checkpoint.unlink(missing_ok=True)
-    for trial in ranked(trials)[keep:]:
-        stored.folder.trial(root_number(trial.user_attrs, trial.number)).weights.unlink(missing_ok=True)
+class Cleaner:
+    """Removes what ended trials leave: checkpoints, and the weights of all but the best trials.
+
+    A complete trial that fell behind the best stays behind them, so its weights are removed once, not at every end.
+
+    Args:
+        stored: the study.
+        keep: how many of the best keep their weights.
+    """
+
+    def __init__(self, stored: StoredStudy, keep: int) -> None:
+        self._stored = stored
+        self._keep = keep
+        self._behind: set[int] = set()  # numbers whose weights are gone
+
+    def clean(self, number: int) -> None:
+        """Do so after the end of a trial."""
+        trials = self._stored.trials
+        self._folder(trials[number]).checkpoint.unlink(missing_ok=True)
+        for trial in ranked(trials)[self._keep :]:
+            if trial.number not in self._behind:
+                self._folder(trial).weights.unlink(missing_ok=True)
+                self._behind.add(trial.number)
+
+    def _folder(self, trial: FrozenTrial) -> TrialFolder:
+        return self._stored.folder.trial(root_number(trial.user_attrs, trial.number))
 
 
 def describe(trial: FrozenTrial) -> str:

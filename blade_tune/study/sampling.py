@@ -16,6 +16,7 @@ from optuna.pruners import (
     SuccessiveHalvingPruner,
 )
 from optuna.samplers import BaseSampler, BruteForceSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
 from blade_tune.parameter import Value
@@ -119,6 +120,24 @@ class SeededSampler(BaseSampler):
         return unwanted[min(unwanted, key=history.num_runs.__getitem__)]
 
 
+class TPE(TPESampler):
+    """Optuna's, for one draw of many: the joint space is kept, where Optuna's would seek it in all trials each time.
+
+    Args:
+        seed: of the draw.
+        joint: of the study, shared by all draws.
+    """
+
+    def __init__(self, seed: int, joint: IntersectionSearchSpace) -> None:
+        super().__init__(seed=seed)
+        self._joint = joint
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+        """As Optuna's: what all complete and pruned trials have, and has more than one value."""
+        joint = self._joint.calculate(study, use_cache=True)
+        return {name: distribution for name, distribution in joint.items() if not distribution.single()}
+
+
 class GridSampler(BaseSampler):
     """Every point once, in an order of the study seed: each trial draws among those left with a seed of its own.
 
@@ -152,11 +171,11 @@ def build_sampler(search: SearchConfig, space: Space) -> BaseSampler:
     which on a finite grid repeats like any other; what the sequence has no place for, the first trial and conditional
     parameters, is random.
     """
-    shared = sampler_seed(search.seed)
+    shared, joint = sampler_seed(search.seed), IntersectionSearchSpace(include_pruned=True)
     if search.sampler == "grid":
         return GridSampler(search.seed)
     builders: dict[str, Callable[[int], BaseSampler]] = {
-        "tpe": lambda seed: TPESampler(seed=seed),
+        "tpe": lambda seed: TPE(seed, joint),
         "random": lambda seed: RandomSampler(seed=seed),
         "gp": lambda seed: _experimental(lambda: GPSampler(seed=seed, deterministic_objective=False)),
         "qmc": lambda seed: _experimental(lambda: _sequence(shared, seed)),

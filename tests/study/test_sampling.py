@@ -4,17 +4,19 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, get_args
 
+import numpy as np
 import optuna
 import pytest
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import TrialState, create_trial
 
 from blade_tune.space import Space
 from blade_tune.study.definition import PrunerConfig, PrunerName, SamplerName, SearchConfig
 from blade_tune.study.fingerprint import sampler_seed
 from blade_tune.study.repeats import LEADER_RUNS, replicate_index
-from blade_tune.study.sampling import build_pruner, build_sampler, warmup_epochs
+from blade_tune.study.sampling import TPE, build_pruner, build_sampler, warmup_epochs
 from blade_tune.training.config import TrainConfig
 
 SAMPLERS = get_args(SamplerName)
@@ -184,6 +186,29 @@ def test_a_first_draw_is_the_samplers_own(sampler: SamplerName, alone: Callable[
         assert proposed == first or first in tried
         tried.add(proposed)
         study.tell(trial, total(*proposed))
+
+
+def test_the_joint_space_that_is_kept_is_the_one_that_optuna_finds():
+    """In whatever order trials end, and whatever they have, it is that of a sampler which looks through all of them."""
+    searched = space(**SMALL.to_mapping()["model"], only={"choice": [7]})
+    study, running = optuna.create_study(direction="maximize", sampler=RandomSampler(seed=0)), []
+    dice = np.random.default_rng(0)
+    joint, found = IntersectionSearchSpace(include_pruned=True), set()
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    for number in range(40):
+        trial = study.ask()
+        now = study.get_trials(deepcopy=False)[number]
+        kept = TPE(number, joint).infer_relative_search_space(study, now)
+        assert kept == TPESampler(seed=number).infer_relative_search_space(study, now)
+        found.add(frozenset(kept))
+        point(searched, trial)
+        running.append(trial)
+        while running and dice.random() < 0.5:
+            state = states[dice.integers(3)]
+            value = dice.random() if state == TrialState.COMPLETE else None
+            study.tell(running.pop(dice.integers(len(running))), value, state=state)
+    always = {"model.kind", "model.number"}
+    assert found == {frozenset(), frozenset({*always, "model.extra"}), frozenset(always)}
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp"])

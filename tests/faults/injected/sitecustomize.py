@@ -69,16 +69,16 @@ def install() -> None:
     from blade_tune.training.loop import Training
 
     recovery.MAX_RETRIES = FAULTS.get("max_retries", recovery.MAX_RETRIES)
-    run_pass = Training._pass
+    train_epoch = Training.train_epoch
 
-    def faulty_pass(self: Training, epoch: int, learning_rate: float) -> dict[str, float]:
-        if epoch == FAULTS.get("epoch", 2) and (kind := kind_due()):
+    def faulty_epoch(self: Training) -> dict[str, float]:
+        if len(self.history) + 1 == FAULTS.get("epoch", 2) and (kind := kind_due()):
             happen(kind, self)
-        losses = run_pass(self, epoch, learning_rate)
+        losses = train_epoch(self)
         time.sleep(FAULTS.get("epoch_s", 0.0))
         return losses
 
-    Training._pass = faulty_pass
+    Training.train_epoch = faulty_epoch
 
 
 def without_compiler() -> types.ModuleType:
