@@ -8,6 +8,7 @@ A mask is named by what True means: `real_BL` is True where a step holds an inte
 Item 0 and user 0 are padding; sets are {0, 1} in column order of `Catalog.behaviors`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,18 +37,42 @@ class Batch:
         """True where a step holds an interaction."""
         return self.items_BL > 0
 
+    @property
+    def lengths_B(self) -> Tensor:
+        """How many interactions each window holds."""
+        return self.real_BL.sum(dim=1)
+
     def __len__(self) -> int:
         return len(self.users_B)
 
     def rows(self, index_N: Tensor) -> "Batch":
-        """The batch of the given rows, without negatives."""
-        return Batch(
-            self.users_B[index_N],
-            self.items_BL[index_N],
-            self.sets_BLK[index_N],
-            self.target_items_BL[index_N],
-            self.target_sets_BLK[index_N],
-        )
+        """The batch of the given rows."""
+        return self._each(lambda value: value[index_N])
+
+    def newest(self, length: int) -> "Batch":
+        """The same rows, windows cut to their newest `length` steps."""
+        return self._each(lambda value: value[:, -length:] if value.dim() > 1 else value)
+
+    def pieces(self, size: int, shortest: int = 1) -> "list[Batch]":
+        """All rows as smaller batches of similar length.
+
+        So little padding is left, and what a model makes of a piece fits into a CPU's caches. On a GPU, which wants
+        large batches of one shape and no look at their content, the batch is the only piece.
+
+        Args:
+            size: steps of a piece, at most, unless it is one row.
+            shortest: each is cut to its longest row, but to no less than so many steps.
+        """
+        if self.items_BL.device.type != "cpu":
+            return [self]
+        order_B = self.lengths_B.argsort()
+        lengths = self.lengths_B[order_B].clamp_min(shortest).tolist()
+        starts = [0]
+        for place, length in enumerate(lengths):
+            if (place + 1 - starts[-1]) * length > size and place > starts[-1]:
+                starts.append(place)
+        ends = [*starts[1:], len(lengths)]
+        return [self.rows(order_B[start:end]).newest(lengths[end - 1]) for start, end in zip(starts, ends, strict=True)]
 
     def with_negatives(self, negatives_BL: Tensor) -> "Batch":
         """The same batch with one negative item a step."""
@@ -60,20 +85,22 @@ class Batch:
         return replace(self, target_sets_BLK=target_sets_BLK)
 
     def stacked(self, *views_BLK: Tensor) -> "Batch":
-        """The batch and copies of it under other input sets as one batch, the original first, without negatives."""
-        copies = 1 + len(views_BLK)
+        """A copy of the batch under each of the given input sets, as one batch without negatives."""
+        copies = len(views_BLK)
         return Batch(
             self.users_B.repeat(copies),
             self.items_BL.repeat(copies, 1),
-            torch.cat((self.sets_BLK, *views_BLK)),
+            torch.cat(views_BLK),
             self.target_items_BL.repeat(copies, 1),
             self.target_sets_BLK.repeat(copies, 1, 1),
         )
 
     def to(self, target: device) -> "Batch":
         """The same batch on another device."""
-        moved = {name: value.to(target) for name, value in vars(self).items() if value is not None}
-        return replace(self, **moved)
+        return self._each(lambda value: value.to(target))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return replace(self, **{name: change(value) for name, value in vars(self).items() if value is not None})
 
 
 @dataclass(frozen=True)

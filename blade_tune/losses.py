@@ -1,6 +1,6 @@
 """The losses that models share."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +19,28 @@ def richness(target_sets_BLK: Tensor, dtype: torch.dtype) -> Tensor:
     return target_sets_BLK.to(dtype).mean(dim=-1)
 
 
+class Gram(torch.autograd.Function):
+    """z z^T, whose gradient (G + G^T) z is one product; autograd makes it two."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rows_XD: Tensor) -> Tensor:
+        """The dot product of each row with each."""
+        return rows_XD @ rows_XD.T
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ARG004 - torch passes it
+        """Keep the rows."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad_XX: Tensor) -> Tensor:
+        """Of the rows."""
+        (rows_XD,) = ctx.saved_tensors
+        return (grad_XX + grad_XX.T) @ rows_XD
+
+
 def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau: float) -> Tensor:
     """InfoNCE over the 2N rows of two views, in float32 or wider: the mean of both directions.
 
@@ -33,9 +55,9 @@ def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau
         views_XD = views_XD.float()
     if similarity == "cosine":
         views_XD = functional.normalize(views_XD, dim=-1)
-        similarity_XX = views_XD @ views_XD.T
-    else:
-        similarity_XX = views_XD @ views_XD.T / views_XD.shape[-1]
+    similarity_XX: Tensor = Gram.apply(views_XD)  # type: ignore[no-untyped-call]
+    if similarity == "dot":
+        similarity_XX = similarity_XX / views_XD.shape[-1]
     N, X = len(first_ND), len(views_XD)
     itself_XX = torch.eye(X, dtype=torch.bool, device=views_XD.device)
     logits_XX = (similarity_XX / tau).masked_fill(itself_XX, -torch.inf)

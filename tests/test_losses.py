@@ -82,3 +82,10 @@ def test_a_zero_view_brings_no_nan():
         loss.backward()
         assert loss.isfinite()
         assert first_ND.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("similarity", ["dot", "cosine"])
+def test_gradients_of_the_contrastive_loss_are_those_of_two_products(similarity):
+    """The one product of the backward pass gives what differences of the loss give."""
+    views_2ND = torch.stack(views(4, 3)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda both_2ND: contrastive(*both_2ND, similarity, 0.5), (views_2ND,))

@@ -1,22 +1,75 @@
 """Attention over left-padded sequences: the mask rule, plain, behavior-aware and cross attention."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from blade_tune.layers.dropout import draw_signs
 
-def causal_mask(real_BL: Tensor) -> Tensor:
+
+def causal_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:
     """Which step may look at which: earlier real steps, and always itself.
 
     The diagonal is on for padding too, so that no row is empty and no softmax is NaN.
 
     Returns:
-        allow_B1LL, True where step l (third axis) may attend to step m (fourth axis).
+        mask_B1LL, to be added to scores: 0 where step l (third axis) may attend to step m (fourth axis), else -inf.
     """
     L = real_BL.shape[1]
     lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
     diagonal_LL = torch.eye(L, dtype=torch.bool, device=real_BL.device)
-    return ((lower_LL & real_BL[:, None, :]) | diagonal_LL)[:, None]
+    allow_BLL = (lower_LL & real_BL[:, None, :]) | diagonal_LL
+    return torch.where(allow_BLL, 0.0, -torch.inf).to(dtype)[:, None]
+
+
+def attend(query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor, rate: float) -> Tensor:
+    """softmax(q k^T / sqrt(width of v) + mask) v, weights dropped at `rate`; gives attended_BHLX."""
+    scale = value_BHLX.shape[-1] ** -0.5
+    if rate and query_BHLX.device.type == "cpu":  # where torch has no fused kernel with dropout
+        inputs = (query_BHLX * scale, key_BHLX, value_BHLX, mask_B1LL, rate)
+        attended_BHLX: Tensor = DroppedAttention.apply(*inputs)  # type: ignore[no-untyped-call]
+        return attended_BHLX
+    return functional.scaled_dot_product_attention(
+        query_BHLX, key_BHLX, value_BHLX, attn_mask=mask_B1LL, dropout_p=rate, scale=scale
+    )
+
+
+class DroppedAttention(torch.autograd.Function):
+    """Attention with dropout on a CPU: softmax(q k^T + mask), dropped, times v.
+
+    It keeps one number a weight for the backward pass, where autograd keeps three: the weight with a sign, negative
+    where it was dropped. It works in the memory that it has. And it computes on transposed heads (X, L), since a
+    product whose result is as narrow as a head takes up to four times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float) -> Tensor:
+        """The attended values; all are (B, H, L, X), the query is scaled."""
+        query, key = query.mT.contiguous(), key.mT.contiguous()
+        buffer = (query.mT @ key).add_(mask)
+        signed = buffer.softmax(dim=-1)
+        share = draw_signs(buffer, rate)
+        left = torch.clamp(signed.copysign_(buffer), min=0.0, out=buffer)
+        value = value.mT.contiguous().mul(1.0 / share)
+        attended = value @ left.mT
+        ctx.save_for_backward(query, key, value, signed, attended)
+        ctx.share = share
+        return attended.mT
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """With P the weights: dS = P' * dP' - P * rowsum(P' * dP'), and the row sums are those of grad * attended."""
+        query, key, value, signed, attended = ctx.saved_tensors
+        grad, left = grad.mT.contiguous(), signed.relu()
+        grad_value = (grad @ left).mul_(1.0 / ctx.share)
+        row_sums = (grad * attended).sum(dim=-2)[..., None]
+        grad_scores = (grad.mT @ value).mul_(left)
+        grad_scores.addcmul_(torch.abs(signed, out=left), row_sums, value=-1.0)
+        return (key @ grad_scores.mT).mT, (query @ grad_scores).mT, grad_value.mT, None, None
 
 
 class MultiHeadAttention(nn.Module):
@@ -34,29 +87,32 @@ class MultiHeadAttention(nn.Module):
         self.value = nn.Linear(size, size)
         self.output = nn.Linear(size, size)
 
-    def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Attend from queries to keys, which are the values too.
 
         Args:
             queries_BLD: what asks.
             keys_BLD: what is asked.
-            mask: allow_B1LL (bool), or scores to add, of the same shape.
+            mask_B1LL: scores to add.
         """
-        return self._attend(self._heads(self.query(queries_BLD)), self._heads(self.key(keys_BLD)), keys_BLD, mask)
+        if queries_BLD is keys_BLD:
+            query_BHLX, key_BHLX, value_BHLX = self._heads(queries_BLD, self.query, self.key, self.value)
+        else:
+            (query_BHLX,) = self._heads(queries_BLD, self.query)
+            key_BHLX, value_BHLX = self._heads(keys_BLD, self.key, self.value)
+        return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)
 
-    def _heads(self, states_BLD: Tensor) -> Tensor:
-        return states_BLD.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+    def _heads(self, states_BLD: Tensor, *projections: nn.Linear) -> tuple[Tensor, ...]:
+        """Several projections as one product, each split into heads."""
+        weight = torch.cat([projection.weight for projection in projections])
+        bias = torch.cat([projection.bias for projection in projections])
+        projected = functional.linear(states_BLD, weight, bias)
+        projected_BLPHX = projected.unflatten(-1, (len(projections), self.num_heads, -1))
+        return projected_BLPHX.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def _attend(self, query_BHLX: Tensor, key_BHLX: Tensor, values_BLD: Tensor, mask: Tensor) -> Tensor:
-        value_BHLX = self._heads(self.value(values_BLD))
-        attended_BHLX = functional.scaled_dot_product_attention(
-            query_BHLX,
-            key_BHLX,
-            value_BHLX,
-            attn_mask=mask,
-            dropout_p=self.dropout if self.training else 0.0,
-            scale=value_BHLX.shape[-1] ** -0.5,
-        )
+    def _attend(self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor) -> Tensor:
+        rate = self.dropout if self.training else 0.0
+        attended_BHLX = attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL, rate)
         return self.output(attended_BHLX.transpose(1, 2).flatten(2))
 
 
@@ -74,10 +130,10 @@ class BehaviorAwareAttention(MultiHeadAttention):
         self.behavior_query = nn.Linear(size, size)
         self.behavior_key = nn.Linear(size, size)
 
-    def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Attend among items, steered by the embeddings of their behavior sets."""
-        query_BHLX = torch.cat(
-            (self._heads(self.query(states_BLD)), self._heads(self.behavior_query(behaviors_BLD))), -1
-        )
-        key_BHLX = torch.cat((self._heads(self.key(states_BLD)), self._heads(self.behavior_key(behaviors_BLD))), -1)
-        return self._attend(query_BHLX, key_BHLX, states_BLD, mask)
+        query_BHLX, key_BHLX, value_BHLX = self._heads(states_BLD, self.query, self.key, self.value)
+        behavior_query_BHLX, behavior_key_BHLX = self._heads(behaviors_BLD, self.behavior_query, self.behavior_key)
+        query_BHLX = torch.cat((query_BHLX, behavior_query_BHLX), -1)
+        key_BHLX = torch.cat((key_BHLX, behavior_key_BHLX), -1)
+        return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)

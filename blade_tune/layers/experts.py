@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blade_tune.layers.dropout import dropout
+
 
 class Experts(nn.Module):
     """sum_i gate_i e_i(x), e_i(x) = gelu(x W1_i + c1_i) W2_i + c2_i (BLADE, Eq. 7): dense, no top-k, no balance loss.
@@ -36,11 +38,13 @@ class Experts(nn.Module):
         E, D, F = self.expand_EDF.shape
         expand_DX = self.expand_EDF.transpose(0, 1).reshape(D, E * F)
         inner_BLX = states_BLD @ expand_DX + self.expand_bias_EF.flatten()
-        inner_BLX = functional.gelu(functional.dropout(inner_BLX, self.inner_dropout, self.training))
+        inner_BLX = functional.gelu(dropout(inner_BLX, self.inner_dropout, self.training))
         inner_BLEF = inner_BLX.unflatten(-1, (E, F))
         if self.training and self.output_dropout:
-            outputs_BLED = torch.einsum("blef,efd->bled", inner_BLEF, self.contract_EFD) + self.contract_bias_ED
-            outputs_BLED = functional.dropout(outputs_BLED, self.output_dropout)
-            return torch.einsum("ble,bled->bld", gates_BLE, outputs_BLED)
+            inner_EXF = inner_BLEF.flatten(0, 1).transpose(0, 1)
+            outputs_EXD = torch.baddbmm(self.contract_bias_ED[:, None], inner_EXF, self.contract_EFD)
+            outputs_EXD = dropout(outputs_EXD, self.output_dropout, self.training)
+            gates_EX1 = gates_BLE.flatten(0, 1).T[..., None]
+            return (gates_EX1 * outputs_EXD).sum(dim=0).view_as(states_BLD)
         weighed_BLX = (inner_BLEF * gates_BLE[..., None]).flatten(-2)
         return weighed_BLX @ self.contract_EFD.reshape(E * F, D) + gates_BLE @ self.contract_bias_ED

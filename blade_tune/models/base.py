@@ -1,15 +1,23 @@
 """What every model is: a Config, losses by name, and a score for every item."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.config import Settings
+from blade_tune.layers.table import Table
 from blade_tune.losses import binary_cross_entropy
+
+T = TypeVar("T")
+
+PIECE_STEPS = 4_000  # docs/performance.md has the measurement
 
 Augmentation = Literal["add", "mask", "flip", "none"]
 
@@ -99,7 +107,7 @@ class Recommender(nn.Module, ABC):
         return self.final_states(batch).float() @ self.item_vectors().float().T
 
 
-class ItemTable(nn.Embedding):
+class ItemTable(Table):
     """Item embeddings; row 0, padding, is zero and stays zero."""
 
     def __init__(self, num_items: int, size: int) -> None:
@@ -114,3 +122,24 @@ class ItemTable(nn.Embedding):
 
     def _dot(self, states_BLD: Tensor, items_BL: Tensor) -> Tensor:
         return torch.einsum("bld,bld->bl", states_BLD, self(items_BL))
+
+
+def in_pieces(
+    compute: Callable[[Batch], T], batch: Batch, items: ItemTable, users: Table, shortest: int = 1
+) -> list[T]:
+    """What `compute` makes of each piece of a batch, see `Batch.pieces`; ids of a piece are places of rows at hand.
+
+    On a GPU the batch is its only piece.
+    """
+    if batch.items_BL.device.type != "cpu":
+        return [compute(batch)]
+    assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
+    ids_3BL = torch.stack((batch.items_BL, batch.target_items_BL, batch.negatives_BL))
+    item_rows_XD, places_N = items.take(functional.pad(ids_3BL.flatten(), (1, 0)))  # item 0 keeps its number: padding
+    user_rows_XK, users_B = users.take(batch.users_B)
+    items_BL, target_items_BL, negatives_BL = places_N[1:].view_as(ids_3BL)
+    placed = replace(
+        batch, users_B=users_B, items_BL=items_BL, target_items_BL=target_items_BL, negatives_BL=negatives_BL
+    )
+    with items.at_hand(item_rows_XD), users.at_hand(user_rows_XK):
+        return [compute(piece) for piece in placed.pieces(PIECE_STEPS, shortest)]

@@ -8,17 +8,25 @@ from typing import Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from blade_tune.augment.behaviors import SetViews
 from blade_tune.batch import Batch, Catalog
 from blade_tune.layers.attention import BehaviorAwareAttention, MultiHeadAttention, causal_mask
 from blade_tune.layers.behavior_sets import BehaviorSetEmbedding, FactorInit, SetSoftmax
+from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.fusion import FUSIONS, FusionName
 from blade_tune.layers.initialization import InitName, initialize
 from blade_tune.losses import Similarity, contrastive, richness
-from blade_tune.models.base import AttentionConfig, ItemTable, Recommender, SetAugmentationConfig
+from blade_tune.models.base import (
+    AttentionConfig,
+    ItemTable,
+    Recommender,
+    SetAugmentationConfig,
+    in_pieces,
+)
 
 
 class BladeConfig(AttentionConfig, SetAugmentationConfig):
@@ -65,11 +73,11 @@ class EarlyBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
         self.feed_forward = FeedForward(size, size * config.ffn_multiple)
         self.feed_forward_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(self, states_BLD: Tensor, allow_B1LL: Tensor) -> Tensor:
+    def forward(self, states_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """One block."""
-        attended_BLD = self.attention(states_BLD, states_BLD, allow_B1LL)
+        attended_BLD = self.attention(states_BLD, states_BLD, mask_B1LL)
         states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
@@ -85,11 +93,11 @@ class IntermediateBlock(nn.Module):
         self.router = nn.Linear(size, config.num_experts)
         self.experts = Experts(size, size * config.ffn_multiple, config.num_experts)
         self.experts_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, allow_B1LL: Tensor) -> Tensor:
+    def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """One block; `behaviors_BLD` is the same in every block."""
-        attended_BLD = self.attention(states_BLD, behaviors_BLD, allow_B1LL)
+        attended_BLD = self.attention(states_BLD, behaviors_BLD, mask_B1LL)
         states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
         gates_BLE = torch.softmax(self.router(behaviors_BLD), dim=-1)
         return self.experts_norm(states_BLD + self.dropout(self.experts(states_BLD, gates_BLE)))
@@ -109,12 +117,12 @@ class CrossBlock(nn.Module):
         self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
         self.feed_forward = FeedForward(size, size * config.ffn_multiple)
         self.feed_forward_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
-    def forward(self, targets_BLD: Tensor, fused_BLD: Tensor, allow_B1LL: Tensor) -> Tensor:
-        """The user states of each step."""
-        attended_BLD = self.attention(targets_BLD, fused_BLD, allow_B1LL)
-        residual_BLD = targets_BLD if self.residual == "query" else fused_BLD
+    def forward(self, targets_BLD: Tensor, fused_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
+        """The user states of each step, or of the newest ones where only those are asked for."""
+        attended_BLD = self.attention(targets_BLD, fused_BLD, mask_B1LL)
+        residual_BLD = targets_BLD if self.residual == "query" else fused_BLD[:, -targets_BLD.shape[1] :]
         states_BLD = self.attention_norm(residual_BLD + self.dropout(attended_BLD))
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
@@ -137,7 +145,7 @@ class Blade(Recommender):
         self.early_blocks = nn.ModuleList(EarlyBlock(config) for _ in range(config.num_blocks))
         self.intermediate_blocks = nn.ModuleList(IntermediateBlock(config) for _ in range(config.num_blocks))
         self.cross = CrossBlock(config)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
         initialize(self, config.init)
         if config.factor_init == "ones":
@@ -145,48 +153,69 @@ class Blade(Recommender):
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The user states U and the fused states before cross-attention, both (B, L, D)."""
-        allow_B1LL = causal_mask(batch.real_BL)
+        return self._ask(batch, batch.items_BL.shape[1])
+
+    def _ask(self, batch: Batch, newest: int) -> tuple[Tensor, Tensor]:
+        """The user states of so many of the newest steps, and all fused states."""
+        mask_B1LL = causal_mask(batch.real_BL, self.items.weight.dtype)
+        fused_BLD = self.fuse(batch, mask_B1LL)
+        targets_BMD = self.sets(batch.users_B, batch.target_sets_BLK[:, -newest:])
+        return self.cross(targets_BMD, fused_BLD, mask_B1LL[:, :, -newest:]), fused_BLD
+
+    def fuse(self, batch: Batch, mask_B1LL: Tensor) -> Tensor:
+        """Both paths, joined; gives fused_BLD."""
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
-        targets_BLD = self.sets(batch.users_B, batch.target_sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.item_scale
-        early_BLD = self.dropout(self.fusion(items_BLD, behaviors_BLD) + self.positions.weight)
-        intermediate_BLD = self.dropout(items_BLD + self.positions.weight)
+        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last one
+        early_BLD = self.dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
+        intermediate_BLD = self.dropout(items_BLD + positions_LD)
         for block in self.early_blocks:
-            early_BLD = block(early_BLD, allow_B1LL)
+            early_BLD = block(early_BLD, mask_B1LL)
         for block in self.intermediate_blocks:
-            intermediate_BLD = block(intermediate_BLD, behaviors_BLD, allow_B1LL)
-        fused_BLD = self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
-        return self.cross(targets_BLD, fused_BLD, allow_B1LL), fused_BLD
+            intermediate_BLD = block(intermediate_BLD, behaviors_BLD, mask_B1LL)
+        return self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`next`: richness-weighted next-item loss (Eq. 16); `contrastive`: lambda times InfoNCE of two views (Eq. 19).
 
-        The original and both views go through one forward pass.
+        The original and both views go through one forward pass, piece by piece of the batch.
 
         Deviates: Eq. 16 indexes step l's own item where the next one is meant.
         """
-        if self.config.lambda_ == 0.0:
-            states_BLD, _ = self.encode(batch)
-            return {"next": self._next_item_loss(states_BLD, batch)}
-        states_XLD, fused_XLD = self.encode(batch.stacked(self.views(batch), self.views(batch)))
-        contrasted_XLD = states_XLD if self.config.contrast_on == "user" else fused_XLD
-        _, first, second = (contrasted_XLD * batch.real_BL.repeat(3, 1)[..., None]).flatten(1).chunk(3)
-        contrast = contrastive(first, second, self.config.similarity, self.config.tau)
-        return {
-            "next": self._next_item_loss(states_XLD[: len(batch)], batch),
-            "contrastive": self.config.lambda_ * contrast,
-        }
+        num_views = 2 if self.config.lambda_ else 0
+
+        def compute(piece: Batch) -> tuple[Tensor, ...]:
+            views = (self.views(piece) for _ in range(num_views))
+            states_XLD, fused_XLD = self.encode(piece.stacked(piece.sets_BLK, *views))
+            contrasted_XLD = states_XLD if self.config.contrast_on == "user" else fused_XLD
+            loss = self._next_item_losses(states_XLD[: len(piece)], piece).sum()
+            return (loss, *self._contrasted(contrasted_XLD[len(piece) :], piece)) if num_views else (loss,)
+
+        losses, *views = zip(*in_pieces(compute, batch, self.items, self.sets.user_factors), strict=True)
+        terms = {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
+        if views:
+            first, second = map(torch.cat, views)
+            contrast = contrastive(first, second, self.config.similarity, self.config.tau)
+            terms["contrastive"] = self.config.lambda_ * contrast
+        return terms
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The user states after the newest step."""
-        return self.encode(batch)[0][:, -1]
+        """The user states after the newest step, the only one that asks its history."""
+        return self._ask(batch, 1)[0][:, 0]
 
     def item_vectors(self) -> Tensor:
         """The item table, unscaled."""
         return self.items.weight
 
-    def _next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
+    def _next_item_losses(self, states_BLD: Tensor, batch: Batch) -> Tensor:
+        """The weighed loss of each step, zero at padding."""
         losses_BL = self.items.next_item_losses(states_BLD, batch)
         if self.config.richness_weight:
             losses_BL = losses_BL * richness(batch.target_sets_BLK, losses_BL.dtype)
-        return (losses_BL * batch.real_BL).sum() / batch.real_BL.sum()
+        return losses_BL * batch.real_BL
+
+    def _contrasted(self, states_XLD: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+        """The states of each view of a batch as one vector of L D numbers a user, zero at padding."""
+        L = states_XLD.shape[1]
+        passes = (states.masked_fill(~batch.real_BL[..., None], 0.0) for states in states_XLD.split(len(batch)))
+        return tuple(functional.pad(states, (0, 0, self.max_length - L, 0)).flatten(1) for states in passes)

@@ -15,11 +15,19 @@ from blade_tune.augment.behaviors import SetViews
 from blade_tune.batch import Batch, Catalog
 from blade_tune.layers.attention import MultiHeadAttention
 from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
+from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
 from blade_tune.layers.fusion import FusionName, SumFusion
 from blade_tune.layers.initialization import initialize
 from blade_tune.losses import contrastive, richness
-from blade_tune.models.base import AttentionConfig, Augmentation, ItemTable, Recommender, SetAugmentationConfig
+from blade_tune.models.base import (
+    AttentionConfig,
+    Augmentation,
+    ItemTable,
+    Recommender,
+    SetAugmentationConfig,
+    in_pieces,
+)
 
 
 class BladeReleasedConfig(AttentionConfig, SetAugmentationConfig):
@@ -85,7 +93,7 @@ class ResidualFeedForward(nn.Module):
         super().__init__()
         self.expand = nn.Linear(size, size)
         self.contract = nn.Linear(size, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states_BLD: Tensor) -> Tensor:
         """Transform each step by itself."""
@@ -100,7 +108,7 @@ class NormedAttention(nn.Module):
         super().__init__()
         self.attention = MultiHeadAttention(size, num_heads, dropout)
         self.norm = nn.LayerNorm(size, eps)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Attend from queries to keys."""
@@ -163,52 +171,73 @@ class BladeReleased(Recommender):
         self.cross = NormedAttention(size, config.num_heads, config.dropout, eps)
         self.feed_forward = ResidualFeedForward(size, config.dropout)
         self.feed_forward_norm = nn.LayerNorm(size, eps)
-        self.dropout = nn.Dropout(config.dropout)
-        self.early_dropout = nn.Dropout(config.early_dropout)
+        self.dropout = Dropout(config.dropout)
+        self.early_dropout = Dropout(config.early_dropout)
         self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
         initialize(self, "xavier")
 
     def encode(self, batch: Batch) -> Tensor:
         """The user states (B, L, D)."""
+        return self._ask(batch, batch.items_BL.shape[1])
+
+    def _ask(self, batch: Batch, newest: int) -> Tensor:
+        """The user states of so many of the newest steps."""
         mask_B1LL = additive_mask(batch.real_BL, self.items.weight.dtype)
+        fused_BLD = self.fuse(batch, mask_B1LL)
+        targets_BMD = self.sets(batch.users_B, batch.target_sets_BLK[:, -newest:])
+        return self.feed_forward_norm(self.feed_forward(self.cross(targets_BMD, fused_BLD, mask_B1LL[:, :, -newest:])))
+
+    def fuse(self, batch: Batch, mask_B1LL: Tensor) -> Tensor:
+        """Both paths, joined; gives fused_BLD."""
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
-        targets_BLD = self.sets(batch.users_B, batch.target_sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.items.embedding_dim**0.5
         # Looked up, not read off the table: a lookup gives row 0, the padding row, no gradient, so it stays zero.
-        positions_LD = self.positions(torch.arange(self.max_length, device=batch.items_BL.device))
+        newest_L = torch.arange(self.max_length, device=batch.items_BL.device)[-batch.items_BL.shape[1] :]
+        positions_LD = self.positions(newest_L)
         early_BLD = self.early_dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
         intermediate_BLD = self.dropout(items_BLD + positions_LD)
         for block in self.early_blocks:
             early_BLD = block(early_BLD, mask_B1LL)
         for block in self.intermediate_blocks:
             intermediate_BLD = block(intermediate_BLD, behaviors_BLD, mask_B1LL)
-        fused_BLD = self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
-        return self.feed_forward_norm(self.feed_forward(self.cross(targets_BLD, fused_BLD, mask_B1LL)))
+        return self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: richness-weighted, over the sum of weights; `contrastive`: lambda times InfoNCE of two views."""
-        if self.config.lambda_ == 0.0:
-            return {"next": self._next_item_loss(self.encode(batch), batch)}
-        states_XLD = self.encode(batch.stacked(self.views(batch), self.views(batch)))
-        original_BLD, first_BLD, second_BLD = states_XLD.chunk(3)
-        contrast = contrastive(first_BLD.flatten(1), second_BLD.flatten(1), "cosine", self.config.tau)
-        return {
-            "next": self._next_item_loss(original_BLD, batch),
-            "contrastive": self.config.lambda_ * contrast,
-        }
+        """`next`: richness-weighted, over the sum of weights; `contrastive`: lambda times InfoNCE of two views.
+
+        All goes piece by piece of the batch. The contrast is over padding too, whose states depend on the whole window,
+        so only the original is cut to its real steps.
+        """
+
+        def next_item_loss(piece: Batch) -> Tensor:
+            return self._next_item_losses(self.encode(piece), piece).sum()
+
+        def views(piece: Batch) -> tuple[Tensor, ...]:
+            return self.encode(piece.stacked(self.views(piece), self.views(piece))).flatten(1).chunk(2)
+
+        tables = (self.items, self.sets.user_factors)
+        losses = in_pieces(next_item_loss, batch, *tables)
+        terms = {"next": torch.stack(losses).sum() / self._weights(batch).sum()}
+        if self.config.lambda_:
+            first, second = map(torch.cat, zip(*in_pieces(views, batch, *tables, self.max_length), strict=True))
+            terms["contrastive"] = self.config.lambda_ * contrastive(first, second, "cosine", self.config.tau)
+        return terms
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The user states after the newest step."""
-        return self.encode(batch)[:, -1]
+        """The user states after the newest step, the only one that asks its history."""
+        return self._ask(batch, 1)[:, 0]
 
     def item_vectors(self) -> Tensor:
         """The item table, unscaled."""
         return self.items.weight
 
-    def _next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
+    def _next_item_losses(self, states_BLD: Tensor, batch: Batch) -> Tensor:
+        """The weighed loss of each step, zero at padding."""
         losses_BL = self.items.next_item_losses(states_BLD, batch)
-        weights_BL = richness(batch.target_sets_BLK, losses_BL.dtype) * batch.real_BL
-        return (losses_BL * weights_BL).sum() / weights_BL.sum()
+        return losses_BL * self._weights(batch)
+
+    def _weights(self, batch: Batch) -> Tensor:
+        return richness(batch.target_sets_BLK, self.items.weight.dtype) * batch.real_BL
 
 
 def additive_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:

@@ -10,6 +10,7 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 from torch import Tensor
 
+from blade_tune.batch import Batch
 from blade_tune.models import MODELS
 from blade_tune.models.base import ModelConfig, Recommender
 from blade_tune.registry import load
@@ -133,11 +134,39 @@ def test_one_stacked_pass_is_three_passes(name):
     separate = [
         model.final_states(replace(BATCH, sets_BLK=sets_BLK)) for sets_BLK in (BATCH.sets_BLK, first_BLK, second_BLK)
     ]
-    stacked = model.final_states(BATCH.stacked(first_BLK, second_BLK))
+    stacked = model.final_states(BATCH.stacked(BATCH.sets_BLK, first_BLK, second_BLK))
     torch.testing.assert_close(stacked, torch.cat(separate), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("length", range(1, MAX_LENGTH))
+def test_padding_may_be_left_out(name, length):
+    """A window cut to its real steps gives the final states, and so the scores, of the padded one."""
+    model = make_model(name, CATALOG).double().eval()
+    padded = make_batch(CATALOG, lengths=(length, 1, length))
+    torch.testing.assert_close(
+        model.final_states(padded.newest(length)), model.final_states(padded), atol=1e-12, rtol=0
+    )
+
+
 # Training
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("size", [1, 7, 12])
+def test_pieces_are_the_batch(name, size, monkeypatch):
+    """Losses and gradients of a batch in pieces are those of the batch as one, whatever the size of a piece."""
+    fields = CONFIGS[name].model_fields
+    still: dict[str, Any] = {field: 0.0 for field in fields if field.endswith("dropout")}
+    still |= {"augmentation": "flip", "rho": 1.0} if "augmentation" in fields else {}  # the one that draws nothing
+    model = make_model(name, CATALOG, **still).double()
+    split, results = Batch.pieces, []
+    for pieces in (lambda batch, *_, **__: [batch], lambda batch, _, shortest=1: split(batch, size, shortest)):
+        monkeypatch.setattr(Batch, "pieces", pieces)
+        losses = torch.stack(list(model.losses(BATCH).values()))
+        results.append((losses, *torch.autograd.grad(losses.sum(), list(model.parameters()))))
+    for whole, piecewise in zip(*results, strict=True):
+        torch.testing.assert_close(piecewise, whole, atol=1e-12, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", MODELS)

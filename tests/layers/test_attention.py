@@ -3,7 +3,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blade_tune.layers.attention import BehaviorAwareAttention, MultiHeadAttention, causal_mask
+from blade_tune.layers.attention import BehaviorAwareAttention, DroppedAttention, MultiHeadAttention, causal_mask
+from blade_tune.layers.dropout import draw_signs
 from tests.builders import shaken
 from tests.layers.twins import attention, may_look, weights_of
 
@@ -17,9 +18,10 @@ def draw(seed: int) -> torch.Tensor:
 @given(st.lists(st.booleans(), min_size=1, max_size=8))
 def test_causal_mask_equals_its_twin(real):
     """A step may look at real steps up to itself, and always at itself: no row of the mask is empty."""
-    allow_LL = causal_mask(torch.tensor([real]))[0, 0]
+    mask_LL = causal_mask(torch.tensor([real]), torch.float32)[0, 0]
+    assert set(mask_LL.flatten().tolist()) <= {0.0, -torch.inf}
     for step in range(len(real)):
-        assert allow_LL[step].nonzero()[:, 0].tolist() == may_look(real, step)
+        assert (mask_LL[step] == 0).nonzero()[:, 0].tolist() == may_look(real, step)
 
 
 @pytest.mark.parametrize("num_heads", [1, 2, 8])
@@ -27,7 +29,7 @@ def test_multi_head_attention_equals_its_twin(num_heads):
     """Attention is softmax(Q K / sqrt(d_h)) V of each head, over the allowed steps only, then the output projection."""
     module = shaken(MultiHeadAttention(8, num_heads, dropout=0.5))
     queries_BLD, keys_BLD = draw(1), draw(2)
-    ours_BLD = module(queries_BLD, keys_BLD, causal_mask(REAL_BL))
+    ours_BLD = module(queries_BLD, keys_BLD, causal_mask(REAL_BL, torch.float64))
     twin = [
         attention(weights_of(module), queries, keys, real, num_heads)
         for queries, keys, real in zip(queries_BLD.tolist(), keys_BLD.tolist(), REAL_BL.tolist(), strict=True)
@@ -40,7 +42,7 @@ def test_behavior_aware_attention_equals_two_score_matrices(num_heads):
     """One product of concatenated heads is the sum of item scores and behavior scores, over sqrt(d_h)."""
     module = shaken(BehaviorAwareAttention(8, num_heads, dropout=0.5))
     states_BLD, behaviors_BLD = draw(1), draw(2)
-    ours_BLD = module(states_BLD, behaviors_BLD, causal_mask(REAL_BL))
+    ours_BLD = module(states_BLD, behaviors_BLD, causal_mask(REAL_BL, torch.float64))
     twin = [
         attention(weights_of(module), states, states, real, num_heads, behaviors)
         for states, behaviors, real in zip(states_BLD.tolist(), behaviors_BLD.tolist(), REAL_BL.tolist(), strict=True)
@@ -51,8 +53,39 @@ def test_behavior_aware_attention_equals_two_score_matrices(num_heads):
 def test_attention_dropout_acts_only_in_training():
     """Attention weights are dropped in training, never in evaluation."""
     module = shaken(MultiHeadAttention(8, 2, dropout=0.5))
-    states_BLD, allow_B1LL = draw(1), causal_mask(REAL_BL)
-    still_BLD = module(states_BLD, states_BLD, allow_B1LL)
-    assert torch.equal(module(states_BLD, states_BLD, allow_B1LL), still_BLD)
+    states_BLD, mask_B1LL = draw(1), causal_mask(REAL_BL, torch.float64)
+    still_BLD = module(states_BLD, states_BLD, mask_B1LL)
+    assert torch.equal(module(states_BLD, states_BLD, mask_B1LL), still_BLD)
     module.train()
-    assert not torch.allclose(module(states_BLD, states_BLD, allow_B1LL), still_BLD)
+    assert not torch.allclose(module(states_BLD, states_BLD, mask_B1LL), still_BLD)
+
+
+@pytest.mark.parametrize("width", [3, 6])  # of queries and keys; behavior-aware ones are twice as wide as values
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropped_attention_and_its_gradients_are_those_of_the_plain_steps(width, rate):
+    """With the same draws, attention with dropout and all its gradients are softmax, mask and product one by one."""
+    random = torch.Generator().manual_seed(0)
+    L = REAL_BL.shape[1]
+    inputs = [torch.randn(3, 2, L, size, dtype=torch.float64, generator=random) for size in (width, width, 3)]
+    query, key, value = (heads.requires_grad_() for heads in inputs)
+    mask_B1LL = causal_mask(REAL_BL, torch.float64)
+    torch.manual_seed(1)
+    ours = DroppedAttention.apply(query, key, value, mask_B1LL, rate)
+    torch.manual_seed(1)
+    weights = torch.softmax(query @ key.mT + mask_B1LL, dim=-1)
+    share = draw_signs(signs := torch.empty_like(weights), rate)
+    plain = (weights * (signs > 0) / share) @ value
+    torch.testing.assert_close(ours, plain, atol=1e-12, rtol=0)
+    grad = torch.randn(ours.shape, dtype=torch.float64, generator=random)
+    for gradient, twin in zip(
+        *(torch.autograd.grad(out, (query, key, value), grad) for out in (ours, plain)), strict=True
+    ):
+        torch.testing.assert_close(gradient, twin, atol=1e-12, rtol=0)
+
+
+def test_dropped_attention_leaves_its_inputs_alone():
+    """Nothing is changed in place that somebody else may hold, in whatever order it lies in memory."""
+    heads = torch.randn(3, 2, 4, 5).mT
+    before = heads.clone()
+    DroppedAttention.apply(heads, heads, heads, torch.zeros(3, 1, 5, 5), 0.5)
+    assert torch.equal(heads, before)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,9 +32,10 @@ def test_next_loss_is_a_mean_weighted_by_richness():
     only_click_BLK = torch.zeros_like(batch.sets_BLK)
     only_click_BLK[..., 0] = 1
     model = make_model("blade_released", catalog, lambda_=0.0).double().eval()
-    states_BLD = model.encode(batch)
+    model.cross.attention.output.weight.data.zero_()  # so that no state depends on the target sets
+    model.sets.behaviors.weight.data[:] = 1.0
     weighed = [
-        model._next_item_loss(states_BLD, batch.__class__(**{**vars(batch), "target_sets_BLK": sets_BLK}))
+        model.losses(replace(batch, target_sets_BLK=sets_BLK))["next"]
         for sets_BLK in (only_click_BLK, torch.ones_like(batch.sets_BLK))
     ]
     torch.testing.assert_close(weighed[0], weighed[1])

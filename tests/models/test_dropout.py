@@ -1,10 +1,11 @@
 """Where dropout acts, and at which rate; its effect is in no twin and in no fixture."""
 
 from collections import Counter
+from types import ModuleType
 
 import pytest
-from torch.nn import functional
 
+from blade_tune.layers import attention, dropout
 from tests.builders import make_batch, make_catalog, make_model
 
 CATALOG = make_catalog()
@@ -15,24 +16,19 @@ BATCH = make_batch(CATALOG)
 def places(monkeypatch) -> Counter:
     """Counts (what, rate) of every dropout in a forward pass."""
     counter: Counter = Counter()
-    dropout, attention = functional.dropout, functional.scaled_dot_product_attention
 
-    def recorded_dropout(states, p, training=True, inplace=False):
-        counter["states", p] += 1 if training and p else 0
-        return dropout(states, p, training, inplace)
+    def recorded(what: str, module: ModuleType) -> None:
+        draw = module.draw_signs
 
-    def recorded_attention(*args, dropout_p, **kwargs):
-        counter["attention", dropout_p] += 1 if dropout_p else 0
-        return attention(*args, dropout_p=dropout_p, **kwargs)
+        def draw_and_count(out, rate):
+            counter[what, rate] += 1
+            return draw(out, rate)
 
-    monkeypatch.setattr(functional, "dropout", recorded_dropout)
-    monkeypatch.setattr(functional, "scaled_dot_product_attention", recorded_attention)
+        monkeypatch.setattr(module, "draw_signs", draw_and_count)
+
+    recorded("states", dropout)
+    recorded("attention", attention)
     return counter
-
-
-def acting(places: Counter) -> dict[tuple[str, float], int]:
-    """Those places where anything is dropped."""
-    return {place: times for place, times in places.items() if times}
 
 
 def test_blade_drops_embeddings_attention_and_outputs_of_sublayers(places):
@@ -40,7 +36,7 @@ def test_blade_drops_embeddings_attention_and_outputs_of_sublayers(places):
     model = make_model("blade", CATALOG, dropout=0.25, num_blocks=3)
     model.encode(BATCH)
     blocks = 3 + 3 + 1
-    assert acting(places) == {("states", 0.25): 2 + 2 * blocks, ("attention", 0.25): blocks}
+    assert places == {("states", 0.25): 2 + 2 * blocks, ("attention", 0.25): blocks}
 
 
 def test_blade_released_drops_each_path_at_its_own_rate(places):
@@ -48,7 +44,7 @@ def test_blade_released_drops_each_path_at_its_own_rate(places):
     model = make_model("blade_released", CATALOG, dropout=0.25, early_dropout=0.125, num_blocks=3, early_num_blocks=2)
     model.encode(BATCH)
     early, late = 2, 3 + 1  # cross-attention belongs to the intermediate path
-    assert acting(places) == {
+    assert places == {
         ("states", 0.125): 1 + 3 * early,
         ("attention", 0.125): early,
         ("states", 0.25): 1 + 3 * late,
@@ -60,4 +56,4 @@ def test_blade_released_drops_each_path_at_its_own_rate(places):
 def test_nothing_is_dropped_in_evaluation(name, places):
     """In evaluation dropout acts nowhere."""
     make_model(name, CATALOG).eval().scores(BATCH)
-    assert acting(places) == {}
+    assert places == {}

@@ -40,7 +40,7 @@ def behavior_aware(diff: dict, real_BL: torch.Tensor) -> torch.Tensor:
     size, num_heads = diff["config"]["hidden"], diff["config"]["n_heads"]
     module = normed(BehaviorAwareAttention(size, num_heads, dropout=0.0), diff, "basa")
     states_BLD, behaviors_BLD = as_tensor(diff["inputs"]["X"]), as_tensor(diff["inputs"]["B"])
-    attended_BLD = module["attention"](states_BLD, behaviors_BLD, causal_mask(real_BL))
+    attended_BLD = module["attention"](states_BLD, behaviors_BLD, causal_mask(real_BL, torch.float64))
     return module["norm"](states_BLD + attended_BLD)
 
 
@@ -65,7 +65,8 @@ def test_multi_head_attention_equals_recbole_s(diff, real_BL):
     """Plain self-attention, its residual and norm are RecBole's."""
     module = normed(MultiHeadAttention(diff["config"]["hidden"], diff["config"]["n_heads"], 0.0), diff, "plain_mha")
     states_BLD = as_tensor(diff["inputs"]["X"])
-    ours_BLD = module["norm"](states_BLD + module["attention"](states_BLD, states_BLD, causal_mask(real_BL)))
+    mask_B1LL = causal_mask(real_BL, torch.float64)
+    ours_BLD = module["norm"](states_BLD + module["attention"](states_BLD, states_BLD, mask_B1LL))
     assert_same(ours_BLD[real_BL], as_tensor(diff["outputs"]["plain_mha"])[real_BL].tolist())
 
 
@@ -75,19 +76,19 @@ def mha():
 
 
 @pytest.fixture
-def allow_B1LL(mha):
-    return causal_mask(torch.tensor(mha["inputs"]["pad"]) == 0)
+def mask_B1LL(mha):
+    return causal_mask(torch.tensor(mha["inputs"]["pad"]) == 0, torch.float64)
 
 
-def test_causal_mask_is_the_agreed_rule(mha, allow_B1LL):
+def test_causal_mask_is_the_agreed_rule(mha, mask_B1LL):
     """allow[l, m] = (m <= l and real[m]) or m == l."""
-    assert allow_B1LL[:, 0].int().tolist() == mha["inputs"]["allow"]
+    assert (mask_B1LL[:, 0] == 0).int().tolist() == mha["inputs"]["allow"]
 
 
 @pytest.mark.parametrize(("kind", "num_heads", "queries"), [("self", 2, "X"), ("cross", 1, "T")])
-def test_attention_equals_torch_s(mha, allow_B1LL, kind, num_heads, queries):
+def test_attention_equals_torch_s(mha, mask_B1LL, kind, num_heads, queries):
     """Self-attention of two heads and cross-attention of one are torch.nn.MultiheadAttention, on padding too."""
     queries_BLD, keys_BLD = as_tensor(mha["inputs"][queries]), as_tensor(mha["inputs"]["X"])
     module = MultiHeadAttention(keys_BLD.shape[-1], num_heads, dropout=0.0).double()
     module.load_state_dict(from_torch_attention(mha["params"][kind]))
-    assert_same(module(queries_BLD, keys_BLD, allow_B1LL), mha["outputs"][kind])
+    assert_same(module(queries_BLD, keys_BLD, mask_B1LL), mha["outputs"][kind])
