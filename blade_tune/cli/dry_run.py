@@ -35,6 +35,7 @@ def print_plan(
     settings = resolved.settings
     stored = StoredStudy.find(definition.name, resolve_url(settings.storage, settings.results), settings.results)
     budget = settle_budget(resolved, definition, total, stored)
-    rows = run_rows(resolved, [] if launcher else assign(settings), budget, stored)
+    places = [] if launcher else assign(settings)
+    rows = run_rows(resolved, [] if settings.per_gpu == "auto" else places, budget, stored)
     rows += definition_rows(definition, find("studies", study), flags)
     print_rows(rows + stored_rows(definition, stored), "table")

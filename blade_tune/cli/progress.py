@@ -64,6 +64,10 @@ class PlainProgress(Observer):
         """What to beat."""
         self._line(f"popularity_floor_valid_{self._metric}={floor:.4f}")
 
+    def noted(self, text: str) -> None:
+        """As it is."""
+        self._line(text)
+
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """A line a trial."""
         self._line(f"trial={number} started {assignments(values)}")
@@ -137,6 +141,10 @@ class LiveProgress(Observer):
     def floor_measured(self, floor: float) -> None:
         """What to beat."""
         self.display.console.print(f"popularity reaches valid {self._metric} {floor:.4f}", highlight=False)
+
+    def noted(self, text: str) -> None:
+        """A line above the bars."""
+        self.display.console.print(text, highlight=False)
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """Add the trial's bar."""

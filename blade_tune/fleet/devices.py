@@ -1,7 +1,7 @@
 """Which worker trains where: GPUs as a scheduler, a user or the machine gives them, shares of them, CPU threads."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from blade_tune.errors import ConfigError
@@ -42,17 +42,22 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
     """A place for each worker; GPUs in turn, CPU threads in equal parts.
 
     There are `workers` of them, else `per_gpu` on each GPU, else one. Fewer workers than GPUs take the first ones.
+    Where `per_gpu` is auto, each place is a whole device, for `probe.fill` to share.
 
     Raises:
         ConfigError: a GPU that is not here or is named twice, or numbers that do not go together.
     """
     machine = machine or Machine.here()
     gpus = _gpus(settings, machine.gpus)
-    workers = settings.workers or max(1, len(gpus) * (settings.per_gpu or 1))
-    if gpus and settings.per_gpu and workers > len(gpus) * settings.per_gpu:
+    if settings.per_gpu == "auto" and settings.workers:
         raise ConfigError(
-            f"--workers must be at most {len(gpus) * settings.per_gpu}, --per-gpu {settings.per_gpu} on {len(gpus)} "
-            f"GPUs, got {workers}."
+            f"--per-gpu auto finds out how many workers there are; leave out --workers {settings.workers}."
+        )
+    per_gpu = None if settings.per_gpu == "auto" else settings.per_gpu
+    workers = settings.workers or max(1, len(gpus) * (per_gpu or 1))
+    if gpus and per_gpu and workers > len(gpus) * per_gpu:
+        raise ConfigError(
+            f"--workers must be at most {len(gpus) * per_gpu}, --per-gpu {per_gpu} on {len(gpus)} GPUs, got {workers}."
         )
     if settings.gpus and workers < len(gpus):
         raise ConfigError(f"--workers must be at least {len(gpus)}, one for each of --gpus, got {workers}.")
@@ -61,6 +66,12 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
         return [Place("cpu", "", 1 / workers, threads)] * workers
     turns = [gpus[worker % len(gpus)] for worker in range(workers)]
     return [Place("cuda", gpu, 1 / turns.count(gpu), threads) for gpu in turns]
+
+
+def shared(places: list[Place], workers: int) -> list[Place]:
+    """So many workers in each place, in turn, with equal parts of it; each has a thread."""
+    parts = [replace(place, share=place.share / workers, threads=max(1, place.threads // workers)) for place in places]
+    return parts * workers
 
 
 def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:

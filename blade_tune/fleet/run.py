@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.order import Order
+from blade_tune.fleet.probe import fill
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import Supervisor
 from blade_tune.study.observer import Observer
@@ -18,7 +19,7 @@ def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place],
     Args:
         stored: the study.
         settings: within which limits; `data` where its data is here, if not where the study remembers it.
-        places: one a worker.
+        places: one a worker, or, where `per_gpu` is auto, one a device.
         observer: hears every event.
 
     Raises:
@@ -42,6 +43,8 @@ def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place],
         observer.run_started(stored.standing(), stored.definition.train.max_epochs)
         if (floor := stored.study.user_attrs.get("popularity_floor")) is not None:
             observer.floor_measured(floor)
+        if settings.per_gpu == "auto":
+            places = fill(places, stored, settings.data, observer, signals)
         why = Supervisor(stored, order, places, settings, observer, signals).run()
         observer.run_ended(why, stored.standing())
     return why

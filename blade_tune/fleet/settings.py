@@ -3,7 +3,7 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -33,6 +33,16 @@ def read_gpus(value: Any) -> Any:
     return None if value in (None, "none") else str(value)
 
 
+def read_per_gpu(value: Any) -> Any:
+    """A count, be it text, or "auto"."""
+    if value is None or value == "auto":
+        return value
+    text = str(value)
+    if not text.isdecimal() or int(text) < 1:
+        raise ValueError("must be a whole number from 1 on, or auto")
+    return int(text)
+
+
 def folder(path: Path) -> Path:
     """A path that is no file; a file's ~ is the home folder, as a flag's is by the shell."""
     path = Path(os.path.expanduser(path))
@@ -58,7 +68,9 @@ class RunSettings(Settings):
     gpus: Annotated[str | None, BeforeValidator(read_gpus)] = Field(
         None, description="which GPUs: all, none, numbers (0,1), or GPU- and MIG- ids; default: all"
     )
-    per_gpu: Count | None = Field(None, description="workers on each GPU; default: one, or what workers asks for")
+    per_gpu: Annotated[int | Literal["auto"] | None, BeforeValidator(read_per_gpu)] = Field(
+        None, description="workers on each GPU, or auto: as many as a probe finds useful; default: one"
+    )
     keep: Count = Field(5, description="best trials that keep their weights")
     max_consecutive_failures: Count = Field(5, description="end when so many trials in a row fail (exit code 5)")
     time: Seconds | None = Field(None, description="end after so long (90s, 30m, 8h); what runs is queued")

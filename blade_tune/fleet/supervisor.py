@@ -22,7 +22,7 @@ from blade_tune.fleet.events import dispatch
 from blade_tune.fleet.order import Order
 from blade_tune.fleet.questions import Questions
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.fleet.worker import clean, why_done
+from blade_tune.fleet.worker import Cleaner, why_done
 from blade_tune.study.observer import Observer
 from blade_tune.study.recovery import MAX_RETRIES, Recovery
 from blade_tune.study.signals import StopSignals
@@ -224,7 +224,7 @@ class Supervisor:
         attrs = {"reason": "timeout", "message": f"ran for {limit:.0f} s, the limit of a trial."}
         storage, study_id = self.stored.storage, self.stored.study_id
         if self.questions.ask(lambda: storage.give_away(study_id, number, attrs, None)):
-            self.questions.ask(lambda: clean(self.stored, number, self.order.keep))
+            self.questions.ask(lambda: Cleaner(self.stored, self.order.keep).clean(number))
             standing = self.questions.ask(self.stored.standing)
             self.observer.trial_ended(number, f"fail (timeout: {attrs['message']})", None, standing)
         self._sweep()

@@ -29,6 +29,9 @@ class Observer:
     def floor_measured(self, floor: float) -> None:
         """What recommending by popularity reaches on validation is known."""
 
+    def noted(self, text: str) -> None:
+        """Something else that is worth a line."""
+
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """A trial is about to train."""
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from blade_tune.errors import ConfigError
-from blade_tune.fleet.devices import Machine, Place, assign
+from blade_tune.fleet.devices import Machine, Place, assign, shared
 from blade_tune.fleet.settings import RunSettings
 
 CPU = Machine((), 8)
@@ -61,6 +61,18 @@ def test_several_workers_on_each_gpu():
     assert {(place.device, place.share, place.threads) for place in places} == {("cuda", 0.5, 2)}
 
 
+def test_what_a_probe_shares_are_whole_devices():
+    """Under auto each GPU, or the CPU, is one place."""
+    assert assign(RunSettings(per_gpu="auto"), TWO) == assign(RunSettings(per_gpu=1), TWO)
+    assert assign(RunSettings(per_gpu="auto"), CPU) == assign(RunSettings(), CPU)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_shared_places_are_those_of_so_many_workers(workers):
+    """To share each device afterwards gives what asking for so many workers gives at once."""
+    assert shared(assign(RunSettings(), TWO), workers) == assign(RunSettings(per_gpu=workers), TWO)
+
+
 @pytest.mark.parametrize(
     ("given", "names"),
     [
@@ -97,6 +109,7 @@ def test_numbers_count_what_is_visible(given, names):
         (TWO, {"device": "cpu", "gpus": "0"}, "--device cpu and --gpus 0 contradict each other"),
         (TWO, {"device": "cuda:1", "gpus": "all"}, "contradict each other; say --device auto, or --gpus none"),
         (TWO, {"per_gpu": 2, "workers": 5}, "--workers must be at most 4, --per-gpu 2 on 2 GPUs, got 5"),
+        (TWO, {"per_gpu": "auto", "workers": 2}, "--per-gpu auto finds out how many workers there are; leave out"),
         (TWO, {"gpus": "0,1", "workers": 1}, "--workers must be at least 2, one for each of --gpus, got 1"),
     ],
 )

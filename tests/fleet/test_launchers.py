@@ -75,6 +75,12 @@ def test_a_launcher_that_is_not_installed_says_how_to_install_it(name, tmp_path,
         choose(name, RunSettings(), [], tmp_path)
 
 
+def test_ray_is_told_the_share_of_a_gpu(tmp_path):
+    """An actor gets its part of a GPU before it could find out how large that should be."""
+    with pytest.raises(ConfigError, match="give --per-gpu K"):
+        choose("ray", RunSettings(per_gpu="auto"), [], tmp_path)
+
+
 def test_launchers_are_imported_only_when_asked_for():
     """No module of the package imports submitit or ray at its top."""
     for path in Path(blade_tune.__file__).parent.rglob("*.py"):

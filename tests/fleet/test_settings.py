@@ -50,7 +50,9 @@ def test_what_is_no_duration_is_told_the_forms(text):
         ({"gpu_hours": 0}, "gpu_hours must be greater than 0"),
         ({"trials": 0}, "trials must be greater than or equal to 1"),
         ({"workers": "two"}, "workers must be a valid integer"),
-        ({"per_gpu": 0}, "per_gpu must be greater than or equal to 1"),
+        ({"per_gpu": 0}, "per_gpu must be a whole number from 1 on, or auto, got 0"),
+        ({"per_gpu": "all"}, "per_gpu must be a whole number from 1 on, or auto, got 'all'"),
+        ({"per_gpu": 1.5}, "per_gpu must be a whole number"),
         ({"keep": -1}, "keep must be greater than or equal to 1"),
         ({"max_consecutive_failures": 0}, "max_consecutive_failures must be greater than or equal to 1"),
         ({"results": __file__}, "results must be a folder, not a file"),
@@ -70,6 +72,12 @@ def test_a_setting_keeps_its_law(given, law):
 def test_gpus_may_be_a_list(given, text):
     """A file may give a number or a list where the flag has commas; none is as if nobody had said anything."""
     assert read(gpus=given).gpus == text
+
+
+@pytest.mark.parametrize(("given", "number"), [("auto", "auto"), ("2", 2), (2, 2), (None, None)])
+def test_workers_on_a_gpu_are_a_number_or_auto(given, number):
+    """A flag and a variable say it as text, a file as what it is."""
+    assert read(per_gpu=given).per_gpu == number
 
 
 def test_a_file_knows_the_home_folder(monkeypatch, tmp_path):

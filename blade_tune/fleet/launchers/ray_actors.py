@@ -34,6 +34,8 @@ class Ray(Launcher):
             raise ConfigError(
                 f"--launcher ray has the options {', '.join(DEFAULTS)}, which are numbers, got {dict(options)}."
             )
+        if settings.per_gpu == "auto":
+            raise ConfigError("--launcher ray needs the share of a GPU before it places a worker; give --per-gpu K.")
         self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         if len(self._ray.nodes()) > 1 and resolve_url(settings.storage, settings.results).drivername == SQLITE:
             raise ConfigError(

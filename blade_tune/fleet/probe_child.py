@@ -1,0 +1,112 @@
+"""A process of a probe: `python -m blade_tune.fleet.probe_child`, which trains a few seconds whenever it is told to.
+
+The probe holds its standard input: the task comes on the first line, then a line a round; when it closes, this ends.
+"""
+
+import math
+import os
+import queue
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from blade_tune.config import Settings
+from blade_tune.data.store import prepare
+from blade_tune.errors import NonFiniteError
+from blade_tune.parameter import Value
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.objective import build_training, max_length
+from blade_tune.training.device_data import DeviceData, resolve_device
+
+CONTEXT = 2**30  # bytes that a process takes of a GPU beside torch's own; about twice what is usual
+
+
+class Task(Settings):
+    """What each process trains; JSON."""
+
+    name: str
+    definition: dict[str, Any]  # of the study, in the form of its file
+    values: dict[str, Value]  # of the configuration
+    data: Path | None
+    results: Path
+    device: str
+    round_s: float
+
+
+class Answer(Settings):
+    """What one process has to say after a round, or, without figures, that it is ready."""
+
+    steps_per_s: float = 0.0
+    needs: tuple[int, ...] = ()
+    free: tuple[int, ...] = ()
+
+
+class Trainer:
+    """One process's part: the task's training, on the rows of as many steps as a tenth of a round has time for."""
+
+    def __init__(self, task: Task) -> None:
+        self.round_s = task.round_s
+        definition = StudyDefinition.from_mapping(task.name, task.definition, f"stored study {task.name}")
+        data = prepare(definition.data, task.data, task.results)
+        self.device = resolve_device(task.device)
+        length = max_length(definition, task.values)
+        device_data = DeviceData.for_search(data, length, definition.objective, self.device)
+        self.training = build_training(definition, task.values, data, device_data, seed=0)
+        self.threads = torch.get_num_threads()
+        rows_U, batch_size = self.training.rows_U, self.training.config.batch_size
+        self.training.rows_U = rows_U[:batch_size]
+        self._epoch()  # the first step allocates, compiles and so on
+        device_data.evaluator(self.training.model)  # which may take more memory than a step
+        start = time.perf_counter()
+        self._epoch()
+        num_steps = max(1, int(self.round_s / 10 / (time.perf_counter() - start)))
+        self.training.rows_U = rows_U[: num_steps * batch_size]
+        self.num_steps = math.ceil(len(self.training.rows_U) / batch_size)
+
+    def round(self, threads: int) -> Answer:
+        """Train for a few seconds on at most so many threads."""
+        torch.set_num_threads(min(self.threads, threads))
+        num_epochs, start = 0, time.perf_counter()
+        while (seconds := time.perf_counter() - start) < self.round_s:
+            self._epoch()
+            num_epochs += 1
+        needs, free = [psutil.Process().memory_info().rss], [psutil.virtual_memory().available]
+        if self.device.type == "cuda":
+            needs.append(torch.cuda.max_memory_reserved() + CONTEXT)
+            free.append(torch.cuda.mem_get_info()[0])
+        return Answer(steps_per_s=num_epochs * self.num_steps / seconds, needs=tuple(needs), free=tuple(free))
+
+    def _epoch(self) -> None:
+        with suppress(NonFiniteError):  # the largest learning rate may be too large, and costs as much as any
+            self.training.train_epoch()
+
+
+def main() -> None:
+    """Train whenever the probe says so, until it is gone."""
+    task = Task.model_validate_json(sys.stdin.readline())
+    stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    rounds: queue.SimpleQueue[int] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(rounds,), daemon=True).start()
+    trainer = Trainer(task)
+    answer = Answer()
+    while True:
+        stream.write(answer.model_dump_json() + "\n")
+        stream.flush()
+        answer = trainer.round(rounds.get())
+
+
+def _listen(rounds: "queue.SimpleQueue[int]") -> None:
+    for line in sys.stdin:
+        rounds.put(int(line))
+    os._exit(1)  # the probe is gone, whatever this process is in the middle of
+
+
+if __name__ == "__main__":
+    main()
