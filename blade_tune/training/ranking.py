@@ -63,7 +63,8 @@ class Ranking:
         Raises:
             NonFiniteError: a state or a vector is NaN, infinite, or so large that a score may be.
         """
-        states_UD, vectors_VD = states_UD.float(), vectors_VD[1:].float()
+        states_UD = states_UD.float()
+        vectors_VD = vectors_VD[1:].to(states_UD)  # of popularity they are on the CPU, wherever users are
         if not torch.isfinite(states_UD.norm(dim=1).max() * vectors_VD.norm(dim=1).max()):
             raise NonFiniteError("a score is NaN or infinite, so nothing can be ranked.")
         runs = list(vectors_VD.split(self.run))
