@@ -27,6 +27,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"__main__"},
     {"cli"},
     {"export", "report"},
+    {"selection"},
     {"fleet"},
     {"study"},
     {"training"},
@@ -48,6 +49,7 @@ FORBIDDEN = {  # beyond the order above
     "fleet": {"click"},
     "report": {"click"},
     "export": {"click"},
+    "selection": {"click"},
 }
 PURE = ("models", "layers", "augment", "losses", "metrics", "batch")  # of disk and clock
 IMPURE = {"datetime", "io", "os", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile", "time"}

@@ -1,0 +1,51 @@
+"""What a confirmation found: the top configurations of a search, each trained on the same fresh seeds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blade_tune.parameter import Value
+from blade_tune.selection.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One configuration, as the search saw it and as fresh seeds see it."""
+
+    trial: int  # its best trial in the search
+    values: Mapping[str, Value]  # the configuration by dotted name
+    search_value: float  # of that trial: the highest of many noisy ones, so too high on average
+    runs: tuple[int, ...]  # numbers in the study of runs, in order of seeds
+    scores: tuple[float, ...]  # of these, by the study's metric on validation rows
+    estimate: Estimate  # of their mean
+    prob_best: float  # that no other candidate has a higher true mean
+    num_parameters: int
+    seconds_per_epoch: float
+
+    @property
+    def inflation(self) -> float:
+        """How much higher the search's figure is than the confirmed mean."""
+        return self.search_value - self.estimate.mean
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """All candidates of a study, the highest confirmed mean first."""
+
+    metric: str
+    seeds: tuple[int, ...]  # shared by all candidates
+    candidates: tuple[Candidate, ...]
+    winner_interval: tuple[float, float]  # of the first one's mean, corrected for having been chosen
+
+    @property
+    def winner(self) -> Candidate:
+        """The candidate of the highest confirmed mean."""
+        return self.candidates[0]
+
+    @property
+    def smallest(self) -> Candidate:
+        """The one-standard-error rule: of all within one standard error of the winner's mean, the smallest, then fastest.
+
+        (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3.)
+        """
+        close = [c for c in self.candidates if c.estimate.mean >= self.winner.estimate.mean - self.winner.estimate.error]
+        return min(close, key=lambda candidate: (candidate.num_parameters, candidate.seconds_per_epoch))
