@@ -128,6 +128,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+def read_value(text: str) -> Any:
+    """What a word would be in a YAML file: a number, true or false, else text."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except (yaml.YAMLError, ValueError):
+        return text
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings under dotted names."""
     flat: dict[str, Any] = {}

@@ -50,6 +50,16 @@ class NothingToExportError(BladeTuneError):
     exit_code = 6
 
 
+class RunsMissingError(BladeTuneError):
+    """Runs that a result needs are not there: they failed, were ended by a limit, or have their files elsewhere."""
+
+
+class ReproductionError(BladeTuneError):
+    """A training made again went another way."""
+
+    exit_code = 7
+
+
 class NonFiniteError(BladeTuneError):
     """A loss or a score became NaN or infinite; ends a trial with the reason `nan`."""
 

@@ -75,6 +75,16 @@ class Space:
         stored = {name: tidy(value) if isinstance(value, float) else value for name, value in params.items()}
         return {**self.fixed, **stored}
 
+    def defaults(self, configs: Mapping[str, type[Settings]]) -> dict[str, Value]:
+        """The free values that the settings have by default, where they lie in the space and have an effect there."""
+        values: dict[str, Value] = {}
+        for name, parameter in self.free.items():
+            group, _, field = name.partition(".")
+            default = configs[group].model_fields[field].default
+            if parameter.contains(default) and _holds(parameter.when, {**self.fixed, **values}):
+                values[name] = default
+        return values
+
     def fill(self, given: Mapping[str, Any], place: str) -> dict[str, Value]:
         """The free values of a configuration that was written by hand, checked as strictly as a search would make them.
 

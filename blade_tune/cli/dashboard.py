@@ -5,32 +5,32 @@ from pathlib import Path
 import click
 
 from blade_tune.cli.options import results_option, storage_option
-from blade_tune.errors import ConfigError
 
 
 @click.command()
 @storage_option
 @results_option
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port on this machine.")
-def dashboard(storage: str | None, results: Path, port: int) -> None:
-    """Serve optuna-dashboard on all studies, to this machine only.
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
+@click.option(
+    "--host", metavar="ADDR", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
+)
+@click.option("--edit", is_flag=True, help="Let pages change and delete studies, and write notes.")
+def dashboard(storage: str | None, results: Path, port: int, host: str, edit: bool) -> None:
+    """Show all studies in optuna-dashboard.
 
-    It may stay open while studies run and changes nothing by itself. It has no login, and whoever opens it can delete
-    studies.
+    It may stay open while studies run. Only this machine reaches it unless --host says otherwise, and nothing can be
+    changed unless --edit says so. It has no login.
 
     \b
     Example:
       blade-tune dashboard --port 8080
     """  # noqa: D301
-    import optuna
-    from optuna_dashboard import run_server
-
-    from blade_tune.study.storage import masked, open_storage, resolve_url
+    from blade_tune.report.serving import application, is_loopback, serve
+    from blade_tune.study.storage import masked, resolve_url
 
     url = resolve_url(storage, results)
-    cached = optuna.storages.get_storage(open_storage(url, create=False))
-    click.echo(f"{masked(url)} on http://127.0.0.1:{port}/dashboard/ (Ctrl-C ends it)", err=True)
-    try:
-        run_server(cached, host="127.0.0.1", port=port)
-    except OSError as error:
-        raise ConfigError(f"--port must be a free one, got {port}: {error.strerror}.") from None
+    app = application(url, results, edit=edit)
+    if not is_loopback(host):
+        may = "read and delete" if edit else "read"
+        click.echo(f"WARNING no login: whoever reaches {host} on port {port} can {may} all studies.", err=True)
+    serve(app, host, port, lambda at: click.echo(f"{masked(url)} on {at}dashboard/ (Ctrl-C ends it)", err=True))

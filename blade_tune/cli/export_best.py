@@ -1,6 +1,7 @@
 """`blade-tune export-best`."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,6 +27,12 @@ from blade_tune.cli.output import print_facts
     metavar="DIR",
     help="Folder to write. Default: RESULTS/STUDY/best.",
 )
+@click.option(
+    "--rule",
+    type=click.Choice(["confirmed", "best", "1se"]),
+    help="confirmed: the winner of `confirm`; best: of the search; 1se: the smallest that cannot be told from the "
+    "winner. Default: confirmed where there is one, else best.",
+)
 @click.option("--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count.")
 @storage_option
 @results_option
@@ -36,6 +43,7 @@ def export_best(
     study: str,
     data: Path | None,
     out: Path | None,
+    rule: Any,
     with_valid: bool,
     storage: str | None,
     results: Path,
@@ -43,10 +51,11 @@ def export_best(
     form: str,
     quiet: bool,
 ) -> None:
-    """Train the best again, open the test rows, write the model.
+    """Train the winner again, open the test rows, write the model.
 
-    Opening the sealed test rows adds a line to the study's ledger. An older export in the same place is replaced. The
-    study itself is left alone.
+    The winner is the confirmed one; without a confirmation it is the best trial of the search, with a warning. Opening
+    the sealed test rows adds a line to the study's ledger. An older export in the same place is replaced. The study
+    itself is left alone.
 
     \b
     Example:
@@ -60,6 +69,6 @@ def export_best(
     stored = StoredStudy.load(study, resolve_url(storage, results), results)
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
-        metrics = export_best(stored, ExportOptions(out, usable_device(device), data, with_valid, on_epoch))
-    shown = {name: metrics[name] for name in ("valid", "test", "test_users")}
+        metrics = export_best(stored, ExportOptions(out, usable_device(device), data, rule, with_valid, on_epoch))
+    shown = {name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")}
     print_facts({"bundle": str(out), **shown, "popularity_floor": metrics["floors"]["all"]}, form)

@@ -7,16 +7,23 @@ import sys
 import click
 
 from blade_tune import __version__
+from blade_tune.cli.ablate import ablate
+from blade_tune.cli.compare import compare
+from blade_tune.cli.confirm import confirm
 from blade_tune.cli.dashboard import dashboard
 from blade_tune.cli.data import data
 from blade_tune.cli.doctor import doctor
 from blade_tune.cli.export_best import export_best
+from blade_tune.cli.ledger import ledger
+from blade_tune.cli.report import report
+from blade_tune.cli.reproduce import reproduce
 from blade_tune.cli.run import run
 from blade_tune.cli.show import show
 from blade_tune.cli.space import space
 from blade_tune.cli.status import status
 from blade_tune.cli.stop import stop
 from blade_tune.cli.storage import storage
+from blade_tune.cli.sweep import sweep
 from blade_tune.cli.trials import trials
 from blade_tune.cli.worker import worker
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, PreemptedError
@@ -28,7 +35,7 @@ def blade_tune() -> None:
     """Tune recommenders of behavior-set sequences so that the results can be trusted.
 
     A study is a model, a data set, a search space and a budget. It can be stopped and run again at any time; test rows
-    stay sealed until export-best. Settings may also stand in ./blade-tune.yaml or as BLADE_TUNE_<SETTING>.
+    stay sealed until export-best or --test. Settings may also stand in ./blade-tune.yaml or as BLADE_TUNE_<SETTING>.
 
     \b
     Example:
@@ -36,7 +43,27 @@ def blade_tune() -> None:
     """  # noqa: D301 - click's \b keeps the example's lines
 
 
-for command in (run, worker, stop, status, trials, show, export_best, dashboard, doctor, space, data, storage):
+for command in (
+    run,
+    worker,
+    stop,
+    status,
+    trials,
+    show,
+    confirm,
+    export_best,
+    compare,
+    ablate,
+    sweep,
+    report,
+    reproduce,
+    ledger,
+    dashboard,
+    doctor,
+    space,
+    data,
+    storage,
+):
     blade_tune.add_command(command)
 
 

@@ -28,26 +28,36 @@ def run_option(name: str, metavar: str, callback: Callback | None = None) -> Cal
     return click.option(f"--{name.replace('_', '-')}", metavar=metavar, callback=callback, help=words)
 
 
+METAVARS = {
+    "data": "DIR",
+    "workers": "N",
+    "device": "NAME",
+    "gpus": "LIST",
+    "per_gpu": "K",
+    "time": "DURATION",
+    "trial_time": "DURATION",
+    "gpu_hours": "HOURS",
+    "keep": "K",
+    "max_consecutive_failures": "N",
+    "storage": "URL",
+    "results": "DIR",
+    "heartbeat_s": "SECONDS",
+    "grace_s": "SECONDS",
+}
+OF_A_SEARCH = ("keep", "gpu_hours")  # runs keep all weights, and their number is their limit
+
+
 def works_on_study(command: Command) -> Command:
     """The settings of a command that trains: where its workers are, how long they work, and what they leave."""
-    metavars = {
-        "data": "DIR",
-        "workers": "N",
-        "device": "NAME",
-        "gpus": "LIST",
-        "per_gpu": "K",
-        "time": "DURATION",
-        "trial_time": "DURATION",
-        "gpu_hours": "HOURS",
-        "keep": "K",
-        "max_consecutive_failures": "N",
-        "storage": "URL",
-        "results": "DIR",
-        "heartbeat_s": "SECONDS",
-        "grace_s": "SECONDS",
-    }
-    for name, metavar in reversed(metavars.items()):
+    for name, metavar in reversed(METAVARS.items()):
         command = run_option(name, metavar)(command)
+    return command
+
+
+def trains_runs(command: Command) -> Command:
+    """The same for a command that trains given configurations only."""
+    for name, metavar in reversed(METAVARS.items()):
+        command = command if name in OF_A_SEARCH else run_option(name, metavar)(command)
     return command
 
 
@@ -68,6 +78,12 @@ data_option = setting_option("data", "DIR")
 device_option = setting_option("device", "NAME")
 format_option = click.option(
     "--format", "-f", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+)
+seeds_option = click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Fresh seeds that all configurations share.",
 )
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain.")
 

@@ -15,7 +15,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
     if form == "json":
         click.echo(json.dumps(list(rows), indent=2))
     elif form == "csv":
-        from blade_tune.report.tables import as_csv
+        from blade_tune.study.curves import as_csv
 
         click.echo(as_csv(rows), nl=False)
     else:

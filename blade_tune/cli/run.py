@@ -1,12 +1,15 @@
 """`blade-tune run`."""
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blade_tune.cli.options import quiet_option, run_option, study_option, works_on_study
 from blade_tune.fleet.launchers import LAUNCHERS
+
+if TYPE_CHECKING:
+    from blade_tune.study.stored import StoredStudy
 
 
 @click.command()
@@ -62,7 +65,6 @@ def run(
     from blade_tune.fleet.launchers.run import run_jobs
     from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
-    from blade_tune.report.tables import write_tables
     from blade_tune.study.definition import StudyDefinition
     from blade_tune.study.opening import StudyPlace, Total, open_study
     from blade_tune.study.storage import resolve_url, storage_errors
@@ -98,9 +100,18 @@ def run(
                 run_workers(stored, settings, places, observer)
     except BladeTuneError as error:
         with suppress(Exception):  # on a full disk, or without the database, what ended the run says more
-            write_tables(stored)
+            _show(stored)
         if add and isinstance(error, InterruptedStudyError):
             raise type(error)("stopped; run the same command without --add to go on from here.") from None
         raise
     with storage_errors(url):
-        write_tables(stored)
+        _show(stored)
+
+
+def _show(stored: "StoredStudy") -> None:
+    """Leave what people look at: tables in the study's folder, and what the dashboard has beside its trials."""
+    from blade_tune.report.dashboard import publish  # a second and 85 MB, at the end of a run only
+    from blade_tune.report.tables import write_tables
+
+    write_tables(stored)
+    publish(stored)

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,32 @@ from blade_tune.errors import DataError
 FIRST = "0" * 64  # what stands in place of the hash of the line before the first
 
 
-class Ledger:
-    """An append-only file of JSON lines, one an opening; each line holds the hash of the line before it."""
+@dataclass(frozen=True)
+class Head:
+    """How far a ledger goes: its number of lines, and the hash of the last."""
 
-    def __init__(self, path: Path) -> None:
+    lines: int
+    hash: str
+
+
+class Ledger:
+    """An append-only file of JSON lines, one an opening; each holds the hash of the line before it, and its own.
+
+    A changed, added or missing line inside it is noticed by the file alone; one missing at its end by whoever remembers
+    its head.
+
+    Args:
+        path: the file.
+        known: a head that it had before.
+        remember: is told the head after each new line.
+    """
+
+    def __init__(
+        self, path: Path, known: Head | None = None, remember: Callable[[Head], object] = lambda _: None
+    ) -> None:
         self.path = path
+        self._known = known
+        self._remember = remember
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add a line and have it on disk before returning; processes take turns.
@@ -35,11 +56,11 @@ class Ledger:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(self.path) as descriptor:
-            lines = self.path.read_bytes().splitlines(keepends=True)
-            self._verify(lines)
-            line = json.dumps({"previous": _hash(lines[-1]) if lines else FIRST, "entry": dict(entry)})
-            os.write(descriptor, line.encode() + b"\n")
+            hashes = [record["hash"] for record in self._verified()]
+            record = _record(hashes[-1] if hashes else FIRST, dict(entry))
+            os.write(descriptor, json.dumps(record).encode() + b"\n")
             os.fsync(descriptor)
+            self._remember(Head(len(hashes) + 1, record["hash"]))
 
     def entries(self) -> list[dict[str, Any]]:
         """All entries, oldest first.
@@ -47,26 +68,37 @@ class Ledger:
         Raises:
             DataError: a line was changed, removed, added or cut; the message names file and line.
         """
-        if not self.path.exists():
-            return []
-        return self._verify(self.path.read_bytes().splitlines(keepends=True))
+        return [record["entry"] for record in self._verified()]
 
-    def _verify(self, lines: list[bytes]) -> list[dict[str, Any]]:
-        entries, previous = [], FIRST
+    def _verified(self) -> list[dict[str, Any]]:
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        records: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
+            previous = records[-1]["hash"] if records else FIRST
             try:
                 record = json.loads(line)
-                whole = line.endswith(b"\n") and record["previous"] == previous
-                entries.append(record["entry"])
+                whole = line.endswith(b"\n") and record == _record(previous, record["entry"])
             except (ValueError, TypeError, KeyError):
                 whole = False
             if not whole:
                 raise DataError(
-                    f"{self.path}:{number}: must hold the hash of the line before it, and does not: the ledger of test "
-                    "evaluations was edited or cut here or one line above."
+                    f"{self.path}:{number}: must hold the hash of the line before it and its own, and does not: the "
+                    "ledger of test evaluations was edited or cut here or one line above."
                 )
-            previous = _hash(line)
-        return entries
+            records.append(record)
+        known = self._known
+        if known and [record["hash"] for record in records][known.lines - 1 : known.lines] != [known.hash]:
+            raise DataError(
+                f"{self.path}: must go on from the {known.lines} lines that the study's database knows of, and has "
+                f"{len(records)}: the ledger of test evaluations was cut or replaced, or --results is not the study's."
+            )
+        return records
+
+
+def _record(previous: str, entry: dict[str, Any]) -> dict[str, Any]:
+    """What a line says."""
+    content = json.dumps([previous, entry], sort_keys=True)
+    return {"previous": previous, "entry": entry, "hash": hashlib.sha256(content.encode()).hexdigest()}
 
 
 @dataclass(frozen=True)
@@ -128,10 +160,6 @@ def _open(search: SearchData, source: Source) -> SealedData:
         folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped})
     arrays, facts = folder.read(path)
     return SealedData(search, stored_part(arrays, "between"), stored_part(arrays, "test"), **facts)
-
-
-def _hash(line: bytes) -> str:
-    return hashlib.sha256(line.rstrip(b"\n")).hexdigest()
 
 
 @contextmanager

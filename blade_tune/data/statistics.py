@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blade_tune.data.store import SearchData
 
@@ -42,7 +43,7 @@ def describe(search: SearchData, sealed_counts: Mapping[str, int]) -> dict[str, 
         "targets_in_history": {"valid": _valid_items_in_history(search)},
     }
     if search.config.long_tail:
-        facts["long_tail_users"] = _long_tail_users(search)
+        facts["long_tail_users"] = int(tail_users(search).sum())
     return {**facts, "dropped": search.dropped}
 
 
@@ -59,10 +60,10 @@ def _valid_items_in_history(search: SearchData) -> int:
     return int(np.isin(keys_N, search.user_item_keys().numpy()).sum())
 
 
-def _long_tail_users(search: SearchData) -> int:
-    """Users whose behaviors are long-tail ones by more than TAIL_SHARE."""
+def tail_users(search: SearchData) -> NDArray[np.bool_]:
+    """True for users whose behaviors are long-tail ones by more than TAIL_SHARE, in order of number from 0."""
     users_N, sets_NK = search.train.users_N, search.train.sets_NK
     columns = [search.config.behaviors.index(name) for name in search.config.long_tail]
     all_U = np.bincount(users_N, weights=sets_NK.sum(axis=1))
     tail_U = np.bincount(users_N, weights=sets_NK[:, columns].sum(axis=1))
-    return int((tail_U > TAIL_SHARE * all_U).sum())
+    return np.asarray(tail_U > TAIL_SHARE * all_U)

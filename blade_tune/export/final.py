@@ -7,31 +7,34 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from optuna.trial import FrozenTrial
 
-from blade_tune.data.sealed import Ledger, SealedData, open_for_evaluation
+from blade_tune.data.sealed import SealedData
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
-from blade_tune.errors import BladeTuneError, NothingToExportError
+from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
 from blade_tune.export.bundle import Bundle, check_place, load_model, replace_folder, write_bundle, writing
-from blade_tune.export.provenance import environment, now
 from blade_tune.models.base import Recommender
-from blade_tune.parameter import Value
+from blade_tune.selection.confirm import load_confirmation
+from blade_tune.selection.runs import find_runs
 from blade_tune.study.objective import build_training, max_length
+from blade_tune.study.provenance import environment
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import best_trial
+from blade_tune.study.trials import best_trial, num_scored
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluation, Evaluator
-from blade_tune.training.floors import popularity_floors
+from blade_tune.training.floors import measure_floors
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome
 
 log = logging.getLogger(__name__)
 
 USERS_COMPARED = 256
+
+Rule = Literal["confirmed", "best", "1se"]
 
 
 @dataclass(frozen=True)
@@ -41,39 +44,86 @@ class ExportOptions:
     out: Path
     device: torch.device
     data_directory: Path | None = None
+    rule: Rule | None = None  # None: confirmed where a winner is confirmed, else best
     with_valid: bool = False  # train on validation rows too, for the best epoch count
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
 
 
-def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
-    """Retrain the best trial's configuration, test it once, write the bundle; gives its metrics.
+@dataclass(frozen=True)
+class Choice:
+    """What is exported: a training that was made before, and why it."""
+
+    rule: Rule
+    search_trial: int
+    source: StoredStudy  # of the training: the search, or the runs beside it
+    trial: FrozenTrial
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the provenance."""
+        return {
+            "rule": self.rule,
+            "trial": self.search_trial,
+            "trained_as": f"{self.source.definition.name} {self.trial.number}",
+        }
+
+
+def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
+    """The training to export.
+
+    Of a confirmed configuration it is the one on the first of the fresh seeds: which seed was luckiest plays no part.
 
     Raises:
         NothingToExportError: no trial has completed.
-        ConfigError: the bundle cannot be put where it shall go; nothing was trained or opened.
+        ConfigError: the rule needs a confirmation, and there is none.
+    """
+    name = stored.definition.name
+    best = best_trial(stored.trials)
+    if best is None:
+        raise NothingToExportError(f"study {name} has no completed trial; run it first.")
+    confirmation = load_confirmation(stored)
+    if rule == "best" or (rule is None and confirmation is None):
+        if confirmation is None:
+            log.warning(
+                "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
+                "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",
+                *(name, best.number, num_scored(stored.trials), name),
+            )
+        return Choice("best", best.number, stored, best)
+    if confirmation is None:
+        raise ConfigError(f"--rule {rule} needs a confirmation; run `blade-tune confirm --study {name}` first.")
+    if best.number not in {candidate.trial for candidate in confirmation.candidates}:
+        log.warning("study=%s trial=%d is now the best of the search and was not confirmed", name, best.number)
+    candidate = confirmation.smallest if rule == "1se" else confirmation.winner
+    runs = find_runs(stored)
+    assert runs is not None, "a confirmation has runs"  # noqa: S101 - for the type checker
+    return Choice(rule or "confirmed", candidate.trial, runs, runs.trials[candidate.runs[0]])
+
+
+def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
+    """Retrain the chosen configuration, test it once, write the bundle; gives its metrics.
+
+    Raises:
+        NothingToExportError: no trial has completed.
+        ConfigError: the bundle cannot be put where it shall go, or the rule has nothing to choose; nothing was trained.
         StudyDiffersError: the data is not what the study was run on.
         BladeTuneError: the written bundle does not score as the model does.
     """
-    trial = best_trial(stored.trials)
-    if trial is None:
-        raise NothingToExportError(f"study {stored.definition.name} has no completed trial; run it first.")
+    choice = choose(stored, options.rule)
     out = options.out.resolve()
     check_place(out)
     data = stored.data(options.data_directory)
-    values = stored.definition.space.values(trial.params)
-    model, outcome = retrain(stored, trial, data, options)
-    _report_difference(trial, outcome, stored, options)
+    model, outcome = retrain(choice, data, options)
+    _report_difference(choice, outcome, options)
 
-    directory = stored.data_directory(options.data_directory)
-    seed = trial.user_attrs["seed"]
-    opening = {"study": stored.definition.name, "trial": trial.number, "seed": seed, "when": now()}
-    ledger = Ledger(stored.folder.ledger)
-    sealed = open_for_evaluation(data, directory, ledger, {**opening, "command": "export-best"})
+    seed = choice.trial.user_attrs["seed"]
+    opening = {"trial": choice.search_trial, "seed": seed, "command": "export-best"}
+    sealed = stored.open_test(data, options.data_directory, opening)
     evaluation, metrics = test(model, sealed, stored.definition.objective, options.device)
 
     bundle = Bundle(
         model_name=stored.definition.model,
-        values=values,
+        values=choice.source.values(choice.trial),
         catalog=data.catalog,
         weights=outcome.weights,
         user_ids_U=data.user_ids_U,
@@ -82,7 +132,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         ranks_U=evaluation.ranks_U,
         provenance={
             "study": stored.definition.name,
-            "trial": trial.number,
+            **choice.facts,
             "epochs": outcome.best_epoch,
             "with_valid": options.with_valid,
             "study_seed": stored.definition.search.seed,
@@ -95,23 +145,21 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     )
     with writing(out):
         _publish(bundle, model, sealed, out)
-    return dict(bundle.metrics)
+    return {**choice.facts, **bundle.metrics}
 
 
-def retrain(
-    stored: StoredStudy, trial: FrozenTrial, data: SearchData, options: ExportOptions
-) -> tuple[Recommender, Outcome]:
-    """Train the trial's configuration again, with its seed, up to its best epoch."""
-    values: dict[str, Value] = dict(stored.definition.space.values(trial.params))
+def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[Recommender, Outcome]:
+    """Train the chosen configuration again, with its seed, up to its best epoch."""
+    definition, trial = choice.source.definition, choice.trial
+    values = choice.source.values(trial)
     values["train.max_epochs"] = trial.user_attrs["best_epoch"]
     make = DeviceData.for_search
     if options.with_valid:
         make = DeviceData.with_valid_rows
         values["train.eval_every"] = trial.user_attrs["best_epoch"]  # nothing is left to choose an epoch by
-    length = max_length(stored.definition, values)
-    windows = make(data, length, stored.definition.objective, options.device)
+    windows = make(data, max_length(definition, values), definition.objective, options.device)
     seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
-    training = build_training(stored.definition, values, data, windows, seed, threads)
+    training = build_training(definition, values, data, windows, seed, threads)
     outcome = training.run(Hooks(windows.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)
     return training.model.eval(), outcome
@@ -134,13 +182,12 @@ def test(
         other = objective.model_copy(update={"exclude": exclude, "target_set": target_set})
         figures = Evaluator(windows, rows_U, catalog, other)(model).metrics
         protocols.append({"exclude": exclude, "target_set": target_set, **figures})
-    floors = popularity_floors(sealed.search.train, catalog.num_items, catalog.auxiliary)
     return evaluation, {
         "test": evaluation.metrics,
         "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
-        "floors": {name: evaluator.measure(floor).metrics for name, floor in floors.items()},
+        "floors": measure_floors(evaluator, sealed.search.train, catalog),
         "protocols": protocols,
     }
 
@@ -149,9 +196,9 @@ def _choices(field: str) -> tuple[str, ...]:
     return get_args(EvaluationConfig.model_fields[field].annotation)
 
 
-def _report_difference(trial: FrozenTrial, outcome: Outcome, stored: StoredStudy, options: ExportOptions) -> None:
+def _report_difference(choice: Choice, outcome: Outcome, options: ExportOptions) -> None:
     """Say so where training again gave another validation figure (another machine, threads or device may)."""
-    again = outcome.metrics[stored.definition.objective.metric]
+    trial, again = choice.trial, outcome.metrics[choice.source.definition.objective.metric]
     if not options.with_valid and again != trial.value:
         log.warning("trial=%d value=%.6f retrained=%.6f: not reproduced exactly", trial.number, trial.value, again)
 

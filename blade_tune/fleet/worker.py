@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from blade_tune.errors import InterruptedStudyError, LeaseLostError, TooManyFailuresError, WorkerSpentError
 from blade_tune.fleet.order import Order
 from blade_tune.fleet.turns import device_turn
+from blade_tune.study.artifacts import upload_trial
 from blade_tune.study.budget import Claimant
 from blade_tune.study.fingerprint import fingerprint, require_same
 from blade_tune.study.folder import TrialFolder
@@ -21,7 +22,15 @@ from blade_tune.study.process import Owner
 from blade_tune.study.recovery import continuation
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import is_continued, latest_failures, num_configurations, num_scored, ranked, root_number
+from blade_tune.study.trials import (
+    GIVEN,
+    is_continued,
+    latest_failures,
+    num_configurations,
+    num_scored,
+    ranked,
+    root_number,
+)
 from blade_tune.training.device_data import resolve_device
 from blade_tune.training.floors import popularity_floors
 
@@ -52,6 +61,7 @@ class Worker:
         self.order = order
         self.observer = observer
         self.signals = signals
+        self.only_given = definition.search.sampler == "given"
         device = resolve_device(order.device)
         self.claimant = Claimant(Owner.here(), device.type, order.share)
         self.cleaner = Cleaner(stored, order.keep)
@@ -78,7 +88,9 @@ class Worker:
             if self.signals:
                 raise self.signals.error()
             check_failures(self.stored, self.order)
-            attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
+            attempt = None
+            if not self.only_given or self._is_any_waiting():
+                attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
             if attempt is None:
                 time.sleep(POLL_S)
                 continue
@@ -92,6 +104,9 @@ class Worker:
     def _run_trial(self, attempt: str) -> None:
         with Lease(self.stored.attempts, attempt, self.order.heartbeat_s) as lease:
             trial = self.stored.study.ask()
+            if self.only_given and GIVEN not in trial.user_attrs:  # another worker took the last run at this moment
+                self._drop(trial)
+                return
             try:
                 lease.link(trial.number)
                 with device_turn(self.claimant, alone=trial.user_attrs.get("alone", False), signals=self.signals):
@@ -110,6 +125,13 @@ class Worker:
         if end.reason == "oom":
             raise WorkerSpentError(f"trial {trial.number}: {end.message}")
 
+    def _is_any_waiting(self) -> bool:
+        return any(trial.state == TrialState.WAITING for trial in self.stored.trials)
+
+    def _drop(self, trial: Trial) -> None:
+        attrs = {"reason": "superseded", "message": "every run was taken."}
+        self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, None)
+
     def _store(self, trial: Trial, end: End) -> bool:
         """Write down how a trial ended; False where it was given to somebody else meanwhile."""
         attrs = {name: text for name, text in (("reason", end.reason), ("message", end.message)) if text}
@@ -122,6 +144,7 @@ class Worker:
         try:
             for name, text in attrs.items():
                 trial.set_user_attr(name, text)
+            upload_trial(trial, self.stored.folder, self.objective.metric)
             self.stored.study.tell(trial, end.value, state=end.state)
         except (UpdateFinishedTrialError, ValueError):  # the latter is `tell`'s word for a row that has ended
             row = self._row(trial)
@@ -142,6 +165,8 @@ def why_done(stored: StoredStudy) -> str | None:
     scored = num_scored(trials)
     if scored >= budget:
         return f"{scored} of {budget} trials are scored"
+    if stored.definition.search.sampler == "given" and all(trial.state.is_finished() for trial in trials):
+        return f"{scored} of {budget} runs are complete, the others failed"
     if stored.definition.search.sampler == "grid" and num_configurations(trials) == stored.definition.space.count():
         return f"every point of the grid is tried: {scored} trials are scored"
     return None

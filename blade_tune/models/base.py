@@ -1,7 +1,7 @@
 """What every model is: a Config, losses by name, and a score for every item."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
@@ -14,6 +14,7 @@ from blade_tune.batch import Batch, Catalog
 from blade_tune.config import Settings
 from blade_tune.layers.table import Table
 from blade_tune.losses import binary_cross_entropy
+from blade_tune.parameter import Value
 
 T = TypeVar("T")
 
@@ -80,6 +81,7 @@ class Recommender(nn.Module, ABC):
 
     Config: ClassVar[type[ModelConfig]]
     told_target_set: ClassVar[bool]  # whether scores depend on the behavior set of the item to predict
+    ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}  # parts to take out: their names -> settings that do so
 
     def __init__(self, config: ModelConfig, catalog: Catalog) -> None:
         super().__init__()

@@ -132,6 +132,12 @@ class Blade(Recommender):
 
     Config = BladeConfig
     told_target_set = True
+    ablations = {  # BLADE, Table 3
+        "w/o EF": {"model.alpha": 1.0},
+        "w/o IF": {"model.alpha": 0.0},
+        "w/o CL": {"model.lambda_": 0.0},
+        "w/o BRW": {"model.richness_weight": False},
+    }
 
     def __init__(self, config: BladeConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)

@@ -157,6 +157,7 @@ class BladeReleased(Recommender):
 
     Config = BladeReleasedConfig
     told_target_set = True
+    ablations = {"w/o EF": {"model.alpha": 1.0}, "w/o IF": {"model.alpha": 0.0}, "w/o CL": {"model.lambda_": 0.0}}
 
     def __init__(self, config: BladeReleasedConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)

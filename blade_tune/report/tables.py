@@ -1,10 +1,7 @@
 """Studies as plain rows: numbers first, whoever shows them."""
 
-import csv
-import io
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,14 +9,22 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.space import GROUPS
 from blade_tune.study.budget import Attempt
+from blade_tune.study.curves import as_csv, read_epochs
 from blade_tune.study.folder import write_text
 from blade_tune.study.repeats import pooled_noise
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import best_trial, count_states, is_continued, is_scored, num_scored, root_number
+from blade_tune.study.trials import (
+    best_trial,
+    count_states,
+    is_continued,
+    is_scored,
+    num_scored,
+    root_number,
+)
 
 Row = dict[str, Any]
 
-FACTS = ("best_epoch", "epochs", "seconds", "seed", "tag", "message")
+FACTS = ("best_epoch", "epochs", "seconds", "seed", "num_parameters", "pruned_at", "tag", "message")
 
 
 def status(stored: StoredStudy) -> Row:
@@ -75,7 +80,7 @@ def trial_rows(stored: StoredStudy) -> list[Row]:
 
 def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
     """The free parameters as the trial was trained on them: Optuna's have the dust of adding steps."""
-    values = stored.definition.space.values(trial.params)
+    values = stored.values(trial)
     return {name: values[name] for name in stored.definition.space.free if name in trial.params}
 
 
@@ -111,34 +116,20 @@ def _is_parameter(name: str) -> bool:
 
 def epoch_rows(stored: StoredStudy) -> list[Row]:
     """A row an epoch of every trial that has a folder: losses, learning rate, seconds, and metrics where evaluated."""
-    rows = []
-    for trial in stored.trials:
-        path = stored.folder.trial(trial.number).metrics
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            record = json.loads(line)
-            losses = {f"loss.{name}": value for name, value in record.pop("losses").items()}
-            place = {"trial": trial.number, "epoch": record.pop("epoch")}
-            rows.append({**place, **losses, **record.pop("metrics"), **record})
-    return rows
+    return [
+        {"trial": trial.number, **row}
+        for trial in stored.trials
+        for row in read_epochs(stored.folder.trial(trial.number))
+    ]
 
 
 def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
     """Everything about one trial: its row, its whole configuration, and its curve on the study's metric."""
     row = _trial_row(trial, {})
-    row["configuration"] = stored.definition.space.values(trial.params)
+    row["configuration"] = stored.values(trial)
     row["curve"] = {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())}
     row["folder"] = str(stored.folder.trial(row["root"]).path)
     return row
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV under the union of their columns, in order of first appearance; None is an empty field."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def write_tables(stored: StoredStudy) -> None:

@@ -43,9 +43,11 @@ class Confirmation:
 
     @property
     def smallest(self) -> Candidate:
-        """The one-standard-error rule: of all within one standard error of the winner's mean, the smallest, then fastest.
+        """The smallest, then fastest, of all within one standard error of the winner's mean.
 
         (Breiman et al. 1984, Classification and Regression Trees, section 3.4.3.)
         """
-        close = [c for c in self.candidates if c.estimate.mean >= self.winner.estimate.mean - self.winner.estimate.error]
+        close = [
+            c for c in self.candidates if c.estimate.mean >= self.winner.estimate.mean - self.winner.estimate.error
+        ]
         return min(close, key=lambda candidate: (candidate.num_parameters, candidate.seconds_per_epoch))

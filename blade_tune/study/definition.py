@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
-from blade_tune.config import Settings, guess, parse, read_yaml
+from blade_tune.config import Settings, flatten, guess, parse, read_yaml
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
@@ -19,6 +19,8 @@ from blade_tune.study.shipped import find
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+OF_RUNS = ".runs"  # the end of the name of a study of runs
 
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
 PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
@@ -31,6 +33,12 @@ class PrunerConfig(Settings):
     percentile: float = Field(75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept")
     startup_trials: int = Field(10, ge=0, description="percentile, median: completed trials before any is pruned")
     warmup: float = Field(0.2, ge=0.0, lt=1.0, description="share of max_epochs in which no trial is pruned")
+    audit: float = Field(
+        0.05,
+        ge=0.0,
+        le=1.0,
+        description="share of the trials to be pruned that is finished anyway, to see what is lost",
+    )
     reduction_factor: int = Field(3, ge=2, description="asha, hyperband: one in so many goes on at each rung")
 
 
@@ -38,7 +46,9 @@ class SearchConfig(Settings):
     """How the space is searched."""
 
     trials: int = Field(50, ge=1, description="scored trials in all; --trials wins")
-    sampler: SamplerName = Field("tpe", description="what proposes configurations")
+    sampler: SamplerName | Literal["given"] = Field(
+        "tpe", description="what proposes configurations; given: nothing, trials are put in (`StudyDefinition.of_runs`)"
+    )
     pruner: PrunerConfig = PrunerConfig()
     seed: int = Field(2026, ge=0, description="study seed: every sampler and training seed comes from it")
 
@@ -102,7 +112,12 @@ class StudyDefinition:
         if max_epochs is not None:
             content["train"] = {**(content.get("train") or {}), "max_epochs": max_epochs}
         content["search"] = _over(content.get("search") or {}, search)
-        return cls.from_mapping(name, content, str(path))
+        definition = cls.from_mapping(name, content, str(path))
+        if definition.search.sampler == "given":
+            raise ConfigError(
+                f"{path}: search.sampler must be one that proposes trials: {', '.join(get_args(SamplerName))}."
+            )
+        return definition
 
     @classmethod
     def from_mapping(cls, name: str, content: Mapping[str, Any], place: str) -> "StudyDefinition":
@@ -145,6 +160,31 @@ class StudyDefinition:
         entry = self.enqueue[index]
         given = {f"{group}.{key}": v for group in ("model", "train") for key, v in getattr(entry, group).items()}
         return self.space.fill(given, f"study {self.name}: enqueue[{index}]")
+
+    def of_runs(self) -> "StudyDefinition":
+        """The study of runs beside this one, of the same data, model, protocol, epochs and seed.
+
+        Its trials are not sought but given, each a whole configuration and a seed (`trials.Given`); none is pruned.
+        """
+        train = {name: value for name, value in self.space.fixed.items() if name.startswith("train.")}
+        search = SearchConfig(trials=1, sampler="given", pruner=PrunerConfig(kind="none"), seed=self.search.seed)
+        return replace(
+            self, name=f"{self.name}{OF_RUNS}", space=Space(train, {}, self.space.place), search=search, enqueue=()
+        )
+
+    def complete(self, values: Mapping[str, Any], place: str) -> dict[str, Value]:
+        """A whole configuration by dotted name, defaults included, in the types of its settings.
+
+        Raises:
+            ConfigError: an unknown name, or a value that breaks a rule of the settings.
+        """
+        nested = nest(values)
+        if unknown := set(nested) - set(self.configs):
+            raise ConfigError(f"{place}: unknown group {min(unknown)}. {guess(min(unknown), self.configs)}")
+        filled = {
+            group: parse(config, nested.get(group, {}), f"{place}: {group}") for group, config in self.configs.items()
+        }
+        return flatten({group: settings.model_dump(mode="json") for group, settings in filled.items()})
 
     def to_mapping(self) -> dict[str, Any]:
         """The study in the form of its file, its space written out; `from_mapping` reads it back."""

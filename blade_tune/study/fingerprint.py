@@ -60,6 +60,16 @@ def training_seed(study_seed: int, values: Mapping[str, Value], replicate: int =
     return _digest([study_seed, dict(sorted(values.items())), replicate])
 
 
+def shared_seed(study_seed: int, index: int) -> int:
+    """The seed of the given place that all compared configurations are trained on; no trial of a search has it."""
+    return _digest([study_seed, "shared", index])
+
+
+def is_audited(study_seed: int, number: int, share: float) -> bool:
+    """Whether a trial is one of the share that is finished though the pruner would end it; known before it starts."""
+    return _digest([study_seed, "audit", number]) < share * 2**32
+
+
 def sampler_seed(study_seed: int, trial_number: int | None = None, draw: int = 0) -> int:
     """The seed of one draw of a trial's proposal, or, without a number, of a sampler that all trials share."""
     return _digest([study_seed, trial_number, *([draw] if draw else [])])

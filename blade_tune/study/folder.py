@@ -41,6 +41,16 @@ class TrialFolder:
         """The rank of each validation user's item at the best epoch."""
         return self.path / "ranks.npy"
 
+    @property
+    def test(self) -> Path:
+        """Test figures of a run, where its test rows were opened."""
+        return self.path / "test.json"
+
+    @property
+    def test_ranks(self) -> Path:
+        """(2, U): the number of each test user, and the rank of the item."""
+        return self.path / "test_ranks.npy"
+
 
 @dataclass(frozen=True)
 class StudyFolder:

@@ -32,12 +32,13 @@ from blade_tune.parameter import Value
 from blade_tune.registry import load
 from blade_tune.space import nest
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.fingerprint import training_seed
+from blade_tune.study.fingerprint import is_audited, training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.study.observer import Observer
+from blade_tune.study.provenance import software
 from blade_tune.study.repeats import replicate_index
 from blade_tune.study.sampling import warmup_epochs
-from blade_tune.study.trials import CONTINUED, root_number
+from blade_tune.study.trials import CONTINUED, Given, root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome, Training
@@ -158,10 +159,7 @@ class Objective:
                 return _end_of(error, trial.number, folder)
 
     def _train(self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]) -> End:
-        values = self.definition.space.suggest(trial)  # all of it, before anything can end the trial
-        replicate = replicate_index(self.definition.space, trial.study.get_trials(deepcopy=False), trial)
-        trial.set_user_attr("replicate", replicate)
-        seed = training_seed(self.definition.search.seed, values, replicate)
+        values, seed = self._settle(trial)
         trial.set_user_attr("seed", seed)
         write_text(folder.config, write_yaml(nest(values)))
         self.observer.trial_started(trial.number, values)
@@ -169,6 +167,8 @@ class Objective:
         threads = trial.user_attrs.get("threads")  # of the attempt before: sums depend on their number
         training = build_training(self.definition, values, self.data, device_data, seed, threads)
         trial.set_user_attr("threads", torch.get_num_threads())
+        trial.set_user_attr("num_parameters", sum(weights.numel() for weights in training.model.parameters()))
+        trial.set_user_attr("software", software(device_data.windows.device))
         try:
             outcome = training.run(self._hooks(trial, folder, training, check_lease))
         finally:  # what a trial has cost is known however it ends
@@ -178,7 +178,19 @@ class Objective:
         _keep(trial, folder, outcome)
         return End(TrialState.COMPLETE, outcome.metrics[self.metric])
 
+    def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
+        """The configuration and the training seed: as given, or as the sampler proposes them."""
+        if given := Given.of(trial.user_attrs):
+            return dict(given.values), given.seed
+        space = self.definition.space
+        values = space.suggest(trial)  # all of it, before anything can end the trial
+        replicate = replicate_index(space, trial.study.get_trials(deepcopy=False), trial)
+        trial.set_user_attr("replicate", replicate)
+        return values, training_seed(self.definition.search.seed, values, replicate)
+
     def _hooks(self, trial: Trial, folder: TrialFolder, training: Training, check_lease: Callable[[], None]) -> Hooks:
+        root = root_number(trial.user_attrs, trial.number)
+
         def on_epoch(record: EpochRecord) -> None:
             self.observer.epoch_ended(trial.number, record)
             if not record.metrics:
@@ -186,8 +198,12 @@ class Objective:
             write_text(folder.metrics, "".join(json.dumps(vars(past)) + "\n" for past in training.history))
             trial.report(record.metrics[self.metric], record.epoch)
             is_weak = record.epoch > self.warmup and trial.should_prune()  # asked always, since rungs are kept there
-            if is_weak and record.epoch > training.num_restored:  # before that, it was good enough in its time
+            if not is_weak or record.epoch <= training.num_restored:  # before that, it was good enough in its time
+                return
+            if not is_audited(self.definition.search.seed, root, self.definition.search.pruner.audit):
                 raise optuna.TrialPruned(f"pruned at epoch {record.epoch}")
+            if "pruned_at" not in trial.user_attrs:
+                trial.set_user_attr("pruned_at", record.epoch)
 
         def should_stop() -> bool:
             check_lease()  # before the checkpoint, which may be another worker's by now

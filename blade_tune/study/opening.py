@@ -1,9 +1,11 @@
 """Opening a study for a run: made if it is new, refused if it asks another question."""
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
@@ -62,6 +64,7 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
                 new = optuna.create_study(study_name=definition.name, storage=storage, direction="maximize")
                 Attempts(storage, storage.get_study_id_from_name(new.study_name)).clear()
             study = optuna.load_study(study_name=definition.name, storage=storage)
+            _name_metric(study, definition.objective.metric)
             _identify(study, definition, data.data_hash)
             budget = total.settle(definition.search.trials, study)
             study.set_user_attr("configured_budget", definition.search.trials)
@@ -73,6 +76,14 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
             study.set_user_attr("data_directory", str(directory.resolve()) if directory else None)
         write_text(StudyFolder(place.results, definition.name).definition, write_yaml(content))
         return StoredStudy.of(storage, definition.name, place.results)
+
+
+def _name_metric(study: optuna.Study, metric: str) -> None:
+    """Have axes and tables say what a trial's value is, of a study from before it was named too."""
+    if study.metric_names is None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([f"valid {metric.upper()}"])
 
 
 def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) -> None:

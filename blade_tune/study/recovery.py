@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.study.budget import Attempt, Attempts
 from blade_tune.study.safe_storage import StudyStorage
-from blade_tune.study.trials import root_number
+from blade_tune.study.trials import GIVEN, root_number
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Recovery:
         retries = 1 if done > before else int(trial.user_attrs.get("retries", 0)) + 1
         attrs: Mapping[str, Any] = {"reason": "lost", "message": message}
         new: FrozenTrial | None = continuation(trial, retries=retries, reached=max(done, before))
-        if not trial.params and not (new and new.system_attrs):
+        if not trial.params and not (new and new.system_attrs) and GIVEN not in trial.user_attrs:
             new = None  # nothing is known of it that could be tried again
         elif retries > MAX_RETRIES:
             attrs = {"reason": "error", "message": f"lost {retries} times in a row without progress: {message}"}

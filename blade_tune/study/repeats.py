@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blade_tune.parameter import Value
 from blade_tune.space import Space
-from blade_tune.study.trials import logical_trials, root_number
+from blade_tune.study.trials import logical_trials, root_number, trial_values
 
 LEADING_SHARE = 0.05  # of the configurations with a value, the best: of 72 three, and none of the first few
 LEADER_RUNS = 2  # beyond the others', to tell a leader from a lucky seed; what wins is for `confirm` to say
@@ -89,5 +89,5 @@ def _values(space: Space, trials: Iterable[FrozenTrial]) -> dict[Configuration, 
     for trial in trials:
         if trial.state == TrialState.COMPLETE and trial.value is not None:
             seed = trial.user_attrs.get("seed", trial.number)
-            by_seed[configuration(space, trial.params)][seed] = trial.value
+            by_seed[frozenset(trial_values(space, trial).items())][seed] = trial.value
     return {tried: list(values.values()) for tried, values in by_seed.items()}

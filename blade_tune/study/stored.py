@@ -1,25 +1,30 @@
 """A study as it is stored: what the commands after `run` work on."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
+from blade_tune.data.sealed import Head, Ledger, SealedData, open_for_evaluation
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
+from blade_tune.parameter import Value
 from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.folder import StudyFolder
+from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
+from blade_tune.study.provenance import now
 from blade_tune.study.safe_storage import StudyStorage, lacks_table
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import load_study, open_storage
-from blade_tune.study.trials import best_trial, num_scored
+from blade_tune.study.trials import best_trial, num_scored, root_number, trial_values
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,33 @@ class StoredStudy:
             best_number=best.number if best else None,
             best_value=best.value if best else None,
             best_params=best.params if best else None,
+        )
+
+    def values(self, trial: FrozenTrial) -> dict[str, Value]:
+        """The configuration of one of its trials by dotted name."""
+        return trial_values(self.definition.space, trial)
+
+    def files(self, trial: FrozenTrial) -> TrialFolder:
+        """Where one of its trials has its files, whichever row it began with."""
+        return self.folder.trial(root_number(trial.user_attrs, trial.number))
+
+    def open_test(self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]) -> SealedData:
+        """Open the sealed rows, with a line in the study's ledger, whose end the database remembers.
+
+        Args:
+            data: the search data of the study.
+            directory: where its files are, if anywhere but where the study remembers them.
+            entry: which trial is evaluated, on which seed, by which command.
+        """
+        line = {"study": self.definition.name, **entry, "when": now()}
+        return open_for_evaluation(data, self.data_directory(directory), self.ledger, line)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every opening of the test rows for this study."""
+        known = self.study.user_attrs.get("ledger")
+        return Ledger(
+            self.folder.ledger, Head(**known) if known else None, lambda h: self.study.set_user_attr("ledger", vars(h))
         )
 
     def data_directory(self, given: Path | None) -> Path | None:

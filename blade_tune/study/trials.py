@@ -3,12 +3,36 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from blade_tune.parameter import Value
+from blade_tune.space import Space
+
+GIVEN = "given"  # user attribute of a trial whose configuration and seed were not sought but given
 CONTINUED = ("interrupted", "lost", "superseded")  # attempts that a later row of the same logical trial went on from
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a row of a study of runs shall train: a whole configuration by dotted name, on a seed."""
+
+    values: Mapping[str, Value]
+    seed: int
+
+    @classmethod
+    def of(cls, user_attrs: Mapping[str, Any]) -> "Given | None":
+        """What a row was given; None for a trial of a search."""
+        return cls(**user_attrs[GIVEN]) if GIVEN in user_attrs else None
+
+
+def trial_values(space: Space, trial: FrozenTrial) -> dict[str, Value]:
+    """The configuration of a stored trial by dotted name."""
+    given = Given.of(trial.user_attrs)
+    return dict(given.values) if given else space.values(trial.params)
 
 
 def is_scored(trial: FrozenTrial) -> bool:

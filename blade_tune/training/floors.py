@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blade_tune.batch import Batch
+from blade_tune.batch import Batch, Catalog
 from blade_tune.data.table import Part
+from blade_tune.training.evaluation import Evaluator
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ def popularity_floors(train: Part, num_items: int, auxiliary: int) -> dict[str, 
         "target": _popularity(sets_SK[:0], target_rows_V[None]),
         "target_set": _popularity(sets_SK, np.vstack((by_set_SV, target_rows_V))),
     }
+
+
+def measure_floors(evaluator: Evaluator, train: Part, catalog: Catalog) -> dict[str, dict[str, float]]:
+    """The metrics that each of these rankings reaches."""
+    floors = popularity_floors(train, catalog.num_items, catalog.auxiliary)
+    return {name: evaluator.measure(floor).metrics for name, floor in floors.items()}
 
 
 def _popularity(sets_SK: NDArray[np.uint8], counts_SV: NDArray[np.int64]) -> Popularity:

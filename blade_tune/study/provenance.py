@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,20 @@ import blade_tune
 PACKAGES = ("blade-tune", "torch", "optuna", "numpy", "sqlalchemy")
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, machine, commit, command and time."""
+@cache
+def software(device: torch.device) -> dict[str, Any]:
+    """Versions, commit and device: what another training of the same seed may differ by."""
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "commit": _commit(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine() + " cpu",
+    }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """The same, with threads, command and time."""
+    return {
+        **software(device),
         "threads": torch.get_num_threads(),
         "command": " ".join(["blade-tune", *sys.argv[1:]]),
         "created": now(),

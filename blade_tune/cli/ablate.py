@@ -1,0 +1,34 @@
+"""`blade-tune ablate`."""
+
+from typing import Any
+
+import click
+
+from blade_tune.cli.crew import hired, stored_for
+from blade_tune.cli.effects import show_effects
+from blade_tune.cli.options import format_option, quiet_option, seeds_option, study_option, trains_runs
+
+
+@click.command()
+@study_option
+@seeds_option
+@trains_runs
+@format_option
+@quiet_option
+def ablate(study: str, seeds: int | None, form: str, quiet: bool, **flags: Any) -> None:
+    """Take parts out of the confirmed winner, one at a time.
+
+    Which parts is for the model to say; BLADE's are those of its paper's Table 3. All configurations are trained on the
+    seeds of the confirmation, and runs that are stored are not made again. Validation figures only: test rows stay
+    sealed. Tables are also written to RESULTS/STUDY/effects/.
+
+    \b
+    Example:
+      blade-tune ablate --study demo
+    """  # noqa: D301
+    from blade_tune.selection.effects import ablations, study_effects
+
+    with hired(study, flags, quiet) as crew:
+        stored = stored_for(study, crew)
+        tables = study_effects(stored, ablations(stored), seeds, crew)
+    show_effects(stored, tables, form)

@@ -1,0 +1,82 @@
+"""`blade-tune compare`."""
+
+from typing import Any
+
+import click
+
+from blade_tune.cli.crew import hired
+from blade_tune.cli.options import format_option, quiet_option, usable_device, works_on_study
+from blade_tune.cli.output import print_rows
+
+
+@click.command()
+@click.option(
+    "--dataset",
+    required=True,
+    metavar="STUDY",
+    help="Study file, by name or path, whose data, protocol, epochs, sampler and pruner all models share.",
+)
+@click.option("--models", required=True, metavar="LIST", help="Models, separated by commas.")
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=60, show_default=True, help="Scored trials of each model."
+)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most, instead of the file's.")
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations to confirm.")
+@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds of each.")
+@click.option("--test", is_flag=True, help="Open the test rows for the winners' runs; each is a line of the ledger.")
+@click.option("--uneven", is_flag=True, help="Print the table though budgets differ by over 5%, with a footnote.")
+@works_on_study
+@format_option
+@quiet_option
+def compare(
+    dataset: str,
+    models: str,
+    trials: int,
+    epochs: int | None,
+    top: int,
+    seeds: int,
+    test: bool,
+    uneven: bool,
+    form: str,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Tune several models under equal budgets and compare their winners.
+
+    Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
+    configurations are confirmed on fresh seeds. The table has mean and deviation, what each search has cost, what
+    popularity alone reaches, and who is worse beyond chance. It can be stopped and goes on. Validation figures without
+    --test: test rows stay sealed. Tables are also written to RESULTS/DATASET.compare/.
+
+    \b
+    Example:
+      blade-tune compare --dataset demo --models blade,blade_released --trials 8 --seeds 3
+    """  # noqa: D301
+    from blade_tune.errors import ConfigError
+    from blade_tune.report.selection_tables import comparison_rows, comparison_table, write_files
+    from blade_tune.report.text_tables import markdown
+    from blade_tune.selection import compare as comparing
+    from blade_tune.selection.testing import Opening
+
+    budget = comparing.Budget(trials, top, seeds, epochs)
+    definitions = comparing.define(dataset, [model.strip() for model in models.split(",")], budget)
+    with hired(dataset, flags, quiet) as crew:
+        studies = comparing.run_comparison(definitions, budget, crew)
+        settings = crew.settings
+        opening = Opening("compare --test", usable_device(settings.device), settings.data)
+        differing = comparing.uneven(studies, settings.gpu_hours)
+        if differing and not uneven:
+            raise ConfigError(
+                "the budgets of a table must be equal within 5%: "
+                + "; ".join(differing)
+                + "; --uneven prints it all the "
+                "same, with a footnote."
+            )
+        comparisons = comparing.compare(studies, "test" if test else "valid", opening)
+    table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
+    folder = settings.results / f"{definitions[0].name.rpartition('-')[0]}"
+    write_files(folder, comparisons.part, table, rows)
+    if form == "table":
+        click.echo(markdown(table), nl=False)
+    else:
+        print_rows(rows, form)

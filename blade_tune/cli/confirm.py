@@ -1,0 +1,61 @@
+"""`blade-tune confirm`."""
+
+from typing import Any
+
+import click
+
+from blade_tune.cli.crew import hired, stored_for
+from blade_tune.cli.options import format_option, quiet_option, study_option, trains_runs, usable_device
+from blade_tune.cli.output import print_facts, print_rows
+
+
+@click.command()
+@study_option
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Best configurations to train again."
+)
+@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds that all share.")
+@click.option("--test", is_flag=True, help="Open the test rows for the winner's runs; each is a line of the ledger.")
+@trains_runs
+@format_option
+@quiet_option
+def confirm(study: str, top: int, seeds: int, test: bool, form: str, quiet: bool, **flags: Any) -> None:
+    """Train the top configurations on fresh seeds and choose by their mean.
+
+    The best of many noisy trials is mostly lucky; its mean over fresh seeds is not. Runs are stored as study
+    STUDY.runs, each is made once, and the same command goes on where it stopped. The search is left alone, and test
+    rows stay sealed without --test.
+
+    \b
+    Example:
+      blade-tune confirm --study demo --top 3 --seeds 3
+    """  # noqa: D301
+    from blade_tune.errors import RunsMissingError
+    from blade_tune.report.dashboard import publish
+    from blade_tune.report.selection_tables import confirmation_rows, confirmation_words, winner_test
+    from blade_tune.selection import confirm as confirming
+    from blade_tune.selection.testing import Opening, test_runs
+
+    with hired(study, flags, quiet) as crew:
+        stored = stored_for(study, crew)
+        confirmation = confirming.confirm(stored, top, seeds, crew)
+        if confirmation is None:
+            raise RunsMissingError(
+                f"study {study}: not every run came to its end; the same command goes on from there."
+            )
+        tested: dict[str, Any] = {}
+        if test:
+            opening = Opening("confirm --test", usable_device(crew.settings.device), crew.settings.data)
+            test_runs(stored, confirming.winning_runs(stored, confirmation), opening)
+            tested = {"test": winner_test(stored, confirmation)}
+    publish(stored)
+    rows = confirmation_rows(confirmation)
+    if form == "json":
+        print_facts({"metric": confirmation.metric, "candidates": rows, **tested}, form)
+        return
+    print_rows(rows, form)
+    if form == "table":
+        for sentence in confirmation_words(confirmation):
+            click.echo(sentence)
+        if tested:
+            print_facts(tested, form)

@@ -1,0 +1,65 @@
+"""`blade-tune reproduce`."""
+
+from pathlib import Path
+
+import click
+
+from blade_tune.cli.options import (
+    data_option,
+    device_option,
+    format_option,
+    quiet_option,
+    results_option,
+    storage_option,
+    study_option,
+    usable_device,
+)
+from blade_tune.cli.output import print_facts
+
+
+@click.command()
+@study_option
+@click.option("--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Number of the trial.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    show_default=True,
+    help="Relative difference that counts as none; bits are equal on the same kind of device only.",
+)
+@data_option
+@storage_option
+@results_option
+@device_option
+@format_option
+@quiet_option
+def reproduce(
+    study: str,
+    trial: int,
+    tolerance: float,
+    data: Path | None,
+    storage: str | None,
+    results: Path,
+    device: str,
+    form: str,
+    quiet: bool,
+) -> None:
+    """Train a trial again and compare it epoch by epoch.
+
+    Configuration, seed, threads and data are those of the trial, checked by hash. Where a loss or a metric differs, the
+    first such epoch is named, with what else is not as it was then, and the exit code is 7. Nothing stored is changed.
+
+    \b
+    Example:
+      blade-tune reproduce --study demo --trial 7
+    """  # noqa: D301
+    from blade_tune.cli.progress import watch_training
+    from blade_tune.selection.reproduce import Past, make_again
+    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.stored import StoredStudy
+
+    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    past = Past.of(stored, trial)
+    with watch_training(quiet, f"trial {trial} again") as on_epoch:
+        again = make_again(past, stored.data(data), usable_device(device), tolerance, on_epoch)
+    print_facts(vars(again), form)

@@ -1,0 +1,103 @@
+"""The parts of a report on the choice: the winner, its rivals, and what single changes do to it."""
+
+from collections.abc import Iterator
+
+from blade_tune.errors import BladeTuneError
+from blade_tune.report.section import Section, Study, interval, plural, values
+from blade_tune.report.selection_tables import effect_table
+from blade_tune.report.text_tables import Cell, Table
+from blade_tune.selection.confirmation import Candidate, Confirmation
+from blade_tune.selection.effects import load_effects
+
+
+def winner(study: Study) -> Iterator[Section]:
+    """The card of the configuration to take, or why none can be named."""
+    if study.confirmation:
+        yield _confirmed(study, study.confirmation)
+    elif best := study.status["best"]:
+        done, number = study.num_completed, best["number"]
+        luck = f"Trial {number} is the luckiest of {done} completed trials, so its value is too high on average."
+        yield Section(
+            "The winner",
+            warning=f"Not confirmed. {luck if done > 1 else 'One trial is no search.'} Fresh seeds tell:",
+            command=f"blade-tune confirm --study {study.name}",
+            facts={"trial": str(number), f"{study.metric} in the search": f"{best['value']:.4f}"},
+            details=values(best["params"]),
+        )
+    else:
+        yield Section("The winner", ["No trial has completed yet."])
+
+
+def _confirmed(study: Study, confirmation: Confirmation) -> Section:
+    chosen, smallest = confirmation.winner, confirmation.smallest
+    low, high = confirmation.winner_interval
+    words = []
+    if (floor := study.status["popularity_floor"]) is not None:
+        lies = "lies above" if low > floor else "reaches down to"
+        words.append(f"The interval {lies} what popularity alone gives, {floor:.4f}.")
+    if smallest is not chosen:
+        words.append(
+            f"Trial {smallest.trial} is smaller ({plural(smallest.num_parameters, 'parameter')}), and its mean lies "
+            "within one standard error of the winner's."
+        )
+    count = len(confirmation.candidates)
+    facts = {
+        "trial": str(chosen.trial),
+        f"{study.metric}, mean of {plural(chosen.estimate.num, 'fresh seed')}": _mean(chosen),
+        "95% interval, corrected for having been chosen": interval(low, high),
+        "value in the search": f"{chosen.search_value:.4f} ({_inflation(chosen)})",
+        f"probability of being the best of {plural(count, 'candidate')}": f"{chosen.prob_best:.0%}",
+        "parameters": f"{chosen.num_parameters:,}",
+        "seconds an epoch": f"{chosen.seconds_per_epoch:.2g}",
+    }
+    free = study.stored.definition.space.free
+    return Section(
+        "The winner", words, facts=facts, details=values({n: v for n, v in chosen.values.items() if n in free})
+    )
+
+
+def candidates(study: Study) -> Iterator[Section]:
+    """All configurations that were trained on fresh seeds."""
+    confirmation = study.confirmation
+    if confirmation is None:
+        return
+    columns = ("trial", "search", f"confirmed {study.metric}", "95% interval", "probability best", "inflation")
+    rows = [
+        (
+            str(candidate.trial),
+            (
+                f"{candidate.search_value:.4f}",
+                Cell(candidate.estimate.mean, candidate.estimate.sd, "†" if candidate is confirmation.winner else ""),
+                interval(candidate.estimate.low, candidate.estimate.high),
+                f"{candidate.prob_best:.0%}",
+                f"{candidate.inflation:+.4f}",
+            ),
+        )
+        for candidate in confirmation.candidates
+    ]
+    seeds = len(confirmation.seeds)
+    notes = (
+        f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
+        "Inflation is the search's value minus the confirmed mean.",
+    )
+    caption = f"Candidates of {study.name}: mean ± sd over {plural(seeds, 'fresh seed')}, the same for all."
+    yield Section("Candidates", table=Table(columns, rows, caption, notes))
+
+
+def effects(study: Study) -> Iterator[Section]:
+    """A table for each ablation or sweep whose runs are complete; their files and the data must be here for that."""
+    try:
+        for found in load_effects(study.stored):
+            title = "Ablation" if found.title == "ablation" else f"Sweep of {found.title}"
+            yield Section(title, table=effect_table(found))
+    except BladeTuneError as error:
+        yield Section("Ablations and sweeps", warning=str(error))
+
+
+def _mean(candidate: Candidate) -> str:
+    estimate = candidate.estimate
+    return f"{estimate.mean:.4f}" + ("" if estimate.sd is None else f" ± {estimate.sd:.4f}")
+
+
+def _inflation(candidate: Candidate) -> str:
+    return f"too {'high' if candidate.inflation > 0 else 'low'} by {abs(candidate.inflation):.4f}"

@@ -1,0 +1,144 @@
+"""What optuna-dashboard shows of a study beside its trials: a note, a leaderboard, and figures of our own."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from optuna_dashboard import get_note, save_note, save_plotly_graph_object
+
+from blade_tune.errors import NothingToExportError
+from blade_tune.report import figures
+from blade_tune.report.tables import Row, status
+from blade_tune.selection.confirm import leaders, load_confirmation
+from blade_tune.selection.confirmation import Candidate
+from blade_tune.study.artifacts import keep_study_file
+from blade_tune.study.curves import as_csv
+from blade_tune.study.repeats import History, configuration
+from blade_tune.study.stored import StoredStudy
+
+log = logging.getLogger(__name__)
+
+FIGURES: dict[str, Callable[[StoredStudy], Any]] = {  # by heading, of which the id is made that each is replaced under
+    "Learning curves": figures.learning_curves,
+    "Expected best": figures.expected_best,
+    "Cost": figures.cost,
+}
+FIGURE_HEIGHT = 450  # pixels, of the dashboard's own
+MAX_FIGURE_BYTES = 100_000  # of JSON, which the dashboard keeps in the database and sends with every refresh
+TOP = 20  # configurations on the leaderboard
+END_OF_NOTE = "*Written anew by blade-tune after each run; what stands below this line is kept.*"
+
+
+def publish(stored: StoredStudy) -> None:
+    """Have the dashboard show what the study has found so far, in place of what was shown before.
+
+    What goes wrong is a warning: all of it is shown elsewhere too.
+    """
+    for part in (_publish_note, _publish_leaderboard, _publish_figures):
+        try:
+            part(stored)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}".partition("\n")[0]
+            log.warning("study=%s the dashboard may show an older state of it: %s", stored.definition.name, what)
+
+
+def _publish_note(stored: StoredStudy) -> None:
+    before = get_note(stored.study)
+    _, mark, kept = before.partition(END_OF_NOTE)
+    own_words = kept if mark else f"\n\n{before}" if before else ""
+    after = f"{note(stored)}\n{END_OF_NOTE}{own_words}"
+    if after != before:
+        save_note(stored.study, after)
+
+
+def note(stored: StoredStudy) -> str:
+    """A table in GitHub's Markdown of what a study is and what it has found."""
+    (first, name), *rest = _facts(stored)
+    lines = [(first, name), ("---", "---"), *((key, value.replace("|", "\\|")) for key, value in rest)]
+    return "".join(f"| {key} | {value} |\n" for key, value in lines)
+
+
+def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
+    definition, facts = stored.definition, status(stored)
+    identity = stored.study.user_attrs["fingerprint"]
+    metric = f"{definition.objective.metric.upper()} on validation rows"
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    yield "Study", definition.name
+    yield "Model", definition.model
+    yield "Data", f"{definition.data.name}, hash {identity['data'][:12]}"
+    if (floor := facts["popularity_floor"]) is not None:
+        metric = f"{metric}; popularity alone reaches {floor:.4f}"
+    yield "Metric", metric
+    counts = ", ".join(f"{count} {state}" for state, count in facts["trials"].items() if count)
+    yield "Trials", f"{facts['scored']} of {facts['budget']} scored: {counts or 'none yet'}"
+    yield "Search", f"sampler {definition.search.sampler}, pruner {definition.search.pruner.kind}"
+    yield "Fingerprint", digest[:12]
+    if best := facts["best"]:
+        yield "Best trial", f"{best['number']}: {best['value']:.4f} on one seed"
+    if noise := facts["noise"]:
+        yield "Noise", f"{noise['deviation']:.4f}, what another seed changes ({noise['degrees_of_freedom']} df)"
+    if confirmation := load_confirmation(stored):
+        yield "Winner", _describe(confirmation.winner, confirmation.winner_interval)
+    yield "Test openings", str(len(stored.ledger.entries()))
+
+
+def _describe(winner: Candidate, interval: tuple[float, float]) -> str:
+    low, high = interval
+    return (
+        f"trial {winner.trial}: {winner.estimate.mean:.4f} ({low:.4f} to {high:.4f}) on {len(winner.scores)} fresh "
+        f"seeds; the best of the confirmed with probability {winner.prob_best:.2f}"
+    )
+
+
+def _publish_leaderboard(stored: StoredStudy) -> None:
+    if rows := leaderboard(stored):
+        keep_study_file(stored.study, stored.folder.results, "leaderboard.csv", as_csv(rows))
+
+
+def leaderboard(stored: StoredStudy) -> list[Row]:
+    """The best configurations by their best trial, with what fresh seeds said of those that were confirmed."""
+    try:
+        trials = leaders(stored, TOP)
+    except NothingToExportError:
+        return []
+    space = stored.definition.space
+    num_runs = History(space, stored.trials).num_runs
+    confirmation = load_confirmation(stored)
+    confirmed = {candidate.trial: candidate for candidate in confirmation.candidates} if confirmation else {}
+    return [
+        {
+            "rank": rank,
+            "trial": trial.number,
+            "value": trial.value,
+            "runs": num_runs[configuration(space, trial.params)],
+            **(_confirmed(confirmed.get(trial.number)) if confirmed else {}),
+            "best_epoch": trial.user_attrs.get("best_epoch"),
+            "num_parameters": trial.user_attrs.get("num_parameters"),
+            **{name: value for name, value in stored.values(trial).items() if name in space.free},
+        }
+        for rank, trial in enumerate(trials, start=1)
+    ]
+
+
+def _confirmed(candidate: Candidate | None) -> Row:
+    if candidate is None:
+        return dict.fromkeys(("confirmed", "low", "high", "prob_best"))
+    estimate = candidate.estimate
+    return {"confirmed": estimate.mean, "low": estimate.low, "high": estimate.high, "prob_best": candidate.prob_best}
+
+
+def _publish_figures(stored: StoredStudy) -> None:
+    for heading, draw in FIGURES.items():
+        figure = draw(stored)
+        if figure is None:
+            continue
+        lines = [f"<b>{heading}</b>", *filter(None, [figure.layout.title.text])]
+        title = {"text": "<br>".join(lines), "y": 0.95}
+        figure.update_layout(title=title, height=FIGURE_HEIGHT, margin_t=60 + 17 * len(lines))
+        size = len(figure.to_json())
+        if size > MAX_FIGURE_BYTES:
+            log.info("study=%s figure=%r bytes=%d is too large for it", stored.definition.name, heading, size)
+            continue
+        save_plotly_graph_object(stored.study, figure, graph_object_id=heading.lower().replace(" ", "-"))

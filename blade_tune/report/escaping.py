@@ -1,0 +1,58 @@
+"""User text in Markdown and LaTeX: it comes out as it was written, on one line."""
+
+import re
+
+MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]<>|#~])")
+GREEK = (  # in the order of Unicode
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi mathrm{o} pi rho varsigma sigma tau "
+    "upsilon phi chi psi omega"
+)
+LATEX = {
+    **{mark: rf"\{mark}" for mark in "{}$&#_%"},
+    **{mark: f"${mark}$" for mark in "<>|"},
+    **{mark: f"{{{mark}}}" for mark in "[]*"},  # after the end of a row they would be read as its options
+    "-": "-{}",  # two of them would be a dash
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",
+    "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---",
+    "\N{LEFT SINGLE QUOTATION MARK}": "`{}",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'{}",
+    "\N{LEFT DOUBLE QUOTATION MARK}": "``",
+    "\N{RIGHT DOUBLE QUOTATION MARK}": "''",
+    "\N{HORIZONTAL ELLIPSIS}": r"\ldots{}",
+    "\N{DAGGER}": r"\dag{}",
+    "\N{DOUBLE DAGGER}": r"\ddag{}",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{PLUS-MINUS SIGN}": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "\N{LESS-THAN OR EQUAL TO}": r"$\le$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\ge$",
+    "\N{RIGHTWARDS ARROW}": r"$\to$",
+    "\N{GREEK CAPITAL LETTER DELTA}": r"$\Delta$",
+    **{chr(ord("\N{GREEK SMALL LETTER ALPHA}") + place): rf"$\{name}$" for place, name in enumerate(GREEK.split())},
+}
+LATEX_LETTERS = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
+
+
+def one_line(text: str) -> str:
+    """Text without line ends and other characters that have no shape."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, in a table too."""
+    return MARKDOWN_MARKS.sub(r"\\\1", one_line(text).replace("&", "&amp;"))
+
+
+def escape_latex(text: str) -> str:
+    """Text that pdfLaTeX sets as it is, without any package; a letter that it has not becomes its code: U+4E2D."""
+    return "".join(map(_latex, one_line(text)))
+
+
+def _latex(character: str) -> str:
+    if character in LATEX:
+        return LATEX[character]
+    return character if character.isascii() or character in LATEX_LETTERS else f"U+{ord(character):04X}"

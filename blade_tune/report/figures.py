@@ -1,0 +1,153 @@
+"""Figures of a study over its trials; each is None where there is nothing to show."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+import numpy as np
+import plotly.graph_objects as go
+from optuna.trial import FrozenTrial, TrialState
+from plotly.subplots import make_subplots
+
+from blade_tune.report import numbers, theme
+from blade_tune.report.numbers import reached
+from blade_tune.selection.statistics import expected_best as expected_highest
+from blade_tune.study.repeats import pooled_noise
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import best_trial, is_scored, logical_trials
+
+MAX_CURVES, MAX_POINTS = 100, 6_000  # of learning curves: the dashboard stores them in its database
+MAX_COUNTS = 200  # places at which the expected best is computed
+KIND_COLORS = dict(
+    zip(
+        numbers.KINDS,
+        (theme.BLUE, theme.SKY, theme.GREEN, theme.VERMILION, theme.GRAY, theme.ORANGE),
+        strict=True,
+    )
+)
+
+
+def history(stored: StoredStudy) -> go.Figure | None:
+    """The value of each trial, the best so far, what popularity alone reaches, and how far seeds alone move a value."""
+    trials = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
+    if not trials:
+        return None
+    metric = theme.valid(stored.definition.objective.metric)
+    figure = theme.figure(xaxis_title="trial", yaxis_title=metric)
+    done, pruned = (
+        [trial for trial in trials if (trial.state == TrialState.COMPLETE) == is_done] for is_done in (True, False)
+    )
+    ends = [min(trial.number for trial in trials), max(trial.number for trial in trials)]
+    best, noise = best_trial(done), pooled_noise(stored.definition.space, stored.trials)
+    if best and noise:
+        low, high = (best.value or 0.0) - noise.deviation, (best.value or 0.0) + noise.deviation
+        name = f"best ± 1 sd between seeds (from {noise.degrees_of_freedom} df)"
+        band = {"fill": "toself", "fillcolor": "rgba(0, 114, 178, 0.12)", "line": {"width": 0}, "hoverinfo": "skip"}
+        figure.add_scatter(x=[*ends, *ends[::-1]], y=[low, low, high, high], mode="lines", name=name, **band)
+    marks = {"mode": "markers", "hovertemplate": "trial %{x}<br>%{y:.4f}"}
+    if pruned:
+        hollow = {"symbol": "circle-open", "color": theme.GRAY, "size": 7}
+        values = [reached(trial) for trial in pruned]
+        figure.add_scatter(x=_numbers(pruned), y=values, name="pruned, best until then", marker=hollow, **marks)
+    if done:
+        values = [trial.value or 0.0 for trial in done]
+        figure.add_scatter(
+            x=_numbers(done), y=values, name="completed", marker={"color": theme.BLUE, "size": 8}, **marks
+        )
+        so_far = [*accumulate(values, max)]
+        steps = {"mode": "lines", "line": {"shape": "hv", "color": theme.ORANGE, "width": 2.5}}
+        figure.add_scatter(x=[*_numbers(done), ends[1]], y=[*so_far, so_far[-1]], name="best so far", **steps)
+    if (floor := stored.study.user_attrs.get("popularity_floor")) is not None:
+        dashed = {"mode": "lines", "line": {"dash": "dash", "color": theme.VERMILION}}
+        figure.add_scatter(x=ends, y=[floor, floor], name=f"popularity alone ({floor:.4f})", **dashed)
+    return figure
+
+
+def learning_curves(stored: StoredStudy) -> go.Figure | None:
+    """The study's metric over epochs: completed trials strong, pruned ones faint, the best on top.
+
+    Of many trials some are shown, evenly spaced by what they reached, and of long curves every k-th evaluation; the
+    figure says so, and stays below 100 kB.
+    """
+    trials = [trial for trial in logical_trials(stored.trials) if is_scored(trial) and trial.intermediate_values]
+    if not trials:
+        return None
+    best = best_trial(trials)
+    kept = _evenly(sorted(trials, key=reached), MAX_CURVES)
+    if best and best not in kept:
+        kept[-1] = best
+    points = sum(len(trial.intermediate_values) for trial in kept)
+    every = math.ceil(points / MAX_POINTS)
+    notes = [f"{len(kept)} of {len(trials)} curves, evenly spaced by their height"] if len(kept) < len(trials) else []
+    notes += [f"every {every}th evaluation"] if every > 1 else []
+    metric = theme.valid(stored.definition.objective.metric)
+    figure = theme.figure("; ".join(notes), hovermode="closest", xaxis_title="epoch", yaxis_title=metric)
+    looks = {
+        "pruned": {"color": theme.GRAY, "width": 1},
+        "completed": {"color": theme.SKY, "width": 1.5},
+        f"best (trial {best.number if best else None})": {"color": theme.ORANGE, "width": 3.5},
+    }
+    pruned, done, highest = looks
+    for name in looks:
+        first = True
+        for trial in kept:
+            own = highest if trial is best else pruned if trial.state == TrialState.PRUNED else done
+            if own == name:
+                x, y = _curve(trial, every)
+                shown = {"legendgroup": name, "showlegend": first, "opacity": 0.6 if name == pruned else 1}
+                label = {
+                    "name": name,
+                    "hovertemplate": f"trial {trial.number}, epoch %{{x}}: %{{y:.4f}}<extra></extra>",
+                }
+                figure.add_scatter(x=x, y=y, mode="lines", line=looks[name], **label, **shown)
+                first = False
+    return figure
+
+
+def expected_best(stored: StoredStudy) -> go.Figure | None:
+    """The best value to expect after n trials, each drawn anew from those that were run (Dodge et al. 2019)."""
+    values = numbers.scored_values(stored)
+    if len(values) < 2:
+        return None
+    counts = sorted({round(count) for count in np.geomspace(1, len(values), MAX_COUNTS)})
+    note = f"Takes the {len(values)} trials for independent draws, which TPE's are not."
+    metric = theme.valid(stored.definition.objective.metric)
+    figure = theme.figure(note, xaxis_title="scored trials", yaxis_title=f"expected best {metric}", showlegend=False)
+    figure.add_scatter(
+        x=counts, y=expected_highest(values, counts), mode="lines", line={"color": theme.BLUE, "width": 2.5}
+    )
+    return figure
+
+
+def cost(stored: StoredStudy) -> go.Figure | None:
+    """Epochs and hours of training by what they were spent on."""
+    rows = numbers.costs(stored)[::-1]
+    if not rows:
+        return None
+    kinds = [row["kind"] for row in rows]
+    figure = make_subplots(1, 2, shared_yaxes=True, figure=theme.figure(height=110 + 34 * len(rows), showlegend=False))
+    for column, name in enumerate(("epochs", "hours"), start=1):
+        spent = [row[name] for row in rows]
+        marker = {"color": [KIND_COLORS[kind] for kind in kinds]}
+        text = [f"{value / sum(spent):.0%}" if sum(spent) else "" for value in spent]
+        figure.add_bar(x=spent, y=kinds, text=text, marker=marker, orientation="h", textangle=0, row=1, col=column)
+        figure.update_xaxes(title=name, nticks=4, tickangle=0, row=1, col=column)
+    return figure
+
+
+def _numbers(trials: Iterable[FrozenTrial]) -> list[int]:
+    return [trial.number for trial in trials]
+
+
+def _evenly(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
+    """At most so many of them, the first and the last included."""
+    if len(trials) <= count:
+        return list(trials)
+    return [trials[round(index * (len(trials) - 1) / (count - 1))] for index in range(count)]
+
+
+def _curve(trial: FrozenTrial, every: int) -> tuple[list[int], list[float]]:
+    """Every so many evaluations and the last, to five digits."""
+    steps = sorted(trial.intermediate_values)
+    kept = sorted({*steps[::every], steps[-1]})
+    return kept, [round(trial.intermediate_values[step], 5) for step in kept]

@@ -1,0 +1,154 @@
+"""The numbers behind the figures: what trials cost, what pruning may have lost, which parameters mattered."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import binomtest  # type: ignore[import-untyped]  # ships no type hints
+
+from blade_tune.selection.runs import find_runs
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import is_continued, is_scored, logical_trials, root_number
+
+Row = dict[str, Any]
+
+KINDS = ("complete", "pruned", "repeated", "failed", "unfinished", "fresh seeds")  # what a trial's cost is charged to
+MIN_TRIALS = 20  # completed ones; the top tenth of fewer is a single trial
+STEADY_TOP = 5  # trials in the top tenth from which on Optuna holds importances for steady
+
+
+def completed(stored: StoredStudy) -> list[FrozenTrial]:
+    """The completed trials, in order of number."""
+    return [trial for trial in stored.trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+
+
+def scored_values(stored: StoredStudy) -> list[float]:
+    """What each scored trial came to: its value, and of a pruned one the best that it reported."""
+    scored = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
+    return [reached(trial) if trial.value is None or _is_pruned(trial) else trial.value for trial in scored]
+
+
+def reached(trial: FrozenTrial, epoch: float = float("inf")) -> float:
+    """The best validation figure that a trial reported up to an epoch."""
+    return max((value for step, value in trial.intermediate_values.items() if step <= epoch), default=float("-inf"))
+
+
+def costs(stored: StoredStudy) -> list[Row]:
+    """Trials, epochs and hours of training by what they were spent on; kinds without a trial are left out.
+
+    A trial that was interrupted and continued counts once, with all its attempts. Repeats of a configuration are
+    `repeated` however they ended; `fresh seeds` are the runs beside the search. Of a process that was killed the epochs
+    up to its last evaluation are known, the hours of the last attempt are not.
+    """
+    spent: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
+    for attempts in _by_root(stored.trials):
+        spent[_kind(attempts[-1])].append(_cost(attempts))
+    runs = find_runs(stored)
+    spent["fresh seeds"] = [_cost(attempts) for attempts in _by_root(runs.trials)] if runs else []
+    return [
+        {
+            "kind": kind,
+            "trials": len(spent[kind]),
+            "epochs": sum(epochs for epochs, _ in spent[kind]),
+            "hours": sum(seconds for _, seconds in spent[kind]) / 3600,
+        }
+        for kind in KINDS
+        if spent[kind]
+    ]
+
+
+def _by_root(trials: Iterable[FrozenTrial]) -> Iterator[list[FrozenTrial]]:
+    """The rows of every trial that was started, oldest first."""
+    groups: defaultdict[int, list[FrozenTrial]] = defaultdict(list)
+    for trial in trials:
+        groups[root_number(trial.user_attrs, trial.number)].append(trial)
+    return (rows for rows in groups.values() if len(rows) > 1 or rows[0].state != TrialState.WAITING)
+
+
+def _cost(attempts: Sequence[FrozenTrial]) -> tuple[int, float]:
+    """Epochs and seconds; what an attempt says of itself includes those that it went on from."""
+    epochs = [trial.user_attrs.get("epochs", max(trial.intermediate_values, default=0)) for trial in attempts]
+    return max(epochs), max(trial.user_attrs.get("seconds", 0.0) for trial in attempts)
+
+
+def _kind(trial: FrozenTrial) -> str:
+    if not trial.state.is_finished() or is_continued(trial):
+        return "unfinished"
+    if trial.user_attrs.get("replicate", 0) > 0:
+        return "repeated"
+    if not is_scored(trial):
+        return "failed"
+    return "pruned" if _is_pruned(trial) else "complete"
+
+
+def _is_pruned(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.PRUNED
+
+
+def prune_audit(stored: StoredStudy) -> list[Row]:
+    """A row for each trial that the pruner marked and that was finished all the same.
+
+    `reached` is its best value up to the mark; `best then` that of the trials which had completed before it ended.
+    """
+    trials = completed(stored)
+    return [_audited(trial, trials) for trial in trials if "pruned_at" in trial.user_attrs]
+
+
+def _audited(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Row:
+    marked, final = trial.user_attrs["pruned_at"], trial.value or 0.0
+    then = max((other.value or 0.0 for other in trials if _ended(other) < _ended(trial)), default=None)
+    before = reached(trial, marked)
+    return {
+        "trial": trial.number,
+        "marked": marked,
+        "epochs": trial.user_attrs.get("epochs", max(trial.intermediate_values, default=marked)),
+        "reached": before,
+        "final": final,
+        "gain": final - before,
+        "best then": then,
+        "lead": None if then is None else final - then,
+        "is best": all(final > (other.value or 0.0) for other in trials if other is not trial),
+    }
+
+
+def _ended(trial: FrozenTrial) -> tuple[datetime, int]:
+    return trial.datetime_complete or datetime.max, trial.number
+
+
+@dataclass(frozen=True)
+class AuditSummary:
+    """How often pruning would have cost the study a new best, and how much."""
+
+    audited: int
+    ahead: int  # ended above the best of the study then
+    low: float  # of the share of marked trials that do, the exact 95% interval
+    high: float
+    largest_lead: float  # 0 where none was ahead
+    extra_epochs: int  # what knowing it has cost
+
+
+def audit_summary(rows: Sequence[Row]) -> AuditSummary | None:
+    """The audit in a line; None where nothing was audited."""
+    if not rows:
+        return None
+    leads = [row["lead"] for row in rows if row["lead"] is not None]
+    ahead = sum(lead > 0 for lead in leads)
+    interval = binomtest(ahead, len(rows)).proportion_ci(0.95, method="exact")
+    extra = sum(row["epochs"] - row["marked"] for row in rows)
+    return AuditSummary(len(rows), ahead, float(interval.low), float(interval.high), max([0.0, *leads]), extra)
+
+
+def importances(stored: StoredStudy) -> dict[str, float] | None:
+    """Each parameter's share in telling the top tenth of completed trials from the others (PED-ANOVA), highest first.
+
+    None where fewer than 20 trials have completed, or all have one value. Conditional parameters are included.
+    (Watanabe et al. 2023, PED-ANOVA, IJCAI.)
+    """
+    trials = completed(stored)
+    if len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
+        return None
+    return optuna.importance.get_param_importances(stored.study)

@@ -1,0 +1,93 @@
+"""The report of a study: one page that needs no network, and its tables for a paper."""
+
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from blade_tune.errors import DataError
+from blade_tune.report import choice, search
+from blade_tune.report.section import Section, Study, plural
+from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
+from blade_tune.study.folder import write_text
+from blade_tune.study.provenance import now
+from blade_tune.study.stored import StoredStudy
+
+PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
+    choice.winner,
+    choice.candidates,
+    choice.effects,
+    search.history,
+    search.learning_curves,
+    search.importances,
+    search.parameters,
+    search.expected_best,
+    search.cost,
+    search.prune_audit,
+    search.trials,
+    search.identity,
+    search.ledger,
+)
+TEX_HEAD = "% Needs \\usepackage{booktabs}.\n"
+
+
+def write_report(stored: StoredStudy, out: Path) -> list[Path]:
+    """Write report.html, tables.md and tables.tex into a folder; gives their paths."""
+    study = Study(stored)
+    sections = [section for part in PARTS for section in part(study)]
+    titled = [(section.title, section.table) for section in sections if section.table]
+    contents = {
+        "report.html": page(study, sections),
+        "tables.md": "\n".join(f"## {title}\n\n{markdown(table)}" for title, table in titled),
+        "tables.tex": "\n".join([TEX_HEAD, *(latex(table) for _, table in titled)]),
+    }
+    for name, text in contents.items():
+        write_text(out / name, text)
+    return [out / name for name in contents]
+
+
+def page(study: Study, sections: list[Section]) -> str:
+    """The page as HTML; scripts, styles and figures stand in it."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"cells": _cells, "figure_json": _figure_json}
+    template = environment.from_string(resources.files(__package__).joinpath("page.html.j2").read_text("utf-8"))
+    plotly = Markup(get_plotlyjs()) if any(section.figure for section in sections) else ""  # noqa: S704 - no user text
+    return template.render(study=study, sections=sections, headline=headline(study), plotly=plotly, written=now())
+
+
+def headline(study: Study) -> dict[str, tuple[str, str]]:
+    """The few numbers that a reader looks for first: name -> value and what to make of it."""
+    facts, best = study.status, study.status["best"]
+    shown: dict[str, tuple[str, str]] = {}
+    if confirmed := study.confirmation:
+        mean, count = confirmed.winner.estimate.mean, confirmed.winner.estimate.num
+        shown[study.metric] = (f"{mean:.4f}", f"trial {confirmed.winner.trial}, mean of {count} fresh seeds")
+    elif best:
+        shown[study.metric] = (f"{best['value']:.4f}", f"trial {best['number']}, best of the search, not confirmed")
+    if (floor := facts["popularity_floor"]) is not None:
+        shown["popularity floor"] = (f"{floor:.4f}", "what popularity alone reaches")
+    shown["scored trials"] = (f"{facts['scored']} of {facts['budget']}", f"{study.num_completed} completed")
+    shown["test rows opened"] = _openings(study)
+    return shown
+
+
+def _openings(study: Study) -> tuple[str, str]:
+    try:
+        count = len(study.stored.ledger.entries())
+    except DataError:
+        return "unknown", "the ledger is broken"
+    return (plural(count, "time"), "see the ledger") if count else ("never", "the ledger has no line")
+
+
+def _cells(table: Table) -> list[list[Markup]]:
+    """Rows as HTML, of which every user text is escaped."""
+    return [[Markup(text) for text in row] for row in texts(table, HTML)]  # noqa: S704
+
+
+def _figure_json(figure: Any) -> Markup:
+    """A figure as JSON that may stand in a script element."""
+    return Markup(figure.to_json().replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704

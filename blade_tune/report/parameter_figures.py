@@ -1,0 +1,109 @@
+"""Figures of a study over its parameters; each is None where there is nothing to show."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from optuna.trial import FrozenTrial
+from plotly.subplots import make_subplots
+
+from blade_tune.parameter import Free, Value
+from blade_tune.report import numbers, theme
+from blade_tune.report.numbers import completed
+from blade_tune.study.stored import StoredStudy
+
+COLUMNS = 3  # of slices
+EDGE = {"width": 0.5, "color": theme.GRAY}
+ABSENT = "absent"  # a conditional parameter in a trial that does without it
+
+
+def importances(stored: StoredStudy) -> go.Figure | None:
+    """The importance of each parameter; None under 20 completed trials, which cannot tell."""
+    shares = numbers.importances(stored)
+    if not shares:
+        return None
+    names = [*shares][::-1]
+    figure = theme.figure(
+        f"PED-ANOVA on {len(completed(stored))} completed trials",
+        height=90 + 32 * len(names),
+        xaxis={"title": "share of importance", "tickformat": ".0%", "rangemode": "tozero"},
+    )
+    bars = {"orientation": "h", "marker": {"color": theme.BLUE}, "hovertemplate": "%{y}: %{x:.1%}<extra></extra>"}
+    figure.add_bar(x=[shares[name] for name in names], y=names, **bars)
+    return figure
+
+
+def slices(stored: StoredStudy) -> go.Figure | None:
+    """The value of completed trials over each free parameter, later trials darker."""
+    trials, free = completed(stored), stored.definition.space.free
+    if not trials or not free:
+        return None
+    rows = math.ceil(len(free) / COLUMNS)
+    gaps = {"horizontal_spacing": 0.05, "vertical_spacing": min(0.3, 90 / (240 * rows))}
+    figure = make_subplots(rows, COLUMNS, shared_yaxes="all", figure=theme.figure(height=60 + 240 * rows), **gaps)
+    for index, (name, parameter) in enumerate(free.items()):
+        place = {"row": index // COLUMNS + 1, "col": index % COLUMNS + 1}
+        having = [trial for trial in trials if name in trial.params]
+        x = [stored.values(trial)[name] for trial in having]
+        axis: dict[str, object] = {"title": name}
+        if parameter.choice is not None:
+            x = [theme.shown(value) for value in x]
+            axis |= {"type": "category", "categoryarray": [theme.shown(value) for value in parameter.choice]}
+            axis |= {"range": [-0.5, len(parameter.choice) - 0.5]}
+        elif parameter.log:
+            axis |= {"type": "log", "tickvals": theme.log_ticks(*parameter.bounds)}
+        marker = {"color": [trial.number for trial in having], "coloraxis": "coloraxis", "size": 7, "line": EDGE}
+        said = {
+            "text": [f"trial {trial.number}" for trial in having],
+            "hovertemplate": "%{text}<br>%{x}: %{y:.4f}<extra></extra>",
+        }
+        figure.add_scatter(
+            x=x, y=[t.value for t in having], mode="markers", marker=marker, showlegend=False, **said, **place
+        )
+        figure.update_xaxes(**axis, **place)
+    figure.update_yaxes(title=theme.valid(stored.definition.objective.metric), col=1)
+    bar = {"title": {"text": "trial"}, "thickness": 12, "outlinewidth": 0}
+    return figure.update_layout(coloraxis={"colorscale": theme.SCALE, "colorbar": bar})
+
+
+def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:
+    """A line a completed trial through its parameters to its value, the best on top; dragging along an axis selects."""
+    trials, free = sorted(completed(stored), key=lambda trial: trial.value or 0.0), stored.definition.space.free
+    if not trials or not free:
+        return None
+    values = [trial.value for trial in trials]
+    dimensions = [_axis(name, parameter, [_value(stored, t, name) for t in trials]) for name, parameter in free.items()]
+    dimensions.append({"label": theme.valid(stored.definition.objective.metric), "values": values})
+    figure = theme.figure(height=420, margin={"t": 96, "l": 64, "r": 48, "b": 24})
+    lines = {"color": values, "colorscale": theme.SCALE}
+    fonts = {
+        "labelangle": -16,
+        "labelfont": {"size": 12},
+        "tickfont": {"size": 11},
+        "rangefont": {"size": 1, "color": "#ffffff"},
+    }
+    return figure.add_parcoords(dimensions=dimensions, line=lines, **fonts)
+
+
+def _value(stored: StoredStudy, trial: FrozenTrial, name: str) -> Value | None:
+    return stored.values(trial)[name] if name in trial.params else None
+
+
+def _axis(name: str, parameter: Free, values: Sequence[Any]) -> dict[str, Any]:
+    """An axis of parallel coordinates, below its range a place for trials that do without the parameter."""
+    if parameter.choice is not None:
+        places = {choice: float(index) for index, choice in enumerate(parameter.choice)}
+        ticks, low, high = dict(places), 0.0, len(places) - 1.0
+    else:
+        scale = math.log10 if parameter.log else float
+        bounds = parameter.bounds
+        marks = theme.log_ticks(*bounds) if parameter.log else theme.even_ticks(*bounds)
+        places = {value: scale(value) for value in values if value is not None}
+        ticks, low, high = {mark: scale(mark) for mark in marks}, scale(bounds[0]), scale(bounds[1])
+    if None in values:
+        low -= max(0.2 * (high - low), 0.5 if parameter.choice else 0.0)
+        ticks[ABSENT] = low
+    text = [theme.shown(tick) for tick in ticks]
+    shown = [low if value is None else places[value] for value in values]
+    return {"label": name, "values": shown, "range": [low, high], "tickvals": [*ticks.values()], "ticktext": text}

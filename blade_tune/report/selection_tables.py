@@ -1,0 +1,185 @@
+"""Confirmations, effects and comparisons as plain rows and as tables for a paper."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
+from blade_tune.selection.compare import Comparisons
+from blade_tune.selection.confirm import winning_runs
+from blade_tune.selection.confirmation import Confirmation
+from blade_tune.selection.effects import Effects
+from blade_tune.selection.runs import find_runs
+from blade_tune.selection.scores import Scores, load_scores
+from blade_tune.selection.statistics import Estimate
+from blade_tune.study.curves import as_csv
+from blade_tune.study.folder import write_text
+from blade_tune.study.stored import StoredStudy
+
+Row = dict[str, Any]
+
+SHOWN = ("ndcg@5", "hr@5", "ndcg@10", "hr@10")  # as in BLADE, Table 1
+LEVEL = 0.05
+
+
+def confirmation_rows(confirmation: Confirmation) -> list[Row]:
+    """A row a candidate, the winner first, whose interval is also given as corrected for having been chosen."""
+    return [
+        {
+            "trial": candidate.trial,
+            "search": candidate.search_value,
+            **_estimate(candidate.estimate),
+            "corrected_low": confirmation.winner_interval[0] if candidate is confirmation.winner else None,
+            "corrected_high": confirmation.winner_interval[1] if candidate is confirmation.winner else None,
+            "prob_best": candidate.prob_best,
+            "inflation": candidate.inflation,
+            "num_parameters": candidate.num_parameters,
+            "seconds_per_epoch": round(candidate.seconds_per_epoch, 3),
+        }
+        for candidate in confirmation.candidates
+    ]
+
+
+def confirmation_words(confirmation: Confirmation) -> list[str]:
+    """What it found, in sentences that say no more than it supports."""
+    winner, (low, high) = confirmation.winner, confirmation.winner_interval
+    estimate, metric = winner.estimate, confirmation.metric
+    words = [
+        f"Trial {winner.trial} has the highest mean: valid {metric} {estimate.mean:.4f} over {estimate.num} fresh "
+        f"seeds, where the search saw {winner.search_value:.4f}.",
+        f"Its own interval carries the bias of having been chosen; corrected for that, 95%: {low:.4f} to {high:.4f}.",
+    ]
+    if confirmation.smallest is not winner:
+        words.append(
+            f"Trial {confirmation.smallest.trial} is smaller and within one standard error of it (--rule 1se)."
+        )
+    return words
+
+
+def winner_test(stored: StoredStudy, confirmation: Confirmation) -> Row:
+    """The winner's test figures: mean and deviation over its runs, all of which were opened."""
+    study = find_runs(stored)
+    assert study is not None, "a confirmation has runs"  # noqa: S101 - for the type checker
+    runs = winning_runs(stored, confirmation)
+    scores = load_scores(study, f"trial {confirmation.winner.trial}", runs, "test")
+    return {metric: _estimate(scores.estimate(metric)) for metric in SHOWN}
+
+
+def effect_rows(effects: Effects) -> list[Row]:
+    """A row a configuration: the winner as it is, then each change and its difference."""
+    metric = effects.metric
+    rows = [{"table": effects.title, "configuration": effects.base.label, **_estimate(effects.base.estimate(metric))}]
+    for effect in effects.effects:
+        difference = {
+            "difference": effect.comparison.difference,
+            "difference_low": effect.comparison.low,
+            "difference_high": effect.comparison.high,
+            "p_holm": effect.p_adjusted,
+        }
+        estimate = _estimate(effect.scores.estimate(metric))
+        rows.append({"table": effects.title, "configuration": effect.scores.label, **estimate, **difference})
+    for row, scores in zip(rows, (effects.base, *(effect.scores for effect in effects.effects)), strict=True):
+        row |= {name: scores.estimate(name).mean for name in SHOWN if name != metric}
+        row |= {f"{group} {metric}": scores.of_users(mask_U, metric) for group, mask_U in effects.groups.items()}
+    return [{name: value.mean if isinstance(value, Estimate) else value for name, value in row.items()} for row in rows]
+
+
+def effect_table(effects: Effects) -> Table:
+    """The same for a paper, marked where a change differs from the winner beyond chance."""
+    marks = ["", *("*" if effect.p_adjusted < LEVEL else "" for effect in effects.effects)]
+    groups = (effects.base, *(effect.scores for effect in effects.effects))
+    sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in effects.groups.items())
+    return Table(
+        columns=["", *map(metric_name, SHOWN)],
+        rows=[
+            (scores.label, [_cell(scores, name, mark if name == effects.metric else "") for name in SHOWN])
+            for scores, mark in zip(groups, marks, strict=True)
+        ],
+        caption=f"{effects.title}: validation figures, mean ± sd over {effects.num_seeds} shared seeds",
+        footnotes=[
+            f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
+            f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
+            *([sizes] if sizes else []),
+        ],
+    )
+
+
+def comparison_rows(comparisons: Comparisons) -> list[Row]:
+    """A row a model: figures, what it was told, what its search has cost, how far it is behind; then the floors."""
+    best = comparisons.entries[0].model
+    against = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
+    rows: list[Row] = []
+    for entry in comparisons.entries:
+        pair = against.get(entry.model)
+        rows.append(
+            {
+                "model": entry.model,
+                **{name: value for metric in SHOWN for name, value in _mean_and_sd(entry.scores, metric).items()},
+                "part": comparisons.part,
+                "seeds": len(entry.scores.ranks_SU),
+                "told_target_set": entry.is_told,
+                **{name: round(value, 4) for name, value in entry.spent.items()},
+                "trial": entry.winner.trial,
+                "behind_best": pair.comparison.difference if pair else None,
+                "p_holm": pair.p_adjusted if pair else None,
+            }
+        )
+    floors = [
+        {"model": f"popularity: {name}", **{metric: figures[metric] for metric in SHOWN}, "part": comparisons.part}
+        for name, figures in comparisons.floors.items()
+    ]
+    return rows + floors
+
+
+def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
+    """The same for a paper."""
+    best = comparisons.entries[0].model
+    worse = {p.second for p in comparisons.pairs if p.first == best and p.p_adjusted < LEVEL}
+    rows: list[tuple[str, list[Entry]]] = []
+    for entry in comparisons.entries:
+        mark = "*" if entry.model in worse else ""
+        cells = [_cell(entry.scores, name, mark if name == comparisons.metric else "") for name in SHOWN]
+        spent = entry.spent
+        cost: list[Entry] = [f"{spent['trials']:g}", f"{spent['epochs']:g}", f"{spent['hours']:.2f}"]
+        rows.append((entry.model + (" †" if entry.is_told else ""), [*cells, *cost]))
+    for name, figures in comparisons.floors.items():
+        rows.append((f"popularity: {name}", [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", ""]))
+    seeds = len(comparisons.entries[0].scores.ranks_SU)
+    return Table(
+        columns=["model", *map(metric_name, SHOWN), "trials", "epochs", "hours"],
+        rows=rows,
+        caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {seeds} seeds",
+        footnotes=[
+            f"* worse than {best} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, Holm "
+            f"over {len(comparisons.pairs)} pairs, p < {LEVEL})",
+            "† is told the behavior set of the item to predict",
+            "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
+            *(f"budgets are not equal: {line}" for line in uneven),
+        ],
+    )
+
+
+def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> None:
+    """The table in Markdown and LaTeX, and its numbers as CSV."""
+    write_text(folder / f"{name}.md", markdown(table))
+    write_text(folder / f"{name}.tex", latex(table))
+    write_text(folder / f"{name}.csv", as_csv(rows))
+
+
+def metric_name(metric: str) -> str:
+    """NDCG@10, as papers write it."""
+    return metric.upper()
+
+
+def _cell(scores: Scores, metric: str, mark: str) -> Cell:
+    estimate = scores.estimate(metric)
+    return Cell(estimate.mean, estimate.sd, mark)
+
+
+def _estimate(estimate: Estimate) -> Row:
+    return {"mean": estimate.mean, "sd": estimate.sd, "low": estimate.low, "high": estimate.high}
+
+
+def _mean_and_sd(scores: Scores, metric: str) -> Mapping[str, float | None]:
+    estimate = scores.estimate(metric)
+    return {metric: estimate.mean, f"{metric} sd": estimate.sd}

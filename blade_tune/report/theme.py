@@ -1,0 +1,68 @@
+"""How all figures look: one template, colors that color-blind people can tell apart, axes in the field's terms."""
+
+import html
+import math
+import textwrap
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.colors import sequential
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY = (
+    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),  # Okabe and Ito 2008
+    "#8a8f98",
+)
+SCALE = sequential.Viridis_r  # reads alike with and without color blindness; the highest is the darkest
+INK, GRID = "#1f2430", "#e6e8ec"
+NOTE_WIDTH = 46  # characters; longer lines would be cut on a phone
+AXIS = {"gridcolor": GRID, "linecolor": GRAY, "zeroline": False, "automargin": True, "title": {"standoff": 8}}
+TEMPLATE = go.layout.Template(
+    layout={
+        "autosize": True,
+        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": INK},
+        "title": {"font": {"size": 13}, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"l": 12, "t": 10}},
+        "colorway": [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY],
+        "colorscale": {"sequential": SCALE},
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "margin": {"l": 8, "r": 12, "t": 24, "b": 8},
+        "xaxis": AXIS,
+        "yaxis": AXIS,
+        "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
+        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": INK}},
+    }
+)
+
+
+def figure(note: str = "", height: int = 400, **layout: Any) -> go.Figure:
+    """An empty figure in the house's template; the note stands above it."""
+    lines = textwrap.wrap(note, NOTE_WIDTH)
+    top = {"title": {"text": "<br>".join(lines)}, "margin": {"t": 24 + 17 * len(lines)}} if lines else {}
+    return go.Figure(layout={"template": TEMPLATE, "height": height, **top, **layout})
+
+
+def valid(metric: str) -> str:
+    """The name of a metric on validation rows: "valid NDCG@10"."""
+    return f"valid {metric.upper()}"
+
+
+def shown(text: object) -> str:
+    """A value as text that plotly does not take for markup."""
+    return html.escape(f"{text:g}" if isinstance(text, float) else str(text))
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers within a range, powers of ten alone where it has many; its ends where fewer than two are round."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1,) if math.log10(high / low) > 2 else (1, 2, 5)
+    ticks = [step * 10.0**power for power in powers for step in steps]
+    within = [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+    return within if len(within) > 1 else [low, high]
+
+
+def even_ticks(low: float, high: float) -> list[float]:
+    """Five ticks over a range, or one where it is a point; whole numbers between whole ends that are close."""
+    if low == high:
+        return [low]
+    steps = int(high - low) if isinstance(low, int) and isinstance(high, int) and high - low <= 8 else 4
+    return [low + (high - low) * index / steps for index in range(steps + 1)]

@@ -1,0 +1,204 @@
+"""Models beside each other, honestly: the same data, split, sampler, pruner, epochs and budget, defaults tried first.
+
+Each model has a search of its own, `<study>.compare-<model>`, and its winner is confirmed there.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from blade_tune.config import read_yaml
+from blade_tune.data.store import prepare
+from blade_tune.errors import ConfigError, RunsMissingError
+from blade_tune.models import MODELS
+from blade_tune.parameter import Value
+from blade_tune.registry import load
+from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
+from blade_tune.selection.confirmation import Candidate
+from blade_tune.selection.runs import Crew, find_runs
+from blade_tune.selection.scores import Part, Scores, load_scores
+from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
+from blade_tune.selection.testing import Opening, test_runs
+from blade_tune.space import nest
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.objective import max_length
+from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.shipped import available, find
+from blade_tune.study.storage import resolve_url
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import logical_trials, num_scored
+from blade_tune.training.device_data import DeviceData
+from blade_tune.training.floors import measure_floors
+
+TOLERANCE = 0.05  # budgets that differ by more are not equal
+PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")  # the training settings that all models share
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every model gets."""
+
+    trials: int
+    top: int
+    seeds: int
+    max_epochs: int | None = None  # else the study file's
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of a comparison."""
+
+    model: str
+    study: StoredStudy
+    winner: Candidate
+    scores: Scores
+    is_told: bool  # the behavior set of the item to predict
+    spent: Mapping[str, float]  # by its search
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models, the first minus the second."""
+
+    first: str
+    second: str
+    comparison: Comparison
+    p_adjusted: float  # Holm's, over all pairs
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """All models, the best mean first, and all pairs of them."""
+
+    metric: str
+    part: Part
+    entries: tuple[Entry, ...]
+    pairs: tuple[Pair, ...]
+    floors: Mapping[str, Mapping[str, float]]  # what popularity alone reaches
+
+
+def define(study: str, models: Sequence[str], budget: Budget) -> list[StudyDefinition]:
+    """The search of each model, after a study file's data, protocol, epochs, sampler and pruner.
+
+    A model is searched over `<model>-extended`, or over the space of its own name; its defaults are tried first, as far
+    as they lie in it.
+
+    Raises:
+        ConfigError: an unknown model, or one named twice.
+    """
+    if len(set(models)) < max(2, len(models)):
+        raise ConfigError(f"--models must name two or more different models, got {','.join(models)}.")
+    path = find("studies", study)
+    content = read_yaml(path)
+    definitions = []
+    for model in models:
+        load(MODELS, "model", model)
+        space = f"{model}-extended" if f"{model}-extended" in available("search_spaces") else model
+        shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
+        epochs = _epochs(content, budget.max_epochs)
+        search = {**(content.get("search") or {}), "trials": budget.trials}
+        asked: dict[str, Any] = {**shared, "model": model, "space": space, "train": epochs, "search": search}
+        name = f"{path.stem}.compare-{model}"
+        definition = StudyDefinition.from_mapping(name, asked, f"{path} for {model}")
+        default: dict[str, Any] = {"tag": "default", **nest(definition.space.defaults(definition.configs))}
+        definitions.append(StudyDefinition.from_mapping(name, {**asked, "enqueue": [default]}, f"{path} for {model}"))
+    return definitions
+
+
+def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew: Crew) -> list[StoredStudy]:
+    """Search and confirm with every model in turn; what is done is not done again.
+
+    Raises:
+        InterruptedStudyError: the user stopped it; the same call goes on from there.
+        RunsMissingError: a winner could not be confirmed.
+    """
+    settings = crew.settings
+    url = resolve_url(settings.storage, settings.results)
+    studies = []
+    for definition in definitions:
+        known = StoredStudy.find(definition.name, url, settings.results)
+        directory = known.data_directory(settings.data) if known else settings.data
+        data = prepare(definition.data, directory, settings.results)
+        stored = open_study(definition, data, StudyPlace(url, settings.results, directory), Total(budget.trials))
+        crew.work(stored)
+        if confirm(stored, budget.top, budget.seeds, crew) is None:
+            raise RunsMissingError(f"study {definition.name}: no winner is confirmed; the same command goes on.")
+        studies.append(stored)
+    return studies
+
+
+def spent(stored: StoredStudy) -> dict[str, float]:
+    """What a search has cost: scored trials, and epochs and hours of all its trials."""
+    trials = stored.trials
+    latest = [trial.user_attrs for trial in logical_trials(trials)]
+    return {
+        "trials": num_scored(trials),
+        "epochs": sum(attrs.get("epochs", 0) for attrs in latest),
+        "hours": sum(attrs.get("seconds", 0.0) for attrs in latest) / 3600,
+        "gpu_hours": stored.attempts.gpu_seconds() / 3600,
+    }
+
+
+def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]:
+    """The budgets that differ by more than TOLERANCE, in words; what counts is what was limited."""
+    costs = {stored.definition.model: spent(stored) for stored in studies}
+    lines = []
+    for name in ["trials"] if gpu_hours is None else ["trials", "gpu_hours"]:
+        amounts = {model: cost[name] for model, cost in costs.items()}
+        if max(amounts.values()) - min(amounts.values()) > TOLERANCE * max(amounts.values()):
+            lines.append(f"{name} of " + ", ".join(f"{model} {amount:g}" for model, amount in amounts.items()))
+    return lines
+
+
+def compare(studies: Sequence[StoredStudy], part: Part, opening: Opening) -> Comparisons:
+    """Put the confirmed winners beside each other.
+
+    Args:
+        studies: of `run_comparison`.
+        part: test opens the sealed rows for each run of each winner.
+        opening: who opens them.
+    """
+    entries = [_entry(stored, part, opening) for stored in studies]
+    metric = studies[0].definition.objective.metric
+    entries.sort(key=lambda entry: -entry.scores.estimate(metric).mean)
+    pairs = list(combinations(entries, 2))
+    comparisons = [paired_bootstrap(a.scores.gains(metric), b.scores.gains(metric)) for a, b in pairs]
+    adjusted = holm([comparison.p_value for comparison in comparisons])
+    whole = [
+        Pair(a.model, b.model, comparison, p)
+        for (a, b), comparison, p in zip(pairs, comparisons, adjusted, strict=True)
+    ]
+    return Comparisons(metric, part, tuple(entries), tuple(whole), _floors(entries[0], part, opening))
+
+
+def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
+    confirmation, study = load_confirmation(stored), find_runs(stored)
+    if confirmation is None or study is None:
+        raise RunsMissingError(f"study {stored.definition.name}: no winner is confirmed; the same command goes on.")
+    runs = winning_runs(stored, confirmation)
+    if part == "test":
+        test_runs(stored, runs, opening)
+    model = stored.definition.model
+    is_told = load(MODELS, "model", model).told_target_set
+    scores = load_scores(study, model, runs, part)
+    return Entry(model, stored, confirmation.winner, scores, is_told, spent(stored))
+
+
+def _floors(entry: Entry, part: Part, opening: Opening) -> Mapping[str, Mapping[str, float]]:
+    """Those of the part, under the study's protocol; of test as they were measured when it was opened."""
+    study = find_runs(entry.study)
+    if part == "test" and study is not None:
+        path = study.files(study.trials[entry.winner.runs[0]]).test
+        return dict(json.loads(path.read_text(encoding="utf-8"))["floors"])
+    data, definition = entry.study.data(opening.data_directory), entry.study.definition
+    length = max_length(definition, entry.winner.values)
+    evaluator = DeviceData.for_search(data, length, definition.objective, opening.device).evaluator
+    return measure_floors(evaluator, data.train, data.catalog)
+
+
+def _epochs(content: Mapping[str, Any], max_epochs: int | None) -> dict[str, Value]:
+    """What a study file says of how long trials train; the rest of its training settings is its own model's."""
+    said = {key: value for key, value in (content.get("train") or {}).items() if key in PROTOCOL}
+    return said if max_epochs is None else {**said, "max_epochs": max_epochs}

@@ -1,0 +1,143 @@
+"""What one change does to the confirmed winner: ablations of its parts, sweeps of its parameters, on shared seeds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blade_tune.config import read_value
+from blade_tune.errors import ConfigError
+from blade_tune.models import MODELS
+from blade_tune.models.base import Recommender
+from blade_tune.parameter import Value
+from blade_tune.registry import load
+from blade_tune.selection.confirm import load_confirmation
+from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, require, rows, seeds
+from blade_tune.selection.scores import Scores, load_scores, user_groups
+from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
+from blade_tune.study.stored import StoredStudy
+
+ATTRIBUTE = "effects"  # of the search: title -> {"trial", "values", "seeds", "variants": label -> changes}
+
+Changes = Mapping[str, Value]  # by dotted name
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One change: what it scores, and how that differs from the winner as it is."""
+
+    scores: Scores
+    comparison: Comparison  # change minus winner
+    p_adjusted: float  # Holm's, over the changes of one table
+
+
+@dataclass(frozen=True)
+class Effects:
+    """Changes of one kind beside the winner."""
+
+    title: str  # "ablation", or a parameter's dotted name
+    metric: str
+    trial: int  # the winner, by its number in the search
+    num_seeds: int
+    base: Scores
+    effects: tuple[Effect, ...]
+    groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
+
+
+def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
+    """The parts that the study's model says can be taken out, as one table.
+
+    Raises:
+        ConfigError: the model names none.
+    """
+    model: type[Recommender] = load(MODELS, "model", stored.definition.model)
+    if not model.ablations:
+        raise ConfigError(f"model {stored.definition.model} names no part that can be taken out.")
+    return {"ablation": dict(model.ablations)}
+
+
+def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str, Changes]]:
+    """A table a parameter, from text such as {"model.lambda_": "0.01,0.1,1"}.
+
+    Raises:
+        ConfigError: an unknown name, or a value that breaks a rule of the settings.
+    """
+    tables: dict[str, dict[str, Changes]] = {}
+    for name, text in wanted.items():
+        values = [
+            stored.definition.complete({name: read_value(word)}, f"--param {name} --values {text}")[name]
+            for word in text.split(",")
+        ]
+        tables[name] = {f"{name}={value}": {name: value} for value in values}
+    return tables
+
+
+def study_effects(
+    stored: StoredStudy, tables: Mapping[str, Mapping[str, Changes]], num_seeds: int | None, crew: Crew
+) -> list[Effects]:
+    """Train the winner and each change of it on the same fresh seeds; gives a table for each that is whole.
+
+    Args:
+        stored: a search whose winner is confirmed.
+        tables: title -> label -> changes.
+        num_seeds: of each configuration; None for as many as the confirmation had.
+        crew: who trains.
+
+    Raises:
+        ConfigError: no winner is confirmed, or a changed configuration breaks a rule.
+        RunsMissingError: a run failed, or its training was ended by a limit.
+    """
+    confirmation = load_confirmation(stored)
+    if confirmation is None:
+        name = stored.definition.name
+        raise ConfigError(f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first.")
+    winner = confirmation.winner
+    asked: dict[str, Any] = dict(stored.study.user_attrs.get(ATTRIBUTE, {}))
+    for title, variants in tables.items():
+        for label, changes in variants.items():
+            stored.definition.complete({**winner.values, **changes}, f"{title}: {label}")
+        asked[title] = {
+            "trial": winner.trial,
+            "values": dict(winner.values),
+            "seeds": num_seeds or len(confirmation.seeds),
+            "variants": {label: dict(changes) for label, changes in variants.items()},
+        }
+    stored.study.set_user_attr(ATTRIBUTE, asked)
+    execute(stored, [run for title in tables for run in _wanted(stored, asked[title])], crew)
+    for title in tables:
+        require(stored, _wanted(stored, asked[title]))
+    return [_table(stored, title, asked[title]) for title in tables]
+
+
+def load_effects(stored: StoredStudy) -> list[Effects]:
+    """The tables of all changes whose runs are complete."""
+    asked = stored.study.user_attrs.get(ATTRIBUTE, {})
+    whole = [
+        title
+        for title, facts in asked.items()
+        if all(r and is_complete(r) for r in rows(stored, _wanted(stored, facts)))
+    ]
+    return [_table(stored, title, asked[title]) for title in whole]
+
+
+def _wanted(stored: StoredStudy, facts: Mapping[str, Any]) -> list[Run]:
+    """The winner on every seed, then each variant."""
+    fresh = seeds(stored.definition, facts["seeds"])
+    variants = {f"trial {facts['trial']}": {}, **facts["variants"]}
+    return [Run({**facts["values"], **changes}, seed, label) for label, changes in variants.items() for seed in fresh]
+
+
+def _table(stored: StoredStudy, title: str, facts: Mapping[str, Any]) -> Effects:
+    study = find_runs(stored)
+    assert study is not None, "complete runs have a study"  # noqa: S101 - for the type checker
+    count, metric = facts["seeds"], stored.definition.objective.metric
+    runs = require(stored, _wanted(stored, facts))
+    groups = [runs[first : first + count] for first in range(0, len(runs), count)]
+    labels = [f"trial {facts['trial']}", *facts["variants"]]
+    base, *changed = [load_scores(study, label, group, "valid") for label, group in zip(labels, groups, strict=True)]
+    comparisons = [paired_bootstrap(scores.gains(metric), base.gains(metric)) for scores in changed]
+    adjusted = holm([comparison.p_value for comparison in comparisons])
+    effects = tuple(Effect(*entry) for entry in zip(changed, comparisons, adjusted, strict=True))
+    return Effects(title, metric, facts["trial"], count, base, effects, user_groups(stored.data(None)))

@@ -1,0 +1,129 @@
+"""A trial made again: same configuration, seed, data and threads, compared epoch by epoch with what it stored."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from optuna.trial import FrozenTrial
+
+from blade_tune.data.store import SearchData
+from blade_tune.errors import ConfigError, InterruptedStudyError, ReproductionError
+from blade_tune.study.objective import build_training, max_length
+from blade_tune.study.provenance import software
+from blade_tune.study.stored import StoredStudy
+from blade_tune.training.device_data import DeviceData
+from blade_tune.training.loop import EpochRecord, Hooks
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What was compared."""
+
+    trial: int
+    epochs: int
+    largest_difference: float  # relative, over all losses and metrics of all epochs
+    changed: tuple[str, ...]  # versions, commit or device that are not those of the trial
+
+
+@dataclass(frozen=True)
+class Past:
+    """A trial as it went."""
+
+    stored: StoredStudy
+    trial: FrozenTrial
+    records: list[dict[str, Any]]  # of its epochs
+
+    @classmethod
+    def of(cls, stored: StoredStudy, number: int) -> "Past":
+        """Look it up.
+
+        Raises:
+            ConfigError: there is no such trial, or it stored no epoch here.
+        """
+        trials = stored.trials
+        if number >= len(trials):
+            raise ConfigError(f"study {stored.definition.name} has trials 0 to {len(trials) - 1}, got {number}.")
+        path = stored.files(trials[number]).metrics
+        if not path.exists():
+            raise ConfigError(f"{path}: trial {number} has stored no epoch here; give --results as `run` had it.")
+        return cls(stored, trials[number], [json.loads(line) for line in path.read_text("utf-8").splitlines()])
+
+    def compare(self, record: EpochRecord, tolerance: float) -> float:
+        """The largest relative difference of any figure of an epoch.
+
+        Raises:
+            ReproductionError: it is more than the tolerance; the message has the first figure.
+        """
+        largest = 0.0
+        before, now = _figures(self.records[record.epoch - 1]), _figures(vars(record))
+        for name in dict.fromkeys((*before, *now)):
+            difference = _relative(before.get(name, math.nan), now.get(name, math.nan))
+            if not difference <= tolerance:
+                raise ReproductionError(
+                    f"trial {self.trial.number}: epoch {record.epoch} differs first: {name} was {before.get(name)!r}, "
+                    f"is now {now.get(name)!r} (relative difference {difference:.3g})."
+                )
+            largest = max(largest, difference)
+        return largest
+
+
+def make_again(
+    past: Past,
+    data: SearchData,
+    device: torch.device,
+    tolerance: float = 0.0,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+) -> Reproduction:
+    """Train a trial again as far as it went, and compare every loss and metric of every epoch.
+
+    Args:
+        past: the trial.
+        data: of its study, checked by hash.
+        device: where to train; bits are equal on the same kind only.
+        tolerance: relative difference that is no difference.
+        on_epoch: hears of progress.
+
+    Raises:
+        ReproductionError: with the first epoch and figure that differ, and what else is not as it was.
+    """
+    definition, trial, records = past.stored.definition, past.trial, past.records
+    values = past.stored.values(trial)
+    windows = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
+    seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
+    training = build_training(definition, values, data, windows, seed, threads)
+    changed = tuple(_changes(trial.user_attrs.get("software", {}), software(device)))
+    differences: list[float] = []
+
+    def compare(record: EpochRecord) -> None:
+        on_epoch(record)
+        differences.append(past.compare(record, tolerance))
+
+    try:
+        training.run(Hooks(windows.evaluator, compare, should_stop=lambda: len(training.history) == len(records)))
+    except InterruptedStudyError:  # all stored epochs are compared
+        return Reproduction(trial.number, len(records), max(differences), changed)
+    except ReproductionError as error:
+        raise ReproductionError(f"{error}{' Not as then: ' + ', '.join(changed) + '.' if changed else ''}") from None
+    raise ReproductionError(
+        f"trial {trial.number}: had {len(records)} epochs, and now ends after {len(training.history)}."
+    )
+
+
+def _figures(record: Mapping[str, Any]) -> dict[str, float]:
+    losses = {f"loss.{name}": value for name, value in record["losses"].items()}
+    return {**losses, "learning_rate": record["learning_rate"], **record["metrics"]}
+
+
+def _relative(before: float, now: float) -> float:
+    return 0.0 if before == now else abs(now - before) / max(abs(before), abs(now))
+
+
+def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    versions, current = then.get("versions", {}), now["versions"]
+    changed = [f"{name} {old} -> {current.get(name)}" for name, old in versions.items() if current.get(name) != old]
+    return changed + [
+        f"{key} {then[key]} -> {now[key]}" for key in ("commit", "device") if key in then and then[key] != now[key]
+    ]

@@ -1,0 +1,88 @@
+"""What a group of runs scored: one configuration on several seeds, user by user.
+
+Shapes stand in names: S seeds, U evaluated users.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
+
+from blade_tune.data.sequences import rows_with
+from blade_tune.data.statistics import tail_users
+from blade_tune.data.store import SearchData
+from blade_tune.errors import RunsMissingError
+from blade_tune.metrics import METRICS, gains
+from blade_tune.selection.statistics import Estimate, estimate
+from blade_tune.study.stored import StoredStudy
+
+Part = Literal["valid", "test"]
+
+FEWEST_USERS = 30  # of a group whose mean is shown
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of one configuration on the rows of one part, a row a seed."""
+
+    label: str
+    metrics: dict[str, tuple[float, ...]]  # as the evaluations said, one a seed
+    ranks_SU: NDArray[np.int32]
+
+    def estimate(self, metric: str) -> Estimate:
+        """Mean over seeds."""
+        return estimate(self.metrics[metric])
+
+    def gains(self, metric: str) -> NDArray[np.float64]:
+        """gains_SU: what each user adds to the metric."""
+        gained: NDArray[np.float64] = gains(torch.from_numpy(self.ranks_SU), metric).numpy()
+        return gained
+
+    def of_users(self, mask_U: NDArray[np.bool_], metric: str) -> Estimate | None:
+        """Mean over seeds among some of the users; None where they are too few to say anything."""
+        if mask_U.sum() < FEWEST_USERS:
+            return None
+        return estimate(self.gains(metric)[:, mask_U].mean(axis=1).tolist())
+
+
+def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], part: Part) -> Scores:
+    """Read what complete runs of one configuration scored.
+
+    Args:
+        study: the study of runs they are trials of.
+        label: of the configuration.
+        runs: one a seed.
+        part: test where `test_runs` ranked it.
+
+    Raises:
+        RunsMissingError: their files are not in this results folder.
+    """
+    per_run: list[dict[str, Any]] = []
+    ranks: list[NDArray[Any]] = []
+    for run in runs:
+        folder = study.files(run)
+        path = folder.test_ranks if part == "test" else folder.ranks
+        if not path.exists():
+            raise RunsMissingError(f"{path}: the ranks of run {run.number} must be in this results folder.")
+        ranks.append(np.load(path)[1] if part == "test" else np.load(path))
+        said = json.loads(folder.test.read_text(encoding="utf-8")) if part == "test" else run.user_attrs
+        prefix = "" if part == "test" else "valid."
+        per_run.append({name: said[f"{prefix}{name}"] for name in METRICS})
+    metrics = {name: tuple(float(figures[name]) for figures in per_run) for name in METRICS}
+    return Scores(label, metrics, np.stack(ranks))
+
+
+def user_groups(data: SearchData) -> dict[str, NDArray[np.bool_]]:
+    """mask_U of the head and the tail users among those with a validation row (BLADE, Figure 4).
+
+    Tail users mostly show long-tail behaviors. No groups where the data names no such behaviors.
+    """
+    if not data.config.long_tail:
+        return {}
+    is_tail_U = tail_users(data)[rows_with(data.valid).numpy()]
+    return {"head": ~is_tail_U, "tail": is_tail_U}

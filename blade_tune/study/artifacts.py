@@ -1,0 +1,85 @@
+"""Files that optuna-dashboard shows beside a trial's or a study's numbers."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial
+
+from blade_tune.study.curves import as_csv, curve_svg, read_epochs
+from blade_tune.study.folder import StudyFolder, TrialFolder
+from blade_tune.study.trials import root_number
+
+log = logging.getLogger(__name__)
+
+MIME_TYPES = {".csv": "text/csv", ".log": "text/plain", ".svg": "image/svg+xml", ".yaml": "application/yaml"}
+
+
+def artifact_store(results: Path, *, create: bool = True) -> FileSystemArtifactStore:
+    """The files of all studies of a results folder, each under its artifact's id."""
+    path = results / "artifacts"
+    if create:
+        path.mkdir(parents=True, exist_ok=True)
+    return FileSystemArtifactStore(path)
+
+
+def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> None:
+    """Add a trial's curve, log and configuration, those that there are, to what the dashboard shows of it.
+
+    To be called before the trial is told, since nothing can be added to an ended one. What goes wrong is a warning: the
+    trial's result is worth more.
+
+    Args:
+        trial: about to end.
+        folder: of its study.
+        metric: the study's.
+
+    Raises:
+        UpdateFinishedTrialError: the trial was ended by somebody else.
+    """
+    try:
+        store = artifact_store(folder.results)
+        files = folder.trial(root_number(trial.user_attrs, trial.number))
+        with tempfile.TemporaryDirectory() as scratch:
+            for path in (*_curves(files, metric, Path(scratch)), files.log, files.config):
+                if path.exists():
+                    _upload(store, path, trial)
+    except UpdateFinishedTrialError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        log.warning("trial=%d the dashboard does not show all of its files: %s", trial.number, what)
+
+
+def _curves(files: TrialFolder, metric: str, scratch: Path) -> Iterator[Path]:
+    """The curve as a table and as a chart, written into a folder."""
+    if rows := read_epochs(files):
+        for name, text in (("curve.csv", as_csv(rows)), ("curve.svg", curve_svg(rows, metric))):
+            (scratch / name).write_text(text, encoding="utf-8")
+            yield scratch / name
+
+
+def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) -> None:
+    """Have the dashboard show a file of a study, in place of an older one of the same name.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    store = artifact_store(results)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / name
+        path.write_text(text, encoding="utf-8")
+        known = [meta.artifact_id for meta in get_all_artifact_meta(study) if meta.filename == name]
+        if not known:
+            _upload(store, path, study)
+        for artifact_id in known:
+            with path.open("rb") as content:
+                store.write(artifact_id, content)
+
+
+def _upload(store: FileSystemArtifactStore, path: Path, owner: Trial | optuna.Study) -> None:
+    upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=owner, mimetype=MIME_TYPES[path.suffix])

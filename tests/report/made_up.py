@@ -1,0 +1,137 @@
+"""Studies with trials that nobody trained: what reports say of them is known beforehand."""
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from blade_tune.data.store import prepare
+from blade_tune.selection.confirmation import Candidate, Confirmation
+from blade_tune.selection.statistics import estimate, winner_interval
+from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.storage import resolve_url
+from blade_tune.study.stored import StoredStudy
+from tests.study.tiny import define
+
+SPACE: dict[str, Any] = {
+    "embedding_size": 8,
+    "max_length": 6,
+    "num_blocks": 1,
+    "num_experts": 1,
+    "num_heads": {"choice": [1, 2]},
+    "alpha": {"float": [0.0, 1.0], "step": 0.1},
+    "augmentation": {"choice": ["add", "mask"]},
+    "mask_exponent": {"choice": [0.5, 1.0], "when": {"augmentation": ["mask"]}},
+}
+LEARNING_RATE = {"float": [1e-3, 1e-2], "log": True}
+DISTRIBUTIONS: dict[str, BaseDistribution] = {
+    "model.num_heads": CategoricalDistribution([1, 2]),
+    "model.alpha": FloatDistribution(0.0, 1.0, step=0.1),
+    "model.augmentation": CategoricalDistribution(["add", "mask"]),
+    "model.mask_exponent": CategoricalDistribution([0.5, 1.0]),
+    "train.learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
+}
+EPOCHS, EVAL_EVERY = 60, 5
+FLOOR = 0.08
+
+
+def empty_study(results: Path) -> StoredStudy:
+    """A study that was opened and of which no trial was asked for."""
+    definition = define(
+        space__model=SPACE,
+        space__train={"batch_size": 16, "learning_rate": LEARNING_RATE},
+        train__max_epochs=EPOCHS,
+        train__eval_every=EVAL_EVERY,
+        search__trials=40,
+        search__pruner={"kind": "percentile"},
+    )
+    return open_study(
+        definition, prepare(definition.data, None, results), StudyPlace(resolve_url(None, results), results)
+    )
+
+
+def study(results: Path, count: int = 40) -> StoredStudy:
+    """A study of so many trials: one in five pruned; some failed, repeated, interrupted and gone on, or audited."""
+    stored = empty_study(results)
+    stored.study.set_user_attr("popularity_floor", FLOOR)
+    rng = random.Random(7)  # noqa: S311 - made up
+    for number in range(count):
+        params = draw(rng)
+        attrs = {"epochs": EPOCHS, "seconds": 90.0, "best_epoch": EPOCHS, "replicate": 0, "seed": number}
+        if number % 5 == 3:
+            add(stored, params, 15, attrs | {"epochs": 15, "seconds": 22.5, "reason": "pruned"}, TrialState.PRUNED)
+        elif number % 20 == 11:
+            attrs |= {"epochs": 3, "seconds": 4.5, "reason": "nan", "message": "epoch 4: the loss is not finite"}
+            add(stored, params, 0, attrs, TrialState.FAIL)
+        elif number % 20 == 6:
+            half = {"epochs": 30, "seconds": 45.0, "reason": "interrupted"}
+            add(stored, params, 30, attrs | half, TrialState.FAIL)
+            add(stored, params, EPOCHS, attrs | {"root": stored.trials[-1].number})
+        elif number % 10 == 9:
+            repeated = stored.study.best_trial.params
+            add(stored, repeated, EPOCHS, attrs | {"replicate": 1})
+        else:
+            add(stored, params, EPOCHS, attrs | ({"pruned_at": 20} if number % 12 == 10 else {}))
+    return stored
+
+
+def draw(rng: random.Random) -> dict[str, Any]:
+    """A configuration of the space; mask_exponent only with mask."""
+    params: dict[str, Any] = {
+        "model.num_heads": rng.choice([1, 2]),
+        "model.alpha": rng.randrange(11) * 0.1,
+        "model.augmentation": rng.choice(["add", "mask"]),
+        "train.learning_rate": 10 ** rng.uniform(-3, -2),
+    }
+    return params | ({"model.mask_exponent": rng.choice([0.5, 1.0])} if params["model.augmentation"] == "mask" else {})
+
+
+def add(
+    stored: StoredStudy,
+    params: dict[str, Any],
+    epochs: int,
+    attrs: dict[str, Any],
+    state: TrialState = TrialState.COMPLETE,
+) -> FrozenTrial:
+    """Add a finished trial whose curve is a function of its learning rate, alpha and seed."""
+    noise = random.Random(attrs["seed"]).gauss(0, 0.004)  # noqa: S311 - made up
+    height = 0.2 - 0.1 * abs(math.log10(params["train.learning_rate"]) + 2.4) + 0.06 * params["model.alpha"] + noise
+    height *= 0.6 if state == TrialState.PRUNED else 1.0
+    curve = {e: height * (1 - math.exp(-e / 15)) for e in range(EVAL_EVERY, epochs + 1, EVAL_EVERY)}
+    is_done = state == TrialState.COMPLETE
+    trial = create_trial(
+        state=state,
+        value=max(curve.values()) if is_done else None,
+        params=params,
+        distributions={name: DISTRIBUTIONS[name] for name in params},
+        intermediate_values=curve,
+        user_attrs=attrs,
+    )
+    stored.study.add_trial(trial)
+    return stored.trials[-1]
+
+
+def confirmation(seeds: int = 5) -> Confirmation:
+    """Three candidates, the first of the highest mean, the last within its standard error and smaller."""
+    means, values = (0.231, 0.224, 0.2305), draw(random.Random(1))  # noqa: S311 - made up
+    candidates = [
+        Candidate(
+            trial=trial,
+            values={**values, "model.embedding_size": 8},
+            search_value=0.24,
+            runs=tuple(range(seeds)),
+            scores=tuple(mean + 0.002 * (seed - (seeds - 1) / 2) for seed in range(seeds)),
+            estimate=estimate([mean + 0.002 * (seed - (seeds - 1) / 2) for seed in range(seeds)]),
+            prob_best=prob_best,
+            num_parameters=num_parameters,
+            seconds_per_epoch=1.5,
+        )
+        for trial, mean, prob_best, num_parameters in zip(
+            (8, 4, 20), means, (0.6, 0.05, 0.35), (900, 900, 500), strict=True
+        )
+    ]
+    ordered = sorted(candidates, key=lambda candidate: -candidate.estimate.mean)
+    return Confirmation("ndcg@10", tuple(range(seeds)), tuple(ordered), winner_interval(ordered[0].scores, 3))
