@@ -1,6 +1,6 @@
 """What all tests share: examples that are the same in every run, one thread, PostgreSQL, and a crowd of processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,25 @@ from tests.postgres import OwnServer, Server, own_server, server
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)  # tiny tensors prefer it
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew from what comes out now")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], str]:
+    """Gives the kept text of a name; with --update-golden it keeps what came out now first."""
+
+    def kept(name: str, now: str) -> str:
+        if request.config.getoption("--update-golden"):
+            (GOLDEN / name).write_text(now, encoding="utf-8")
+        return (GOLDEN / name).read_text(encoding="utf-8")
+
+    return kept
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,11 @@ def winner(study: Study) -> Iterator[Section]:
     elif best := study.status["best"]:
         done, number = study.num_completed, best["number"]
         luck = f"Trial {number} is the luckiest of {done} completed trials, so its value is too high on average."
+        floor = study.status["popularity_floor"]
+        is_low = floor is not None and best["value"] <= floor
         yield Section(
             "The winner",
+            ["It does not get above what popularity alone gives."] if is_low else (),
             warning=f"Not confirmed. {luck if done > 1 else 'One trial is no search.'} Fresh seeds tell:",
             command=f"blade-tune confirm --study {study.name}",
             facts={"trial": str(number), f"{study.metric} in the search": f"{best['value']:.4f}"},

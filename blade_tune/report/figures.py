@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -33,11 +34,11 @@ def history(stored: StoredStudy) -> go.Figure | None:
     if not trials:
         return None
     metric = theme.valid(stored.definition.objective.metric)
-    figure = theme.figure(xaxis_title="trial", yaxis_title=metric)
+    ends = [min(trial.number for trial in trials), max(trial.number for trial in trials)]
+    figure = theme.figure(xaxis=theme.counting("trial", ends[1]), yaxis_title=metric)
     done, pruned = (
         [trial for trial in trials if (trial.state == TrialState.COMPLETE) == is_done] for is_done in (True, False)
     )
-    ends = [min(trial.number for trial in trials), max(trial.number for trial in trials)]
     best, noise = best_trial(done), pooled_noise(stored.definition.space, stored.trials)
     if best and noise:
         low, high = (best.value or 0.0) - noise.deviation, (best.value or 0.0) + noise.deviation
@@ -77,11 +78,13 @@ def learning_curves(stored: StoredStudy) -> go.Figure | None:
     if best and best not in kept:
         kept[-1] = best
     points = sum(len(trial.intermediate_values) for trial in kept)
-    every = math.ceil(points / MAX_POINTS)
-    notes = [f"{len(kept)} of {len(trials)} curves, evenly spaced by their height"] if len(kept) < len(trials) else []
+    every, last = math.ceil(points / MAX_POINTS), max(max(trial.intermediate_values) for trial in kept)
+    notes = [f"{len(kept)} of {len(trials)} curves, evenly spaced by height"] if len(kept) < len(trials) else []
     notes += [f"every {every}th evaluation"] if every > 1 else []
     metric = theme.valid(stored.definition.objective.metric)
-    figure = theme.figure("; ".join(notes), hovermode="closest", xaxis_title="epoch", yaxis_title=metric)
+    figure = theme.figure(
+        "; ".join(notes), hovermode="closest", xaxis=theme.counting("epoch", last), yaxis_title=metric
+    )
     looks = {
         "pruned": {"color": theme.GRAY, "width": 1},
         "completed": {"color": theme.SKY, "width": 1.5},
@@ -93,13 +96,12 @@ def learning_curves(stored: StoredStudy) -> go.Figure | None:
         for trial in kept:
             own = highest if trial is best else pruned if trial.state == TrialState.PRUNED else done
             if own == name:
-                x, y = _curve(trial, every)
                 shown = {"legendgroup": name, "showlegend": first, "opacity": 0.6 if name == pruned else 1}
                 label = {
                     "name": name,
                     "hovertemplate": f"trial {trial.number}, epoch %{{x}}: %{{y:.4f}}<extra></extra>",
                 }
-                figure.add_scatter(x=x, y=y, mode="lines", line=looks[name], **label, **shown)
+                figure.add_scatter(**_curve(trial, every), mode="lines", line=looks[name], **label, **shown)
                 first = False
     return figure
 
@@ -112,7 +114,12 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
     counts = sorted({round(count) for count in np.geomspace(1, len(values), MAX_COUNTS)})
     note = f"Takes the {len(values)} trials for independent draws, which TPE's are not."
     metric = theme.valid(stored.definition.objective.metric)
-    figure = theme.figure(note, xaxis_title="scored trials", yaxis_title=f"expected best {metric}", showlegend=False)
+    figure = theme.figure(
+        note,
+        xaxis=theme.counting("scored trials", len(values)),
+        yaxis_title=f"expected best {metric}",
+        showlegend=False,
+    )
     figure.add_scatter(
         x=counts, y=expected_highest(values, counts), mode="lines", line={"color": theme.BLUE, "width": 2.5}
     )
@@ -146,8 +153,9 @@ def _evenly(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
     return [trials[round(index * (len(trials) - 1) / (count - 1))] for index in range(count)]
 
 
-def _curve(trial: FrozenTrial, every: int) -> tuple[list[int], list[float]]:
-    """Every so many evaluations and the last, to five digits."""
-    steps = sorted(trial.intermediate_values)
-    kept = sorted({*steps[::every], steps[-1]})
-    return kept, [round(trial.intermediate_values[step], 5) for step in kept]
+def _curve(trial: FrozenTrial, every: int) -> dict[str, Any]:
+    """The last evaluation and every so many before it, to four digits; an even grid of epochs as start and step."""
+    steps = sorted(trial.intermediate_values)[::-1][::every][::-1]
+    y = [round(trial.intermediate_values[step], 4) for step in steps]
+    gaps = {later - earlier for earlier, later in pairwise(steps)}
+    return {"y": y, "x0": steps[0], "dx": gaps.pop()} if len(gaps) == 1 else {"y": y, "x": steps}

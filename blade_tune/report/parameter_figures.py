@@ -51,8 +51,8 @@ def slices(stored: StoredStudy) -> go.Figure | None:
             x = [theme.shown(value) for value in x]
             axis |= {"type": "category", "categoryarray": [theme.shown(value) for value in parameter.choice]}
             axis |= {"range": [-0.5, len(parameter.choice) - 0.5]}
-        elif parameter.log:
-            axis |= {"type": "log", "tickvals": theme.log_ticks(*parameter.bounds)}
+        else:
+            axis |= _ranged(parameter)
         marker = {"color": [trial.number for trial in having], "coloraxis": "coloraxis", "size": 7, "line": EDGE}
         said = {
             "text": [f"trial {trial.number}" for trial in having],
@@ -65,6 +65,14 @@ def slices(stored: StoredStudy) -> go.Figure | None:
     figure.update_yaxes(title=theme.valid(stored.definition.objective.metric), col=1)
     bar = {"title": {"text": "trial"}, "thickness": 12, "outlinewidth": 0}
     return figure.update_layout(coloraxis={"colorscale": theme.SCALE, "colorbar": bar})
+
+
+def _ranged(parameter: Free) -> dict[str, Any]:
+    """An axis over all that was searched, and a little more."""
+    low, high = map(math.log10, parameter.bounds) if parameter.log else parameter.bounds
+    margin = 0.05 * (high - low) or 0.5
+    logarithmic = {"type": "log", "tickvals": theme.log_ticks(*parameter.bounds)} if parameter.log else {}
+    return {"range": [low - margin, high + margin], **logarithmic}
 
 
 def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:

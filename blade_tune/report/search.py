@@ -66,8 +66,8 @@ def expected_best(study: Study) -> Iterator[Section]:
     if figure := figures.expected_best(study.stored):
         words = [
             "The best value to expect of n trials (Dodge et al. 2019), as if they were independent draws from those "
-            "that were run. Trials of a sampler that learns are not: read it as how quickly luck runs out, not as a "
-            "forecast. A pruned trial counts with the best that it reported."
+            "that were run. Trials of a sampler that learns, as TPE does, are not: read it as how quickly luck runs "
+            "out, not as a forecast. A pruned trial counts with the best that it reported."
         ]
         yield Section("Expected best", words, figure=figure)
 

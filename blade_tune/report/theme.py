@@ -51,6 +51,11 @@ def shown(text: object) -> str:
     return html.escape(f"{text:g}" if isinstance(text, float) else str(text))
 
 
+def counting(title: str, highest: int) -> dict[str, Any]:
+    """An axis of whole numbers, without halves where they are few."""
+    return {"title": title, "dtick": 1} if highest <= 10 else {"title": title}
+
+
 def log_ticks(low: float, high: float) -> list[float]:
     """Round numbers within a range, powers of ten alone where it has many; its ends where fewer than two are round."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)

@@ -126,8 +126,11 @@ def paired_bootstrap(
         resamples: Draws of chance; no p-value is below 1 / (resamples + 1).
         seed: Of the draws. Models that swap places mirror the result.
         level: Of the interval, which is percentile.
+
+    Raises:
+        ValueError: If the two differ in seeds or users.
     """
-    gains_SU = np.asarray(first_SU, dtype=np.float64) - np.asarray(second_SU, dtype=np.float64)
+    gains_SU = _differences(first_SU, second_SU)
     difference = float(gains_SU.mean())
     rng = np.random.default_rng(seed)
     chance_R = _chance_of_users(gains_SU, resamples, rng)
@@ -142,7 +145,7 @@ def paired_bootstrap(
 
 def paired_t(first_S: Sequence[float], second_S: Sequence[float], level: float = 0.95) -> Comparison:
     """The paired t-test over seeds: whether two models differ for other seeds, the users being these."""
-    gains_S = np.subtract(first_S, second_S)
+    gains_S = _differences(first_S, second_S)
     if len(gains_S) < 2:
         raise ValueError(f"A t-test needs two seeds, got {len(gains_S)}.")
     difference = float(gains_S.mean())
@@ -168,6 +171,13 @@ def expected_best(values: Sequence[float], counts: Sequence[int]) -> list[float]
     ascending = np.sort(values)
     share = np.arange(len(ascending) + 1) / len(ascending)  # of values up to the i-th
     return [float(ascending @ np.diff(share**count)) for count in counts]
+
+
+def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"Paired scores must have one shape, got {first.shape} and {second.shape}.")
+    return first - second
 
 
 def _t_quantile(prob: float, df: int) -> float:

@@ -139,7 +139,8 @@ class Objective:
         folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
         folder.path.mkdir(parents=True, exist_ok=True)
         if "root" not in trial.user_attrs:
-            folder.checkpoint.unlink(missing_ok=True)  # of a trial of this number in another database
+            for left in (folder.checkpoint, folder.metrics):  # of a trial of this number in another database
+                left.unlink(missing_ok=True)
         with logged_to(folder):
             try:
                 return self._train(trial, folder, check_lease)

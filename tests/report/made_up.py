@@ -2,9 +2,12 @@
 
 import math
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
@@ -14,6 +17,7 @@ from blade_tune.selection.statistics import estimate, winner_interval
 from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import ranked
 from tests.study.tiny import define
 
 SPACE: dict[str, Any] = {
@@ -35,6 +39,7 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
     "train.learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
 }
 EPOCHS, EVAL_EVERY = 60, 5
+COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
 FLOOR = 0.08
 
 
@@ -54,28 +59,41 @@ def empty_study(results: Path) -> StoredStudy:
 
 
 def study(results: Path, count: int = 40) -> StoredStudy:
-    """A study of so many trials: one in five pruned; some failed, repeated, interrupted and gone on, or audited."""
+    """A stored study of such trials, with a popularity floor."""
     stored = empty_study(results)
     stored.study.set_user_attr("popularity_floor", FLOOR)
+    stored.study.add_trials(trials(count))
+    return stored
+
+
+def in_memory(trials: Sequence[FrozenTrial], stored: StoredStudy) -> StoredStudy:
+    """Another study's definition and place with these trials, which no database has."""
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(trials)
+    return replace(stored, study=study)
+
+
+def trials(count: int) -> list[FrozenTrial]:
+    """So many trials, some in two rows: one in five pruned; others failed, repeated, interrupted, audited."""
     rng = random.Random(7)  # noqa: S311 - made up
+    rows: list[FrozenTrial] = []
     for number in range(count):
         params = draw(rng)
         attrs = {"epochs": EPOCHS, "seconds": 90.0, "best_epoch": EPOCHS, "replicate": 0, "seed": number}
         if number % 5 == 3:
-            add(stored, params, 15, attrs | {"epochs": 15, "seconds": 22.5, "reason": "pruned"}, TrialState.PRUNED)
+            rows.append(trial(params, 15, attrs | {"epochs": 15, "seconds": 22.5, "reason": "pruned"}, PRUNED))
         elif number % 20 == 11:
             attrs |= {"epochs": 3, "seconds": 4.5, "reason": "nan", "message": "epoch 4: the loss is not finite"}
-            add(stored, params, 0, attrs, TrialState.FAIL)
+            rows.append(trial(params, 0, attrs, FAIL))
         elif number % 20 == 6:
             half = {"epochs": 30, "seconds": 45.0, "reason": "interrupted"}
-            add(stored, params, 30, attrs | half, TrialState.FAIL)
-            add(stored, params, EPOCHS, attrs | {"root": stored.trials[-1].number})
+            rows.append(trial(params, 30, attrs | half, FAIL))
+            rows.append(trial(params, EPOCHS, attrs | {"root": len(rows) - 1}))
         elif number % 10 == 9:
-            repeated = stored.study.best_trial.params
-            add(stored, repeated, EPOCHS, attrs | {"replicate": 1})
+            rows.append(trial(ranked(rows)[0].params, EPOCHS, attrs | {"replicate": 1}))
         else:
-            add(stored, params, EPOCHS, attrs | ({"pruned_at": 20} if number % 12 == 10 else {}))
-    return stored
+            rows.append(trial(params, EPOCHS, attrs | ({"pruned_at": 20} if number % 12 == 10 else {})))
+    return rows
 
 
 def draw(rng: random.Random) -> dict[str, Any]:
@@ -89,29 +107,20 @@ def draw(rng: random.Random) -> dict[str, Any]:
     return params | ({"model.mask_exponent": rng.choice([0.5, 1.0])} if params["model.augmentation"] == "mask" else {})
 
 
-def add(
-    stored: StoredStudy,
-    params: dict[str, Any],
-    epochs: int,
-    attrs: dict[str, Any],
-    state: TrialState = TrialState.COMPLETE,
-) -> FrozenTrial:
-    """Add a finished trial whose curve is a function of its learning rate, alpha and seed."""
+def trial(params: dict[str, Any], epochs: int, attrs: dict[str, Any], state: TrialState = COMPLETE) -> FrozenTrial:
+    """A finished trial whose curve is a function of its learning rate, alpha and seed; pruned ones are low."""
     noise = random.Random(attrs["seed"]).gauss(0, 0.004)  # noqa: S311 - made up
     height = 0.2 - 0.1 * abs(math.log10(params["train.learning_rate"]) + 2.4) + 0.06 * params["model.alpha"] + noise
-    height *= 0.6 if state == TrialState.PRUNED else 1.0
+    height *= 0.6 if state == PRUNED else 1.0
     curve = {e: height * (1 - math.exp(-e / 15)) for e in range(EVAL_EVERY, epochs + 1, EVAL_EVERY)}
-    is_done = state == TrialState.COMPLETE
-    trial = create_trial(
+    return create_trial(
         state=state,
-        value=max(curve.values()) if is_done else None,
+        value=max(curve.values()) if state == COMPLETE else None,
         params=params,
         distributions={name: DISTRIBUTIONS[name] for name in params},
         intermediate_values=curve,
         user_attrs=attrs,
     )
-    stored.study.add_trial(trial)
-    return stored.trials[-1]
 
 
 def confirmation(seeds: int = 5) -> Confirmation:
@@ -135,3 +144,14 @@ def confirmation(seeds: int = 5) -> Confirmation:
     ]
     ordered = sorted(candidates, key=lambda candidate: -candidate.estimate.mean)
     return Confirmation("ndcg@10", tuple(range(seeds)), tuple(ordered), winner_interval(ordered[0].scores, 3))
+
+
+def given(count: int, stored: StoredStudy) -> StoredStudy:
+    """A study of so many runs beside another; their configurations are no parameters of its space."""
+    rows = []
+    for seed in range(count):
+        row = trial(draw(random.Random(seed)), EPOCHS, {"seed": seed})  # noqa: S311 - made up
+        row.user_attrs["given"] = {"values": row.params, "seed": seed}
+        row.distributions, row.params = {}, {}
+        rows.append(row)
+    return replace(in_memory(rows, stored), definition=stored.definition.of_runs())

@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import optuna_dashboard
@@ -15,13 +16,23 @@ from blade_tune.selection.statistics import estimate
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
 from tests.report import made_up
+from tests.study import tiny
 
 SCORES = (0.2, 0.21, 0.22)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of 15 trials."""
+    results = tmp_path_factory.mktemp("made")
+    made_up.study(results, 15)
+    return results
+
+
 @pytest.fixture
-def stored(tmp_path: Path) -> StoredStudy:
-    return made_up.study(tmp_path, 15)
+def stored(made: Path, tmp_path: Path) -> StoredStudy:
+    """A study of 15 trials, each test's own."""
+    return tiny.stored(shutil.copytree(made, tmp_path / "results"))
 
 
 def confirmed(stored: StoredStudy) -> Confirmation:
@@ -64,9 +75,10 @@ def test_the_note_says_what_the_study_is_and_found(stored, monkeypatch):
     assert shown["Study"] == "tiny"
     assert shown["Model"] == "blade"
     assert shown["Metric"] == "NDCG@10 on validation rows; popularity alone reaches 0.0800"
-    assert shown["Trials"].startswith("12 of 40 scored: 10 complete, 3 pruned") or "of 40 scored" in shown["Trials"]
+    assert shown["Trials"] == "14 of 40 scored: 11 complete, 3 pruned, 1 failed, 1 continued"
     assert shown["Search"] == "sampler tpe, pruner percentile"
     assert shown["Best trial"] == f"{best.number}: {best.value:.4f} on one seed"
+    assert shown["Noise"].endswith(" what another seed changes (1 df)")
     assert shown["Test openings"] == "0"
     assert "Winner" not in shown
     found = confirmed(stored)
@@ -167,4 +179,4 @@ def test_a_study_without_trials_has_a_note_only(tmp_path, caplog):
     assert facts(stored)["Trials"] == "0 of 40 scored: none yet"
     assert get_all_artifact_meta(stored.study) == []
     assert figures(stored) == {}
-    assert caplog.records == []
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

@@ -7,7 +7,15 @@ from blade_tune.report.serving import REFUSAL, is_loopback, read_only
 
 @pytest.mark.parametrize(
     ("method", "passes"),
-    [("GET", True), ("HEAD", True), ("OPTIONS", True), ("POST", False), ("PUT", False), ("DELETE", False), ("X", False)],
+    [
+        ("GET", True),
+        ("HEAD", True),
+        ("OPTIONS", True),
+        ("POST", False),
+        ("PUT", False),
+        ("DELETE", False),
+        ("X", False),
+    ],
 )
 def test_read_only_lets_nothing_pass_that_may_write(method, passes):
     """Every method but those that read by definition is answered 403 with the reason, and the application not asked."""

@@ -76,6 +76,14 @@ def test_a_trial_that_failed_before_its_first_epoch_shows_what_there_is(tmp_path
     assert "ZeroDivisionError" in files["train.log"]
 
 
+def test_no_trial_shows_the_curve_of_another(tmp_path: Path, monkeypatch):
+    """A folder that a trial of the same number in another database has left lends a failed trial no curve."""
+    run(tmp_path, search__trials=1)
+    for file in tmp_path.glob("studies.db*"):
+        file.unlink()
+    test_a_trial_that_failed_before_its_first_epoch_shows_what_there_is(tmp_path, monkeypatch)
+
+
 def test_only_the_last_attempt_of_a_trial_shows_files(tmp_path: Path):
     """A row that another goes on from has none; the one that ended the trial has the whole curve."""
     with pytest.raises(InterruptedStudyError):

@@ -1,6 +1,7 @@
 """The chart of a training's curve."""
 
 import math
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from hypothesis import given
@@ -8,7 +9,6 @@ from hypothesis import strategies as st
 
 from blade_tune.study.curves import HEIGHT, WIDTH, as_csv, curve_svg
 
-SVG = "{http://www.w3.org/2000/svg}"
 ROWS = [
     {"epoch": 1, "loss.next": 0.5, "loss.contrastive": 0.25},
     {"epoch": 2, "loss.next": 0.25, "loss.contrastive": 0.25, "ndcg@10": 0.1},
@@ -16,13 +16,17 @@ ROWS = [
 ]
 
 
+def elements(svg: str, tag: str) -> Iterator[ElementTree.Element]:
+    return ElementTree.fromstring(svg).iter(f"{{http://www.w3.org/2000/svg}}{tag}")  # noqa: S314 - our own
+
+
 def texts(svg: str) -> list[str | None]:
-    return [element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+    return [element.text for element in elements(svg, "text")]
 
 
 def lines(svg: str) -> list[list[tuple[float, float]]]:
     """The points of each line."""
-    found = [element.attrib["points"].split() for element in ElementTree.fromstring(svg).iter(f"{SVG}polyline")]
+    found = [element.attrib["points"].split() for element in elements(svg, "polyline")]
     return [[(float(x), float(y)) for x, y in (point.split(",") for point in points)] for points in found]
 
 

@@ -1,0 +1,56 @@
+"""The report in a browser: every figure is drawn, on a desk and on a phone, without a network."""
+
+from pathlib import Path
+
+import pytest
+
+from blade_tune.report import section
+from blade_tune.report.page import write_report
+from tests.report import made_up
+
+DRAWN = """() => [...document.querySelectorAll('.plot')].map(place => ({
+    traces: (place.data || []).length,
+    shapes: place.querySelectorAll('svg .trace, svg .parcoords, svg .axis').length,
+    width: place.querySelector('svg')?.getBoundingClientRect().width || 0,
+}))"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with all of its parts."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(section, "load_confirmation", lambda _: made_up.confirmation())
+        return write_report(made_up.study(folder), folder / "out")[0]
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_figure_is_drawn(watched_page, screenshot, report, width):
+    """Each has its traces and a shape for them; the page itself never scrolls sideways."""
+    page = watched_page(width)
+    page.goto(report.as_uri())
+    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 7")
+    drawn = page.evaluate(DRAWN)
+    assert len(drawn) == 7
+    assert all(figure["traces"] and figure["shapes"] and figure["width"] > 250 for figure in drawn)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert screenshot(page, f"report-{width}").stat().st_size > 50_000
+
+
+def test_the_page_is_legible_in_the_dark(browser, report):
+    """With a dark scheme its paper is dark and its ink light, while figures keep their white ground."""
+    with browser.new_context(color_scheme="dark") as context:
+        page = context.new_page()
+        page.goto(report.as_uri())
+        look = "selector => getComputedStyle(document.querySelector(selector)).backgroundColor"
+        assert page.evaluate(look, "body") == "rgb(20, 23, 29)"
+        assert page.evaluate(look, ".plot") == "rgb(255, 255, 255)"
+
+
+def test_the_tables_need_no_script(browser, report):
+    """Without JavaScript every table is there, and the page says what is missing."""
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(report.as_uri())
+        assert page.locator("table").count() >= 5
+        assert page.locator("noscript p").is_visible()

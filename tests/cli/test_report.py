@@ -1,0 +1,45 @@
+"""`blade-tune report`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import call
+
+FILES = ["report.html", "tables.md", "tables.tex"]
+
+
+def test_a_report_lies_beside_its_study(finished_copy):
+    """It writes three files into RESULTS/STUDY/report and prints their paths, nothing else."""
+    ended = call("report", "--study", "tiny", cwd=finished_copy)
+    assert (ended.code, ended.err) == (0, "")
+    folder = Path("results", "tiny", "report")
+    assert ended.out.splitlines() == [str(folder / name) for name in FILES]
+    assert all((finished_copy / line).stat().st_size for line in ended.out.splitlines())
+
+
+def test_a_report_goes_where_it_is_told(finished, tmp_path):
+    """--out names another folder, which is made; an older report there is replaced."""
+    for _ in range(2):
+        assert call("report", "--study", "tiny", "--out", str(tmp_path / "a" / "b"), cwd=finished).code == 0
+    assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == FILES
+
+
+def test_a_report_changes_nothing_else(finished_copy):
+    """Trials, budget and ledger are as they were."""
+    before = call("trials", "--study", "tiny", "-f", "json", cwd=finished_copy).out
+    assert call("report", "--study", "tiny", cwd=finished_copy).code == 0
+    after = call("trials", "--study", "tiny", "-f", "json", cwd=finished_copy).out
+    assert json.loads(before) == json.loads(after)
+    assert not (finished_copy / "results" / "tiny" / "ledger.jsonl").exists()
+
+
+@pytest.mark.parametrize("words", [["--study", "nothing"], ["--study", "tiny", "--results", "elsewhere"]])
+def test_a_study_that_is_not_stored_is_refused(finished, words):
+    """The error names it, and no folder is made."""
+    ended = call("report", *words, cwd=finished)
+    assert ended.code != 0
+    assert ended.err.startswith("Error: ")
+    assert not (finished / "results" / "nothing").exists()
+    assert not (finished / "elsewhere").exists()

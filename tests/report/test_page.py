@@ -1,0 +1,253 @@
+"""The report: what it says, what it leaves out, and that it says no more than its numbers support."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from optuna.trial import TrialState, create_trial
+
+from blade_tune.errors import RunsMissingError
+from blade_tune.report import choice, section
+from blade_tune.report.page import write_report
+from blade_tune.selection.effects import Effect, Effects
+from blade_tune.selection.scores import Scores
+from blade_tune.selection.statistics import Comparison
+from blade_tune.study.budget import Attempts
+from blade_tune.study.stored import StoredStudy
+from tests.report import made_up
+from tests.report.made_up import COMPLETE
+from tests.study import tiny
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+
+
+class Page(HTMLParser):
+    """What a reader of a report sees."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.sources: list[str] = []
+        self.words: list[str] = []
+        self.figures: list[dict] = []
+        self._within: str | None = None
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [given["href"]] if tag == "a" else []
+        self.sources += [given[name] for name in ("src", "href") if name in given and tag != "a"]
+        self._within = "json" if given.get("type") == "application/json" else tag
+
+    def handle_endtag(self, tag):
+        self._within = None if tag in ("script", "style") else self._within
+
+    def handle_data(self, data):
+        if self._within == "json":
+            self.figures.append(json.loads(data))
+        elif self._within not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def report(stored: StoredStudy, out: Path) -> Page:
+    write_report(stored, out)
+    return Page((out / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def confirmed(searched, monkeypatch):
+    monkeypatch.setattr(section, "load_confirmation", lambda _: made_up.confirmation())
+    return searched
+
+
+def test_the_page_stands_alone(searched, tmp_path):
+    """It loads nothing: no source, no link but to its own headings, and a policy that forbids every request."""
+    page = report(searched, tmp_path)
+    assert page.sources == []
+    assert {link.removeprefix("#") for link in page.links} == set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in html
+    assert html.count("plotly.js v") == 1
+
+
+def test_the_page_has_every_figure_and_its_numbers(searched, tmp_path):
+    """Seven figures, each under its heading; the headline has best, floor, budget and openings."""
+    page = report(searched, tmp_path)
+    assert len(page.figures) == 7
+    best = searched.study.best_trial
+    for words in (f"{best.value:.4f}", "0.0800", "38 of 40", "never", "valid NDCG@10", "PED-ANOVA", "TPE"):
+        assert words in page.text
+
+
+def test_an_unconfirmed_best_is_called_lucky(searched, tmp_path):
+    """Without fresh seeds the page warns, with the number of trials, and says what to run."""
+    text = report(searched, tmp_path).text
+    assert "luckiest of 30 completed trials" in text
+    assert "blade-tune confirm --study tiny" in text
+    assert "Candidates" not in text
+
+
+@pytest.mark.parametrize(("floor", "said"), [(0.08, False), (0.5, True)])
+def test_a_best_below_the_floor_is_no_success(searched, tmp_path, floor, said):
+    """Where the best trial does not get above popularity the page says so, and else does not."""
+    stored = made_up.in_memory(searched.trials, searched)
+    stored.study.set_user_attr("popularity_floor", floor)
+    copy_of_attributes(searched, stored)
+    assert ("does not get above what popularity" in report(stored, tmp_path).text) == said
+
+
+def test_a_confirmed_winner_has_its_card(confirmed, tmp_path):
+    """Mean and deviation over fresh seeds, the corrected interval, the inflation, the smaller one as good."""
+    text = report(confirmed, tmp_path).text
+    winner = made_up.confirmation().winner
+    low, high = made_up.confirmation().winner_interval
+    assert "Not confirmed" not in text
+    for words in (
+        f"{winner.estimate.mean:.4f} ± {winner.estimate.sd:.4f}",
+        f"{low:.4f} to {high:.4f}",
+        "too high by 0.0090",
+        "Trial 20 is smaller (500 parameters)",
+        "lies above what popularity alone gives",
+        "Candidates",
+    ):
+        assert words in text
+
+
+def test_a_floor_within_the_interval_is_not_passed(confirmed, tmp_path):
+    """Where the interval reaches down to the popularity floor the page says so."""
+    stored = made_up.in_memory(confirmed.trials, confirmed)
+    stored.study.set_user_attr("popularity_floor", 0.23)
+    copy_of_attributes(confirmed, stored)
+    assert "reaches down to what popularity alone gives" in report(stored, tmp_path).text
+
+
+def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):
+    """An ablation or sweep is a table; one whose files are elsewhere is a warning, and the page is written."""
+
+    def scores(label, value):
+        return Scores(
+            label, dict.fromkeys(("ndcg@5", "hr@5", "ndcg@10", "hr@10"), (value, value + 0.01)), np.ones((2, 9))
+        )
+
+    effect = Effect(scores("no <gate>", 0.1), Comparison(-0.1, -0.12, -0.08, 0.001), 0.002)
+    found = Effects("ablation", "ndcg@10", 8, 2, scores("trial 8", 0.2), (effect,), {})
+    monkeypatch.setattr(choice, "load_effects", lambda _: [found])
+    assert "no <gate> 0.1050 ± 0.0071" in report(searched, tmp_path).text
+
+    def missing(_):
+        raise RunsMissingError("ranks are elsewhere")
+
+    monkeypatch.setattr(choice, "load_effects", missing)
+    assert "ranks are elsewhere" in report(searched, tmp_path).text
+
+
+def test_an_empty_study_has_a_page_without_figures(empty, tmp_path):
+    """Every part says that there is nothing yet; plotly is left out."""
+    page = report(empty, tmp_path / "out")
+    assert page.figures == []
+    assert "No trial has completed yet." in page.text
+    assert (tmp_path / "out" / "report.html").stat().st_size < 100_000
+    assert (tmp_path / "out" / "tables.md").read_text() == ""
+
+
+@pytest.mark.parametrize("state", [*TrialState])
+def test_one_trial_of_any_state_has_a_page(searched, tmp_path, state):
+    """Whatever became of the only trial, the page is written and claims nothing of luck or importance."""
+    done = next(t for t in searched.trials if t.state == COMPLETE)
+    value = done.value if state == COMPLETE else None
+    only = create_trial(state=state, value=value, params=done.params, distributions=done.distributions)
+    stored = made_up.in_memory([only], searched)
+    copy_of_attributes(searched, stored)
+    text = report(stored, tmp_path).text
+    assert "luckiest" not in text
+    assert "importances would be guesses" in text
+    assert ("Fresh seeds tell" in text) == (state == COMPLETE)
+
+
+def test_a_study_of_runs_has_a_page(searched, tmp_path):
+    """Its trials have no parameters; parts about parameters are left out."""
+    stored = made_up.given(25, searched)
+    copy_of_attributes(searched, stored)
+    page = report(stored, tmp_path)
+    assert len(page.figures) == 4
+    assert "Slices" not in page.text
+
+
+def test_a_really_run_study_has_a_page(tmp_path):
+    """As runs leave it: figures, the software that trained it, an exact budget."""
+    tiny.run(tmp_path)
+    page = report(tiny.stored(tmp_path), tmp_path / "report")
+    assert "3 of 3" in page.text
+    assert "torch" in page.text
+    assert len(page.figures) >= 5
+
+
+def test_user_text_is_only_text(searched, tmp_path):
+    """Names and messages from outside add no tag and no script to the page."""
+    done = next(t for t in searched.trials if t.state == COMPLETE)
+    attrs = {**done.user_attrs, "reason": EVIL, "software": {"device": EVIL, "commit": EVIL, "versions": {EVIL: EVIL}}}
+    failed = create_trial(state=TrialState.FAIL, params=done.params, distributions=done.distributions, user_attrs=attrs)
+    stored = made_up.in_memory([done, failed], searched)
+    copy_of_attributes(searched, stored)
+    stored.study.set_user_attr("fingerprint", {EVIL: EVIL})
+    page = report(stored, tmp_path)
+    assert EVIL in page.text
+    assert "img" not in page.tags
+    assert page.tags.count("script") == len(page.figures) + 2  # plotly, and what draws
+
+
+def test_a_broken_ledger_is_shown_not_hidden(searched, tmp_path):
+    """The page is written, says that the openings are unknown, and names the line."""
+    stored = replace(searched, folder=replace(searched.folder, results=tmp_path))
+    stored.folder.ledger.parent.mkdir()
+    stored.folder.ledger.write_text("{}\n")
+    text = report(stored, tmp_path / "report").text
+    assert "the ledger is broken" in text
+    assert "ledger.jsonl:1" in text
+
+
+def test_openings_of_the_test_rows_are_listed(searched, tmp_path):
+    """Each line of the ledger is a row, and the headline counts them."""
+    stored = replace(searched, folder=replace(searched.folder, results=tmp_path))
+    stored = made_up.in_memory(stored.trials, stored)
+    copy_of_attributes(searched, stored)
+    for command in ("export-best", "confirm --test"):
+        stored.ledger.append({"study": "tiny", "trial": 7, "command": command, "when": "2026-01-01"})
+    text = report(stored, tmp_path / "report").text
+    assert "2 times" in text
+    assert "confirm --test" in text
+
+
+def test_tables_are_written_for_papers(confirmed, tmp_path):
+    """Markdown and LaTeX have the same tables as the page, under the same captions."""
+    page = report(confirmed, tmp_path)
+    markdown, latex = ((tmp_path / name).read_text(encoding="utf-8") for name in ("tables.md", "tables.tex"))
+    tables = page.tags.count("table")
+    assert markdown.count("\n## ") + markdown.startswith("## ") == latex.count(r"\begin{table}") == tables >= 5
+    assert len(re.findall(r"\\caption", latex)) == tables
+
+
+def copy_of_attributes(stored: StoredStudy, other: StoredStudy) -> None:
+    """Give a study in memory what a report asks of the stored one, but for what it has itself."""
+    for name, value in stored.study.user_attrs.items():
+        if name not in other.study.user_attrs:
+            other.study.set_user_attr(name, value)
+
+
+@pytest.fixture(autouse=True)
+def _database_knows_every_study(searched, monkeypatch):
+    """Studies in memory share the stored one's attempts: none."""
+    monkeypatch.setattr(StoredStudy, "attempts", Attempts(searched.storage, 0))

@@ -1,0 +1,35 @@
+"""A crew that works in the test's own process."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.selection.runs import Crew, find_runs
+from blade_tune.study.observer import Observer
+from blade_tune.study.stored import StoredStudy
+from tests.study.tiny import work
+
+SEARCH: Mapping[str, Any] = {"search__trials": 4, "data__long_tail": ["share", "follow"]}
+
+
+@dataclass(frozen=True)
+class OwnCrew(Crew):
+    """Works on a study without a process for each worker; remembers what it worked on, and each budget."""
+
+    worked: list[tuple[str, int]] = field(default_factory=list)
+
+    def work(self, study: StoredStudy, **changes: Any) -> None:
+        self.worked.append((study.definition.name, study.budget))
+        work(study, self.observer, keep=changes.get("keep", 5))
+
+
+def own_crew(observer: Observer | None = None) -> OwnCrew:
+    """A crew without limits."""
+    return OwnCrew(RunSettings(), [], observer or Observer())
+
+
+def num_rows(search: StoredStudy) -> int:
+    """Rows of the study of runs beside a search."""
+    beside = find_runs(search)
+    return 0 if beside is None else len(beside.trials)

@@ -1,0 +1,151 @@
+"""Comparisons: one protocol and one budget for every model, or no table."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from blade_tune.config import write_yaml
+from blade_tune.errors import ConfigError
+from blade_tune.report.selection_tables import comparison_rows, comparison_table
+from blade_tune.report.text_tables import markdown
+from blade_tune.selection.compare import Budget, compare, define, run_comparison, uneven
+from blade_tune.selection.runs import find_runs
+from blade_tune.selection.statistics import holm, paired_bootstrap
+from blade_tune.selection.testing import Opening
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import num_scored
+from tests.export.test_export import CPU
+from tests.selection.small import OwnCrew
+from tests.study.tiny import content
+
+MODELS = ["blade", "blade_released"]
+BUDGET = Budget(trials=2, top=1, seeds=2, max_epochs=1)
+VALID = Opening("compare", CPU, None)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a study file and small spaces for both models."""
+    folder = tmp_path_factory.mktemp("compare")
+    study = content(search__trials=9, train={"max_epochs": 3, "eval_every": 1, "patience": 2, "batch_size": 7})
+    small = {"embedding_size": 8, "max_length": 6}
+    spaces = {
+        "blade-extended": {"model": {**small, "num_blocks": 1, "alpha": {"float": [0.0, 1.0]}}},
+        "blade": {"model": {"num_blocks": 8}},
+        "blade_released": {"model": {**small, "num_heads": {"choice": [2, 4]}, "lambda_": {"choice": [0.01, 0.1]}}},
+    }
+    for path, file in {"studies/tiny": study, **{f"search_spaces/{n}": s for n, s in spaces.items()}}.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / f"{path}.yaml").write_text(write_yaml(file))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studies(place: Path) -> list[StoredStudy]:
+    """Both models, tuned and confirmed once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return run_comparison(define("tiny", MODELS, BUDGET), BUDGET, crew(place))
+
+
+def crew(place: Path) -> OwnCrew:
+    from blade_tune.fleet.settings import RunSettings
+    from blade_tune.study.observer import Observer
+
+    return OwnCrew(RunSettings(results=place / "results"), [], Observer())
+
+
+def test_models_share_all_but_their_space(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Data, protocol, epochs, sampler, pruner and seed are the study file's; its model's own settings are not."""
+    monkeypatch.chdir(place)
+    first, second = define("tiny", MODELS, Budget(5, 1, 2))
+    assert (first.name, second.name) == ("tiny.compare-blade", "tiny.compare-blade_released")
+    assert (first.data, first.objective, first.search) == (second.data, second.objective, second.search)
+    assert first.search.trials == 5
+    for definition in (first, second):
+        fixed = {name: value for name, value in definition.space.fixed.items() if name.startswith("train.")}
+        assert fixed == {"train.max_epochs": 3, "train.eval_every": 1, "train.patience": 2}
+    assert list(first.space.free) == ["model.alpha"]  # of blade-extended
+    assert define("tiny", MODELS, BUDGET)[0].train.max_epochs == 1
+
+
+def test_defaults_are_tried_first(studies: list[StoredStudy]):
+    """A model's default configuration is its first trial, as far as its space has it."""
+    blade, released = (stored.trials[0] for stored in studies)
+    assert blade.user_attrs["tag"] == released.user_attrs["tag"] == "default"
+    assert blade.params == {"model.alpha": 0.5}
+    assert released.params["model.lambda_"] in (0.01, 0.1)  # the default, 0.001, is not in the space
+
+
+def test_budgets_are_exact_and_kept(studies: list[StoredStudy], place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each model has exactly the trials that were asked for; the same command again trains nothing."""
+    monkeypatch.chdir(place)
+    assert [num_scored(stored.trials) for stored in studies] == [2, 2]
+    before = [len(stored.trials) for stored in studies]
+    again = run_comparison(define("tiny", MODELS, BUDGET), BUDGET, crew(place))
+    assert [len(stored.trials) for stored in again] == before
+    assert [len(found.trials) for stored in again if (found := find_runs(stored))] == [2, 2]
+    assert uneven(again, None) == []
+
+
+def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
+    """The best mean stands first; every pair is compared by its users and seeds, Holm over all pairs."""
+    found = compare(studies, "valid", VALID)
+    assert found.metric == "ndcg@10"
+    means = [entry.scores.estimate("ndcg@10").mean for entry in found.entries]
+    assert means == sorted(means, reverse=True)
+    (pair,) = found.pairs
+    one, other = (entry.scores.gains("ndcg@10") for entry in found.entries)
+    assert pair.comparison == paired_bootstrap(one, other)
+    assert pair.comparison.difference >= 0.0
+    assert pair.p_adjusted == holm([pair.comparison.p_value])[0]
+    assert set(found.floors) == {"all", "target", "target_set"}
+    rows = comparison_rows(found)
+    assert [row["model"] for row in rows[:2]] == [entry.model for entry in found.entries]
+    assert [row["trials"] for row in rows[:2]] == [2, 2]
+    assert rows[0]["ndcg@10"] == pytest.approx(np.mean(found.entries[0].scores.metrics["ndcg@10"]))
+    text = markdown(comparison_table(found, []))
+    assert "blade †" in text
+    assert "popularity" in text
+    assert all(stored.ledger.entries() == [] for stored in studies)
+
+
+def test_test_figures_cost_a_line_a_run(studies: list[StoredStudy]):
+    """With --test each run of each winner is a line in the ledger of its search; once more, none."""
+    for _ in range(2):
+        found = compare(studies, "test", Opening("compare --test", CPU, None))
+        assert [len(stored.ledger.entries()) for stored in studies] == [2, 2]
+    assert found.part == "test"
+    assert found.entries[0].scores.ranks_SU.shape[0] == 2
+
+
+class _Other:
+    """A study as far as `uneven` looks at one."""
+
+    def __init__(self, model: str, trials: list[Any]) -> None:
+        self.trials = trials
+        self.definition = type("Definition", (), {"model": model})
+        self.attempts = type("Attempts", (), {"gpu_seconds": staticmethod(lambda: 3600.0 * len(trials))})
+
+
+def test_uneven_budgets_are_named(studies: list[StoredStudy]):
+    """Over 5% apart, the amounts are said; what was not limited is not held against anybody."""
+    trials = studies[0].trials
+    some: list[Any] = [_Other("blade", trials[:1] * 20), _Other("blade_released", trials[:1] * 19)]
+    assert uneven(some, None) == []
+    some.append(_Other("third", trials[:1] * 18))
+    assert uneven(some, None) == ["trials of blade 20, blade_released 19, third 18"]
+    assert len(uneven(some, 1.0)) == 2
+
+
+@pytest.mark.parametrize(
+    ("models", "law"),
+    [(["blade"], "two or more"), (["blade", "blade"], "different"), (["blade", "blad"], "Did you mean blade")],
+)
+def test_models_are_checked_first(place: Path, monkeypatch: pytest.MonkeyPatch, models, law):
+    """Names that make no comparison are refused before anything runs."""
+    monkeypatch.chdir(place)
+    with pytest.raises(ConfigError, match=law):
+        define("tiny", models, BUDGET)

@@ -1,0 +1,111 @@
+"""Ablations and sweeps: single changes of the confirmed winner, on its seeds, with differences that say what they are."""
+
+import numpy as np
+import pytest
+
+from blade_tune.errors import ConfigError
+from blade_tune.report.selection_tables import effect_rows, effect_table
+from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
+from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
+from blade_tune.selection.statistics import paired_bootstrap
+from blade_tune.study.stored import StoredStudy
+from tests.selection.small import num_rows, own_crew
+
+
+@pytest.fixture
+def confirmed(search: StoredStudy) -> StoredStudy:
+    """A search with a winner over two seeds."""
+    confirm(search, 2, 2, own_crew())
+    return search
+
+
+def test_a_sweep_changes_one_setting_of_the_winner(confirmed: StoredStudy):
+    """The winner's own runs are taken as they are; each value is trained on the same seeds, the rest as the winner."""
+    (found,) = study_effects(confirmed, sweeps(confirmed, {"model.lambda_": "0, 0.5"}), None, own_crew())
+    assert num_rows(confirmed) == 4 + 4
+    assert (found.title, found.num_seeds) == ("model.lambda_", 2)
+    assert [effect.scores.label for effect in found.effects] == ["model.lambda_=0.0", "model.lambda_=0.5"]
+    metric = found.metric
+    for effect in found.effects:
+        means = np.mean(effect.scores.metrics[metric]) - np.mean(found.base.metrics[metric])
+        assert effect.comparison == paired_bootstrap(effect.scores.gains(metric), found.base.gains(metric))
+        assert effect.comparison.difference == pytest.approx(means)
+        assert effect.p_adjusted >= effect.comparison.p_value
+    reloaded, *others = load_effects(confirmed)
+    assert not others
+    assert effect_rows(reloaded) == effect_rows(found)
+
+
+def test_stored_ranks_give_the_stored_metrics(confirmed: StoredStudy):
+    """The mean of users' gains is the metric that the evaluation said, for every metric and seed."""
+    (found,) = study_effects(confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_crew())
+    for scores in (found.base, found.effects[0].scores):
+        for metric, values in scores.metrics.items():
+            assert scores.gains(metric).mean(axis=1).tolist() == pytest.approx(list(values), abs=1e-12)
+
+
+def test_the_winners_own_value_is_its_own_run(confirmed: StoredStudy):
+    """Sweeping over the value that the winner has trains nothing, and differs by exactly nothing."""
+    found = load_confirmation(confirmed)
+    assert found is not None
+    own = found.winner.values["model.lambda_"]
+    (table,) = study_effects(confirmed, sweeps(confirmed, {"model.lambda_": repr(own)}), None, own_crew())
+    assert num_rows(confirmed) == 4
+    assert table.effects[0].comparison.difference == 0.0
+    assert table.effects[0].p_adjusted == 1.0
+    assert table.base.metrics["ndcg@10"] == tuple(run.value for run in winning_runs(confirmed, found))
+
+
+def test_ablations_are_the_models_own(confirmed: StoredStudy):
+    """BLADE's are those of its paper's Table 3: without a path, without the contrast, without the weights."""
+    wanted = ablations(confirmed)
+    assert {label: dict(changes) for label, changes in wanted["ablation"].items()} == {
+        "w/o EF": {"model.alpha": 1.0},
+        "w/o IF": {"model.alpha": 0.0},
+        "w/o CL": {"model.lambda_": 0.0},
+        "w/o BRW": {"model.richness_weight": False},
+    }
+    (found,) = study_effects(confirmed, wanted, None, own_crew())
+    assert [effect.scores.label for effect in found.effects] == list(wanted["ablation"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "law"),
+    [
+        ({"model.lambd": "1"}, "unknown key lambd"),
+        ({"modle.alpha": "1"}, "unknown group modle. Did you mean model"),
+        ({"model.alpha": "0.5,2"}, "less than or equal to 1"),
+        ({"model.num_heads": "two"}, "valid integer"),
+    ],
+)
+def test_a_sweep_is_checked_before_anything_is_trained(confirmed: StoredStudy, wanted, law):
+    """Names and values are those of the settings."""
+    with pytest.raises(ConfigError, match=law):
+        study_effects(confirmed, sweeps(confirmed, wanted), None, own_crew())
+    assert num_rows(confirmed) == 4
+
+
+def test_values_have_the_type_of_their_setting(search: StoredStudy):
+    """Text from a command line becomes what a YAML file would hold."""
+    tables = sweeps(search, {"model.richness_weight": "true,false", "model.ffn_multiple": "1, 4", "model.alpha": "0"})
+    values = [list(changes.values())[0] for table in tables.values() for changes in table.values()]
+    assert values == [True, False, 1, 4, 0.0]
+    assert [type(value) for value in values] == [bool, bool, int, int, float]
+
+
+def test_effects_need_a_confirmed_winner(search: StoredStudy):
+    """Without one the error says which command finds it."""
+    with pytest.raises(ConfigError, match="blade-tune confirm --study tiny"):
+        study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
+
+
+def test_too_few_users_have_no_mean(confirmed: StoredStudy):
+    """Head and tail users are counted; of fewer than 30 no figure is shown."""
+    (found,) = study_effects(confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_crew())
+    head_U, tail_U = found.groups["head"], found.groups["tail"]
+    assert (head_U ^ tail_U).all()
+    assert len(head_U) == found.base.ranks_SU.shape[1]
+    assert found.base.of_users(tail_U, "ndcg@10") is None
+    everybody = found.base.of_users(np.repeat(head_U | tail_U, 2)[: len(head_U)], "hr@20")
+    assert (everybody is None) == (len(head_U) < 30)
+    assert f"head users n = {head_U.sum()}" in effect_table(found).footnotes[-1]
