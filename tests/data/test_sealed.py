@@ -1,5 +1,6 @@
 """Sealed data and the ledger of its openings."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blade_tune.data.sealed import Ledger, SealedData, count_sealed, open_for_evaluation
+from blade_tune.data.sealed import Head, Ledger, SealedData, count_sealed, open_for_evaluation
 from blade_tune.data.sources.split_files import FILES
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import DataError
@@ -109,17 +110,38 @@ def test_changed_train_files_are_refused(search: SearchData, files: Path, ledger
 
 
 def test_an_untouched_ledger_is_accepted(ledger: Ledger) -> None:
-    """A line holds the hash of the line before it, as sha256sum would give it."""
+    """A line holds the hash of the line before it, and its own, of both that and what it says."""
     for number in range(4):
         ledger.append({"number": number, "why": "é"})
     assert [entry["number"] for entry in ledger.entries()] == [0, 1, 2, 3]
-    assert json.loads(ledger.path.read_text().splitlines()[0])["previous"] == "0" * 64
+    records = [json.loads(line) for line in ledger.path.read_text().splitlines()]
+    assert [record["previous"] for record in records] == ["0" * 64, *(record["hash"] for record in records[:-1])]
+    content = json.dumps([records[1]["previous"], records[1]["entry"]], sort_keys=True)
+    assert records[1]["hash"] == hashlib.sha256(content.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("left", [0, 2])
+def test_a_missing_end_is_detected(tmp_path: Path, left: int) -> None:
+    """Whoever remembers the head notices that lines are gone from the end, or all of them, and adds none."""
+    heads: list[Head] = []
+    path = tmp_path / "ledger.jsonl"
+    for number in range(3):
+        Ledger(path, heads[-1] if heads else None, heads.append).append({"number": number})
+    assert [head.lines for head in heads] == [1, 2, 3]
+    assert len(Ledger(path, heads[0]).entries()) == 3  # a head of before: whoever wrote the rest was killed then
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:left]))
+    shortened = path.read_text()
+    for use in (Ledger(path, heads[-1]).entries, lambda: Ledger(path, heads[-1]).append({})):
+        with pytest.raises(DataError, match=rf"must go on from the 3 lines .*, and has {left}"):
+            use()
+    assert path.read_text() == shortened
 
 
 @pytest.mark.parametrize(
     ("edit", "line"),
     [
-        (lambda lines: [lines[0].replace(": 0}", ": 7}"), *lines[1:]], 2),
+        (lambda lines: [lines[0].replace(": 0}", ": 7}"), *lines[1:]], 1),
+        (lambda lines: [*lines[:3], lines[3].replace(": 3}", ": 7}")], 4),
         (lambda lines: [*lines[:1], *lines[2:]], 2),
         (lambda lines: lines[1:], 1),
         (lambda lines: [*lines[:2], lines[1], *lines[2:]], 3),
@@ -129,7 +151,7 @@ def test_an_untouched_ledger_is_accepted(ledger: Ledger) -> None:
         (lambda lines: [*lines[:1], "\n", *lines[1:]], 2),
         (lambda lines: [*lines[:1], "[]\n", *lines[1:]], 2),
     ],
-    ids=["changed", "removed", "first removed", "doubled", "swapped", "cut", "no line end", "empty", "no mapping"],
+    ids=["changed", "last changed", "removed", "first removed", "doubled", "swapped", "cut", "no line end", "empty", "no mapping"],
 )
 def test_tampering_is_detected(ledger: Ledger, edit, line: int) -> None:
     """A ledger that was edited names file and line, and takes no further line."""

@@ -1,7 +1,6 @@
 """The report: what it says, what it leaves out, and that it says no more than its numbers support."""
 
 import json
-import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -115,15 +114,10 @@ def test_a_confirmed_winner_has_its_card(confirmed, tmp_path):
     winner = made_up.confirmation().winner
     low, high = made_up.confirmation().winner_interval
     assert "Not confirmed" not in text
-    for words in (
-        f"{winner.estimate.mean:.4f} ± {winner.estimate.sd:.4f}",
-        f"{low:.4f} to {high:.4f}",
-        "too high by 0.0090",
-        "Trial 20 is smaller (500 parameters)",
-        "lies above what popularity alone gives",
-        "Candidates",
-    ):
+    mean = f"{winner.estimate.mean:.4f} ± {winner.estimate.sd:.4f}"
+    for words in (mean, f"{low:.4f} to {high:.4f}", "too high by 0.0090", "Trial 20 is smaller (500 parameters)"):
         assert words in text
+    assert "lies above what popularity alone gives" in text
 
 
 def test_a_floor_within_the_interval_is_not_passed(confirmed, tmp_path):
@@ -236,8 +230,7 @@ def test_tables_are_written_for_papers(confirmed, tmp_path):
     page = report(confirmed, tmp_path)
     markdown, latex = ((tmp_path / name).read_text(encoding="utf-8") for name in ("tables.md", "tables.tex"))
     tables = page.tags.count("table")
-    assert markdown.count("\n## ") + markdown.startswith("## ") == latex.count(r"\begin{table}") == tables >= 5
-    assert len(re.findall(r"\\caption", latex)) == tables
+    assert f"\n{markdown}".count("\n## ") == latex.count(r"\begin{table}") == latex.count(r"\caption") == tables >= 5
 
 
 def copy_of_attributes(stored: StoredStudy, other: StoredStudy) -> None:

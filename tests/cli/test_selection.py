@@ -1,0 +1,142 @@
+"""From a finished search to a choice, on the command line: confirm, ledger, ablate, sweep, compare, reproduce."""
+
+import csv
+import io
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.cli.program import call, finish, start, write_study
+
+
+@pytest.fixture(scope="module")
+def confirmed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished study with its top two confirmed on two seeds and tested."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("confirmed") / "copy")
+    ended = call("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", "--test", "-f", "json", "-q", cwd=folder)
+    assert ended.code == 0, ended.err
+    (folder / "confirmed.json").write_text(ended.out)
+    return folder
+
+
+def test_confirm_says_who_wins_and_how_sure_that_is(confirmed: Path):
+    """A row a candidate, the winner first with its corrected interval, and its test figures over seeds."""
+    said = json.loads((confirmed / "confirmed.json").read_text())
+    winner, second = said["candidates"]
+    assert winner["mean"] >= second["mean"]
+    assert winner["corrected_low"] < winner["low"]
+    assert winner["corrected_high"] == pytest.approx(winner["high"])
+    assert second["corrected_low"] is None
+    assert set(said["test"]) == {"ndcg@5", "hr@5", "ndcg@10", "hr@10"}
+    again = call("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", cwd=confirmed)
+    assert "carries the bias of having been chosen" in again.out
+    assert again.err.count("started") == 0
+
+
+def test_the_ledger_is_printed_and_verified(confirmed: Path, tmp_path: Path):
+    """Every opening with its command; a changed line, or a missing end, is an error that names the file."""
+    folder = shutil.copytree(confirmed, tmp_path / "copy")
+    rows = json.loads(call("ledger", "-s", "tiny", "-f", "json", cwd=folder).out)
+    assert [(row["line"], row["command"]) for row in rows] == [(1, "confirm --test"), (2, "confirm --test")]
+    assert "evaluated 2 times; the ledger is whole" in call("ledger", "-s", "tiny", cwd=folder).out
+    path = folder / "results" / "tiny" / "ledger.jsonl"
+    whole = path.read_text()
+    path.write_text(whole.replace("confirm --test", "harmless", 1))
+    changed = call("ledger", "-s", "tiny", cwd=folder)
+    assert (changed.code, "ledger.jsonl:1: must hold the hash" in changed.err) == (2, True)
+    path.write_text(whole.splitlines(keepends=True)[0])
+    cut = call("ledger", "-s", "tiny", cwd=folder)
+    assert (cut.code, "must go on from the 2 lines" in cut.err) == (2, True)
+    refused = call("export-best", "-s", "tiny", "-q", cwd=folder)
+    assert (refused.code, "must go on from the 2 lines" in refused.err) == (2, True)
+
+
+def test_effects_are_printed_and_written(confirmed: Path):
+    """`ablate` prints a table of the model's parts, `sweep` one of each parameter; both are also files."""
+    ablated = call("ablate", "-s", "tiny", "-q", cwd=confirmed)
+    assert ablated.code == 0, ablated.err
+    assert [word in ablated.out for word in ("w/o EF", "w/o IF", "w/o CL", "w/o BRW")] == [True] * 4
+    swept = call("sweep", "-s", "tiny", "--param", "model.lambda_", "--values", "0,1", "-q", "-f", "csv", cwd=confirmed)
+    rows = list(csv.DictReader(io.StringIO(swept.out)))
+    assert [row["configuration"] for row in rows][1:] == ["model.lambda_=0.0", "model.lambda_=1.0"]
+    files = {path.name for path in (confirmed / "results" / "tiny" / "effects").iterdir()}
+    assert files == {f"{name}.{kind}" for name in ("ablation", "model.lambda_") for kind in ("md", "tex", "csv")}
+
+
+def test_a_sweep_needs_values_for_each_parameter(confirmed: Path):
+    """Parameters and lists of values go in pairs."""
+    ended = call("sweep", "-s", "tiny", "--param", "model.alpha", "--param", "model.tau", "--values", "1", cwd=confirmed)
+    assert (ended.code, "must have its own --values" in ended.err) == (2, True)
+
+
+def test_the_exported_model_is_the_confirmed_one(confirmed: Path):
+    """Without a rule the confirmed winner is exported, whatever the search's best was, and no warning is needed."""
+    said = json.loads((confirmed / "confirmed.json").read_text())
+    exported = call("export-best", "-s", "tiny", "-f", "json", cwd=confirmed)
+    facts = json.loads(exported.out)
+    assert (facts["rule"], facts["trial"]) == ("confirmed", said["candidates"][0]["trial"])
+    assert "no winner is confirmed" not in exported.err
+    best = json.loads(call("export-best", "-s", "tiny", "--rule", "best", "-f", "json", "-q", cwd=confirmed).out)
+    assert best["rule"] == "best"
+
+
+def test_without_a_confirmation_export_warns(finished_copy: Path):
+    """The best trial is exported with a plain warning; a rule that needs a confirmation is refused."""
+    exported = call("export-best", "-s", "tiny", "-f", "json", cwd=finished_copy)
+    assert json.loads(exported.out)["rule"] == "best"
+    assert "blade-tune confirm --study tiny" in exported.err
+    for rule in ("confirmed", "1se"):
+        refused = call("export-best", "-s", "tiny", "--rule", rule, cwd=finished_copy)
+        assert (refused.code, "needs a confirmation" in refused.err) == (2, True)
+
+
+def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
+    """A trial is made again exactly; after its stored curve was changed the first epoch that differs is named."""
+    again = call("reproduce", "-s", "tiny", "--trial", "1", "-f", "json", cwd=finished_copy)
+    assert json.loads(again.out) == {"trial": 1, "epochs": 2, "largest_difference": 0.0, "changed": []}
+    path = finished_copy / "results" / "tiny" / "trials" / "1" / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"hr@5": ', '"hr@5": 1'))
+    other = call("reproduce", "-s", "tiny", "--trial", "1", cwd=finished_copy)
+    assert (other.code, "epoch 1 differs first: hr@5" in other.err) == (7, True)
+
+
+def test_compare_prints_one_table(tmp_path: Path):
+    """Two models at a toy budget end in one table with floors; uneven budgets are refused unless that is said."""
+    write_study(tmp_path / "studies" / "tiny.yaml")
+    words = ("compare", "--dataset", "tiny", "--models", "blade,blade_released", "--top", "1", "--seeds", "2", "-q")
+    ended = call(*words, "--trials", "2", "--epochs", "1", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    assert "blade †" in ended.out
+    assert "popularity: all" in ended.out
+    folder = tmp_path / "results" / "tiny.compare"
+    assert {path.name for path in folder.iterdir()} == {"valid.md", "valid.tex", "valid.csv"}
+    lone = "tiny.compare-blade"
+    add = call("worker", "-s", lone, cwd=tmp_path)
+    assert add.code == 0, add.err
+
+
+@pytest.mark.slow
+def test_a_killed_confirmation_goes_on(finished_copy: Path):
+    """kill -9 of the program and of its workers loses no run and adds none: each wanted run is complete once."""
+    words = ("confirm", "-s", "tiny", "--top", "3", "--seeds", "3", "--workers", "2", "--heartbeat-s", "0.5", "--grace-s", "2")
+    first = start(*words, cwd=finished_copy)
+    family = psutil.Process(first.pid)
+    rows = finished_copy / "results" / "tiny.runs" / "trials"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and len(list(rows.glob("*/metrics.jsonl"))) < 2:
+        time.sleep(0.05)
+    workers = family.children(recursive=True)
+    for process in (family, *workers):
+        process.send_signal(signal.SIGKILL)
+    finish(first)
+    ended = finish(start(*words, "-f", "json", cwd=finished_copy), timeout_s=120)
+    assert ended.code == 0, ended.err
+    assert len(json.loads(ended.out)["candidates"]) == 3
+    trials = json.loads(call("trials", "-s", "tiny.runs", "-f", "json", cwd=finished_copy).out)
+    assert sum(trial["state"] == "complete" for trial in trials) == 9
+    assert not [trial for trial in trials if trial["state"] in ("running", "waiting")]
