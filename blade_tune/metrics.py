@@ -11,7 +11,7 @@ UNREACHABLE = 2**31 - 1  # the rank of a target that is not ranked: beyond every
 
 
 def gains(ranks_B: Tensor, metric: str) -> Tensor:
-    """What each user adds to a metric such as "ndcg@10": the mean over users is its value. Float64, 0 beyond the cutoff."""
+    """What each user adds to a metric such as "ndcg@10", in float64; the mean over users is its value."""
     name, _, cutoff = metric.partition("@")
     is_hit_B = ranks_B < int(cutoff)
     if name == "hr":

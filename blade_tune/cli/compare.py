@@ -41,7 +41,7 @@ def compare(
     quiet: bool,
     **flags: Any,
 ) -> None:
-    """Tune several models under equal budgets and compare their winners.
+    """Tune models under equal budgets and compare them.
 
     Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
     configurations are confirmed on fresh seeds. The table has mean and deviation, what each search has cost, what

@@ -20,7 +20,7 @@ from blade_tune.cli.output import print_facts, print_rows
 @format_option
 @quiet_option
 def confirm(study: str, top: int, seeds: int, test: bool, form: str, quiet: bool, **flags: Any) -> None:
-    """Train the top configurations on fresh seeds and choose by their mean.
+    """Train the top again on fresh seeds and choose by the mean.
 
     The best of many noisy trials is mostly lucky; its mean over fresh seeds is not. Runs are stored as study
     STUDY.runs, each is made once, and the same command goes on where it stopped. The search is left alone, and test

@@ -14,7 +14,7 @@ from blade_tune.cli.output import print_rows
 @results_option
 @format_option
 def ledger(study: str, storage: str | None, results: Path, form: str) -> None:
-    """Print every evaluation on test rows, and verify that none was edited or removed.
+    """Print and verify the list of evaluations on test rows.
 
     Each line holds the hash of the one before, and the study's database remembers the last. A ledger that was changed
     is an error. Nothing is opened or changed.

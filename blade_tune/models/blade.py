@@ -3,7 +3,7 @@
 Where the paper is silent, ambiguous or wrong, the decision stands in a docstring; `Deviates:` marks where it is left.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -132,7 +132,7 @@ class Blade(Recommender):
 
     Config = BladeConfig
     told_target_set = True
-    ablations = {  # BLADE, Table 3
+    ablations: ClassVar = {  # BLADE, Table 3
         "w/o EF": {"model.alpha": 1.0},
         "w/o IF": {"model.alpha": 0.0},
         "w/o CL": {"model.lambda_": 0.0},

@@ -14,7 +14,18 @@ from click.testing import CliRunner
 from blade_tune import __version__
 from blade_tune.cli.main import blade_tune
 
-HEAVY = ("numpy", "optuna", "optuna_dashboard", "pandas", "scipy", "sqlalchemy", "torch")
+HEAVY = (
+    "jinja2",
+    "numpy",
+    "optuna",
+    "optuna_dashboard",
+    "pandas",
+    "plotly",
+    "scipy",
+    "sqlalchemy",
+    "statsmodels",
+    "torch",
+)
 
 
 def commands(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:

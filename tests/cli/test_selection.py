@@ -70,7 +70,9 @@ def test_effects_are_printed_and_written(confirmed: Path):
 
 def test_a_sweep_needs_values_for_each_parameter(confirmed: Path):
     """Parameters and lists of values go in pairs."""
-    ended = call("sweep", "-s", "tiny", "--param", "model.alpha", "--param", "model.tau", "--values", "1", cwd=confirmed)
+    ended = call(
+        "sweep", "-s", "tiny", "--param", "model.alpha", "--param", "model.tau", "--values", "1", cwd=confirmed
+    )
     assert (ended.code, "must have its own --values" in ended.err) == (2, True)
 
 
@@ -123,7 +125,21 @@ def test_compare_prints_one_table(tmp_path: Path):
 @pytest.mark.slow
 def test_a_killed_confirmation_goes_on(finished_copy: Path):
     """kill -9 of the program and of its workers loses no run and adds none: each wanted run is complete once."""
-    words = ("confirm", "-s", "tiny", "--top", "3", "--seeds", "3", "--workers", "2", "--heartbeat-s", "0.5", "--grace-s", "2")
+    words = (
+        "confirm",
+        "-s",
+        "tiny",
+        "--top",
+        "3",
+        "--seeds",
+        "3",
+        "--workers",
+        "2",
+        "--heartbeat-s",
+        "0.5",
+        "--grace-s",
+        "2",
+    )
     first = start(*words, cwd=finished_copy)
     family = psutil.Process(first.pid)
     rows = finished_copy / "results" / "tiny.runs" / "trials"

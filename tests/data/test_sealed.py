@@ -151,7 +151,18 @@ def test_a_missing_end_is_detected(tmp_path: Path, left: int) -> None:
         (lambda lines: [*lines[:1], "\n", *lines[1:]], 2),
         (lambda lines: [*lines[:1], "[]\n", *lines[1:]], 2),
     ],
-    ids=["changed", "last changed", "removed", "first removed", "doubled", "swapped", "cut", "no line end", "empty", "no mapping"],
+    ids=[
+        "changed",
+        "last changed",
+        "removed",
+        "first removed",
+        "doubled",
+        "swapped",
+        "cut",
+        "no line end",
+        "empty",
+        "no mapping",
+    ],
 )
 def test_tampering_is_detected(ledger: Ledger, edit, line: int) -> None:
     """A ledger that was edited names file and line, and takes no further line."""

@@ -12,7 +12,8 @@ from blade_tune.selection.confirm import confirm, leaders, load_confirmation, wi
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.runs import find_runs, seeds
 from blade_tune.selection.statistics import estimate, winner_interval
-from blade_tune.selection.testing import Opening, test_runs as open_test_rows
+from blade_tune.selection.testing import Opening
+from blade_tune.selection.testing import test_runs as open_test_rows
 from blade_tune.study.observer import Observer
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
@@ -63,7 +64,13 @@ def test_a_longer_confirmation_trains_only_what_is_new(search: StoredStudy):
 
 def test_repeats_of_a_configuration_are_one_candidate(tmp_path: Path):
     """Of replicates the best stands for its configuration, and the next configuration follows."""
-    run(tmp_path, search__trials=4, space__model__num_heads=1, space__model__alpha=0.5, space__model__lambda_={"choice": [0.1, 0.2]})
+    run(
+        tmp_path,
+        search__trials=4,
+        space__model__num_heads=1,
+        space__model__alpha=0.5,
+        space__model__lambda_={"choice": [0.1, 0.2]},
+    )
     found = leaders(stored(tmp_path), 5)
     assert len(found) == 2
     assert len({trial.params["model.lambda_"] for trial in found}) == 2

@@ -1,4 +1,4 @@
-"""Ablations and sweeps: single changes of the confirmed winner, on its seeds, with differences that say what they are."""
+"""Ablations and sweeps: single changes of the confirmed winner, on its seeds, each with its difference."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_a_sweep_is_checked_before_anything_is_trained(confirmed: StoredStudy, w
 def test_values_have_the_type_of_their_setting(search: StoredStudy):
     """Text from a command line becomes what a YAML file would hold."""
     tables = sweeps(search, {"model.richness_weight": "true,false", "model.ffn_multiple": "1, 4", "model.alpha": "0"})
-    values = [list(changes.values())[0] for table in tables.values() for changes in table.values()]
+    values = [next(iter(changes.values())) for table in tables.values() for changes in table.values()]
     assert values == [True, False, 1, 4, 0.0]
     assert [type(value) for value in values] == [bool, bool, int, int, float]
 

@@ -74,7 +74,6 @@ def test_fresh_seeds_are_nobody_elses(search: StoredStudy):
     assert training_seed(2026, {}, 0) != shared_seed(2026, 0)
 
 
-
 def test_a_failed_run_costs_only_itself(search: StoredStudy, monkeypatch: pytest.MonkeyPatch):
     """Others go on; whoever needs it is told which; the same call again tries it again, and it alone."""
     losses = Blade.losses

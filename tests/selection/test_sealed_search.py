@@ -18,7 +18,8 @@ WATCHER = """
 import os, sys
 
 def watch(event, args):
-    if event == "open" and isinstance(args[0], str) and os.path.basename(args[0]) in {"test.txt", "between_val_test.txt"}:
+    sealed = ("test.txt", "between_val_test.txt")
+    if event == "open" and isinstance(args[0], str) and os.path.basename(args[0]) in sealed:
         descriptor = os.open(os.environ["OPENED"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(descriptor, (args[0] + "\\n").encode())
         os.close(descriptor)
