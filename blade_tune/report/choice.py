@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from blade_tune.errors import BladeTuneError
+from blade_tune.report import parameter_figures
 from blade_tune.report.section import Section, Study, interval, plural, values
 from blade_tune.report.selection_tables import effect_table
 from blade_tune.report.text_tables import Cell, Table
@@ -92,7 +93,7 @@ def effects(study: Study) -> Iterator[Section]:
     try:
         for found in load_effects(study.stored):
             title = "Ablation" if found.title == "ablation" else f"Sweep of {found.title}"
-            yield Section(title, table=effect_table(found))
+            yield Section(title, figure=parameter_figures.effects(found), table=effect_table(found))
     except BladeTuneError as error:
         yield Section("Ablations and sweeps", warning=str(error))
 

@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from blade_tune.parameter import Free, Value
 from blade_tune.report import numbers, theme
 from blade_tune.report.numbers import completed
+from blade_tune.selection.effects import Effects
 from blade_tune.study.stored import StoredStudy
 
 COLUMNS = 3  # of slices
@@ -65,6 +66,25 @@ def slices(stored: StoredStudy) -> go.Figure | None:
     figure.update_yaxes(title=theme.valid(stored.definition.objective.metric), col=1)
     bar = {"title": {"text": "trial"}, "thickness": 12, "outlinewidth": 0}
     return figure.update_layout(coloraxis={"colorscale": theme.SCALE, "colorbar": bar})
+
+
+def effects(found: Effects) -> go.Figure:
+    """The winner and each change of it: mean and t-interval over seeds (as in BLADE, Figures 3, 5 and 6)."""
+    all_scores = [found.base, *(effect.scores for effect in found.effects)]
+    estimates = [scores.estimate(found.metric) for scores in all_scores]
+    figure = theme.figure(yaxis_title=theme.valid(found.metric), height=320)
+    figure.add_scatter(
+        x=[theme.shown(scores.label.removeprefix(f"{found.title}=")) for scores in all_scores],
+        y=[estimate.mean for estimate in estimates],
+        error_y={
+            "array": [(estimate.high or estimate.mean) - estimate.mean for estimate in estimates],
+            "thickness": 1.5,
+        },
+        mode="markers",
+        marker={"size": 10, "color": [theme.ORANGE, *[theme.BLUE] * len(found.effects)]},
+        name="mean and 95% interval",
+    )
+    return figure.update_xaxes(type="category", title=theme.shown(found.title))
 
 
 def _ranged(parameter: Free) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
+import optuna
 import optuna_dashboard
 import pytest
 from optuna.artifacts import get_all_artifact_meta
@@ -33,6 +35,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stored(made: Path, tmp_path: Path) -> StoredStudy:
     """A study of 15 trials, each test's own."""
     return tiny.stored(shutil.copytree(made, tmp_path / "results"))
+
+
+def add(stored: StoredStudy, value: float, params: dict[str, Any]) -> int:
+    """Add a completed trial; gives its number."""
+    distributions = {name: made_up.DISTRIBUTIONS[name] for name in params}
+    stored.study.add_trial(optuna.create_trial(value=value, params=params, distributions=distributions))
+    return stored.trials[-1].number
 
 
 def confirmed(stored: StoredStudy) -> Confirmation:
@@ -96,7 +105,7 @@ def test_own_words_in_a_note_are_kept(stored):
     dashboard.publish(stored)
     assert optuna_dashboard.get_note(stored.study).endswith(f"{dashboard.END_OF_NOTE}\n\nmine, from before")
     optuna_dashboard.save_note(stored.study, optuna_dashboard.get_note(stored.study) + "\n\nand from later")
-    made_up.add(stored, ranked(stored.trials)[0].params, 60, {"seed": 99})
+    add(stored, 0.5, ranked(stored.trials)[0].params)
     dashboard.publish(stored)
     after = optuna_dashboard.get_note(stored.study)
     assert after.endswith(f"{dashboard.END_OF_NOTE}\n\nmine, from before\n\nand from later")
@@ -118,18 +127,17 @@ def test_the_leaderboard_is_one_file_that_is_replaced(stored):
     assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
     assert (int(rows[0]["trial"]), float(rows[0]["value"])) == (best.number, best.value)
     assert set(stored.definition.space.free) <= set(rows[0])
-    params = best.params | {"model.alpha": 1.0, "train.learning_rate": 10**-2.4}
-    added = made_up.add(stored, params, 60, {"seed": 3})
+    number = add(stored, 0.5, best.params | {"train.learning_rate": 0.0015})
     dashboard.publish(stored)
     again, rows = board(stored)
-    assert (again, int(rows[0]["trial"])) == (first, added.number)
+    assert (again, int(rows[0]["trial"])) == (first, number)
 
 
 def test_a_repeated_configuration_is_one_row(stored):
     """A configuration stands once on the leaderboard, under its best trial, with the number of its runs."""
     best = ranked(stored.trials)[0]
     before = {row["trial"]: row["runs"] for row in dashboard.leaderboard(stored)}
-    made_up.add(stored, best.params, 30, {"seed": 99})
+    add(stored, 0.0, best.params)
     after = {row["trial"]: row["runs"] for row in dashboard.leaderboard(stored)}
     assert after == before | {best.number: before[best.number] + 1}
 
