@@ -63,6 +63,7 @@ def export_best(
     """  # noqa: D301
     from blade_tune.cli.progress import watch_training
     from blade_tune.export.final import ExportOptions, export_best
+    from blade_tune.report.dashboard import publish
     from blade_tune.study.storage import resolve_url
     from blade_tune.study.stored import StoredStudy
 
@@ -71,4 +72,5 @@ def export_best(
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
         metrics = export_best(stored, ExportOptions(out, usable_device(device), data, rule, with_valid, on_epoch))
     shown = {name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")}
+    publish(stored)
     print_facts({"bundle": str(out), **shown, "popularity_floor": metrics["floors"]["all"]}, form)

@@ -83,7 +83,7 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
         raise NothingToExportError(f"study {name} has no completed trial; run it first.")
     confirmation = load_confirmation(stored)
     if rule == "best" or (rule is None and confirmation is None):
-        if confirmation is None:
+        if rule is None:
             log.warning(
                 "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
                 "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",

@@ -61,7 +61,6 @@ class Worker:
         self.order = order
         self.observer = observer
         self.signals = signals
-        self.only_given = definition.search.sampler == "given"
         device = resolve_device(order.device)
         self.claimant = Claimant(Owner.here(), device.type, order.share)
         self.cleaner = Cleaner(stored, order.keep)
@@ -89,7 +88,7 @@ class Worker:
                 raise self.signals.error()
             check_failures(self.stored, self.order)
             attempt = None
-            if not self.only_given or self._is_any_waiting():
+            if not self.stored.definition.is_given or self._is_any_waiting():
                 attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
             if attempt is None:
                 time.sleep(POLL_S)
@@ -104,7 +103,9 @@ class Worker:
     def _run_trial(self, attempt: str) -> None:
         with Lease(self.stored.attempts, attempt, self.order.heartbeat_s) as lease:
             trial = self.stored.study.ask()
-            if self.only_given and GIVEN not in trial.user_attrs:  # another worker took the last run at this moment
+            if (
+                self.stored.definition.is_given and GIVEN not in trial.user_attrs
+            ):  # another worker took the last run at this moment
                 self._drop(trial)
                 return
             try:
@@ -165,7 +166,7 @@ def why_done(stored: StoredStudy) -> str | None:
     scored = num_scored(trials)
     if scored >= budget:
         return f"{scored} of {budget} trials are scored"
-    if stored.definition.search.sampler == "given" and all(trial.state.is_finished() for trial in trials):
+    if stored.definition.is_given and all(trial.state.is_finished() for trial in trials):
         return f"{scored} of {budget} runs are complete, the others failed"
     if stored.definition.search.sampler == "grid" and num_configurations(trials) == stored.definition.space.count():
         return f"every point of the grid is tried: {scored} trials are scored"

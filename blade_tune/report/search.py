@@ -152,17 +152,14 @@ def identity(study: Study) -> Iterator[Section]:
     """What the study is, and with what it was trained."""
     whole = study.stored.study.user_attrs.get("fingerprint", {})
     digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
-    software = Counter(
-        json.dumps(trial.user_attrs["software"], sort_keys=True)
+    made_with = Counter(
+        tuple(str(trial.user_attrs[name]) for name in ("device", "versions", "commit"))
         for trial in study.stored.trials
-        if "software" in trial.user_attrs
+        if "versions" in trial.user_attrs
     )
     facts = {"fingerprint": digest[:16]}
-    for text, count in software.items():
-        made = json.loads(text)
-        versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-        commit = f", commit {made['commit'][:12]}" if made.get("commit") else ""
-        facts[f"{plural(count, 'trial')} on {made['device']}"] = f"{versions}{commit}"
+    for (device, versions, commit), count in made_with.items():
+        facts[f"{plural(count, 'trial')} on {device}"] = f"{versions}, commit {commit[:12]}"
     yield Section("Identity", facts=facts, details={n: json.dumps(v) for n, v in flatten(whole).items()})
 
 

@@ -18,7 +18,7 @@ ATTRIBUTE = "confirmation"  # of the search: {"trials": [numbers], "seeds": coun
 
 
 def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confirmation | None:
-    """Train the `top` best configurations of a search on `num_seeds` fresh seeds each.
+    """Train the `top` best configurations of a search on `num_seeds` fresh seeds each, two at least.
 
     Gives what `load_confirmation` gives.
 
@@ -78,7 +78,7 @@ def _confirmation(
     stored: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
 ) -> Confirmation:
     scores_CS = np.array([[run.value for run in runs] for _, runs in whole])
-    probabilities = probability_best(scores_CS) if num_seeds > 1 else [1 / len(whole)] * len(whole)
+    probabilities = probability_best(scores_CS)
     candidates = [
         Candidate(
             trial=trial.number,

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, InterruptedStudyError, ReproductionError
 from blade_tune.study.objective import build_training, max_length
-from blade_tune.study.provenance import software
+from blade_tune.study.provenance import software_lines
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import EpochRecord, Hooks
@@ -94,7 +94,7 @@ def make_again(
     windows = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
     seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
     training = build_training(definition, values, data, windows, seed, threads)
-    changed = tuple(_changes(trial.user_attrs.get("software", {}), software(device)))
+    changed = tuple(_changes(trial.user_attrs, software_lines(device)))
     differences: list[float] = []
 
     def compare(record: EpochRecord) -> None:
@@ -121,9 +121,6 @@ def _relative(before: float, now: float) -> float:
     return 0.0 if before == now else abs(now - before) / max(abs(before), abs(now))
 
 
-def _changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    versions, current = then.get("versions", {}), now["versions"]
-    changed = [f"{name} {old} -> {current.get(name)}" for name, old in versions.items() if current.get(name) != old]
-    return changed + [
-        f"{key} {then[key]} -> {now[key]}" for key in ("commit", "device") if key in then and then[key] != now[key]
-    ]
+def _changes(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    """What was made with something else than now, in words; what is not known of then is no difference."""
+    return [f"{name} {then[name]} -> {text}" for name, text in now.items() if then.get(name, text) != text]

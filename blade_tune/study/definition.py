@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -46,9 +46,7 @@ class SearchConfig(Settings):
     """How the space is searched."""
 
     trials: int = Field(50, ge=1, description="scored trials in all; --trials wins")
-    sampler: SamplerName | Literal["given"] = Field(
-        "tpe", description="what proposes configurations; given: nothing, trials are put in (`StudyDefinition.of_runs`)"
-    )
+    sampler: SamplerName = Field("tpe", description="what proposes configurations")
     pruner: PrunerConfig = PrunerConfig()
     seed: int = Field(2026, ge=0, description="study seed: every sampler and training seed comes from it")
 
@@ -73,6 +71,7 @@ class StudyFile(Settings):
     search: SearchConfig = SearchConfig()
     enqueue: tuple[Enqueued, ...] = ()
     run: dict[str, Any] = Field({}, description="settings of a run; no part of the study itself")
+    given: bool = Field(False, description="nothing is proposed, trials are put in; for studies of runs only")
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,7 @@ class StudyDefinition:
     objective: EvaluationConfig
     search: SearchConfig
     enqueue: tuple[Enqueued, ...]
+    is_given: bool = False  # trials are put in, none is proposed: a study of runs
 
     @classmethod
     def load(
@@ -113,10 +113,8 @@ class StudyDefinition:
             content["train"] = {**(content.get("train") or {}), "max_epochs": max_epochs}
         content["search"] = _over(content.get("search") or {}, search)
         definition = cls.from_mapping(name, content, str(path))
-        if definition.search.sampler == "given":
-            raise ConfigError(
-                f"{path}: search.sampler must be one that proposes trials: {', '.join(get_args(SamplerName))}."
-            )
+        if definition.is_given:
+            raise ConfigError(f"{path}: given is for studies of runs, which have no file.")
         return definition
 
     @classmethod
@@ -132,9 +130,8 @@ class StudyDefinition:
         if file.model not in MODELS:
             raise ConfigError(f"{place}: unknown model {file.model!r}. {guess(file.model, MODELS)}")
         space = _space(file, place)
-        definition = cls(
-            name, file.model, space, data_config(file.data, f"{place}: data"), file.objective, file.search, file.enqueue
-        )
+        data = data_config(file.data, f"{place}: data")
+        definition = cls(name, file.model, space, data, file.objective, file.search, file.enqueue, file.given)
         space.check(definition.configs)
         for index in range(len(file.enqueue)):
             definition.enqueued_params(index)
@@ -167,10 +164,9 @@ class StudyDefinition:
         Its trials are not sought but given, each a whole configuration and a seed (`trials.Given`); none is pruned.
         """
         train = {name: value for name, value in self.space.fixed.items() if name.startswith("train.")}
-        search = SearchConfig(trials=1, sampler="given", pruner=PrunerConfig(kind="none"), seed=self.search.seed)
-        return replace(
-            self, name=f"{self.name}{OF_RUNS}", space=Space(train, {}, self.space.place), search=search, enqueue=()
-        )
+        search = SearchConfig(trials=1, sampler="random", pruner=PrunerConfig(kind="none"), seed=self.search.seed)
+        space = Space(train, {}, self.space.place)
+        return replace(self, name=f"{self.name}{OF_RUNS}", space=space, search=search, enqueue=(), is_given=True)
 
     def complete(self, values: Mapping[str, Any], place: str) -> dict[str, Value]:
         """A whole configuration by dotted name, defaults included, in the types of its settings.
@@ -195,6 +191,7 @@ class StudyDefinition:
             "objective": self.objective.model_dump(mode="json"),
             "search": self.search.model_dump(mode="json"),
             "enqueue": [entry.model_dump(mode="json") for entry in self.enqueue],
+            "given": self.is_given,
         }
 
 

@@ -35,7 +35,7 @@ from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import is_audited, training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.study.observer import Observer
-from blade_tune.study.provenance import software
+from blade_tune.study.provenance import software_lines
 from blade_tune.study.repeats import replicate_index
 from blade_tune.study.sampling import warmup_epochs
 from blade_tune.study.trials import CONTINUED, Given, root_number
@@ -169,7 +169,8 @@ class Objective:
         training = build_training(self.definition, values, self.data, device_data, seed, threads)
         trial.set_user_attr("threads", torch.get_num_threads())
         trial.set_user_attr("num_parameters", sum(weights.numel() for weights in training.model.parameters()))
-        trial.set_user_attr("software", software(device_data.windows.device))
+        for name, text in software_lines(device_data.windows.device).items():
+            trial.set_user_attr(name, text)
         try:
             outcome = training.run(self._hooks(trial, folder, training, check_lease))
         finally:  # what a trial has cost is known however it ends

@@ -26,6 +26,13 @@ def software(device: torch.device) -> dict[str, Any]:
     }
 
 
+def software_lines(device: torch.device) -> dict[str, str]:
+    """The same, each as a line of text: a trial's attributes, which the dashboard shows."""
+    known = software(device)
+    versions = ", ".join(f"{name} {number}" for name, number in known["versions"].items())
+    return {"versions": versions, "commit": known["commit"] or "unknown", "device": known["device"]}
+
+
 def environment(device: torch.device) -> dict[str, Any]:
     """The same, with threads, command and time."""
     return {

@@ -174,8 +174,6 @@ def build_sampler(search: SearchConfig, space: Space) -> BaseSampler:
     shared, joint = sampler_seed(search.seed), IntersectionSearchSpace(include_pruned=True)
     if search.sampler == "grid":
         return GridSampler(search.seed)
-    if search.sampler == "given":
-        return RandomSampler(seed=shared)  # which is asked for nothing
     builders: dict[str, Callable[[int], BaseSampler]] = {
         "tpe": lambda seed: TPE(seed, joint),
         "random": lambda seed: RandomSampler(seed=seed),

@@ -44,7 +44,7 @@ def test_quiet_says_nothing(tmp_path):
     write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1})
     ended = call("run", "--study", "tiny", "-q", cwd=tmp_path)
     assert (ended.code, ended.out, ended.err) == (0, "", "")
-    ended = call("export-best", "--study", "tiny", "-q", cwd=tmp_path)
+    ended = call("export-best", "--study", "tiny", "--rule", "best", "-q", cwd=tmp_path)
     assert (ended.code, ended.err) == (0, "")
 
 

@@ -192,7 +192,7 @@ def test_a_really_run_study_has_a_page(tmp_path):
 def test_user_text_is_only_text(searched, tmp_path):
     """Names and messages from outside add no tag and no script to the page."""
     done = next(t for t in searched.trials if t.state == COMPLETE)
-    attrs = {**done.user_attrs, "reason": EVIL, "software": {"device": EVIL, "commit": EVIL, "versions": {EVIL: EVIL}}}
+    attrs = {**done.user_attrs, "reason": EVIL, "device": EVIL, "commit": EVIL, "versions": EVIL}
     failed = create_trial(state=TrialState.FAIL, params=done.params, distributions=done.distributions, user_attrs=attrs)
     stored = made_up.in_memory([done, failed], searched)
     copy_of_attributes(searched, stored)

@@ -48,13 +48,12 @@ def test_a_loss_in_its_last_bit_is_a_difference(search: StoredStudy):
 
 def test_what_else_changed_is_said(search: StoredStudy, monkeypatch: pytest.MonkeyPatch):
     """Other versions, another commit and another device stand beside a difference, and beside a success."""
-    then = provenance.software(CPU)
-    versions = {**then["versions"], "torch": "9.9"}
-    monkeypatch.setattr("blade_tune.selection.reproduce.software", lambda _: {**then, "versions": versions})
+    then = provenance.software_lines(CPU)
+    monkeypatch.setattr("blade_tune.selection.reproduce.software_lines", lambda _: {**then, "versions": "torch 9.9"})
     found = make_again(Past.of(search, 0), search.data(None), CPU)
-    assert found.changed == (f"torch {then['versions']['torch']} -> 9.9",)
+    assert found.changed == (f"versions {then['versions']} -> torch 9.9",)
     edit(search, 0, 1, lambda record: record["metrics"].update({"hr@5": 2.0}))
-    with pytest.raises(ReproductionError, match=r"Not as then: torch .* -> 9\.9"):
+    with pytest.raises(ReproductionError, match=r"Not as then: versions .* -> torch 9\.9"):
         make_again(Past.of(search, 0), search.data(None), CPU)
 
 
