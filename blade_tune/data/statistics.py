@@ -61,7 +61,7 @@ def _valid_items_in_history(search: SearchData) -> int:
 
 
 def tail_users(search: SearchData) -> NDArray[np.bool_]:
-    """True for users whose behaviors are long-tail ones by more than TAIL_SHARE, in order of number from 0."""
+    """True at the number of each user whose behaviors are long-tail ones by more than TAIL_SHARE."""
     users_N, sets_NK = search.train.users_N, search.train.sets_NK
     columns = [search.config.behaviors.index(name) for name in search.config.long_tail]
     all_U = np.bincount(users_N, weights=sets_NK.sum(axis=1))

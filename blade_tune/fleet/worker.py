@@ -103,10 +103,8 @@ class Worker:
     def _run_trial(self, attempt: str) -> None:
         with Lease(self.stored.attempts, attempt, self.order.heartbeat_s) as lease:
             trial = self.stored.study.ask()
-            if (
-                self.stored.definition.is_given and GIVEN not in trial.user_attrs
-            ):  # another worker took the last run at this moment
-                self._drop(trial)
+            if self.stored.definition.is_given and GIVEN not in trial.user_attrs:
+                self._drop(trial)  # another worker took the last run at this moment
                 return
             try:
                 lease.link(trial.number)

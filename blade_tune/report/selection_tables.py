@@ -4,6 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
 from blade_tune.selection.compare import Comparisons
 from blade_tune.selection.confirm import winning_runs
@@ -80,15 +83,14 @@ def effect_rows(effects: Effects) -> list[Row]:
         rows.append({"table": effects.title, "configuration": effect.scores.label, **estimate, **difference})
     for row, scores in zip(rows, (effects.base, *(effect.scores for effect in effects.effects)), strict=True):
         row |= {name: scores.estimate(name).mean for name in SHOWN if name != metric}
-        row |= {f"{group} {metric}": scores.of_users(mask_U, metric) for group, mask_U in effects.groups.items()}
-    return [{name: value.mean if isinstance(value, Estimate) else value for name, value in row.items()} for row in rows]
+        row |= _group_means(scores, effects.groups, metric)
+    return rows
 
 
 def effect_table(effects: Effects) -> Table:
     """The same for a paper, marked where a change differs from the winner beyond chance."""
     marks = ["", *("*" if effect.p_adjusted < LEVEL else "" for effect in effects.effects)]
     groups = (effects.base, *(effect.scores for effect in effects.effects))
-    sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in effects.groups.items())
     return Table(
         columns=["", *map(metric_name, SHOWN)],
         rows=[
@@ -99,7 +101,7 @@ def effect_table(effects: Effects) -> Table:
         footnotes=[
             f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
             f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
-            *([sizes] if sizes else []),
+            *_group_sizes(effects.groups),
         ],
     )
 
@@ -115,6 +117,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
             {
                 "model": entry.model,
                 **{name: value for metric in SHOWN for name, value in _mean_and_sd(entry.scores, metric).items()},
+                **_group_means(entry.scores, comparisons.groups, comparisons.metric),
                 "part": comparisons.part,
                 "seeds": len(entry.scores.ranks_SU),
                 "told_target_set": entry.is_told,
@@ -154,6 +157,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             f"over {len(comparisons.pairs)} pairs, p < {LEVEL})",
             "† is told the behavior set of the item to predict",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
+            *_group_sizes(comparisons.groups),
             *(f"budgets are not equal: {line}" for line in uneven),
         ],
     )
@@ -169,6 +173,18 @@ def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> N
 def metric_name(metric: str) -> str:
     """NDCG@10, as papers write it."""
     return metric.upper()
+
+
+def _group_means(scores: Scores, groups: Mapping[str, NDArray[np.bool_]], metric: str) -> Row:
+    """The metric among head and among tail users; None where they are too few."""
+    means = {name: scores.of_users(mask_U, metric) for name, mask_U in groups.items()}
+    return {f"{name} {metric}": estimate.mean if estimate else None for name, estimate in means.items()}
+
+
+def _group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:
+    """A footnote that counts them, where the data tells them apart."""
+    sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in groups.items())
+    return [sizes] if sizes else []
 
 
 def _cell(scores: Scores, metric: str, mark: str) -> Cell:

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address
@@ -14,7 +15,7 @@ import optuna
 import optuna_dashboard
 from sqlalchemy.engine import URL
 
-from blade_tune.errors import ConfigError
+from blade_tune.errors import BladeTuneError, ConfigError
 from blade_tune.study.artifacts import artifact_store
 from blade_tune.study.storage import open_storage
 
@@ -92,8 +93,11 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _QuietHandler)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Nothing: a browser that goes away in the middle of an answer is no event."""
+    def handle_error(self, request: Any, _: Any) -> None:
+        """Nothing: a browser that goes away in the middle of an answer is no event. A signal that came then is one."""
+        if isinstance(error := sys.exception(), BladeTuneError):
+            self.shutdown_request(request)
+            raise error
 
 
 class _QuietHandler(WSGIRequestHandler):

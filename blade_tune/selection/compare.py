@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from blade_tune.config import read_yaml
 from blade_tune.data.store import prepare
 from blade_tune.errors import ConfigError, RunsMissingError
@@ -18,11 +21,12 @@ from blade_tune.registry import load
 from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
 from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.runs import Crew, find_runs
-from blade_tune.selection.scores import Part, Scores, load_scores
+from blade_tune.selection.scores import Part, Scores, load_scores, user_groups
 from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.space import nest
 from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.folder import TrialFolder
 from blade_tune.study.objective import max_length
 from blade_tune.study.opening import StudyPlace, Total, open_study
 from blade_tune.study.shipped import available, find
@@ -77,6 +81,7 @@ class Comparisons:
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
     floors: Mapping[str, Mapping[str, float]]  # what popularity alone reaches
+    groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
 
 
 def define(study: str, models: Sequence[str], budget: Budget) -> list[StudyDefinition]:
@@ -170,7 +175,8 @@ def compare(studies: Sequence[StoredStudy], part: Part, opening: Opening) -> Com
         Pair(a.model, b.model, comparison, p)
         for (a, b), comparison, p in zip(pairs, comparisons, adjusted, strict=True)
     ]
-    return Comparisons(metric, part, tuple(entries), tuple(whole), _floors(entries[0], part, opening))
+    floors, groups = _floors(entries[0], part, opening), _groups(entries[0], part, opening)
+    return Comparisons(metric, part, tuple(entries), tuple(whole), floors, groups)
 
 
 def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
@@ -188,14 +194,24 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
 
 def _floors(entry: Entry, part: Part, opening: Opening) -> Mapping[str, Mapping[str, float]]:
     """Those of the part, under the study's protocol; of test as they were measured when it was opened."""
-    study = find_runs(entry.study)
-    if part == "test" and study is not None:
-        path = study.files(study.trials[entry.winner.runs[0]]).test
-        return dict(json.loads(path.read_text(encoding="utf-8"))["floors"])
+    if part == "test":
+        return dict(json.loads(_files(entry).test.read_text(encoding="utf-8"))["floors"])
     data, definition = entry.study.data(opening.data_directory), entry.study.definition
     length = max_length(definition, entry.winner.values)
     evaluator = DeviceData.for_search(data, length, definition.objective, opening.device).evaluator
     return measure_floors(evaluator, data.train, data.catalog)
+
+
+def _groups(entry: Entry, part: Part, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
+    data = entry.study.data(opening.data_directory)
+    return user_groups(data, _files(entry).test_ranks if part == "test" else None)
+
+
+def _files(entry: Entry) -> TrialFolder:
+    """Of the winner's first run."""
+    study = find_runs(entry.study)
+    assert study is not None, "a winner has runs"  # noqa: S101 - for the type checker
+    return study.files(study.trials[entry.winner.runs[0]])
 
 
 def _epochs(content: Mapping[str, Any], max_epochs: int | None) -> dict[str, Value]:

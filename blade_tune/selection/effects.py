@@ -140,4 +140,4 @@ def _table(stored: StoredStudy, title: str, facts: Mapping[str, Any]) -> Effects
     comparisons = [paired_bootstrap(scores.gains(metric), base.gains(metric)) for scores in changed]
     adjusted = holm([comparison.p_value for comparison in comparisons])
     effects = tuple(Effect(*entry) for entry in zip(changed, comparisons, adjusted, strict=True))
-    return Effects(title, metric, facts["trial"], count, base, effects, user_groups(stored.data(None)))
+    return Effects(title, metric, facts["trial"], count, base, effects, user_groups(study.data(None)))

@@ -6,6 +6,7 @@ Shapes stand in names: S seeds, U evaluated users.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -77,12 +78,17 @@ def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], par
     return Scores(label, metrics, np.stack(ranks))
 
 
-def user_groups(data: SearchData) -> dict[str, NDArray[np.bool_]]:
-    """mask_U of the head and the tail users among those with a validation row (BLADE, Figure 4).
+def user_groups(data: SearchData, test_ranks: Path | None = None) -> dict[str, NDArray[np.bool_]]:
+    """mask_U of the head and the tail users among those that were evaluated (BLADE, Figure 4).
 
     Tail users mostly show long-tail behaviors. No groups where the data names no such behaviors.
+
+    Args:
+        data: of the search.
+        test_ranks: a run's, for the users with a test row; else those with a validation row.
     """
     if not data.config.long_tail:
         return {}
-    is_tail_U = tail_users(data)[rows_with(data.valid).numpy()]
+    users_U = rows_with(data.valid).numpy() + 1 if test_ranks is None else np.load(test_ranks)[0]
+    is_tail_U = tail_users(data)[users_U]
     return {"head": ~is_tail_U, "tail": is_tail_U}

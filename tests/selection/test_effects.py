@@ -7,6 +7,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.report.selection_tables import effect_rows, effect_table
 from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
 from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
+from blade_tune.selection.scores import user_groups
 from blade_tune.selection.statistics import paired_bootstrap
 from blade_tune.study.stored import StoredStudy
 from tests.selection.small import num_rows, own_crew
@@ -97,6 +98,22 @@ def test_effects_need_a_confirmed_winner(search: StoredStudy):
     """Without one the error says which command finds it."""
     with pytest.raises(ConfigError, match="blade-tune confirm --study tiny"):
         study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
+
+
+def test_tail_users_are_told_by_their_own_rows(search: StoredStudy, monkeypatch: pytest.MonkeyPatch):
+    """Those with more than a share of long-tail behaviors in their train rows, in order of evaluation."""
+    data = search.data(None)
+    columns = [data.config.behaviors.index(name) for name in data.config.long_tail]
+    users = sorted(set(data.valid.users_N.tolist()))
+    sets = [data.train.sets_NK[data.train.users_N == user] for user in users]
+    found = {}
+    for share in (0.8, 0.3):
+        monkeypatch.setattr("blade_tune.data.statistics.TAIL_SHARE", share)
+        found[share] = user_groups(data)
+        expected = [bool(own[:, columns].sum() > share * own.sum()) for own in sets]
+        assert found[share]["tail"].tolist() == expected
+        assert found[share]["head"].tolist() == [not is_tail for is_tail in expected]
+    assert 0 < found[0.3]["tail"].sum() < len(users)
 
 
 def test_too_few_users_have_no_mean(confirmed: StoredStudy):

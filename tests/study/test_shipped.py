@@ -88,10 +88,13 @@ PUBLISHED = {
 PUBLISHED_SEEDS = {"kuaisar-released": 2025, "qk-article-released": 2025, "qk-video-released": 2023}
 
 
+OWN = ("demo", "kuaisar", "qk-article", "qk-video", "qk-video-resolution")
+
+
 def test_every_shipped_file_is_known_here():
     """A new space or study is added to these tests too."""
     assert set(available("search_spaces")) == set(SPACES)
-    assert set(available("studies")) == {"demo", "kuaisar", "qk-article", "qk-video", *PUBLISHED}
+    assert set(available("studies")) == {*OWN, *PUBLISHED}
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -110,8 +113,11 @@ def test_a_shipped_space_fits_its_model(name: str):
 
 
 def test_the_resolution_study_is_a_grid_of_48():
-    """What the paper leaves ambiguous has 48 answers: three of sets, two each of four others."""
+    """What the paper leaves ambiguous has 48 answers, three of sets and two each of four others; its study tries all."""
     assert Space.load(find("search_spaces", "blade-resolution")).count() == 3 * 2**4
+    study = StudyDefinition.load("qk-video-resolution")
+    assert (study.search.trials, study.search.sampler, study.search.pruner.kind) == (48, "grid", "none")
+    assert study.data == StudyDefinition.load("qk-video").data
 
 
 def test_defaults_are_the_specification_s():
@@ -124,7 +130,7 @@ def test_defaults_are_the_specification_s():
     assert (train["early_stop"], train["plateau_schedule"]) == ("objective", False)
 
 
-@pytest.mark.parametrize("name", ["demo", "kuaisar", "qk-article", "qk-video", *PUBLISHED])
+@pytest.mark.parametrize("name", [*OWN, *PUBLISHED])
 def test_a_shipped_study_is_whole(name: str):
     """Each study loads and checks, and is the same when it is read back from the form that is stored."""
     study = StudyDefinition.load(name)
