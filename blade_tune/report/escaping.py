@@ -2,7 +2,7 @@
 
 import re
 
-MARKDOWN_MARKS = re.compile(r"([\\`*_{}\[\]<>|#~$])")
+MARKDOWN_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))")  # within a word, _ is none
 GREEK = (  # in the order of Unicode
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi mathrm{o} pi rho varsigma sigma tau "
     "upsilon phi chi psi omega"

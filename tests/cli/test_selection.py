@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from blade_tune.study.storage import resolve_url
+from blade_tune.study.stored import StoredStudy
 from tests.cli.program import call, finish, start, write_study
 
 
@@ -108,7 +110,7 @@ def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
 
 
 def test_compare_prints_one_table(tmp_path: Path):
-    """Two models at a toy budget end in one table with floors; uneven budgets are refused unless that is said."""
+    """Two models at a toy budget end in one table with floors; uneven budgets are refused, or said in a footnote."""
     write_study(tmp_path / "studies" / "tiny.yaml")
     words = ("compare", "--dataset", "tiny", "--models", "blade,blade_released", "--top", "1", "--seeds", "2", "-q")
     ended = call(*words, "--trials", "2", "--epochs", "1", cwd=tmp_path)
@@ -117,9 +119,13 @@ def test_compare_prints_one_table(tmp_path: Path):
     assert "popularity: all" in ended.out
     folder = tmp_path / "results" / "tiny.compare"
     assert {path.name for path in folder.iterdir()} == {"valid.md", "valid.tex", "valid.csv"}
-    lone = "tiny.compare-blade"
-    add = call("worker", "-s", lone, cwd=tmp_path)
-    assert add.code == 0, add.err
+    lone = StoredStudy.load("tiny.compare-blade", resolve_url(None, tmp_path / "results"), tmp_path / "results")
+    lone.study.set_user_attr("budget", 3)
+    assert call("worker", "-s", "tiny.compare-blade", "-q", cwd=tmp_path).code == 0
+    refused = call(*words, "--trials", "2", "--epochs", "1", cwd=tmp_path)
+    assert (refused.code, "trials of blade 3, blade_released 2" in refused.err, refused.out) == (2, True, "")
+    shown = call(*words, "--trials", "2", "--epochs", "1", "--uneven", cwd=tmp_path)
+    assert "budgets are not equal: trials of blade 3, blade_released 2" in shown.out
 
 
 @pytest.mark.slow

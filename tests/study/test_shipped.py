@@ -113,7 +113,7 @@ def test_a_shipped_space_fits_its_model(name: str):
 
 
 def test_the_resolution_study_is_a_grid_of_48():
-    """What the paper leaves ambiguous has 48 answers, three of sets and two each of four others; its study tries all."""
+    """What the paper leaves ambiguous has 48 answers, three of sets and two of each other; its study tries all."""
     assert Space.load(find("search_spaces", "blade-resolution")).count() == 3 * 2**4
     study = StudyDefinition.load("qk-video-resolution")
     assert (study.search.trials, study.search.sampler, study.search.pruner.kind) == (48, "grid", "none")
