@@ -53,6 +53,7 @@ def compare(
       blade-tune compare --dataset demo --models blade,blade_released --trials 8 --seeds 3
     """  # noqa: D301
     from blade_tune.errors import ConfigError
+    from blade_tune.report.dashboard import publish
     from blade_tune.report.selection_tables import comparison_rows, comparison_table, write_files
     from blade_tune.report.text_tables import markdown
     from blade_tune.selection import compare as comparing
@@ -73,6 +74,8 @@ def compare(
                 "same, with a footnote."
             )
         comparisons = comparing.compare(studies, "test" if test else "valid", opening)
+    for stored in studies:
+        publish(stored)
     table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
     folder = settings.results / f"{definitions[0].name.rpartition('-')[0]}"
     write_files(folder, comparisons.part, table, rows)

@@ -101,6 +101,7 @@ def effect_table(effects: Effects) -> Table:
         footnotes=[
             f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
             f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
+            f"trial {effects.trial} was chosen on these seeds, which favors it a little",
             *_group_sizes(effects.groups),
         ],
     )
