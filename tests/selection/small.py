@@ -24,6 +24,13 @@ class OwnCrew(Crew):
         work(study, self.observer, keep=changes.get("keep", 5))
 
 
+class IdleCrew(Crew):
+    """Trains nothing, as one whose limit of time is over."""
+
+    def work(self, study: StoredStudy, **changes: Any) -> None:
+        """Nothing."""
+
+
 def own_crew(observer: Observer | None = None) -> OwnCrew:
     """A crew without limits."""
     return OwnCrew(RunSettings(), [], observer or Observer())

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 
+from blade_tune.data.store import prepare
 from blade_tune.errors import InterruptedStudyError, NonFiniteError, NothingToExportError, RunsMissingError
+from blade_tune.fleet.settings import RunSettings
 from blade_tune.models.blade import Blade
 from blade_tune.selection.confirm import confirm, leaders, load_confirmation, winning_runs
 from blade_tune.selection.confirmation import Candidate, Confirmation
@@ -15,11 +18,13 @@ from blade_tune.selection.statistics import estimate, winner_interval
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
 from blade_tune.study.observer import Observer
+from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
 from tests.export.test_export import CPU
-from tests.selection.small import num_rows, own_crew
-from tests.study.tiny import run, stored
+from tests.selection.small import IdleCrew, num_rows, own_crew
+from tests.study.tiny import define, run, stored, work
 
 
 def test_all_candidates_share_fresh_seeds(search: StoredStudy):
@@ -179,3 +184,21 @@ def test_weights_that_are_elsewhere_open_nothing(search: StoredStudy):
     with pytest.raises(RunsMissingError, match="weights of run"):
         open_test_rows(search, runs, Opening("confirm --test", CPU, None))
     assert search.ledger.entries() == []
+
+
+def test_a_confirmation_on_each_database(tmp_path: Path, database_url: str):
+    """SQLite and PostgreSQL hold search, runs and what was found alike; asked for at once, runs are planned once."""
+    definition = define(search__trials=2)
+    place = StudyPlace(resolve_url(database_url, tmp_path), tmp_path)
+    search = open_study(definition, prepare(definition.data, None, tmp_path), place)
+    work(search)
+    asked = [Thread(target=confirm, args=(search, 2, 2, IdleCrew(RunSettings(), [], Observer()))) for _ in range(3)]
+    for thread in asked:
+        thread.start()
+    for thread in asked:
+        thread.join()
+    assert num_rows(search) == 4
+    found = confirm(search, 2, 2, own_crew())
+    assert found is not None
+    assert num_rows(search) == 4
+    assert load_confirmation(StoredStudy.load("tiny", place.url, tmp_path)) == found
