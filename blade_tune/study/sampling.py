@@ -159,7 +159,7 @@ class GridSampler(BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """A value under which points are left."""
-        seed = sampler_seed(self._study_seed, trial.number)
+        seed = sampler_seed(self._study_seed, trial.number, len(trial.params))  # one for all would tie them together
         sampler = _experimental(lambda: BruteForceSampler(seed=seed))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 

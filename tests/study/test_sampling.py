@@ -128,6 +128,16 @@ def test_nothing_is_repeated_while_something_is_new(sampler: SamplerName):
     assert len(set(found)) == 15
 
 
+def test_a_grid_begins_anywhere():
+    """Parameters are not tied to each other: over seeds, each of eight points comes first about equally often."""
+    searched = space(one={"choice": [0, 1]}, two={"choice": [0, 1]}, three={"choice": [0, 1]})
+    first = Counter(
+        add(optuna.create_study(sampler=make("grid", searched, seed)), searched, 1)[0] for seed in range(160)
+    )
+    assert len(first) == 8
+    assert max(first.values()) < 40  # 20 are expected
+
+
 def test_the_papers_grid_is_tried_almost_whole():
     """72 trials of TPE try nine in ten of its 72 points, and repeat none but leaders; alone it tries two in three."""
     runs = Counter(add(optuna.create_study(direction="maximize", sampler=make("tpe", PAPER)), PAPER, 72))
