@@ -68,8 +68,8 @@ def compare(
         differing = comparing.uneven(studies, settings.gpu_hours)
         if differing and not uneven:
             raise ConfigError(
-                f"the budgets of a table must be equal within 5%: {'; '.join(differing)}; --uneven prints it all the same, "
-                "with a footnote."
+                f"the budgets of a table must be equal within 5%: {'; '.join(differing)}; --uneven prints it all the "
+                "same, with a footnote."
             )
         comparisons = comparing.compare(studies, "test" if test else "valid", opening)
     for stored in studies:

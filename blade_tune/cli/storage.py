@@ -48,18 +48,21 @@ def upgrade(storage: str | None, results: Path) -> None:
 def copy(study: str, to: str, storage: str | None, results: Path) -> None:
     """Copy a study into another database.
 
-    Its trials, and what they have cost. The study here and the files in the results folder are left alone: go on with
-    the copy by `--storage URL` and the same `--results`.
+    Its trials, and what they have cost; also its runs, where it was confirmed. The study here and the files in the
+    results folder are left alone: go on with the copy by `--storage URL` and the same `--results`.
 
     \b
     Example:
       blade-tune storage copy --study demo --to postgresql://me@server/studies
     """  # noqa: D301
+    from blade_tune.selection.runs import find_runs
     from blade_tune.study.storage import masked, resolve_url
     from blade_tune.study.stored import StoredStudy
     from blade_tune.study.transfer import copy_study
 
     url = resolve_url(to, results)
-    counts = copy_study(StoredStudy.load(study, resolve_url(storage, results), results), url)
-    states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    click.echo(f"study {study}: {states or 'no trial'} copied to {masked(url)}.")
+    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    for copied in filter(None, (stored, find_runs(stored))):
+        counts = copy_study(copied, url)
+        states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+        click.echo(f"study {copied.definition.name}: {states or 'no trial'} copied to {masked(url)}.")

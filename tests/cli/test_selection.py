@@ -128,6 +128,18 @@ def test_compare_prints_one_table(tmp_path: Path):
     assert "budgets are not equal: trials of blade 3, blade_released 2" in shown.out
 
 
+def test_a_copied_study_brings_its_runs(confirmed: Path):
+    """`storage copy` takes the runs along, so that the copy has the confirmed winner too."""
+    copied = call("storage", "copy", "-s", "tiny", "--to", "sqlite:///copy.db", cwd=confirmed)
+    assert copied.code == 0, copied.err
+    assert "study tiny.runs: " in copied.out
+    words = ("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", "-f", "json", "--storage", "sqlite:///copy.db")
+    again = call(*words, cwd=confirmed)
+    said = json.loads((confirmed / "confirmed.json").read_text())
+    assert json.loads(again.out)["candidates"] == said["candidates"]
+    assert "started" not in again.err
+
+
 @pytest.mark.slow
 def test_a_killed_confirmation_goes_on(finished_copy: Path):
     """kill -9 of the program and of its workers loses no run and adds none: each wanted run is complete once."""
