@@ -17,6 +17,7 @@ import pandas as pd
 import statsmodels.formula.api as smf
 from optuna.trial import TrialState
 
+from blade_tune.selection.statistics import holm
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 
@@ -41,7 +42,10 @@ def trials_of(stored: StoredStudy) -> pd.DataFrame:
 
 
 def effects_of(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A row a level of each choice: its mean, and its difference from the first level with a 95% interval."""
+    """A row a level of each choice: its mean, and its difference from the first level with a 95% interval.
+
+    `p_holm` is corrected over all differences of the table.
+    """
     table = trials.rename(columns={metric: "value"})
     fit = smf.ols("value ~ " + " + ".join(f"C({choice})" for choice in CHOICES), table).fit()
     low_high, rows = fit.conf_int(), []
@@ -53,7 +57,10 @@ def effects_of(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
                 low, high = low_high.loc[name]
                 row |= {"difference": fit.params[name], "low": low, "high": high, "p": fit.pvalues[name]}
             rows.append(row)
-    return pd.DataFrame(rows)
+    effects = pd.DataFrame(rows)
+    tested = effects["p"].notna()
+    effects.loc[tested, "p_holm"] = holm(effects.loc[tested, "p"].tolist())
+    return effects
 
 
 def main() -> None:
