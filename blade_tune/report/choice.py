@@ -41,8 +41,8 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
         words.append(f"The interval {lies} what popularity alone gives, {floor:.4f}.")
     if smallest is not chosen:
         words.append(
-            f"Trial {smallest.trial} is smaller ({plural(smallest.num_parameters, 'parameter')}), and its mean lies "
-            "within one standard error of the winner's."
+            f"Trial {smallest.trial} is smaller or faster ({plural(smallest.num_parameters, 'parameter')}), and its "
+            "mean lies within one standard error of the winner's."
         )
     count = len(confirmation.candidates)
     facts = {

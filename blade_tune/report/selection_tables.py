@@ -54,7 +54,7 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
     ]
     if confirmation.smallest is not winner:
         words.append(
-            f"Trial {confirmation.smallest.trial} is smaller and within one standard error of it (--rule 1se)."
+            f"Trial {confirmation.smallest.trial} is smaller or faster, within one standard error (--rule 1se)."
         )
     return words
 

@@ -115,7 +115,12 @@ def test_a_confirmed_winner_has_its_card(confirmed, tmp_path):
     low, high = made_up.confirmation().winner_interval
     assert "Not confirmed" not in text
     mean = f"{winner.estimate.mean:.4f} ± {winner.estimate.sd:.4f}"
-    for words in (mean, f"{low:.4f} to {high:.4f}", "too high by 0.0090", "Trial 20 is smaller (500 parameters)"):
+    for words in (
+        mean,
+        f"{low:.4f} to {high:.4f}",
+        "too high by 0.0090",
+        "Trial 20 is smaller or faster (500 parameters)",
+    ):
         assert words in text
     assert "lies above what popularity alone gives" in text
 
