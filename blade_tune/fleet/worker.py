@@ -14,7 +14,6 @@ from blade_tune.fleet.turns import device_turn
 from blade_tune.study.artifacts import upload_trial
 from blade_tune.study.budget import Claimant
 from blade_tune.study.fingerprint import fingerprint, require_same
-from blade_tune.study.folder import TrialFolder
 from blade_tune.study.lease import Lease
 from blade_tune.study.objective import End, Objective, max_length
 from blade_tune.study.observer import Observer
@@ -29,7 +28,6 @@ from blade_tune.study.trials import (
     num_configurations,
     num_scored,
     ranked,
-    root_number,
 )
 from blade_tune.training.device_data import resolve_device
 from blade_tune.training.floors import popularity_floors
@@ -180,7 +178,7 @@ def check_failures(stored: StoredStudy, order: Order) -> None:
     failures = latest_failures(trial for trial in stored.trials if _ended_since(trial, order.since))
     if len(failures) >= order.max_consecutive_failures:
         latest = failures[0]
-        log_file = stored.folder.trial(root_number(latest.user_attrs, latest.number)).log
+        log_file = stored.files(latest).log
         text = log_file.read_text(encoding="utf-8") if log_file.exists() else ""
         traceback = TRACEBACK + text.rpartition(TRACEBACK)[2].rstrip() if TRACEBACK in text else ""
         raise TooManyFailuresError(
@@ -211,14 +209,11 @@ class Cleaner:
     def clean(self, number: int) -> None:
         """Do so after the end of a trial."""
         trials = self._stored.trials
-        self._folder(trials[number]).checkpoint.unlink(missing_ok=True)
+        self._stored.files(trials[number]).checkpoint.unlink(missing_ok=True)
         for trial in ranked(trials)[self._keep :]:
             if trial.number not in self._behind:
-                self._folder(trial).weights.unlink(missing_ok=True)
+                self._stored.files(trial).weights.unlink(missing_ok=True)
                 self._behind.add(trial.number)
-
-    def _folder(self, trial: FrozenTrial) -> TrialFolder:
-        return self._stored.folder.trial(root_number(trial.user_attrs, trial.number))
 
 
 def describe(trial: FrozenTrial) -> str:

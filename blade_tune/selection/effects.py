@@ -1,11 +1,12 @@
 """What one change does to the confirmed winner: ablations of its parts, sweeps of its parameters, on shared seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
 from blade_tune.config import read_value
 from blade_tune.errors import ConfigError
@@ -106,20 +107,20 @@ def study_effects(
         }
     stored.study.set_user_attr(ATTRIBUTE, asked)
     execute(stored, [run for title in tables for run in _wanted(stored, asked[title])], crew)
-    for title in tables:
-        require(stored, _wanted(stored, asked[title]))
-    return [_table(stored, title, asked[title]) for title in tables]
+    runs = {title: require(stored, _wanted(stored, asked[title])) for title in tables}
+    return [_table(stored, title, asked[title], runs[title]) for title in tables]
 
 
 def load_effects(stored: StoredStudy) -> list[Effects]:
     """The tables of all changes whose runs are complete."""
     asked = stored.study.user_attrs.get(ATTRIBUTE, {})
-    whole = [
-        title
-        for title, facts in asked.items()
-        if all(r and is_complete(r) for r in rows(stored, _wanted(stored, facts)))
-    ]
-    return [_table(stored, title, asked[title]) for title in whole]
+    tables = []
+    for title, facts in asked.items():
+        wanted = rows(stored, _wanted(stored, facts))
+        runs = [run for run in wanted if run and is_complete(run)]
+        if len(runs) == len(wanted):
+            tables.append(_table(stored, title, facts, runs))
+    return tables
 
 
 def _wanted(stored: StoredStudy, facts: Mapping[str, Any]) -> list[Run]:
@@ -129,11 +130,10 @@ def _wanted(stored: StoredStudy, facts: Mapping[str, Any]) -> list[Run]:
     return [Run({**facts["values"], **changes}, seed, label) for label, changes in variants.items() for seed in fresh]
 
 
-def _table(stored: StoredStudy, title: str, facts: Mapping[str, Any]) -> Effects:
+def _table(stored: StoredStudy, title: str, facts: Mapping[str, Any], runs: Sequence[FrozenTrial]) -> Effects:
     study = find_runs(stored)
     assert study is not None, "complete runs have a study"  # noqa: S101 - for the type checker
     count, metric = facts["seeds"], stored.definition.objective.metric
-    runs = require(stored, _wanted(stored, facts))
     groups = [runs[first : first + count] for first in range(0, len(runs), count)]
     labels = [f"trial {facts['trial']}", *facts["variants"]]
     base, *changed = [load_scores(study, label, group, "valid") for label, group in zip(labels, groups, strict=True)]
