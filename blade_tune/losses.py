@@ -4,9 +4,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Similarity = Literal["dot", "cosine"]
+NextItemLoss = Literal["bce", "ce"]
+
+LOGITS_AT_ONCE = 2**24  # of a softmax over all items: 64 MiB in float32
 
 
 def binary_cross_entropy(positive_BL: Tensor, negative_BL: Tensor) -> Tensor:
@@ -17,6 +21,43 @@ def binary_cross_entropy(positive_BL: Tensor, negative_BL: Tensor) -> Tensor:
 def richness(target_sets_BLK: Tensor, dtype: torch.dtype) -> Tensor:
     """|b| / K of each step, in (0, 1]: the richer the target's behavior set, the more it counts (BLADE, Eq. 15)."""
     return target_sets_BLK.to(dtype).mean(dim=-1)
+
+
+class SoftmaxLoss(torch.autograd.Function):
+    """sum_n w_n (log sum_v exp(h_n . x_v) - h_n . x_target(n)): cross-entropy over all items, in blocks of rows.
+
+    The logits of a batch are its steps times all items, a thousand times the states. So a block's gradients are made
+    as soon as its logits are there, and nothing but the gradients is kept.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+        """The weighted sum; targets are rows of `vectors_VD`, weights have no gradient."""
+        grad_states_ND, grad_vectors_VD = torch.empty_like(states_ND), torch.zeros_like(vectors_VD)
+        total = states_ND.new_zeros(())
+        for rows in torch.arange(len(states_ND), device=states_ND.device).split(LOGITS_AT_ONCE // len(vectors_VD) or 1):
+            logits_XV = states_ND[rows] @ vectors_VD.T
+            target_X1, weight_X1 = targets_N[rows, None], weights_N[rows, None]
+            log_sum_X1 = logits_XV.logsumexp(dim=1, keepdim=True)
+            total = total + (weight_X1 * (log_sum_X1 - logits_XV.gather(1, target_X1))).sum()
+            grad_XV = logits_XV.sub_(log_sum_X1).exp_().mul_(weight_X1).scatter_add_(1, target_X1, -weight_X1)
+            grad_states_ND[rows] = grad_XV @ vectors_VD
+            grad_vectors_VD.addmm_(grad_XV.T, states_ND[rows])
+        ctx.save_for_backward(grad_states_ND, grad_vectors_VD)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Of states and vectors."""
+        grad_states_ND, grad_vectors_VD = ctx.saved_tensors
+        return grad * grad_states_ND, grad * grad_vectors_VD, None, None
+
+
+def softmax_loss(states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+    """See SoftmaxLoss."""
+    loss: Tensor = SoftmaxLoss.apply(states_ND, vectors_VD, targets_N, weights_N)  # type: ignore[no-untyped-call]
+    return loss
 
 
 class Gram(torch.autograd.Function):

@@ -1,17 +1,34 @@
 """The position-wise feed-forward network."""
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blade_tune.layers.dropout import Dropout
+
+Activation = Callable[[Tensor], Tensor]
+
 
 class FeedForward(nn.Module):
-    """gelu(x W1 + b1) W2 + b2; no residual, no norm."""
+    """a(drop(x W1 + b1)) W2 + b2; no residual, no norm, no dropout at the end.
 
-    def __init__(self, size: int, inner_size: int) -> None:
+    Args:
+        size: D.
+        inner_size: F.
+        activation: a.
+        inner_dropout: rate before the activation.
+    """
+
+    def __init__(
+        self, size: int, inner_size: int, activation: Activation = functional.gelu, inner_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.expand = nn.Linear(size, inner_size)
         self.contract = nn.Linear(inner_size, size)
+        self.activation = activation
+        self.dropout = Dropout(inner_dropout)
 
     def forward(self, states_BLD: Tensor) -> Tensor:
         """Transform each step by itself."""
-        return self.contract(functional.gelu(self.expand(states_BLD)))
+        return self.contract(self.activation(self.dropout(self.expand(states_BLD))))

@@ -15,22 +15,26 @@ class Table(nn.Embedding):
     its rows can be looked up before (`take`) and used in place of the table (`at_hand`): ids are their places then.
     """
 
-    _rows_XD: Tensor | None = None  # at hand
+    _at_hand: tuple[Tensor, Tensor] | None = None  # ids_X and rows_XD
 
     def forward(self, ids: Tensor) -> Tensor:
         """Rows of the given ids, or places."""
-        return super().forward(ids) if self._rows_XD is None else functional.embedding(ids, self._rows_XD)
+        return super().forward(ids) if self._at_hand is None else functional.embedding(ids, self._at_hand[1])
 
-    def take(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """The different rows of the given ids, in order of id, and the place of each id among them."""
-        numbers_X, places = torch.unique(ids, return_inverse=True)
-        return self(numbers_X), places
+    def ids(self, places: Tensor) -> Tensor:
+        """The ids that stand at places; without rows at hand they are ids already."""
+        return places if self._at_hand is None else self._at_hand[0][places]
+
+    def take(self, ids: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """The different ids in their order with their rows, and the place of each given id among them."""
+        ids_X, places = torch.unique(ids, return_inverse=True)
+        return (ids_X, self(ids_X)), places
 
     @contextmanager
-    def at_hand(self, rows_XD: Tensor) -> Iterator[None]:
-        """Have lookups be by places in these rows."""
-        self._rows_XD = rows_XD
+    def at_hand(self, taken: tuple[Tensor, Tensor]) -> Iterator[None]:
+        """Have lookups be by places in what was taken."""
+        self._at_hand = taken
         try:
             yield
         finally:
-            self._rows_XD = None
+            self._at_hand = None

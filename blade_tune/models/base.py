@@ -1,19 +1,20 @@
 """What every model is: a Config, losses by name, and a score for every item."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.config import Settings
+from blade_tune.layers.labels import Labels, Reduction
 from blade_tune.layers.table import Table
-from blade_tune.losses import binary_cross_entropy
+from blade_tune.losses import NextItemLoss, binary_cross_entropy, softmax_loss
 from blade_tune.parameter import Value
 
 T = TypeVar("T")
@@ -21,6 +22,7 @@ T = TypeVar("T")
 PIECE_STEPS = 4_000  # docs/performance.md has the measurement
 
 Augmentation = Literal["add", "mask", "flip", "none"]
+Reads = Literal["items", "labels", "sets"]
 
 
 class ModelConfig(Settings):
@@ -33,7 +35,9 @@ class ModelConfig(Settings):
     embedding_size: int = Field(32, ge=8, le=512, description="width of every embedding and state, d")
     max_length: int = Field(50, ge=2, le=1000, description="newest interactions of a user that the model sees, L")
     dropout: float = Field(0.3, ge=0.0, le=0.9, description="dropout rate")
-    layer_norm_eps: float = Field(1e-6, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
+    loss: NextItemLoss = Field(
+        "bce", description="of the item to predict: bce, against one sampled negative, or ce, softmax over all items"
+    )
 
 
 def only_when(**settings: tuple[Any, ...]) -> dict[str, Any]:
@@ -44,6 +48,7 @@ def only_when(**settings: tuple[Any, ...]) -> dict[str, Any]:
 class AttentionConfig(ModelConfig):
     """Fields and the rule of models that split their width into attention heads."""
 
+    layer_norm_eps: float = Field(1e-6, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
     num_blocks: int = Field(2, ge=1, le=8, description="stacked blocks")
     num_heads: int = Field(2, ge=1, le=16, description="attention heads, h; must divide embedding_size")
 
@@ -54,6 +59,14 @@ class AttentionConfig(ModelConfig):
                 f"embedding_size must be divisible by num_heads, got {self.embedding_size} and {self.num_heads}"
             )
         return self
+
+
+class LabelConfig(ModelConfig):
+    """Field of models that know one behavior an interaction."""
+
+    reduction: Reduction = Field(
+        "rarest", description="which behavior stands for a set: the rarest, or the most_frequent in train rows"
+    )
 
 
 class SetAugmentationConfig(ModelConfig):
@@ -80,7 +93,9 @@ class Recommender(nn.Module, ABC):
     """A model that the one training loop can train and the one evaluation can rank with."""
 
     Config: ClassVar[type[ModelConfig]]
-    told_target_set: ClassVar[bool]  # whether scores depend on the behavior set of the item to predict
+    reads: ClassVar[Reads]  # of past interactions: items only, one behavior of each set (its label), or whole sets
+    told_target_set: ClassVar[bool]  # whether scores depend on the behavior set of the item to predict, read likewise
+    is_causal: ClassVar[bool]  # whether `encode` gives states_BLD of all steps, none of which sees a later one
     ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}  # parts to take out: their names -> settings that do so
 
     def __init__(self, config: ModelConfig, catalog: Catalog) -> None:
@@ -110,38 +125,83 @@ class Recommender(nn.Module, ABC):
 
 
 class ItemTable(Table):
-    """Item embeddings; row 0, padding, is zero and stays zero."""
+    """Item embeddings; row 0, padding, is zero and stays zero.
 
-    def __init__(self, num_items: int, size: int) -> None:
-        super().__init__(num_items + 1, size, padding_idx=0)
+    Args:
+        num_items: V.
+        size: D.
+        has_mask: whether one more row stands for a hidden item, [MASK].
+    """
 
-    def next_item_losses(self, states_BLD: Tensor, batch: Batch) -> Tensor:
-        """Binary cross-entropy of each step: its next item against its negative; padding steps mean nothing."""
+    def __init__(self, num_items: int, size: int, *, has_mask: bool = False) -> None:
+        super().__init__(num_items + 1 + has_mask, size, padding_idx=0)
+        self.num_items = num_items
+        self.has_mask = has_mask
+
+    @property
+    def vectors_VD(self) -> Tensor:
+        """Of padding and of all items."""
+        return self.weight[: self.num_items + 1]
+
+    @property
+    def mask_item(self) -> int:
+        """The id of [MASK], or its place."""
+        return (self.num_embeddings if self._at_hand is None else len(self._at_hand[0])) - 1
+
+    def take(self, ids: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """As any table; padding keeps its number, and [MASK] is among them."""
+        always_X = ids.new_tensor([0, self.num_embeddings - 1] if self.has_mask else [0])
+        taken, places_N = super().take(torch.cat((always_X, ids.flatten())))
+        return taken, places_N[len(always_X) :].view_as(ids)
+
+    def next_item_loss(self, states_BLD: Tensor, batch: Batch, weights_BL: Tensor, loss: NextItemLoss) -> Tensor:
+        """The sum over steps of weight times the loss of the next item; weights are zero at padding."""
         assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
-        return binary_cross_entropy(
-            self._dot(states_BLD, batch.target_items_BL), self._dot(states_BLD, batch.negatives_BL)
-        )
+        return self.loss(states_BLD, (batch.target_items_BL, batch.negatives_BL), weights_BL, loss)
 
-    def _dot(self, states_BLD: Tensor, items_BL: Tensor) -> Tensor:
-        return torch.einsum("bld,bld->bl", states_BLD, self(items_BL))
+    def loss(self, states_XD: Tensor, items_X: tuple[Tensor, Tensor], weights_X: Tensor, loss: NextItemLoss) -> Tensor:
+        """The same of any states: `items_X` are what each should have scored high, and a negative of each."""
+        targets_X, negatives_X = items_X
+        if loss == "bce":
+            losses_X = binary_cross_entropy(self._dot(states_XD, targets_X), self._dot(states_XD, negatives_X))
+            return (losses_X * weights_X).sum()
+        counts_X = weights_X > 0
+        targets_N = self.ids(targets_X[counts_X])
+        return softmax_loss(states_XD[counts_X], self.vectors_VD[1:], targets_N - 1, weights_X[counts_X])
+
+    def _dot(self, states_XD: Tensor, items_X: Tensor) -> Tensor:
+        return torch.einsum("...d,...d->...", states_XD, self(items_X))
+
+
+def labels_of(catalog: Catalog, config: LabelConfig) -> Labels:
+    """The reduction of sets to labels that a model's settings ask for."""
+    return Labels(torch.as_tensor(catalog.behavior_counts_K), config.reduction)
 
 
 def in_pieces(
-    compute: Callable[[Batch], T], batch: Batch, items: ItemTable, users: Table, shortest: int = 1
+    compute: Callable[[Batch], T], batch: Batch, items: ItemTable, users: Sequence[Table] = (), shortest: int = 1
 ) -> list[T]:
     """What `compute` makes of each piece of a batch, see `Batch.pieces`; ids of a piece are places of rows at hand.
 
     On a GPU the batch is its only piece.
+
+    Args:
+        compute: of a piece.
+        batch: with negatives.
+        items: where its items are looked up.
+        users: where its users are; without any, ids of users stay what they are.
+        shortest: steps of a piece at least.
     """
     if batch.items_BL.device.type != "cpu":
         return [compute(batch)]
     assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
-    ids_3BL = torch.stack((batch.items_BL, batch.target_items_BL, batch.negatives_BL))
-    item_rows_XD, places_N = items.take(functional.pad(ids_3BL.flatten(), (1, 0)))  # item 0 keeps its number: padding
-    user_rows_XK, users_B = users.take(batch.users_B)
-    items_BL, target_items_BL, negatives_BL = places_N[1:].view_as(ids_3BL)
-    placed = replace(
-        batch, users_B=users_B, items_BL=items_BL, target_items_BL=target_items_BL, negatives_BL=negatives_BL
-    )
-    with items.at_hand(item_rows_XD), users.at_hand(user_rows_XK):
+    taken, places_3BL = items.take(torch.stack((batch.items_BL, batch.target_items_BL, batch.negatives_BL)))
+    items_BL, target_items_BL, negatives_BL = places_3BL
+    placed = replace(batch, items_BL=items_BL, target_items_BL=target_items_BL, negatives_BL=negatives_BL)
+    with ExitStack() as stack:
+        stack.enter_context(items.at_hand(taken))
+        for table in users:
+            taken, users_B = table.take(batch.users_B)
+            stack.enter_context(table.at_hand(taken))
+            placed = replace(placed, users_B=users_B)
         return [compute(piece) for piece in placed.pieces(PIECE_STEPS, shortest)]

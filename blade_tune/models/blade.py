@@ -19,6 +19,7 @@ from blade_tune.layers.experts import Experts
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.fusion import FUSIONS, FusionName
 from blade_tune.layers.initialization import InitName, initialize
+from blade_tune.layers.transformer import TransformerBlock
 from blade_tune.losses import Similarity, contrastive, richness
 from blade_tune.models.base import (
     AttentionConfig,
@@ -63,23 +64,15 @@ class BladeConfig(AttentionConfig, SetAugmentationConfig):
     richness_weight: bool = Field(True, description="weigh steps by the size of the target's behavior set (Eq. 15)")
 
 
-class EarlyBlock(nn.Module):
+def early_block(config: BladeConfig) -> TransformerBlock:
     """Self-attention and feed-forward over fused inputs, post-norm residuals (Eq. 4)."""
-
-    def __init__(self, config: BladeConfig) -> None:
-        super().__init__()
-        size = config.embedding_size
-        self.attention = MultiHeadAttention(size, config.num_heads, config.dropout)
-        self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.feed_forward = FeedForward(size, size * config.ffn_multiple)
-        self.feed_forward_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.dropout = Dropout(config.dropout)
-
-    def forward(self, states_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """One block."""
-        attended_BLD = self.attention(states_BLD, states_BLD, mask_B1LL)
-        states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
-        return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
+    size = config.embedding_size
+    return TransformerBlock(
+        MultiHeadAttention(size, config.num_heads, config.dropout),
+        FeedForward(size, size * config.ffn_multiple),
+        config.dropout,
+        config.layer_norm_eps,
+    )
 
 
 class IntermediateBlock(nn.Module):
@@ -131,7 +124,9 @@ class Blade(Recommender):
     """BLADE: an early and an intermediate fusion path, joined and asked by the target behavior set."""
 
     Config = BladeConfig
+    reads = "sets"
     told_target_set = True
+    is_causal = True
     ablations: ClassVar = {  # BLADE, Table 3
         "w/o EF": {"model.alpha": 1.0},
         "w/o IF": {"model.alpha": 0.0},
@@ -148,7 +143,7 @@ class Blade(Recommender):
         self.positions = nn.Embedding(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, catalog.num_behaviors, size, config.set_softmax)
         self.fusion = FUSIONS[config.fusion](size)
-        self.early_blocks = nn.ModuleList(EarlyBlock(config) for _ in range(config.num_blocks))
+        self.early_blocks = nn.ModuleList(early_block(config) for _ in range(config.num_blocks))
         self.intermediate_blocks = nn.ModuleList(IntermediateBlock(config) for _ in range(config.num_blocks))
         self.cross = CrossBlock(config)
         self.dropout = Dropout(config.dropout)
@@ -194,10 +189,10 @@ class Blade(Recommender):
             views = (self.views(piece) for _ in range(num_views))
             states_XLD, fused_XLD = self.encode(piece.stacked(piece.sets_BLK, *views))
             contrasted_XLD = states_XLD if self.config.contrast_on == "user" else fused_XLD
-            loss = self._next_item_losses(states_XLD[: len(piece)], piece).sum()
+            loss = self._next_item_loss(states_XLD[: len(piece)], piece)
             return (loss, *self._contrasted(contrasted_XLD[len(piece) :], piece)) if num_views else (loss,)
 
-        losses, *views = zip(*in_pieces(compute, batch, self.items, self.sets.user_factors), strict=True)
+        losses, *views = zip(*in_pieces(compute, batch, self.items, (self.sets.user_factors,)), strict=True)
         terms = {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
         if views:
             first, second = map(torch.cat, views)
@@ -211,14 +206,14 @@ class Blade(Recommender):
 
     def item_vectors(self) -> Tensor:
         """The item table, unscaled."""
-        return self.items.weight
+        return self.items.vectors_VD
 
-    def _next_item_losses(self, states_BLD: Tensor, batch: Batch) -> Tensor:
-        """The weighed loss of each step, zero at padding."""
-        losses_BL = self.items.next_item_losses(states_BLD, batch)
+    def _next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
+        """The weighed sum over real steps."""
+        weights_BL = batch.real_BL.to(states_BLD.dtype)
         if self.config.richness_weight:
-            losses_BL = losses_BL * richness(batch.target_sets_BLK, losses_BL.dtype)
-        return losses_BL * batch.real_BL
+            weights_BL = weights_BL * richness(batch.target_sets_BLK, states_BLD.dtype)
+        return self.items.next_item_loss(states_BLD, batch, weights_BL, self.config.loss)
 
     def _contrasted(self, states_XLD: Tensor, batch: Batch) -> tuple[Tensor, ...]:
         """The states of each view of a batch as one vector of L D numbers a user, zero at padding."""

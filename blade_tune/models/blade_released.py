@@ -9,7 +9,6 @@ from typing import ClassVar, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional
 
 from blade_tune.augment.behaviors import SetViews
 from blade_tune.batch import Batch, Catalog
@@ -17,6 +16,7 @@ from blade_tune.layers.attention import MultiHeadAttention
 from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
+from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.fusion import FusionName, SumFusion
 from blade_tune.layers.initialization import initialize
 from blade_tune.losses import contrastive, richness
@@ -86,19 +86,15 @@ class JointGate(nn.Module):
         return weights_BL2[..., :1] * items_BLD + weights_BL2[..., 1:] * behaviors_BLD
 
 
-class ResidualFeedForward(nn.Module):
+class ResidualFeedForward(FeedForward):
     """e(r) = r + drop(gelu(drop(r W1 + b1)) W2 + b2)."""
 
     def __init__(self, size: int, dropout: float) -> None:
-        super().__init__()
-        self.expand = nn.Linear(size, size)
-        self.contract = nn.Linear(size, size)
-        self.dropout = Dropout(dropout)
+        super().__init__(size, size, inner_dropout=dropout)
 
     def forward(self, states_BLD: Tensor) -> Tensor:
         """Transform each step by itself."""
-        inner_BLD = functional.gelu(self.dropout(self.expand(states_BLD)))
-        return states_BLD + self.dropout(self.contract(inner_BLD))
+        return states_BLD + self.dropout(super().forward(states_BLD))
 
 
 class NormedAttention(nn.Module):
@@ -156,7 +152,9 @@ class BladeReleased(Recommender):
     """The release's BLADE."""
 
     Config = BladeReleasedConfig
+    reads = "sets"
     told_target_set = True
+    is_causal = True
     ablations: ClassVar = {  # of BLADE's Table 3 all but the weights, which are no setting here
         "w/o EF": {"model.alpha": 1.0},
         "w/o IF": {"model.alpha": 0.0},
@@ -215,12 +213,12 @@ class BladeReleased(Recommender):
         """
 
         def next_item_loss(piece: Batch) -> Tensor:
-            return self._next_item_losses(self.encode(piece), piece).sum()
+            return self.items.next_item_loss(self.encode(piece), piece, self._weights(piece), self.config.loss)
 
         def views(piece: Batch) -> tuple[Tensor, ...]:
             return self.encode(piece.stacked(self.views(piece), self.views(piece))).flatten(1).chunk(2)
 
-        tables = (self.items, self.sets.user_factors)
+        tables = (self.items, (self.sets.user_factors,))
         losses = in_pieces(next_item_loss, batch, *tables)
         terms = {"next": torch.stack(losses).sum() / self._weights(batch).sum()}
         if self.config.lambda_:
@@ -234,12 +232,7 @@ class BladeReleased(Recommender):
 
     def item_vectors(self) -> Tensor:
         """The item table, unscaled."""
-        return self.items.weight
-
-    def _next_item_losses(self, states_BLD: Tensor, batch: Batch) -> Tensor:
-        """The weighed loss of each step, zero at padding."""
-        losses_BL = self.items.next_item_losses(states_BLD, batch)
-        return losses_BL * self._weights(batch)
+        return self.items.vectors_VD
 
     def _weights(self, batch: Batch) -> Tensor:
         return richness(batch.target_sets_BLK, self.items.weight.dtype) * batch.real_BL

@@ -9,8 +9,10 @@ import torch
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 from torch import Tensor
+from torch.nn import functional
 
 from blade_tune.batch import Batch
+from blade_tune.layers.labels import Labels
 from blade_tune.models import MODELS
 from blade_tune.models.base import ModelConfig, Recommender
 from blade_tune.registry import load
@@ -89,6 +91,33 @@ def test_scores_know_the_target_set_only_if_the_model_says_so(name):
     assert torch.equal(nothing, everything) != model.told_target_set
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_know_of_behaviors_what_the_model_says(name):
+    """Scores change with the sets of past steps if the model reads sets, with their labels if it reads labels.
+
+    A model of labels knows no other set of the same label, one of items knows no set at all.
+    """
+    model = make_model(name, CATALOG).eval()
+    labels = Labels(torch.as_tensor(CATALOG.behavior_counts_K), "rarest")
+    real_BL1, rarest = BATCH.real_BL[..., None], int(CATALOG.behavior_counts_K.argmin())
+    more_frequent_K = torch.arange(4) != rarest
+    within_BLK = torch.where(real_BL1, functional.one_hot(labels(BATCH.sets_BLK), 5)[..., 1:].to(torch.uint8), 0)
+    across_BLK = torch.where(real_BL1 & more_frequent_K, 1 - BATCH.sets_BLK, BATCH.sets_BLK)
+    across_BLK[..., rarest] = real_BL1[..., 0]  # every label is the rarest behavior's
+    assert torch.equal(labels(within_BLK), labels(BATCH.sets_BLK))
+    same = {
+        other: torch.equal(model.scores(BATCH), model.scores(replace(BATCH, sets_BLK=sets_BLK)))
+        for other, sets_BLK in (("within", within_BLK), ("across", across_BLK))
+    }
+    assert same == {"within": model.reads != "sets", "across": model.reads == "items"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_causal_models_encode_every_step(name):
+    """A model that calls itself causal gives the states of all steps; one that does not has no such thing."""
+    assert hasattr(load(MODELS, "model", name), "encode") == load(MODELS, "model", name).is_causal
+
+
 def test_only_the_set_of_the_item_to_predict_is_told():
     """Telling a target set replaces the last step's alone, in a copy."""
     told = BATCH.with_final_target_set(torch.tensor([0, 1, 1, 1]))
@@ -105,7 +134,7 @@ def test_scores_do_not_know_the_answer(name):
     assert torch.equal(model.scores(other), model.scores(BATCH))
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if hasattr(load(MODELS, "model", name), "encode")])
+@pytest.mark.parametrize("name", [name for name in MODELS if load(MODELS, "model", name).is_causal])
 @pytest.mark.parametrize("step", range(MAX_LENGTH - 1))
 def test_the_past_does_not_see_the_future(name, step):
     """Other items, sets and target sets after step l leave the states up to l, at real steps, exactly as they are."""
@@ -163,10 +192,23 @@ def test_pieces_are_the_batch(name, size, monkeypatch):
     split, results = Batch.pieces, []
     for pieces in (lambda batch, *_, **__: [batch], lambda batch, _, shortest=1: split(batch, size, shortest)):
         monkeypatch.setattr(Batch, "pieces", pieces)
+        torch.manual_seed(1)  # what is hidden or viewed is drawn for the batch
         losses = torch.stack(list(model.losses(BATCH).values()))
         results.append((losses, *torch.autograd.grad(losses.sum(), list(model.parameters()))))
     for whole, piecewise in zip(*results, strict=True):
         torch.testing.assert_close(piecewise, whole, atol=1e-12, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+def test_the_loss_is_the_one_asked_for(name, loss):
+    """`ce` compares with every item, `bce` with those of the batch: only the former moves all rows of the table."""
+    catalog = make_catalog(num_items=60)
+    model = make_model(name, catalog, loss=loss)
+    loss_terms = model.losses(make_batch(catalog, lengths=(2, 1)))
+    [gradient_VD] = torch.autograd.grad(loss_terms["next"], [model.items.weight])
+    assert gradient_VD[1:61].any(dim=1).all() == (loss == "ce")
+    assert not gradient_VD[0].any()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -23,8 +23,8 @@ def test_gradients_through_rows_at_hand_are_those_of_lookups():
     for at_hand in (False, True):
         table.weight.grad = None
         if at_hand:
-            rows_XD, places_N = table.take(IDS)
-            with table.at_hand(rows_XD):
+            taken, places_N = table.take(IDS)
+            with table.at_hand(taken):
                 rows = [table(places_N) for _ in range(2)]
         else:
             rows = [table(IDS) for _ in range(2)]
@@ -38,6 +38,6 @@ def test_gradients_through_rows_at_hand_are_those_of_lookups():
 def test_after_an_error_ids_are_ids_again():
     """Whatever happens meanwhile, rows are at hand no longer than asked for."""
     table = Table(9, 3)
-    with pytest.raises(KeyError), table.at_hand(torch.zeros(1, 3)):
+    with pytest.raises(KeyError), table.at_hand((torch.zeros(1), torch.zeros(1, 3))):
         raise KeyError
     assert torch.equal(table(torch.tensor([8]))[0], table.weight[8])

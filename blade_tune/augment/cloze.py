@@ -1,0 +1,57 @@
+"""Cloze: some slots of a sequence are hidden and to be filled, by models that look at both sides of a slot (BERT4Rec).
+
+A sequence is the newest interactions of a user and, in its last slot, the one to predict. It is a Batch too: its items
+are what a model sees, `mask_item` where a slot is hidden; its targets are the items of the hidden slots, 0 elsewhere;
+its sets are of the slots themselves.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from blade_tune.batch import Batch
+
+
+def hide(batch: Batch, length: int, mask_item: int, prob: float, *, last: bool) -> Batch:
+    """For training: each real slot is hidden with probability `prob`, the last one always where `last` says so.
+
+    Args:
+        batch: with negatives.
+        length: slots at most, the last one included.
+        mask_item: stands for a hidden item.
+        prob: of each slot, independently.
+        last: whether the last slot is always hidden.
+    """
+    assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
+    items_BL, sets_BLK = _slots(batch, batch.target_items_BL[:, -1:], length)
+    hidden_BL = torch.rand(items_BL.shape, device=items_BL.device) < prob
+    hidden_BL[:, -1] |= last
+    hidden_BL &= items_BL > 0
+    negatives_BL = torch.cat((batch.negatives_BL[:, :1], batch.negatives_BL), dim=1)[:, -length:]
+    return Batch(
+        batch.users_B,
+        torch.where(hidden_BL, mask_item, items_BL),
+        sets_BLK,
+        torch.where(hidden_BL, items_BL, 0),
+        sets_BLK,
+        negatives_BL,
+    )
+
+
+def ask(batch: Batch, length: int, mask_item: int) -> Batch:
+    """For evaluation: the last slot alone is hidden, and its item not known."""
+    items_BL, sets_BLK = _slots(batch, torch.full_like(batch.items_BL[:, -1:], mask_item), length)
+    return replace(
+        batch,
+        items_BL=items_BL,
+        sets_BLK=sets_BLK,
+        target_items_BL=torch.zeros_like(items_BL),
+        target_sets_BLK=sets_BLK,
+    )
+
+
+def _slots(batch: Batch, last_B1: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Items and sets of the slots, the newest interactions and then the given one."""
+    items_BL = torch.cat((batch.items_BL, last_B1), dim=1)[:, -length:]
+    return items_BL, torch.cat((batch.sets_BLK, batch.target_sets_BLK[:, -1:]), dim=1)[:, -length:]

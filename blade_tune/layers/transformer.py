@@ -1,0 +1,50 @@
+"""The transformer block that models share."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from blade_tune.layers.attention import MultiHeadAttention
+from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.feed_forward import FeedForward
+
+NormPlace = Literal["pre", "post"]
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, then feed-forward, with residuals: LN(x + sub(x)) where `norm` is post, else x + sub(LN(x)).
+
+    Args:
+        attention: the first sub-layer.
+        feed_forward: the second.
+        dropout: rate on the output of each.
+        eps: epsilon of the norms.
+        norm: where they stand.
+    """
+
+    def __init__(
+        self,
+        attention: MultiHeadAttention,
+        feed_forward: FeedForward,
+        dropout: float,
+        eps: float,
+        norm: NormPlace = "post",
+    ) -> None:
+        super().__init__()
+        size = attention.query.in_features
+        self.norm = norm
+        self.attention = attention
+        self.attention_norm = nn.LayerNorm(size, eps)
+        self.feed_forward = feed_forward
+        self.feed_forward_norm = nn.LayerNorm(size, eps)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, states_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
+        """One block; the mask holds scores to add."""
+        if self.norm == "pre":
+            normed_BLD = self.attention_norm(states_BLD)
+            states_BLD = states_BLD + self.dropout(self.attention(normed_BLD, normed_BLD, mask_B1LL))
+            return states_BLD + self.dropout(self.feed_forward(self.feed_forward_norm(states_BLD)))
+        attended_BLD = self.attention(states_BLD, states_BLD, mask_B1LL)
+        states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
+        return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
