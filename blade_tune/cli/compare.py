@@ -1,12 +1,18 @@
 """`blade-tune compare`."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from blade_tune.cli.crew import hired
 from blade_tune.cli.options import format_option, quiet_option, usable_device, works_on_study
 from blade_tune.cli.output import print_rows
+from blade_tune.models import MODELS
+
+if TYPE_CHECKING:
+    from blade_tune.losses import NextItemLoss
+    from blade_tune.selection.compare import Budget
+    from blade_tune.study.definition import StudyDefinition
 
 
 @click.command()
@@ -16,15 +22,17 @@ from blade_tune.cli.output import print_rows
     metavar="STUDY",
     help="Study file, by name or path, whose data, protocol, epochs, sampler and pruner all models share.",
 )
-@click.option("--models", required=True, metavar="LIST", help="Models, separated by commas.")
+@click.option("--models", required=True, metavar="LIST", help="Models, separated by commas, or all.")
 @click.option(
     "--trials", type=click.IntRange(min=1), default=60, show_default=True, help="Scored trials of each model."
 )
+@click.option("--loss", type=click.Choice(["bce", "ce"]), help="One loss for all models, instead of each one's own.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most, instead of the file's.")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations to confirm.")
 @click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds of each.")
 @click.option("--test", is_flag=True, help="Open the test rows for the winners' runs; each is a line of the ledger.")
 @click.option("--uneven", is_flag=True, help="Print the table though budgets differ by over 5%, with a footnote.")
+@click.option("--dry-run", is_flag=True, help="Time a moment of each model and print what all of it takes at most.")
 @works_on_study
 @format_option
 @quiet_option
@@ -32,11 +40,13 @@ def compare(
     dataset: str,
     models: str,
     trials: int,
+    loss: "NextItemLoss | None",
     epochs: int | None,
     top: int,
     seeds: int,
     test: bool,
     uneven: bool,
+    dry_run: bool,
     form: str,
     quiet: bool,
     **flags: Any,
@@ -44,9 +54,9 @@ def compare(
     """Tune models under equal budgets and compare them.
 
     Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
-    configurations are confirmed on fresh seeds. The table has mean and deviation, what each search has cost, what
-    popularity alone reaches, and who is worse beyond chance. It can be stopped and goes on. Validation figures without
-    --test: test rows stay sealed. Tables are also written to RESULTS/DATASET.compare/.
+    configurations are confirmed on fresh seeds. The table has mean and deviation, the loss, what each search has cost,
+    what popularity alone reaches, and who is worse beyond chance. It can be stopped and goes on. Validation figures
+    without --test: test rows stay sealed. Tables are also written to RESULTS/DATASET.compare/.
 
     \b
     Example:
@@ -60,7 +70,11 @@ def compare(
     from blade_tune.selection.testing import Opening
 
     budget = comparing.Budget(trials, top, seeds, epochs)
-    definitions = comparing.define(dataset, [model.strip() for model in models.split(",")], budget)
+    names = list(MODELS) if models == "all" else [model.strip() for model in models.split(",")]
+    definitions = comparing.define(dataset, names, budget, loss)
+    if dry_run:
+        _print_costs(dataset, definitions, budget, flags, form)
+        return
     with hired(dataset, flags, quiet) as crew:
         studies = comparing.run_comparison(definitions, budget, crew)
         settings = crew.settings
@@ -75,9 +89,22 @@ def compare(
     for stored in studies:
         publish(stored)
     table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
-    folder = settings.results / f"{definitions[0].name.rpartition('-')[0]}"
+    folder = settings.results / definitions[0].name.removesuffix(f"-{names[0]}")
     write_files(folder, comparisons.part, table, rows)
     if form == "table":
         click.echo(markdown(table), nl=False)
     else:
         print_rows(rows, form)
+
+
+def _print_costs(
+    dataset: str, definitions: "list[StudyDefinition]", budget: "Budget", flags: dict[str, Any], form: str
+) -> None:
+    """A row a model, and their sum."""
+    from blade_tune.fleet.precedence import resolve
+    from blade_tune.report.selection_tables import cost_rows
+    from blade_tune.selection.cost import estimate
+
+    settings = resolve(flags, dataset).settings
+    device = usable_device(settings.device)
+    print_rows(cost_rows([estimate(definition, budget, settings, device) for definition in definitions]), form)

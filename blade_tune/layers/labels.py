@@ -23,9 +23,9 @@ class Labels(nn.Module):
 
     def __init__(self, behavior_counts_K: Tensor, reduction: Reduction) -> None:
         super().__init__()
-        order_K = behavior_counts_K.argsort(descending=reduction == "rarest", stable=True)
-        places_K = torch.empty_like(order_K).scatter_(0, order_K, torch.arange(1, len(order_K) + 1))
-        self.register_buffer("preference_K", places_K, persistent=False)
+        rarity_K = behavior_counts_K.argsort(descending=True, stable=True).argsort() + 1
+        preference_K = rarity_K if reduction == "rarest" else len(rarity_K) + 1 - rarity_K
+        self.register_buffer("preference_K", preference_K, persistent=False)
 
     def forward(self, sets_BLK: Tensor) -> Tensor:
         """labels_BL."""

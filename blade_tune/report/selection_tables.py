@@ -11,6 +11,7 @@ from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
 from blade_tune.selection.compare import Comparisons
 from blade_tune.selection.confirm import winning_runs
 from blade_tune.selection.confirmation import Confirmation
+from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.scores import Scores, load_scores
@@ -121,6 +122,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 **_group_means(entry.scores, comparisons.groups, comparisons.metric),
                 "part": comparisons.part,
                 "seeds": len(entry.scores.ranks_SU),
+                "loss": entry.loss,
                 "told_target_set": entry.is_told,
                 **{name: round(value, 4) for name, value in entry.spent.items()},
                 "trial": entry.winner.trial,
@@ -144,24 +146,46 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         mark = "*" if entry.model in worse else ""
         cells = [_cell(entry.scores, name, mark if name == comparisons.metric else "") for name in SHOWN]
         spent = entry.spent
-        cost: list[Entry] = [f"{spent['trials']:g}", f"{spent['epochs']:g}", f"{spent['hours']:.2f}"]
+        cost: list[Entry] = [entry.loss, f"{spent['trials']:g}", f"{spent['epochs']:g}", f"{spent['hours']:.2f}"]
         rows.append((entry.model + (" †" if entry.is_told else ""), [*cells, *cost]))
     for name, figures in comparisons.floors.items():
-        rows.append((f"popularity: {name}", [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", ""]))
+        rows.append((f"popularity: {name}", [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", "", ""]))
     seeds = len(comparisons.entries[0].scores.ranks_SU)
     return Table(
-        columns=["model", *map(metric_name, SHOWN), "trials", "epochs", "hours"],
+        columns=["model", *map(metric_name, SHOWN), "loss", "trials", "epochs", "hours"],
         rows=rows,
         caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {seeds} seeds",
         footnotes=[
             f"* worse than {best} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, Holm "
             f"over {len(comparisons.pairs)} pairs, p < {LEVEL})",
-            "† is told the behavior set of the item to predict",
+            "† is told the behavior set of the item to predict, or its label",
+            "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
             *_group_sizes(comparisons.groups),
             *(f"budgets are not equal: {line}" for line in uneven),
         ],
     )
+
+
+def cost_rows(costs: Sequence[Cost]) -> list[Row]:
+    """A row a model, and the sum of what can be summed."""
+    rows: list[Row] = [
+        {
+            "model": cost.model,
+            "loss": cost.loss,
+            "space": Path(cost.space).stem,
+            "free": cost.free,
+            "trials_left": cost.trials_left,
+            "runs_left": cost.runs_left,
+            "epoch_s": round(cost.epoch_s, 3),
+            "evaluation_s": round(cost.evaluation_s, 3),
+            "epochs_at_most": cost.epochs_at_most,
+            "hours_at_most": round(cost.hours_at_most, 2),
+        }
+        for cost in costs
+    ]
+    summed = ("trials_left", "runs_left", "epochs_at_most", "hours_at_most")
+    return [*rows, {"model": "all", **{name: round(sum(row[name] for row in rows), 2) for name in summed}}]
 
 
 def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> None:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from blade_tune.config import read_yaml
 from blade_tune.data.store import prepare
 from blade_tune.errors import ConfigError, RunsMissingError
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.losses import NextItemLoss
 from blade_tune.models import MODELS
 from blade_tune.parameter import Value
 from blade_tune.registry import load
@@ -59,6 +61,7 @@ class Entry:
     winner: Candidate
     scores: Scores
     is_told: bool  # the behavior set of the item to predict
+    loss: str  # that the winner was trained with
     spent: Mapping[str, float]  # by its search
 
 
@@ -84,11 +87,19 @@ class Comparisons:
     groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
 
 
-def define(study: str, models: Sequence[str], budget: Budget) -> list[StudyDefinition]:
+def define(
+    study: str, models: Sequence[str], budget: Budget, loss: NextItemLoss | None = None
+) -> list[StudyDefinition]:
     """The search of each model, after a study file's data, protocol, epochs, sampler and pruner.
 
     A model is searched over `<model>-extended`, or over the space of its own name; its defaults are tried first, as far
     as they lie in it.
+
+    Args:
+        study: name or path of the study file.
+        models: to compare.
+        budget: of each.
+        loss: of all of them; else each has its own, the one it was published with.
 
     Raises:
         ConfigError: an unknown model, or one named twice.
@@ -100,12 +111,12 @@ def define(study: str, models: Sequence[str], budget: Budget) -> list[StudyDefin
     definitions = []
     for model in models:
         load(MODELS, "model", model)
-        space = f"{model}-extended" if f"{model}-extended" in available("search_spaces") else model
+        space = _space(model, loss)
         shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
         epochs = _epochs(content, budget.max_epochs)
         search = {**(content.get("search") or {}), "trials": budget.trials}
         asked: dict[str, Any] = {**shared, "model": model, "space": space, "train": epochs, "search": search}
-        name = f"{path.stem}.compare-{model}"
+        name = f"{path.stem}.compare-{f'{loss}-' if loss else ''}{model}"
         definition = StudyDefinition.from_mapping(name, asked, f"{path} for {model}")
         default: dict[str, Any] = {"tag": "default", **nest(definition.space.defaults(definition.configs))}
         definitions.append(StudyDefinition.from_mapping(name, {**asked, "enqueue": [default]}, f"{path} for {model}"))
@@ -123,7 +134,7 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew:
     url = resolve_url(settings.storage, settings.results)
     studies = []
     for definition in definitions:
-        known = StoredStudy.find(definition.name, url, settings.results)
+        known = search_of(definition, settings)
         directory = known.data_directory(settings.data) if known else settings.data
         data = prepare(definition.data, directory, settings.results)
         stored = open_study(definition, data, StudyPlace(url, settings.results, directory), Total(budget.trials))
@@ -132,6 +143,17 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew:
             raise RunsMissingError(f"study {definition.name}: no winner is confirmed; the same command goes on.")
         studies.append(stored)
     return studies
+
+
+def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy | None:
+    """The search as far as it is stored."""
+    return StoredStudy.find(definition.name, resolve_url(settings.storage, settings.results), settings.results)
+
+
+def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
+    """The loss that a configuration of a study is trained with."""
+    default = definition.configs["model"].model_fields["loss"].default
+    return str({**definition.space.fixed, **values}.get("model.loss", default))
 
 
 def spent(stored: StoredStudy) -> dict[str, float]:
@@ -188,8 +210,8 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
         test_runs(stored, runs, opening)
     model = stored.definition.model
     is_told = load(MODELS, "model", model).told_target_set
-    scores = load_scores(study, model, runs, part)
-    return Entry(model, stored, confirmation.winner, scores, is_told, spent(stored))
+    scores, winner = load_scores(study, model, runs, part), confirmation.winner
+    return Entry(model, stored, winner, scores, is_told, loss_of(stored.definition, winner.values), spent(stored))
 
 
 def _floors(entry: Entry, part: Part, opening: Opening) -> Mapping[str, Mapping[str, float]]:
@@ -212,6 +234,15 @@ def _files(entry: Entry) -> TrialFolder:
     study = find_runs(entry.study)
     assert study is not None, "a winner has runs"  # noqa: S101 - for the type checker
     return study.files(study.trials[entry.winner.runs[0]])
+
+
+def _space(model: str, loss: NextItemLoss | None) -> str | dict[str, Any]:
+    """The space that a model is compared over, with its loss fixed where one is asked for."""
+    name = f"{model}-extended" if f"{model}-extended" in available("search_spaces") else model
+    if loss is None:
+        return name
+    content = read_yaml(find("search_spaces", name))
+    return {**content, "model": {**(content.get("model") or {}), "loss": loss}}
 
 
 def _epochs(content: Mapping[str, Any], max_epochs: int | None) -> dict[str, Value]:

@@ -188,6 +188,7 @@ def test_pieces_are_the_batch(name, size, monkeypatch):
     fields = CONFIGS[name].model_fields
     still: dict[str, Any] = {field: 0.0 for field in fields if field.endswith("dropout")}
     still |= {"augmentation": "flip", "rho": 1.0} if "augmentation" in fields else {}  # the one that draws nothing
+    still |= {"crop_share": 1.0, "mask_share": 0.0, "reorder_share": 0.0} if "crop_share" in fields else {}
     model = make_model(name, CATALOG, **still).double()
     split, results = Batch.pieces, []
     for pieces in (lambda batch, *_, **__: [batch], lambda batch, _, shortest=1: split(batch, size, shortest)):

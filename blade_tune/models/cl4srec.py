@@ -1,0 +1,59 @@
+"""CL4SRec: SASRec that also contrasts two views of each sequence (Xie et al., ICDE 2022).
+
+There is no official code; sizes and shares are those of RuihongQiu/DuoRec.
+"""
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from blade_tune.augment.items import views
+from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.transformer import NormPlace
+from blade_tune.losses import Similarity, contrastive
+from blade_tune.models.base import in_pieces
+from blade_tune.models.sasrec import SasRec, SasRecConfig
+
+
+class Cl4SRecConfig(SasRecConfig):
+    """Hyperparameters of CL4SRec."""
+
+    norm: NormPlace = Field("post", description="norms after each residual, or before its sub-layer")
+    lambda_: float = Field(0.1, ge=0.0, le=100.0, description="weight of the contrastive loss (Eq. 13)")
+    tau: float = Field(1.0, gt=0.0, le=1000.0, description="temperature of the contrastive loss")
+    similarity: Similarity = Field("dot", description="of two views: dot product over d, or cosine")
+    crop_share: float = Field(0.6, ge=0.0, le=1.0, description="share of the items that a crop keeps, eta")
+    mask_share: float = Field(0.3, ge=0.0, le=1.0, description="share of the items that are masked, gamma")
+    reorder_share: float = Field(0.6, ge=0.0, le=1.0, description="share of the items that are shuffled, beta")
+
+
+class Cl4SRec(SasRec):
+    """SASRec whose state after a user's newest item is contrasted between two augmented sequences.
+
+    Deviates: the next item is asked for at every step, as in SASRec, where DuoRec trains on the last step of every
+    prefix. The dot product is over d, as everywhere here: DuoRec's tau = 1 is tau = 1 / d.
+    """
+
+    Config = Cl4SRecConfig
+    config: Cl4SRecConfig
+
+    def __init__(self, config: Cl4SRecConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog, has_mask=True)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`next` of SASRec; `contrastive`: lambda times InfoNCE of two views, in both directions."""
+        config = self.config
+        shares = (config.crop_share, config.mask_share, config.reorder_share)
+
+        def compute(piece: Batch) -> tuple[Tensor, ...]:
+            items_BL = piece.items_BL
+            pair = views(items_BL, shares, self.items.mask_item) if config.lambda_ else ()
+            states_BLD, *contrasted = self.encode_items(torch.cat((items_BL, *pair))).split(len(piece))
+            return (self.next_item_loss(states_BLD, piece), *(states_BLD[:, -1] for states_BLD in contrasted))
+
+        losses, *contrasted = zip(*in_pieces(compute, batch, self.items), strict=True)
+        terms = {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
+        if contrasted:
+            first_BD, second_BD = map(torch.cat, contrasted)
+            terms["contrastive"] = config.lambda_ * contrastive(first_BD, second_BD, config.similarity, config.tau)
+        return terms

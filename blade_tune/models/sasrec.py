@@ -1,0 +1,97 @@
+"""SASRec: self-attention over items (Kang and McAuley, ICDM 2018), as pmixer/SASRec.pytorch computes it."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.attention import MultiHeadAttention, causal_mask
+from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.feed_forward import FeedForward
+from blade_tune.layers.initialization import initialize
+from blade_tune.layers.transformer import NormPlace, TransformerBlock
+from blade_tune.models.base import AttentionConfig, ItemTable, Recommender, in_pieces
+
+
+class SasRecConfig(AttentionConfig):
+    """Hyperparameters of SASRec."""
+
+    norm: NormPlace = Field("pre", description="norms before each sub-layer, or after its residual")
+    ffn_multiple: Literal[1, 2, 4] = Field(1, description="inner width of feed-forward networks over d, f/d")
+    key_padding: bool = Field(True, description="keep attention off padding; false is the public code")
+    layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
+
+
+class SasRec(Recommender):
+    """Blocks of causal self-attention over item and position embeddings; a final norm; scores by the item table.
+
+    Deviates: attention is kept off padding. In the public code the zero vectors of padding take part in every softmax,
+    so that a user's state depends on how much padding stands before it; `key_padding: false` has it so. Weights start
+    by Xavier, as in EIDP's protocol.
+    """
+
+    Config = SasRecConfig
+    reads = "items"
+    told_target_set = False
+    is_causal = True
+
+    def __init__(self, config: SasRecConfig, catalog: Catalog, *, has_mask: bool = False) -> None:
+        super().__init__(config, catalog)
+        self.config = config
+        size = config.embedding_size
+        self.items = ItemTable(catalog.num_items, size, has_mask=has_mask)
+        self.positions = nn.Embedding(config.max_length, size)
+        self.blocks = nn.ModuleList(self._block(config) for _ in range(config.num_blocks))
+        self.final_norm = nn.LayerNorm(size, config.layer_norm_eps)
+        self.dropout = Dropout(config.dropout)
+        initialize(self, "xavier")
+
+    @staticmethod
+    def _block(config: SasRecConfig) -> TransformerBlock:
+        size = config.embedding_size
+        return TransformerBlock(
+            MultiHeadAttention(size, config.num_heads, config.dropout),
+            FeedForward(size, size * config.ffn_multiple, functional.relu, config.dropout),
+            config.dropout,
+            config.layer_norm_eps,
+            config.norm,
+        )
+
+    def encode(self, batch: Batch) -> Tensor:
+        """The states of all steps (B, L, D)."""
+        return self.encode_items(batch.items_BL)
+
+    def encode_items(self, items_BL: Tensor) -> Tensor:
+        """The same of any left-padded items."""
+        real_BL = items_BL > 0
+        visible_BL = real_BL if self.config.key_padding else torch.ones_like(real_BL)
+        mask_B1LL = causal_mask(visible_BL, self.items.weight.dtype)
+        items_BLD = self.items(items_BL) * self.config.embedding_size**0.5
+        positions_LD = self.positions.weight[-real_BL.shape[1] :]  # the newest step has the last one
+        states_BLD = self.dropout(items_BLD + positions_LD * real_BL[..., None])
+        for block in self.blocks:
+            states_BLD = block(states_BLD, mask_B1LL)
+        return self.final_norm(states_BLD)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`next`: the loss of the next item, mean over real steps."""
+
+        def compute(piece: Batch) -> Tensor:
+            return self.next_item_loss(self.encode(piece), piece)
+
+        return {"next": torch.stack(in_pieces(compute, batch, self.items)).sum() / batch.real_BL.sum()}
+
+    def next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
+        """Its sum over the real steps of a batch or a piece."""
+        return self.items.next_item_loss(states_BLD, batch, batch.real_BL.to(states_BLD.dtype), self.config.loss)
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """The state of the newest step."""
+        return self.encode(batch)[:, -1]
+
+    def item_vectors(self) -> Tensor:
+        """The item table, unscaled."""
+        return self.items.vectors_VD
