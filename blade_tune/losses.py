@@ -10,7 +10,8 @@ from torch.nn import functional
 Similarity = Literal["dot", "cosine"]
 NextItemLoss = Literal["bce", "ce"]
 
-LOGITS_AT_ONCE = 2**24  # of a softmax over all items: 64 MiB in float32
+LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}  # of a softmax over all items: what a cache holds, what fills a GPU
+FEWEST_ROWS = 16  # at once, however many items there are
 
 
 def binary_cross_entropy(positive_BL: Tensor, negative_BL: Tensor) -> Tensor:
@@ -35,12 +36,17 @@ class SoftmaxLoss(torch.autograd.Function):
         """The weighted sum; targets are rows of `vectors_VD`, weights have no gradient."""
         grad_states_ND, grad_vectors_VD = torch.empty_like(states_ND), torch.zeros_like(vectors_VD)
         total = states_ND.new_zeros(())
-        for rows in torch.arange(len(states_ND), device=states_ND.device).split(LOGITS_AT_ONCE // len(vectors_VD) or 1):
+        kind = "cpu" if states_ND.device.type == "cpu" else "gpu"
+        num_rows = max(FEWEST_ROWS, LOGITS_AT_ONCE[kind] // len(vectors_VD))
+        for start in range(0, len(states_ND), num_rows):
+            rows = slice(start, start + num_rows)
             logits_XV = states_ND[rows] @ vectors_VD.T
             target_X1, weight_X1 = targets_N[rows, None], weights_N[rows, None]
-            log_sum_X1 = logits_XV.logsumexp(dim=1, keepdim=True)
-            total = total + (weight_X1 * (log_sum_X1 - logits_XV.gather(1, target_X1))).sum()
-            grad_XV = logits_XV.sub_(log_sum_X1).exp_().mul_(weight_X1).scatter_add_(1, target_X1, -weight_X1)
+            logits_XV -= logits_XV.amax(dim=1, keepdim=True)
+            scores_X1 = logits_XV.gather(1, target_X1)
+            sum_X1 = logits_XV.exp_().sum(dim=1, keepdim=True)
+            total = total + (weight_X1 * (sum_X1.log() - scores_X1)).sum()
+            grad_XV = logits_XV.mul_(weight_X1 / sum_X1).scatter_add_(1, target_X1, -weight_X1)
             grad_states_ND[rows] = grad_XV @ vectors_VD
             grad_vectors_VD.addmm_(grad_XV.T, states_ND[rows])
         ctx.save_for_backward(grad_states_ND, grad_vectors_VD)

@@ -113,6 +113,13 @@ def test_compare_prints_one_table(tmp_path: Path):
     """Two models at a toy budget end in one table with floors; uneven budgets are refused, or said in a footnote."""
     write_study(tmp_path / "studies" / "tiny.yaml")
     words = ("compare", "--dataset", "tiny", "--models", "blade,blade_released", "--top", "1", "--seeds", "2", "-q")
+    planned = call(*words, "--trials", "2", "--epochs", "1", "--dry-run", "-f", "json", cwd=tmp_path)
+    assert [(row["model"], row["epochs_at_most"]) for row in json.loads(planned.out)] == [
+        ("blade", 4),
+        ("blade_released", 4),
+        ("all", 8),
+    ]
+    assert not (tmp_path / "results" / "studies.db").exists()
     ended = call(*words, "--trials", "2", "--epochs", "1", cwd=tmp_path)
     assert ended.code == 0, ended.err
     assert "blade †" in ended.out

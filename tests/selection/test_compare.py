@@ -6,14 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blade_tune.config import write_yaml
+from blade_tune.config import read_yaml, write_yaml
 from blade_tune.errors import ConfigError
-from blade_tune.report.selection_tables import comparison_rows, comparison_table
+from blade_tune.models import MODELS as ALL_MODELS
+from blade_tune.registry import load
+from blade_tune.report.selection_tables import comparison_rows, comparison_table, cost_rows
 from blade_tune.report.text_tables import markdown
 from blade_tune.selection.compare import Budget, compare, define, run_comparison, uneven
+from blade_tune.selection.cost import estimate
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.selection.testing import Opening
+from blade_tune.study.shipped import find
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import num_scored
 from tests.export.test_export import CPU
@@ -149,3 +153,55 @@ def test_models_are_checked_first(place: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.chdir(place)
     with pytest.raises(ConfigError, match=law):
         define("tiny", models, BUDGET)
+
+
+def test_one_loss_for_all_is_a_comparison_of_its_own(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """A loss asked for is every configuration's, in studies of other names; else each model has its own."""
+    monkeypatch.chdir(place)
+    for definition in define("tiny", MODELS, BUDGET, "ce"):
+        assert definition.name == f"tiny.compare-ce-{definition.model}"
+        assert definition.space.fixed["model.loss"] == "ce"
+        assert "model.loss" not in definition.space.free
+    assert all("model.loss" not in definition.space.fixed for definition in define("tiny", MODELS, BUDGET))
+
+
+@pytest.mark.usefixtures("studies")
+def test_what_is_done_costs_nothing_more(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """The estimate counts the trials and runs that are left, at their most epochs, and an evaluation for each due."""
+    monkeypatch.chdir(place)
+    settings = crew(place).settings
+    done = [estimate(definition, BUDGET, settings, CPU) for definition in define("tiny", MODELS, BUDGET)]
+    assert [(cost.trials_left, cost.runs_left, cost.hours_at_most) for cost in done] == [(0, 0, 0.0)] * 2
+    more = Budget(trials=5, top=2, seeds=3, max_epochs=3)
+    costs = [estimate(definition, more, settings, CPU) for definition in define("tiny", MODELS, more)]
+    assert [(cost.trials_left, cost.runs_left, cost.epochs_at_most) for cost in costs] == [(3, 4, 21)] * 2
+    for cost in costs:
+        assert cost.epoch_s > 0.0
+        assert cost.hours_at_most == pytest.approx(21 * (cost.epoch_s + cost.evaluation_s) / 3600)
+    *_, total = cost_rows(costs)
+    assert (total["trials_left"], total["runs_left"], total["epochs_at_most"]) == (6, 8, 42)
+
+
+@pytest.mark.slow
+def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every model of the registry is tuned over its shipped space, confirmed, and put into one table with its loss."""
+    for name in ("blade-extended", *(set(ALL_MODELS) - {"blade"})):
+        space = read_yaml(find("search_spaces", name))
+        space["model"]["max_length"] = 12  # as the demo's own space: its histories are no longer
+        path = tmp_path / "search_spaces" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(write_yaml(space))
+    monkeypatch.chdir(tmp_path)
+    budget = Budget(trials=2, top=1, seeds=2, max_epochs=3)
+    searches = run_comparison(define("demo", list(ALL_MODELS), budget), budget, crew(tmp_path))
+    assert [num_scored(stored.trials) for stored in searches] == [2] * len(ALL_MODELS)
+    found = compare(searches, "valid", Opening("compare", CPU, None))
+    assert {entry.model for entry in found.entries} == set(ALL_MODELS)
+    assert all(len(entry.scores.ranks_SU) == 2 for entry in found.entries)
+    assert len(found.pairs) == len(ALL_MODELS) * (len(ALL_MODELS) - 1) / 2
+    rows = {row["model"]: row for row in comparison_rows(found)}
+    text = markdown(comparison_table(found, []))
+    for name in ALL_MODELS:
+        model = load(ALL_MODELS, "model", name)
+        assert rows[name]["loss"] == model.Config.model_fields["loss"].default
+        assert (f"{name} †" in text) == model.told_target_set

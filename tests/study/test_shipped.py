@@ -1,5 +1,7 @@
 """The shipped spaces and studies: they load, fit their models, and are what the model specification says."""
 
+from typing import Any
+
 import pytest
 
 from blade_tune.models import MODELS
@@ -19,7 +21,7 @@ CARD = {  # the parameters that BLADE's paper varies
     "model.augmentation": {"choice": ["add", "mask", "flip"]},
     "model.rho": {"float": [0.1, 0.9], "step": 0.1},
 }
-SPACES = {
+SPACES: dict[str, dict[str, Any]] = {
     "blade": CARD,
     "blade-extended": {
         **CARD,
@@ -50,9 +52,46 @@ SPACES = {
         "model.tau": {"float": [0.01, 1.0], "log": True},
     },
 }
+TRAIN = {  # what a comparison searches of the training of any model
+    "train.learning_rate": {"float": [3e-4, 3e-3], "log": True},
+    "train.batch_size": {"choice": [256, 512, 1024]},
+    "train.weight_decay": {"choice": [0.0, 1e-6, 1e-5, 1e-4]},
+}
+SMALL_BATCHES = {**TRAIN, "train.batch_size": {"choice": [256, 512]}}
+DROPOUT = {"model.dropout": {"choice": [0.2, 0.3, 0.4, 0.5]}}
+SELF_ATTENTION = {
+    "model.num_blocks": {"choice": [1, 2, 3]},
+    "model.num_heads": {"choice": [1, 2, 4, 8]},
+    "model.ffn_multiple": {"choice": [1, 4]},
+}
+SHARES = {"choice": [0.1, 0.3, 0.5, 0.7, 0.9]}
+SPACES |= {
+    "sasrec": {**SELF_ATTENTION, "model.norm": {"choice": ["pre", "post"]}, **DROPOUT, **TRAIN},
+    "cl4srec": {
+        **SELF_ATTENTION,
+        **DROPOUT,
+        "model.lambda_": {"float": [0.01, 1.0], "log": True},
+        "model.tau": {"float": [0.05, 1.0], "log": True},
+        "model.similarity": {"choice": ["dot", "cosine"]},
+        "model.crop_share": SHARES,
+        "model.mask_share": SHARES,
+        "model.reorder_share": SHARES,
+        **TRAIN,
+    },
+}
+SPACES |= {
+    "mb_str": {
+        "model.num_blocks": {"choice": [1, 2, 3]},
+        "model.num_heads": {"choice": [2, 4]},
+        "model.dropout": {"choice": [0.1, 0.2, 0.3]},
+        "model.mask_prob": {"choice": [0.2, 0.3, 0.4, 0.5]},
+        **SMALL_BATCHES,
+    },
+}
 DEFAULTS = {  # of BLADE, by the model specification
     "embedding_size": 32,
     "max_length": 50,
+    "loss": "bce",
     "num_blocks": 2,
     "num_heads": 2,
     "dropout": 0.3,

@@ -1,0 +1,23 @@
+"""How far apart two steps are, in a few classes: finer where they are near (T5's buckets)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+NUM_BUCKETS = 32  # half of them for steps before, half for steps after
+MAX_DISTANCE = 40  # from here on all distances are one
+
+
+def relative_buckets(length: int) -> Tensor:
+    """buckets_LL of the distance m - l from step l (first axis) to step m (second axis), in [0, NUM_BUCKETS).
+
+    In each half, the first eight distances have a bucket each; the others share eight by their logarithm.
+    """
+    steps_L = torch.arange(length)
+    offsets_LL = steps_L - steps_L[:, None]
+    half, exact = NUM_BUCKETS // 2, NUM_BUCKETS // 4
+    distances_LL = offsets_LL.abs()
+    logarithms_LL = (distances_LL.clamp_min(exact).double() / exact).log() / math.log(MAX_DISTANCE / exact)
+    shared_LL = (exact + (logarithms_LL * (half - exact)).long()).clamp_max(half - 1)
+    return torch.where(distances_LL < exact, distances_LL, shared_LL) + half * (offsets_LL > 0)
