@@ -349,6 +349,8 @@ def test_no_field_is_dead(name, field):
     default = make_model(name, CATALOG, **around)
     values = other_values(CONFIGS[name].model_fields[field])
     assert values, "a field needs choices or bounds that include their ends"
+    if field == "max_length":  # a longer window shows in longer data only
+        values = [value for value in values if value < MAX_LENGTH]
     for value in values:
         assert differ(default, make_model(name, CATALOG, **around, **{field: value})), value
 

@@ -88,6 +88,14 @@ SPACES |= {
         **SMALL_BATCHES,
     },
 }
+ROUTED = {
+    "model.routing_rounds": {"choice": [2, 3]},
+    "model.capsule_size": {"choice": [4, 8, 16]},
+    "model.dropout": {"choice": [0.0, 0.1, 0.2, 0.3, 0.5]},
+    "model.target_steps": {"choice": [10, 50]},
+    **SMALL_BATCHES,
+}
+SPACES |= {"dymus": ROUTED, "dymus_plus": ROUTED}
 DEFAULTS = {  # of BLADE, by the model specification
     "embedding_size": 32,
     "max_length": 50,

@@ -1,0 +1,121 @@
+"""DyMuS: a GRU for each behavior, joined by dynamic routing (Cho et al., CIKM 2023), as Junsu-Cho/DyMuS computes it."""
+
+from abc import abstractmethod
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.recurrent import LabelGru, LabelSequences, label_sequences
+from blade_tune.layers.routing import Routing
+from blade_tune.losses import NextItemLoss
+from blade_tune.models.base import ItemTable, LabelConfig, Recommender, in_pieces, labels_of
+
+
+class DymusConfig(LabelConfig):
+    """Hyperparameters of DyMuS and DyMuS+."""
+
+    dropout: float = Field(0.0, ge=0.0, le=0.9, description="dropout rate of final states and of the voting matrix")
+    loss: NextItemLoss = Field(
+        "ce", description="of the item to predict: ce, softmax over all items, or bce, against one sampled negative"
+    )
+    routing_rounds: int = Field(2, ge=1, le=8, description="rounds of routing, r")
+    capsule_size: int = Field(16, ge=1, le=64, description="numbers of a capsule, D2")
+    target_steps: int = Field(10, ge=1, description="newest steps of a user that are trained on; max_length is all")
+    mask_pad: bool = Field(True, description="start recurrences at the first interaction; false is the public code")
+
+
+class RoutedRecommender(Recommender):
+    """What DyMuS and DyMuS+ share: a sample is a user after one of her steps, and its state comes out of routing.
+
+    The public code makes a batch of samples, each with sequences of its own. A step of training here takes all samples
+    of its users at once, and what samples of one user have in common is computed once.
+
+    Deviates: recurrences start at the first interaction. The public code lets them run over the padding before it;
+    `mask_pad: false` has it so, where samples before a user's last share the padding of the last. The softmax of the
+    loss is over items; in the public code padding is one of them, and of the routing too (likewise `mask_pad`). The
+    table starts by N(0, 1), torch's default, as in the public code's recorded weights.
+    """
+
+    Config = DymusConfig
+    reads = "labels"
+    told_target_set = False
+    is_causal = True
+
+    def __init__(self, config: DymusConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        self.config = config
+        self.labels = labels_of(catalog, config)
+        self.items = ItemTable(catalog.num_items, config.embedding_size)
+        self.routing = Routing(config.embedding_size, config.capsule_size)
+        self.dropout = Dropout(config.dropout)
+        self.padded_to = None if config.mask_pad else config.max_length
+
+    @abstractmethod
+    def states_of(self, sequences: LabelSequences, asked_BL: Tensor) -> Tensor:
+        """states_NC of the samples: after the steps that are asked, user after user."""
+
+    def sequences(self, batch: Batch) -> LabelSequences:
+        """The interactions of each behavior."""
+        labels_BL = self.labels(batch.sets_BLK) * batch.real_BL
+        return label_sequences(self.items(batch.items_BL), labels_BL, self.catalog.num_behaviors, self.padded_to)
+
+    def routed_items(self) -> Tensor:
+        """vectors_VD that the routing asks."""
+        return self.item_vectors()[1:] if self.config.mask_pad else self.item_vectors()
+
+    def encode(self, batch: Batch) -> Tensor:
+        """The states of all steps (B, L, C)."""
+        asked_BL = torch.ones_like(batch.real_BL)
+        return self.states_of(self.sequences(batch), asked_BL).view(*asked_BL.shape, -1)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`next`: the loss of the next item, mean over the newest `target_steps` steps of each user."""
+
+        def asked(piece: Batch) -> Tensor:
+            newest_L = torch.arange(piece.items_BL.shape[1], 0, -1, device=piece.items_BL.device)
+            return piece.real_BL & (newest_L <= self.config.target_steps)
+
+        def compute(piece: Batch) -> Tensor:
+            assert piece.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
+            asked_BL = asked(piece)
+            states_NC = self.states_of(self.sequences(piece), asked_BL)
+            items_N = (piece.target_items_BL[asked_BL], piece.negatives_BL[asked_BL])
+            return self.items.loss(states_NC, items_N, states_NC.new_ones(len(states_NC)), self.config.loss)
+
+        batch = batch.newest(self.max_length)
+        count = asked(batch).sum().clamp_min(1)
+        return {"next": torch.stack(in_pieces(compute, batch, self.items)).sum() / count}
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """The states after the newest step."""
+        batch = batch.newest(self.max_length)
+        asked_BL = torch.zeros_like(batch.real_BL)
+        asked_BL[:, -1] = True
+        return self.states_of(self.sequences(batch), asked_BL)
+
+    def item_vectors(self) -> Tensor:
+        """The item table, which is the input's too."""
+        return self.items.vectors_VD
+
+
+class Dymus(RoutedRecommender):
+    """Final states e of K GRUs vote for the classes, u_hc = sum_t e_ht W_htc, and are routed to them."""
+
+    def __init__(self, config: DymusConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        size = config.embedding_size
+        self.recurrence = LabelGru(size, catalog.num_behaviors)
+        self.votes_HKF = nn.Parameter(0.01 * torch.rand(size, catalog.num_behaviors, size * config.capsule_size))
+
+    def states_of(self, sequences: LabelSequences, asked_BL: Tensor) -> Tensor:
+        """See the base: one run over each sequence serves all samples of its user."""
+        states_NKH = self.dropout(self.recurrence(sequences)[asked_BL])
+        votes_HNF = states_NKH.permute(2, 0, 1) @ self.dropout(self.votes_HKF)
+        votes_NHCX = votes_HNF.transpose(0, 1).unflatten(-1, (self.config.embedding_size, -1))
+        logits_NHC = self.routing.start(votes_NHCX)
+        for _ in range(self.config.routing_rounds - 1):
+            _, logits_NHC = self.routing.respond(votes_NHCX, logits_NHC, self.routed_items())
+        return self.routing.strengths(votes_NHCX, logits_NHC)
