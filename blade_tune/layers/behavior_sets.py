@@ -26,6 +26,10 @@ class BehaviorSetEmbedding(nn.Module):
 
     def forward(self, users_B: Tensor, sets_BLK: Tensor) -> Tensor:
         """Embed sets; gives sets_BLD."""
+        return self.weights(users_B, sets_BLK) @ self.behaviors.weight
+
+    def weights(self, users_B: Tensor, sets_BLK: Tensor) -> Tensor:
+        """weights_BLK of the behaviors in each set."""
         factors_B1K = self.user_factors(users_B)[:, None]
         sets_BLK = sets_BLK.to(factors_B1K.dtype)
         logits_BLK = factors_B1K * sets_BLK
@@ -34,4 +38,4 @@ class BehaviorSetEmbedding(nn.Module):
         weights_BLK = torch.softmax(logits_BLK, dim=-1)
         if self.set_softmax == "present":
             weights_BLK = weights_BLK * sets_BLK  # an empty set, where the softmax is uniform, becomes zero
-        return weights_BLK @ self.behaviors.weight
+        return weights_BLK

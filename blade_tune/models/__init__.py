@@ -8,4 +8,5 @@ MODELS = {
     "dymus": "blade_tune.models.dymus:Dymus",
     "dymus_plus": "blade_tune.models.dymus_plus:DymusPlus",
     "mb_str": "blade_tune.models.mb_str:MbStr",
+    "eidp": "blade_tune.models.eidp:Eidp",
 }

@@ -359,7 +359,8 @@ def test_no_field_is_dead(name, field):
 def test_only_when_is_true(name, field):
     """Where a field's `only_when` says that it has no effect, it has none."""
     for condition, allowed in conditions(name, field).items():
-        elsewhere = set(get_args(CONFIGS[name].model_fields[condition].annotation)) - set(allowed)
+        annotation = CONFIGS[name].model_fields[condition].annotation
+        elsewhere = set(get_args(annotation) or (True, False)) - set(allowed)
         assert elsewhere
         for setting in elsewhere:
             around = surroundings(name, field) | {condition: setting}

@@ -95,6 +95,15 @@ ROUTED = {
     "model.target_steps": {"choice": [10, 50]},
     **SMALL_BATCHES,
 }
+DROPOUTS = {"choice": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]}
+SPACES["eidp"] = {
+    "model.num_blocks": {"choice": [2, 3]},
+    "model.num_heads": {"choice": [1, 2, 4]},
+    "model.dropout": DROPOUTS,
+    "model.dcba_dropout": DROPOUTS,
+    "model.cba_dropout": DROPOUTS,
+    **TRAIN,
+}
 SPACES |= {"dymus": ROUTED, "dymus_plus": ROUTED}
 DEFAULTS = {  # of BLADE, by the model specification
     "embedding_size": 32,
