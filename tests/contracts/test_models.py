@@ -21,6 +21,7 @@ from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model
 CATALOG = make_catalog()
 BATCH = make_batch(CATALOG)
 CONFIGS: dict[str, type[ModelConfig]] = {name: load(MODELS, "model", name).Config for name in MODELS}
+CAUSAL = [name for name in MODELS if load(MODELS, "model", name).is_causal]
 FIELDS = [(name, field) for name, config in CONFIGS.items() for field in config.model_fields]
 
 
@@ -134,7 +135,7 @@ def test_scores_do_not_know_the_answer(name):
     assert torch.equal(model.scores(other), model.scores(BATCH))
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if load(MODELS, "model", name).is_causal])
+@pytest.mark.parametrize("name", CAUSAL)
 @pytest.mark.parametrize("step", range(MAX_LENGTH - 1))
 def test_the_past_does_not_see_the_future(name, step):
     """Other items, sets and target sets after step l leave the states up to l, at real steps, exactly as they are."""
@@ -153,6 +154,13 @@ def test_the_past_does_not_see_the_future(name, step):
     kept_BL = real_BL & ~after_L1[:, 0]
     assert torch.equal(before_BLD[kept_BL], after_BLD[kept_BL])
     assert not torch.equal(before_BLD[:, -1], after_BLD[:, -1])
+
+
+@pytest.mark.parametrize("name", CAUSAL)
+def test_the_final_state_is_that_of_the_newest_step(name):
+    """What is ranked with is what the newest step was trained with."""
+    model = make_model(name, CATALOG).double().eval()
+    torch.testing.assert_close(model.final_states(BATCH), step_states(model, BATCH)[:, -1], atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("name", MODELS)
