@@ -1,49 +1,67 @@
-"""ProbSparse attention (Informer, AAAI 2021), as EIDP's public code has it."""
+"""Causal self-attention of which only the most telling queries may be computed (Informer's ProbSparse, as in EIDP)."""
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from blade_tune.layers.dropout import dropout
+from blade_tune.layers.attention import MultiHeadAttention, attend, causal_mask
+from blade_tune.layers.dropout import Dropout
 
-MASKED = -1e5
-
-
-def draw_keys(length: int, factor: int, device: torch.device) -> Tensor:
-    """samples_LS: S = min(L, factor ceil(ln L)) keys of each query, drawn with replacement; L is at least 2."""
-    num_samples = min(length, factor * math.ceil(math.log(length)))
-    return torch.randint(length, (length, num_samples), device=device)
+MASKED = -1e5  # of scores in the public code
 
 
-def prob_sparse_attend(
-    query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, real_BL: Tensor, samples_LS: Tensor, rate: float
-) -> Tensor:
-    """Attention of the S most active queries; each other step gets the running sum of values per real step.
-
-    A query is active where the largest of its sampled scores stands out from their sum over L. All scores are computed,
-    since a narrow head makes them as fast as it makes picking some.
-
-    The public code's faults are kept, as this is for parity with it: the keys of padding are visible; a step of padding
-    that is chosen attends to all keys alike, later ones too, and a later block reads it. So this is not causal.
+class ProbSparseAttention(MultiHeadAttention):
+    """LN(attention(LN(x), x) Wo), scores over sqrt(D) whatever the number of heads; no residual.
 
     Args:
-        query_BHLX: of all steps.
-        key_BHLX: likewise.
-        value_BHLX: likewise.
-        real_BL: True where a step holds an interaction.
-        samples_LS: the keys that each query is measured by, see `draw_keys`.
-        rate: of dropout on the weights.
+        size: D.
+        num_heads: H.
+        dropout: rate of attention weights and of the output.
+        eps: epsilon of the norms.
+        sampling_factor: a; None computes every query. Else min(L, a ceil(ln L)) queries are computed, those whose
+            scores on as many randomly drawn keys have a large maximum beside their sum over L. The others get the
+            running mean of the values. As in the public code, padding is then masked as a query only, not as a key.
     """
-    L, S = samples_LS.shape
-    scores_BHLL = query_BHLX @ key_BHLX.mT * query_BHLX.shape[-1] ** -0.5
-    sampled_BHLS = scores_BHLL.gather(-1, samples_LS.expand(*scores_BHLL.shape[:2], L, S))
-    activity_BHL = sampled_BHLS.amax(dim=-1) - sampled_BHLS.sum(dim=-1) / L
-    chosen_BHL = torch.zeros_like(activity_BHL, dtype=torch.bool)
-    chosen_BHL = chosen_BHL.scatter(-1, activity_BHL.topk(S).indices, value=True)
-    lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
-    allow_B1LL = (lower_LL & real_BL[..., None])[:, None]
-    weights_BHLL = torch.softmax(scores_BHLL.masked_fill(~allow_B1LL, MASKED), dim=-1)
-    attended_BHLX = dropout(weights_BHLL, rate, training=True) @ value_BHLX
-    counts_B1L1 = real_BL.cumsum(dim=1)[:, None, :, None] + 1e-12
-    return torch.where(chosen_BHL[..., None], attended_BHLX, value_BHLX.cumsum(dim=-2) / counts_B1L1)
+
+    def __init__(self, size: int, num_heads: int, dropout: float, eps: float, sampling_factor: int | None) -> None:
+        super().__init__(size, num_heads, dropout)
+        self.sampling_factor = sampling_factor
+        self.query_norm = nn.LayerNorm(size, eps)
+        self.norm = nn.LayerNorm(size, eps)
+        self.drop = Dropout(dropout)
+
+    def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:  # type: ignore[override]  # it makes its masks
+        """Attend among the steps of a window."""
+        (query_BHLX,) = self._heads(self.query_norm(states_BLD), self.query)
+        key_BHLX, value_BHLX = self._heads(states_BLD, self.key, self.value)
+        if self.sampling_factor is None:
+            attended_BLD = self._attend(
+                query_BHLX * self.num_heads**-0.5, key_BHLX, value_BHLX, causal_mask(real_BL, states_BLD.dtype)
+            )
+        else:
+            attended_BHLX = self._attend_sparsely(query_BHLX, key_BHLX, value_BHLX, real_BL)
+            attended_BLD = self.output(attended_BHLX.transpose(1, 2).flatten(2))
+        return self.norm(self.drop(attended_BLD))
+
+    def _attend_sparsely(self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, real_BL: Tensor) -> Tensor:
+        assert self.sampling_factor is not None, "queries are chosen"  # noqa: S101 - for the type checker
+        L = real_BL.shape[1]
+        num_chosen = min(L, self.sampling_factor * math.ceil(math.log(L)) or 1)
+        sampled_BHLSX = key_BHLX[:, :, self.draw_keys(L, num_chosen).to(key_BHLX.device)]
+        scores_BHLS = torch.einsum("bhlx,bhlsx->bhls", query_BHLX, sampled_BHLSX)
+        chosen_BHC = (scores_BHLS.amax(dim=-1) - scores_BHLS.sum(dim=-1) / L).topk(num_chosen, dim=-1).indices
+        is_chosen_BHL = torch.zeros_like(query_BHLX[..., 0], dtype=torch.bool).scatter_(2, chosen_BHC, True)
+
+        lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
+        allow_B1LL = lower_LL & real_BL[:, None, :, None]
+        mask_B1LL = torch.where(allow_B1LL, 0.0, MASKED).to(query_BHLX.dtype)
+        rate = self.dropout if self.training else 0.0
+        query_BHLX = query_BHLX * real_BL[:, None, :, None]  # where all keys are masked, all weigh the same
+        attended_BHLX = attend(query_BHLX * self.num_heads**-0.5, key_BHLX, value_BHLX, mask_B1LL, rate)
+        means_BHLX = value_BHLX.cumsum(dim=2) / (real_BL.cumsum(dim=1)[:, None, :, None] + 1e-12)
+        return torch.where(is_chosen_BHL[..., None], attended_BHLX, means_BHLX)
+
+    def draw_keys(self, length: int, count: int) -> Tensor:
+        """places_LS of the keys on which each query is tried, the same for all users and heads."""
+        return torch.randint(length, (length, count))

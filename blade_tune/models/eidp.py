@@ -1,9 +1,4 @@
-"""EIDP: explicit and implicit paths through a history of behavior sets, as OshiNoCSMA/EIDP computes them."""
-
-from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from typing import Literal
+"""EIDP: explicit and implicit patterns of behavior sets (Chen et al., KDD 2024), as OshiNoCSMA/EIDP computes it."""
 
 import torch
 from pydantic import Field
@@ -11,209 +6,202 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from blade_tune.batch import Batch, Catalog
-from blade_tune.layers.attention import attend, causal_mask
+from blade_tune.layers.attention import causal_mask
 from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
-from blade_tune.layers.hamming import TransitionAttention, hamming_distances
 from blade_tune.layers.initialization import initialize
-from blade_tune.layers.parallel import ParallelFeedForward, ParallelLayerNorm, ParallelLinear
-from blade_tune.layers.prob_sparse import draw_keys, prob_sparse_attend
+from blade_tune.layers.prob_sparse import ProbSparseAttention
+from blade_tune.layers.table import Table
 from blade_tune.models.base import AttentionConfig, ItemTable, Recommender, in_pieces, only_when
-
-Attend = Callable[[Tensor, Tensor, Tensor, float], Tensor]  # query_BHMX, key_BHLX, value_BHLX, dropout rate
 
 
 class EidpConfig(AttentionConfig):
-    """Hyperparameters of EIDP; the defaults are those published for QK-Video."""
+    """Hyperparameters of EIDP; the defaults are its published setting for QK-Video, but for the width."""
 
-    layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
-    num_blocks: int = Field(2, ge=1, le=8, description="stacked blocks of each behavior's encoder, C")
-    num_heads: int = Field(4, ge=1, le=16, description="heads of these encoders, H; must divide embedding_size")
-    dropout: float = Field(
-        0.6, ge=0.0, le=0.9, description="dropout rate of embeddings, behaviors' encoders and feed-forward networks"
-    )
+    num_blocks: int = Field(2, ge=1, le=8, description="stacked layers of each behavior's encoder, C")
+    num_heads: int = Field(4, ge=1, le=16, description="heads of the encoders, H; must divide embedding_size")
+    dropout: float = Field(0.6, ge=0.0, le=0.9, description="dropout rate of embeddings and encoders")
     dcba_dropout: float = Field(0.6, ge=0.0, le=0.9, description="dropout rate of the explicit path's attention")
     cba_dropout: float = Field(0.8, ge=0.0, le=0.9, description="dropout rate of the attention over behaviors' views")
-    attention: Literal["exact", "prob_sparse"] = Field(
-        "exact", description="of behaviors' encoders: all queries, off padding, or the public code's ProbSparse"
-    )
+    prob_exact: bool = Field(True, description="compute every query of the encoders; false is the public code")
     sampling_factor: int = Field(
         8,
         ge=1,
-        description="a: ProbSparse keeps a ceil(ln L) queries, measured by as many keys; all, where that reaches L",
-        json_schema_extra=only_when(attention=("prob_sparse",)),
+        description="queries computed per logarithm of the window's length, a",
+        json_schema_extra=only_when(prob_exact=(False,)),
     )
+    layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
 
 
-class FeedForwardBlock(nn.Module):
-    """LN(x + drop(FFN(x))), relu, inner width d."""
+class ResidualFeedForward(nn.Module):
+    """LN(x + drop(relu(drop(x W1 + b1)) W2 + b2))."""
 
-    def __init__(self, config: EidpConfig) -> None:
+    def __init__(self, size: int, dropout: float, eps: float) -> None:
         super().__init__()
-        size = config.embedding_size
-        self.feed_forward = FeedForward(size, size, functional.relu, config.dropout)
-        self.norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.dropout = Dropout(config.dropout)
+        self.feed_forward = FeedForward(size, size, functional.relu, dropout)
+        self.dropout = Dropout(dropout)
+        self.norm = nn.LayerNorm(size, eps)
 
     def forward(self, states_BLD: Tensor) -> Tensor:
         """Transform each step by itself."""
         return self.norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
 
-class ExplicitPath(nn.Module):
-    """Attention in two channels, items and positions, both steered by how far behavior sets are apart (EIDP's EMP)."""
+class BehaviorEncoder(nn.Module):
+    """Layers of attention over one behavior's view of a sequence; all share one feed-forward network and its norm."""
 
-    def __init__(self, config: EidpConfig, catalog: Catalog) -> None:
+    def __init__(self, config: EidpConfig) -> None:
         super().__init__()
-        size = config.embedding_size
-        self.query_norm = ParallelLayerNorm(2, size, config.layer_norm_eps)
-        self.query = ParallelLinear(2, size)
-        self.key = ParallelLinear(2, size)
-        self.value = ParallelLinear(2, size)
-        self.transition = TransitionAttention(catalog.num_users, catalog.num_behaviors, size)
-        self.output = nn.Linear(size, size)
-        self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.block = FeedForwardBlock(config)
-        self.weight_dropout = Dropout(config.dcba_dropout)
-
-    def forward(self, channels_2BLD: Tensor, residual_BMD: Tensor, transition_BML: Tensor, mask_BML: Tensor) -> Tensor:
-        """states_BMD of the newest M steps.
-
-        Args:
-            channels_2BLD: items and positions, each plus the embeddings of the behavior sets.
-            residual_BMD: what the attended values are added to.
-            transition_BML: weights of `transition`, added to those of each channel.
-            mask_BML: scores to add.
-        """
-        M, D = residual_BMD.shape[1:]
-        query_2BMD = self.query(self.query_norm(channels_2BLD[:, :, -M:])) * D**-0.5
-        scores_2BML = query_2BMD @ self.key(channels_2BLD).mT
-        weights_2BML = self.weight_dropout(torch.softmax(scores_2BML + mask_BML, dim=-1) + transition_BML)
-        attended_BMD = (weights_2BML @ self.value(channels_2BLD)).sum(dim=0)
-        return self.block(self.attention_norm(self.output(attended_BMD) + residual_BMD))
-
-
-class ViewBlock(nn.Module):
-    """One block of each behavior's encoder: x = LN(attention of its view), without a residual, then x + FFN(x)."""
-
-    def __init__(self, config: EidpConfig, num_views: int) -> None:
-        super().__init__()
-        size, self.rate = config.embedding_size, config.dropout
-        self.num_heads = config.num_heads
-        self.query_norm = ParallelLayerNorm(num_views, size, config.layer_norm_eps)
-        self.query = ParallelLinear(num_views, size)
-        self.key = ParallelLinear(num_views, size)
-        self.value = ParallelLinear(num_views, size)
-        self.output = ParallelLinear(num_views, size)
-        self.attention_norm = ParallelLayerNorm(num_views, size, config.layer_norm_eps)
-        self.feed_forward = ParallelFeedForward(num_views, size, config.dropout)
-
-    def forward(self, views_KBLD: Tensor, newest: int, attend_by: Attend) -> Tensor:
-        """views_KBMD of so many of the newest steps. The heads of all views are those of one attention.
-
-        Scores are over sqrt(d), not sqrt(d_h), as in the public code; attention itself divides by the latter.
-        """
-        query_KBMD = self.query(self.query_norm(views_KBLD[:, :, -newest:])) * self.num_heads**-0.5
-        attended_BHMX = attend_by(
-            self._heads(query_KBMD),
-            self._heads(self.key(views_KBLD)),
-            self._heads(self.value(views_KBLD)),
-            self.rate if self.training else 0.0,
+        size, eps = config.embedding_size, config.layer_norm_eps
+        factor = None if config.prob_exact else config.sampling_factor
+        self.attentions = nn.ModuleList(
+            ProbSparseAttention(size, config.num_heads, config.dropout, eps, factor) for _ in range(config.num_blocks)
         )
-        attended_BKHMX = attended_BHMX.unflatten(1, (-1, self.num_heads))
-        views_KBMD = self.attention_norm(self.output(attended_BKHMX.permute(1, 0, 3, 2, 4).flatten(-2)))
-        return views_KBMD + self.feed_forward(views_KBMD)
+        self.feed_forward = ResidualFeedForward(size, config.dropout, eps)
 
-    def _heads(self, views_KBLD: Tensor) -> Tensor:
-        return views_KBLD.unflatten(-1, (self.num_heads, -1)).permute(1, 0, 3, 2, 4).flatten(1, 2)
+    def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:
+        """All layers."""
+        for attention in self.attentions:
+            states_BLD = self.feed_forward(attention(states_BLD, real_BL))
+        return states_BLD
 
 
-class ImplicitPath(nn.Module):
-    """An encoder for each behavior's view of the history; the target's behaviors ask the views (EIDP's IMP)."""
+class SourceAttention(nn.Module):
+    """softmax(LN(s) Wq (s Wk)^T / sqrt(d) + mask) + the explicit weights, times s Wv."""
 
-    def __init__(self, config: EidpConfig, num_views: int) -> None:
+    def __init__(self, size: int, dropout: float, eps: float) -> None:
         super().__init__()
-        size = config.embedding_size
-        self.blocks = nn.ModuleList(ViewBlock(config, num_views) for _ in range(config.num_blocks))
-        self.views_norm = ParallelLayerNorm(num_views, size, config.layer_norm_eps)  # the same after every block
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size)
+        self.value = nn.Linear(size, size)
+        self.query_norm = nn.LayerNorm(size, eps)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, source_BLD: Tensor, explicit_BML: Tensor, mask_BML: Tensor) -> Tensor:
+        """What the newest M steps gather, M being the rows of the mask."""
+        query_BMD = self.query(self.query_norm(source_BLD[:, -mask_BML.shape[1] :])) * source_BLD.shape[-1] ** -0.5
+        weights_BML = torch.softmax(query_BMD @ self.key(source_BLD).mT + mask_BML, dim=-1) + explicit_BML
+        return self.dropout(weights_BML) @ self.value(source_BLD)
+
+
+class ViewAttention(nn.Module):
+    """The target set g asks the views x of a step: LN(drop(softmax_k(x_k Wk . g Wq / sqrt(d)) x_k Wv) Wo + g)."""
+
+    def __init__(self, size: int, dropout: float, eps: float) -> None:
+        super().__init__()
         self.query = nn.Linear(size, size)
         self.key = nn.Linear(size, size)
         self.value = nn.Linear(size, size)
         self.output = nn.Linear(size, size)
-        self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.block = FeedForwardBlock(config)
-        self.weight_dropout = Dropout(config.cba_dropout)
+        self.norm = nn.LayerNorm(size, eps)
+        self.dropout = Dropout(dropout)
 
-    def forward(self, views_KBLD: Tensor, targets_BMD: Tensor, attend_by: Attend) -> Tensor:
-        """states_BMD of the newest M steps."""
-        last, (M, D) = len(self.blocks) - 1, targets_BMD.shape[1:]
-        for number, block in enumerate(self.blocks):
-            steps = M if number == last else views_KBLD.shape[2]
-            views_KBLD = self.views_norm(block(views_KBLD, steps, attend_by))
-        scores_KBM1 = (self.key(views_KBLD) * self.query(targets_BMD)).sum(dim=-1, keepdim=True) * D**-0.5
-        weights_KBM1 = self.weight_dropout(torch.softmax(scores_KBM1, dim=0))
-        attended_BMD = (weights_KBM1 * self.value(views_KBLD)).sum(dim=0)
-        return self.block(self.attention_norm(self.output(attended_BMD) + targets_BMD))
+    def forward(self, views_BLKD: Tensor, targets_BLD: Tensor) -> Tensor:
+        """One state a step."""
+        query_BLD1 = self.query(targets_BLD)[..., None] * targets_BLD.shape[-1] ** -0.5
+        weights_BLK1 = self.dropout(torch.softmax(self.key(views_BLKD) @ query_BLD1, dim=2))
+        gathered_BLD = (weights_BLK1 * self.value(views_BLKD)).sum(dim=2)
+        return self.norm(self.output(gathered_BLD) + targets_BLD)
 
 
 class Eidp(Recommender):
-    """The mean of an explicit path, by transitions among sets, and an implicit one, by a view of each behavior.
+    """The mean of an explicit path, attention that also sees how far two sets are apart, and an implicit one.
 
-    Weights start by Xavier, biases at zero.
+    The implicit path encodes one view of the sequence for each behavior; the target's set chooses among them.
 
-    Deviates: behaviors' encoders compute all queries and see no padding. ProbSparse of the public code
-    (`attention: prob_sparse`) draws keys in evaluation too, so that no score repeats, and lets padding be seen, by which
-    a step learns of later ones. Row 0 of the item table, which is drawn in the public code, is zero. The softmax of
-    `loss: ce` is over items without padding.
+    Deviates: every query of the encoders is computed, and attention is kept off padding. The public code draws the
+    queries that it computes, in evaluation too, so that its scores cannot be repeated, and lets padding be attended to;
+    `prob_exact: false` has it so. Distances between sets are a product of sets, a user's weights of them a row of one
+    table.
     """
 
     Config = EidpConfig
     reads = "sets"
     told_target_set = True
-    is_causal = True  # by default
+    is_causal = True
 
     def __init__(self, config: EidpConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
         self.config = config
-        size = config.embedding_size
+        size, eps, num_behaviors = config.embedding_size, config.layer_norm_eps, catalog.num_behaviors
         self.items = ItemTable(catalog.num_items, size)
         self.positions = nn.Embedding(config.max_length, size)
-        self.sets = BehaviorSetEmbedding(catalog.num_users, catalog.num_behaviors, size, "all")
-        self.explicit = ExplicitPath(config, catalog)
-        self.implicit = ImplicitPath(config, catalog.num_behaviors)
+        self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
+        self.distances = Table(catalog.num_users + 1, num_behaviors + 1)  # weight of each distance, of each user
+        self.item_attention = SourceAttention(size, config.dcba_dropout, eps)
+        self.position_attention = SourceAttention(size, config.dcba_dropout, eps)
+        self.explicit_output = nn.Linear(size, size)
+        self.explicit_norm = nn.LayerNorm(size, eps)
+        self.explicit_feed_forward = ResidualFeedForward(size, config.dcba_dropout, eps)
+        self.encoders = nn.ModuleList(BehaviorEncoder(config) for _ in range(num_behaviors))
+        self.view_attention = ViewAttention(size, config.cba_dropout, eps)
+        self.view_feed_forward = ResidualFeedForward(size, config.cba_dropout, eps)
         self.dropout = Dropout(config.dropout)
         initialize(self, "xavier")
-        self.explicit.transition.start()
+        nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)  # Xavier's, of each row by itself
 
     def encode(self, batch: Batch) -> Tensor:
         """The states of all steps (B, L, D)."""
-        return self._encode(batch, batch.items_BL.shape[1])
+        return self._ask(batch, batch.items_BL.shape[1])
 
-    def _encode(self, batch: Batch, newest: int) -> Tensor:
-        """states_BMD of so many of the newest steps."""
-        if self.config.attention == "prob_sparse":  # it sees padding, so there must be as much as in the public code
-            batch = _padded(batch, self.max_length)
-        explicit_BMD, implicit_BMD = self.paths(batch, newest)
-        return (explicit_BMD + implicit_BMD) / 2
-
-    def paths(self, batch: Batch, newest: int) -> tuple[Tensor, Tensor]:
-        """What each path, explicit and implicit, makes of the newest steps."""
+    def _ask(self, batch: Batch, newest: int) -> Tensor:
+        """The states of so many of the newest steps."""
         items_BLD = self.items(batch.items_BL) * self.config.embedding_size**0.5
         positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last one
-        sets_BLK = batch.sets_BLK.to(items_BLD.dtype)
-        behaviors_BLD = self.sets(batch.users_B, sets_BLK)
-        mask_B1LL = causal_mask(batch.real_BL, items_BLD.dtype)
+        weights_BLK = self.sets.weights(batch.users_B, batch.sets_BLK)
+        explicit_BMD = self.explicit(batch, items_BLD, positions_LD, weights_BLK, newest)
+        return (explicit_BMD + self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)) / 2
 
-        channels_2BLD = torch.stack((items_BLD + behaviors_BLD, positions_LD + behaviors_BLD))
+    def explicit(
+        self, batch: Batch, items_BLD: Tensor, positions_LD: Tensor, weights_BLK: Tensor, newest: int
+    ) -> Tensor:
+        """Items and positions, each with its set, attend by their own scores and by the distances of sets."""
+        behaviors_BLD = weights_BLK @ self.sets.behaviors.weight
         states_BLD = self.dropout(items_BLD + positions_LD + behaviors_BLD)
-        mask_BML = mask_B1LL[:, 0, -newest:]
-        distances_BML = hamming_distances(sets_BLK[:, -newest:], sets_BLK)
-        transition_BML = self.explicit.transition(batch.users_B, distances_BML, mask_BML)
+        mask_BML = causal_mask(batch.real_BL, items_BLD.dtype)[:, 0, -newest:]
+        distances_BMN = self.distances(batch.users_B).gather(1, hamming(batch.sets_BLK, newest).flatten(1))
+        distances_BML = distances_BMN.view_as(mask_BML) * self.config.embedding_size**-0.5
+        explicit_BML = torch.softmax(distances_BML + mask_BML, dim=-1)
+        gathered_BMD = self.item_attention(items_BLD + behaviors_BLD, explicit_BML, mask_BML)
+        gathered_BMD = gathered_BMD + self.position_attention(positions_LD + behaviors_BLD, explicit_BML, mask_BML)
         residual_BMD = (states_BLD + behaviors_BLD)[:, -newest:]
-        explicit_BMD = self.explicit(channels_2BLD, residual_BMD, transition_BML, mask_BML)
+        return self.explicit_feed_forward(self.explicit_norm(self.explicit_output(gathered_BMD) + residual_BMD))
 
-        views_KBLD = self.dropout(items_BLD + positions_LD) * self.emphasis(batch.users_B, sets_BLK).movedim(-1, 0)[..., None]
-        targets_BMD = batch.target_sets_BLK[:, -newest:].to(items_BLD.dtype) @ self.sets.behaviors.weight
-        implicit_BMD = self.implicit(views_KBLD, targets_BMD, self._attend_by(batch, mask_B1LL))
-        return explicit_BMD, implicit_BMD
+    def implicit(self, batch: Batch, steps_BLD: Tensor, weights_BLK: Tensor, newest: int) -> Tensor:
+        """Each behavior's encoder sees steps as strongly as they have the behavior; the target set asks them all."""
+        strengths_BLK = weights_BLK * torch.where(batch.sets_BLK > 0, float(weights_BLK.shape[-1]), 1.0)
+        steps_BLD = self.dropout(steps_BLD)
+        views = [
+            encoder(steps_BLD * strengths_BLK[..., k : k + 1], batch.real_BL)[:, -newest:]
+            for k, encoder in enumerate(self.encoders)
+        ]
+        targets_BMD = batch.target_sets_BLK[:, -newest:].to(steps_BLD.dtype) @ self.sets.behaviors.weight
+        return self.view_feed_forward(self.view_attention(torch.stack(views, dim=2), targets_BMD))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`next`: the loss of the next item, mean over real steps."""
+
+        def compute(piece: Batch) -> Tensor:
+            states_BLD = self.encode(piece)
+            return self.items.next_item_loss(states_BLD, piece, piece.real_BL.to(states_BLD.dtype), self.config.loss)
+
+        shortest = 1 if self.config.prob_exact else self.max_length  # padding takes part in the public code
+        losses = in_pieces(compute, batch, self.items, (self.sets.user_factors, self.distances), shortest)
+        return {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """The state of the newest step."""
+        return self._ask(batch, 1)[:, 0]
+
+    def item_vectors(self) -> Tensor:
+        """The item table, unscaled."""
+        return self.items.vectors_VD
+
+
+def hamming(sets_BLK: Tensor, newest: int) -> Tensor:
+    """distances_BML: by how many behaviors the sets of the newest M steps differ from those of all steps, int64."""
+    sets_BLK = sets_BLK.float()
+    sizes_BL = sets_BLK.sum(dim=-1)
+    common_BML = sets_BLK[:, -newest:] @ sets_BLK.mT
+    return (sizes_BL[:, -newest:, None] + sizes_BL[:, None] - 2 * common_BML).long()
