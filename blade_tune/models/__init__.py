@@ -7,6 +7,7 @@ MODELS = {
     "cl4srec": "blade_tune.models.cl4srec:Cl4SRec",
     "dymus": "blade_tune.models.dymus:Dymus",
     "dymus_plus": "blade_tune.models.dymus_plus:DymusPlus",
+    "mbht": "blade_tune.models.mbht:Mbht",
     "mb_str": "blade_tune.models.mb_str:MbStr",
     "eidp": "blade_tune.models.eidp:Eidp",
 }

@@ -1,4 +1,4 @@
-"""DyMuS: a GRU for each behavior, joined by dynamic routing (Cho et al., CIKM 2023), as Junsu-Cho/DyMuS computes it."""
+"""DyMuS: a GRU for each behavior, joined by dynamic routing (Cho et al., AAAI 2023), as Junsu-Cho/DyMuS has it."""
 
 from abc import abstractmethod
 

@@ -1,4 +1,4 @@
-"""DyMuS+: DyMuS whose recurrences hear of the routing, round after round (Cho et al., CIKM 2023)."""
+"""DyMuS+: DyMuS whose recurrences hear of the routing, round after round (Cho et al., AAAI 2023)."""
 
 import torch
 from torch import Tensor, nn

@@ -1,0 +1,119 @@
+"""Hypergraphs of the items of each sequence, and convolution over them (MBHT)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from blade_tune.layers.dropout import Dropout
+
+LEAST_SIMILARITY = 0.01  # stands for any negative one
+
+
+class ItemMetric(nn.Module):
+    """Cosine similarity of items in a learned metric: of x * w, w a vector of weights.
+
+    Args:
+        size: D.
+        over_time: divide each feature by its norm over all slots, in place of each slot by its norm over features.
+    """
+
+    def __init__(self, size: int, *, over_time: bool = False) -> None:
+        super().__init__()
+        self.weight_D = nn.Parameter(torch.ones(size))
+        self.axis = 1 if over_time else 2
+
+    def forward(self, items_BLD: Tensor) -> Tensor:
+        """similarity_BLL of each slot to each."""
+        normal_BLD = functional.normalize(items_BLD * self.weight_D, dim=self.axis)
+        return normal_BLD @ normal_BLD.mT
+
+
+def propagation(similarity_BLL: Tensor, items_BL: Tensor, known_BL: Tensor, num_similar: int) -> Tensor:
+    """G = Dv^-1 H De^-1 H^T of each sequence: how much each slot takes from each. A real slot's row sums to 1.
+
+    H is (slots, edges). Each distinct item has an edge. It holds the slots of the item with weight 1, and each slot
+    that has the item among its `num_similar` most similar slots, itself included, with the similarity, 0.01 where that
+    is negative. Each item that stands in several slots has one more edge, of these slots. A slot whose item is hidden
+    has an edge of its own and is in no other, but takes a place among the similar ones. Dv and De are the row and
+    column sums of H.
+
+    The edge of an item stands in the column of its first slot, so a sequence has as many edges as slots, some empty.
+
+    Args:
+        similarity_BLL: of items.
+        items_BL: 0 is padding.
+        known_BL: real slots whose item is not hidden.
+        num_similar: slots.
+    """
+    L = items_BL.shape[1]
+    real_BL = items_BL > 0
+    slots_L = torch.arange(L, device=items_BL.device)
+    both_known_BLL = known_BL[:, :, None] & known_BL[:, None, :]
+    same_BLL = (items_BL[:, :, None] == items_BL[:, None, :]) & both_known_BLL
+    same_BLL |= slots_L[:, None] == slots_L
+    first_BL = same_BLL.to(torch.uint8).argmax(dim=2)  # of equals, the first
+    starts_B1L = ((first_BL == slots_L) & real_BL)[:, None, :]
+
+    candidates_BLL = similarity_BLL.detach().masked_fill(~real_BL[:, None, :], -torch.inf)
+    similar_BLX = candidates_BLL.topk(min(num_similar, L), dim=2, sorted=False).indices
+    edges_BLX = first_BL[:, None, :].expand(-1, L, -1).gather(2, similar_BLX)
+    chosen_BLL = torch.zeros_like(same_BLL).scatter_(2, edges_BLX, value=True) & both_known_BLL
+
+    floored_BLL = similarity_BLL.masked_fill(similarity_BLL < 0, LEAST_SIMILARITY)
+    weights_BLL = torch.where(chosen_BLL & starts_B1L, floored_BLL, 0.0).masked_fill(same_BLL & starts_B1L, 1.0)
+    counts_BL1 = same_BLL.sum(dim=2, keepdim=True).to(weights_BLL.dtype)
+    repeated_BL1 = counts_BL1 > 1
+    edge_sums_B1L = weights_BLL.sum(dim=1, keepdim=True).clamp_min(1.0)  # an edge has no less
+    slot_sums_BL1 = (weights_BLL.sum(dim=2, keepdim=True) + repeated_BL1).clamp_min(1.0)  # nor has a real slot
+    through_similar_BLL = (weights_BLL / edge_sums_B1L) @ weights_BLL.mT
+    through_repeated_BLL = (same_BLL & repeated_BL1) / counts_BL1
+    return (through_similar_BLL + through_repeated_BLL) / slot_sums_BL1
+
+
+class HypergraphConvolution(nn.Module):
+    """The mean of two linear layers, the second on the first: G (x W + b)."""
+
+    def __init__(self, size: int, dropout: float) -> None:
+        super().__init__()
+        self.first = nn.Linear(size, size)
+        self.second = nn.Linear(size, size)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, states_BLD: Tensor, propagation_BLL: Tensor) -> Tensor:
+        """Convolve."""
+        first_BLD = self.dropout(propagation_BLL @ self.first(states_BLD))
+        second_BLD = self.dropout(propagation_BLL @ self.second(first_BLD))
+        return (first_BLD + second_BLD) / 2
+
+
+def fill_hidden(states_BLD: Tensor, known_BL: Tensor, hidden_BL: Tensor, before: int, after: int) -> Tensor:
+    """States in which each hidden slot has the mean of known slots near it, or keeps its own where there are none.
+
+    Args:
+        states_BLD: of all slots.
+        known_BL: real slots that are not hidden.
+        hidden_BL: real slots that are.
+        before: how far back a known slot may be.
+        after: how far ahead.
+    """
+    slots_L = torch.arange(known_BL.shape[1], device=known_BL.device)
+    offsets_LL = slots_L - slots_L[:, None]
+    near_BLL = (offsets_LL >= -before) & (offsets_LL <= after) & known_BL[:, None, :]
+    counts_BL1 = near_BLL.sum(dim=2, keepdim=True)
+    means_BLD = (near_BLL.to(states_BLD.dtype) @ states_BLD) / counts_BL1.clamp_min(1)
+    return torch.where(hidden_BL[..., None] & (counts_BL1 > 0), means_BLD, states_BLD)
+
+
+class SourceAttention(nn.Module):
+    """Attention over sources, at each slot by itself: softmax over sources of (x W) a weighs them."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(size, size, bias=False)
+        self.score = nn.Linear(size, 1, bias=False)
+
+    def forward(self, *sources: Tensor) -> Tensor:
+        """The weighted sum of sources of one shape."""
+        sources_SBLD = torch.stack(sources)
+        weights_SBL1 = torch.softmax(self.score(self.project(sources_SBLD)), dim=0)
+        return (weights_SBL1 * sources_SBLD).sum(dim=0)
