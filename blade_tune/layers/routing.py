@@ -1,52 +1,152 @@
-"""Dynamic routing from capsules to classes, steered by items (DyMuS)."""
+"""Dynamic routing between capsules (DyMuS): which part of each behavior's state bears on which trait of the next item.
+
+Shapes beyond the legend in batch.py: N samples, I capsules that come in, C = D capsules that go out, X numbers of one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from blade_tune.layers.dropout import Dropout
 
-class Routing(nn.Module):
-    """How much each input capsule h gives to each class c, agreed on in rounds.
+Read = Callable[[list[Tensor]], Tensor]
 
-    v_c = a sum_h softmax_c(b_hc) u_hc;  s_c = |v_c| w_c + bias_c;  p = softmax(s V^T) V;  r_c = [p; v_c] R_c;
-    b_hc += u_hc . r_c. The votes u, w, bias and items V are detached in all rounds but the last, as in the public
-    code, so R learns through b alone.
+
+class Routing(nn.Module, ABC):
+    """From the states of all behaviors to one state whose product with an item's vector is its score.
+
+    Every capsule that comes in votes for each that goes out, u = e W; with shares k = softmax over C of b, which start
+    equal, v = a sum over I of k u. The length of v times w, plus a bias, is the state s. A round asks for the item that
+    s expects, p = softmax(s V^T) V, answers q = [p; v] W_q, and adds u . q to b.
+
+    In the rounds nothing learns but W_q, by what its answers do to b (and to what is read in the next round): u, p and
+    v are constants there, as in the public code.
 
     Args:
-        num_classes: C, also the width of an item vector, since s is what items are scored with.
+        weight: W, as it starts.
         capsule_size: X.
+        rounds: r, the last one included, which does not ask.
+        weight_dropout: rate on W.
     """
 
-    def __init__(self, num_classes: int, capsule_size: int) -> None:
+    def __init__(self, weight: Tensor, capsule_size: int, rounds: int, weight_dropout: float = 0.0) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.tensor([float(num_classes)]))
-        self.weight_C = nn.Parameter(torch.ones(num_classes))
-        self.bias_C = nn.Parameter(torch.zeros(num_classes))
-        self.response_CFX = nn.Parameter(0.1 * torch.randn(num_classes, num_classes + capsule_size, capsule_size))
+        num_capsules = self.num_capsules(weight)
+        self.rounds = rounds
+        self.weight = nn.Parameter(weight)
+        self.scale = nn.Parameter(torch.tensor(float(num_capsules)))
+        self.length_weight_C = nn.Parameter(torch.ones(num_capsules))
+        self.length_bias_C = nn.Parameter(torch.zeros(num_capsules))
+        self.item_answer_CDX = nn.Parameter(0.1 * torch.randn(num_capsules, num_capsules, capsule_size))
+        self.capsule_answer_CXX = nn.Parameter(0.1 * torch.randn(num_capsules, capsule_size, capsule_size))
+        self.dropout = Dropout(weight_dropout)
 
-    def start(self, votes_NHCX: Tensor) -> Tensor:
-        """logits_NHC before the first round."""
-        return votes_NHCX.new_zeros(votes_NHCX.shape[:-1])
+    def forward(self, read: Read, vectors_VD: Tensor) -> Tensor:
+        """states_ND.
 
-    def strengths(self, votes_NHCX: Tensor, logits_NHC: Tensor) -> Tensor:
-        """states_NC of the last round."""
-        return self._strengths(self._classes(votes_NHCX, logits_NHC), self.weight_C, self.bias_C)
+        Args:
+            read: gives the states of behaviors, with the answers of all rounds so far at hand.
+            vectors_VD: of the items to expect.
+        """
+        weight, vectors_VD = self.dropout(self.weight), vectors_VD.detach()
+        shares: Tensor | None = None
+        answers: list[Tensor] = []
+        logits_NIC: Tensor | float = 0.0
+        for _ in range(self.rounds - 1):
+            with torch.no_grad():
+                states = read(answers)
+                capsules_NCX = self.scale * self.weigh(states, weight, shares)
+                expected_ND = expected(self.lengths(capsules_NCX), vectors_VD)
+            answers.append(self.answer(expected_ND, capsules_NCX))
+            logits_NIC = logits_NIC + self.agree(states.detach(), weight.detach(), answers[-1])
+            shares = torch.softmax(logits_NIC, dim=-1)
+        return self.lengths(self.scale * self.weigh(read(answers), weight, shares))
 
-    def respond(self, votes_NHCX: Tensor, logits_NHC: Tensor, vectors_VD: Tensor) -> tuple[Tensor, Tensor]:
-        """The responses r_NCX of a round before the last, and the logits of the next."""
-        votes_NHCX, vectors_VD = votes_NHCX.detach(), vectors_VD.detach()
-        classes_NCX = self._classes(votes_NHCX, logits_NHC)
-        states_NC = self._strengths(classes_NCX, self.weight_C.detach(), self.bias_C.detach())
-        liked_ND = functional.scaled_dot_product_attention(
-            states_NC[None], vectors_VD[None], vectors_VD[None], scale=1.0
-        )[0]
-        liked_NCD = liked_ND[:, None].expand(-1, classes_NCX.shape[1], -1)
-        responses_NCX = torch.einsum("ncf,cfx->ncx", torch.cat((liked_NCD, classes_NCX), dim=-1), self.response_CFX)
-        return responses_NCX, logits_NHC + torch.einsum("nhcx,ncx->nhc", votes_NHCX, responses_NCX)
+    def lengths(self, capsules_NCX: Tensor) -> Tensor:
+        """s, one number a capsule."""
+        return torch.linalg.vector_norm(capsules_NCX, dim=-1) * self.length_weight_C + self.length_bias_C
 
-    def _classes(self, votes_NHCX: Tensor, logits_NHC: Tensor) -> Tensor:
-        return self.scale * torch.einsum("nhc,nhcx->ncx", logits_NHC.softmax(dim=-1), votes_NHCX)
+    def answer(self, expected_ND: Tensor, capsules_NCX: Tensor) -> Tensor:
+        """answers_NCX, W_q in two parts."""
+        from_item_NCX = torch.einsum("nd,cdx->ncx", expected_ND, self.item_answer_CDX)
+        return from_item_NCX + torch.einsum("ncy,cyx->ncx", capsules_NCX, self.capsule_answer_CXX)
 
     @staticmethod
-    def _strengths(classes_NCX: Tensor, weight_C: Tensor, bias_C: Tensor) -> Tensor:
-        return torch.linalg.vector_norm(classes_NCX, dim=-1) * weight_C + bias_C
+    @abstractmethod
+    def num_capsules(weight: Tensor) -> int:
+        """C."""
+
+    @abstractmethod
+    def weigh(self, states: Tensor, weight: Tensor, shares_NIC: Tensor | None) -> Tensor:
+        """The votes times their shares, summed over I; None is equal shares. Gives capsules_NCX."""
+
+    @abstractmethod
+    def agree(self, states: Tensor, weight: Tensor, answers_NCX: Tensor) -> Tensor:
+        """The product of each vote with the answer of whom it is for; gives logits_NIC."""
+
+
+class StateRouting(Routing):
+    """The capsules that come in are the D entries of a state, each with K numbers, one a behavior (DyMuS)."""
+
+    def __init__(
+        self, num_behaviors: int, size: int, capsule_size: int, rounds: int, weight_dropout: float = 0.0
+    ) -> None:
+        weight_KICX = 0.01 * torch.rand(num_behaviors, size, size, capsule_size)
+        super().__init__(weight_KICX, capsule_size, rounds, weight_dropout)
+
+    @staticmethod
+    def num_capsules(weight_KICX: Tensor) -> int:
+        """C."""
+        return weight_KICX.shape[2]
+
+    def weigh(self, states_NKI: Tensor, weight_KICX: Tensor, shares_NIC: Tensor | None) -> Tensor:
+        """Shares weigh the states, which are fewer than the votes."""
+        if shares_NIC is None:
+            equal_NX = states_NKI.flatten(1) @ weight_KICX.flatten(2).flatten(0, 1)
+            return equal_NX.unflatten(1, weight_KICX.shape[2:]) / weight_KICX.shape[2]
+        weighed_CNKI = shares_NIC.permute(2, 0, 1)[:, :, None] * states_NKI
+        weight_CZX = weight_KICX.permute(2, 0, 1, 3).flatten(1, 2)
+        return torch.bmm(weighed_CNKI.flatten(2), weight_CZX).transpose(0, 1)
+
+    def agree(self, states_NKI: Tensor, weight_KICX: Tensor, answers_NCX: Tensor) -> Tensor:
+        """Likewise without making the votes."""
+        weight_CXZ = weight_KICX.permute(2, 3, 0, 1).flatten(2)
+        asked_CNKI = torch.bmm(answers_NCX.transpose(0, 1), weight_CXZ).unflatten(2, weight_KICX.shape[:2])
+        return (asked_CNKI * states_NKI).sum(dim=2).permute(1, 2, 0)
+
+
+class CapsuleRouting(Routing):
+    """The capsules that come in are those of the behaviors' states; their numbers keep apart (DyMuS+)."""
+
+    def __init__(self, num_behaviors: int, size: int, capsule_size: int, rounds: int) -> None:
+        super().__init__(0.01 * torch.rand(size, capsule_size, num_behaviors, size), capsule_size, rounds)
+
+    @staticmethod
+    def num_capsules(weight_IXKC: Tensor) -> int:
+        """C."""
+        return weight_IXKC.shape[-1]
+
+    def weigh(self, states_NKIX: Tensor, weight_IXKC: Tensor, shares_NIC: Tensor | None) -> Tensor:
+        """The votes of each, summed."""
+        if shares_NIC is None:
+            states_XNZ = states_NKIX.permute(3, 0, 2, 1).flatten(2)
+            equal_XNC = torch.bmm(states_XNZ, weight_IXKC.transpose(0, 1).flatten(1, 2))
+            return equal_XNC.permute(1, 2, 0) / weight_IXKC.shape[-1]
+        return torch.einsum("ixnc,nic->ncx", self._votes(states_NKIX, weight_IXKC), shares_NIC)
+
+    def agree(self, states_NKIX: Tensor, weight_IXKC: Tensor, answers_NCX: Tensor) -> Tensor:
+        """As it reads."""
+        return torch.einsum("ixnc,ncx->nic", self._votes(states_NKIX, weight_IXKC), answers_NCX)
+
+    @staticmethod
+    def _votes(states_NKIX: Tensor, weight_IXKC: Tensor) -> Tensor:
+        return torch.matmul(states_NKIX.permute(2, 3, 0, 1), weight_IXKC)
+
+
+def expected(states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
+    """softmax(s V^T) V: the vector of the item that a state expects, which is attention to all items."""
+    keys_11VD = vectors_VD[None, None]
+    return functional.scaled_dot_product_attention(states_ND[None, None], keys_11VD, keys_11VD, scale=1.0)[0, 0]

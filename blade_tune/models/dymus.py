@@ -4,12 +4,12 @@ from abc import abstractmethod
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.recurrent import LabelGru, LabelSequences, label_sequences
-from blade_tune.layers.routing import Routing
+from blade_tune.layers.routing import StateRouting
 from blade_tune.losses import NextItemLoss
 from blade_tune.models.base import ItemTable, LabelConfig, Recommender, in_pieces, labels_of
 
@@ -17,7 +17,7 @@ from blade_tune.models.base import ItemTable, LabelConfig, Recommender, in_piece
 class DymusConfig(LabelConfig):
     """Hyperparameters of DyMuS and DyMuS+."""
 
-    dropout: float = Field(0.0, ge=0.0, le=0.9, description="dropout rate of final states and of the voting matrix")
+    dropout: float = Field(0.0, ge=0.0, le=0.9, description="dropout rate")
     loss: NextItemLoss = Field(
         "ce", description="of the item to predict: ce, softmax over all items, or bce, against one sampled negative"
     )
@@ -49,13 +49,12 @@ class RoutedRecommender(Recommender):
         self.config = config
         self.labels = labels_of(catalog, config)
         self.items = ItemTable(catalog.num_items, config.embedding_size)
-        self.routing = Routing(config.embedding_size, config.capsule_size)
         self.dropout = Dropout(config.dropout)
         self.padded_to = None if config.mask_pad else config.max_length
 
     @abstractmethod
-    def states_of(self, sequences: LabelSequences, asked_BL: Tensor) -> Tensor:
-        """states_NC of the samples: after the steps that are asked, user after user."""
+    def states(self, sequences: LabelSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
+        """states_NC of samples: of the given users after the given steps."""
 
     def sequences(self, batch: Batch) -> LabelSequences:
         """The interactions of each behavior."""
@@ -68,8 +67,8 @@ class RoutedRecommender(Recommender):
 
     def encode(self, batch: Batch) -> Tensor:
         """The states of all steps (B, L, C)."""
-        asked_BL = torch.ones_like(batch.real_BL)
-        return self.states_of(self.sequences(batch), asked_BL).view(*asked_BL.shape, -1)
+        rows_N, steps_N = torch.ones_like(batch.real_BL).nonzero(as_tuple=True)
+        return self.states(self.sequences(batch), rows_N, steps_N).view(*batch.items_BL.shape, -1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """`next`: the loss of the next item, mean over the newest `target_steps` steps of each user."""
@@ -80,9 +79,9 @@ class RoutedRecommender(Recommender):
 
         def compute(piece: Batch) -> Tensor:
             assert piece.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
-            asked_BL = asked(piece)
-            states_NC = self.states_of(self.sequences(piece), asked_BL)
-            items_N = (piece.target_items_BL[asked_BL], piece.negatives_BL[asked_BL])
+            rows_N, steps_N = asked(piece).nonzero(as_tuple=True)
+            states_NC = self.states(self.sequences(piece), rows_N, steps_N)
+            items_N = (piece.target_items_BL[rows_N, steps_N], piece.negatives_BL[rows_N, steps_N])
             return self.items.loss(states_NC, items_N, states_NC.new_ones(len(states_NC)), self.config.loss)
 
         batch = batch.newest(self.max_length)
@@ -92,9 +91,8 @@ class RoutedRecommender(Recommender):
     def final_states(self, batch: Batch) -> Tensor:
         """The states after the newest step."""
         batch = batch.newest(self.max_length)
-        asked_BL = torch.zeros_like(batch.real_BL)
-        asked_BL[:, -1] = True
-        return self.states_of(self.sequences(batch), asked_BL)
+        rows_B = torch.arange(len(batch), device=batch.items_BL.device)
+        return self.states(self.sequences(batch), rows_B, torch.full_like(rows_B, batch.items_BL.shape[1] - 1))
 
     def item_vectors(self) -> Tensor:
         """The item table, which is the input's too."""
@@ -102,20 +100,15 @@ class RoutedRecommender(Recommender):
 
 
 class Dymus(RoutedRecommender):
-    """Final states e of K GRUs vote for the classes, u_hc = sum_t e_ht W_htc, and are routed to them."""
+    """The final states of K GRUs, one a behavior, are routed to one state."""
 
     def __init__(self, config: DymusConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        size = config.embedding_size
-        self.recurrence = LabelGru(size, catalog.num_behaviors)
-        self.votes_HKF = nn.Parameter(0.01 * torch.rand(size, catalog.num_behaviors, size * config.capsule_size))
+        size, num_behaviors = config.embedding_size, catalog.num_behaviors
+        self.recurrence = LabelGru(size, num_behaviors)
+        self.routing = StateRouting(num_behaviors, size, config.capsule_size, config.routing_rounds, config.dropout)
 
-    def states_of(self, sequences: LabelSequences, asked_BL: Tensor) -> Tensor:
+    def states(self, sequences: LabelSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
         """See the base: one run over each sequence serves all samples of its user."""
-        states_NKH = self.dropout(self.recurrence(sequences)[asked_BL])
-        votes_HNF = states_NKH.permute(2, 0, 1) @ self.dropout(self.votes_HKF)
-        votes_NHCX = votes_HNF.transpose(0, 1).unflatten(-1, (self.config.embedding_size, -1))
-        logits_NHC = self.routing.start(votes_NHCX)
-        for _ in range(self.config.routing_rounds - 1):
-            _, logits_NHC = self.routing.respond(votes_NHCX, logits_NHC, self.routed_items())
-        return self.routing.strengths(votes_NHCX, logits_NHC)
+        states_NKD = self.dropout(self.recurrence(sequences)[rows_N, steps_N])
+        return self.routing(lambda _: states_NKD, self.routed_items())

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from blade_tune.layers.recurrent import label_sequences
-from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model
+from blade_tune.layers.routing import CapsuleRouting, StateRouting
+from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model, shaken
 
 CATALOG = make_catalog()
 BATCH = make_batch(CATALOG)
@@ -34,26 +36,54 @@ def test_only_the_newest_steps_are_samples(name: str, loss: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rounds_before_the_last_teach_responses_only(name: str):
-    """Through routing's logits nothing learns but the responses and the scale of classes."""
-    model = make_model(name, CATALOG, routing_rounds=3).double()
-    votes = torch.rand(4, 32, 32, 16, dtype=torch.float64, requires_grad=True)
-    _, logits_NHC = model.routing.respond(votes, model.routing.start(votes), model.routed_items())
-    _, logits_NHC = model.routing.respond(votes, logits_NHC, model.routed_items())
-    logits_NHC.square().sum().backward()
-    last = {path for path, weights in model.named_parameters() if weights.grad is not None}
-    assert last == {"routing.scale", "routing.response_CFX"}
-    assert votes.grad is None
-
-
-def test_responses_learn_through_routing():
-    """The response matrices have a gradient from the loss; without a round before the last they have none."""
-    model = make_model("dymus", CATALOG).double()
+def test_answers_learn_through_routing(name: str):
+    """Answers have a gradient from the loss though rounds are constants; without a round before the last, none."""
+    model = make_model(name, CATALOG).double()
     model.losses(BATCH)["next"].backward()
-    assert model.routing.response_CFX.grad.any()
-    alone = make_model("dymus", CATALOG, routing_rounds=1).double()
+    assert model.routing.item_answer_CDX.grad.any()
+    assert model.routing.capsule_answer_CXX.grad.any()
+    alone = make_model(name, CATALOG, routing_rounds=1).double()
     alone.losses(BATCH)["next"].backward()
-    assert alone.routing.response_CFX.grad is None
+    assert alone.routing.item_answer_CDX.grad is None
+
+
+def votes_of(routing: StateRouting | CapsuleRouting, states: Tensor) -> Tensor:
+    """votes_NICX, in full."""
+    if isinstance(routing, StateRouting):
+        return torch.einsum("nki,kicx->nicx", states, routing.weight)
+    return torch.einsum("nkix,ixkc->nicx", states, routing.weight)
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(StateRouting, (5, 3, 8)), (CapsuleRouting, (5, 3, 8, 4))])
+@pytest.mark.parametrize("rounds", [1, 2, 3])
+def test_routing_equals_its_slow_twin(kind: type[StateRouting] | type[CapsuleRouting], shape: tuple[int], rounds: int):
+    """Value and gradients are those of the equations with all votes made and all rounds but the last cut off."""
+    random = torch.Generator().manual_seed(0)
+    routing = shaken(kind(3, 8, 4, rounds))
+    vectors_VD = torch.randn(11, 8, generator=random, dtype=torch.float64, requires_grad=True)
+    states = torch.randn(shape, generator=random, dtype=torch.float64, requires_grad=True)
+    inputs = [states, vectors_VD, *routing.parameters()]
+
+    def capsules(votes_NICX: Tensor, logits_NIC: Tensor) -> Tensor:
+        return routing.scale * (logits_NIC.softmax(dim=-1)[..., None] * votes_NICX).sum(dim=1)
+
+    logits_NIC = torch.zeros(5, 8, 8, dtype=torch.float64)
+    for _ in range(rounds - 1):
+        votes_NICX = votes_of(routing, states).detach()
+        capsules_NCX = capsules(votes_NICX, logits_NIC).detach()
+        expected_ND = ((routing.lengths(capsules_NCX) @ vectors_VD.T).softmax(dim=-1) @ vectors_VD).detach()
+        answers_NCX = torch.einsum("nd,cdx->ncx", expected_ND, routing.item_answer_CDX)
+        answers_NCX = answers_NCX + torch.einsum("ncy,cyx->ncx", capsules_NCX, routing.capsule_answer_CXX)
+        logits_NIC = logits_NIC + torch.einsum("nicx,ncx->nic", votes_NICX, answers_NCX)
+    slow_NC = routing.lengths(capsules(votes_of(routing, states), logits_NIC))
+    fast_NC = routing(lambda _: states, vectors_VD)
+    torch.testing.assert_close(fast_NC, slow_NC, atol=1e-12, rtol=0)
+    weigh = torch.randn(slow_NC.shape, generator=random, dtype=torch.float64)
+    slow, fast = (torch.autograd.grad((out * weigh).sum(), inputs, allow_unused=True) for out in (slow_NC, fast_NC))
+    for one, other in zip(slow, fast, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-8)
 
 
 @pytest.mark.parametrize("padded_to", [None, 9])

@@ -44,14 +44,17 @@ def model_of(name: str, theirs: dict[str, Any], **settings: Any) -> RoutedRecomm
 
 
 def routing(params: dict[str, Any]) -> Weights:
-    names = {"scale": "alpha", "weight_C": "w", "bias_C": "bias", "response_CFX": "W_coef"}
-    weights = {f"routing.{our_name}": as_tensor(params[name]) for our_name, name in names.items()}
-    return weights | {"items.weight": as_tensor(params["item_embedding.weight"])}
+    """Theirs has one matrix for both parts of an answer."""
+    item, capsule = as_tensor(params["W_coef"]).split([len(params["w"]), len(params["W_coef"][0][0])], dim=1)
+    names = {"routing.length_weight_C": "w", "routing.length_bias_C": "bias", "items.weight": "item_embedding.weight"}
+    weights = {our_name: as_tensor(params[name]) for our_name, name in names.items()}
+    answers = {"routing.item_answer_CDX": item, "routing.capsule_answer_CXX": capsule}
+    return weights | answers | {"routing.scale": as_tensor(params["alpha"])[0]}
 
 
 def from_dymus(params: dict[str, Any]) -> Weights:
     """torch's GRU has the rows of z negated."""
-    weights = routing(params) | {"votes_HKF": as_tensor(params["W"]).flatten(2)}
+    weights = routing(params) | {"routing.weight": as_tensor(params["W"]).transpose(0, 1)}
     for k, name in enumerate(BEHAVIORS):
         for our_name, their_name in {"ih": "Wi", "hh": "Wh"}.items():
             for kind in ("weight", "bias"):
@@ -61,18 +64,21 @@ def from_dymus(params: dict[str, Any]) -> Weights:
 
 
 def from_dymus_plus(params: dict[str, Any]) -> Weights:
-    """Labels and classes are one axis of ours, the first of their matrices of inputs comes before that of classes."""
-    cell = {name: as_tensor(params[f"beh_gru.gru_cell.{name}"]) for name in ("Wi", "Wh", "Wc", "Bx", "Bh", "Bc")}
-    ours = {
-        "input_weight_KDF": cell["Wi"].flatten(2),
-        "state_weight_GXF": cell["Wh"].flatten(0, 1),
-        "context_weight_GXF": cell["Wc"].flatten(0, 1),
-        "input_bias_G1F": cell["Bx"].flatten(0, 1)[:, None],
-        "state_bias_G1F": cell["Bh"].flatten(0, 1)[:, None],
-        "context_bias_G1F": cell["Bc"].flatten(0, 1)[:, None],
+    """Theirs holds the weights of all behaviors in one tensor each."""
+    names = {
+        "input_weight_DCY": "Wi",
+        "input_bias_CY": "Bx",
+        "context_weight_CXY": "Wc",
+        "context_bias_CY": "Bc",
+        "hidden_weight_CXY": "Wh",
+        "hidden_bias_CY": "Bh",
     }
-    weights = {f"recurrence.{name}": weight for name, weight in ours.items()}
-    return routing(params) | weights | {"votes_HXKC": as_tensor(params["W"])}
+    weights = {
+        f"recurrences.{k}.{our_name}": as_tensor(params[f"beh_gru.gru_cell.{name}"])[k]
+        for k in range(len(BEHAVIORS))
+        for our_name, name in names.items()
+    }
+    return routing(params) | weights | {"routing.weight": as_tensor(params["W"])}
 
 
 def scores(model: RoutedRecommender, batch: Batch) -> Tensor:

@@ -1,0 +1,177 @@
+"""Recurrences of capsules over many sequences of different lengths, whose inputs a context weighs (DyMuS+).
+
+Shapes beyond the legend in batch.py: S sequences, M slots of a sequence, P cells (the slots that are computed, of all
+sequences), C capsules, each with weights of its own, X numbers of a capsule, Y = 3 X, N samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ROWS = 16
+
+
+def recur(firsts_CSY: Sequence[Tensor], weight_CXY: Tensor, bias_CY: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """r, z = sigmoid(f + s); n = tanh(f_n + r s_n); h = z n + (1 - z) h', with s = h' W + b and h' = 0 at the start.
+
+    It is torch's GRU, whose z is 1 - z here.
+
+    Args:
+        firsts_CSY: f of each slot, in the order r, z, n; of all sequences of the slot before, or its first few.
+        weight_CXY: W.
+        bias_CY: b.
+
+    Returns:
+        The states h and the candidates n of each slot, both (C, S, X).
+    """
+    C, X, _ = weight_CXY.shape
+    bias_C1Y, states, candidates = bias_CY[:, None], [], []
+    state_CSX = weight_CXY.new_zeros(C, firsts_CSY[0].shape[1] if firsts_CSY else 0, X)
+    for first_CSY in firsts_CSY:
+        if first_CSY.shape[1] < state_CSX.shape[1]:
+            state_CSX = state_CSX[:, : first_CSY.shape[1]]
+        second_CSY = torch.baddbmm(bias_C1Y, state_CSX, weight_CXY)
+        gates_CSX = torch.sigmoid(first_CSY[..., : 2 * X] + second_CSY[..., : 2 * X])
+        reset_CSX, update_CSX = gates_CSX.chunk(2, dim=-1)
+        candidate_CSX = torch.tanh(torch.addcmul(first_CSY[..., 2 * X :], reset_CSX, second_CSY[..., 2 * X :]))
+        state_CSX = torch.lerp(state_CSX, candidate_CSX, update_CSX)
+        states.append(state_CSX)
+        candidates.append(candidate_CSX)
+    return states, candidates
+
+
+class ContextRecurrence(nn.Module):
+    """A gated recurrent unit of C capsules whose inputs are weighed by a context (DyMuS+).
+
+    f = (x W_x + b_x) * (c W_c + b_c): each capsule has weights, a state and a context c of its own; x is the same for
+    all. Weights start uniform within 1 / sqrt(inputs of their product).
+    """
+
+    def __init__(self, size: int, num_capsules: int, capsule_size: int) -> None:
+        super().__init__()
+        C, Y = num_capsules, 3 * capsule_size
+        self.input_weight_DCY = uniform(size, size, C, Y)
+        self.input_bias_CY = uniform(size, C, Y)
+        self.context_weight_CXY = uniform(capsule_size, C, capsule_size, Y)
+        self.context_bias_CY = uniform(capsule_size, C, Y)
+        self.hidden_weight_CXY = uniform(capsule_size, C, capsule_size, Y)
+        self.hidden_bias_CY = uniform(capsule_size, C, Y)
+
+    def inputs(self, vectors_PD: Tensor) -> Tensor:
+        """inputs_PCY = x W_x + b_x of any cells."""
+        inputs_PX = torch.addmm(self.input_bias_CY.flatten(), vectors_PD, self.input_weight_DCY.flatten(1))
+        return inputs_PX.unflatten(1, self.input_bias_CY.shape)
+
+    def forward(self, inputs_PCY: Tensor, contexts_CPX: Tensor | None, sizes: list[int]) -> tuple[Tensor, Tensor]:
+        """The states and the candidates of all cells, both (C, P + 1, X): one more, zero, stands for no cell.
+
+        Args:
+            inputs_PCY: of cells in a packing's order.
+            contexts_CPX: likewise; None is zero.
+            sizes: the packing's.
+        """
+        weights_CPY = self.context_bias_CY[:, None]
+        if contexts_CPX is not None:
+            weights_CPY = torch.baddbmm(weights_CPY, contexts_CPX, self.context_weight_CXY)
+        firsts_CPY = weights_CPY * inputs_PCY.transpose(0, 1)
+        states, candidates = recur(firsts_CPY.split(sizes, dim=1), self.hidden_weight_CXY, self.hidden_bias_CY)
+        none_C1X = self.hidden_weight_CXY.new_zeros(len(firsts_CPY), 1, self.hidden_weight_CXY.shape[1])
+        return torch.cat([*states, none_C1X], dim=1), torch.cat([*candidates, none_C1X], dim=1)
+
+
+def uniform(fan_in: int, *shape: int) -> nn.Parameter:
+    """Drawn uniformly within 1 / sqrt(fan_in)."""
+    return nn.Parameter(nn.init.uniform_(torch.empty(shape), -(fan_in**-0.5), fan_in**-0.5))
+
+
+@dataclass(frozen=True)
+class Packing:
+    """The order in which a recurrence computes sequences of different lengths with hardly any padding.
+
+    Cells stand slot after slot, in each the sequences that are long enough, the longest first; their number is rounded
+    up to a multiple of ROWS, since products of other sizes are rounded otherwise, and a state must not depend on who
+    is computed beside it. It takes two looks at the data, which on a GPU the padding left out outweighs many times.
+    """
+
+    lengths_S: Tensor
+    sizes: list[int]  # cells of each slot
+    ranks_S: Tensor  # place of a sequence within a slot
+    starts_M: Tensor  # of each slot's cells
+    sequences_P: Tensor
+    slots_P: Tensor
+
+    @classmethod
+    def of(cls, lengths_S: Tensor, num_slots: int) -> "Packing":
+        """Pack sequences, none longer than `num_slots`."""
+        order_S = lengths_S.argsort(descending=True, stable=True)
+        slots_M1 = torch.arange(num_slots, device=lengths_S.device)[:, None]
+        longer_M = (lengths_S > slots_M1).sum(dim=1)
+        sizes_M = (-(-longer_M // ROWS) * ROWS).clamp_max(len(lengths_S))
+        takes_MS = torch.arange(len(lengths_S), device=lengths_S.device) < sizes_M[:, None]
+        slots_P, places_P = takes_MS.nonzero(as_tuple=True)
+        return cls(
+            lengths_S,
+            [size for size in sizes_M.tolist() if size],
+            torch.empty_like(order_S).scatter_(0, order_S, torch.arange(len(order_S), device=order_S.device)),
+            sizes_M.cumsum(dim=0) - sizes_M,
+            order_S[places_P],
+            slots_P,
+        )
+
+    def cells(self, sequences_N: Tensor, slots_N: Tensor) -> Tensor:
+        """Where given slots of sequences stand; slot -1 stands behind all."""
+        cells_N = self.ranks_S[sequences_N] + self.starts_M[slots_N]
+        return torch.where(slots_N < 0, len(self.slots_P), cells_N)
+
+
+def rows_of(table: Tensor, rows_N: Tensor) -> Tensor:
+    """Rows of a tensor by their numbers, with the gradient of an embedding: the same in every run, on a GPU too."""
+    return functional.embedding(rows_N, table.flatten(1)).unflatten(-1, table.shape[1:])
+
+
+class Reading:
+    """The sequences of one behavior, as the samples of a batch read them.
+
+    Args:
+        recurrence: what reads.
+        vectors_BMD: of the items.
+        ends_BL: how many slots of a user's sequence are before the end of each step.
+        rows_N: the user of each sample.
+        steps_N: the step after which a sample is.
+    """
+
+    def __init__(
+        self, recurrence: ContextRecurrence, vectors_BMD: Tensor, ends_BL: Tensor, rows_N: Tensor, steps_N: Tensor
+    ) -> None:
+        self.recurrence = recurrence
+        self.rows_N = rows_N
+        self.shared = Packing.of(ends_BL[:, -1], vectors_BMD.shape[1])
+        self.own = Packing.of(ends_BL[rows_N, steps_N], vectors_BMD.shape[1])
+        self.inputs_PCY = recurrence.inputs(vectors_BMD[self.shared.sequences_P, self.shared.slots_P])
+        self.shared_P = self.shared.cells(rows_N[self.own.sequences_P], self.own.slots_P)
+        self.candidates: list[Tensor] = []  # candidates_CPX of each round
+
+    def __call__(self, answers: list[Tensor]) -> Tensor:
+        """states_NCX of the samples with the answers of all rounds so far, each as answers_NCX."""
+        if not answers:
+            states_CPX, candidates_CPX = self.recurrence(self.inputs_PCY, None, self.shared.sizes)
+            self.candidates = [candidates_CPX[:, self.shared_P]]
+            cells_N = self.shared.cells(self.rows_N, self.own.lengths_S - 1)
+        else:
+            contexts_CPX = self._contexts(answers)
+            inputs_PCY = rows_of(self.inputs_PCY, self.shared_P)
+            states_CPX, candidates_CPX = self.recurrence(inputs_PCY, contexts_CPX, self.own.sizes)
+            self.candidates.append(candidates_CPX[:, :-1])
+            cells_N = self.own.cells(torch.arange(len(self.rows_N), device=self.rows_N.device), self.own.lengths_S - 1)
+        return states_CPX.index_select(1, cells_N).transpose(0, 1)
+
+    def _contexts(self, answers: list[Tensor]) -> Tensor:
+        """contexts_CPX, the sum over rounds of a cell's candidate times its sample's answer."""
+        terms = (
+            candidates_CPX * rows_of(answers_NCX, self.own.sequences_P).transpose(0, 1)
+            for candidates_CPX, answers_NCX in zip(self.candidates, answers, strict=True)
+        )
+        return torch.stack(list(terms)).sum(dim=0)
