@@ -1,5 +1,7 @@
 """EIDP: explicit and implicit patterns of behavior sets (Chen et al., KDD 2024), as OshiNoCSMA/EIDP computes it."""
 
+from dataclasses import replace
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -67,7 +69,7 @@ class BehaviorEncoder(nn.Module):
         return states_BLD
 
 
-class SourceAttention(nn.Module):
+class ExplicitAttention(nn.Module):
     """softmax(LN(s) Wq (s Wk)^T / sqrt(d) + mask) + the explicit weights, times s Wv."""
 
     def __init__(self, size: int, dropout: float, eps: float) -> None:
@@ -112,8 +114,9 @@ class Eidp(Recommender):
 
     Deviates: every query of the encoders is computed, and attention is kept off padding. The public code draws the
     queries that it computes, in evaluation too, so that its scores cannot be repeated, and lets padding be attended to;
-    `prob_exact: false` has it so. Distances between sets are a product of sets, a user's weights of them a row of one
-    table.
+    `prob_exact: false` has it so; there a step may even learn of later ones, through padding between them. Padding is
+    the zero vector, where the public code leaves row 0 of its table as it was drawn, and no item of the softmax.
+    Distances between sets are a product of sets, a user's weights of them a row of one table.
     """
 
     Config = EidpConfig
@@ -129,8 +132,8 @@ class Eidp(Recommender):
         self.positions = nn.Embedding(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
         self.distances = Table(catalog.num_users + 1, num_behaviors + 1)  # weight of each distance, of each user
-        self.item_attention = SourceAttention(size, config.dcba_dropout, eps)
-        self.position_attention = SourceAttention(size, config.dcba_dropout, eps)
+        self.item_attention = ExplicitAttention(size, config.dcba_dropout, eps)
+        self.position_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.explicit_output = nn.Linear(size, size)
         self.explicit_norm = nn.LayerNorm(size, eps)
         self.explicit_feed_forward = ResidualFeedForward(size, config.dcba_dropout, eps)
@@ -147,11 +150,23 @@ class Eidp(Recommender):
 
     def _ask(self, batch: Batch, newest: int) -> Tensor:
         """The states of so many of the newest steps."""
+        if not self.config.prob_exact:  # the public code's states depend on padding
+            batch = self._padded(batch)
         items_BLD = self.items(batch.items_BL) * self.config.embedding_size**0.5
         positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last one
         weights_BLK = self.sets.weights(batch.users_B, batch.sets_BLK)
         explicit_BMD = self.explicit(batch, items_BLD, positions_LD, weights_BLK, newest)
         return (explicit_BMD + self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)) / 2
+
+    def _padded(self, batch: Batch) -> Batch:
+        """The same windows with all their padding."""
+        missing = self.max_length - batch.items_BL.shape[1]
+        return replace(
+            batch,
+            items_BL=functional.pad(batch.items_BL, (missing, 0)),
+            sets_BLK=functional.pad(batch.sets_BLK, (0, 0, missing, 0)),
+            target_sets_BLK=functional.pad(batch.target_sets_BLK, (0, 0, missing, 0)),
+        )
 
     def explicit(
         self, batch: Batch, items_BLD: Tensor, positions_LD: Tensor, weights_BLK: Tensor, newest: int
@@ -186,8 +201,7 @@ class Eidp(Recommender):
             states_BLD = self.encode(piece)
             return self.items.next_item_loss(states_BLD, piece, piece.real_BL.to(states_BLD.dtype), self.config.loss)
 
-        shortest = 1 if self.config.prob_exact else self.max_length  # padding takes part in the public code
-        losses = in_pieces(compute, batch, self.items, (self.sets.user_factors, self.distances), shortest)
+        losses = in_pieces(compute, batch, self.items, (self.sets.user_factors, self.distances))
         return {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
 
     def final_states(self, batch: Batch) -> Tensor:

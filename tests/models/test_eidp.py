@@ -45,3 +45,10 @@ def test_weights_of_distances_start_alike_for_any_number_of_users():
     for num_users in (500, 5_000):
         model = make_model("eidp", make_catalog(num_users=num_users))
         assert model.distances.weight.var().item() == pytest.approx(2 / 6, rel=0.1)
+
+
+def test_in_the_public_setting_padding_is_what_the_window_has():
+    """A window cut to its real steps gives the state of the padded one there too, since its padding is put back."""
+    model = make_model("eidp", CATALOG, prob_exact=False, sampling_factor=8).double().eval()
+    padded = make_batch(CATALOG, lengths=(3, 1, 3))
+    torch.testing.assert_close(model.final_states(padded.newest(3)), model.final_states(padded), atol=1e-12, rtol=0)

@@ -95,6 +95,16 @@ ROUTED = {
     "model.target_steps": {"choice": [10, 50]},
     **SMALL_BATCHES,
 }
+SPACES["mbht"] = {
+    "model.num_blocks": {"choice": [1, 2]},
+    "model.num_heads": {"choice": [2, 4]},
+    **DROPOUT,
+    "model.mask_prob": {"choice": [0.2, 0.3, 0.5]},
+    "model.hyper_len": {"choice": [4, 6, 10]},
+    "model.scales": {"choice": ["10-2-5", "10-5-10", "5-2-10"]},
+    "model.window": {"choice": [10, 20]},
+    **SMALL_BATCHES,
+}
 DROPOUTS = {"choice": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]}
 SPACES["eidp"] = {
     "model.num_blocks": {"choice": [2, 3]},
