@@ -155,22 +155,32 @@ class ItemTable(Table):
         return taken, places_N[len(always_X) :].view_as(ids)
 
     def next_item_loss(self, states_BLD: Tensor, batch: Batch, weights_BL: Tensor, loss: NextItemLoss) -> Tensor:
-        """The sum over steps of weight times the loss of the next item; weights are zero at padding."""
-        assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
-        return self.loss(states_BLD, (batch.target_items_BL, batch.negatives_BL), weights_BL, loss)
-
-    def loss(self, states_XD: Tensor, items_X: tuple[Tensor, Tensor], weights_X: Tensor, loss: NextItemLoss) -> Tensor:
-        """The same of any states: `items_X` are what each should have scored high, and a negative of each."""
-        targets_X, negatives_X = items_X
+        """The sum over steps of weight times the loss of the target; weights are zero at padding."""
         if loss == "bce":
-            losses_X = binary_cross_entropy(self._dot(states_XD, targets_X), self._dot(states_XD, negatives_X))
-            return (losses_X * weights_X).sum()
-        counts_X = weights_X > 0
-        targets_N = self.ids(targets_X[counts_X])
-        return softmax_loss(states_XD[counts_X], self.vectors_VD[1:], targets_N - 1, weights_X[counts_X])
+            targets_BL, negatives_BL = batch.target_items_BL, _negatives(batch)
+            losses_BL = binary_cross_entropy(self._dot(states_BLD, targets_BL), self._dot(states_BLD, negatives_BL))
+            return (losses_BL * weights_BL).sum()
+        counts_BL = weights_BL > 0
+        targets_N = self.ids(batch.target_items_BL[counts_BL])
+        return softmax_loss(states_BLD[counts_BL], self.vectors_VD[1:], targets_N - 1, weights_BL[counts_BL])
+
+    def loss_at(self, states_ND: Tensor, batch: Batch, chosen_BL: Tensor, loss: NextItemLoss) -> Tensor:
+        """The sum of the losses of the targets at chosen steps, with their states, row after row."""
+        targets_N = batch.target_items_BL[chosen_BL]
+        if loss == "bce":
+            scores_N, negative_scores_N = (
+                self._dot(states_ND, items_N) for items_N in (targets_N, _negatives(batch)[chosen_BL])
+            )
+            return binary_cross_entropy(scores_N, negative_scores_N).sum()
+        return softmax_loss(states_ND, self.vectors_VD[1:], self.ids(targets_N) - 1, states_ND.new_ones(len(states_ND)))
 
     def _dot(self, states_XD: Tensor, items_X: Tensor) -> Tensor:
         return torch.einsum("...d,...d->...", states_XD, self(items_X))
+
+
+def _negatives(batch: Batch) -> Tensor:
+    assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
+    return batch.negatives_BL
 
 
 def labels_of(catalog: Catalog, config: LabelConfig) -> Labels:
@@ -194,8 +204,7 @@ def in_pieces(
     """
     if batch.items_BL.device.type != "cpu":
         return [compute(batch)]
-    assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
-    taken, places_3BL = items.take(torch.stack((batch.items_BL, batch.target_items_BL, batch.negatives_BL)))
+    taken, places_3BL = items.take(torch.stack((batch.items_BL, batch.target_items_BL, _negatives(batch))))
     items_BL, target_items_BL, negatives_BL = places_3BL
     placed = replace(batch, items_BL=items_BL, target_items_BL=target_items_BL, negatives_BL=negatives_BL)
     with ExitStack() as stack:

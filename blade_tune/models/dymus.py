@@ -78,11 +78,9 @@ class RoutedRecommender(Recommender):
             return piece.real_BL & (newest_L <= self.config.target_steps)
 
         def compute(piece: Batch) -> Tensor:
-            assert piece.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
-            rows_N, steps_N = asked(piece).nonzero(as_tuple=True)
-            states_NC = self.states(self.sequences(piece), rows_N, steps_N)
-            items_N = (piece.target_items_BL[rows_N, steps_N], piece.negatives_BL[rows_N, steps_N])
-            return self.items.loss(states_NC, items_N, states_NC.new_ones(len(states_NC)), self.config.loss)
+            asked_BL = asked(piece)
+            states_NC = self.states(self.sequences(piece), *asked_BL.nonzero(as_tuple=True))
+            return self.items.loss_at(states_NC, piece, asked_BL, self.config.loss)
 
         batch = batch.newest(self.max_length)
         count = asked(batch).sum().clamp_min(1)

@@ -98,12 +98,10 @@ class MbStr(Recommender):
         cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=False)
 
         def compute(piece: Batch) -> Tensor:
-            assert piece.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
             states_BLD, labels_BL = self.read(piece)
             hidden_BL = piece.target_items_BL > 0
             states_ND = self.head(states_BLD[hidden_BL], labels_BL[hidden_BL])
-            items_N = (piece.target_items_BL[hidden_BL], piece.negatives_BL[hidden_BL])
-            return self.items.loss(states_ND, items_N, states_ND.new_ones(len(states_ND)), self.config.loss)
+            return self.items.loss_at(states_ND, piece, hidden_BL, self.config.loss)
 
         num_hidden = (cloze.target_items_BL > 0).sum().clamp_min(1)
         return {"next": torch.stack(in_pieces(compute, cloze, self.items)).sum() / num_hidden}

@@ -138,19 +138,15 @@ class Mbht(Recommender):
         Slots are as many for every user, so pieces of the batch would save nothing.
         """
         cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=True)
-        assert cloze.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
-        targets_BL, negatives_BL = (self._at_front(ids, cloze) for ids in (cloze.target_items_BL, cloze.negatives_BL))
-        hidden_BL = targets_BL > 0
-        states_ND = self.fill(cloze)[hidden_BL]
-        items_N = (targets_BL[hidden_BL], negatives_BL[hidden_BL])
-        loss = self.items.loss(states_ND, items_N, states_ND.new_ones(len(states_ND)), self.config.loss)
+        hidden_BL = cloze.target_items_BL > 0
+        states_ND = self._from_front(self.fill(cloze), cloze)[hidden_BL]
+        loss = self.items.loss_at(states_ND, cloze, hidden_BL, self.config.loss)
         return {"next": loss / hidden_BL.sum().clamp_min(1)}
 
     def final_states(self, batch: Batch) -> Tensor:
         """The state of one more slot, whose item is hidden."""
         cloze = ask(batch, self.max_length, self.items.mask_item)
-        last_B = cloze.lengths_B - 1
-        return self.fill(cloze)[torch.arange(len(cloze), device=last_B.device), last_B]
+        return self._from_front(self.fill(cloze), cloze)[:, -1]
 
     def item_vectors(self) -> Tensor:
         """The item table, which is the input's too."""
@@ -162,3 +158,9 @@ class Mbht(Recommender):
         slots_L = torch.arange(self.num_slots, device=values_BL.device)
         places_BL = (slots_L + length - lengths_B1).clamp_max(length - 1)
         return torch.where(slots_L < lengths_B1, values_BL.gather(1, places_BL), 0)
+
+    def _from_front(self, states_BLD: Tensor, cloze: Batch) -> Tensor:
+        """The states of a window's slots, back at its end; padding has that of the first slot."""
+        length, lengths_B1 = cloze.items_BL.shape[1], cloze.lengths_B[:, None]
+        places_BL = (torch.arange(-length, 0, device=lengths_B1.device) + lengths_B1).clamp_min(0)
+        return states_BLD.gather(1, places_BL[..., None].expand(-1, -1, states_BLD.shape[-1]))
