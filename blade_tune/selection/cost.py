@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from blade_tune.data.store import prepare
+from blade_tune.data.store import SearchData, prepare
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.selection.compare import Budget, loss_of, search_of
 from blade_tune.selection.runs import find_runs, is_complete
@@ -47,7 +47,8 @@ def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings,
     runs = find_runs(stored) if stored else None
     trials_left = max(0, budget.trials - (num_scored(stored.trials) if stored else 0))
     runs_left = max(0, budget.top * budget.seeds - (sum(map(is_complete, runs.trials)) if runs else 0))
-    epoch_s, evaluation_s = _pace(definition, settings, device)
+    directory = stored.data_directory(settings.data) if stored else settings.data
+    epoch_s, evaluation_s = _pace(definition, prepare(definition.data, directory, settings.results), device)
     train = definition.train
     epochs = (trials_left + runs_left) * train.max_epochs
     seconds = epochs * (epoch_s + evaluation_s / train.eval_every)
@@ -65,11 +66,8 @@ def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings,
     )
 
 
-def _pace(definition: StudyDefinition, settings: RunSettings, device: torch.device) -> tuple[float, float]:
+def _pace(definition: StudyDefinition, data: SearchData, device: torch.device) -> tuple[float, float]:
     """Seconds of an epoch, from a part of it, and of an evaluation."""
-    stored = search_of(definition, settings)
-    directory = stored.data_directory(settings.data) if stored else settings.data
-    data = prepare(definition.data, directory, settings.results)
     values = {**definition.space.fixed, **definition.space.defaults(definition.configs)}
     device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
     training = build_training(definition, values, data, device_data, definition.search.seed)
