@@ -10,7 +10,7 @@ from torch.nn import functional
 Similarity = Literal["dot", "cosine"]
 NextItemLoss = Literal["bce", "ce"]
 
-LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}  # of a softmax over all items: what a cache holds, what fills a GPU
+LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}  # of a softmax over all items; the CPU's is measured, the GPU's is not
 FEWEST_ROWS = 16  # at once, however many items there are
 
 

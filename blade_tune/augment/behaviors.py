@@ -30,13 +30,18 @@ class BehaviorStatistics(nn.Module):
         self.auxiliary = catalog.auxiliary
 
 
+def num_steps(real_BL: Tensor, share: float) -> Tensor:
+    """floor(share * n) of each user's n real steps, (B, 1)."""
+    return torch.floor(real_BL.sum(dim=1, keepdim=True).double() * share + 1e-6).long()  # 0.29 * 100 is 28.999...
+
+
 def choose_steps(real_BL: Tensor, rho: float) -> Tensor:
     """A uniform subset of floor(rho * n) real steps of each user, n the user's number of real steps.
 
     Returns:
         chosen_BL, True at the steps to change.
     """
-    num_chosen_B1 = torch.floor(real_BL.sum(dim=1, keepdim=True).double() * rho + 1e-6)  # 0.29 * 100 is 28.999...
+    num_chosen_B1 = num_steps(real_BL, rho)
     noise_BL = torch.rand(real_BL.shape, device=real_BL.device).masked_fill(~real_BL, 2.0)
     place_BL = noise_BL.argsort(dim=1).argsort(dim=1)
     return place_BL < num_chosen_B1

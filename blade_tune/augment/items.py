@@ -9,15 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from blade_tune.augment.behaviors import choose_steps
+from blade_tune.augment.behaviors import choose_steps, num_steps
 
 ItemOperator = Callable[[Tensor, float, int], Tensor]
-
-
-def num_of(items_BL: Tensor, share: float) -> tuple[Tensor, Tensor]:
-    """Real items n of each row, and floor(share * n), both (B, 1)."""
-    num_real_B1 = (items_BL > 0).sum(dim=1, keepdim=True)
-    return num_real_B1, torch.floor(num_real_B1.double() * share + 1e-6).long()  # 0.29 * 100 is 28.999...
 
 
 def crop(items_BL: Tensor, share: float, mask_item: int) -> Tensor:  # noqa: ARG001 - operators are called alike
@@ -26,8 +20,8 @@ def crop(items_BL: Tensor, share: float, mask_item: int) -> Tensor:  # noqa: ARG
     Deviates: the public code keeps none of a single item; an empty view says nothing of its user.
     """
     L = items_BL.shape[1]
-    num_real_B1, num_kept_B1 = num_of(items_BL, share)
-    num_kept_B1 = torch.minimum(num_kept_B1.clamp_min(1), num_real_B1)
+    num_real_B1 = (items_BL > 0).sum(dim=1, keepdim=True)
+    num_kept_B1 = torch.minimum(num_steps(items_BL > 0, share).clamp_min(1), num_real_B1)
     cut_B1 = _draw(num_real_B1 - num_kept_B1)  # items after the run
     places_BL = torch.arange(L, device=items_BL.device) - cut_B1
     kept_BL = items_BL.gather(1, places_BL.clamp_min(0))
@@ -42,7 +36,7 @@ def mask(items_BL: Tensor, share: float, mask_item: int) -> Tensor:
 def reorder(items_BL: Tensor, share: float, mask_item: int) -> Tensor:  # noqa: ARG001 - operators are called alike
     """Shuffle one contiguous run of floor(share * n) items, drawn uniformly."""
     L = items_BL.shape[1]
-    num_real_B1, num_moved_B1 = num_of(items_BL, share)
+    num_real_B1, num_moved_B1 = (items_BL > 0).sum(dim=1, keepdim=True), num_steps(items_BL > 0, share)
     first_B1 = L - num_real_B1 + _draw(num_real_B1 - num_moved_B1)
     steps_BL = torch.arange(L, device=items_BL.device).expand_as(items_BL)
     in_run_BL = (steps_BL >= first_B1) & (steps_BL < first_B1 + num_moved_B1)
