@@ -4,13 +4,16 @@ from pathlib import Path
 
 import click
 
+from blade_tune.cli.data_get import get
+from blade_tune.cli.data_prepare import prepare
+from blade_tune.cli.data_synth import synth
 from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
 from blade_tune.cli.output import print_facts
 
 
 @click.group()
 def data() -> None:
-    """Look at the data of a study.
+    """Get data, make studies of it, look at it.
 
     Nothing here trains a model.
 
@@ -18,6 +21,11 @@ def data() -> None:
     Example:
       blade-tune data stats --study demo
     """  # noqa: D301
+
+
+data.add_command(get)
+data.add_command(prepare)
+data.add_command(synth)
 
 
 @data.command()
@@ -29,7 +37,8 @@ def data() -> None:
 def stats(study: str, data: Path | None, storage: str | None, results: Path, form: str) -> None:
     """Print what the data of a study holds.
 
-    Users, items, interactions, behaviors, lengths, what was left out. Prepares the data if it never was. Test rows are
+    Users, items, interactions, behaviors, lengths; what recommending by popularity reaches on the valid rows; what was
+    left out and why; how that differs from what was published. Prepares the data if it never was. Test rows are
     counted, not shown, and no evaluation is written down.
 
     \b
@@ -37,14 +46,18 @@ def stats(study: str, data: Path | None, storage: str | None, results: Path, for
       blade-tune data stats --study qk-video --data ~/data/qk-video -f json
     """  # noqa: D301
     from blade_tune.data.sealed import count_sealed
+    from blade_tune.data.sources.base import open_source
     from blade_tune.data.statistics import describe
     from blade_tune.data.store import prepare
     from blade_tune.study.definition import StudyDefinition
     from blade_tune.study.storage import resolve_url
     from blade_tune.study.stored import StoredStudy
+    from blade_tune.training.floors import valid_floors
 
     stored = StoredStudy.find(study, resolve_url(storage, results), results)
-    settings = stored.definition.data if stored else StudyDefinition.load(study).data
+    definition = stored.definition if stored else StudyDefinition.load(study)
     data = stored.data_directory(data) if stored else data
-    search = prepare(settings, data, results)
-    print_facts(describe(search, count_sealed(search, data)), form)
+    search = prepare(definition.data, data, results)
+    facts = describe(search, count_sealed(search, data), open_source(definition.data, data).origin())
+    floors = valid_floors(search, definition.objective)
+    print_facts({**facts, "floors": {"valid": floors}}, form)

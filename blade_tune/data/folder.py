@@ -1,11 +1,13 @@
-"""A folder of arrays and plain facts that exists whole or not at all."""
+"""Folders that exist whole or not at all: of arrays and plain facts, and of finished files."""
 
 import json
 import os
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blade_tune.errors import DataError
+from blade_tune.errors import ConfigError, DataError
 
 CONTENTS = "contents.json"
 LEFTOVER_AGE_S = 24 * 3600.0  # no preparation takes so long: a temporary folder this old belongs to a killed process
@@ -57,6 +59,48 @@ def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 def tensor(path: Path, name: str) -> Tensor:
     """One array as a tensor on its mapped file: processes share its memory, and whoever writes to it gets a copy."""
     return torch.from_numpy(np.load(path / f"{name}.npy", mmap_mode="c"))
+
+
+def check_place(folder: Path, marker: str) -> None:
+    """Refuse, before any work is done, a place where no folder of ours can be put.
+
+    Args:
+        folder: the place.
+        marker: the file by which an older one is known.
+
+    Raises:
+        ConfigError: it is a file, it holds anything but an older one, or its parent cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: must be a folder, and is a file.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / marker).is_file():
+        raise ConfigError(f"{folder}: holds other files, and the whole folder would be replaced; give a new one.")
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(dir=folder.parent).cleanup()
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written ({error.strerror}).") from None
+
+
+def replace(new: Path, final: Path) -> None:
+    """Put a finished folder in its place; what stood there is gone only when the new one stands."""
+    old = final.with_name(f".{final.name}.old.{os.getpid()}")
+    if final.exists():
+        final.rename(old)
+    try:
+        new.rename(final)
+    except OSError:
+        if old.exists():
+            old.rename(final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -7,17 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.data.published import differences
 from blade_tune.data.store import SearchData
 
 TAIL_SHARE = 0.8  # a user with a larger share of long-tail behaviors is a tail user (BLADE, Figure 4)
 
 
-def describe(search: SearchData, sealed_counts: Mapping[str, int]) -> dict[str, Any]:
+def describe(search: SearchData, sealed_counts: Mapping[str, int], origin: Mapping[str, Any] = {}) -> dict[str, Any]:
     """Counts of a data set; all but `parts` and `interactions` are counted on train, or on what their key names.
 
     Args:
         search: the prepared data.
         sealed_counts: rows of between and test (`count_sealed`).
+        origin: what its source knows of where it comes from (`Source.origin`).
     """
     parts = {"train": len(search.train), "valid": len(search.valid), **sealed_counts}
     names = search.config.behaviors
@@ -44,7 +46,12 @@ def describe(search: SearchData, sealed_counts: Mapping[str, int]) -> dict[str, 
     }
     if search.config.long_tail:
         facts["long_tail_users"] = int(tail_users(search).sum())
-    return {**facts, "dropped": search.dropped}
+    facts["dropped"] = search.dropped
+    if "rows" in origin:
+        facts["log"] = {"rows": origin["rows"], "left_out": origin["left_out"]}
+    if found := differences(search.config.name, facts):
+        facts["published"] = found
+    return facts | {name: origin[name] for name in ("best_reachable", "license") if name in origin}
 
 
 def _users_with_repeats(search: SearchData) -> int:

@@ -11,11 +11,7 @@ provenance.json       versions, hashes, seeds, commit, command
 
 import csv
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +23,6 @@ from torch import Tensor
 
 from blade_tune.batch import Catalog
 from blade_tune.config import parse, read_yaml, write_yaml
-from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
 from blade_tune.models.base import Recommender
 from blade_tune.parameter import Value
@@ -80,44 +75,6 @@ def load_model(folder: Path) -> Recommender:
     model = model_class(parse(model_class.Config, settings, str(folder / "best.yaml")), catalog)
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     return model.eval()
-
-
-def check_place(folder: Path) -> None:
-    """Refuse, before any work is done, a place where no bundle can be put.
-
-    Raises:
-        ConfigError: it is a file, it holds anything but an older bundle, or its parent cannot be written.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder}: must be a folder, and is a file.")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "provenance.json").is_file():
-        raise ConfigError(f"{folder}: holds other files, and an export replaces the whole folder; give a new one.")
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(dir=folder.parent).cleanup()
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one line."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written ({error.strerror}).") from None
-
-
-def replace_folder(new: Path, final: Path) -> None:
-    """Put a finished folder in its place; what stood there is gone only when the new one stands."""
-    old = final.with_name(f".{final.name}.old.{os.getpid()}")
-    if final.exists():
-        final.rename(old)
-    try:
-        new.rename(final)
-    except OSError:
-        if old.exists():
-            old.rename(final)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_ids(path: Path, name: str, ids_N: NDArray[Any]) -> None:

@@ -12,11 +12,12 @@ from typing import Any, Literal, get_args
 import torch
 from optuna.trial import FrozenTrial
 
+from blade_tune.data import folder
 from blade_tune.data.sealed import SealedData
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
-from blade_tune.export.bundle import Bundle, check_place, load_model, replace_folder, write_bundle, writing
+from blade_tune.export.bundle import Bundle, load_model, write_bundle
 from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.runs import find_runs
@@ -111,7 +112,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     """
     choice = choose(stored, options.rule)
     out = options.out.resolve()
-    check_place(out)
+    folder.check_place(out, "provenance.json")
     data = stored.data(options.data_directory)
     model, outcome = retrain(choice, data, options)
     _report_difference(choice, outcome, options)
@@ -143,7 +144,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
             **environment(options.device),
         },
     )
-    with writing(out):
+    with folder.writing(out):
         _publish(bundle, model, sealed, out)
     return {**choice.facts, **bundle.metrics}
 
@@ -214,6 +215,6 @@ def _publish(bundle: Bundle, model: Recommender, sealed: SealedData, out: Path) 
             same = torch.equal(load_model(temporary).scores(batch), model.cpu().scores(batch))
         if not same:
             raise BladeTuneError("the bundle, read back, gives other scores than the model; nothing is exported.")
-        replace_folder(temporary, out)
+        folder.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -8,7 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blade_tune.batch import Batch, Catalog
+from blade_tune.data.sequences import rows_with
+from blade_tune.data.store import SearchData
 from blade_tune.data.table import Part
+from blade_tune.models.base import ModelConfig
+from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
 
 
@@ -61,6 +65,12 @@ def measure_floors(evaluator: Evaluator, train: Part, catalog: Catalog) -> dict[
     """The metrics that each of these rankings reaches."""
     floors = popularity_floors(train, catalog.num_items, catalog.auxiliary)
     return {name: evaluator.measure(floor).metrics for name, floor in floors.items()}
+
+
+def valid_floors(data: SearchData, evaluation: EvaluationConfig) -> dict[str, dict[str, float]]:
+    """The same on the valid rows of a data set; windows are as long as a model's are by default."""
+    windows = data.windows("valid", ModelConfig.model_fields["max_length"].default)
+    return measure_floors(Evaluator(windows, rows_with(data.valid), data.catalog, evaluation), data.train, data.catalog)
 
 
 def _popularity(sets_SK: NDArray[np.uint8], counts_SV: NDArray[np.int64]) -> Popularity:

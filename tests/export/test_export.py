@@ -314,7 +314,7 @@ def test_a_failure_in_the_middle_leaves_the_older_export(
         "np.save": ("numpy.save", broken),
         "write_bundle": ("blade_tune.export.final.write_bundle", broken),
         "load_model": ("blade_tune.export.final.load_model", broken),
-        "replace_folder": ("blade_tune.export.final.replace_folder", broken),
+        "replace_folder": ("blade_tune.export.final.folder.replace", broken),
         "rename": ("pathlib.Path.rename", broken_rename),
     }
     monkeypatch.setattr(*targets[place])

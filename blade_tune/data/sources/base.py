@@ -1,8 +1,9 @@
 """What every source is: a Config, a key for its content, and its interactions in four parts."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from blade_tune.data.config import DataConfig
 from blade_tune.data.sources import SOURCES
@@ -34,6 +35,14 @@ class Source(ABC):
     @abstractmethod
     def sealed(self) -> tuple[Interactions, Interactions]:
         """Between: target-free rows after the valid one; test: a user's last target interaction."""
+
+    def origin(self) -> Mapping[str, Any]:
+        """What is known of where the rows come from: their license, rows read and left out, how a log was read."""
+        return {}
+
+    def original_ids(self) -> Mapping[str, Sequence[str]]:
+        """The ids of `user` and `item` that stand behind the numbers 1, 2, ...; empty where the numbers are the ids."""
+        return {}
 
 
 def open_source(config: DataConfig, directory: Path | None) -> Source:

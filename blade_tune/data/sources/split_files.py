@@ -1,19 +1,26 @@
 """Published split files, as EIDP and BLADE use them: `user,item,b_1,...,b_K` a line, no header."""
 
+import csv
 import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.data import digest
 from blade_tune.data.config import DataConfig
+from blade_tune.data.published import PUBLISHED
 from blade_tune.data.sources.base import Source
 from blade_tune.data.table import Interactions
 from blade_tune.errors import DataError
 
 FILES = {"train": "train.txt", "valid": "valid.txt", "between": "between_val_test.txt", "test": "test.txt"}
+IDS = {"user": "users.csv", "item": "items.csv"}  # beside files that `data prepare` wrote: the id behind each number
+PREPARATION = "preparation.json"  # and how it made them
 MAX_DIGITS = 18  # any number so short fits an int64
 
 
@@ -41,6 +48,30 @@ class SplitFiles(Source):
     def sealed(self) -> tuple[Interactions, Interactions]:
         """Between and test as the files hold them."""
         return self._rows("between"), self._single_rows("test")
+
+    def origin(self) -> Mapping[str, Any]:
+        """What `data prepare` wrote down; of files from elsewhere the license of the data set of this name."""
+        path = self._path("train").with_name(PREPARATION)
+        if path.is_file():
+            return _json(path)
+        published = PUBLISHED.get(self._config.name)
+        return {"license": published.license} if published else {}
+
+    def original_ids(self) -> Mapping[str, Sequence[str]]:
+        """As `data prepare` wrote them; checked, for a bundle speaks by them."""
+        folder = self._path("train").parent
+        if not (folder / PREPARATION).is_file():
+            return {}
+        return {kind: self._ids(folder / file, self.origin()["sha256"][file]) for kind, file in IDS.items()}
+
+    def _ids(self, path: Path, checksum: str) -> list[str]:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
+        if hashlib.sha256(content).hexdigest() != checksum:
+            raise DataError(f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again.")
+        return [name for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]]
 
     def _key(self, *parts: str) -> str:
         hashes = {part: hashlib.sha256(self._read(part)).hexdigest() for part in parts}
@@ -95,6 +126,13 @@ class SplitFiles(Source):
                 f"{users[second]} (the first is in line {lines[first[position[second]]]})."
             )
         return rows
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); prepare the data again.") from None
 
 
 def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactions:

@@ -1,7 +1,8 @@
 """Made-up data, needed by no download, in which only behavior sets tell what comes next."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,14 @@ class Synthetic(Source):
         """Between and test."""
         split = self._split()
         return split.between, split.test
+
+    def origin(self) -> Mapping[str, Any]:
+        """It is made up; and the best that a model can reach."""
+        from blade_tune.data.planted import best_reachable
+
+        split = self._split()
+        best = {} if self._config.shuffle_sets else best_reachable(self._config, split.train, split.valid)
+        return {"license": "none: the data is made up", "best_reachable": {"valid": best}}
 
     def _split(self) -> Split:
         return split_by_time(generate(self._config), self._config.auxiliary_column)

@@ -1,0 +1,184 @@
+"""`blade-tune data prepare`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blade_tune.cli.options import Command, format_option, quiet_option
+from blade_tune.cli.output import print_facts
+from blade_tune.cli.steps import watch_steps
+from blade_tune.config import parse
+from blade_tune.data.raw.datasets import KNOWN_LOGS, KnownLog
+from blade_tune.data.raw.settings import LogFormat, Recipe
+from blade_tune.errors import ConfigError
+
+if TYPE_CHECKING:
+    from blade_tune.data.raw.prepare import Preparation
+
+RECIPE = {"min_item_targets": int, "min_user_targets": int, "until_stable": bool, "sample_users": int, "seed": int}
+
+
+def recipe_options(command: Command) -> Command:
+    """A flag for each field of a recipe."""
+    for name, kind in reversed(RECIPE.items()):
+        field = Recipe.model_fields[name]
+        words = field.description or ""
+        default = "" if kind is bool or field.default is None else f" Default: {field.default}."
+        shape: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": kind, "metavar": "N"}
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, default=None, help=f"{words[0].upper()}{words[1:]}.{default}", **shape)(command)
+    return command
+
+
+source_option = click.option(
+    "--source", required=True, type=click.Path(path_type=Path), metavar="PATH", help="The log: a file, or its archive."
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder to write. Default: data/NAME.",
+)
+
+
+@click.group()
+def prepare() -> None:
+    """Make a log into the split that studies read.
+
+    Rows without a behavior and repeats are left out, then rare items and users; the last two target interactions of
+    each user become test and valid rows. What was left out is counted. The log itself is left alone.
+
+    \b
+    Example:
+      blade-tune data prepare kuaisar --source data/archives/KuaiSAR_v2.zip
+    """  # noqa: D301
+
+
+def _known(name: str, known: KnownLog) -> click.Command:
+    """The command of a data set whose form is known."""
+
+    def command(source: Path, out: Path | None, form: str, quiet: bool, **recipe: Any) -> None:
+        from blade_tune.data.raw.prepare import Preparation
+
+        out = out or Path("data") / name
+        settings = _recipe(recipe)
+        preparation = Preparation(name, source, known.form, known.auxiliary, settings, known.license, known.file)
+        _run(preparation, out, form, quiet, f"blade-tune run --study {name} --data {out}")
+
+    command.__doc__ = f"""Prepare {known.file} as the study {name} reads it.
+
+    SOURCE is the file, a folder with it, or its archive (.zip; .gz and .zst are read too). It is left alone.
+
+    \b
+    Example:
+      blade-tune data prepare {name} --source {known.file}
+    """
+    for option in (quiet_option, format_option, recipe_options, out_option, source_option):
+        command = option(command)
+    return click.command(name)(command)
+
+
+for _name, _log in KNOWN_LOGS.items():
+    prepare.add_command(_known(_name, _log))
+
+
+def columns_options(*, required: bool) -> Callable[[Command], Command]:
+    """The flags that say what the columns of a log mean."""
+    flags = (
+        ("user", "COLUMN", required, "Column of the user's id."),
+        ("item", "COLUMN", required, "Column of the item's id."),
+        ("time", "COLUMN", False, "Column of the time: numbers, or ISO dates. Without it, the order of the rows."),
+        ("type", "COLUMN", False, "Column that names an event's behavior. Without it, each behavior has a column."),
+        ("session", "COLUMN", False, "Column whose rows of one user and item merge; else those of the same time do."),
+    )
+
+    def add(command: Command) -> Command:
+        for name, metavar, is_required, words in reversed(flags):
+            command = click.option(f"--{name}", metavar=metavar, required=is_required, help=words)(command)
+        return command
+
+    return add
+
+
+@prepare.command("event-log")
+@source_option
+@columns_options(required=True)
+@click.option(
+    "--behaviors",
+    required=True,
+    metavar="LIST",
+    help="The behaviors, as their column or the values of --type: view,cart,buy. view=page_view names one anew.",
+)
+@click.option("--auxiliary", metavar="BEHAVIOR", help="The behavior that is no target. Default: the first.")
+@click.option("--name", metavar="NAME", help="Name of the data set and of its study. Default: the name of the file.")
+@click.option("--license", "license_", default="the owner's own", metavar="TEXT", help="License of the data, noted.")
+@out_option
+@recipe_options
+@format_option
+@quiet_option
+def event_log(
+    source: Path,
+    user: str,
+    item: str,
+    time: str | None,
+    type: str | None,  # noqa: A002 - click calls it as the flag is called
+    session: str | None,
+    behaviors: str,
+    auxiliary: str | None,
+    name: str | None,
+    license_: str,
+    out: Path | None,
+    form: str,
+    quiet: bool,
+    **recipe: Any,
+) -> None:
+    """Prepare your own log, and write a study of it.
+
+    CSV, TSV, JSON lines or Parquet (also .gz, .zst, in a .zip); a row an event, or a row an interaction with a column a
+    behavior. Columns are found by name. Rows of one user, item and time (or session) are one interaction with a set of
+    behaviors. The log and a study file that is there already are left alone.
+
+    \b
+    Example:
+      blade-tune data prepare event-log --source shop.csv --user user --item item --time time --type event
+      --behaviors view,cart,buy --auxiliary view
+    """  # noqa: D301
+    from blade_tune.data.raw.prepare import Preparation
+    from blade_tune.study.template import check_data, write_study
+
+    name = name or source.name.partition(".")[0]
+    pairs = [pair.partition("=") for pair in behaviors.split(",")]
+    names = tuple(name for name, _, _ in pairs)
+    log = {"user": user, "item": item, "time": time, "type": type, "session": session}
+    settings = parse(
+        LogFormat, {**log, "behaviors": names, "columns": tuple(column or name for name, _, column in pairs)}, "options"
+    )
+    auxiliary = auxiliary or names[0]
+    section = check_data({"source": "split_files", "name": name, "behaviors": list(names), "auxiliary": auxiliary})
+    if len(names) == 1:
+        raise ConfigError("--behaviors must name at least two, one of them a target; got one.")
+    out = out or Path("data") / name
+    preparation = Preparation(name, source, settings, auxiliary, _recipe(recipe), license_)
+    study = Path("studies") / f"{name}.yaml"
+    _run(preparation, out, form, quiet, f"blade-tune run --study {name}")
+    if not write_study(study, section, out):
+        click.echo(f"{study}: is there already and left alone; it must have `run: {{data: {out}}}`.", err=True)
+
+
+def _recipe(flags: dict[str, Any]) -> Recipe:
+    return parse(Recipe, {name: value for name, value in flags.items() if value is not None}, "options")
+
+
+def _run(preparation: "Preparation", out: Path, form: str, quiet: bool, then: str) -> None:
+    from blade_tune.data.raw.prepare import prepare
+
+    with watch_steps(quiet) as on_step:
+        facts = prepare(preparation, out, on_step)
+    interactions = sum(facts["parts"].values())
+    shown = {"folder": str(out), "users": facts["users"], "items": facts["items"], "interactions": interactions}
+    left_out = {reason: count for reason, count in facts["left_out"].items() if count}
+    print_facts({**shown, "parts": facts["parts"], "rows_read": facts["rows"], "left_out": left_out}, form)
+    if not quiet:
+        click.echo(f"next: {then}", err=True)

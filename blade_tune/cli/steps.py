@@ -1,0 +1,71 @@
+"""Steps of long work on stderr: live where it is a terminal, a line each where not."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+OnStep = Callable[[str, Callable[[], float]], object]
+OnBytes = Callable[[int, int | None], object]
+
+
+class _Percent(ProgressColumn):
+    """How far a step is, as it says itself."""
+
+    def render(self, task: Task) -> Text:
+        percent = task.fields["percent"]()
+        return Text(f"{percent:3.0f}%" if 0 < percent < 100 else "")
+
+
+@contextmanager
+def watch_steps(quiet: bool) -> Iterator[OnStep]:
+    """A hook that shows what is done now."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda words, _: None if quiet else click.echo(words, err=True)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), _Percent(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", percent=lambda: 0.0)
+        yield lambda words, percent: progress.update(task, description=words, percent=percent)
+
+
+@contextmanager
+def watch_download(quiet: bool, title: str) -> Iterator[OnBytes]:
+    """A hook that shows how many bytes are there."""
+    if quiet or not sys.stderr.isatty():
+        shown = -1
+
+        def line(there: int, total: int | None) -> None:
+            nonlocal shown
+            tenth = 10 * there // total if total else there // 10**8
+            if tenth != shown and not quiet:
+                shown = tenth
+                click.echo(f"{title} bytes={there}/{total or 'unknown'}", err=True)
+
+        yield line
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda there, total: progress.update(task, completed=there, total=total)

@@ -1,0 +1,65 @@
+"""The best that any model can reach on made-up data, whose law is known."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, rarity
+from blade_tune.data.table import Interactions
+
+CUTOFFS = (5, 10, 20)
+MAX_USERS = 5_000  # whose rankings are computed; of more users the first ones
+CELLS = 2_000_000  # of a table of users and items that is in memory at a time
+
+
+def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interactions) -> dict[str, float]:
+    """Expected NDCG@k and HR@k on valid rows of the ranking by the true probability of each item.
+
+    Met items are left out of the ranking, and valid rows whose item has no train row are left out, as in evaluation. No
+    ranking has a higher expectation; on the valid rows at hand a model may be lucky.
+
+    Args:
+        config: of the data; without shuffled sets, for no law is left in those.
+        train: rows of each user in order of time.
+        valid: at most one row a user, the next one after those of train.
+    """
+    known_V = np.zeros(config.num_items + 1, bool)
+    known_V[train.items_N] = True
+    users_U = np.intersect1d(valid.users_N[known_V[valid.items_N]], train.users_N)[:MAX_USERS]
+    order_N = np.argsort(train.users_N, kind="stable")
+    bounds_U2 = np.searchsorted(train.users_N[order_N], np.stack((users_U, users_U + 1), axis=1))
+    at_once = max(1, CELLS // config.num_items)
+    tops = []
+    for first in range(0, len(users_U), at_once):
+        histories = [train.rows(order_N[start:end]) for start, end in bounds_U2[first : first + at_once]]
+        prob_UV = next_item_probabilities(config, histories)
+        reachable_U = prob_UV[:, known_V].sum(axis=1, keepdims=True) + met_probability(prob_UV)[:, None]
+        tops.append(-np.sort(-prob_UV[:, known_V] / reachable_U, axis=1)[:, : max(CUTOFFS)])
+    mean_R = np.concatenate(tops).mean(axis=0)
+    gains_R = 1 / np.log2(np.arange(len(mean_R)) + 2)
+    ndcg = {f"ndcg@{k}": float((mean_R * gains_R)[:k].sum()) for k in CUTOFFS}
+    return ndcg | {f"hr@{k}": float(mean_R[:k].sum()) for k in CUTOFFS}
+
+
+def next_item_probabilities(config: SyntheticConfig, histories: list[Interactions]) -> NDArray[np.float64]:
+    """prob_UV of each item after each history, 0 for those met; what is missing to 1 lies on met items.
+
+    An item is met again only where its cluster holds no other.
+    """
+    items_CS = clustered_items(config)
+    cluster_V = np.zeros(config.num_items + 1, np.int64)
+    cluster_V[items_CS] = np.arange(config.num_clusters)[:, None]
+    weight_S = (1.0 + np.arange(items_CS.shape[1])) ** -config.skew
+    prob_UV = np.zeros((len(histories), config.num_items + 1))
+    for prob_V, history in zip(prob_UV, histories, strict=True):
+        rarest = int((history.sets_NK[-1] * rarity(config)).max())
+        prob_C = np.full(config.num_clusters, config.noise / config.num_clusters)
+        prob_C[(cluster_V[history.items_N[-1]] + rarest) % config.num_clusters] += 1 - config.noise
+        weight_CS = weight_S * ~np.isin(items_CS, history.items_N)
+        total_C1 = weight_CS.sum(axis=1, keepdims=True)
+        prob_V[items_CS] = prob_C[:, None] * np.divide(weight_CS, total_C1, where=total_C1 > 0, out=weight_CS * 0)
+    return prob_UV
+
+
+def met_probability(prob_UV: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is missing to 1."""
+    return 1 - prob_UV.sum(axis=1)

@@ -1,0 +1,45 @@
+"""What was published of the paper's data sets: the row of each in its Table 2, where it comes from, its licence."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+KUAISAR_LICENSE = "CC BY-NC-SA 4.0"
+TENREC_LICENSE = "CC BY-NC 4.0"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of Table 2 (BLADE), which counts rows with a behavior, and the owner's terms."""
+
+    users: int
+    items: int
+    interactions: int
+    owner: str
+    license: str
+
+
+PUBLISHED: Mapping[str, Published] = {
+    "kuaisar": Published(3_812, 10_653, 528_242, "KuaiSAR (Sun et al., CIKM 2023)", KUAISAR_LICENSE),
+    "qk-article": Published(5_081, 13_788, 252_069, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE),
+    "qk-video": Published(5_081, 20_494, 150_396, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE),
+}
+
+
+def differences(name: str, counts: Mapping[str, int]) -> list[str]:
+    """How the counts of a data set differ from what was published under its name, in plain words; empty if of neither.
+
+    Args:
+        name: of the data set.
+        counts: its users, items and interactions.
+    """
+    published = PUBLISHED.get(name)
+    if published is None:
+        return []
+    return [_difference(what, counts[what], getattr(published, what)) for what in ("users", "items", "interactions")]
+
+
+def _difference(what: str, ours: int, theirs: int) -> str:
+    if ours == theirs:
+        return f"{ours:,} {what}, as published"
+    more = "more" if ours > theirs else "fewer"
+    return f"{ours:,} {what}, {abs(ours - theirs):,} {more} than the published {theirs:,} ({ours / theirs - 1:+.1%})"

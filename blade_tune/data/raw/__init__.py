@@ -1,0 +1,1 @@
+"""From logs of any form to split files: unpack, read, apply the recipe, write, in bounded memory."""

@@ -1,0 +1,54 @@
+"""A scratch database on disk, bounded in memory."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from blade_tune.errors import DataError
+
+MEMORY = "2GB"  # the database's own limit; the process takes about half as much again, see docs/data.md
+MAX_THREADS = 8  # each has buffers of its own
+
+
+@contextmanager
+def scratch(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that is gone in the end; what a killed process left there is gone first.
+
+    Raises:
+        DataError: another process works on the same `out`.
+    """
+    folder = out.with_name(f".{out.name}.preparing")
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise DataError(f"{out}: another process is writing there.") from None
+    try:
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+@contextmanager
+def connected(folder: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in a folder, where it may also put what memory cannot hold; or in memory."""
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": MEMORY,
+        "threads": min(MAX_THREADS, os.cpu_count() or 1),
+        "autoinstall_known_extensions": False,  # all that is read is built in; nothing is asked of the network
+    }
+    if folder is not None:
+        settings["temp_directory"] = str(folder / "spilled")
+    with duckdb.connect(str(folder / "scratch.db") if folder else ":memory:", config=settings) as database:
+        database.execute("SET TimeZone = 'UTC'")
+        yield database

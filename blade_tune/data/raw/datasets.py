@@ -1,0 +1,70 @@
+"""Logs whose form is known: what a data set's owner calls its file and its columns, and where it is had."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blade_tune.data.published import KUAISAR_LICENSE, TENREC_LICENSE
+from blade_tune.data.raw.settings import LogFormat
+
+TENREC_PAGE = "https://tenrec0.github.io/"
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on its owner's server."""
+
+    url: str
+    md5: str
+    megabytes: float
+
+    @property
+    def file_name(self) -> str:
+        """As it is called there."""
+        return self.url.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class KnownLog:
+    """A log as its owner publishes it."""
+
+    file: str  # in its archive
+    form: LogFormat
+    auxiliary: str
+    license: str
+    page: str
+    downloads: Mapping[str, Download]  # by version; empty where the owner gives it to those who sign
+
+
+def _kuaisar(file_name: str, md5: str, megabytes: float) -> Download:
+    return Download(f"https://zenodo.org/records/8181109/files/{file_name}", md5, megabytes)
+
+
+def _tenrec(file: str, behaviors: tuple[str, ...]) -> KnownLog:
+    """In order of time; the names of the behaviors are those of the columns."""
+    form = LogFormat(user="user_id", item="item_id", behaviors=behaviors, columns=behaviors, integer_ids=True)
+    return KnownLog(file, form, behaviors[0], TENREC_LICENSE, TENREC_PAGE, {})
+
+
+KNOWN_LOGS: Mapping[str, KnownLog] = {
+    "kuaisar": KnownLog(
+        file="rec_inter.csv",
+        form=LogFormat(
+            user="user_id",
+            item="item_id",
+            time="timestamp",
+            behaviors=("click", "like", "share", "follow"),
+            columns=("click", "like", "forward", "follow"),
+            integer_ids=True,
+            merges=False,  # a timestamp is that of the batch of items that the server handed out
+        ),
+        auxiliary="click",
+        license=KUAISAR_LICENSE,
+        page="https://kuaisar.github.io/",
+        downloads={
+            "v2": _kuaisar("KuaiSAR_v2.zip", "ed630f47fb013c5b31bb020c483ef262", 845.1),
+            "small": _kuaisar("KuaiSAR.zip", "daea8cbf605db6bd5841740f0e4a12d9", 488.1),
+        },
+    ),
+    "qk-video": _tenrec("QK-video.csv", ("click", "like", "share", "follow")),
+    "qk-article": _tenrec("QK-article.csv", ("read", "like", "share", "favorite", "follow")),
+}

@@ -1,0 +1,135 @@
+"""Archives from their owner's server: continued where they stopped, checked, and there whole or not at all."""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Callable
+from http import HTTPStatus
+from pathlib import Path
+
+import pooch
+import requests
+import tenacity
+
+from blade_tune.data import folder
+from blade_tune.data.raw.datasets import Download
+from blade_tune.errors import DataError
+
+CHUNK_BYTES = 2**20
+TIMEOUT_S = 60.0
+ATTEMPTS = 4
+FIRST_WAIT_S = 1.0  # twice as long before each next attempt
+
+OnBytes = Callable[[int, int | None], object]  # bytes that are there, and of how many
+
+log = logging.getLogger(__name__)
+pooch.get_logger().setLevel(logging.ERROR)
+
+
+class _InterruptedError(Exception):
+    """The server stopped half-way, or was not to be reached; another attempt may help."""
+
+
+def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
+    """The archive in a directory, from its server unless it is there already.
+
+    A download that stopped goes on from where it was. Its bytes lie in a hidden file until all are there and right.
+
+    Raises:
+        DataError: the server does not answer, does not have it, or gives something else.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    part = directory / f".{download.file_name}.part"
+    try:
+        return Path(
+            pooch.retrieve(
+                download.url,
+                known_hash=f"md5:{download.md5}",
+                fname=download.file_name,
+                path=directory,
+                downloader=_Resuming(part, on_bytes),
+            )
+        )
+    except _InterruptedError as error:
+        there = part.stat().st_size if part.exists() else 0
+        raise DataError(
+            f"{download.url}: {error}; {there:,} bytes are kept, and the same command goes on from there."
+        ) from None
+    except _RefusedError as error:
+        raise DataError(f"{download.url}: the server says {error}.") from None
+    except requests.RequestException as error:
+        raise DataError(f"{download.url}: cannot be downloaded ({error}).") from None
+    except ValueError:  # pooch's words on the checksum are many
+        raise DataError(f"{download.url}: must have the md5 {download.md5}, and what came has another.") from None
+
+
+def take(download: Download, archive: Path, directory: Path) -> Path:
+    """The archive in a directory, copied from a file that is here already.
+
+    Raises:
+        DataError: it is missing, or is not that archive.
+    """
+    if not archive.is_file():
+        raise DataError(f"{archive}: no such file.")
+    with archive.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
+    if md5 != download.md5:
+        raise DataError(f"{archive}: must be {download.file_name} with the md5 {download.md5}, got {md5}.")
+    final = directory / download.file_name
+    if final.exists() and final.samefile(archive):
+        return final
+    with folder.writing(final):
+        directory.mkdir(parents=True, exist_ok=True)
+        part = final.with_name(f".{final.name}.part")
+        shutil.copyfile(archive, part)
+        part.rename(final)
+    return final
+
+
+class _RefusedError(Exception):
+    """The server does not give it."""
+
+
+class _Resuming:
+    """A downloader for pooch that keeps what came, and asks for the rest only."""
+
+    def __init__(self, part: Path, on_bytes: OnBytes) -> None:
+        self._part, self._on_bytes = part, on_bytes
+
+    def __call__(self, url: str, output_file: str, _: object) -> None:
+        attempts = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_InterruptedError),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=tenacity.wait_exponential(multiplier=FIRST_WAIT_S),
+            reraise=True,
+        )
+        attempts(self._fetch, url)
+        self._part.replace(output_file)  # pooch checks it there, and removes it where it is wrong
+
+    def _fetch(self, url: str) -> None:
+        there = self._part.stat().st_size if self._part.exists() else 0
+        headers = (
+            {"Range": f"bytes={there}-", "Accept-Encoding": "identity"} if there else {"Accept-Encoding": "identity"}
+        )
+        try:
+            with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+                answer = f"{response.status_code} {response.reason}"
+                if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return  # all is there, or what is there is wrong, which its checksum tells
+                if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise _InterruptedError(f"the server says {answer}")
+                if not response.ok:
+                    raise _RefusedError(answer)
+                self._save(response, there if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0)
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            log.debug("url=%s error=%s", url, error)
+            raise _InterruptedError("the server stopped half-way or was not to be reached") from None
+
+    def _save(self, response: requests.Response, there: int) -> None:
+        length = response.headers.get("Content-Length")
+        total = there + int(length) if length else None
+        with self._part.open("ab" if there else "wb") as file:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                file.write(chunk)
+                there += len(chunk)
+                self._on_bytes(there, total)

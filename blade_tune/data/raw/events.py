@@ -1,0 +1,49 @@
+"""Made-up interactions as a log of events, as a shop would have it."""
+
+from pathlib import Path
+
+import numpy as np
+
+from blade_tune.data import folder
+from blade_tune.data.config import DataConfig
+from blade_tune.data.raw.database import connected
+from blade_tune.data.raw.files import literal
+from blade_tune.data.sources.synthetic import SyntheticConfig, generate
+from blade_tune.errors import ConfigError
+
+FORMATS = {".csv": "FORMAT csv, HEADER", ".jsonl": "FORMAT json", ".parquet": "FORMAT parquet"}
+START_S, STEP_S = 1_767_225_600, 3_600  # the first of January 2026 in UTC; a user interacts once an hour
+
+
+def write_events(config: DataConfig, path: Path) -> int:
+    """Write user_id, item_id, ts and event, a row a behavior, in order of time; gives their number.
+
+    Raises:
+        ConfigError: no form has the suffix, or the file cannot be written.
+    """
+    if path.suffix not in FORMATS:
+        raise ConfigError(f"{path}: must end in one of {', '.join(FORMATS)}.")
+    assert isinstance(config, SyntheticConfig)  # noqa: S101 - for the type checker
+    rows = generate(config)
+    starts_N = np.flatnonzero(np.diff(rows.users_N, prepend=0))
+    steps_N = np.arange(len(rows)) - np.repeat(starts_N, np.diff(starts_N, append=len(rows)))
+    places_M, columns_M = np.nonzero(rows.sets_NK)
+    table = {
+        "user": rows.users_N[places_M],
+        "item": rows.items_N[places_M],
+        "ts": START_S + STEP_S * steps_N[places_M],
+        "kind": columns_M,
+    }
+    part = path.with_name(f".{path.name}.part")
+    names = ", ".join(map(literal, config.behaviors))
+    with folder.writing(path), connected(None) as database:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        database.register("events", table)
+        database.execute(
+            f"COPY (SELECT 'u' || \"user\" AS user_id, 'i' || item AS item_id, "
+            f"strftime(to_timestamp(ts), '%Y-%m-%dT%H:%M:%SZ') AS ts, [{names}][kind + 1] AS event "
+            'FROM events ORDER BY events.ts, "user", kind) '
+            f"TO {literal(str(part))} ({FORMATS[path.suffix]})"
+        )
+        part.replace(path)
+    return len(places_M)

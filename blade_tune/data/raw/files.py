@@ -1,0 +1,235 @@
+"""Log files as relations of a database, each column as text: CSV, TSV, JSON lines, Parquet, split files."""
+
+import csv
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import duckdb
+
+from blade_tune.config import guess
+from blade_tune.errors import DataError
+
+SEPARATORS = (",", "\t", ";", "|")
+MAX_LINE_BYTES = 2**21
+MISSING = ("", "\\N")  # what stands for nothing in text
+FRACTIONAL = ("FLOAT", "DOUBLE", "DECIMAL")
+
+Reasons = tuple[tuple[str, str], ...]  # pattern of the database's words on a malformed file -> ours
+
+
+class LogFile(ABC):
+    """One file of a log, and the database that reads it."""
+
+    reasons: ClassVar[Reasons]
+
+    def __init__(self, path: Path, database: duckdb.DuckDBPyConnection) -> None:
+        self.path = path
+        self._database = database
+
+    def relation(self, names: Sequence[str]) -> str:
+        """SQL of a table of the named columns as text, in the order of the file; NULL where nothing stands.
+
+        Raises:
+            DataError: a column is missing, or there twice; the file has none.
+        """
+        self._check(self.columns(), names)
+        picked = ", ".join(f"{self._text(name)} AS {quoted(name)}" for name in names)
+        missing = ", ".join(map(literal, MISSING))
+        present = ", ".join(
+            f"CASE WHEN {quoted(name)} NOT IN ({missing}) THEN {quoted(name)} END AS {quoted(name)}" for name in names
+        )
+        return f"(SELECT {present} FROM (SELECT {picked} FROM {self._read(names)}))"
+
+    def _check(self, known: list[str], names: Sequence[str]) -> None:
+        for name in names:
+            if known.count(name) != 1:
+                law = f"must have one column {name!r}, got {', '.join(known)}."
+                raise DataError(f"{self.path}: {law}" + ("" if name in known else f" {guess(name, known)}"))
+
+    @abstractmethod
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+
+    @abstractmethod
+    def _read(self, names: Sequence[str]) -> str:
+        """SQL of the table as it is read."""
+
+    def _text(self, name: str) -> str:
+        """SQL of a column of it as text."""
+        return quoted(name)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn the database's words on the file into one line: the place, the law, the fact."""
+        try:
+            yield
+        except duckdb.Error as error:
+            words = str(error)
+            line = re.search(r"(?:Error on Line: |in line )(\d+)", words)
+            place = f"{self.path}:{line[1]}" if line else str(self.path)
+            for pattern, ours in self.reasons:
+                if found := re.search(pattern, words):
+                    raise DataError(f"{place}: {found.expand(ours)}.") from None
+            raise DataError(f"{place}: cannot be read ({words.splitlines()[0]}).") from None
+
+
+class CsvFile(LogFile):
+    """Lines of columns under a header; the separator is the one that gives most columns."""
+
+    reasons = (
+        (r"unterminated quote", "a quote is opened and not closed, or closed inside a value"),
+        (r"Expected Number of Columns: (\d+) Found: (\d+)", r"must hold \1 columns, got \2"),
+        (r"Invalid unicode", "must be UTF-8 text"),
+        (r"Maximum line size", "is longer than 2 MiB; is a quote not closed?"),
+        (r"invalid state", "lines must all end the same way, and quotes be closed"),
+    )
+
+    def columns(self) -> list[str]:
+        """As the header has them."""
+        return self._header()[1]
+
+    def _header(self) -> tuple[str, list[str]]:
+        """The separator and the columns."""
+        with _decoding(self.path), self.path.open(encoding="utf-8-sig", newline="") as file:
+            line = re.split(r"[\r\n]", file.readline(MAX_LINE_BYTES))[0]
+        if not line:
+            raise DataError(f"{self.path}:1: must be a header, got an empty line.")
+        headers = [(separator, next(csv.reader([line], delimiter=separator))) for separator in SEPARATORS]
+        return max(headers, key=lambda header: len(header[1]))
+
+    def _read(self, names: Sequence[str]) -> str:
+        separator, header = self._header()
+        return self._scan(separator, header, names, has_header=True)
+
+    def _scan(self, separator: str, header: Sequence[str], names: Sequence[str], *, has_header: bool) -> str:
+        """A name that is not read may stand twice."""
+        places = [name if name in names else f"{name} {place}" for place, name in enumerate(header)]
+        columns = ", ".join(f"{literal(place)}: 'VARCHAR'" for place in places)
+        return (
+            f"read_csv({literal(str(self.path))}, auto_detect = false, columns = {{{columns}}}, header = {has_header}, "
+            f"delim = {literal(separator)}, quote = '\"', escape = '\"', max_line_size = {MAX_LINE_BYTES})"
+        )
+
+
+class SplitFile(CsvFile):
+    """Lines `user,item,b_1,...,b_K` without a header."""
+
+    def __init__(self, path: Path, database: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+        super().__init__(path, database)
+        self._names = list(names)
+
+    def columns(self) -> list[str]:
+        """As the format has them."""
+        return self._names
+
+    def _read(self, names: Sequence[str]) -> str:
+        return self._scan(",", self._names, names, has_header=False)
+
+
+class JsonLinesFile(LogFile):
+    """One JSON object a line."""
+
+    reasons = (
+        (r"Malformed JSON.*?: (.*?)\.?\s*$", r"must be JSON (\1)"),
+        (r"but got (\w+)", r"must be a JSON object, got \1"),
+        (r"has duplicate key \"([^\"]*)\"", r"must have each key once, got \1 twice"),
+        (r"maximum_object_size", "an object is longer than 16 MiB; is a quote not closed?"),
+    )
+
+    def columns(self) -> list[str]:
+        """The keys of the first object; later ones may have others."""
+        with _decoding(self.path), self.path.open(encoding="utf-8-sig") as file:
+            line = file.readline(MAX_LINE_BYTES)
+        try:
+            first = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{self.path}:1: must be a JSON object ({error}).") from None
+        if not isinstance(first, dict):
+            raise DataError(f"{self.path}:1: must be a JSON object, got {type(first).__name__}.")
+        return list(first)
+
+    def _check(self, known: list[str], names: Sequence[str]) -> None:
+        """An object may lack a key, so the first one says little; `load` notices a key that none has."""
+
+    def _read(self, names: Sequence[str]) -> str:
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+        return f"read_json({literal(str(self.path))}, format = 'newline_delimited', columns = {{{columns}}})"
+
+
+class ParquetFile(LogFile):
+    """A Parquet file; numbers without a fraction are whole numbers, whatever their type."""
+
+    reasons = ((r"magic bytes|[Ff]ooter|metadata|[Tt]hrift|[Cc]orrupt|[Dd]ecompress", "is no whole Parquet file"),)
+
+    def columns(self) -> list[str]:
+        """As its schema has them."""
+        return list(self._types())
+
+    def _types(self) -> dict[str, str]:
+        with self.explained():
+            described = self._database.execute(f"DESCRIBE SELECT * FROM {self._read(())}").fetchall()
+        return {name: kind for name, kind, *_ in described}
+
+    def _read(self, names: Sequence[str]) -> str:  # noqa: ARG002 - it reads what is asked of it only
+        return f"read_parquet({literal(str(self.path))})"
+
+    def _text(self, name: str) -> str:
+        column = quoted(name)
+        if not self._types()[name].startswith(FRACTIONAL):
+            return f"{column}::VARCHAR"
+        is_whole = f"isfinite({column}::DOUBLE) AND {column} = trunc({column})"
+        return f"CASE WHEN {is_whole} THEN {column}::HUGEINT::VARCHAR ELSE {column}::VARCHAR END"
+
+
+FORMS: dict[str, Callable[[Path, duckdb.DuckDBPyConnection], LogFile]] = {
+    ".csv": CsvFile,
+    ".tsv": CsvFile,
+    ".jsonl": JsonLinesFile,
+    ".ndjson": JsonLinesFile,
+    ".parquet": ParquetFile,
+}
+
+
+def open_log(path: Path, database: duckdb.DuckDBPyConnection, split_names: Sequence[str] = ()) -> LogFile:
+    """The file by its suffix.
+
+    Args:
+        path: a plain file.
+        database: what reads it.
+        split_names: columns of a split file, .txt; without them there is none.
+
+    Raises:
+        DataError: no form has this suffix.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".txt" and split_names:
+        return SplitFile(path, database, split_names)
+    if suffix not in FORMS:
+        known = ", ".join(FORMS) + (", .txt" if split_names else "")
+        raise DataError(
+            f"{path}: must end in one of {known} (also .gz, .zst, or in a .zip), got {suffix or 'nothing'}."
+        )
+    return FORMS[suffix](path, database)
+
+
+def quoted(name: str) -> str:
+    """A name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str) -> str:
+    """A text in SQL."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise DataError(f"{path}:1: must be UTF-8 text.") from None

@@ -1,0 +1,166 @@
+"""A log as checked rows, and rows as interactions: recipe steps 1 to 3."""
+
+import duckdb
+
+from blade_tune.data.raw.files import LogFile, literal, quoted
+from blade_tune.data.raw.settings import LogFormat
+from blade_tune.errors import DataError
+
+TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
+NOT_IDS = ("NaN", "nan")  # other programs write it for nothing
+NO_INTEGER = -1
+INTEGER_LAW = f"a whole number from 0 to {2**63 - 1}"
+TEXT_LAW = "text without control characters, and not NaN"
+FLAG_LAW = "1, 0, true, false or nothing"
+TIME_LAW = "a number in every row, or an ISO date in every row"
+
+TIMES = (  # a column is read as the first kind that all its rows are
+    "try_cast({time} AS BIGINT)",
+    "CASE WHEN isfinite(try_cast({time} AS DOUBLE)) THEN try_cast({time} AS DOUBLE) END",
+    "CASE WHEN regexp_matches({time}, '^\\d{{4}}-') THEN epoch_us(try_cast({time} AS TIMESTAMPTZ)) END",
+)
+
+
+class Log:
+    """The rows of a log in a database, checked as far as their columns go.
+
+    The table `rows` has a row for each of the file: user_id, item_id, time_text, session, mask (bit k is behavior k) and
+    other, the type of an event that is none of the behaviors. A row is in use where it has a user, an item, a time and
+    a behavior.
+
+    Raises:
+        DataError: the file is malformed, or a value is not what its column holds; the message has its row.
+    """
+
+    def __init__(self, database: duckdb.DuckDBPyConnection, file: LogFile, form: LogFormat) -> None:
+        self._database, self._file, self._form = database, file, form
+        self._source = file.relation(form.used)
+        if form.type:
+            bits = " ".join(f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns))
+            mask, other = f"CASE {quoted(form.type)} {bits} ELSE 0 END", quoted(form.type)
+        else:
+            mask, other = " | ".join(f"({_flag(column)} << {k})" for k, column in enumerate(form.columns)), "NULL"
+        picked = {
+            "user_id": self._id(form.user),
+            "item_id": self._id(form.item),
+            "time_text": quoted(form.time) if form.time else "NULL::VARCHAR",
+            "session": quoted(form.session) if form.session else "NULL::VARCHAR",
+            "mask": f"({mask})::UINTEGER",
+            "other": f"{other}::VARCHAR",
+        }
+        columns = ", ".join(f"{value} AS {name}" for name, value in picked.items())
+        with file.explained():
+            database.execute(
+                "CREATE TABLE rows AS SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other) "
+                f"FROM (SELECT {columns} FROM {self._source})"
+            )
+        self._check_ids()
+        if (row := self._first("mask IS NULL")) is not None:
+            self._refuse(row, form.columns, FLAG_LAW, (*TRUE, *FALSE, None))
+        self._time = self._check_times()
+        self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
+        self._used += " AND time_text IS NOT NULL" if form.time else ""
+
+    def counts(self) -> dict[str, int]:
+        """Rows of the file, and those that are not in use, by reason."""
+        has_time = "time_text IS NOT NULL" if self._form.time else "true"
+        reason = "other_event" if self._form.type else "no_behavior"
+        names = ("rows", "no_user", "no_item", "no_time", reason)
+        (found,) = self._database.execute(
+            "SELECT count(*), count(*) FILTER (user_id IS NULL), "
+            "count(*) FILTER (user_id IS NOT NULL AND item_id IS NULL), "
+            f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND NOT ({has_time})), "
+            f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND {has_time} AND mask = 0) FROM rows"
+        ).fetchall()
+        return dict(zip(names, found, strict=True))
+
+    def other_types(self, number: int = 5) -> list[str]:
+        """The commonest types of events that are none of the behaviors."""
+        counted = "SELECT other FROM rows WHERE other IS NOT NULL GROUP BY other ORDER BY count(*) DESC, other"
+        found = self._database.execute(f"{counted} LIMIT {number}").fetchall()
+        return [name for (name,) in found]
+
+    def absent(self) -> list[str]:
+        """The behaviors that no row has."""
+        ((seen,),) = self._database.execute("SELECT coalesce(bit_or(mask), 0) FROM rows").fetchall()
+        return [name for k, name in enumerate(self._form.behaviors) if not seen >> k & 1]
+
+    def interact(self) -> dict[str, int]:
+        """Turn the table into `met`: user_id, item_id, mask, position in time; gives the rows lost, by reason.
+
+        Rows of one user, item and time (or session) become one interaction, which has all their behaviors and stands
+        where the first of them stood; of interactions with the same user, item and set the first is kept.
+        """
+        form, database = self._form, self._database
+        used = f"SELECT *, rowid AS place, {self._time} AS moment FROM rows WHERE {self._used}"
+        before = self._count(f"({used})")
+        merged = f"SELECT user_id, item_id, mask, moment, place FROM ({used})"
+        if form.merges and (form.time or form.session):
+            key = "coalesce('s' || session, 't' || time_text, place::VARCHAR)" if form.session else "moment"
+            merged = (
+                "SELECT user_id, item_id, bit_or(mask) AS mask, min(moment) AS moment, min(place) AS place "
+                f"FROM ({used}) GROUP BY user_id, item_id, {key}"
+            )
+        database.execute(f"CREATE TABLE merged AS {merged}")
+        database.execute("DROP TABLE rows")
+        position = "row_number() OVER (ORDER BY moment, place)" if form.time else "place"
+        database.execute(
+            "CREATE TABLE met AS SELECT user_id, item_id, mask, min(position) AS position "
+            f"FROM (SELECT *, {position} AS position FROM merged) GROUP BY user_id, item_id, mask"
+        )
+        num_merged, num_met = self._count("merged"), self._count("met")
+        database.execute("DROP TABLE merged")
+        return {"merged": before - num_merged, "repeated": num_merged - num_met}
+
+    def _id(self, name: str) -> str:
+        column = quoted(name)
+        if not self._form.integer_ids:
+            return column
+        number = f"coalesce(try_cast({column} AS BIGINT), {NO_INTEGER})"
+        return f"CASE WHEN {column} IS NOT NULL THEN greatest({number}, {NO_INTEGER}) END"
+
+    def _check_ids(self) -> None:
+        for column, name in (("user_id", self._form.user), ("item_id", self._form.item)):
+            if self._form.integer_ids:
+                row, law = self._first(f"{column} = {NO_INTEGER}"), INTEGER_LAW
+            else:
+                not_ids = ", ".join(map(literal, NOT_IDS))
+                row, law = self._first(f"{column} IN ({not_ids}) OR regexp_matches({column}, '[[:cntrl:]]')"), TEXT_LAW
+            if row is not None:
+                self._refuse(row, (name,), law, ())
+
+    def _check_times(self) -> str:
+        """SQL of the time as a number."""
+        if self._form.time is None:
+            return "0"
+        failed = []
+        for kind in TIMES:
+            sql = kind.format(time="time_text")
+            row = self._first(f"time_text IS NOT NULL AND ({sql}) IS NULL")
+            if row is None:
+                return sql
+            failed.append(row)
+        return self._refuse(max(failed), (self._form.time,), TIME_LAW, ())
+
+    def _first(self, condition: str) -> int | None:
+        ((row,),) = self._database.execute(f"SELECT min(rowid) FROM rows WHERE {condition}").fetchall()
+        return row
+
+    def _refuse(self, row: int, names: tuple[str, ...], law: str, lawful: tuple[str | None, ...]) -> str:
+        """Say which of the columns of a row breaks the law."""
+        picked = ", ".join(map(quoted, names))
+        (values,) = self._database.execute(f"SELECT {picked} FROM {self._source} LIMIT 1 OFFSET {row}").fetchall()
+        name, value = next((name, value) for name, value in zip(names, values, strict=True) if value not in lawful)
+        shown = repr(value if len(value) <= 40 else value[:40] + "...")
+        raise DataError(f"{self._file.path}: {name} must be {law}; row {row + 1} has {shown}.")
+
+    def _count(self, table: str) -> int:
+        ((count,),) = self._database.execute(f"SELECT count(*) FROM {table}").fetchall()
+        return int(count)
+
+
+def _flag(name: str) -> str:
+    """SQL of a behavior's column as 1, 0, or NULL where it is neither."""
+    column = quoted(name)
+    true, false = (", ".join(map(literal, values)) for values in (TRUE, FALSE))
+    return f"CASE WHEN {column} IN ({true}) THEN 1 WHEN {column} IN ({false}) OR {column} IS NULL THEN 0 END"

@@ -1,0 +1,133 @@
+"""A log made into a folder of split files, whole or not at all; the same log gives the same bytes."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from blade_tune.config import guess
+from blade_tune.data import folder
+from blade_tune.data.raw.cut import PARTS, Cut
+from blade_tune.data.raw.database import connected, scratch
+from blade_tune.data.raw.files import literal, open_log
+from blade_tune.data.raw.load import Log
+from blade_tune.data.raw.settings import LogFormat, Recipe
+from blade_tune.data.raw.unpack import find
+from blade_tune.data.sources.split_files import FILES, IDS, PREPARATION
+from blade_tune.errors import DataError
+
+OnStep = Callable[[str, Callable[[], float]], object]  # what is done now, and a function that says how far it is, in %
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is to be prepared, and how."""
+
+    name: str
+    source: Path
+    form: LogFormat
+    auxiliary: str
+    recipe: Recipe
+    license: str  # of the data
+    file: str | None = None  # the file that is wanted of an archive or a folder
+
+
+def prepare(preparation: Preparation, out: Path, on_step: OnStep) -> dict[str, Any]:
+    """Write the split files, the ids behind their numbers, and `preparation.json`; gives what that says.
+
+    Memory is bounded whatever the size of the log; what does not fit lies in a folder beside `out` until the end.
+
+    Raises:
+        DataError: the log is malformed, or nothing is left of it; `out` is as it was.
+    """
+    folder.check_place(out, PREPARATION)
+    with scratch(out) as place, connected(place) as database:
+
+        def step(words: str) -> None:
+            on_step(words, lambda: max(0.0, database.query_progress()))
+
+        step(f"unpacking {preparation.source.name}")
+        path = find(preparation.source, preparation.file, place)
+        step(f"reading {path.name}")
+        log = Log(database, open_log(path, database), preparation.form)
+        left_out = log.counts()
+        num_rows = left_out.pop("rows")
+        _check_behaviors(log, path, preparation.form)
+        step("merging and ordering rows")
+        left_out |= log.interact()
+        step("splitting")
+        targets = sum(1 << k for k, name in enumerate(preparation.form.behaviors) if name != preparation.auxiliary)
+        left_out |= Cut(database, targets, preparation.recipe).apply()
+        step("writing")
+        facts = _facts(preparation, database, num_rows, left_out)
+        _write(database, len(preparation.form.behaviors), place / "split", facts)
+        folder.replace(place / "split", out)
+    return facts
+
+
+def _check_behaviors(log: Log, path: Path, form: LogFormat) -> None:
+    """A behavior that no row has is a misspelled one."""
+    absent = log.absent()
+    if not absent:
+        return
+    column = form.columns[form.behaviors.index(absent[0])]
+    others = log.other_types()
+    where = f"{form.type} {column!r}" if form.type else f"a 1 or true in column {column!r}"
+    hint = f"; other values of {form.type}: {', '.join(others)}. {guess(column, others)}" if others else "."
+    raise DataError(f"{path}: some row must have {where} for each behavior, and none has{hint}")
+
+
+def _facts(
+    preparation: Preparation, database: duckdb.DuckDBPyConnection, num_rows: int, left_out: dict[str, int]
+) -> dict[str, Any]:
+    counted = dict(database.execute("SELECT part, count(*) FROM parts GROUP BY part").fetchall())
+    parts = {name: counted.get(part, 0) for part, name in enumerate(PARTS)}
+    (ids,) = database.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)").fetchall()
+    if not parts["train"] or not parts["valid"]:
+        shown = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items() if count)
+        raise DataError(
+            f"{preparation.source}: some user must have two target interactions and one before, and none is left of "
+            f"{num_rows:,} rows ({shown or 'nothing was left out'}); lower --min-item-targets and --min-user-targets."
+        )
+    return {
+        "name": preparation.name,
+        "license": preparation.license,
+        "auxiliary": preparation.auxiliary,
+        "log": preparation.form.model_dump(mode="json"),
+        "recipe": preparation.recipe.model_dump(mode="json"),
+        "rows": num_rows,
+        "left_out": left_out,
+        "parts": parts,
+        "users": ids[0],
+        "items": ids[1],
+    }
+
+
+def _write(database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path, facts: dict[str, Any]) -> None:
+    """All files of the folder; the last one has the checksums of the others."""
+    place.mkdir()
+    flags = ", ".join(f"(mask >> {k}) & 1" for k in range(num_behaviors))
+    for part, name in enumerate(PARTS):
+        rows = (
+            f"SELECT users.number, items.number, {flags} FROM parts JOIN users ON users.id = user_id "
+            f"JOIN items ON items.id = item_id WHERE part = {part} ORDER BY users.number, position"
+        )
+        _copy(database, rows, place / FILES[name], "HEADER false")
+    for kind, file in IDS.items():
+        _copy(database, f"SELECT number, id AS {kind} FROM {kind}s ORDER BY number", place / file, "HEADER true")
+    checksums = {path.name: _checksum(path) for path in sorted(place.iterdir())}
+    content = json.dumps({**facts, "sha256": checksums}, indent=2, ensure_ascii=False)
+    (place / PREPARATION).write_text(content + "\n", encoding="utf-8")
+
+
+def _copy(database: duckdb.DuckDBPyConnection, rows: str, path: Path, header: str) -> None:
+    database.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT csv, {header}, DELIMITER ',')")
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

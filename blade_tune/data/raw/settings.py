@@ -1,0 +1,56 @@
+"""How a log is prepared: what its columns mean, and which items and users stay."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from blade_tune.config import Settings
+
+MAX_BEHAVIORS = 31  # bits of a set
+
+
+class LogFormat(Settings):
+    """Where a log keeps what; it has one row an event, or one row an interaction with a column a behavior.
+
+    Without a time, the order of the file is the order of time.
+    """
+
+    user: str = Field(min_length=1, description="column of the user's id")
+    item: str = Field(min_length=1, description="column of the item's id")
+    time: str | None = Field(None, description="column of the time: numbers, or ISO dates (UTC unless they say)")
+    type: str | None = Field(None, description="column that names an event's behavior; without it, a column a behavior")
+    session: str | None = Field(None, description="column whose rows of one user and item merge, in place of the time")
+    behaviors: tuple[str, ...] = Field(min_length=1, max_length=MAX_BEHAVIORS, description="names of the behaviors")
+    columns: tuple[str, ...] = Field(description="the value of `type`, or the column, that stands for each behavior")
+    integer_ids: bool = Field(False, description="whether ids must be whole numbers; else they are any text")
+    merges: bool = Field(True, description="whether rows of one user, item and time (or session) are one interaction")
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        if len(self.columns) != len(self.behaviors):
+            raise ValueError("columns must be as many as behaviors")
+        for name, values in (("behaviors", self.behaviors), ("columns", self.used)):
+            if twice := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{name} must differ, got {twice[0]} twice")
+        return self
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The columns that are read."""
+        named = [self.user, self.item, self.time, self.session, self.type]
+        return (*(name for name in named if name is not None), *(() if self.type else self.columns))
+
+    @classmethod
+    def of_split_files(cls, behaviors: tuple[str, ...]) -> "LogFormat":
+        """As split files have it, in order of time."""
+        return cls(user="user", item="item", behaviors=behaviors, columns=behaviors, integer_ids=True)
+
+
+class Recipe(Settings):
+    """Which items and users stay."""
+
+    min_item_targets: int = Field(5, ge=0, description="fewest target interactions of an item; others are left out")
+    min_user_targets: int = Field(5, ge=0, description="fewest target interactions of a user; others are left out")
+    until_stable: bool = Field(False, description="repeat both until nothing is left out any more")
+    sample_users: int | None = Field(None, ge=1, description="so many of the users that are left, drawn at random")
+    seed: int = Field(2026, ge=0, description="seed of that draw")

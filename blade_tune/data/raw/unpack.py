@@ -1,0 +1,91 @@
+"""Archives and compressed files, unpacked whole into a scratch folder or refused."""
+
+import gzip
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from backports import zstd
+
+from blade_tune.errors import DataError
+
+COMPRESSED: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.GzipFile,
+    ".zst": zstd.ZstdFile,
+}  # both check what they read
+BROKEN = (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+CHUNK_BYTES = 2**22
+
+Found = TypeVar("Found")
+
+
+def find(source: Path, wanted: str | None, scratch: Path) -> Path:
+    """The plain file that `source` is or holds.
+
+    Args:
+        source: a file, compressed or not; a zip archive; or a folder.
+        wanted: how the file in an archive or a folder is called.
+        scratch: where it is unpacked to.
+
+    Raises:
+        DataError: it is missing, cut or broken, or is an archive with places outside of itself.
+    """
+    if not source.exists():
+        raise DataError(f"{source}: no such file or folder.")
+    if source.is_dir():
+        return _plain(_found_in_folder(source, wanted), scratch)
+    if source.suffix.lower() == ".zip":
+        return _from_zip(source, wanted, scratch)
+    return _plain(source, scratch)
+
+
+def _plain(path: Path, scratch: Path) -> Path:
+    opened = COMPRESSED.get(path.suffix.lower())
+    if opened is None:
+        return path
+    target = scratch / path.stem
+    with _reading(path), opened(path) as packed, target.open("wb") as file:
+        shutil.copyfileobj(packed, file, CHUNK_BYTES)
+    return target
+
+
+def _found_in_folder(folder: Path, wanted: str | None) -> Path:
+    if wanted is None:
+        raise DataError(f"{folder}: must be a file, and is a folder.")
+    found = sorted(path for path in folder.rglob(wanted) if path.is_file())
+    return _only(found, wanted, folder)
+
+
+def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
+    with _reading(archive), zipfile.ZipFile(archive) as opened:
+        members = [member for member in opened.infolist() if not member.is_dir()]
+        for member in members:
+            place = PurePosixPath(member.filename.replace("\\", "/"))
+            if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
+                raise DataError(f"{archive}: must hold files inside itself only, got {member.filename!r}.")
+        names = [member for member in members if wanted in (None, PurePosixPath(member.filename).name)]
+        member = _only(names, wanted or "one file", archive)
+        target = scratch / PurePosixPath(member.filename).name
+        with opened.open(member) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file, CHUNK_BYTES)
+    return target
+
+
+def _only(found: list[Found], wanted: str, place: Path) -> Found:
+    if len(found) != 1:
+        raise DataError(f"{place}: must hold {wanted} once, and holds it {len(found)} times.")
+    return found[0]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BROKEN as error:
+        raise DataError(f"{path}: is cut or broken ({error}); get it again.") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read or unpacked ({error.strerror or error}).") from None

@@ -1,0 +1,46 @@
+"""A study file for new data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blade_tune.config import write_yaml
+from blade_tune.data.config import data_config
+
+OPENING = "# Written by `blade-tune data`; yours to edit. docs/studies.md has every key.\n"
+
+
+def check_data(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The data section of a study, checked.
+
+    Raises:
+        ConfigError: it breaks a law of its source.
+    """
+    data_config(section, "options")
+    return dict(section)
+
+
+def write_study(path: Path, data: Mapping[str, Any], directory: Path | None) -> bool:
+    """Write a study of BLADE on some data; False where the file is there already, which is left alone.
+
+    Args:
+        path: the study file.
+        data: its data section.
+        directory: where the files of the data are; None for data without files.
+    """
+    study: dict[str, Any] = {
+        "model": "blade",
+        "space": "blade",
+        "data": dict(data),
+        "train": {"max_epochs": 100, "eval_every": 5, "patience": 5},
+        "search": {"trials": 50},
+    }
+    if directory is not None:
+        study["run"] = {"data": str(directory)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(OPENING + write_yaml(study))
+    except FileExistsError:
+        return False
+    return True
