@@ -34,8 +34,8 @@ def get(name: str, version: str | None, accept_license: bool, archive: Path | No
     """Download a data set from its owner.
 
     An archive is checked by its md5; one that is there already is not downloaded again, and a download that stopped
-    goes on from where it was. Tenrec (qk-video, qk-article) is given to those who accept its license on its site, so for
-    it this says where. Nothing is unpacked.
+    goes on from where it was. Tenrec (qk-video, qk-article) has no direct link, so for it this says where and how.
+    Nothing is unpacked.
 
     \b
     Example:

@@ -15,6 +15,7 @@ from blade_tune.cli.data import data
 from blade_tune.cli.doctor import doctor
 from blade_tune.cli.export_best import export_best
 from blade_tune.cli.ledger import ledger
+from blade_tune.cli.recommend import recommend
 from blade_tune.cli.report import report
 from blade_tune.cli.reproduce import reproduce
 from blade_tune.cli.run import run
@@ -52,6 +53,7 @@ for command in (
     show,
     confirm,
     export_best,
+    recommend,
     compare,
     ablate,
     sweep,

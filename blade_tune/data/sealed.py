@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ class Ledger:
         self._known = known
         self._remember = remember
 
-    def append(self, entry: Mapping[str, Any]) -> None:
-        """Add a line and have it on disk before returning; processes take turns.
+    def append(self, entry: Mapping[str, Any]) -> Head:
+        """Add a line and have it on disk before returning it; processes take turns.
 
         Raises:
             DataError: the ledger is broken, so no line can go on from it.
@@ -60,7 +60,9 @@ class Ledger:
             record = _record(hashes[-1] if hashes else FIRST, dict(entry))
             os.write(descriptor, json.dumps(record).encode() + b"\n")
             os.fsync(descriptor)
-            self._remember(Head(len(hashes) + 1, record["hash"]))
+            head = Head(len(hashes) + 1, record["hash"])
+            self._remember(head)
+            return head
 
     def entries(self) -> list[dict[str, Any]]:
         """All entries, oldest first.
@@ -110,6 +112,7 @@ class SealedData:
     test: Part
     data_hash: str
     dropped: dict[str, int]  # rows of between and test that were left out, by part and reason
+    opening: Head | None = None  # the line of the ledger that it was opened by
 
     def windows(self, max_length: int) -> Windows:
         """One row a user; the last target of a user with a test row is that row."""
@@ -132,8 +135,8 @@ def open_for_evaluation(
         DataError: the ledger is broken, files are missing or malformed, or train and valid changed since `search`.
     """
     source = _same_source(search, directory)
-    ledger.append(entry)
-    return _open(search, source)
+    opening = ledger.append(entry)
+    return replace(_open(search, source), opening=opening)
 
 
 def count_sealed(search: SearchData, directory: Path | None) -> dict[str, int]:

@@ -2,27 +2,31 @@
 
 weights.safetensors   the model's weights
 best.yaml             its configuration, itself a space with nothing free
-catalog.json          the model's name and what it knows of its data
-users.csv items.csv   internal number -> id in the data
+catalog.json          the model's name, what it knows of its data, and how a log of it is read
+users.csv items.csv   internal number -> id in the log
 metrics.json          validation and test figures
 ranks.npy             the rank of each test user's item, in order of user
-provenance.json       versions, hashes, seeds, commit, command
+provenance.json       versions, hashes, seeds, commit, command, license of the data
+README.md             the model card
+checksums.json        of all other files
 """
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from blade_tune.batch import Catalog
 from blade_tune.config import parse, read_yaml, write_yaml
+from blade_tune.data.raw.settings import LogFormat
+from blade_tune.export import checksums
+from blade_tune.export.model_card import model_card
 from blade_tune.models import MODELS
 from blade_tune.models.base import Recommender
 from blade_tune.parameter import Value
@@ -38,8 +42,9 @@ class Bundle:
     values: Mapping[str, Value]  # the configuration by dotted name
     catalog: Catalog
     weights: Mapping[str, Tensor]
-    user_ids_U: NDArray[Any]
-    item_ids_V: NDArray[Any]
+    log: LogFormat  # how histories are read
+    user_ids_U: Sequence[str]  # without the padding, so that user u is at u - 1
+    item_ids_V: Sequence[str]
     metrics: Mapping[str, Any]
     ranks_U: Tensor
     provenance: Mapping[str, Any]
@@ -51,18 +56,28 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     (folder / "weights.safetensors").write_bytes(save(dict(bundle.weights)))
     (folder / "best.yaml").write_text(write_yaml(nest(bundle.values)), encoding="utf-8")
     catalog = {name: _plain(value) for name, value in vars(bundle.catalog).items()}
-    _write_json(folder / "catalog.json", {"model": bundle.model_name, **catalog})
+    log = bundle.log.model_dump(mode="json")
+    _write_json(folder / "catalog.json", {"model": bundle.model_name, **catalog, "log": log})
     _write_ids(folder / "users.csv", "user", bundle.user_ids_U)
     _write_ids(folder / "items.csv", "item", bundle.item_ids_V)
     _write_json(folder / "metrics.json", bundle.metrics)
     np.save(folder / "ranks.npy", bundle.ranks_U.numpy().astype(np.int32))
     _write_json(folder / "provenance.json", bundle.provenance)
+    (folder / "README.md").write_text(model_card(bundle), encoding="utf-8")
+    checksums.write(folder)
 
 
-def load_model(folder: Path) -> Recommender:
-    """Build the bundle's model, on the CPU, in evaluation mode."""
+def load_model(folder: Path) -> tuple[Recommender, LogFormat]:
+    """Build the bundle's model, on the CPU, in evaluation mode; and how a log of its data is read.
+
+    Raises:
+        DataError: a file is missing, or is not as it was written.
+        ConfigError: this version of the program has no such model, or no such setting.
+    """
+    checksums.verify(folder)
     facts = json.loads((folder / "catalog.json").read_text(encoding="utf-8"))
     model_class: type[Recommender] = load(MODELS, "model", facts.pop("model"))
+    log = parse(LogFormat, facts.pop("log"), str(folder / "catalog.json"))
     catalog = Catalog(
         num_users=facts["num_users"],
         num_items=facts["num_items"],
@@ -74,14 +89,20 @@ def load_model(folder: Path) -> Recommender:
     settings = read_yaml(folder / "best.yaml").get("model", {})
     model = model_class(parse(model_class.Config, settings, str(folder / "best.yaml")), catalog)
     model.load_state_dict(load_file(folder / "weights.safetensors"))
-    return model.eval()
+    return model.eval(), log
 
 
-def _write_ids(path: Path, name: str, ids_N: NDArray[Any]) -> None:
+def read_ids(path: Path) -> list[str]:
+    """The ids that stand behind the numbers 1, 2, ..."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [name for _, name in csv.reader(file)][1:]
+
+
+def _write_ids(path: Path, name: str, ids: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["number", name])
-        writer.writerows((number, ids_N[number]) for number in range(1, len(ids_N)))
+        writer.writerows(enumerate(ids, start=1))
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

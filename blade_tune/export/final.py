@@ -4,23 +4,30 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
+from torch import Tensor
 
 from blade_tune.data import folder
+from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sealed import SealedData
 from blade_tune.data.sequences import rows_with
+from blade_tune.data.sources.base import open_source
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
 from blade_tune.export.bundle import Bundle, load_model, write_bundle
+from blade_tune.metrics import gains
 from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.runs import find_runs
+from blade_tune.selection.statistics import estimate
 from blade_tune.study.objective import build_training, max_length
 from blade_tune.study.provenance import environment
 from blade_tune.study.stored import StoredStudy
@@ -121,14 +128,17 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     opening = {"trial": choice.search_trial, "seed": seed, "command": "export-best"}
     sealed = stored.open_test(data, options.data_directory, opening)
     evaluation, metrics = test(model, sealed, stored.definition.objective, options.device)
+    source = open_source(data.config, stored.data_directory(options.data_directory))
+    origin, ids = source.origin(), source.original_ids()
 
     bundle = Bundle(
         model_name=stored.definition.model,
         values=choice.source.values(choice.trial),
         catalog=data.catalog,
         weights=outcome.weights,
-        user_ids_U=data.user_ids_U,
-        item_ids_V=data.item_ids_V,
+        log=LogFormat(**origin["log"]) if "log" in origin else LogFormat.of_split_files(data.config.behaviors),
+        user_ids_U=_named(data.user_ids_U, ids.get("user")),
+        item_ids_V=_named(data.item_ids_V, ids.get("item")),
         metrics={"valid": None if options.with_valid else outcome.metrics, **metrics},
         ranks_U=evaluation.ranks_U,
         provenance={
@@ -138,6 +148,8 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
             "with_valid": options.with_valid,
             "study_seed": stored.definition.search.seed,
             "training_seed": seed,
+            "data": {"name": data.config.name, "license": origin.get("license", "unknown")},
+            "ledger": vars(sealed.opening) if sealed.opening else None,
             "data_hash": data.data_hash,
             "sealed_hash": sealed.data_hash,
             "fingerprint": stored.study.user_attrs["fingerprint"],
@@ -185,12 +197,26 @@ def test(
         protocols.append({"exclude": exclude, "target_set": target_set, **figures})
     return evaluation, {
         "test": evaluation.metrics,
+        "test_intervals": {name: _interval(evaluation.ranks_U, name) for name in evaluation.metrics},
         "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
         "floors": measure_floors(evaluator, sealed.search.train, catalog),
         "protocols": protocols,
     }
+
+
+def _interval(ranks_U: Tensor, metric: str) -> tuple[float | None, float | None]:
+    """Of the mean over users; unknown where there is none."""
+    if not len(ranks_U):
+        return None, None
+    found = estimate(gains(ranks_U, metric).tolist())
+    return found.low, found.high
+
+
+def _named(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:
+    """The ids behind the numbers of the data, padding left out."""
+    return [str(number) if ids is None else ids[number - 1] for number in numbers_X[1:].tolist()]
 
 
 def _choices(field: str) -> tuple[str, ...]:
@@ -212,7 +238,7 @@ def _publish(bundle: Bundle, model: Recommender, sealed: SealedData, out: Path) 
         write_bundle(bundle, temporary)
         batch = sealed.windows(model.max_length).rows(torch.arange(min(USERS_COMPARED, sealed.search.num_users)))
         with torch.inference_mode():
-            same = torch.equal(load_model(temporary).scores(batch), model.cpu().scores(batch))
+            same = torch.equal(load_model(temporary)[0].scores(batch), model.cpu().scores(batch))
         if not same:
             raise BladeTuneError("the bundle, read back, gives other scores than the model; nothing is exported.")
         folder.replace(temporary, out)

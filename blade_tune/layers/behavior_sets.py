@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from blade_tune.layers.table import Table
+from blade_tune.layers.table import UserTable
 
 SetSoftmax = Literal["all", "present"]
 FactorInit = Literal["xavier", "ones"]
@@ -21,7 +21,7 @@ class BehaviorSetEmbedding(nn.Module):
     def __init__(self, num_users: int, num_behaviors: int, size: int, set_softmax: SetSoftmax) -> None:
         super().__init__()
         self.set_softmax = set_softmax
-        self.user_factors = Table(num_users + 1, num_behaviors)  # row 0 is for padding
+        self.user_factors = UserTable(num_users, num_behaviors)
         self.behaviors = nn.Embedding(num_behaviors, size)
 
     def forward(self, users_B: Tensor, sets_BLK: Tensor) -> Tensor:

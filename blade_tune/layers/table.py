@@ -38,3 +38,15 @@ class Table(nn.Embedding):
             yield
         finally:
             self._at_hand = None
+
+
+class UserTable(Table):
+    """One row a user; row 0 stands for users who are in no train row."""
+
+    def __init__(self, num_users: int, size: int) -> None:
+        super().__init__(num_users + 1, size)
+
+    @torch.no_grad()
+    def settle_unknown(self) -> None:
+        """Give unknown users the mean of all others; no training touches their row."""
+        self.weight[0] = self.weight[1:].mean(dim=0)

@@ -14,7 +14,7 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.prob_sparse import ProbSparseAttention
-from blade_tune.layers.table import Table
+from blade_tune.layers.table import UserTable
 from blade_tune.models.base import AttentionConfig, ItemTable, Recommender, in_pieces, only_when
 
 
@@ -131,7 +131,7 @@ class Eidp(Recommender):
         self.items = ItemTable(catalog.num_items, size)
         self.positions = nn.Embedding(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
-        self.distances = Table(catalog.num_users + 1, num_behaviors + 1)  # weight of each distance, of each user
+        self.distances = UserTable(catalog.num_users, num_behaviors + 1)  # weight of each distance, of each user
         self.item_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.position_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.explicit_output = nn.Linear(size, size)

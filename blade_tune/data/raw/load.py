@@ -24,9 +24,9 @@ TIMES = (  # a column is read as the first kind that all its rows are
 class Log:
     """The rows of a log in a database, checked as far as their columns go.
 
-    The table `rows` has a row for each of the file: user_id, item_id, time_text, session, mask (bit k is behavior k) and
-    other, the type of an event that is none of the behaviors. A row is in use where it has a user, an item, a time and
-    a behavior.
+    The table `rows` has a row for each of the file: user_id, item_id, time_text, session, mask (bit k is behavior k),
+    and other, the type of an event that is none of the behaviors. A row is in use where it has a user, an item, a time
+    and a behavior.
 
     Raises:
         DataError: the file is malformed, or a value is not what its column holds; the message has its row.

@@ -1,0 +1,111 @@
+"""`blade-tune recommend`."""
+
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import click
+
+from blade_tune.cli.data_prepare import columns_options
+from blade_tune.cli.options import device_option, quiet_option, usable_device
+from blade_tune.cli.steps import watch_steps
+from blade_tune.config import parse
+
+if TYPE_CHECKING:
+    from blade_tune.export.histories import Histories
+    from blade_tune.export.recommender import Recommender
+
+SHOWN = 5  # ids in a warning
+
+
+@click.command()
+@click.option("--bundle", required=True, type=click.Path(path_type=Path), metavar="DIR", help="What export-best wrote.")
+@click.option(
+    "--users", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Log of the users' histories."
+)
+@click.option("--target", metavar="LIST", help="Behaviors that are hoped for. Default: all but the auxiliary one.")
+@click.option("-k", default=10, show_default=True, type=click.IntRange(min=1), metavar="N", help="Items a user.")
+@click.option("--include-seen", is_flag=True, help="Recommend items of a user's history too.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A .csv or .parquet. Default: stdout.",
+)
+@columns_options(required=False)
+@device_option
+@quiet_option
+def recommend(
+    bundle: Path,
+    users: Path,
+    target: str | None,
+    k: int,
+    include_seen: bool,
+    out: Path | None,
+    user: str | None,
+    item: str | None,
+    time: str | None,
+    type: str | None,  # noqa: A002 - click calls it as the flag is called
+    session: str | None,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Recommend items to users by their histories.
+
+    The log of histories is read as the one that the model was trained on was; --user and its like name other columns,
+    and "" none. Unknown items are left out and reported, unknown users have the mean preference of all others. The
+    bundle is checked first, and left alone.
+
+    \b
+    Example:
+      blade-tune recommend --bundle results/demo/best --users histories.csv --target like,share -k 10
+    """  # noqa: D301
+    from blade_tune.data.raw.settings import LogFormat
+    from blade_tune.export.histories import read_histories
+    from blade_tune.export.output import check_suffix, write_recommendations
+    from blade_tune.export.recommender import Recommender
+
+    if out:
+        check_suffix(out)
+    with watch_steps(quiet) as on_step:
+        on_step(f"loading {bundle}", lambda: 0.0)
+        recommender = Recommender.load(bundle, usable_device(device))
+        given = {"user": user, "item": item, "time": time, "type": type, "session": session}
+        named = {name: column or None for name, column in given.items() if column is not None}
+        log = parse(LogFormat, recommender.log.model_dump() | named, "options")
+        on_step(f"reading {users.name}", lambda: 0.0)
+        histories = read_histories(users, log, recommender.item_numbers)
+        on_step(f"ranking for {len(histories.users):,} users", lambda: 0.0)
+        found = recommender.rank(histories, target.split(",") if target else None, k, include_seen=include_seen)
+        on_step("writing", lambda: 0.0)
+        with TemporaryDirectory() as folder:
+            path = out or Path(folder) / "found.csv"
+            write_recommendations(found, histories.users, recommender.items, log, path)
+            _report(recommender, histories, target)
+            if out is None:
+                with path.open(encoding="utf-8") as file:
+                    shutil.copyfileobj(file, sys.stdout)
+            else:
+                click.echo(out)
+
+
+def _report(recommender: "Recommender", histories: "Histories", target: str | None) -> None:
+    """Say what the model did not know."""
+    for reason, count in histories.left_out.items():
+        if count:
+            click.echo(f"WARNING {count:,} rows have {reason.replace('_', ' ')} and are left out", err=True)
+    strangers = [name for name in histories.users if not recommender.is_known(name)]
+    reached = set(histories.places_N[histories.items_N > 0].tolist())
+    empty = [name for place, name in enumerate(histories.users) if place not in reached]
+    for names, words in (
+        (histories.unknown_items, "items are not the model's and left out"),
+        (strangers, "users are new to the model and have the mean preference of all others"),
+        (empty, "users have no known item and get no recommendation"),
+    ):
+        if names:
+            more = ", ..." if len(names) > SHOWN else ""
+            click.echo(f"WARNING {len(names):,} {words}: {', '.join(names[:SHOWN])}{more}", err=True)
+    if target and not recommender.model.told_target_set:
+        click.echo("WARNING this model does not look at --target: it recommends the same for every one", err=True)

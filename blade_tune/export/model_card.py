@@ -1,0 +1,132 @@
+"""The model card: what a bundle is, how it was made and measured, and what it is good for."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from blade_tune.space import nest
+
+if TYPE_CHECKING:
+    from blade_tune.export.bundle import Bundle
+
+SHOWN = ("ndcg@5", "hr@5", "ndcg@10", "hr@10", "ndcg@20", "hr@20")
+
+CHOSEN = {
+    "confirmed": "the configuration with the highest mean over fresh seeds, among the top of the search",
+    "best": "the best trial of the search, which nothing confirmed: its validation value is too high on average",
+    "1se": "the smallest configuration that cannot be told from the winner",
+}
+
+PARTS = """{title}
+
+## Intended use
+
+Ranks items for a user by the history of interactions, each an item with a set of behaviors ({behaviors}), and by the
+behaviors that are hoped for. Made for data like the one it was trained on; users it never met get the mean preference
+of all others, items it never met are left out of histories and never recommended. It was measured offline, on the last
+interaction of each user, which says nothing of what users do with what is recommended. It was not examined for fairness
+between groups of users or items.
+
+```sh
+blade-tune recommend --bundle DIR --users FILE --target {targets} -k 10
+```
+
+## Data
+
+{data}
+
+Rows before a user's last but one target interaction are train, that one is valid, the last one test; the test rows were
+sealed until the choice was made.
+
+## How it was made
+
+{making}
+
+{settings}
+
+## Figures
+
+{figures}
+
+Intervals are 95%, over users (Student's t), for this one training: another seed gives other figures.{protocol}
+"""
+
+
+def model_card(bundle: "Bundle") -> str:
+    """The card in Markdown."""
+    catalog, log = bundle.catalog, bundle.log
+    targets = [name for k, name in enumerate(catalog.behaviors) if k != catalog.auxiliary]
+    settings = nest(bundle.values)
+    rows = [(f"{group}.{name}", value) for group, values in settings.items() for name, value in values.items()]
+    return PARTS.format(
+        title=f"# {bundle.model_name} on {bundle.provenance['data']['name']}",
+        behaviors=", ".join(log.behaviors),
+        targets=",".join(targets),
+        data=_facts(
+            {
+                "data set": bundle.provenance["data"]["name"],
+                "license of the data": bundle.provenance["data"]["license"],
+                "users": f"{catalog.num_users:,}",
+                "items": f"{catalog.num_items:,}",
+                **{f"train rows with {name}": f"{n:,}" for name, n in _counts(bundle).items()},
+                "auxiliary behavior": catalog.behaviors[catalog.auxiliary],
+                "hash of train and valid": bundle.provenance["data_hash"],
+                "hash of between and test": bundle.provenance["sealed_hash"],
+            }
+        ),
+        making=_making(bundle.provenance),
+        settings=tabulate(rows, ("setting", "value"), "github", disable_numparse=True),
+        figures=_figures(bundle.metrics),
+        protocol=_protocol(bundle),
+    )
+
+
+def _counts(bundle: "Bundle") -> dict[str, int]:
+    return dict(zip(bundle.catalog.behaviors, bundle.catalog.behavior_counts_K, strict=True))
+
+
+def _making(provenance: Mapping[str, Any]) -> str:
+    ledger = provenance["ledger"]
+    return _facts(
+        {
+            "study": provenance["study"],
+            "chosen": f"{provenance['rule']}: {CHOSEN[provenance['rule']]}",
+            "trial": f"{provenance['trial']} (trained as {provenance['trained_as']})",
+            "epochs": provenance["epochs"],
+            "trained on": "train and valid rows" if provenance["with_valid"] else "train rows",
+            "seed of the training": provenance["training_seed"],
+            "seed of the study": provenance["study_seed"],
+            "test rows opened by": f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
+            "versions": ", ".join(f"{name} {number}" for name, number in provenance["versions"].items()),
+            "commit": provenance["commit"] or "unknown",
+            "device": provenance["device"],
+            "when": provenance["created"],
+        }
+    )
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    valid, floors = metrics["valid"] or {}, metrics["floors"]
+    rows = []
+    for name in SHOWN:
+        low, high = metrics["test_intervals"][name]
+        interval = "unknown" if low is None else f"{low:.4f} to {high:.4f}"
+        floor = max(figures[name] for figures in floors.values())
+        shown = f"{valid[name]:.4f}" if name in valid else "none"
+        rows.append((name, shown, f"{metrics['test'][name]:.4f}", interval, f"{floor:.4f}"))
+    return tabulate(rows, ("metric", "valid", "test", "interval", "popularity"), "github", disable_numparse=True)
+
+
+def _protocol(bundle: "Bundle") -> str:
+    told = "is told" if bundle.metrics["told_target_set"] else "is not told"
+    users, misses = bundle.metrics["test_users"], bundle.metrics["unhittable"]
+    return (
+        f" Test figures are means over {users:,} users, {misses:,} of whom cannot be hit, for their item is excluded. "
+        f"The model {told} the behaviors of the item to find. `popularity` is the highest of three rankings without a "
+        "model; `metrics.json` has the other protocols."
+    )
+
+
+def _facts(facts: Mapping[str, Any]) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
