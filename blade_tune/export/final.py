@@ -206,12 +206,12 @@ def test(
     }
 
 
-def _interval(ranks_U: Tensor, metric: str) -> tuple[float | None, float | None]:
+def _interval(ranks_U: Tensor, metric: str) -> list[float | None]:
     """Of the mean over users; unknown where there is none."""
     if not len(ranks_U):
-        return None, None
+        return [None, None]
     found = estimate(gains(ranks_U, metric).tolist())
-    return found.low, found.high
+    return [found.low, found.high]
 
 
 def _named(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:

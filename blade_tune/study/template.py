@@ -30,7 +30,7 @@ def write_study(path: Path, data: Mapping[str, Any], directory: Path | None) -> 
     """
     study: dict[str, Any] = {
         "model": "blade",
-        "space": "blade",
+        "space": "blade-any",
         "data": dict(data),
         "train": {"max_epochs": 100, "eval_every": 5, "patience": 5},
         "search": {"trials": 50},

@@ -71,6 +71,7 @@ def test_qk_video_is_the_published_one(qk: SearchData, qk_directory: Path) -> No
         "targets_in_history": {"valid": 8},
         "long_tail_users": 1,
         "dropped": dict.fromkeys(qk.dropped, 0),
+        "published": ["5,081 users, as published", "20,494 items, as published", "150,396 interactions, as published"],
     }
     assert json.loads(json.dumps(facts)) == facts
 

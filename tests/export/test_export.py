@@ -38,6 +38,8 @@ FILES = {
     "metrics.json",
     "ranks.npy",
     "provenance.json",
+    "README.md",
+    "checksums.json",
 }
 
 
@@ -84,7 +86,7 @@ def test_retraining_reproduces_the_trial(results: Path, exported: Path):
 
 def test_the_loaded_model_gives_the_tested_scores(results: Path, exported: Path, tmp_path: Path):
     """Read back, the model ranks every test item as the bundle says, and its figures are the metrics."""
-    model = load_model(exported)
+    model, _ = load_model(exported)
     assert not model.training
     sealed = sealed_data(results, tmp_path)
     evaluation, metrics = final.test(model, sealed, stored(results).definition.objective, CPU)
@@ -328,9 +330,9 @@ def test_a_bundle_that_scores_otherwise_is_not_exported(results: Path, tmp_path:
     """The bundle is read back and must score exactly as the model did."""
 
     def changed(folder: Path) -> Any:
-        model = load_model(folder)
+        model, log = load_model(folder)
         torch.nn.init.ones_(model.positions.weight)
-        return model
+        return model, log
 
     monkeypatch.setattr(final, "load_model", changed)
     with pytest.raises(BladeTuneError, match="read back, gives other scores than the model; nothing is exported"):

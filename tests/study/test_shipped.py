@@ -33,6 +33,17 @@ SPACES: dict[str, dict[str, Any]] = {
         "train.batch_size": {"choice": [256, 512, 1024]},
         "train.weight_decay": {"choice": [0.0, 1e-6, 1e-5, 1e-4]},
     },
+    "blade-any": {
+        **CARD,
+        "model.num_blocks": {"choice": [1, 2]},
+        "model.num_heads": {"choice": [2, 4]},
+        "model.dropout": {"choice": [0.1, 0.3, 0.5]},
+        "model.num_experts": {"choice": [2, 4, 8]},
+        "model.set_softmax": {"choice": ["all", "present"]},
+        "model.factor_init": {"choice": ["xavier", "ones"]},
+        "train.learning_rate": {"float": [1e-3, 1e-2], "log": True},
+        "train.batch_size": {"choice": [32, 128, 512]},
+    },
     "blade-resolution": {
         "model.set_softmax": {"choice": ["all", "present"]},
         "model.factor_init": {"choice": ["xavier", "ones"], "when": {"model.set_softmax": ["all"]}},

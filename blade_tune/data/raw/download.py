@@ -15,7 +15,7 @@ from blade_tune.data import folder
 from blade_tune.data.raw.datasets import Download
 from blade_tune.errors import DataError
 
-CHUNK_BYTES = 2**20
+CHUNK_BYTES = 2**16  # of what came last, so much may be lost where a connection breaks
 TIMEOUT_S = 60.0
 ATTEMPTS = 4
 FIRST_WAIT_S = 1.0  # twice as long before each next attempt
@@ -41,14 +41,12 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     part = directory / f".{download.file_name}.part"
     try:
-        return Path(
-            pooch.retrieve(
-                download.url,
-                known_hash=f"md5:{download.md5}",
-                fname=download.file_name,
-                path=directory,
-                downloader=_Resuming(part, on_bytes),
-            )
+        pooch.retrieve(
+            download.url,
+            known_hash=f"md5:{download.md5}",
+            fname=download.file_name,
+            path=directory,
+            downloader=_Resuming(part, on_bytes),
         )
     except _InterruptedError as error:
         there = part.stat().st_size if part.exists() else 0
@@ -61,6 +59,7 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
         raise DataError(f"{download.url}: cannot be downloaded ({error}).") from None
     except ValueError:  # pooch's words on the checksum are many
         raise DataError(f"{download.url}: must have the md5 {download.md5}, and what came has another.") from None
+    return directory / download.file_name
 
 
 def take(download: Download, archive: Path, directory: Path) -> Path:

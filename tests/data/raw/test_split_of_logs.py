@@ -94,14 +94,15 @@ def test_known_logs(name: str, data: st.DataObject) -> None:
 @given(st.data())
 def test_event_logs(form: LogFormat, data: st.DataObject) -> None:
     """Any form of file, any ids, ties and rows without user, item, time or a known behavior: the loops' split."""
-    ids = st.sampled_from(["a", "ä,b", 'c"d', "007", "7", None])
+    users = st.sampled_from(["a", "a", "ä,b", "ä,b", "007", "007", None])
+    items = st.sampled_from(["x", "x", 'c"d', 'c"d', "7", "7", "07", None])
+    times = st.sampled_from([*map(str, range(8, 20)), "1e1", None])
     rows, read = [], []
-    for _ in range(data.draw(st.integers(20, 60))):
-        user, item = data.draw(ids), data.draw(ids)
-        time = data.draw(st.sampled_from(["10", "9", "1e1", "11", None]))
+    for _ in range(data.draw(st.integers(40, 80))):
+        user, item, time = data.draw(users), data.draw(items), data.draw(times)
         shown: dict[str, Any] = {"time": time, "user": user, "more": "x"}
         if form.type:
-            event = data.draw(st.sampled_from(["view", "cart", "buy", "logout", None]))
+            event = data.draw(st.sampled_from(["view", "view", "cart", "buy", "logout", None]))
             behaviors = frozenset({event} & set(form.behaviors))
             shown |= {"event": event, "item": item}
         else:

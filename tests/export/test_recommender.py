@@ -1,0 +1,370 @@
+"""A bundle at work: what it recommends, to whom, and that it is what was exported."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from blade_tune.batch import Batch
+from blade_tune.data.raw.settings import LogFormat
+from blade_tune.errors import ConfigError, DataError
+from blade_tune.export.final import ExportOptions, export_best
+from blade_tune.export.recommender import Recommender
+from blade_tune.layers.table import UserTable
+from blade_tune.models import MODELS
+from tests.builders import BEHAVIORS, MAX_LENGTH, make_catalog, make_model
+from tests.cli.program import Ended, call
+from tests.data.raw.logs import write_log
+from tests.study.tiny import run, stored
+
+History = Sequence[tuple[str, Sequence[str]]]
+CATALOG = make_catalog()
+NAMES = CATALOG.behaviors
+USERS = [f"u{n}" for n in range(1, CATALOG.num_users + 1)]
+ITEMS = [f"i{n}" for n in range(1, CATALOG.num_items + 1)]
+HISTORIES: dict[str, History] = {
+    "u2": [("i3", ["click"]), ("i9", ["click", "like"]), ("i3", ["share"])],
+    "stranger": [("i5", ["follow"]), ("no such item", ["click"])],
+    "u7": [(f"i{item}", ["click", "like"][item % 2 :]) for item in range(1, 16)],
+    "lost": [("no such item", ["like"])],
+    "empty": [],
+}
+
+
+def made(name: str) -> Recommender:
+    """A model of the registry with ids."""
+    return Recommender(make_model(name, CATALOG).eval(), LogFormat.of_split_files(NAMES), USERS, ITEMS)
+
+
+def slowly(recommender: Recommender, user: str, history: History, target: Sequence[str], *, seen: bool) -> list[str]:
+    """All items by score for one user, with the model's own `scores` of a window made by hand."""
+    known = [(ITEMS.index(item) + 1, [int(name in s) for name in NAMES]) for item, s in history if item in ITEMS]
+    length = min(len(known), MAX_LENGTH)
+    window = known[-length:]
+    following = [sets for _, sets in window[1:]] + [[int(name in target) for name in NAMES]]
+    batch = Batch(
+        torch.tensor([USERS.index(user) + 1 if user in USERS else 0]),
+        torch.tensor([[item for item, _ in window]]),
+        torch.tensor([[sets for _, sets in window]], dtype=torch.uint8),
+        torch.tensor([[item for item, _ in window[1:]] + [1]]),
+        torch.tensor([following], dtype=torch.uint8),
+    )
+    with torch.inference_mode():
+        scores_V = recommender.model.scores(batch)[0]
+    gone = set() if seen else {item for item, _ in known}
+    left = [item for item in range(1, len(scores_V)) if item not in gone]
+    return [ITEMS[item - 1] for item in sorted(left, key=lambda item: -float(scores_V[item]))]
+
+
+# --- every model ---
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("seen", [False, True])
+def test_recommendations_are_the_best_by_the_models_scores(name: str, seen: bool) -> None:
+    """For known and unknown users, in batches of any length: the order of one user's scores, met items left out."""
+    recommender, target = made(name), ["like", "share"]
+    found = recommender.recommend(HISTORIES, target, k=len(ITEMS), include_seen=seen)
+    assert list(found) == list(HISTORIES)
+    assert found["lost"] == found["empty"] == []
+    for user in ("u2", "stranger", "u7"):
+        assert [item for item, _ in found[user]] == slowly(recommender, user, HISTORIES[user], target, seen=seen)
+        scores = [score for _, score in found[user]]
+        assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_unknown_users_have_the_mean_preference(name: str) -> None:
+    """Row 0 of every table of users is the mean of the others, and that alone tells strangers from a user."""
+    recommender = made(name)
+    tables = [table for table in recommender.model.modules() if isinstance(table, UserTable)]
+    for table in tables:
+        torch.testing.assert_close(table.weight[0], table.weight[1:].mean(dim=0))
+        with torch.no_grad():
+            table.weight[2] = table.weight[0]
+    history = HISTORIES["u7"]
+    found = recommender.recommend({"u2": history, "a": history, "b": history})
+    assert found["u2"] == found["a"] == found["b"]
+
+
+def test_the_target_set_matters_where_it_is_told() -> None:
+    """Other hopes give other scores; without one, all but the auxiliary behavior are hoped for."""
+    recommender = made("blade")
+    told = {
+        target: recommender.recommend(HISTORIES, target.split(","))["u7"] for target in ("like", "like,share,follow")
+    }
+    assert told["like"] != told["like,share,follow"]
+    assert recommender.recommend(HISTORIES)["u7"] == told["like,share,follow"]
+
+
+def test_blocks_of_users_are_of_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user at a time or all at once: the same items; scores differ by rounding at most."""
+    recommender = made("blade")
+    many = {f"{user}{n}": history for n in range(3) for user, history in HISTORIES.items()}
+    at_once = recommender.recommend(many, k=4)
+    monkeypatch.setattr("blade_tune.export.recommender.SCORES_AT_ONCE", 1)
+    one_by_one = recommender.recommend(many, k=4)
+    for user in many:
+        assert [item for item, _ in one_by_one[user]] == [item for item, _ in at_once[user]]
+        np.testing.assert_allclose([s for _, s in one_by_one[user]], [s for _, s in at_once[user]], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("histories", "target", "k", "law"),
+    [
+        (HISTORIES, ["lik"], 3, "unknown behavior 'lik'. Did you mean like?"),
+        ({"u": [("i1", ["buy"])]}, None, 3, "unknown behavior 'buy'. Known: click, follow, like, share."),
+        (HISTORIES, [], 3, "target must name at least one behavior."),
+        (HISTORIES, None, 0, "k must be at least 1, got 0."),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(histories: Any, target: Any, k: int, law: str) -> None:
+    """With the law and a guess."""
+    with pytest.raises(ConfigError) as error:
+        made("sasrec").recommend(histories, target, k)
+    assert str(error.value) == law
+
+
+# --- a bundle ---
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The final model of a small study."""
+    results = tmp_path_factory.mktemp("results")
+    run(results, search__trials=1)
+    export_best(stored(results), ExportOptions(results / "best", torch.device("cpu")))
+    return results / "best"
+
+
+@pytest.fixture
+def copied(bundle: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    for path in bundle.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_python_needs_no_optuna(bundle: Path) -> None:
+    """Loading a bundle and recommending imports neither optuna nor sqlalchemy, click, pandas or plotly."""
+    script = f"""
+import sys
+from blade_tune.export.recommender import Recommender
+found = Recommender.load({str(bundle)!r}).recommend({{"1": [("3", ["click"])]}}, ["like"], k=2)
+assert len(found["1"]) == 2
+print(sorted({{"optuna", "sqlalchemy", "click", "pandas", "plotly"}} & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout == "[]\n"
+
+
+def test_no_file_of_a_bundle_is_a_pickle(bundle: Path) -> None:
+    """Weights are safetensors, ranks plain numbers, the rest text."""
+    assert np.load(bundle / "ranks.npy", allow_pickle=False).dtype == np.int32
+    assert load_file(bundle / "weights.safetensors")
+    rest = {path.suffix for path in bundle.iterdir()} - {".npy", ".safetensors"}
+    assert rest == {".json", ".yaml", ".csv", ".md"}
+
+
+def test_the_model_card_says_what_it_is(bundle: Path) -> None:
+    """Data and its license, settings, figures with intervals, seeds, the ledger's line, intended use."""
+    card = (bundle / "README.md").read_text(encoding="utf-8")
+    provenance, metrics = (json.loads((bundle / f"{name}.json").read_text()) for name in ("provenance", "metrics"))
+    for heading in ("Intended use", "Data", "How it was made", "Figures"):
+        assert f"\n## {heading}\n" in card
+    low, high = metrics["test_intervals"]["ndcg@10"]
+    assert low < metrics["test"]["ndcg@10"] < high
+    ledger = stored(bundle.parent).study.user_attrs["ledger"]
+    for words in (
+        "license of the data: none: the data is made up",
+        f"| {metrics['test']['ndcg@10']:.4f} | {low:.4f} to {high:.4f} |",
+        f"seed of the training: {provenance['training_seed']}",
+        f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
+        provenance["data_hash"],
+        "| model.embedding_size | 8",
+        "--target like,share,follow",
+    ):
+        assert words in card, words
+
+
+def flip(path: Path) -> None:
+    """Change the last bit."""
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(bytes(raw))
+
+
+def rehash(folder: Path, name: str) -> None:
+    """Pretend that a changed file was written so."""
+    flip(folder / name)
+    path = folder / "checksums.json"
+    content = json.loads(path.read_text())
+    content["files"][name] = "0" * 64
+    path.write_text(json.dumps(content))
+
+
+FILES = ("weights.safetensors", "best.yaml", "catalog.json", "users.csv", "items.csv", "metrics.json", "README.md")
+TAMPERING: dict[str, tuple[Any, str]] = {
+    **{f"a bit of {name}": (lambda folder, name=name: flip(folder / name), f"{name}: was changed") for name in FILES},
+    "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors: is missing"),
+    "no checksums": (lambda folder: (folder / "checksums.json").unlink(), "has no checksums.json"),
+    "checksums of another": (lambda folder: rehash(folder, "best.yaml"), "checksums.json: was changed"),
+    "damaged checksums": (lambda folder: flip(folder / "checksums.json"), "checksums.json: is damaged|was changed"),
+    "empty checksums": (lambda folder: (folder / "checksums.json").write_text("{}"), "checksums.json: is damaged"),
+    "no bundle": (
+        lambda folder: [path.unlink() for path in folder.iterdir()],
+        "must be a bundle that export-best wrote",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TAMPERING)
+def test_a_bundle_that_was_tampered_with_is_refused(copied: Path, tmp_path: Path, kind: str) -> None:
+    """Whatever was changed: in Python an error, on the command line one line and code 2, and nothing recommended."""
+    tamper, law = TAMPERING[kind]
+    Recommender.load(copied)
+    tamper(copied)
+    if kind.startswith("damaged"):
+        (copied / "checksums.json").write_text((copied / "checksums.json").read_text()[:-3])
+    with pytest.raises(DataError, match=law):
+        Recommender.load(copied)
+    write_log(
+        tmp_path / "users.csv", [{"user": "1", "item": "3", "click": "1", "like": "0", "share": "0", "follow": "0"}]
+    )
+    ended = call("recommend", "--bundle", "bundle", "--users", "users.csv", "--out", "out.csv", "-q", cwd=tmp_path)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_other_weights_under_their_own_checksum_are_refused(copied: Path) -> None:
+    """Weights that were written anew, with the same names and shapes, are not those that were exported."""
+    weights = load_file(copied / "weights.safetensors")
+    save_file({name: tensor + 1 for name, tensor in weights.items()}, copied / "weights.safetensors")
+    with pytest.raises(DataError, match=r"weights\.safetensors: was changed"):
+        Recommender.load(copied)
+
+
+# --- the command ---
+
+
+def recommend(folder: Path, bundle: Path, *words: str) -> Ended:
+    return call("recommend", "--bundle", str(bundle), *words, cwd=folder)
+
+
+def shown(text: str) -> dict[str, list[tuple[str, float]]]:
+    lists: dict[str, list[tuple[str, float]]] = {}
+    for row in csv.DictReader(io.StringIO(text)):
+        assert int(row["rank"]) == len(lists.setdefault(row["user"], [])) + 1
+        lists[row["user"]].append((row["item"], float(row["score"])))
+    return lists
+
+
+LOG = {"1": [("3", "click"), ("9", "like")], "77": [("9", "share")], "78": [("999", "like")]}
+ROWS = [
+    {"user": user, "item": item, "time": str(step), **{name: str(int(name == behavior)) for name in BEHAVIORS[:4]}}
+    for user, history in LOG.items()
+    for step, (item, behavior) in enumerate(history)
+]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".csv.gz", ".jsonl.zst"])
+def test_the_command_recommends_as_python_does(bundle: Path, tmp_path: Path, suffix: str) -> None:
+    """Histories in any form give what `recommend` gives; what the model does not know is reported on stderr."""
+    write_log(tmp_path / f"users{suffix}", ROWS)
+    ended = recommend(tmp_path, bundle, "--users", f"users{suffix}", "--target", "like", "-k", "3")
+    assert ended.code == 0, ended.err
+    expected = Recommender.load(bundle).recommend({u: [(i, [b]) for i, b in h] for u, h in LOG.items()}, ["like"], 3)
+    found = shown(ended.out)
+    assert list(found) == ["1", "77"]
+    for user, items in found.items():
+        assert [item for item, _ in items] == [item for item, _ in expected[user]]
+        np.testing.assert_allclose([s for _, s in items], [s for _, s in expected[user]], rtol=1e-5)
+    assert "1 items are not the model's and left out: 999" in ended.err
+    assert "2 users are new to the model and have the mean preference of all others: 77, 78" in ended.err
+    assert "1 users have no known item and get no recommendation: 78" in ended.err
+
+
+def test_files_hold_the_same(bundle: Path, tmp_path: Path) -> None:
+    """CSV and Parquet have the same rows; ids that are whole numbers are whole numbers in Parquet."""
+    write_log(tmp_path / "users.csv", ROWS)
+    for name in ("found.csv", "found.parquet"):
+        ended = recommend(tmp_path, bundle, "--users", "users.csv", "--out", name, "-q")
+        assert (ended.code, ended.out) == (0, f"{name}\n"), ended.err
+    rows = [
+        duckdb.sql(f"SELECT * FROM '{tmp_path / name}'").fetchall()  # noqa: S608
+        for name in ("found.csv", "found.parquet")
+    ]
+    assert [row[:3] for row in rows[0]] == [row[:3] for row in rows[1]]
+    np.testing.assert_allclose([row[3] for row in rows[0]], [row[3] for row in rows[1]], rtol=1e-6)
+    assert len(rows[0]) == 20
+    (types,) = {tuple(map(str, duckdb.sql(f"SELECT * FROM '{tmp_path}/found.parquet'").types))}  # noqa: S608
+    assert types == ("BIGINT", "BIGINT", "BIGINT", "FLOAT")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.csv", "found.parquet", "users.csv"]
+
+
+def test_other_columns_may_be_named(bundle: Path, tmp_path: Path) -> None:
+    """A log with a row an event and other names, out of order, gives the same as one like the model's."""
+    write_log(tmp_path / "users.csv", ROWS)
+    events = [
+        {"who": r["user"], "what": r["item"], "at": r["time"], "did": name}
+        for r in reversed(ROWS)
+        for name in BEHAVIORS[:4]
+        if r[name] == "1"
+    ]
+    write_log(tmp_path / "events.jsonl", events)
+    columns = ["--user", "who", "--item", "what", "--time", "at", "--type", "did"]
+    same = recommend(tmp_path, bundle, "--users", "users.csv", "-q").out
+    assert recommend(tmp_path, bundle, "--users", "events.jsonl", *columns, "-q").out == same.replace(
+        "user,item", "who,what"
+    )
+
+
+def test_split_files_are_histories_too(bundle: Path, tmp_path: Path) -> None:
+    """A model of split files, or of made-up data, reads lines `user,item,b_1,...` without a header."""
+    lines = [",".join((r["user"], r["item"], *(r[name] for name in BEHAVIORS[:4]))) for r in ROWS]
+    (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
+    write_log(tmp_path / "users.csv", ROWS)
+    found = [recommend(tmp_path, bundle, "--users", name, "-q").out for name in ("train.txt", "users.csv")]
+    assert found[0] == found[1] != ""
+
+
+@pytest.mark.parametrize(
+    ("words", "law"),
+    [
+        (["--target", "lik"], "unknown behavior 'lik'. Did you mean like?"),
+        (["--out", "found.xlsx"], "must end in one of .csv, .parquet"),
+        (["--user", "who"], "must have one column 'who'"),
+        (["--users", "none.csv"], "no such file"),
+        (["--device", "tpu"], "--device must be auto, cpu"),
+    ],
+)
+def test_bad_options_are_one_line(bundle: Path, tmp_path: Path, words: list[str], law: str) -> None:
+    """Code 2, nothing written."""
+    write_log(tmp_path / "users.csv", ROWS)
+    ended = recommend(tmp_path, bundle, "--users", "users.csv", "-q", *words)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert law in ended.err
+    assert [path.name for path in tmp_path.iterdir()] == ["users.csv"]
+
+
+def test_a_model_that_is_not_told_says_so(tmp_path: Path) -> None:
+    """Where --target changes nothing, that is said."""
+    results = tmp_path / "results"
+    run(results, model="sasrec", search__trials=1, space={"model": {"embedding_size": 8, "max_length": 6}})
+    export_best(stored(results), ExportOptions(tmp_path / "best", torch.device("cpu")))
+    write_log(tmp_path / "users.csv", ROWS)
+    ended = recommend(tmp_path, tmp_path / "best", "--users", "users.csv", "--target", "like", "-q")
+    assert "does not look at --target" in ended.err
+    assert ended.code == 0
