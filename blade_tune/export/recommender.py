@@ -18,8 +18,9 @@ from blade_tune.export.histories import Histories, Interaction, histories_of
 from blade_tune.layers.table import UserTable
 from blade_tune.models.base import Recommender as Model
 
-USERS_AT_ONCE = 512
-SCORES_AT_ONCE = 2**24  # of users and items, float32: 64 MiB
+USERS_AT_ONCE = 512  # whose states are computed together
+SCORES_AT_ONCE = 2**20  # of users and items, float32: what fits a CPU's cache; docs/performance.md has the measurement
+FEWEST_AT_ONCE = 16  # users that are scored together, however many the items: vectors are read once for them all
 
 
 @dataclass(frozen=True)
@@ -107,15 +108,16 @@ class Recommender:
         lengths_U, order_U = windows.lengths_U.sort(stable=True)
         order_U = order_U[lengths_U > 0]
         k = min(k, vectors_DV.shape[1] - 1)
-        at_once = max(1, min(USERS_AT_ONCE, SCORES_AT_ONCE // vectors_DV.shape[1]))
+        at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // vectors_DV.shape[1])
         scores_UX, items_UX = torch.zeros(len(windows), k), torch.zeros(len(windows), k, dtype=torch.long)
-        for order_B in order_U.split(at_once):
+        for order_B in order_U.split(USERS_AT_ONCE):
             batch = replace(windows.rows(order_B), users_B=numbers_U[order_B]).with_final_target_set(told_K)
-            batch = batch.newest(int(windows.lengths_U[order_B].max()))
-            scores_BV = self.model.final_states(batch).float() @ vectors_DV
-            _exclude(scores_BV, windows, order_B, include_seen=include_seen)
-            best_BX, places_BX = scores_BV.topk(k)
-            scores_UX[order_B.cpu()], items_UX[order_B.cpu()] = best_BX.cpu(), places_BX.cpu()
+            states_BD = self.model.final_states(batch.newest(int(windows.lengths_U[order_B].max()))).float()
+            for rows_B, rows_BD in zip(order_B.split(at_once), states_BD.split(at_once), strict=True):
+                scores_BV = rows_BD @ vectors_DV
+                _exclude(scores_BV, windows, rows_B, include_seen=include_seen)
+                best_BX, places_BX = scores_BV.topk(k)
+                scores_UX[rows_B.cpu()], items_UX[rows_B.cpu()] = best_BX.cpu(), places_BX.cpu()
         return _listed(scores_UX, items_UX)
 
     def _told(self, target: Collection[str] | None) -> Tensor:

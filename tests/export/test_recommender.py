@@ -112,7 +112,8 @@ def test_blocks_of_users_are_of_no_account(monkeypatch: pytest.MonkeyPatch) -> N
     recommender = made("blade")
     many = {f"{user}{n}": history for n in range(3) for user, history in HISTORIES.items()}
     at_once = recommender.recommend(many, k=4)
-    monkeypatch.setattr("blade_tune.export.recommender.SCORES_AT_ONCE", 1)
+    for name in ("USERS_AT_ONCE", "SCORES_AT_ONCE", "FEWEST_AT_ONCE"):
+        monkeypatch.setattr(f"blade_tune.export.recommender.{name}", 1)
     one_by_one = recommender.recommend(many, k=4)
     for user in many:
         assert [item for item, _ in one_by_one[user]] == [item for item, _ in at_once[user]]
