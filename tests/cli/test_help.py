@@ -15,12 +15,15 @@ from blade_tune import __version__
 from blade_tune.cli.main import blade_tune
 
 HEAVY = (
+    "duckdb",
     "jinja2",
     "numpy",
     "optuna",
     "optuna_dashboard",
     "pandas",
     "plotly",
+    "pooch",
+    "requests",
     "scipy",
     "sqlalchemy",
     "statsmodels",

@@ -41,7 +41,11 @@ def scratch(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def connected(folder: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in a folder, where it may also put what memory cannot hold; or in memory."""
+    """A database in a folder, where it may also put what memory cannot hold; or in memory.
+
+    Raises:
+        DataError: no room is left, on disk or in memory.
+    """
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY,
         "threads": min(MAX_THREADS, os.cpu_count() or 1),
@@ -49,6 +53,9 @@ def connected(folder: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
     }
     if folder is not None:
         settings["temp_directory"] = str(folder / "spilled")
-    with duckdb.connect(str(folder / "scratch.db") if folder else ":memory:", config=settings) as database:
-        database.execute("SET TimeZone = 'UTC'")
-        yield database
+    try:
+        with duckdb.connect(str(folder / "scratch.db") if folder else ":memory:", config=settings) as database:
+            database.execute("SET TimeZone = 'UTC'")
+            yield database
+    except duckdb.Error as error:  # what is wrong with a log is said where it is read
+        raise DataError(f"{folder or 'memory'}: the scratch database failed ({str(error).splitlines()[0]}).") from None

@@ -111,7 +111,7 @@ class CsvFile(LogFile):
         places = [name if name in names else f"{name} {place}" for place, name in enumerate(header)]
         columns = ", ".join(f"{literal(place)}: 'VARCHAR'" for place in places)
         return (
-            f"read_csv({literal(str(self.path))}, auto_detect = false, columns = {{{columns}}}, header = {has_header}, "
+            f"read_csv({_place(self.path)}, auto_detect = false, columns = {{{columns}}}, header = {has_header}, "
             f"delim = {literal(separator)}, quote = '\"', escape = '\"', max_line_size = {MAX_LINE_BYTES})"
         )
 
@@ -158,7 +158,7 @@ class JsonLinesFile(LogFile):
 
     def _read(self, names: Sequence[str]) -> str:
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-        return f"read_json({literal(str(self.path))}, format = 'newline_delimited', columns = {{{columns}}})"
+        return f"read_json({_place(self.path)}, format = 'newline_delimited', columns = {{{columns}}})"
 
 
 class ParquetFile(LogFile):
@@ -176,7 +176,7 @@ class ParquetFile(LogFile):
         return {name: kind for name, kind, *_ in described}
 
     def _read(self, names: Sequence[str]) -> str:  # noqa: ARG002 - it reads what is asked of it only
-        return f"read_parquet({literal(str(self.path))})"
+        return f"read_parquet({_place(self.path)})"
 
     def _text(self, name: str) -> str:
         column = quoted(name)
@@ -225,6 +225,11 @@ def quoted(name: str) -> str:
 def literal(value: str) -> str:
     """A text in SQL."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def _place(path: Path) -> str:
+    """A path in SQL, where *, ? and [ would stand for other files."""
+    return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
 
 
 @contextmanager

@@ -96,7 +96,8 @@ class Log:
         before = self._count(f"({used})")
         merged = f"SELECT user_id, item_id, mask, moment, place FROM ({used})"
         if form.merges and (form.time or form.session):
-            key = "coalesce('s' || session, 't' || time_text, place::VARCHAR)" if form.session else "moment"
+            by_time = "'at ' || moment, " if form.time else ""
+            key = f"coalesce('in ' || session, {by_time}place::VARCHAR)" if form.session else "moment"
             merged = (
                 "SELECT user_id, item_id, bit_or(mask) AS mask, min(moment) AS moment, min(place) AS place "
                 f"FROM ({used}) GROUP BY user_id, item_id, {key}"
@@ -130,7 +131,7 @@ class Log:
                 self._refuse(row, (name,), law, ())
 
     def _check_times(self) -> str:
-        """SQL of the time as a number."""
+        """SQL of the time as a number; the error has the row that is in the way of the kind that most rows are."""
         if self._form.time is None:
             return "0"
         failed = []

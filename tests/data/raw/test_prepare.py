@@ -119,6 +119,16 @@ def test_a_failure_leaves_the_older_preparation(tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "out"]
 
 
+def test_no_room_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the database has too little memory, the error says so and nothing is left."""
+    source = write_log(tmp_path / "log.csv", rows_of(num_users=400))
+    monkeypatch.setattr(database, "MEMORY", "1MB")
+    ended = call(*command(source, "out"), "-q", cwd=tmp_path)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert re.search("Out of Memory", ended.err)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
 def test_other_folders_and_other_processes_are_left_alone(tmp_path: Path) -> None:
     """A folder of other files is refused, and so is a place where another process is at work."""
     source = write_log(tmp_path / "log.csv", rows_of())

@@ -228,6 +228,13 @@ def test_huge_numbers_are_ids_where_ids_are_text(tmp_path: Path) -> None:
     assert ended.err == f"Error: {tmp_path.joinpath('QK-video.csv').name}: {law}\n"
 
 
+@pytest.mark.parametrize("name", ["it's a [shop] log?.csv", "shop *.jsonl", "[a].parquet"])
+def test_any_name_of_a_file_will_do(tmp_path: Path, name: str, plain: dict[str, bytes]) -> None:
+    """A name means that file and no other."""
+    prepared(write_log(tmp_path / name, ROWS), tmp_path / "log")
+    assert files(tmp_path / "log") == plain
+
+
 def test_a_misspelled_behavior_gets_a_guess(tmp_path: Path) -> None:
     """A behavior that no event has is refused, with the types that the log does have."""
     rows = [{"user": "a", "item": "b", "time": "1", "event": event} for event in ("page_view", "buy", "cart", "buy")]
