@@ -67,9 +67,9 @@ def _known(name: str, known: KnownLog) -> click.Command:
         preparation = Preparation(name, source, known.form, known.auxiliary, settings, known.license, known.file)
         _run(preparation, out, form, quiet, f"blade-tune run --study {name} --data {out}")
 
-    command.__doc__ = f"""Prepare {known.file} as the study {name} reads it.
+    command.__doc__ = f"""Prepare the log of {name} as its studies read it.
 
-    SOURCE is the file, a folder with it, or its archive (.zip; .gz and .zst are read too). It is left alone.
+    --source is {known.file}, a folder with it, or its archive (.zip; .gz and .zst are read too). It is left alone.
 
     \b
     Example:

@@ -87,9 +87,9 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
         DataError: the log is malformed.
     """
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
-        path = find(source, None, Path(folder))
+        file = find(source, None, Path(folder))
         is_split = form == LogFormat.of_split_files(form.behaviors)
-        log = Log(database, open_log(path, database, form.used if is_split else ()), form)
+        log = Log(database, open_log(file, database, form.used if is_split else ()), form)
         left_out = log.counts()
         log.interact()
         items, items_N = _distinct(database, "item_id")

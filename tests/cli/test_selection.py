@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from blade_tune.config import write_yaml
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from tests.cli.program import call, finish, start, write_study
@@ -112,6 +113,12 @@ def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
 def test_compare_prints_one_table(tmp_path: Path):
     """Two models at a toy budget end in one table with floors; uneven budgets are refused, or said in a footnote."""
     write_study(tmp_path / "studies" / "tiny.yaml")
+    for name in ("blade-extended", "blade_released"):  # the shipped spaces hold models a hundred times as costly
+        path = tmp_path / "search_spaces" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            write_yaml({"model": {"embedding_size": 8, "max_length": 8, "dropout": {"choice": [0.1, 0.2]}}})
+        )
     words = ("compare", "--dataset", "tiny", "--models", "blade,blade_released", "--top", "1", "--seeds", "2", "-q")
     planned = call(*words, "--trials", "2", "--epochs", "1", "--dry-run", "-f", "json", cwd=tmp_path)
     assert [(row["model"], row["epochs_at_most"]) for row in json.loads(planned.out)] == [

@@ -12,6 +12,7 @@ from typing import ClassVar
 import duckdb
 
 from blade_tune.config import guess
+from blade_tune.data.raw.unpack import PlainFile
 from blade_tune.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
@@ -27,8 +28,8 @@ class LogFile(ABC):
 
     reasons: ClassVar[Reasons]
 
-    def __init__(self, path: Path, database: duckdb.DuckDBPyConnection) -> None:
-        self.path = path
+    def __init__(self, file: PlainFile, database: duckdb.DuckDBPyConnection) -> None:
+        self.path, self.name = file.path, file.name
         self._database = database
 
     def relation(self, names: Sequence[str]) -> str:
@@ -49,7 +50,7 @@ class LogFile(ABC):
         for name in names:
             if known.count(name) != 1:
                 law = f"must have one column {name!r}, got {', '.join(known)}."
-                raise DataError(f"{self.path}: {law}" + ("" if name in known else f" {guess(name, known)}"))
+                raise DataError(f"{self.name}: {law}" + ("" if name in known else f" {guess(name, known)}"))
 
     @abstractmethod
     def columns(self) -> list[str]:
@@ -71,7 +72,7 @@ class LogFile(ABC):
         except duckdb.Error as error:
             words = str(error)
             line = re.search(r"(?:Error on Line: |in line )(\d+)", words)
-            place = f"{self.path}:{line[1]}" if line else str(self.path)
+            place = f"{self.name}:{line[1]}" if line else self.name
             for pattern, ours in self.reasons:
                 if found := re.search(pattern, words):
                     raise DataError(f"{place}: {found.expand(ours)}.") from None
@@ -95,10 +96,10 @@ class CsvFile(LogFile):
 
     def _header(self) -> tuple[str, list[str]]:
         """The separator and the columns."""
-        with _decoding(self.path), self.path.open(encoding="utf-8-sig", newline="") as file:
+        with _decoding(self.name), self.path.open(encoding="utf-8-sig", newline="") as file:
             line = re.split(r"[\r\n]", file.readline(MAX_LINE_BYTES))[0]
         if not line:
-            raise DataError(f"{self.path}:1: must be a header, got an empty line.")
+            raise DataError(f"{self.name}:1: must be a header, got an empty line.")
         headers = [(separator, next(csv.reader([line], delimiter=separator))) for separator in SEPARATORS]
         return max(headers, key=lambda header: len(header[1]))
 
@@ -119,8 +120,8 @@ class CsvFile(LogFile):
 class SplitFile(CsvFile):
     """Lines `user,item,b_1,...,b_K` without a header."""
 
-    def __init__(self, path: Path, database: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
-        super().__init__(path, database)
+    def __init__(self, file: PlainFile, database: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+        super().__init__(file, database)
         self._names = list(names)
 
     def columns(self) -> list[str]:
@@ -143,14 +144,14 @@ class JsonLinesFile(LogFile):
 
     def columns(self) -> list[str]:
         """The keys of the first object; later ones may have others."""
-        with _decoding(self.path), self.path.open(encoding="utf-8-sig") as file:
+        with _decoding(self.name), self.path.open(encoding="utf-8-sig") as file:
             line = file.readline(MAX_LINE_BYTES)
         try:
             first = json.loads(line)
         except ValueError as error:
-            raise DataError(f"{self.path}:1: must be a JSON object ({error}).") from None
+            raise DataError(f"{self.name}:1: must be a JSON object ({error}).") from None
         if not isinstance(first, dict):
-            raise DataError(f"{self.path}:1: must be a JSON object, got {type(first).__name__}.")
+            raise DataError(f"{self.name}:1: must be a JSON object, got {type(first).__name__}.")
         return list(first)
 
     def _check(self, known: list[str], names: Sequence[str]) -> None:
@@ -186,7 +187,7 @@ class ParquetFile(LogFile):
         return f"CASE WHEN {is_whole} THEN {column}::HUGEINT::VARCHAR ELSE {column}::VARCHAR END"
 
 
-FORMS: dict[str, Callable[[Path, duckdb.DuckDBPyConnection], LogFile]] = {
+FORMS: dict[str, Callable[[PlainFile, duckdb.DuckDBPyConnection], LogFile]] = {
     ".csv": CsvFile,
     ".tsv": CsvFile,
     ".jsonl": JsonLinesFile,
@@ -195,26 +196,25 @@ FORMS: dict[str, Callable[[Path, duckdb.DuckDBPyConnection], LogFile]] = {
 }
 
 
-def open_log(path: Path, database: duckdb.DuckDBPyConnection, split_names: Sequence[str] = ()) -> LogFile:
+def open_log(file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: Sequence[str] = ()) -> LogFile:
     """The file by its suffix.
 
     Args:
-        path: a plain file.
+        file: where it is.
         database: what reads it.
         split_names: columns of a split file, .txt; without them there is none.
 
     Raises:
         DataError: no form has this suffix.
     """
-    suffix = path.suffix.lower()
+    suffix = file.path.suffix.lower()
     if suffix == ".txt" and split_names:
-        return SplitFile(path, database, split_names)
+        return SplitFile(file, database, split_names)
     if suffix not in FORMS:
         known = ", ".join(FORMS) + (", .txt" if split_names else "")
-        raise DataError(
-            f"{path}: must end in one of {known} (also .gz, .zst, or in a .zip), got {suffix or 'nothing'}."
-        )
-    return FORMS[suffix](path, database)
+        fact = suffix or "nothing"
+        raise DataError(f"{file.name}: must end in one of {known} (also .gz, .zst, or in a .zip), got {fact}.")
+    return FORMS[suffix](file, database)
 
 
 def quoted(name: str) -> str:
@@ -233,8 +233,8 @@ def _place(path: Path) -> str:
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[None]:
+def _decoding(name: str) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError:
-        raise DataError(f"{path}:1: must be UTF-8 text.") from None
+        raise DataError(f"{name}:1: must be UTF-8 text.") from None

@@ -153,7 +153,7 @@ class Log:
         (values,) = self._database.execute(f"SELECT {picked} FROM {self._source} LIMIT 1 OFFSET {row}").fetchall()
         name, value = next((name, value) for name, value in zip(names, values, strict=True) if value not in lawful)
         shown = repr(value if len(value) <= 40 else value[:40] + "...")
-        raise DataError(f"{self._file.path}: {name} must be {law}; row {row + 1} has {shown}.")
+        raise DataError(f"{self._file.name}: {name} must be {law}; row {row + 1} has {shown}.")
 
     def _count(self, table: str) -> int:
         ((count,),) = self._database.execute(f"SELECT count(*) FROM {table}").fetchall()

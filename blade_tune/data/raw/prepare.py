@@ -51,12 +51,12 @@ def prepare(preparation: Preparation, out: Path, on_step: OnStep) -> dict[str, A
             on_step(words, lambda: max(0.0, database.query_progress()))
 
         step(f"unpacking {preparation.source.name}")
-        path = find(preparation.source, preparation.file, place)
-        step(f"reading {path.name}")
-        log = Log(database, open_log(path, database), preparation.form)
+        file = find(preparation.source, preparation.file, place)
+        step(f"reading {file.path.name}")
+        log = Log(database, open_log(file, database), preparation.form)
         left_out = log.counts()
         num_rows = left_out.pop("rows")
-        _check_behaviors(log, path, preparation.form)
+        _check_behaviors(log, file.name, preparation.form)
         step("merging and ordering rows")
         left_out |= log.interact()
         step("splitting")
@@ -69,7 +69,7 @@ def prepare(preparation: Preparation, out: Path, on_step: OnStep) -> dict[str, A
     return facts
 
 
-def _check_behaviors(log: Log, path: Path, form: LogFormat) -> None:
+def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
     """A behavior that no row has is a misspelled one."""
     absent = log.absent()
     if not absent:
@@ -78,7 +78,7 @@ def _check_behaviors(log: Log, path: Path, form: LogFormat) -> None:
     others = log.other_types()
     where = f"{form.type} {column!r}" if form.type else f"a 1 or true in column {column!r}"
     hint = f"; other values of {form.type}: {', '.join(others)}. {guess(column, others)}" if others else "."
-    raise DataError(f"{path}: some row must have {where} for each behavior, and none has{hint}")
+    raise DataError(f"{name}: some row must have {where} for each behavior, and none has{hint}")
 
 
 def _facts(

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -23,7 +24,15 @@ CHUNK_BYTES = 2**22
 Found = TypeVar("Found")
 
 
-def find(source: Path, wanted: str | None, scratch: Path) -> Path:
+@dataclass(frozen=True)
+class PlainFile:
+    """A file that is no archive and not compressed, and what it is called in errors."""
+
+    path: Path
+    name: str
+
+
+def find(source: Path, wanted: str | None, scratch: Path) -> PlainFile:
     """The plain file that `source` is or holds.
 
     Args:
@@ -39,18 +48,19 @@ def find(source: Path, wanted: str | None, scratch: Path) -> Path:
     if source.is_dir():
         return _plain(_found_in_folder(source, wanted), scratch)
     if source.suffix.lower() == ".zip":
-        return _from_zip(source, wanted, scratch)
+        path = _from_zip(source, wanted, scratch)
+        return PlainFile(path, f"{source}: {path.name}")
     return _plain(source, scratch)
 
 
-def _plain(path: Path, scratch: Path) -> Path:
+def _plain(path: Path, scratch: Path) -> PlainFile:
     opened = COMPRESSED.get(path.suffix.lower())
     if opened is None:
-        return path
+        return PlainFile(path, str(path))
     target = scratch / path.stem
     with _reading(path), opened(path) as packed, target.open("wb") as file:
         shutil.copyfileobj(packed, file, CHUNK_BYTES)
-    return target
+    return PlainFile(target, str(path))
 
 
 def _found_in_folder(folder: Path, wanted: str | None) -> Path:

@@ -1,6 +1,7 @@
 """Downloads from a real server on loopback: whole and right, or one line and nothing that looks finished."""
 
 import hashlib
+import io
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -199,6 +200,20 @@ def test_a_license_is_shown_and_accepted(owner: Server, tmp_path: Path) -> None:
     assert "archive.zip bytes=" in accepted.err
     assert accepted.err.endswith("next: blade-tune data prepare kuaisar --source data/archives/archive.zip\n")
     assert (tmp_path / accepted.out.strip()).read_bytes() == ARCHIVE
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y", 0), ("n", 2)])
+def test_a_person_is_asked(
+    owner: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    """On a terminal the license is a question; only a yes asks anything of the server."""
+    terminal = io.StringIO(f"{answer}\n")
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin", terminal)
+    ended = get(tmp_path, "kuaisar")
+    assert "Do you accept it? [y/N]" in ended.err
+    assert ended.code == code
+    assert len(owner.behavior.ranges) == (code == 0)
 
 
 def test_an_archive_that_is_here_is_checked_and_taken(owner: Server, tmp_path: Path) -> None:

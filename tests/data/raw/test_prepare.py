@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from blade_tune.config import read_yaml
 from blade_tune.data.config import data_config
 from blade_tune.data.raw import database
 from blade_tune.data.raw import prepare as preparing
@@ -226,6 +227,18 @@ def test_a_study_is_written_once(tmp_path: Path) -> None:
     study.write_text(study.read_text() + "# mine\n")
     assert "is there already and left alone" in call(*command(source, "out"), cwd=tmp_path).err
     assert study.read_text().endswith("# mine\n")
+
+
+def test_behaviors_may_be_named_anew(tmp_path: Path) -> None:
+    """`look=view` reads the column view and calls the behavior look, in the study too."""
+    source = write_log(tmp_path / "log.csv", rows_of())
+    words = command(source, "renamed")
+    words[words.index("view,cart,buy")] = "look=view,cart,buy"
+    assert call(*words, cwd=tmp_path).code == 0
+    assert call(*command(source, "plain"), cwd=tmp_path).code == 0
+    assert tree(tmp_path / "renamed")["train.txt"] == tree(tmp_path / "plain")["train.txt"]
+    study = read_yaml(tmp_path / "studies" / "log.yaml")
+    assert (study["data"]["behaviors"], study["data"]["auxiliary"]) == (["look", "cart", "buy"], "look")
 
 
 @pytest.mark.parametrize(

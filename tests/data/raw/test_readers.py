@@ -39,7 +39,7 @@ def refused(folder: Path, name: str, raw: bytes, law: str) -> None:
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("Error: "), ended.err
     assert ended.err.count("\n") == 1
-    assert name.partition(".")[0] in ended.err
+    assert ended.err.startswith(f"Error: {folder / name}:")
     assert law in ended.err, ended.err
     assert [path for path in folder.rglob("*") if path.is_file()] == [folder / name]
     assert not list(folder.glob("data/*"))
