@@ -3,21 +3,16 @@
 import fcntl
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import duckdb
 
+from blade_tune.data.raw.interruption import interruptible
 from blade_tune.errors import DataError
 
 MEMORY = "2GB"  # the database's own limit; the process takes about half as much again, see docs/data.md
-Handler = Callable[[int, FrameType | None], Any]
-
 MAX_THREADS = 8  # each has buffers of its own
 
 
@@ -61,37 +56,8 @@ def connected(folder: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
     if folder is not None:
         place, settings["temp_directory"] = str(folder / "scratch.db"), str(folder / "spilled")
     try:
-        with _signals_heard(), duckdb.connect(place, config=settings) as database:
+        with duckdb.connect(place, config=settings) as database, interruptible(database):
             database.execute("SET TimeZone = 'UTC'")
             yield database
     except duckdb.Error as error:  # what is wrong with a log is said where it is read
         raise DataError(f"{folder or 'memory'}: the scratch database failed ({str(error).splitlines()[0]}).") from None
-
-
-@contextmanager
-def _signals_heard() -> Iterator[None]:
-    """Raise what the handler of a signal raised in the middle of a query: duckdb says only that it was interrupted."""
-    raised: list[BaseException] = []
-    before: dict[int, Handler] = {}
-
-    def heard(number: int, frame: FrameType | None) -> None:
-        try:
-            before[number](number, frame)
-        except BaseException as error:
-            raised.append(error)
-            raise
-
-    if threading.current_thread() is threading.main_thread():
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        before |= {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in before:
-        signal.signal(number, heard)
-    try:
-        yield
-    except RuntimeError:
-        if raised:
-            raise raised[0] from None
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
