@@ -45,6 +45,7 @@ def get(name: str, version: str | None, accept_license: bool, archive: Path | No
 
     known = KNOWN_LOGS[name]
     download = _version(name, known, version)
+    click.echo(f"{download.file_name} has {download.megabytes:,.0f} MB.", err=True)
     _accept(name, known, accept_license)
     if archive:
         path = take(download, archive, out)

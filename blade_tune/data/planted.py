@@ -32,8 +32,8 @@ def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interact
     for first in range(0, len(users_U), at_once):
         histories = [train.rows(order_N[start:end]) for start, end in bounds_U2[first : first + at_once]]
         prob_UV = next_item_probabilities(config, histories)
-        reachable_U = prob_UV[:, known_V].sum(axis=1, keepdims=True) + met_probability(prob_UV)[:, None]
-        tops.append(-np.sort(-prob_UV[:, known_V] / reachable_U, axis=1)[:, : max(CUTOFFS)])
+        kept_U1 = 1 - prob_UV[:, ~known_V].sum(axis=1, keepdims=True)  # rows whose item has no train row are left out
+        tops.append(-np.sort(-prob_UV[:, known_V] / kept_U1, axis=1)[:, : max(CUTOFFS)])
     mean_R = np.concatenate(tops).mean(axis=0)
     gains_R = 1 / np.log2(np.arange(len(mean_R)) + 2)
     ndcg = {f"ndcg@{k}": float((mean_R * gains_R)[:k].sum()) for k in CUTOFFS}
@@ -58,8 +58,3 @@ def next_item_probabilities(config: SyntheticConfig, histories: list[Interaction
         total_C1 = weight_CS.sum(axis=1, keepdims=True)
         prob_V[items_CS] = prob_C[:, None] * np.divide(weight_CS, total_C1, where=total_C1 > 0, out=weight_CS * 0)
     return prob_UV
-
-
-def met_probability(prob_UV: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What is missing to 1."""
-    return 1 - prob_UV.sum(axis=1)

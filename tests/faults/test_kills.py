@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.fleet import TIMEOUT_S, Fleet, until
 
-TRIALS, EPOCHS = 16, 4
+TRIALS, EPOCHS = 24, 4
 EVERY_S = 0.6  # a kill, on average
 WORDS = ("--workers", "6", "--heartbeat-s", "0.5", "--grace-s", "4")
 
