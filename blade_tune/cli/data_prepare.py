@@ -145,8 +145,9 @@ def event_log(
       blade-tune data prepare event-log --source shop.csv --user user --item item --time time --type event
       --behaviors view,cart,buy --auxiliary view
     """  # noqa: D301
+    from blade_tune.data.config import data_config
     from blade_tune.data.raw.prepare import Preparation
-    from blade_tune.study.template import check_data, write_study
+    from blade_tune.study.template import write_study
 
     name = name or source.name.partition(".")[0]
     pairs = [pair.partition("=") for pair in behaviors.split(",")]
@@ -156,7 +157,8 @@ def event_log(
         LogFormat, {**log, "behaviors": names, "columns": tuple(column or name for name, _, column in pairs)}, "options"
     )
     auxiliary = auxiliary or names[0]
-    section = check_data({"source": "split_files", "name": name, "behaviors": list(names), "auxiliary": auxiliary})
+    section = {"source": "split_files", "name": name, "behaviors": list(names), "auxiliary": auxiliary}
+    data_config(section, "options")  # before the log is read
     if len(names) == 1:
         raise ConfigError("--behaviors must name at least two, one of them a target; got one.")
     out = out or Path("data") / name

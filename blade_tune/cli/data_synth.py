@@ -50,7 +50,7 @@ def synth(
     """  # noqa: D301
     from blade_tune.data.config import data_config
     from blade_tune.data.sources.base import open_source
-    from blade_tune.study.template import check_data, write_study
+    from blade_tune.study.template import write_study
 
     given = {"noise": noise, "seed": seed}
     names = behaviors.split(",")
@@ -64,7 +64,7 @@ def synth(
         "num_clusters": _num_clusters(items, len(names)),
         **{key: value for key, value in given.items() if value is not None},
     }
-    config = data_config(check_data(section), "options")
+    config = data_config(section, "options")
     if events:
         from blade_tune.data.raw.events import write_events
 

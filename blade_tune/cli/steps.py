@@ -1,8 +1,9 @@
 """Steps of long work on stderr: live where it is a terminal, a line each where not."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -20,8 +21,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-OnStep = Callable[[str, Callable[[], float]], object]
-OnBytes = Callable[[int, int | None], object]
+if TYPE_CHECKING:
+    from blade_tune.data.raw.download import OnBytes
+    from blade_tune.data.raw.prepare import OnStep
 
 
 class _Percent(ProgressColumn):
@@ -33,7 +35,7 @@ class _Percent(ProgressColumn):
 
 
 @contextmanager
-def watch_steps(quiet: bool) -> Iterator[OnStep]:
+def watch_steps(quiet: bool) -> Iterator["OnStep"]:
     """A hook that shows what is done now."""
     if quiet or not sys.stderr.isatty():
         yield lambda words, _: None if quiet else click.echo(words, err=True)
@@ -45,7 +47,7 @@ def watch_steps(quiet: bool) -> Iterator[OnStep]:
 
 
 @contextmanager
-def watch_download(quiet: bool, title: str) -> Iterator[OnBytes]:
+def watch_download(quiet: bool, title: str) -> Iterator["OnBytes"]:
     """A hook that shows how many bytes are there."""
     if quiet or not sys.stderr.isatty():
         shown = -1

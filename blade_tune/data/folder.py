@@ -89,6 +89,19 @@ def writing(folder: Path) -> Iterator[None]:
         raise ConfigError(f"{folder}: cannot be written ({error.strerror}).") from None
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A hidden place to write a file at, which gets its name in the end, or is gone where anything failed."""
+    new = path.with_name(f".{path.name}.new")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield new
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
+
+
 def replace(new: Path, final: Path) -> None:
     """Put a finished folder in its place; what stood there is gone only when the new one stands."""
     old = final.with_name(f".{final.name}.old.{os.getpid()}")

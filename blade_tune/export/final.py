@@ -4,7 +4,7 @@ import itertools
 import logging
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -136,7 +136,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         values=choice.source.values(choice.trial),
         catalog=data.catalog,
         weights=outcome.weights,
-        log=LogFormat(**origin["log"]) if "log" in origin else LogFormat.of_split_files(data.config.behaviors),
+        log=_log(origin, data.config.behaviors),
         user_ids_U=_named(data.user_ids_U, ids.get("user")),
         item_ids_V=_named(data.item_ids_V, ids.get("item")),
         metrics={"valid": None if options.with_valid else outcome.metrics, **metrics},
@@ -212,6 +212,13 @@ def _interval(ranks_U: Tensor, metric: str) -> list[float | None]:
         return [None, None]
     found = estimate(gains(ranks_U, metric).tolist())
     return [found.low, found.high]
+
+
+def _log(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> LogFormat:
+    """How a log of the data is read; behaviors are called as the study calls them."""
+    if "log" not in origin:
+        return LogFormat.of_split_files(behaviors)
+    return LogFormat(**{**origin["log"], "behaviors": behaviors})
 
 
 def _named(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:

@@ -24,7 +24,7 @@ Interaction = tuple[str, Collection[str]]  # an item and its behaviors
 
 @dataclass(frozen=True)
 class Histories:
-    """What each user met, user after user, each in order of time; X users of the log, N interactions."""
+    """What each user met, user after user, each in order of time."""
 
     users: list[str]
     places_N: NDArray[np.int64]  # of the user among `users`, ascending

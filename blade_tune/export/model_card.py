@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from blade_tune.space import nest
-
 if TYPE_CHECKING:
     from blade_tune.export.bundle import Bundle
 
@@ -57,8 +55,6 @@ def model_card(bundle: "Bundle") -> str:
     """The card in Markdown."""
     catalog, log = bundle.catalog, bundle.log
     targets = [name for k, name in enumerate(catalog.behaviors) if k != catalog.auxiliary]
-    settings = nest(bundle.values)
-    rows = [(f"{group}.{name}", value) for group, values in settings.items() for name, value in values.items()]
     return PARTS.format(
         title=f"# {bundle.model_name} on {bundle.provenance['data']['name']}",
         behaviors=", ".join(log.behaviors),
@@ -76,7 +72,7 @@ def model_card(bundle: "Bundle") -> str:
             }
         ),
         making=_making(bundle.provenance),
-        settings=tabulate(rows, ("setting", "value"), "github", disable_numparse=True),
+        settings=tabulate(list(bundle.values.items()), ("setting", "value"), "github", disable_numparse=True),
         figures=_figures(bundle.metrics),
         protocol=_protocol(bundle),
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import numpy as np
@@ -37,23 +38,20 @@ def write_recommendations(
         path: .csv or .parquet.
     """
     check_suffix(path)
-    part = path.with_name(f".{path.name}.part")
     columns = {
         "place": found.places_M,
         "number": found.items_M,
         "rank": found.ranks_M,
         "score": found.scores_M,
     }
-    with folder.writing(path), connected(None) as database:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with folder.whole_file(path) as new, TemporaryDirectory() as place, connected(Path(place)) as database:
         database.register("found", {name: column.numpy() for name, column in columns.items()})
         user, item = _ids(database, "users", users, 0), _ids(database, "items", items, 1)
         database.execute(
             f"COPY (SELECT {user} AS {quoted(log.user)}, {item} AS {quoted(log.item)}, found.rank, found.score "
             "FROM found JOIN users ON users.number = found.place JOIN items ON items.number = found.number "
-            f"ORDER BY found.place, found.rank) TO {literal(str(part))} ({FORMATS[path.suffix]})"
+            f"ORDER BY found.place, found.rank) TO {literal(str(new))} ({FORMATS[path.suffix]})"
         )
-        part.replace(path)
 
 
 def _ids(database: duckdb.DuckDBPyConnection, table: str, ids: Sequence[str], first: int) -> str:

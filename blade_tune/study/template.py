@@ -5,19 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from blade_tune.config import write_yaml
-from blade_tune.data.config import data_config
 
 OPENING = "# Written by `blade-tune data`; yours to edit. docs/studies.md has every key.\n"
-
-
-def check_data(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The data section of a study, checked.
-
-    Raises:
-        ConfigError: it breaks a law of its source.
-    """
-    data_config(section, "options")
-    return dict(section)
 
 
 def write_study(path: Path, data: Mapping[str, Any], directory: Path | None) -> bool:

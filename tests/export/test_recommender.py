@@ -16,8 +16,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from blade_tune.batch import Batch
+from blade_tune.data.folder import whole_file
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import ConfigError, DataError
+from blade_tune.export import final
 from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.export.recommender import Recommender
 from blade_tune.layers.table import UserTable
@@ -369,3 +371,19 @@ def test_a_model_that_is_not_told_says_so(tmp_path: Path) -> None:
     ended = recommend(tmp_path, tmp_path / "best", "--users", "users.csv", "--target", "like", "-q")
     assert "does not look at --target" in ended.err
     assert ended.code == 0
+
+
+def test_behaviors_are_called_as_the_study_calls_them() -> None:
+    """A study may name the behaviors of a prepared log anew; the bundle reads the same columns under its names."""
+    log = LogFormat(user="u", item="i", behaviors=("view", "buy"), columns=("is_view", "is_buy"))
+    read = final._log({"log": log.model_dump(mode="json")}, ("look", "order"))
+    assert read == log.model_copy(update={"behaviors": ("look", "order")})
+    assert final._log({}, ("look", "order")) == LogFormat.of_split_files(("look", "order"))
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Where writing fails, an older file stands, and nothing else is left."""
+    (tmp_path / "found.csv").write_text("older")
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "found.csv") as new:
+        assert new.write_text("half") / 0
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("found.csv", "older")]

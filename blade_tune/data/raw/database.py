@@ -41,8 +41,8 @@ def scratch(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def connected(folder: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in a folder, where it may also put what memory cannot hold; or in memory.
+def connected(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in a folder, where it also puts what memory cannot hold.
 
     Raises:
         DataError: no room is left, on disk or in memory.
@@ -50,14 +50,12 @@ def connected(folder: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY,
         "threads": min(MAX_THREADS, os.cpu_count() or 1),
+        "temp_directory": str(folder / "spilled"),
         "autoinstall_known_extensions": False,  # all that is read is built in; nothing is asked of the network
     }
-    place = ":memory:"
-    if folder is not None:
-        place, settings["temp_directory"] = str(folder / "scratch.db"), str(folder / "spilled")
     try:
-        with duckdb.connect(place, config=settings) as database, interruptible(database):
+        with duckdb.connect(folder / "scratch.db", config=settings) as database, interruptible(database):
             database.execute("SET TimeZone = 'UTC'")
             yield database
     except duckdb.Error as error:  # what is wrong with a log is said where it is read
-        raise DataError(f"{folder or 'memory'}: the scratch database failed ({str(error).splitlines()[0]}).") from None
+        raise DataError(f"{folder}: the scratch database failed ({str(error).splitlines()[0]}).") from None

@@ -77,11 +77,8 @@ def take(download: Download, archive: Path, directory: Path) -> Path:
     final = directory / download.file_name
     if final.exists() and final.samefile(archive):
         return final
-    with folder.writing(final):
-        directory.mkdir(parents=True, exist_ok=True)
-        part = final.with_name(f".{final.name}.part")
-        shutil.copyfile(archive, part)
-        part.rename(final)
+    with folder.whole_file(final) as new:
+        shutil.copyfile(archive, new)
     return final
 
 
@@ -107,9 +104,7 @@ class _Resuming:
 
     def _fetch(self, url: str) -> None:
         there = self._part.stat().st_size if self._part.exists() else 0
-        headers = (
-            {"Range": f"bytes={there}-", "Accept-Encoding": "identity"} if there else {"Accept-Encoding": "identity"}
-        )
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
         try:
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
                 answer = f"{response.status_code} {response.reason}"

@@ -1,6 +1,7 @@
 """Made-up interactions as a log of events, as a shop would have it."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -34,16 +35,13 @@ def write_events(config: DataConfig, path: Path) -> int:
         "ts": START_S + STEP_S * steps_N[places_M],
         "kind": columns_M,
     }
-    part = path.with_name(f".{path.name}.part")
     names = ", ".join(map(literal, config.behaviors))
-    with folder.writing(path), connected(None) as database:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with folder.whole_file(path) as new, TemporaryDirectory() as place, connected(Path(place)) as database:
         database.register("events", table)
         database.execute(
             f"COPY (SELECT 'u' || \"user\" AS user_id, 'i' || item AS item_id, "
             f"strftime(to_timestamp(ts), '%Y-%m-%dT%H:%M:%SZ') AS ts, [{names}][kind + 1] AS event "
             'FROM events ORDER BY events.ts, "user", kind) '
-            f"TO {literal(str(part))} ({FORMATS[path.suffix]})"
+            f"TO {literal(str(new))} ({FORMATS[path.suffix]})"
         )
-        part.replace(path)
     return len(places_M)

@@ -51,9 +51,7 @@ def prepare(preparation: Preparation, out: Path, on_step: OnStep) -> dict[str, A
             on_step(words, lambda: max(0.0, database.query_progress()))
 
         step(f"unpacking {preparation.source.name}")
-        unpacked = place / "unpacked"
-        unpacked.mkdir()
-        file = find(preparation.source, preparation.file, unpacked)
+        file = find(preparation.source, preparation.file, place)
         step(f"reading {file.path.name}")
         log = Log(database, open_log(file, database), preparation.form)
         left_out = log.counts()

@@ -38,13 +38,15 @@ def find(source: Path, wanted: str | None, scratch: Path) -> PlainFile:
     Args:
         source: a file, compressed or not; a zip archive; or a folder.
         wanted: how the file in an archive or a folder is called.
-        scratch: where it is unpacked to.
+        scratch: in whose folder `unpacked` it is unpacked.
 
     Raises:
         DataError: it is missing, cut or broken, or is an archive with places outside of itself.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder.")
+    scratch = scratch / "unpacked"
+    scratch.mkdir()
     if source.is_dir():
         return _plain(_found_in_folder(source, wanted), scratch)
     if source.suffix.lower() == ".zip":

@@ -59,10 +59,8 @@ class SplitFiles(Source):
 
     def original_ids(self) -> Mapping[str, Sequence[str]]:
         """As `data prepare` wrote them; checked, for a bundle speaks by them."""
-        folder = self._path("train").parent
-        if not (folder / PREPARATION).is_file():
-            return {}
-        return {kind: self._ids(folder / file, self.origin()["sha256"][file]) for kind, file in IDS.items()}
+        folder, checksums = self._path("train").parent, self.origin().get("sha256", {})
+        return {kind: self._ids(folder / file, checksums[file]) for kind, file in IDS.items() if file in checksums}
 
     def _ids(self, path: Path, checksum: str) -> list[str]:
         try:

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -32,14 +33,14 @@ def preempted() -> Iterator[None]:
 @pytest.mark.parametrize("is_deaf", [False, True], ids=["the main thread at work", "the main thread waiting"])
 @pytest.mark.parametrize(("sent", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, PreemptedError)])
 def test_a_signal_in_a_query_is_what_its_handler_raises(
-    sent: signal.Signals, raised: type[BaseException], is_deaf: bool, monkeypatch: pytest.MonkeyPatch
+    sent: signal.Signals, raised: type[BaseException], is_deaf: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Soon, and not the database's own error; in the end the handlers and the wake-up are those of before."""
     if is_deaf:  # the listener is first, as where the main thread looks for no signal
         monkeypatch.setattr(interruption, "PATIENCE_S", 0.0)
     before = state()
     start = time.monotonic()
-    with pytest.raises(raised), connected(None) as database:
+    with pytest.raises(raised), connected(tmp_path) as database:
         kill_soon_in(database, sent)
     assert time.monotonic() - start < 5
     assert state() == before
