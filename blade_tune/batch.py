@@ -3,18 +3,22 @@
 Shapes stand in tensor names, one letter an axis:
 
     B users of a batch   L steps   K behaviors   D embedding   H heads   E experts   F inner width   V items
+    N rows of a table    U users of a data set
 
 A mask is named by what True means: `real_BL` is True where a step holds an interaction.
 Item 0 and user 0 are padding; sets are {0, 1} in column order of `Catalog.behaviors`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, device
+
+Ids = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class Batch:
     def rows(self, index_N: Tensor) -> "Batch":
         """The batch of the given rows."""
         return self._each(lambda value: value[index_N])
+
+    def split(self, size: int) -> "Iterator[Batch]":
+        """The same rows in smaller batches, in their order."""
+        return (self.rows(index_X) for index_X in torch.arange(len(self), device=self.users_B.device).split(size))
 
     def newest(self, length: int) -> "Batch":
         """The same rows, windows cut to their newest `length` steps."""
@@ -118,3 +126,24 @@ class Catalog:
     def num_behaviors(self) -> int:
         """K."""
         return len(self.behaviors)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Interactions as their owner numbers them; the rows of one user stand in time order, users may be interleaved."""
+
+    users_N: Ids  # int64
+    items_N: Ids  # int64
+    sets_NK: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.users_N)
+
+    @property
+    def nonempty_N(self) -> NDArray[np.bool_]:
+        """True where a row has a behavior."""
+        return np.asarray(self.sets_NK.any(axis=1))
+
+    def rows(self, index_N: NDArray[Any]) -> Self:
+        """The table of the given rows, by position or by mask."""
+        return type(self)(self.users_N[index_N], self.items_N[index_N], self.sets_NK[index_N])

@@ -51,7 +51,11 @@ def confirm(study: str, top: int, seeds: int, test: bool, form: str, quiet: bool
     publish(stored)
     rows = confirmation_rows(confirmation)
     if form == "json":
-        print_facts({"metric": confirmation.metric, "candidates": rows, **tested}, form)
+        verdict = confirmation.verdict.facts if confirmation.verdict else None
+        over = f"{confirmation.over}s"
+        print_facts(
+            {"metric": confirmation.metric, "over": over, "candidates": rows, "verdict": verdict, **tested}, form
+        )
         return
     print_rows(rows, form)
     if form == "table":

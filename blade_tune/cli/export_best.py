@@ -73,4 +73,5 @@ def export_best(
         metrics = export_best(stored, ExportOptions(out, usable_device(device), data, rule, with_valid, on_epoch))
     shown = {name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")}
     publish(stored)
-    print_facts({"bundle": str(out), **shown, "popularity_floor": metrics["floors"]["all"]}, form)
+    reached = {name: figures[stored.definition.objective.metric] for name, figures in metrics["baselines"].items()}
+    print_facts({"bundle": str(out), **shown, "baselines": reached, "verdict": metrics["verdict"]}, form)

@@ -45,6 +45,12 @@ def assignments(values: Mapping[str, Value] | None) -> str:
     return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in entries)
 
 
+def _baselines(figures: Mapping[str, float], left_out: Mapping[str, str]) -> str:
+    """Each baseline with its figure, or why it has none."""
+    measured = [f"{name}={figure:.4f}" for name, figure in figures.items()]
+    return " ".join([*measured, *(f"{name}=none ({why})" for name, why in left_out.items())])
+
+
 class PlainProgress(Observer):
     """One line an event, key=value."""
 
@@ -60,9 +66,9 @@ class PlainProgress(Observer):
         self._metric, self._max_epochs = standing.metric, max_epochs
         self._line(f"study={standing.name} scored={standing.scored}/{standing.budget} max_epochs={max_epochs}")
 
-    def floor_measured(self, floor: float) -> None:
+    def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """What to beat."""
-        self._line(f"popularity_floor_valid_{self._metric}={floor:.4f}")
+        self._line(f"untuned valid_{self._metric}: {_baselines(figures, left_out)}")
 
     def noted(self, text: str) -> None:
         """As it is."""
@@ -91,8 +97,10 @@ class PlainProgress(Observer):
         self._line(line)
 
     def run_ended(self, why: str, standing: Standing) -> None:
-        """The last line."""
+        """The last lines."""
         self._line(f"study={standing.name} ended: {why}")
+        if standing.verdict:
+            self._line(f"best_trial={standing.best_number} {standing.verdict}")
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
@@ -138,9 +146,10 @@ class LiveProgress(Observer):
         )
         self._show_best(standing)
 
-    def floor_measured(self, floor: float) -> None:
+    def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """What to beat."""
-        self.display.console.print(f"popularity reaches valid {self._metric} {floor:.4f}", highlight=False)
+        line = f"untuned, valid {self._metric}: {_baselines(figures, left_out)}"
+        self.display.console.print(line, highlight=False)
 
     def noted(self, text: str) -> None:
         """A line above the bars."""
@@ -181,6 +190,7 @@ class LiveProgress(Observer):
         """Take all trials' bars away."""
         for number in list(self._tasks):
             self._remove(number)
+        self._show_best(standing)
         self.display.console.print(why, highlight=False)
 
     def _remove(self, number: int) -> None:
@@ -192,6 +202,7 @@ class LiveProgress(Observer):
             self._best.plain = (
                 f"best: trial {standing.best_number}, {standing.metric} {standing.best_value:.4f}, "
                 f"{assignments(standing.best_params)}"
+                f"{f'; {standing.verdict}' if standing.verdict else ''}"
             )
 
 

@@ -66,16 +66,15 @@ def check(name: str, model: str | None) -> None:
 
 def _checked(name: str, model: str | None) -> "tuple[Space, dict[str, type[Settings]]]":
     from blade_tune.models import MODELS
-    from blade_tune.registry import load
     from blade_tune.space import Space
+    from blade_tune.study.definition import config_classes
     from blade_tune.study.shipped import find
-    from blade_tune.training.config import TrainConfig
 
     path = find("search_spaces", name)
     model = model or path.stem.partition("-")[0]
     if model not in MODELS:
         raise ConfigError(f"{path}: say which model the space is for with --model, one of {', '.join(MODELS)}.")
-    configs = {"model": load(MODELS, "model", model).Config, "train": TrainConfig}
+    configs = config_classes(model)
     checked = Space.load(path)
     checked.check(configs)
     return checked, configs

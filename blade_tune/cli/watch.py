@@ -66,7 +66,10 @@ def _headline(facts: Facts) -> str:
     entries = {"study": facts["name"], "scored": f"{facts['scored']}/{facts['budget']}", **counts}
     if best := facts["best"]:
         entries |= {"best": best["value"], "best_trial": best["number"]}
-    return " ".join(f"{name}={_text(value)}" for name, value in entries.items())
+    if facts["baselines"]:
+        entries |= facts["baselines"]
+    line = " ".join(f"{name}={_text(value)}" for name, value in entries.items())
+    return f"{line} {facts['verdict']['words']}" if facts["verdict"] else line
 
 
 def _line(worker: Facts) -> str:

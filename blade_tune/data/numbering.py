@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.data.table import Ids, Interactions, Part, distinct
+from blade_tune.batch import Ids, Interactions
+from blade_tune.data.table import Part, distinct
 
 DENSE = 16  # raw ids that span at most so many times their number are looked up, 40 times faster than searched
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.batch import Interactions
 from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, rarity
-from blade_tune.data.table import Interactions
 
 CUTOFFS = (5, 10, 20)
 MAX_USERS = 5_000  # whose rankings are computed; of more users the first ones

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blade_tune.batch import Batch
-from blade_tune.data.table import Ids, Interactions, Part, concatenate
+from blade_tune.batch import Batch, Ids, Interactions
+from blade_tune.data.table import Part, concatenate
 
 
 @dataclass(frozen=True)

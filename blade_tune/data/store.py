@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from blade_tune.batch import Catalog
+from blade_tune.batch import Catalog, Interactions
 from blade_tune.data import digest, folder
 from blade_tune.data.config import DataConfig
 from blade_tune.data.numbering import Numbering
 from blade_tune.data.sequences import Windows, bounds_of, in_user_order
 from blade_tune.data.sources.base import Source, open_source
-from blade_tune.data.table import Interactions, Part, pair_counts, unmet_before, user_item_keys
+from blade_tune.data.table import Part, pair_counts, unmet_before, user_item_keys
 from blade_tune.errors import DataError
 
 Phase = Literal["train", "valid"]

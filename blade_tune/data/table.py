@@ -5,33 +5,11 @@ To the legend of `blade_tune.batch` come N rows of a table and U users; a user o
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.integer[Any]]
-
-
-@dataclass(frozen=True)
-class Interactions:
-    """Interactions as their owner numbers them; the rows of one user stand in time order, users may be interleaved."""
-
-    users_N: Ids  # int64
-    items_N: Ids  # int64
-    sets_NK: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.users_N)
-
-    @property
-    def nonempty_N(self) -> NDArray[np.bool_]:
-        """True where a row has a behavior."""
-        return np.asarray(self.sets_NK.any(axis=1))
-
-    def rows(self, index_N: NDArray[Any]) -> Self:
-        """The table of the given rows, by position or by mask."""
-        return type(self)(self.users_N[index_N], self.items_N[index_N], self.sets_NK[index_N])
+from blade_tune.batch import Ids, Interactions
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,9 @@ from blade_tune.config import parse, read_yaml, write_yaml
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export import checksums
 from blade_tune.export.model_card import model_card
-from blade_tune.models import MODELS
 from blade_tune.models.base import Recommender
+from blade_tune.models.build import build_model
 from blade_tune.parameter import Value
-from blade_tune.registry import load
 from blade_tune.space import nest
 
 
@@ -76,7 +75,7 @@ def load_model(folder: Path) -> tuple[Recommender, LogFormat]:
     """
     checksums.verify(folder)
     facts = json.loads((folder / "catalog.json").read_text(encoding="utf-8"))
-    model_class: type[Recommender] = load(MODELS, "model", facts.pop("model"))
+    name = facts.pop("model")
     log = parse(LogFormat, facts.pop("log"), str(folder / "catalog.json"))
     catalog = Catalog(
         num_users=facts["num_users"],
@@ -87,7 +86,7 @@ def load_model(folder: Path) -> tuple[Recommender, LogFormat]:
         pair_counts_KK=np.array(facts["pair_counts_KK"]),
     )
     settings = read_yaml(folder / "best.yaml").get("model", {})
-    model = model_class(parse(model_class.Config, settings, str(folder / "best.yaml")), catalog)
+    model = build_model(name, settings, catalog, str(folder / "best.yaml"))
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     return model.eval(), log
 

@@ -28,14 +28,16 @@ from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import estimate
-from blade_tune.study.objective import build_training, max_length
+from blade_tune.study.definition import max_length
+from blade_tune.study.objective import build_training
 from blade_tune.study.provenance import environment
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import best_trial, num_scored
+from blade_tune.study.verdict import of_pair, pair
+from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluation, Evaluator
-from blade_tune.training.floors import measure_floors
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome
 
 log = logging.getLogger(__name__)
@@ -144,7 +146,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         provenance={
             "study": stored.definition.name,
             **choice.facts,
-            "epochs": outcome.best_epoch,
+            "epochs": None if choice.source.definition.is_fitted else outcome.best_epoch,
             "with_valid": options.with_valid,
             "study_seed": stored.definition.search.seed,
             "training_seed": seed,
@@ -165,15 +167,15 @@ def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[R
     """Train the chosen configuration again, with its seed, up to its best epoch."""
     definition, trial = choice.source.definition, choice.trial
     values = choice.source.values(trial)
-    values["train.max_epochs"] = trial.user_attrs["best_epoch"]
-    make = DeviceData.for_search
-    if options.with_valid:
-        make = DeviceData.with_valid_rows
+    if not definition.is_fitted:
+        values["train.max_epochs"] = trial.user_attrs["best_epoch"]
+    if options.with_valid and not definition.is_fitted:
         values["train.eval_every"] = trial.user_attrs["best_epoch"]  # nothing is left to choose an epoch by
-    windows = make(data, max_length(definition, values), definition.objective, options.device)
+    make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
+    device_data = make(data, max_length(definition, values), definition.objective, options.device)
     seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
-    training = build_training(definition, values, data, windows, seed, threads)
-    outcome = training.run(Hooks(windows.evaluator, options.on_epoch))
+    training = build_training(definition, values, data, device_data, seed, threads)
+    outcome = training.run(Hooks(device_data.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)
     return training.model.eval(), outcome
 
@@ -183,8 +185,8 @@ def test(
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Rank the test rows under the study's protocol, and, for the record, under every other one.
 
-    Gives the study's evaluation, and `test`, `protocols`, `floors`, `test_users` and `unhittable` (users whose item is
-    excluded, a miss by construction).
+    Gives the study's evaluation, and `test`, `protocols`, `baselines`, `verdict` on the study's metric,
+    `test_users` and `unhittable` (users whose item is excluded, a miss by construction).
     """
     windows, rows_U = sealed.windows(model.max_length).to(device), rows_with(sealed.test)
     catalog = sealed.search.catalog
@@ -195,13 +197,18 @@ def test(
         other = objective.model_copy(update={"exclude": exclude, "target_set": target_set})
         figures = Evaluator(windows, rows_U, catalog, other)(model).metrics
         protocols.append({"exclude": exclude, "target_set": target_set, **figures})
+    baselines, verdict = measure(evaluator, sealed.search.train, catalog), None
+    if REFERENCE in baselines.ranks:
+        verdict = of_pair(pair(evaluation.ranks_U, baselines.ranks[REFERENCE], objective.metric))
     return evaluation, {
         "test": evaluation.metrics,
         "test_intervals": {name: _interval(evaluation.ranks_U, name) for name in evaluation.metrics},
         "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
-        "floors": measure_floors(evaluator, sealed.search.train, catalog),
+        "baselines": baselines.metrics,
+        "metric": objective.metric,
+        "verdict": verdict.facts if verdict else None,
         "protocols": protocols,
     }
 

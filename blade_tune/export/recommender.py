@@ -1,6 +1,6 @@
 """A bundle at work: recommendations for users by their histories. Imports no optuna."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from blade_tune.batch import Batch
 from blade_tune.config import guess
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sequences import Windows
@@ -16,6 +17,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.export.bundle import load_model, read_ids
 from blade_tune.export.histories import Histories, Interaction, histories_of
 from blade_tune.layers.table import UserTable
+from blade_tune.models.base import DotProduct
 from blade_tune.models.base import Recommender as Model
 
 USERS_AT_ONCE = 512  # whose states are computed together
@@ -104,21 +106,29 @@ class Recommender:
         device = told_K.device
         windows = histories.windows(self.model.max_length).to(device)
         numbers_U = torch.tensor([self._user_numbers.get(user, 0) for user in histories.users], device=device)
-        vectors_DV = self.model.item_vectors().float().T
         lengths_U, order_U = windows.lengths_U.sort(stable=True)
         order_U = order_U[lengths_U > 0]
-        k = min(k, vectors_DV.shape[1] - 1)
-        at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // vectors_DV.shape[1])
+        num_items = self.model.catalog.num_items
+        k = min(k, num_items)
+        at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (num_items + 1))
+        score = self._scores(at_once)
         scores_UX, items_UX = torch.zeros(len(windows), k), torch.zeros(len(windows), k, dtype=torch.long)
         for order_B in order_U.split(USERS_AT_ONCE):
             batch = replace(windows.rows(order_B), users_B=numbers_U[order_B]).with_final_target_set(told_K)
-            states_BD = self.model.final_states(batch.newest(int(windows.lengths_U[order_B].max()))).float()
-            for rows_B, rows_BD in zip(order_B.split(at_once), states_BD.split(at_once), strict=True):
-                scores_BV = rows_BD @ vectors_DV
+            batch = batch.newest(int(windows.lengths_U[order_B].max()))
+            for rows_B, scores_BV in zip(order_B.split(at_once), score(batch), strict=True):
                 _exclude(scores_BV, windows, rows_B, include_seen=include_seen)
                 best_BX, places_BX = scores_BV.topk(k)
                 scores_UX[rows_B.cpu()], items_UX[rows_B.cpu()] = best_BX.cpu(), places_BX.cpu()
         return _listed(scores_UX, items_UX)
+
+    def _scores(self, at_once: int) -> Callable[[Batch], Iterator[Tensor]]:
+        """From the users of a batch to their scores_BV, of so many users at once."""
+        model = self.model
+        if isinstance(model, DotProduct):
+            vectors_DV = model.item_vectors().float().T
+            return lambda batch: (states @ vectors_DV for states in model.final_states(batch).float().split(at_once))
+        return lambda batch: map(model.scores, batch.split(at_once))
 
     def _told(self, target: Collection[str] | None) -> Tensor:
         """told_K, on the model's device."""
@@ -131,8 +141,7 @@ class Recommender:
         for name in target:
             if name not in names:
                 raise ConfigError(f"unknown behavior {name!r}. {guess(name, names)}")
-        device = next(self.model.parameters()).device
-        return torch.tensor([name in target for name in names], dtype=torch.uint8, device=device)
+        return torch.tensor([name in target for name in names], dtype=torch.uint8, device=self.model.device)
 
 
 def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_seen: bool) -> None:

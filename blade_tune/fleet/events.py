@@ -22,9 +22,9 @@ class EventWriter(Observer):
         self._stream = stream
         self._lock = threading.Lock()  # warnings come from the heartbeat's thread too
 
-    def floor_measured(self, floor: float) -> None:
+    def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """One line."""
-        self._write("floor_measured", floor)
+        self._write("baselines_measured", dict(figures), dict(left_out))
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """One line."""

@@ -20,9 +20,10 @@ from blade_tune.config import Settings
 from blade_tune.data.store import prepare
 from blade_tune.errors import NonFiniteError
 from blade_tune.parameter import Value
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.objective import build_training, max_length
+from blade_tune.study.definition import StudyDefinition, max_length
+from blade_tune.study.objective import build_training
 from blade_tune.training.device_data import DeviceData, resolve_device
+from blade_tune.training.loop import Training
 
 CONTEXT = 2**30  # bytes that a process takes of a GPU beside torch's own; about twice what is usual
 
@@ -57,7 +58,9 @@ class Trainer:
         self.device = resolve_device(task.device)
         length = max_length(definition, task.values)
         device_data = DeviceData.for_search(data, length, definition.objective, self.device)
-        self.training = build_training(definition, task.values, data, device_data, seed=0)
+        training = build_training(definition, task.values, data, device_data, seed=0)
+        assert isinstance(training, Training)  # noqa: S101 - a probe is for nothing else
+        self.training = training
         self.threads = torch.get_num_threads()
         rows_U, batch_size = self.training.rows_U, self.training.config.batch_size
         self.training.rows_U = rows_U[:batch_size]

@@ -41,8 +41,8 @@ def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place],
     )
     with storage_errors(url), StopSignals().listening() as signals:
         observer.run_started(stored.standing(), stored.definition.train.max_epochs)
-        if (floor := stored.study.user_attrs.get("popularity_floor")) is not None:
-            observer.floor_measured(floor)
+        if figures := stored.baseline_figures:
+            observer.baselines_measured(figures, stored.baselines_left_out)
         if settings.per_gpu == "auto":
             places = fill(places, stored, settings.data, observer, signals)
         why = Supervisor(stored, order, places, settings, observer, signals).run()

@@ -5,6 +5,8 @@ import logging
 import time
 from datetime import datetime
 
+import numpy as np
+import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -15,7 +17,7 @@ from blade_tune.study.artifacts import upload_trial
 from blade_tune.study.budget import Claimant
 from blade_tune.study.fingerprint import fingerprint, require_same
 from blade_tune.study.lease import Lease
-from blade_tune.study.objective import End, Objective, max_length
+from blade_tune.study.objective import End, Objective
 from blade_tune.study.observer import Observer
 from blade_tune.study.process import Owner
 from blade_tune.study.recovery import continuation
@@ -29,8 +31,9 @@ from blade_tune.study.trials import (
     num_scored,
     ranked,
 )
+from blade_tune.study.verdict import PAIRED, pair
+from blade_tune.training.baselines import REFERENCE
 from blade_tune.training.device_data import resolve_device
-from blade_tune.training.floors import popularity_floors
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +66,10 @@ class Worker:
         self.claimant = Claimant(Owner.here(), device.type, order.share)
         self.cleaner = Cleaner(stored, order.keep)
         self.objective = Objective(definition, data, stored.folder, device, observer, lambda: bool(signals))
-        if "popularity_floor" not in stored.study.user_attrs:
-            evaluator = self.objective.device_data(max_length(definition, definition.space.fixed)).evaluator
-            popularity = popularity_floors(data.train, data.num_items, data.catalog.auxiliary)["all"]
-            floor = evaluator.measure(popularity).metrics[definition.objective.metric]
-            stored.study.set_user_attr("popularity_floor", floor)
-            observer.floor_measured(floor)
+        is_new = not stored.baseline_figures
+        self.baselines = stored.measure_baselines(data)
+        if is_new:
+            observer.baselines_measured(stored.baseline_figures, self.baselines.left_out)
 
     def run(self) -> str:
         """Train until no slot is left; gives why there is none.
@@ -141,6 +142,8 @@ class Worker:
         try:
             for name, text in attrs.items():
                 trial.set_user_attr(name, text)
+            if end.state == TrialState.COMPLETE:
+                self._pair(trial)
             upload_trial(trial, self.stored.folder, self.objective.metric)
             self.stored.study.tell(trial, end.value, state=end.state)
         except (UpdateFinishedTrialError, ValueError):  # the latter is `tell`'s word for a row that has ended
@@ -151,6 +154,12 @@ class Worker:
                 return False
         self.cleaner.clean(trial.number)
         return True
+
+    def _pair(self, trial: Trial) -> None:
+        """Compare a completed trial with the reference baseline, while its ranks are at hand."""
+        if REFERENCE in self.baselines.ranks:
+            ranks_U = torch.from_numpy(np.load(self.stored.files(self._row(trial)).ranks))
+            trial.set_user_attr(PAIRED, pair(ranks_U, self.baselines.ranks[REFERENCE], self.objective.metric))
 
     def _row(self, trial: Trial) -> FrozenTrial:
         return self.stored.trials[trial.number]

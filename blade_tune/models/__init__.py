@@ -10,4 +10,10 @@ MODELS = {
     "mbht": "blade_tune.models.mbht:Mbht",
     "mb_str": "blade_tune.models.mb_str:MbStr",
     "eidp": "blade_tune.models.eidp:Eidp",
+    "popularity": "blade_tune.models.popularity:Popularity",
+    "item_knn": "blade_tune.models.item_knn:ItemKnn",
+    "sequential_rules": "blade_tune.models.sequential_rules:SequentialRules",
+    "ease": "blade_tune.models.ease:Ease",
+    "pure_svd": "blade_tune.models.pure_svd:PureSvd",
+    "ials": "blade_tune.models.ials:Ials",
 }

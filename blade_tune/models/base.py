@@ -1,9 +1,10 @@
-"""What every model is: a Config, losses by name, and a score for every item."""
+"""What every model is: a Config, and a score for every item; and what every neural model is beyond that."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import chain
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import torch
@@ -32,8 +33,13 @@ class ModelConfig(Settings):
     search it elsewhere.
     """
 
-    embedding_size: int = Field(32, ge=8, le=512, description="width of every embedding and state, d")
     max_length: int = Field(50, ge=2, le=1000, description="newest interactions of a user that the model sees, L")
+
+
+class NeuralConfig(ModelConfig):
+    """The hyperparameters that every neural model has."""
+
+    embedding_size: int = Field(32, ge=8, le=512, description="width of every embedding and state, d")
     dropout: float = Field(0.3, ge=0.0, le=0.9, description="dropout rate")
     loss: NextItemLoss = Field(
         "bce", description="of the item to predict: bce, against one sampled negative, or ce, softmax over all items"
@@ -45,7 +51,7 @@ def only_when(**settings: tuple[Any, ...]) -> dict[str, Any]:
     return {"only_when": {name: list(values) for name, values in settings.items()}}
 
 
-class AttentionConfig(ModelConfig):
+class AttentionConfig(NeuralConfig):
     """Fields and the rule of models that split their width into attention heads."""
 
     layer_norm_eps: float = Field(1e-6, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
@@ -61,7 +67,7 @@ class AttentionConfig(ModelConfig):
         return self
 
 
-class LabelConfig(ModelConfig):
+class LabelConfig(NeuralConfig):
     """Field of models that know one behavior an interaction."""
 
     reduction: Reduction = Field(
@@ -69,7 +75,7 @@ class LabelConfig(ModelConfig):
     )
 
 
-class SetAugmentationConfig(ModelConfig):
+class SetAugmentationConfig(NeuralConfig):
     """Fields of models that contrast views of behavior sets."""
 
     augmentation: Augmentation = Field("mask", description="operator that makes the views; none leaves them to dropout")
@@ -90,12 +96,16 @@ class SetAugmentationConfig(ModelConfig):
 
 
 class Recommender(nn.Module, ABC):
-    """A model that the one training loop can train and the one evaluation can rank with."""
+    """What scores every item as the next one of a user, by the window of the user's newest interactions.
+
+    Scores do not depend on how much padding stands before a window, nor on its targets, but for the behavior set of the
+    last one in models that are told it.
+    """
 
     Config: ClassVar[type[ModelConfig]]
     reads: ClassVar[Reads]  # of past interactions: items only, one behavior of each set (its label), or whole sets
-    told_target_set: ClassVar[bool]  # whether scores depend on the behavior set of the item to predict, read likewise
-    is_causal: ClassVar[bool]  # whether `encode` gives states_BLD of all steps, none of which sees a later one
+    told_target_set: bool  # whether scores depend on the behavior set of the item to predict, read likewise
+    is_seeded: ClassVar[bool] = True  # whether another seed gives another model
     ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}  # parts to take out: their names -> settings that do so
 
     def __init__(self, config: ModelConfig, catalog: Catalog) -> None:
@@ -104,12 +114,22 @@ class Recommender(nn.Module, ABC):
         self.max_length = config.max_length
 
     @abstractmethod
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the training loss by name, weights applied; their sum is what is minimized.
+    def scores(self, batch: Batch) -> Tensor:
+        """scores_BV of all items as the next one, in float32; column 0 is padding."""
 
-        Args:
-            batch: with negatives; every row has at least one real step.
-        """
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers were learned."""
+        return sum(weights.numel() for weights in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(chain(self.parameters(), self.buffers())).device
+
+
+class DotProduct(Recommender):
+    """A recommender whose score is the product of a user's state with an item's vector, which ranks fastest."""
 
     @abstractmethod
     def final_states(self, batch: Batch) -> Tensor:
@@ -120,8 +140,27 @@ class Recommender(nn.Module, ABC):
         """vectors_VD that final states are multiplied with; row 0 is padding."""
 
     def scores(self, batch: Batch) -> Tensor:
-        """scores_BV of all items as the next one, in float32; column 0 is padding."""
+        """Their product."""
         return self.final_states(batch).float() @ self.item_vectors().float().T
+
+
+class NeuralRecommender(DotProduct):
+    """A model that the one training loop can train. Its item table is an ItemTable called `items`."""
+
+    Config: ClassVar[type[NeuralConfig]]
+    is_causal: ClassVar[bool]  # whether `encode` gives states_BLD of all steps, none of which sees a later one
+
+    def __init__(self, config: NeuralConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        self.embedding_size = config.embedding_size
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of the training loss by name, weights applied; their sum is what is minimized.
+
+        Args:
+            batch: with negatives; every row has at least one real step.
+        """
 
 
 class ItemTable(Table):

@@ -24,7 +24,7 @@ from blade_tune.losses import Similarity, contrastive, richness
 from blade_tune.models.base import (
     AttentionConfig,
     ItemTable,
-    Recommender,
+    NeuralRecommender,
     SetAugmentationConfig,
     in_pieces,
 )
@@ -120,7 +120,7 @@ class CrossBlock(nn.Module):
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
 
-class Blade(Recommender):
+class Blade(NeuralRecommender):
     """BLADE: an early and an intermediate fusion path, joined and asked by the target behavior set."""
 
     Config = BladeConfig

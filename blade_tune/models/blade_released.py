@@ -24,7 +24,7 @@ from blade_tune.models.base import (
     AttentionConfig,
     Augmentation,
     ItemTable,
-    Recommender,
+    NeuralRecommender,
     SetAugmentationConfig,
     in_pieces,
 )
@@ -148,7 +148,7 @@ class ReleasedIntermediateBlock(nn.Module):
         return self.experts_norm(2.0 * states_BLD + self.experts(states_BLD, gates_BLE))
 
 
-class BladeReleased(Recommender):
+class BladeReleased(NeuralRecommender):
     """The release's BLADE."""
 
     Config = BladeReleasedConfig

@@ -11,7 +11,7 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.recurrent import LabelGru, LabelSequences, label_sequences
 from blade_tune.layers.routing import StateRouting
 from blade_tune.losses import NextItemLoss
-from blade_tune.models.base import ItemTable, LabelConfig, Recommender, in_pieces, labels_of
+from blade_tune.models.base import ItemTable, LabelConfig, NeuralRecommender, in_pieces, labels_of
 
 
 class DymusConfig(LabelConfig):
@@ -27,7 +27,7 @@ class DymusConfig(LabelConfig):
     mask_pad: bool = Field(True, description="start recurrences at the first interaction; false is the public code")
 
 
-class RoutedRecommender(Recommender):
+class RoutedRecommender(NeuralRecommender):
     """What DyMuS and DyMuS+ share: a sample is a user after one of her steps, and its state comes out of routing.
 
     The public code makes a batch of samples, each with sequences of its own. A step of training here takes all samples

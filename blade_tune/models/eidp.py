@@ -15,7 +15,7 @@ from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.prob_sparse import ProbSparseAttention
 from blade_tune.layers.table import UserTable
-from blade_tune.models.base import AttentionConfig, ItemTable, Recommender, in_pieces, only_when
+from blade_tune.models.base import AttentionConfig, ItemTable, NeuralRecommender, in_pieces, only_when
 
 
 class EidpConfig(AttentionConfig):
@@ -107,7 +107,7 @@ class ViewAttention(nn.Module):
         return self.norm(self.output(gathered_BLD) + targets_BLD)
 
 
-class Eidp(Recommender):
+class Eidp(NeuralRecommender):
     """The mean of an explicit path, attention that also sees how far two sets are apart, and an implicit one.
 
     The implicit path encodes one view of the sequence for each behavior; the target's set chooses among them.

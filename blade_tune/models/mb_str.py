@@ -15,7 +15,7 @@ from blade_tune.layers.gated_experts import GatedExperts
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.relative_position import relative_buckets
 from blade_tune.losses import NextItemLoss
-from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, Recommender, in_pieces, labels_of
+from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, NeuralRecommender, in_pieces, labels_of
 
 
 class MbStrConfig(AttentionConfig, LabelConfig):
@@ -51,7 +51,7 @@ class MbStrBlock(nn.Module):
         return self.dropout(self.feed_forward_norm(states_BLD + self.dropout(forwarded_BLD)))
 
 
-class MbStr(Recommender):
+class MbStr(NeuralRecommender):
     """A cloze model: items are hidden, their behaviors are not; both sides of a slot are read, without positions.
 
     The label of a slot picks its projections, its feed-forward network and its experts in the head, and labels of two

@@ -21,7 +21,7 @@ from blade_tune.layers.hypergraph import (
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.multi_scale import MultiScaleAttention, Scales
 from blade_tune.losses import NextItemLoss
-from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, Recommender, labels_of
+from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, NeuralRecommender, labels_of
 
 
 class MbhtConfig(AttentionConfig, LabelConfig):
@@ -72,7 +72,7 @@ class MbhtBlock(nn.Module):
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
 
-class Mbht(Recommender):
+class Mbht(NeuralRecommender):
     """A cloze model: a transformer over items, positions and labels, beside a hypergraph of each sequence's items.
 
     Sequences stand at the front of a fixed number of slots, max_length or the next number that both scales divide.

@@ -13,7 +13,7 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.transformer import NormPlace, TransformerBlock
-from blade_tune.models.base import AttentionConfig, ItemTable, Recommender, in_pieces
+from blade_tune.models.base import AttentionConfig, ItemTable, NeuralRecommender, in_pieces
 
 
 class SasRecConfig(AttentionConfig):
@@ -25,7 +25,7 @@ class SasRecConfig(AttentionConfig):
     layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
 
 
-class SasRec(Recommender):
+class SasRec(NeuralRecommender):
     """Blocks of causal self-attention over item and position embeddings; a final norm; scores by the item table.
 
     Deviates: attention is kept off padding. In the public code the zero vectors of padding take part in every softmax,

@@ -9,6 +9,7 @@ from blade_tune.report.selection_tables import effect_table
 from blade_tune.report.text_tables import Cell, Table
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.effects import load_effects
+from blade_tune.study.verdict import Verdict
 
 
 def winner(study: Study) -> Iterator[Section]:
@@ -18,11 +19,10 @@ def winner(study: Study) -> Iterator[Section]:
     elif best := study.status["best"]:
         done, number = study.num_completed, best["number"]
         luck = f"Trial {number} is the luckiest of {done} completed trials, so its value is too high on average."
-        floor = study.status["popularity_floor"]
-        is_low = floor is not None and best["value"] <= floor
+        verdict = study.stored.verdict(study.stored.trials)
         yield Section(
             "The winner",
-            ["It does not get above what popularity alone gives."] if is_low else (),
+            [_judged(verdict, f"the best of {plural(done, 'completed trial')}")] if verdict else (),
             warning=f"Not confirmed. {luck if done > 1 else 'One trial is no search.'} Fresh seeds tell:",
             command=f"blade-tune confirm --study {study.name}",
             facts={"trial": str(number), f"{study.metric} in the search": f"{best['value']:.4f}"},
@@ -36,9 +36,8 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     chosen, smallest = confirmation.winner, confirmation.smallest
     low, high = confirmation.winner_interval
     words = []
-    if (floor := study.status["popularity_floor"]) is not None:
-        lies = "lies above" if low > floor else "reaches down to"
-        words.append(f"The interval {lies} what popularity alone gives, {floor:.4f}.")
+    if verdict := confirmation.verdict:
+        words.append(_judged(verdict, f"one of {plural(len(confirmation.candidates), 'candidate')}"))
     if smallest is not chosen:
         words.append(
             f"Trial {smallest.trial} is smaller or faster ({plural(smallest.num_parameters, 'parameter')}), and its "
@@ -47,7 +46,7 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     count = len(confirmation.candidates)
     facts = {
         "trial": str(chosen.trial),
-        f"{study.metric}, mean of {plural(chosen.estimate.num, 'fresh seed')}": _mean(chosen),
+        f"{study.metric}, mean over {plural(chosen.estimate.num, confirmation.over)}": _mean(chosen),
         "95% interval, corrected for having been chosen": interval(low, high),
         "value in the search": f"{chosen.search_value:.4f} ({_inflation(chosen)})",
         f"probability of being the best of {plural(count, 'candidate')}": f"{chosen.prob_best:.0%}",
@@ -79,12 +78,12 @@ def candidates(study: Study) -> Iterator[Section]:
         )
         for candidate in confirmation.candidates
     ]
-    seeds = len(confirmation.seeds)
+    over = plural(confirmation.winner.estimate.num, confirmation.over)
     notes = (
         f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
     )
-    caption = f"Candidates of {study.name}: mean ± sd over {plural(seeds, 'fresh seed')}, the same for all."
+    caption = f"Candidates of {study.name}: mean ± sd over {over}, the same for all."
     yield Section("Candidates", table=Table(columns, rows, caption, notes))
 
 
@@ -96,6 +95,10 @@ def effects(study: Study) -> Iterator[Section]:
             yield Section(title, figure=parameter_figures.effects(found), table=effect_table(found))
     except BladeTuneError as error:
         yield Section("Ablations and sweeps", warning=str(error))
+
+
+def _judged(verdict: Verdict, among: str) -> str:
+    return f"It is {verdict}, its mean minus that of the untuned baseline for the same users, 95%, as {among}."
 
 
 def _mean(candidate: Candidate) -> str:

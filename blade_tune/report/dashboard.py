@@ -10,13 +10,15 @@ from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from blade_tune.errors import NothingToExportError
 from blade_tune.report import figures
+from blade_tune.report.section import plural, shown
 from blade_tune.report.tables import Row, status
 from blade_tune.selection.confirm import leaders, load_confirmation
-from blade_tune.selection.confirmation import Candidate
+from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.study.artifacts import keep_study_file
 from blade_tune.study.curves import as_csv
 from blade_tune.study.repeats import History, configuration
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -68,28 +70,33 @@ def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
     yield "Study", definition.name
     yield "Model", definition.model
     yield "Data", f"{definition.data.name}, hash {identity['data'][:12]}"
-    if (floor := facts["popularity_floor"]) is not None:
-        metric = f"{metric}; popularity alone reaches {floor:.4f}"
     yield "Metric", metric
+    if facts["baselines"]:
+        yield "Untuned baselines", ", ".join(f"{n} {shown(v)}" for n, v in facts["baselines"].items())
     counts = ", ".join(f"{count} {state}" for state, count in facts["trials"].items() if count)
     yield "Trials", f"{facts['scored']} of {facts['budget']} scored: {counts or 'none yet'}"
     yield "Search", f"sampler {definition.search.sampler}, pruner {definition.search.pruner.kind}"
     yield "Fingerprint", digest[:12]
     if best := facts["best"]:
-        yield "Best trial", f"{best['number']}: {best['value']:.4f} on one seed"
+        yield "Best trial", f"{best['number']}: {best['value']:.4f} on one seed{_beside(stored.verdict(stored.trials))}"
     if noise := facts["noise"]:
         yield "Noise", f"{noise['deviation']:.4f}, what another seed changes ({noise['degrees_of_freedom']} df)"
     if confirmation := load_confirmation(stored):
-        yield "Winner", _describe(confirmation.winner, confirmation.winner_interval)
+        yield "Winner", _describe(confirmation) + _beside(confirmation.verdict)
     yield "Test openings", str(len(stored.ledger.entries()))
 
 
-def _describe(winner: Candidate, interval: tuple[float, float]) -> str:
-    low, high = interval
+def _describe(confirmation: Confirmation) -> str:
+    winner, (low, high) = confirmation.winner, confirmation.winner_interval
     return (
-        f"trial {winner.trial}: {winner.estimate.mean:.4f} ({low:.4f} to {high:.4f}) on {len(winner.scores)} fresh "
-        f"seeds; the best of the confirmed with probability {winner.prob_best:.2f}"
+        f"trial {winner.trial}: {winner.estimate.mean:.4f} ({low:.4f} to {high:.4f}) over "
+        f"{plural(winner.estimate.num, confirmation.over)}; the best of the confirmed with probability "
+        f"{winner.prob_best:.2f}"
     )
+
+
+def _beside(verdict: Verdict | None) -> str:
+    return f"; {verdict}" if verdict else ""
 
 
 def _publish_leaderboard(stored: StoredStudy) -> None:

@@ -18,6 +18,7 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import best_trial, is_scored, logical_trials
 
 MAX_CURVES, MAX_POINTS = 100, 6_000  # of learning curves: the dashboard stores them in its database
+BASELINE_DASHES = ("dot", "dashdot", "dash")
 MAX_COUNTS = 200  # places at which the expected best is computed
 KIND_COLORS = dict(
     zip(
@@ -29,7 +30,7 @@ KIND_COLORS = dict(
 
 
 def history(stored: StoredStudy) -> go.Figure | None:
-    """The value of each trial, the best so far, what popularity alone reaches, and how far seeds alone move a value."""
+    """The value of each trial, the best so far, what untuned baselines reach, and how far seeds alone move a value."""
     trials = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
     if not trials:
         return None
@@ -58,9 +59,9 @@ def history(stored: StoredStudy) -> go.Figure | None:
         so_far = [*accumulate(values, max)]
         steps = {"mode": "lines", "line": {"shape": "hv", "color": theme.ORANGE, "width": 2.5}}
         figure.add_scatter(x=[*_numbers(done), ends[1]], y=[*so_far, so_far[-1]], name="best so far", **steps)
-    if (floor := stored.study.user_attrs.get("popularity_floor")) is not None:
-        dashed = {"mode": "lines", "line": {"dash": "dash", "color": theme.VERMILION}}
-        figure.add_scatter(x=ends, y=[floor, floor], name=f"popularity alone ({floor:.4f})", **dashed)
+    for (name, reached_by), dash in zip(stored.baseline_figures.items(), BASELINE_DASHES, strict=False):
+        dashed = {"mode": "lines", "line": {"dash": dash, "color": theme.VERMILION}}
+        figure.add_scatter(x=ends, y=[reached_by] * 2, name=f"{name}, untuned ({reached_by:.4f})", **dashed)
     return figure
 
 

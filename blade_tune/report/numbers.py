@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import binomtest  # type: ignore[import-untyped]  # ships no type hints
+from scipy.stats import binomtest
 
 from blade_tune.selection.runs import find_runs
 from blade_tune.study.stored import StoredStudy

@@ -16,6 +16,7 @@ from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
 from blade_tune.study.folder import write_text
 from blade_tune.study.provenance import now
 from blade_tune.study.stored import StoredStudy
+from blade_tune.training.baselines import REFERENCE
 
 PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     choice.winner,
@@ -64,12 +65,16 @@ def headline(study: Study) -> dict[str, tuple[str, str]]:
     facts, best = study.status, study.status["best"]
     shown: dict[str, tuple[str, str]] = {}
     if confirmed := study.confirmation:
-        mean, count = confirmed.winner.estimate.mean, confirmed.winner.estimate.num
-        shown[study.metric] = (f"{mean:.4f}", f"trial {confirmed.winner.trial}, mean of {count} fresh seeds")
+        mean, over = confirmed.winner.estimate.mean, plural(confirmed.winner.estimate.num, confirmed.over)
+        shown[study.metric] = (f"{mean:.4f}", f"trial {confirmed.winner.trial}, mean over {over}")
     elif best:
         shown[study.metric] = (f"{best['value']:.4f}", f"trial {best['number']}, best of the search, not confirmed")
-    if (floor := facts["popularity_floor"]) is not None:
-        shown["popularity floor"] = (f"{floor:.4f}", "what popularity alone reaches")
+    figures = study.stored.baseline_figures
+    if REFERENCE in figures:
+        shown[REFERENCE] = (f"{figures[REFERENCE]:.4f}", "what it reaches untuned")
+    if figures:
+        popular = max(figure for name, figure in figures.items() if name != REFERENCE)
+        shown["popularity"] = (f"{popular:.4f}", "what it reaches, the better of two counts")
     shown["scored trials"] = (f"{facts['scored']} of {facts['budget']}", f"{study.num_completed} completed")
     shown["test rows opened"] = _openings(study)
     return shown

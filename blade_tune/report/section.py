@@ -71,6 +71,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def shown(figure: float | str) -> str:
+    """A figure to four digits, or the words that stand in its place."""
+    return figure if isinstance(figure, str) else f"{figure:.4f}"
+
+
 def interval(low: float | None, high: float | None) -> str:
     """An interval as text; empty where it is not known."""
     return "" if low is None or high is None else f"{low:.4f} to {high:.4f}"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
 from blade_tune.selection.compare import Comparisons
 from blade_tune.selection.confirm import winning_runs
@@ -19,6 +20,7 @@ from blade_tune.selection.statistics import Estimate
 from blade_tune.study.curves import as_csv
 from blade_tune.study.folder import write_text
 from blade_tune.study.stored import StoredStudy
+from blade_tune.training.baselines import REFERENCE
 
 Row = dict[str, Any]
 
@@ -49,10 +51,16 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
     winner, (low, high) = confirmation.winner, confirmation.winner_interval
     estimate, metric = winner.estimate, confirmation.metric
     words = [
-        f"Trial {winner.trial} has the highest mean: valid {metric} {estimate.mean:.4f} over {estimate.num} fresh "
-        f"seeds, where the search saw {winner.search_value:.4f}.",
+        f"Trial {winner.trial} has the highest mean: valid {metric} {estimate.mean:.4f} over "
+        f"{plural(estimate.num, confirmation.over)}, where the search saw {winner.search_value:.4f}.",
         f"Its own interval carries the bias of having been chosen; corrected for that, 95%: {low:.4f} to {high:.4f}.",
     ]
+    if confirmation.over == "user":
+        words.append(
+            "Another seed changes nothing in this model: candidates are fitted once, intervals are over users."
+        )
+    if confirmation.verdict:
+        words.append(f"{str(confirmation.verdict).capitalize()}, 95% of the mean minus that of the untuned baseline.")
     if confirmation.smallest is not winner:
         words.append(
             f"Trial {confirmation.smallest.trial} is smaller or faster, within one standard error (--rule 1se)."
@@ -109,7 +117,7 @@ def effect_table(effects: Effects) -> Table:
 
 
 def comparison_rows(comparisons: Comparisons) -> list[Row]:
-    """A row a model: figures, what it was told, what its search has cost, how far it is behind; then the floors."""
+    """A row a model: figures, what it was told, what its search has cost, how far it is behind; then the baselines."""
     best = comparisons.entries[0].model
     against = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
     rows: list[Row] = []
@@ -128,13 +136,13 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "trial": entry.winner.trial,
                 "behind_best": pair.comparison.difference if pair else None,
                 "p_holm": pair.p_adjusted if pair else None,
+                "verdict": str(entry.verdict) if entry.verdict else None,
             }
         )
-    floors = [
-        {"model": f"popularity: {name}", **{metric: figures[metric] for metric in SHOWN}, "part": comparisons.part}
-        for name, figures in comparisons.floors.items()
+    return rows + [
+        {"model": f"{name}, untuned", **{metric: figures[metric] for metric in SHOWN}, "part": comparisons.part}
+        for name, figures in comparisons.baselines.items()
     ]
-    return rows + floors
 
 
 def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
@@ -146,11 +154,13 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         mark = "*" if entry.model in worse else ""
         cells = [_cell(entry.scores, name, mark if name == comparisons.metric else "") for name in SHOWN]
         spent = entry.spent
-        cost: list[Entry] = [entry.loss, f"{spent['trials']:g}", f"{spent['epochs']:g}", f"{spent['hours']:.2f}"]
-        rows.append((entry.model + (" †" if entry.is_told else ""), [*cells, *cost]))
-    for name, figures in comparisons.floors.items():
-        rows.append((f"popularity: {name}", [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", "", ""]))
-    seeds = len(comparisons.entries[0].scores.ranks_SU)
+        epochs = "" if entry.study.definition.is_fitted else f"{spent['epochs']:g}"
+        cost: list[Entry] = [entry.loss, f"{spent['trials']:g}", epochs, f"{spent['hours']:.2f}"]
+        low = " ‡" if entry.verdict and not entry.verdict.is_above else ""
+        rows.append((entry.model + (" †" if entry.is_told else "") + low, [*cells, *cost]))
+    for name, figures in comparisons.baselines.items():
+        rows.append((f"{name}, untuned", [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", "", ""]))
+    seeds = max(len(entry.scores.ranks_SU) for entry in comparisons.entries)
     return Table(
         columns=["model", *map(metric_name, SHOWN), "loss", "trials", "epochs", "hours"],
         rows=rows,
@@ -160,6 +170,9 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             f"over {len(comparisons.pairs)} pairs, p < {LEVEL})",
             "† is told the behavior set of the item to predict, or its label",
             "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
+            f"‡ not above {REFERENCE}: the interval of the mean minus that of the untuned baseline, paired by user, "
+            "does not lie above 0 (95%, corrected for the candidates that the winner was chosen from)",
+            "a model without epochs is fitted at once; one without sd is the same on every seed",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
             *_group_sizes(comparisons.groups),
             *(f"budgets are not equal: {line}" for line in uneven),

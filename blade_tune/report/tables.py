@@ -33,7 +33,7 @@ def status(stored: StoredStudy) -> Row:
     now = stored.attempts.now()
     trials = stored.trials
     best = best_trial(trials)
-    noise = pooled_noise(stored.definition.space, trials)
+    noise, verdict = pooled_noise(stored.definition.space, trials), stored.verdict(trials)
     return {
         "name": stored.definition.name,
         "model": stored.definition.model,
@@ -42,7 +42,8 @@ def status(stored: StoredStudy) -> Row:
         "scored": num_scored(trials),
         "trials": count_states(trials),
         "best": {"number": best.number, "value": best.value, "params": _params(stored, best)} if best else None,
-        "popularity_floor": stored.study.user_attrs.get("popularity_floor"),
+        "baselines": (stored.baseline_figures | stored.baselines_left_out) or None,
+        "verdict": verdict.facts if verdict else None,
         "noise": vars(noise) if noise else None,
         "failures": count_failures(trials),
         "gpu_hours": round(stored.attempts.gpu_seconds() / 3600, 3),

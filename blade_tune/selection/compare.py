@@ -3,7 +3,6 @@
 Each model has a search of its own, `<study>.compare-<model>`, and its winner is confirmed there.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -18,25 +17,25 @@ from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.losses import NextItemLoss
 from blade_tune.models import MODELS
+from blade_tune.models.build import build_model
 from blade_tune.parameter import Value
 from blade_tune.registry import load
 from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
 from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.runs import Crew, find_runs
-from blade_tune.selection.scores import Part, Scores, load_scores, user_groups
-from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
+from blade_tune.selection.scores import Part, Scores, load_scores, tested_beside, user_groups, verdict_on
+from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.space import nest
-from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.study.folder import TrialFolder
-from blade_tune.study.objective import max_length
 from blade_tune.study.opening import StudyPlace, Total, open_study
 from blade_tune.study.shipped import available, find
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import logical_trials, num_scored
-from blade_tune.training.device_data import DeviceData
-from blade_tune.training.floors import measure_floors
+from blade_tune.study.verdict import Verdict
+from blade_tune.training.baselines import REFERENCE
 
 TOLERANCE = 0.05  # budgets that differ by more are not equal
 PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")  # the training settings that all models share
@@ -63,6 +62,8 @@ class Entry:
     is_told: bool  # the behavior set of the item to predict
     loss: str  # that the winner was trained with
     spent: Mapping[str, float]  # by its search
+    baselines: Mapping[str, Mapping[str, float]]  # what untuned models reach on the same rows
+    verdict: Verdict | None  # None where the reference baseline was not measured
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,12 @@ class Comparisons:
     part: Part
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
-    floors: Mapping[str, Mapping[str, float]]  # what popularity alone reaches
     groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
+
+    @property
+    def baselines(self) -> Mapping[str, Mapping[str, float]]:
+        """What untuned models reach on the same rows."""
+        return self.entries[0].baselines
 
 
 def define(
@@ -113,13 +118,13 @@ def define(
         load(MODELS, "model", model)
         space = _space(model, loss)
         shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
-        epochs = _epochs(content, budget.max_epochs)
+        epochs = {} if is_fitted(model) else _epochs(content, budget.max_epochs)
         search = {**(content.get("search") or {}), "trials": budget.trials}
         asked: dict[str, Any] = {**shared, "model": model, "space": space, "train": epochs, "search": search}
         name = f"{path.stem}.compare-{f'{loss}-' if loss else ''}{model}"
         definition = StudyDefinition.from_mapping(name, asked, f"{path} for {model}")
-        default: dict[str, Any] = {"tag": "default", **nest(definition.space.defaults(definition.configs))}
-        definitions.append(StudyDefinition.from_mapping(name, {**asked, "enqueue": [default]}, f"{path} for {model}"))
+        first = {"enqueue": [defaults_first(definition)]}
+        definitions.append(StudyDefinition.from_mapping(name, asked | first, f"{path} for {model}"))
     return definitions
 
 
@@ -151,7 +156,9 @@ def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy
 
 
 def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
-    """The loss that a configuration of a study is trained with."""
+    """The loss that a configuration of a study is trained with; empty where it is fitted without one."""
+    if definition.is_fitted:
+        return ""
     default = definition.configs["model"].model_fields["loss"].default
     return str({**definition.space.fixed, **values}.get("model.loss", default))
 
@@ -191,14 +198,19 @@ def compare(studies: Sequence[StoredStudy], part: Part, opening: Opening) -> Com
     metric = studies[0].definition.objective.metric
     entries.sort(key=lambda entry: -entry.scores.estimate(metric).mean)
     pairs = list(combinations(entries, 2))
-    comparisons = [paired_bootstrap(a.scores.gains(metric), b.scores.gains(metric)) for a, b in pairs]
+    comparisons = [paired_bootstrap(*same_seeds(a.scores.gains(metric), b.scores.gains(metric))) for a, b in pairs]
     adjusted = holm([comparison.p_value for comparison in comparisons])
     whole = [
         Pair(a.model, b.model, comparison, p)
         for (a, b), comparison, p in zip(pairs, comparisons, adjusted, strict=True)
     ]
-    floors, groups = _floors(entries[0], part, opening), _groups(entries[0], part, opening)
-    return Comparisons(metric, part, tuple(entries), tuple(whole), floors, groups)
+    return Comparisons(metric, part, tuple(entries), tuple(whole), _groups(entries[0], part, opening))
+
+
+def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
+    """Both with a row for each seed: a model that no seed changes has one row, the same on all of them."""
+    first, second = np.broadcast_arrays(first_SU, second_SU)
+    return first, second
 
 
 def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
@@ -208,20 +220,18 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
     runs = winning_runs(stored, confirmation)
     if part == "test":
         test_runs(stored, runs, opening)
-    model = stored.definition.model
-    is_told = load(MODELS, "model", model).told_target_set
-    scores, winner = load_scores(study, model, runs, part), confirmation.winner
-    return Entry(model, stored, winner, scores, is_told, loss_of(stored.definition, winner.values), spent(stored))
-
-
-def _floors(entry: Entry, part: Part, opening: Opening) -> Mapping[str, Mapping[str, float]]:
-    """Those of the part, under the study's protocol; of test as they were measured when it was opened."""
+    model, winner = stored.definition.model, confirmation.winner
+    scores = load_scores(study, model, runs, part)
+    data = stored.data(opening.data_directory)
+    built = build_model(model, nest(winner.values).get("model", {}), data.catalog, f"trial {winner.trial}")
     if part == "test":
-        return dict(json.loads(_files(entry).test.read_text(encoding="utf-8"))["floors"])
-    data, definition = entry.study.data(opening.data_directory), entry.study.definition
-    length = max_length(definition, entry.winner.values)
-    evaluator = DeviceData.for_search(data, length, definition.objective, opening.device).evaluator
-    return measure_floors(evaluator, data.train, data.catalog)
+        baselines, verdict = tested_beside(study.files(runs[0]), scores, stored.definition.objective.metric)
+    else:
+        found, count = stored.measure_baselines(data), len(confirmation.candidates)
+        baselines = found.metrics
+        verdict = verdict_on(scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count)
+    loss = loss_of(stored.definition, winner.values)
+    return Entry(model, stored, winner, scores, built.told_target_set, loss, spent(stored), baselines, verdict)
 
 
 def _groups(entry: Entry, part: Part, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
@@ -239,7 +249,7 @@ def _files(entry: Entry) -> TrialFolder:
 def _space(model: str, loss: NextItemLoss | None) -> str | dict[str, Any]:
     """The space that a model is compared over, with its loss fixed where one is asked for."""
     name = f"{model}-extended" if f"{model}-extended" in available("search_spaces") else model
-    if loss is None:
+    if loss is None or is_fitted(model):
         return name
     content = read_yaml(find("search_spaces", name))
     return {**content, "model": {**(content.get("model") or {}), "loss": loss}}

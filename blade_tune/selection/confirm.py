@@ -1,24 +1,33 @@
 """Confirming a search's winner: its top configurations again, all on the same fresh seeds."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from blade_tune.errors import NothingToExportError
+from blade_tune.errors import NothingToExportError, RunsMissingError
+from blade_tune.models.build import model_class
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, rows, seeds
-from blade_tune.selection.statistics import estimate, probability_best, winner_interval
+from blade_tune.selection.scores import Scores, load_scores, verdict_on
+from blade_tune.selection.statistics import Floats, estimate, probability_best, winner_interval
+from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.repeats import configuration
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
+from blade_tune.study.verdict import Verdict
+from blade_tune.training.baselines import REFERENCE
 
-ATTRIBUTE = "confirmation"  # of the search: {"trials": [numbers], "seeds": count}
+ATTRIBUTE = "confirmation"  # of the search: {"trials": [numbers], "seeds": count, "verdict": on the winner}
 
 
 def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confirmation | None:
     """Train the `top` best configurations of a search on `num_seeds` fresh seeds each, two at least.
+
+    A model that no seed changes is fitted once; its candidates are told apart over users.
 
     Gives what `load_confirmation` gives.
 
@@ -27,9 +36,21 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confir
         InterruptedStudyError: the user stopped it; the same call goes on from there.
     """
     trials = leaders(stored, top)
-    stored.study.set_user_attr(ATTRIBUTE, {"trials": [trial.number for trial in trials], "seeds": num_seeds})
+    num_seeds = num_seeds if is_seeded(stored.definition) else 1
+    asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
+    stored.study.set_user_attr(ATTRIBUTE, asked)
     execute(stored, _wanted(stored, trials, num_seeds), crew)
-    return load_confirmation(stored)
+    confirmation = load_confirmation(stored)
+    if confirmation is None:
+        return None
+    verdict = _verdict(stored, confirmation, crew)
+    stored.study.set_user_attr(ATTRIBUTE, {**asked, "verdict": vars(verdict) if verdict else None})
+    return replace(confirmation, verdict=verdict)
+
+
+def is_seeded(definition: StudyDefinition) -> bool:
+    """Whether another seed gives another model of the same configuration."""
+    return model_class(definition.model).is_seeded
 
 
 def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:
@@ -58,7 +79,11 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
         return None
     groups = [ended[first : first + num_seeds] for first in range(0, len(ended), num_seeds)]
     whole = [(trial, group) for trial, group in zip(trials, groups, strict=True) if all(map(is_complete, group))]
-    return _confirmation(stored, whole, num_seeds) if whole else None
+    if not whole:
+        return None
+    confirmation = _confirmation(stored, whole, num_seeds)
+    verdict = asked.get("verdict")
+    return replace(confirmation, verdict=Verdict(**verdict)) if verdict else confirmation
 
 
 def winning_runs(stored: StoredStudy, confirmation: Confirmation) -> list[FrozenTrial]:
@@ -77,26 +102,52 @@ def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) 
 def _confirmation(
     stored: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
 ) -> Confirmation:
-    scores_CS = np.array([[run.value for run in runs] for _, runs in whole])
-    probabilities = probability_best(scores_CS)
+    scores_CX = _scores(stored, [runs for _, runs in whole])
+    probabilities = probability_best(scores_CX)
     candidates = [
         Candidate(
             trial=trial.number,
             values=stored.values(trial),
             search_value=float(trial.value or 0.0),
             runs=tuple(run.number for run in runs),
-            scores=tuple(map(float, scores_S)),
-            estimate=estimate(scores_S.tolist()),
+            scores=tuple(float(run.value or 0.0) for run in runs),
+            estimate=estimate(scores_X.tolist()),
             prob_best=float(probability),
             num_parameters=runs[0].user_attrs["num_parameters"],
             seconds_per_epoch=sum(r.user_attrs["seconds"] for r in runs) / sum(r.user_attrs["epochs"] for r in runs),
         )
-        for (trial, runs), scores_S, probability in zip(whole, scores_CS, probabilities, strict=True)
+        for (trial, runs), scores_X, probability in zip(whole, scores_CX, probabilities, strict=True)
     ]
+    best_X = scores_CX[np.argmax(scores_CX.mean(axis=1))]
     candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))
     return Confirmation(
         metric=stored.definition.objective.metric,
+        over="fresh seed" if is_seeded(stored.definition) else "user",
         seeds=seeds(stored.definition, num_seeds),
         candidates=tuple(candidates),
-        winner_interval=winner_interval(candidates[0].scores, len(candidates)),
+        winner_interval=winner_interval(best_X.tolist(), len(candidates)),
     )
+
+
+def _scores(stored: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floats:
+    """scores_CX of each candidate: its runs' values, or, where seeds change nothing, what each user adds to the one."""
+    if is_seeded(stored.definition):
+        return np.array([[run.value for run in runs] for runs in groups], dtype=np.float64)
+    metric = stored.definition.objective.metric
+    return np.concatenate([_load(stored, runs).gains(metric) for runs in groups])
+
+
+def _load(stored: StoredStudy, runs: Sequence[FrozenTrial]) -> Scores:
+    study = find_runs(stored)
+    assert study is not None, "there are runs of it"  # noqa: S101 - for the type checker
+    return load_scores(study, stored.definition.name, runs, "valid")
+
+
+def _verdict(stored: StoredStudy, confirmation: Confirmation, crew: Crew) -> Verdict | None:
+    """On the winner; None where its ranks are elsewhere."""
+    baselines = stored.measure_baselines(stored.data(crew.settings.data))
+    metric, count = confirmation.metric, len(confirmation.candidates)
+    with suppress(RunsMissingError):
+        scores = _load(stored, winning_runs(stored, confirmation))
+        return verdict_on(scores, baselines.ranks.get(REFERENCE), metric, count)
+    return None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from blade_tune.parameter import Value
 from blade_tune.selection.statistics import Estimate
+from blade_tune.study.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Candidate:
     search_value: float  # of that trial: the highest of many noisy ones, so too high on average
     runs: tuple[int, ...]  # numbers in the study of runs, in order of seeds
     scores: tuple[float, ...]  # of these, by the study's metric on validation rows
-    estimate: Estimate  # of their mean
+    estimate: Estimate  # of their mean, over what the confirmation is over
     prob_best: float  # that no other candidate has a higher true mean
     num_parameters: int
     seconds_per_epoch: float
@@ -32,9 +33,11 @@ class Confirmation:
     """All candidates of a study, the highest confirmed mean first."""
 
     metric: str
+    over: str  # what scores are means over: "fresh seed", or "user" where another seed changes nothing
     seeds: tuple[int, ...]  # shared by all candidates
     candidates: tuple[Candidate, ...]
     winner_interval: tuple[float, float]  # of the first one's mean, corrected for having been chosen
+    verdict: Verdict | None = None  # on the first one; None where the reference baseline or ranks were not at hand
 
     @property
     def winner(self) -> Candidate:

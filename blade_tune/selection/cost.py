@@ -1,6 +1,7 @@
 """What a comparison will take at most, from a moment of each model's training on this machine."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,11 +9,13 @@ import torch
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.selection.compare import Budget, loss_of, search_of
+from blade_tune.selection.confirm import is_seeded
 from blade_tune.selection.runs import find_runs, is_complete
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.objective import build_training, max_length
+from blade_tune.study.definition import StudyDefinition, max_length
+from blade_tune.study.objective import build_training
 from blade_tune.study.trials import num_scored
 from blade_tune.training.device_data import DeviceData
+from blade_tune.training.fitting import Fitting
 
 STEPS = 2  # of the default batch size are timed, once they ran before
 SECONDS_AN_HOUR = 3600
@@ -28,7 +31,7 @@ class Cost:
     free: int  # parameters that are searched
     trials_left: int
     runs_left: int  # of its confirmation
-    epoch_s: float  # one epoch of the default configuration
+    epoch_s: float  # one epoch, or fit, of the default configuration
     evaluation_s: float
     epochs_at_most: int  # of all that is left, if nothing were pruned or stopped early
     hours_at_most: float  # of one worker on this device
@@ -46,7 +49,8 @@ def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings,
     stored = search_of(definition, settings)
     runs = find_runs(stored) if stored else None
     trials_left = max(0, budget.trials - (num_scored(stored.trials) if stored else 0))
-    runs_left = max(0, budget.top * budget.seeds - (sum(map(is_complete, runs.trials)) if runs else 0))
+    wanted = budget.top * (budget.seeds if is_seeded(definition) else 1)
+    runs_left = max(0, wanted - (sum(map(is_complete, runs.trials)) if runs else 0))
     directory = stored.data_directory(settings.data) if stored else settings.data
     epoch_s, evaluation_s = _pace(definition, prepare(definition.data, directory, settings.results), device)
     train = definition.train
@@ -67,16 +71,21 @@ def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings,
 
 
 def _pace(definition: StudyDefinition, data: SearchData, device: torch.device) -> tuple[float, float]:
-    """Seconds of an epoch, from a part of it, and of an evaluation."""
+    """Seconds of a fit, or of an epoch from a part of it; and of an evaluation."""
     values = {**definition.space.fixed, **definition.space.defaults(definition.configs)}
     device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
     training = build_training(definition, values, data, device_data, definition.search.seed)
+    if isinstance(training, Fitting):
+        fit_s = _seconds(training.fit)
+        return fit_s, _seconds(lambda: device_data.evaluator(training.model))
     rows_U, part = training.rows_U, STEPS * training.config.batch_size
     training.rows_U = rows_U[torch.randperm(len(rows_U), device=rows_U.device)[:part]]
     training.train_epoch()  # the first steps are slower: memory, kernels
+    epoch_s = _seconds(training.train_epoch) * len(rows_U) / len(training.rows_U)
+    return epoch_s, _seconds(lambda: device_data.evaluator(training.model))
+
+
+def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
-    training.train_epoch()
-    epoch_s = (time.perf_counter() - start) * len(rows_U) / len(training.rows_U)
-    start = time.perf_counter()
-    device_data.evaluator(training.model)
-    return epoch_s, time.perf_counter() - start
+    work()
+    return time.perf_counter() - start

@@ -10,10 +10,8 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.config import read_value
 from blade_tune.errors import ConfigError
-from blade_tune.models import MODELS
-from blade_tune.models.base import Recommender
+from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
-from blade_tune.registry import load
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, require, rows, seeds
 from blade_tune.selection.scores import Scores, load_scores, user_groups
@@ -53,7 +51,7 @@ def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
     Raises:
         ConfigError: the model names none.
     """
-    model: type[Recommender] = load(MODELS, "model", stored.definition.model)
+    model = model_class(stored.definition.model)
     if not model.ablations:
         raise ConfigError(f"model {stored.definition.model} names no part that can be taken out.")
     return {"ablation": dict(model.ablations)}

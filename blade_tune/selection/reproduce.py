@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, InterruptedStudyError, ReproductionError
-from blade_tune.study.objective import build_training, max_length
+from blade_tune.study.definition import max_length
+from blade_tune.study.objective import build_training
 from blade_tune.study.provenance import software_lines
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.device_data import DeviceData
@@ -91,9 +93,9 @@ def make_again(
     """
     definition, trial, records = past.stored.definition, past.trial, past.records
     values = past.stored.values(trial)
-    windows = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
+    device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
     seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
-    training = build_training(definition, values, data, windows, seed, threads)
+    training = build_training(definition, values, data, device_data, seed, threads)
     changed = tuple(_changes(trial.user_attrs, software_lines(device)))
     differences: list[float] = []
 
@@ -102,19 +104,21 @@ def make_again(
         differences.append(past.compare(record, tolerance))
 
     try:
-        training.run(Hooks(windows.evaluator, compare, should_stop=lambda: len(training.history) == len(records)))
-    except InterruptedStudyError:  # all stored epochs are compared
-        return Reproduction(trial.number, len(records), max(differences), changed)
+        with suppress(InterruptedStudyError):  # all stored epochs are compared
+            training.run(Hooks(device_data.evaluator, compare, lambda: len(training.history) == len(records)))
     except ReproductionError as error:
         raise ReproductionError(f"{error}{' Not as then: ' + ', '.join(changed) + '.' if changed else ''}") from None
-    raise ReproductionError(
-        f"trial {trial.number}: had {len(records)} epochs, and now ends after {len(training.history)}."
-    )
+    if len(training.history) < len(records):
+        raise ReproductionError(
+            f"trial {trial.number}: had {len(records)} epochs, and now ends after {len(training.history)}."
+        )
+    return Reproduction(trial.number, len(records), max(differences), changed)
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, float]:
     losses = {f"loss.{name}": value for name, value in record["losses"].items()}
-    return {**losses, "learning_rate": record["learning_rate"], **record["metrics"]}
+    rate = {} if record["learning_rate"] is None else {"learning_rate": record["learning_rate"]}
+    return {**losses, **rate, **record["metrics"]}
 
 
 def _relative(before: float, now: float) -> float:

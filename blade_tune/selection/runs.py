@@ -25,7 +25,7 @@ from blade_tune.study.fingerprint import shared_seed
 from blade_tune.study.observer import Observer
 from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.storage import creating
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.stored import BASELINES, StoredStudy
 from blade_tune.study.trials import GIVEN, Given, logical_trials, num_scored
 
 SHORTEST_S = 0.1  # a limit of time that is over
@@ -82,8 +82,8 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], crew: Crew) -> None:
     data = stored.data(crew.settings.data)
     place = StudyPlace(stored.storage.engine.url, stored.folder.results, stored.data_directory(crew.settings.data))
     runs = open_study(stored.definition.of_runs(), data, place)
-    if (floor := stored.study.user_attrs.get("popularity_floor")) is not None:
-        runs.study.set_user_attr("popularity_floor", floor)
+    if (baselines := stored.study.user_attrs.get(BASELINES)) is not None:
+        runs.study.set_user_attr(BASELINES, baselines)
     with creating(place.url):
         _plan(runs, wanted)
     crew.work(runs, keep=KEEP_ALL, gpu_hours=None)

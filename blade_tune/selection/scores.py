@@ -4,7 +4,7 @@ Shapes stand in names: S seeds, U evaluated users.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,14 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
+from torch import Tensor
 
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.statistics import tail_users
 from blade_tune.data.store import SearchData
 from blade_tune.errors import RunsMissingError
 from blade_tune.metrics import METRICS, gains
-from blade_tune.selection.statistics import Estimate, estimate
+from blade_tune.selection.statistics import Estimate, estimate, paired_bootstrap
+from blade_tune.study.folder import TrialFolder
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.verdict import LEVEL, Verdict
+from blade_tune.training.baselines import REFERENCE
 
 Part = Literal["valid", "test"]
 
@@ -76,6 +80,41 @@ def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], par
         per_run.append({name: said[f"{prefix}{name}"] for name in METRICS})
     metrics = {name: tuple(float(figures[name]) for figures in per_run) for name in METRICS}
     return Scores(label, metrics, np.stack(ranks))
+
+
+def verdict_on(scores: Scores, baseline_ranks_U: Tensor | None, metric: str, num_candidates: int) -> Verdict | None:
+    """Whether a winner lies above the reference baseline for other seeds and users than these.
+
+    Args:
+        scores: of the winner.
+        baseline_ranks_U: of the baseline, for the same users; None where it was not measured.
+        metric: to compare by.
+        num_candidates: how many the winner was chosen from by these users.
+    """
+    if baseline_ranks_U is None:
+        return None
+    gains_SU = scores.gains(metric)
+    baseline_SU = np.broadcast_to(gains(baseline_ranks_U, metric).numpy(), gains_SU.shape)
+    found = paired_bootstrap(gains_SU, baseline_SU, level=1 - (1 - LEVEL) / num_candidates)
+    return Verdict(REFERENCE, found.difference, found.low, found.high)
+
+
+def tested_beside(
+    files: TrialFolder, scores: Scores, metric: str
+) -> tuple[Mapping[str, Mapping[str, float]], Verdict | None]:
+    """What baselines reached on the test rows when a run was tested, and the verdict there.
+
+    Neither is known of runs that an earlier version tested.
+
+    Args:
+        files: of the run.
+        scores: of the winner on test rows, which played no part in its choice.
+        metric: to compare by.
+    """
+    metrics = json.loads(files.test.read_text(encoding="utf-8")).get("baselines", {})
+    path = files.test_baseline_ranks
+    ranks_U = torch.from_numpy(np.load(path)) if path.exists() else None
+    return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)
 
 
 def user_groups(data: SearchData, test_ranks: Path | None = None) -> dict[str, NDArray[np.bool_]]:

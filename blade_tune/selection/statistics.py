@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats  # type: ignore[import-untyped]  # ships no type hints
+from scipy import stats
 
 CELLS = 500_000  # of a table of resampled users that is in memory at a time; larger ones are slower
 ROUNDING = 1e-12  # relative: differences that spread less are one number

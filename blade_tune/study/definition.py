@@ -16,7 +16,7 @@ from blade_tune.parameter import Value
 from blade_tune.registry import load
 from blade_tune.space import Space, nest
 from blade_tune.study.shipped import find
-from blade_tune.training.config import EvaluationConfig, TrainConfig
+from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -96,9 +96,13 @@ class StudyDefinition:
         Args:
             study: a name in ./studies or in the package, or a path.
             model: another model than the file's, with the space of its own name; the study is then called
-                `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model.
+                `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model. One that is
+                fitted has no use for the file's training settings, and its defaults are tried first.
             max_epochs: epochs at most, instead of the file's.
             search: search settings instead of the file's, key by key.
+
+        Raises:
+            ConfigError: what the file says breaks a rule, or a model without epochs is given a number of them.
         """
         path = find("studies", study)
         content = read_yaml(path)
@@ -109,7 +113,12 @@ class StudyDefinition:
         if model is not None and model != content.get("model"):
             content |= {"model": model, "space": model, "enqueue": []}
             name = f"{name}-{model}"
+            if is_fitted(model):
+                content["train"] = {}
+                content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
         if max_epochs is not None:
+            if is_fitted(content.get("model")):
+                raise ConfigError(f"--epochs: {content['model']} is fitted at once and has no epochs.")
             content["train"] = {**(content.get("train") or {}), "max_epochs": max_epochs}
         content["search"] = _over(content.get("search") or {}, search)
         definition = cls.from_mapping(name, content, str(path))
@@ -145,11 +154,18 @@ class StudyDefinition:
     @property
     def configs(self) -> dict[str, type[Settings]]:
         """The settings classes that the groups of the space fill."""
-        return {"model": load(MODELS, "model", self.model).Config, "train": TrainConfig}
+        return config_classes(self.model)
 
     @property
-    def train(self) -> TrainConfig:
+    def is_fitted(self) -> bool:
+        """Whether its model is fitted at once, not trained in epochs."""
+        return is_fitted(self.model)
+
+    @property
+    def train(self) -> TrainConfig | FitConfig:
         """The training settings of a trial as far as the space fixes them; defaults elsewhere."""
+        if self.is_fitted:
+            return FitConfig()
         return parse(TrainConfig, nest(self.space.fixed).get("train", {}), self.space.place)
 
     def enqueued_params(self, index: int) -> dict[str, Value]:
@@ -193,6 +209,34 @@ class StudyDefinition:
             "enqueue": [entry.model_dump(mode="json") for entry in self.enqueue],
             "given": self.is_given,
         }
+
+
+def max_length(definition: StudyDefinition, values: Mapping[str, Value]) -> int:
+    """The window length of a configuration."""
+    default = definition.configs["model"].model_fields["max_length"].default
+    return int(values.get("model.max_length", default))
+
+
+def is_fitted(model: str | None) -> bool:
+    """Whether a model is fitted at once; one that is not known is not."""
+    if model not in MODELS:
+        return False
+    from blade_tune.models.fitted import FittedRecommender  # torch and scipy, which naming a model loads
+
+    return issubclass(load(MODELS, "model", model), FittedRecommender)
+
+
+def defaults_first(definition: StudyDefinition) -> dict[str, Any]:
+    """What to enqueue so that a model's defaults are tried first, as far as they lie in the space."""
+    return {"tag": "default", **nest(definition.space.defaults(definition.configs))}
+
+
+def config_classes(model: str) -> dict[str, type[Settings]]:
+    """The settings classes that the groups of a model's spaces fill."""
+    return {
+        "model": load(MODELS, "model", model).Config,
+        "train": FitConfig if is_fitted(model) else TrainConfig,
+    }
 
 
 def _over(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

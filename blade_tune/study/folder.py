@@ -51,6 +51,11 @@ class TrialFolder:
         """(2, U): the number of each test user, and the rank of the item."""
         return self.path / "test_ranks.npy"
 
+    @property
+    def test_baseline_ranks(self) -> Path:
+        """The rank that the reference baseline gives the item of each of these users."""
+        return self.path / "test_baseline_ranks.npy"
+
 
 @dataclass(frozen=True)
 class StudyFolder:

@@ -26,12 +26,12 @@ from blade_tune.errors import (
     LeaseLostError,
     NonFiniteError,
 )
-from blade_tune.models import MODELS
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import NeuralRecommender
+from blade_tune.models.build import build_model
+from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
-from blade_tune.registry import load
 from blade_tune.space import nest
-from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.definition import StudyDefinition, max_length
 from blade_tune.study.fingerprint import is_audited, training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.study.observer import Observer
@@ -41,8 +41,9 @@ from blade_tune.study.sampling import warmup_epochs
 from blade_tune.study.trials import CONTINUED, Given, root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
+from blade_tune.training.fitting import Fitting
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome, Training
-from blade_tune.training.threads import use_threads
+from blade_tune.training.threads import use_all_threads, use_threads
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,11 @@ def build_training(
     definition: StudyDefinition,
     values: Mapping[str, Value],
     data: SearchData,
-    windows: DeviceData,
+    device_data: DeviceData,
     seed: int,
     threads: int | None = None,
-) -> Training:
-    """The training of one configuration, everything random in it drawn from `seed`.
+) -> Training | Fitting:
+    """The training or fit of one configuration, everything random in it drawn from `seed`.
 
     On a CPU the last bits are a function of the number of threads too: give that of a training that shall be repeated.
 
@@ -65,14 +66,18 @@ def build_training(
         ConfigError: the values break a rule of the model's Config.
     """
     settings = nest(values)
-    model_class: type[Recommender] = load(MODELS, "model", definition.model)
     place = f"study {definition.name}"
-    config = parse(model_class.Config, settings.get("model", {}), f"{place}: model")
-    train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
-    use_threads(train.batch_size, config.max_length, config.embedding_size, threads)
     torch.manual_seed(seed)
-    model = model_class(config, data.catalog).to(windows.windows.device)  # drawn on the CPU, equal everywhere
-    return Training(model, windows.windows, windows.negatives, train, definition.objective.metric)
+    model = build_model(definition.model, settings.get("model", {}), data.catalog, place)
+    model = model.to(device_data.windows.device)  # drawn on the CPU, equal everywhere
+    if isinstance(model, NeuralRecommender):
+        train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
+        use_threads(train.batch_size, model.max_length, model.embedding_size, threads)
+        return Training(model, device_data.windows, device_data.negatives, train, definition.objective.metric)
+    if isinstance(model, FittedRecommender):
+        use_all_threads(threads)
+        return Fitting(model, device_data.rows, seed)
+    raise TypeError(f"{definition.model} is neither trained nor fitted.")
 
 
 @dataclass(frozen=True)
@@ -168,13 +173,13 @@ class Objective:
         threads = trial.user_attrs.get("threads")  # of the attempt before: sums depend on their number
         training = build_training(self.definition, values, self.data, device_data, seed, threads)
         trial.set_user_attr("threads", torch.get_num_threads())
-        trial.set_user_attr("num_parameters", sum(weights.numel() for weights in training.model.parameters()))
         for name, text in software_lines(device_data.windows.device).items():
             trial.set_user_attr(name, text)
         try:
             outcome = training.run(self._hooks(trial, folder, training, check_lease))
         finally:  # what a trial has cost is known however it ends
             with suppress(UpdateFinishedTrialError):
+                trial.set_user_attr("num_parameters", training.model.num_parameters)
                 trial.set_user_attr("epochs", len(training.history))
                 trial.set_user_attr("seconds", round(sum(record.seconds for record in training.history), 3))
         _keep(trial, folder, outcome)
@@ -190,7 +195,9 @@ class Objective:
         trial.set_user_attr("replicate", replicate)
         return values, training_seed(self.definition.search.seed, values, replicate)
 
-    def _hooks(self, trial: Trial, folder: TrialFolder, training: Training, check_lease: Callable[[], None]) -> Hooks:
+    def _hooks(
+        self, trial: Trial, folder: TrialFolder, training: Training | Fitting, check_lease: Callable[[], None]
+    ) -> Hooks:
         root = root_number(trial.user_attrs, trial.number)
 
         def on_epoch(record: EpochRecord) -> None:
@@ -240,12 +247,6 @@ def _keep(trial: Trial, folder: TrialFolder, outcome: Outcome) -> None:
     trial.set_user_attr("best_epoch", outcome.best_epoch)
     for name, value in outcome.metrics.items():
         trial.set_user_attr(f"valid.{name}", value)
-
-
-def max_length(definition: StudyDefinition, values: Mapping[str, Value]) -> int:
-    """The window length of a configuration."""
-    default = definition.configs["model"].model_fields["max_length"].default
-    return int(values.get("model.max_length", default))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ class Standing:
     best_number: int | None = None
     best_value: float | None = None
     best_params: Mapping[str, Value] | None = None
+    verdict: str = ""  # on the best, beside the reference baseline
 
 
 class Observer:
@@ -26,8 +27,8 @@ class Observer:
     def run_started(self, standing: Standing, max_epochs: int) -> None:
         """The study is open."""
 
-    def floor_measured(self, floor: float) -> None:
-        """What recommending by popularity reaches on validation is known."""
+    def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
+        """What untuned models reach on validation is known, by name; and why some were left out."""
 
     def noted(self, text: str) -> None:
         """Something else that is worth a line."""

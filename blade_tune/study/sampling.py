@@ -24,7 +24,7 @@ from blade_tune.space import Space
 from blade_tune.study.definition import PrunerConfig, SearchConfig
 from blade_tune.study.fingerprint import sampler_seed
 from blade_tune.study.repeats import Configuration, History, configuration, given_params
-from blade_tune.training.config import TrainConfig
+from blade_tune.training.config import FitConfig, TrainConfig
 
 DRAWS = 8  # of a trial from its sampler; one of TPE takes milliseconds
 GP_DRAWS = 2  # one takes up to a second
@@ -195,8 +195,10 @@ def _experimental(build: Callable[[], BaseSampler]) -> BaseSampler:
         return build()
 
 
-def build_pruner(config: PrunerConfig, train: TrainConfig) -> BasePruner:
-    """The pruner that a study names; steps are epochs, on the study's grid of evaluations."""
+def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePruner:
+    """The pruner that a study names; steps are epochs, on the study's grid of evaluations. A fit is not pruned."""
+    if isinstance(train, FitConfig):
+        return NopPruner()
     if config.kind == "percentile":
         return PercentilePruner(config.percentile, config.startup_trials, warmup_epochs(config, train))
     if config.kind == "median":
@@ -210,7 +212,7 @@ def build_pruner(config: PrunerConfig, train: TrainConfig) -> BasePruner:
     return NopPruner()
 
 
-def warmup_epochs(config: PrunerConfig, train: TrainConfig) -> int:
+def warmup_epochs(config: PrunerConfig, train: TrainConfig | FitConfig) -> int:
     """Epochs in which no trial is pruned."""
     return round(config.warmup * train.max_epochs)
 

@@ -1,7 +1,7 @@
 """A study as it is stored: what the commands after `run` work on."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,14 +17,18 @@ from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.study.budget import Attempts
-from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.definition import StudyDefinition, max_length
 from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
 from blade_tune.study.provenance import now
 from blade_tune.study.safe_storage import StudyStorage, lacks_table
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import load_study, open_storage
-from blade_tune.study.trials import best_trial, num_scored, root_number, trial_values
+from blade_tune.study.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
+from blade_tune.study.verdict import Verdict, of_best
+from blade_tune.training.baselines import Baselines, valid_baselines
+
+BASELINES = "baselines"  # user attribute of a study: their window, their metrics, and which were left out
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,38 @@ class StoredStudy:
             best_number=best.number if best else None,
             best_value=best.value if best else None,
             best_params=best.params if best else None,
+            verdict=str(self.verdict(trials) or ""),
         )
+
+    def verdict(self, trials: Sequence[FrozenTrial]) -> Verdict | None:
+        """Whether the best of these trials, which are all of the study's, lies above the reference baseline."""
+        completed = ranked(logical_trials(trials))
+        return of_best(next(iter(completed), None), len(completed))
+
+    @property
+    def baseline_figures(self) -> dict[str, float]:
+        """What untuned models reach on validation rows by the study's metric; empty where it was never measured."""
+        metrics = self.study.user_attrs.get(BASELINES, {}).get("metrics", {})
+        return {name: figures[self.definition.objective.metric] for name, figures in metrics.items()}
+
+    @property
+    def baselines_left_out(self) -> dict[str, str]:
+        """Which of them were not measured, and why."""
+        return dict(self.study.user_attrs.get(BASELINES, {}).get("left_out", {}))
+
+    def measure_baselines(self, data: SearchData) -> Baselines:
+        """Measure them, or read what was measured before for the same data and protocol.
+
+        Args:
+            data: the search data of the study.
+        """
+        known = self.study.user_attrs.get(BASELINES)
+        length = known["max_length"] if known else max_length(self.definition, self.definition.space.fixed)
+        found = valid_baselines(data, self.definition.objective, length, self.folder.results)
+        if known is None:
+            facts = {"max_length": length, "metrics": found.metrics, "left_out": found.left_out}
+            self.study.set_user_attr(BASELINES, facts)
+        return found
 
     def values(self, trial: FrozenTrial) -> dict[str, Value]:
         """The configuration of one of its trials by dotted name."""

@@ -1,6 +1,6 @@
 """Settings of training and of evaluation; importing them loads no torch."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,13 @@ class TrainConfig(Settings):
     def evaluates(self, epoch: int) -> bool:
         """Whether `epoch`, counted from 1, ends with an evaluation: one grid of epochs for all trials of a study."""
         return epoch % self.eval_every == 0 or epoch == self.max_epochs
+
+
+class FitConfig(Settings):
+    """Training settings of models that are fitted: there are none."""
+
+    max_epochs: ClassVar[int] = 1  # a fit is one evaluation
+    eval_every: ClassVar[int] = 1
 
 
 class EvaluationConfig(Settings):

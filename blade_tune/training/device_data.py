@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from blade_tune.data.sequences import Windows, rows_with
+from blade_tune.batch import Interactions
+from blade_tune.data.sequences import Windows, in_user_order, rows_with
 from blade_tune.data.store import SearchData
 from blade_tune.data.table import unmet_before, user_item_keys
 from blade_tune.training.config import EvaluationConfig
@@ -21,9 +22,10 @@ def resolve_device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class DeviceData:
-    """What a training reads."""
+    """What a training or a fit reads."""
 
-    windows: Windows
+    rows: Interactions  # all that may be learned from, in order of users
+    windows: Windows  # of the same, on the device
     negatives: NegativeSampler
     evaluator: Evaluator
 
@@ -34,6 +36,7 @@ class DeviceData:
         """Train rows to train on, valid rows to validate on."""
         valid = data.windows("valid", max_length).to(device)
         return cls(
+            data.train,
             data.windows("train", max_length).to(device),
             NegativeSampler(data.user_item_keys().to(device), data.unmet_before().to(device), data.num_items),
             Evaluator(valid, rows_with(data.valid), data.catalog, evaluation),
@@ -51,4 +54,4 @@ class DeviceData:
         )
         search = cls.for_search(data, max_length, evaluation, device)
         windows = data.windows("valid", max_length).to(device)
-        return cls(windows, negatives, search.evaluator)
+        return cls(in_user_order([data.train, data.valid]), windows, negatives, search.evaluator)

@@ -1,7 +1,6 @@
 """Full ranking of one held-out item a user."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -9,21 +8,11 @@ from torch import Tensor
 from blade_tune.batch import Batch, Catalog
 from blade_tune.data.sequences import Windows
 from blade_tune.metrics import summarize
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import DotProduct, Recommender
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.ranking import Ranking
 
 USERS_AT_ONCE = 512
-
-
-class Scorer(Protocol):
-    """What can be ranked by: the score of an item is the product of its vector with the user's state."""
-
-    def final_states(self, batch: Batch) -> Tensor:
-        """states_BD of the users of a batch."""
-
-    def item_vectors(self) -> Tensor:
-        """vectors_VD of all items."""
 
 
 @dataclass(frozen=True)
@@ -56,36 +45,32 @@ class Evaluator:
         self.longest = [int(lengths_B[-1]) for lengths_B in lengths_U.split(USERS_AT_ONCE) if len(lengths_B)]
         self.ranking = Ranking(windows.targets(self.rows_U), catalog.num_items)
 
+    @torch.inference_mode()
     def __call__(self, model: Recommender) -> Evaluation:
         """Rank with the model in evaluation mode; the model's mode is left as it was."""
         was_training = model.training
         model.eval()
-        evaluation = self.measure(model)
+        ranks_U = self._ranks(model).cpu() if len(self.rows_U) else self.rows_U.cpu()
         model.train(was_training)
-        return evaluation
-
-    @torch.inference_mode()
-    def measure(self, scorer: Scorer) -> Evaluation:
-        """Rank by anything that has a state for each user and a vector for each item."""
-        ranks_U = self.rows_U
-        if len(ranks_U):
-            ranks_U = self.ranking(self.states(scorer), scorer.item_vectors(), self.excluded).cpu()
         return Evaluation(summarize(ranks_U), ranks_U)
 
-    def states(self, scorer: Scorer) -> Tensor:
+    def _ranks(self, model: Recommender) -> Tensor:
+        if isinstance(model, DotProduct):
+            return self.ranking(self.states(model), model.item_vectors(), self.excluded)
+        return self.ranking.of_scores(lambda order_B: model.scores(self._told(order_B)), self.excluded)
+
+    def states(self, model: DotProduct) -> Tensor:
         """states_UD of all users, computed in pieces of similar length, so that hardly any padding is computed."""
         pieces = zip(self.order_U.split(USERS_AT_ONCE), self.longest, strict=True)
         states_UD = torch.cat(
-            [scorer.final_states(self._told(order_B, longest)).float() for order_B, longest in pieces]
+            [model.final_states(self._told(order_B).newest(longest)).float() for order_B, longest in pieces]
         )
         return torch.empty_like(states_UD).index_copy_(0, self.order_U, states_UD)
 
-    def _told(self, order_B: Tensor, longest: int) -> Batch:
+    def _told(self, order_B: Tensor) -> Batch:
         """What models see of the given users."""
         batch = self.windows.rows(self.rows_U[order_B])
-        if self.told_K is not None:
-            batch = batch.with_final_target_set(self.told_K)
-        return batch.newest(longest)
+        return batch if self.told_K is None else batch.with_final_target_set(self.told_K)
 
     def excluded(self, order_B: Tensor) -> Tensor:
         """items_BX of the given users that are never ranked; 0 is padding."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import NeuralRecommender, Recommender
 from blade_tune.training.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
@@ -27,7 +27,7 @@ class EpochRecord:
 
     epoch: int  # from 1
     losses: dict[str, float]  # mean over the epoch's steps, by the model's names
-    learning_rate: float
+    learning_rate: float | None  # None where a model is fitted without any
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Training:
     """
 
     def __init__(
-        self, model: Recommender, windows: Windows, negatives: NegativeSampler, config: TrainConfig, metric: str
+        self, model: NeuralRecommender, windows: Windows, negatives: NegativeSampler, config: TrainConfig, metric: str
     ) -> None:
         self.model = model
         self.windows = windows
@@ -186,4 +186,5 @@ class Training:
 def _flat(record: EpochRecord) -> dict[str, float]:
     """A record as one row: losses are prefixed, metrics keep their names."""
     losses = {f"loss.{name}": value for name, value in record.losses.items()}
-    return {"epoch": record.epoch, **losses, **record.metrics, "lr": record.learning_rate, "s": record.seconds}
+    rate = {} if record.learning_rate is None else {"lr": record.learning_rate}
+    return {"epoch": record.epoch, **losses, **record.metrics, **rate, "s": record.seconds}

@@ -13,7 +13,10 @@ from blade_tune.metrics import UNREACHABLE
 USERS_AT_ONCE = 128
 ITEMS_AT_ONCE = 5200  # no power of two: rows of such a length would fall into the same lines of the cache
 MOST_ITEMS_AT_ONCE = 8 * ITEMS_AT_ONCE
+SCORES_AT_ONCE = 2**24  # where scores are no products: 64 MiB of them, and a few tables of their size beside
 WIDTH = 16  # in products of multiples of so many items, equal vectors get equal scores; in others, MKL rounds unequally
+
+NOT_FINITE = "a score is NaN or infinite, so nothing can be ranked."
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Ranking:
         states_UD = states_UD.float()
         vectors_VD = vectors_VD[1:].to(states_UD)  # of popularity they are on the CPU, wherever users are
         if not torch.isfinite(states_UD.norm(dim=1).max() * vectors_VD.norm(dim=1).max()):
-            raise NonFiniteError("a score is NaN or infinite, so nothing can be ranked.")
+            raise NonFiniteError(NOT_FINITE)
         runs = list(vectors_VD.split(self.run))
         runs[-1] = pad(runs[-1], (0, 0, 0, self.run - len(runs[-1])))
         framed_BX = states_UD.new_empty(USERS_AT_ONCE, self.run + 2)  # a column on either side for items of other runs
@@ -109,3 +112,28 @@ class Ranking:
             scores_BX[:, high:].gt_(target_scores_B1)
             before_B += scores_BX.sum(dim=1)
         return before_B
+
+    def of_scores(self, scores: Callable[[Tensor], Tensor], excluded: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same for scores that are no products, in blocks of bounded memory.
+
+        Args:
+            scores: scores_BV of the users of rows_B, float32, in a tensor of its own; column 0 is padding.
+            excluded: as above.
+
+        Raises:
+            NonFiniteError: a score is NaN or infinite.
+        """
+        items_V = torch.arange(self.num_items + 1, device=self.targets_U.device)
+        ranks_U = torch.empty_like(self.targets_U)
+        for rows_B in torch.arange(len(ranks_U), device=items_V.device).split(max(1, SCORES_AT_ONCE // len(items_V))):
+            scores_BV, excluded_BX = scores(rows_B), excluded(rows_B)
+            if not scores_BV.isfinite().all():
+                raise NonFiniteError(NOT_FINITE)
+            targets_B1 = self.targets_U[rows_B][:, None]
+            target_scores_B1 = scores_BV.gather(1, targets_B1)
+            scores_BV.scatter_(1, excluded_BX, -torch.inf)
+            scores_BV[:, 0] = -torch.inf
+            is_tie_BV = (scores_BV == target_scores_B1) & (items_V < targets_B1)
+            before_B = ((scores_BV > target_scores_B1) | is_tie_BV).sum(dim=1)
+            ranks_U[rows_B] = torch.where((excluded_BX == targets_B1).any(dim=1), UNREACHABLE, before_B)
+        return ranks_U

@@ -6,6 +6,11 @@ AVAILABLE = torch.get_num_threads()  # the machine's cores, or what OMP_NUM_THRE
 SMALL_STEP = 200_000  # numbers in the states of a step; docs/performance.md has the measurement
 
 
+def use_all_threads(threads: int | None = None) -> None:
+    """Set torch's threads to all available ones, or to those of an earlier attempt."""
+    torch.set_num_threads(threads or AVAILABLE)
+
+
 def use_threads(batch_size: int, max_length: int, embedding_size: int, threads: int | None = None) -> int:
     """Set torch's threads to all available ones, or to one where a step is small; gives their number.
 

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.batch import Interactions
 from blade_tune.data import digest
 from blade_tune.data.config import DataConfig
 from blade_tune.data.published import PUBLISHED
 from blade_tune.data.sources.base import Source
-from blade_tune.data.table import Interactions
 from blade_tune.errors import DataError
 
 FILES = {"train": "train.txt", "valid": "valid.txt", "between": "between_val_test.txt", "test": "test.txt"}

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from blade_tune.batch import Interactions
 from blade_tune.data import digest
 from blade_tune.data.config import DataConfig
 from blade_tune.data.sources.base import Source
 from blade_tune.data.split import Split, split_by_time
-from blade_tune.data.table import Interactions
 
 AUXILIARY_PROB = 0.75
 TARGET_PROB = 0.45  # of the first target behavior; each next one is rarer by the same factor

@@ -24,16 +24,15 @@ class Story:
         self._stored = stored
         self._observer = observer
         self._metric: str = stored.definition.objective.metric
-        self._floor: float | None = None
+        self._is_told_baselines = False
         self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
         self._epochs: dict[int, tuple[int, float]] = {}  # of the trials that run: the latest, and when it was seen
 
     def tell(self) -> None:
         """Go on with the story."""
-        floor = self._stored.study.user_attrs.get("popularity_floor")
-        if floor is not None and self._floor is None:
-            self._floor = floor
-            self._observer.floor_measured(floor)
+        if not self._is_told_baselines and (figures := self._stored.baseline_figures):
+            self._is_told_baselines = True
+            self._observer.baselines_measured(figures, self._stored.baselines_left_out)
         for trial in self._stored.trials:
             if trial.number not in self._ended and trial.state != TrialState.WAITING:
                 self._tell_of(trial)

@@ -1,0 +1,66 @@
+"""Sparse matrices that are part of a model: buffers to torch, CSR matrices to scipy."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Self
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+
+class Sized(nn.Module):
+    """A module whose buffers have the size of what they are loaded from: a fit decides it, not the constructor."""
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        for name, buffer in self._buffers.items():
+            if buffer is not None and prefix + name in state_dict:
+                self._buffers[name] = buffer.new_empty(state_dict[prefix + name].shape)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+class Sparse(Sized):
+    """A matrix in float32 of which only what is not zero is kept; empty until `keep` or a state fills it.
+
+    Args:
+        num_rows: of the matrix.
+        num_columns: of the matrix.
+    """
+
+    starts: Tensor  # of each row, and the end
+    columns: Tensor
+    values: Tensor
+
+    def __init__(self, num_rows: int, num_columns: int) -> None:
+        super().__init__()
+        self.shape = (num_rows, num_columns)
+        self._matrix: Any = None
+        self.register_buffer("starts", torch.zeros(num_rows + 1, dtype=torch.int64))
+        self.register_buffer("columns", torch.empty(0, dtype=torch.int32))
+        self.register_buffer("values", torch.empty(0))
+
+    def keep(self, matrix: Any) -> None:
+        """Become the given scipy matrix."""
+        matrix = csr_array(matrix)
+        matrix.sort_indices()
+        self.starts = torch.from_numpy(matrix.indptr.astype(np.int64))
+        self.columns = torch.from_numpy(matrix.indices.astype(np.int32))
+        self.values = torch.from_numpy(matrix.data.astype(np.float32))
+        self._matrix = None
+
+    @property
+    def matrix(self) -> Any:
+        """The scipy CSR matrix, on the CPU."""
+        if self._matrix is None:
+            values, columns, starts = (part.cpu().numpy() for part in (self.values, self.columns, self.starts))
+            self._matrix = csr_array((values, columns, starts.astype(columns.dtype, copy=False)), shape=self.shape)
+        return self._matrix
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        self._matrix = None
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._matrix = None
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self

@@ -1,0 +1,118 @@
+"""EASE: a linear model of each item by all others, in closed form (Steck, WWW 2019)."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.layers.sparse import Sparse
+from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
+
+LARGEST = 20_000  # users or items, the fewer of both: their square matrix is inverted, 3 GiB in float64
+COLUMNS_AT_ONCE = 2048
+
+Matrix = NDArray[np.float64]
+
+
+class EaseConfig(EvidenceConfig):
+    """Hyperparameters of EASE."""
+
+    regularization: float = Field(100.0, ge=0.1, le=100_000.0, description="lambda, on every squared weight")
+    target_auxiliary_weight: float = Field(
+        0.0, ge=0.0, le=1.0, description="weight of a row without a target behavior as what is to come; others have 1"
+    )
+
+
+class Ease(EvidenceRecommender):
+    """Scores are x B, where B minimizes |T - A B|^2 + lambda |B|^2 with a diagonal of 0.
+
+    A is the evidence of train rows, T what was to come. With P = (A^T A + lambda I)^-1 and C = P A^T T the solution is
+    b_j = C_j - P_j C_jj / P_jj; where T is A that is Steck's b_ij = -P_ij / P_jj.
+
+    Where users are fewer than items, only their matrix K = (A A^T + lambda I)^-1 is inverted: C = A^T K T and
+    lambda P = I - A^T K A (Woodbury), so that x B = z (T + A diag(h)) - x diag(h) with z = x A^T K and
+    h_j = C_jj / (lambda P_jj).
+
+    Deviates: T may differ from A, which tells what users like of all that they meet.
+    """
+
+    Config = EaseConfig
+    config: EaseConfig
+    weights: Tensor
+    own: Tensor
+
+    def __init__(self, config: EaseConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        num_users, num_items = catalog.num_users, catalog.num_items
+        self.in_user_space = num_users < num_items
+        self.register_buffer("weights", torch.zeros(0, 0))  # B, or K in user space
+        if self.in_user_space:
+            self.met = Sparse(num_items + 1, num_users)  # A^T
+            self.mixed = Sparse(num_items + 1, num_users)  # (T + A diag(h))^T
+            self.register_buffer("own", torch.zeros(num_items + 1))  # h
+
+    @classmethod
+    def too_large(cls, num_users: int, num_items: int) -> str:
+        """Of users and items the fewer must be LARGEST at most."""
+        size = min(num_users, num_items)
+        if size <= LARGEST:
+            return ""
+        return (
+            f"ease inverts a square matrix of {size:,} rows, the fewer of users and items, and can do {LARGEST:,}; "
+            "item_knn, sequential_rules, pure_svd and ials fit data of this size."
+        )
+
+    def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
+        """Solve, in float64."""
+        evidence_UV, targets_UV = self.evidence(rows), self.evidence(rows, self.config.target_auxiliary_weight)
+        regularization = self.config.regularization
+        if not self.in_user_space:
+            self.weights = torch.from_numpy(in_item_space(evidence_UV, targets_UV, regularization)).float()
+            return
+        inverse_UU, own_V = in_user_space(evidence_UV, targets_UV, regularization)
+        self.weights, self.own = torch.from_numpy(inverse_UU).float(), torch.from_numpy(own_V).float()
+        self.met.keep(evidence_UV.T)
+        self.mixed.keep((targets_UV + evidence_UV.multiply(own_V[None])).T)
+
+    def scores(self, batch: Batch) -> Tensor:
+        """X B, float32."""
+        history_BV = self.histories(batch)
+        weights = self.weights.cpu().numpy().astype(np.float32, copy=False)
+        if self.in_user_space:
+            states_BU = (history_BV @ self.met.matrix).toarray() @ weights
+            scores_BV = (self.mixed.matrix @ states_BU.T).T - history_BV.multiply(self.own.cpu().numpy()[None])
+        else:
+            scores_BV = history_BV @ weights
+        return torch.from_numpy(np.ascontiguousarray(scores_BV, dtype=np.float32)).to(batch.items_BL.device)
+
+
+def in_item_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> Matrix:
+    """B."""
+    inverse_VV = _regularized_inverse((evidence_UV.T @ evidence_UV).toarray(), regularization)
+    weights_VV: Matrix = inverse_VV @ (evidence_UV.T @ targets_UV).toarray()
+    weights_VV -= inverse_VV * (weights_VV.diagonal() / inverse_VV.diagonal())
+    return weights_VV
+
+
+def in_user_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> tuple[Matrix, Matrix]:
+    """K and h."""
+    inverse_UU = _regularized_inverse((evidence_UV @ evidence_UV.T).toarray(), regularization)
+    evidence_VU, targets_VU = evidence_UV.T.tocsr(), targets_UV.T.tocsr()
+    own_V = np.zeros(evidence_UV.shape[1])
+    for first in range(0, len(own_V), COLUMNS_AT_ONCE):
+        some = slice(first, first + COLUMNS_AT_ONCE)
+        answers_XU = evidence_VU[some] @ inverse_UU  # a_j^T K
+        diagonal_X = 1 - evidence_VU[some].multiply(answers_XU).sum(axis=1)  # lambda P_jj
+        own_V[some] = targets_VU[some].multiply(answers_XU).sum(axis=1) / diagonal_X
+    return inverse_UU, own_V
+
+
+def _regularized_inverse(gram: Matrix, regularization: float) -> Matrix:
+    """(G + lambda I)^-1 of a symmetric matrix, which is overwritten."""
+    np.fill_diagonal(gram, gram.diagonal() + regularization)
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(gram.astype(np.float64, copy=False))))
+    return inverse.numpy()

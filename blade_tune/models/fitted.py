@@ -1,0 +1,117 @@
+"""Models that are fitted to all train rows at once, where others are trained in epochs: what they share."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.sparse import csr_array
+
+from blade_tune.batch import Batch, Catalog, Ids, Interactions
+from blade_tune.layers.sparse import Sized
+from blade_tune.models.base import ModelConfig, Recommender
+
+Weights = NDArray[np.float64]
+
+
+class FittedRecommender(Recommender, Sized):
+    """A model without epochs, whose state is buffers alone."""
+
+    is_seeded = False
+
+    @abstractmethod
+    def fit(self, rows: Interactions, seed: int) -> None:
+        """Learn from all rows, those of each user in order of time.
+
+        Args:
+            rows: under internal numbers, users and items from 1.
+            seed: of all that is drawn; without effect in a model that is not `is_seeded`.
+
+        Raises:
+            ConfigError: the configuration does not go with data of this size.
+        """
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers its buffers hold."""
+        return sum(buffer.numel() for buffer in self.buffers())
+
+    @classmethod
+    def too_large(cls, num_users: int, num_items: int) -> str:  # noqa: ARG003 - most models fit any size
+        """What hinders a fit to data of this size, and what fits instead; empty where nothing does."""
+        return ""
+
+
+class EvidenceConfig(ModelConfig):
+    """What a model makes of the rows of a user, in the fit and in the history that it recommends by."""
+
+    half_life: float = Field(
+        25.0, ge=1.0, le=1000.0, description="interactions after which one of the history counts half as much"
+    )
+    auxiliary_weight: float = Field(
+        1.0, ge=0.0, le=1.0, description="weight of a row without a target behavior as evidence; others have 1"
+    )
+    rarity_weight: float = Field(
+        0.0,
+        ge=0.0,
+        le=2.0,
+        description="exponent r by which rare behaviors weigh more: a row's weight is times the largest "
+        "(n_max / n_k)^r of its behaviors k, n their counts in train rows",
+    )
+
+
+class EvidenceRecommender(FittedRecommender):
+    """A model for which a user is one weight for each item: that of the strongest evidence among its rows."""
+
+    reads = "sets"
+    told_target_set = False
+
+    def __init__(self, config: EvidenceConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        self.config = config
+
+    def evidence(self, rows: Interactions, auxiliary_weight: float | None = None) -> Any:
+        """The CSR matrix (U, V + 1) of what each user's train rows say of each item, without regard to their age.
+
+        Args:
+            rows: to fit to.
+            auxiliary_weight: of rows without a target behavior, instead of the configuration's.
+        """
+        weights_N = self._weights(rows.sets_NK, auxiliary_weight)
+        shape = (self.catalog.num_users, self.catalog.num_items + 1)
+        return strongest(rows.users_N - 1, rows.items_N, weights_N, shape)
+
+    def histories(self, batch: Batch) -> Any:
+        """The CSR matrix (B, V + 1), float32, of what the windows say: the older a step, the less it weighs."""
+        items_BL = batch.items_BL.cpu().numpy()
+        rows_N, steps_N = items_BL.nonzero()
+        ages_N = items_BL.shape[1] - 1 - steps_N
+        sets_NK = batch.sets_BLK.cpu().numpy()[rows_N, steps_N]
+        weights_N = self._weights(sets_NK) * 0.5 ** (ages_N / self.config.half_life)
+        shape = (len(items_BL), self.catalog.num_items + 1)
+        return strongest(rows_N, items_BL[rows_N, steps_N], weights_N, shape).astype(np.float32)
+
+    def _weights(self, sets_NK: NDArray[np.uint8], auxiliary_weight: float | None = None) -> Weights:
+        given = self.config.auxiliary_weight if auxiliary_weight is None else auxiliary_weight
+        return row_weights(sets_NK, self.catalog, given, self.config.rarity_weight)
+
+
+def row_weights(sets_NK: NDArray[np.uint8], catalog: Catalog, auxiliary_weight: float, rarity_weight: float) -> Weights:
+    """The weight of each row by its behaviors, see EvidenceConfig."""
+    has_target_N = np.delete(sets_NK, catalog.auxiliary, axis=1).any(axis=1)
+    counts_K = np.maximum(catalog.behavior_counts_K, 1)
+    rare_K = (counts_K.max() / counts_K) ** rarity_weight
+    rarest_N = (sets_NK * rare_K).max(axis=1, initial=1.0)
+    return np.where(has_target_N, 1.0, auxiliary_weight) * rarest_N
+
+
+def strongest(rows_N: Ids, columns_N: Ids, weights_N: Weights, shape: tuple[int, int]) -> Any:
+    """The CSR matrix with the largest weight that stands at each place; weights of 0 are left out."""
+    kept_N = weights_N > 0
+    keys_N = rows_N[kept_N].astype(np.int64) * shape[1] + columns_N[kept_N]
+    order_N = np.argsort(keys_N, kind="stable")
+    keys_N, weights_N = keys_N[order_N], weights_N[kept_N][order_N]
+    firsts_X = np.flatnonzero(np.diff(keys_N, prepend=-1))
+    largest_X = np.maximum.reduceat(weights_N, firsts_X) if len(firsts_X) else weights_N
+    return csr_array((largest_X, np.divmod(keys_N[firsts_X], shape[1])), shape=shape)

@@ -1,0 +1,100 @@
+"""iALS: factors of what users met, where what they did not meet counts a little (Hu, Koren and Volinsky, ICDM 2008)."""
+
+import numpy as np
+import torch
+from implicit.cpu.als import AlternatingLeastSquares
+from pydantic import Field
+from scipy.sparse import csr_matrix
+from torch import Tensor
+
+from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.models.base import DotProduct
+from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
+
+STEPS_AT_ONCE = 2**22  # numbers of gathered item vectors
+
+
+class IalsConfig(EvidenceConfig):
+    """Hyperparameters of iALS."""
+
+    factors: int = Field(64, ge=1, le=512, description="width of user and item vectors")
+    alpha: float = Field(10.0, ge=0.0, le=1000.0, description="confidence of what was met: 1 + alpha times its weight")
+    regularization: float = Field(
+        10.0, ge=1e-3, le=10_000.0, description="lambda, on every squared vector, whatever its user or item has met"
+    )
+    iterations: int = Field(15, ge=1, le=100, description="times that users and then items are solved for")
+
+
+class Ials(EvidenceRecommender, DotProduct):
+    """The factors that minimize sum_ui c_ui (p_ui - x_u y_i)^2 + lambda (sum |x_u|^2 + sum |y_i|^2).
+
+    Confidence c is 1 + alpha times the evidence, the preference p is 1 where there is evidence and 0 elsewhere. Items
+    are fitted by the library implicit, by its conjugate gradient; a user is solved for exactly, by the history at hand,
+    so that users who were not there have a vector too.
+    """
+
+    Config = IalsConfig
+    config: IalsConfig
+    vectors: Tensor
+    is_seeded = True
+
+    def __init__(self, config: IalsConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        self.register_buffer("vectors", torch.zeros(catalog.num_items + 1, config.factors))
+
+    def fit(self, rows: Interactions, seed: int) -> None:
+        """Alternate between users and items, from a start of the seed."""
+        confidence_UV = csr_matrix(self.evidence(rows), dtype=np.float32)
+        confidence_UV.data = 1 + self.config.alpha * confidence_UV.data
+        model = AlternatingLeastSquares(
+            factors=self.config.factors,
+            regularization=self.config.regularization,
+            alpha=1.0,  # confidences are what is given
+            iterations=self.config.iterations,
+            num_threads=torch.get_num_threads(),
+            random_state=seed,
+        )
+        model.fit(confidence_UV, show_progress=False)
+        self.vectors = torch.from_numpy(model.item_factors)
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """states_BD: the minimizing x_u of each history."""
+        history_BV = self.histories(batch)
+        counts_B = np.diff(history_BV.indptr)
+        at_once = max(1, STEPS_AT_ONCE // (self.config.factors * max(1, counts_B.max(initial=1))))
+        places_BX = torch.from_numpy(history_BV.indptr[:-1, None] + np.arange(counts_B.max(initial=0)))
+        met_BX = places_BX < torch.from_numpy(history_BV.indptr[1:, None])
+        places_BX = torch.where(met_BX, places_BX, 0)
+        vectors_VD = self.vectors.cpu()
+        states = [
+            solve_users(
+                vectors_VD,
+                torch.from_numpy(history_BV.indices)[places_X].long(),
+                (1 + self.config.alpha * torch.from_numpy(history_BV.data)[places_X]) * met_X,
+                self.config.regularization,
+            )
+            for places_X, met_X in zip(places_BX.split(at_once), met_BX.split(at_once), strict=True)
+        ]
+        return torch.cat(states).to(batch.items_BL.device)
+
+    def item_vectors(self) -> Tensor:
+        """The y_i."""
+        return self.vectors
+
+
+def solve_users(vectors_VD: Tensor, items_BX: Tensor, confidence_BX: Tensor, regularization: float) -> Tensor:
+    """The vectors of users, one exact half-step: (Y^T Y + sum (c - 1) y y^T + lambda I) x = sum c y.
+
+    Args:
+        vectors_VD: of all items.
+        items_BX: that each user met, each once.
+        confidence_BX: in them; 0 where there is no item.
+        regularization: lambda.
+    """
+    D = vectors_VD.shape[1]
+    everywhere_DD = vectors_VD.T @ vectors_VD + regularization * torch.eye(D, dtype=vectors_VD.dtype)
+    met_BXD = vectors_VD[items_BX]
+    confidence_BX = confidence_BX.to(vectors_VD.dtype)
+    beyond_BX1 = torch.where(confidence_BX > 0, confidence_BX - 1, 0)[..., None]
+    normal_BDD = everywhere_DD + met_BXD.transpose(1, 2) @ (beyond_BX1 * met_BXD)
+    return torch.linalg.solve(normal_BDD, torch.einsum("bx,bxd->bd", confidence_BX, met_BXD))

@@ -1,0 +1,103 @@
+"""What models share that score an item by its similarity to each item of the history."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.sparse import csr_array, vstack
+from torch import Tensor
+
+from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.errors import ConfigError
+from blade_tune.layers.sparse import Sparse
+from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender, Weights
+
+PRODUCTS_AT_ONCE = 2**24  # of a block of history items: what a fit has in memory beside the matrices themselves
+MOST_NEIGHBORS = 2**29  # of all items together: 4 GiB of numbers and similarities
+
+
+class ItemToItemConfig(EvidenceConfig):
+    """How alike two items are: s_ij = c_ij / (n_i^(2 - 2a) n_j^(2a) + shrinkage), i in the history and j to come."""
+
+    neighbors: int = Field(200, ge=1, le=5000, description="most similar items that each item of a history speaks for")
+    shrinkage: float = Field(50.0, ge=0.0, le=10_000.0, description="added below, so that few meetings say little")
+    asymmetry: float = Field(
+        0.5, ge=0.0, le=1.0, description="share a of the norm that is that of the item to come; 0.5 is the cosine"
+    )
+    target_auxiliary_weight: float = Field(
+        0.0, ge=0.0, le=1.0, description="weight of a row without a target behavior as what is to come; others have 1"
+    )
+
+
+class ItemToItem(EvidenceRecommender):
+    """Scores are x S: the weights of the history times the similarities, of which each row keeps its largest.
+
+    Equal similarities at the cut stay in the order of item numbers. An item is no neighbor of itself.
+    """
+
+    config: ItemToItemConfig
+
+    def __init__(self, config: ItemToItemConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        self.similarity = Sparse(catalog.num_items + 1, catalog.num_items + 1)
+
+    @abstractmethod
+    def meetings(self, rows: Interactions) -> tuple[Iterator[Any], Weights, Weights]:
+        """C as CSR matrices of successive history items; the norms of items in histories, and of items to come."""
+
+    def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
+        """Find the neighbors, block by block."""
+        most = self.config.neighbors * self.catalog.num_items
+        if most > MOST_NEIGHBORS:
+            raise ConfigError(
+                f"neighbors must be at most {MOST_NEIGHBORS // self.catalog.num_items} for {self.catalog.num_items:,} "
+                f"items, got {self.config.neighbors}."
+            )
+        blocks, norms_V, target_norms_V = self.meetings(rows)
+        nearest, first = [], 0
+        for block in blocks:
+            items_N = first + np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+            nearest.append(self._nearest(block, items_N, norms_V, target_norms_V))
+            first += block.shape[0]
+        self.similarity.keep(vstack(nearest, format="csr"))
+
+    def _nearest(self, block: Any, items_N: NDArray[np.int64], norms_V: Weights, target_norms_V: Weights) -> Any:
+        a = self.config.asymmetry
+        below_N = norms_V[items_N] ** (2 - 2 * a) * target_norms_V[block.indices] ** (2 * a) + self.config.shrinkage
+        block.data = np.where(items_N == block.indices, 0.0, block.data / below_N)
+        return keep_largest(block, self.config.neighbors).astype(np.float32)
+
+    def scores(self, batch: Batch) -> Tensor:
+        """X S, float32."""
+        scores_BV = (self.histories(batch) @ self.similarity.matrix).toarray()
+        return torch.from_numpy(scores_BV).to(batch.items_BL.device)
+
+
+def blocks_of(products_V: NDArray[np.integer[Any]]) -> Iterator[slice]:
+    """Runs of items with at most PRODUCTS_AT_ONCE products together, unless one item alone has more."""
+    totals_V = np.cumsum(products_V)
+    first = 0
+    while first < len(products_V):
+        before = totals_V[first - 1] if first else 0
+        end = max(first + 1, int(np.searchsorted(totals_V, before + PRODUCTS_AT_ONCE, side="right")))
+        yield slice(first, end)
+        first = end
+
+
+def keep_largest(matrix: Any, count: int) -> Any:
+    """The CSR matrix with the `count` largest entries of each row; of equal ones those in the lower columns."""
+    matrix.sort_indices()
+    values_N, starts = matrix.data, matrix.indptr
+    for row in np.flatnonzero(np.diff(starts) > count):
+        values_X = values_N[starts[row] : starts[row + 1]]  # a view
+        smallest = np.partition(values_X, -count)[-count]
+        ties_X = np.flatnonzero(values_X == smallest)
+        ties_X = ties_X[count - int((values_X > smallest).sum()) :]
+        values_X[values_X < smallest] = 0.0
+        values_X[ties_X] = 0.0
+    matrix.eliminate_zeros()
+    return csr_array(matrix)

@@ -1,0 +1,46 @@
+"""PureSVD: the largest singular vectors of what users met (Cremonesi, Koren and Turrin, RecSys 2010)."""
+
+import numpy as np
+import torch
+from pydantic import Field
+from scipy.sparse.linalg import svds
+from torch import Tensor
+
+from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.models.base import DotProduct
+from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
+
+
+class PureSvdConfig(EvidenceConfig):
+    """Hyperparameters of PureSVD."""
+
+    factors: int = Field(32, ge=1, le=512, description="singular vectors, or all where there are fewer")
+
+
+class PureSvd(EvidenceRecommender, DotProduct):
+    """Scores are x V V^T: the history projected on the right singular vectors of the evidence; what is missing is 0."""
+
+    Config = PureSvdConfig
+    config: PureSvdConfig
+    vectors: Tensor
+
+    def __init__(self, config: PureSvdConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        self.register_buffer("vectors", torch.zeros(catalog.num_items + 1, 1))
+
+    def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
+        """Find them by Lanczos iteration from a fixed start."""
+        evidence_UV = self.evidence(rows)
+        fewest = min(evidence_UV.shape)
+        start = np.random.default_rng(0).random(fewest)
+        *_, vectors_DV = svds(evidence_UV, k=min(self.config.factors, fewest - 1), v0=start)
+        self.vectors = torch.from_numpy(np.ascontiguousarray(vectors_DV.T, dtype=np.float32))
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """states_BD: x V."""
+        states_BD = torch.from_numpy(self.histories(batch) @ self.vectors.cpu().numpy())
+        return states_BD.to(batch.items_BL.device)
+
+    def item_vectors(self) -> Tensor:
+        """V."""
+        return self.vectors

@@ -1,0 +1,74 @@
+"""Sequential rules: what users met soon after (Ludewig and Jannach, UMUAI 2018, section 3.1)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.sparse import csr_array
+
+from blade_tune.batch import Interactions
+from blade_tune.models.fitted import Weights
+from blade_tune.models.item_to_item import ItemToItem, ItemToItemConfig, blocks_of
+
+
+class SequentialRulesConfig(ItemToItemConfig):
+    """Hyperparameters of sequential rules."""
+
+    window: int = Field(20, ge=1, le=200, description="interactions from one item to a later one at most")
+    decay: float = Field(0.9, ge=0.01, le=1.0, description="weight of a pair for each interaction that it is longer")
+    backward: float = Field(
+        0.5, ge=0.0, le=1.0, description="weight of an item that came before; 0 knows later ones only, 1 no order"
+    )
+
+
+class SequentialRules(ItemToItem):
+    """A rule i -> j weighs the more, the more often and the sooner j came after i in a user's rows.
+
+    c_ij sums decay^(distance - 1) over such pairs of rows, times the evidence of the row of i and that of the row of j
+    as what is to come. Norms are the square roots of an item's summed evidence.
+
+    Deviates: the weight of a distance is geometric where the paper's is its reciprocal; rules are normalized and shrunk
+    like a cosine; `backward` counts pairs in the other order too; every item of the history speaks, not only the last.
+    """
+
+    Config = SequentialRulesConfig
+    config: SequentialRulesConfig
+
+    def meetings(self, rows: Interactions) -> tuple[Iterator[Any], Weights, Weights]:
+        """Pairs of rows of one user."""
+        rows = rows.rows(np.argsort(rows.users_N, kind="stable"))
+        evidence_N = self._weights(rows.sets_NK)
+        targets_N = self._weights(rows.sets_NK, self.config.target_auxiliary_weight)
+        V = self.catalog.num_items + 1
+        order_N = np.argsort(rows.items_N, kind="stable")
+        ends_V = np.cumsum(np.bincount(rows.items_N, minlength=V))
+        counts_V = np.diff(ends_V, prepend=0)
+
+        def blocks() -> Iterator[Any]:
+            for block in blocks_of(counts_V * 2 * self.config.window):
+                places_X = order_N[ends_V[block.start] - counts_V[block.start] : ends_V[block.stop - 1]]
+                yield self._pairs(rows, places_X, block, evidence_N, targets_N)
+
+        sums = (np.bincount(rows.items_N, weights=weights_N, minlength=V) for weights_N in (evidence_N, targets_N))
+        norms_V, target_norms_V = map(np.sqrt, sums)
+        return blocks(), norms_V, target_norms_V
+
+    def _pairs(
+        self, rows: Interactions, places_X: NDArray[Any], block: slice, evidence_N: Weights, targets_N: Weights
+    ) -> Any:
+        """C of the items of a block, whose rows stand at the given places."""
+        distances_D = np.arange(1, self.config.window + 1)
+        decays_D = self.config.decay ** (distances_D - 1)
+        steps_D = np.concatenate((distances_D, -distances_D))
+        weights_D = np.concatenate((decays_D, self.config.backward * decays_D))
+        others_XD = places_X[:, None] + steps_D
+        inside_XD = (others_XD >= 0) & (others_XD < len(rows))
+        others_XD = np.where(inside_XD, others_XD, 0)
+        pairs_XD = evidence_N[places_X][:, None] * weights_D * targets_N[others_XD]
+        paired_XD = inside_XD & (rows.users_N[others_XD] == rows.users_N[places_X][:, None]) & (pairs_XD > 0)
+        firsts_XD = np.broadcast_to(rows.items_N[places_X][:, None] - block.start, paired_XD.shape)
+        places = firsts_XD[paired_XD], rows.items_N[others_XD[paired_XD]]
+        shape = (block.stop - block.start, self.catalog.num_items + 1)
+        return csr_array((pairs_XD[paired_XD], places), shape=shape)

@@ -1,0 +1,74 @@
+"""Whether a winner lies above the reference baseline: a paired comparison, user by user."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from scipy.special import stdtrit
+from torch import Tensor
+
+from blade_tune.metrics import gains
+from blade_tune.training.baselines import REFERENCE
+
+PAIRED = "paired"  # user attribute of a completed trial, see `pair`
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A winner's mean minus that of the baseline at its defaults, for the same users, with its 95% interval.
+
+    The lower end holds for all candidates at once that the winner was chosen from (Bonferroni).
+    """
+
+    baseline: str
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def is_above(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.low > 0
+
+    @property
+    def brief(self) -> str:
+        """The finding alone."""
+        return f"{'above' if self.is_above else 'not above'} {self.baseline}"
+
+    def __str__(self) -> str:
+        return f"{self.brief}: {self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**vars(self), "is_above": self.is_above, "words": str(self)}
+
+
+def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, Any]:
+    """The mean difference of a metric over users, its standard error, and the number of users."""
+    gains_U = gains(ranks_U, metric) - gains(baseline_ranks_U, metric)
+    error = float(gains_U.std()) / sqrt(len(gains_U)) if len(gains_U) > 1 else float("inf")
+    return {"baseline": REFERENCE, "difference": float(gains_U.mean()), "error": error, "users": len(gains_U)}
+
+
+def of_pair(paired: Mapping[str, Any], num_candidates: int = 1) -> Verdict:
+    """By Student's t over users.
+
+    Args:
+        paired: of `pair`.
+        num_candidates: how many the winner was chosen from by the same users.
+    """
+    tail, df = (1 - LEVEL) / 2, max(1, paired["users"] - 1)
+    difference, error = paired["difference"], paired["error"]
+    low = difference - float(stdtrit(df, 1 - tail / num_candidates)) * error
+    return Verdict(paired["baseline"], difference, low, difference + float(stdtrit(df, 1 - tail)) * error)
+
+
+def of_best(best: FrozenTrial | None, num_completed: int) -> Verdict | None:
+    """That of a search's best trial; None where it was not compared when it ended."""
+    if best is None or PAIRED not in best.user_attrs:
+        return None
+    return of_pair(best.user_attrs[PAIRED], num_completed)
