@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +163,10 @@ class Space:
             if name in self.free or self.fixed.get(name, value) != value:
                 raise ConfigError(f"{place}: {name} is given here and in {self.place}; keep one.")
         return Space({**self.fixed, **values}, self.free, self.place)
+
+    def without(self, names: Collection[str]) -> "Space":
+        """The same space without some of its free parameters."""
+        return Space(self.fixed, {name: free for name, free in self.free.items() if name not in names}, self.place)
 
     def _with_dotted_conditions(self, name: str, parameter: Free) -> Free:
         """Conditions name parameters of their own group by their short name."""

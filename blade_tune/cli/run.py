@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 @click.option("--add", type=click.IntRange(min=1), metavar="K", help="So many scored trials more than before.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most; part of the study's identity.")
 @click.option("--model", help="Another model than the file's, with its own space; stored as STUDY-MODEL.")
+@click.option(
+    "--members", metavar="LIST", help="Of a combination: stored studies, or STUDY:TRIAL, separated by commas."
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Study seed; part of the study's identity.")
 @click.option("--sampler", type=click.Choice(["tpe", "random", "grid", "qmc", "gp"]), help="What proposes trials.")
 @click.option(
@@ -37,6 +40,7 @@ def run(
     add: int | None,
     epochs: int | None,
     model: str | None,
+    members: str | None,
     seed: int | None,
     sampler: str | None,
     pruner: str | None,
@@ -66,6 +70,7 @@ def run(
     from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
     from blade_tune.study.definition import StudyDefinition
+    from blade_tune.study.members import keep_members, settle_members
     from blade_tune.study.opening import StudyPlace, Total, open_study
     from blade_tune.study.storage import resolve_url, storage_errors
     from blade_tune.study.stored import StoredStudy
@@ -75,7 +80,13 @@ def run(
     given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
     search = {name: value for name, value in given.items() if value is not None}
     configured = {} if settings.trials is None or flags["trials"] is not None else {"trials": settings.trials}
-    definition = StudyDefinition.load(study, model=model, max_epochs=epochs, search={**search, **configured})
+    named = [name.strip() for name in members.split(",")] if members else []
+    url = resolve_url(settings.storage, settings.results)
+    definition = StudyDefinition.load(
+        study, model=model, members=named, max_epochs=epochs, search={**search, **configured}
+    )
+    if definition.members:
+        definition = settle_members(definition, url, settings.results)
     total = Total(settings.trials if flags["trials"] is not None else None, add or 0)
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
@@ -86,11 +97,11 @@ def run(
     folder = settings.results / definition.name / "jobs"
     cluster = choose(launcher, settings, launcher_options, folder) if launcher else None
     places = [] if cluster else assign(settings)
-    url = resolve_url(settings.storage, settings.results)
     known = StoredStudy.find(definition.name, url, settings.results)
     directory = known.data_directory(settings.data) if known else settings.data
     data = prepare(definition.data, directory, settings.results)
     stored = open_study(definition, data, StudyPlace(url, settings.results, directory), total)
+    keep_members(stored)
     warn_of_size(stored)
     try:
         with watch(quiet) as observer:

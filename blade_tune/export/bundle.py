@@ -28,7 +28,7 @@ from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export import checksums
 from blade_tune.export.model_card import model_card
 from blade_tune.models.base import Recommender
-from blade_tune.models.build import build_model
+from blade_tune.models.build import MemberModel, build_model
 from blade_tune.parameter import Value
 from blade_tune.space import nest
 
@@ -39,6 +39,7 @@ class Bundle:
 
     model_name: str
     values: Mapping[str, Value]  # the configuration by dotted name
+    members: Sequence[MemberModel]  # of a combination, in the order of its weights
     catalog: Catalog
     weights: Mapping[str, Tensor]
     log: LogFormat  # how histories are read
@@ -56,7 +57,8 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     (folder / "best.yaml").write_text(write_yaml(nest(bundle.values)), encoding="utf-8")
     catalog = {name: _plain(value) for name, value in vars(bundle.catalog).items()}
     log = bundle.log.model_dump(mode="json")
-    _write_json(folder / "catalog.json", {"model": bundle.model_name, **catalog, "log": log})
+    members = [{"model": name, "settings": dict(settings)} for name, settings in bundle.members]
+    _write_json(folder / "catalog.json", {"model": bundle.model_name, "members": members, **catalog, "log": log})
     _write_ids(folder / "users.csv", "user", bundle.user_ids_U)
     _write_ids(folder / "items.csv", "item", bundle.item_ids_V)
     _write_json(folder / "metrics.json", bundle.metrics)
@@ -86,7 +88,8 @@ def load_model(folder: Path) -> tuple[Recommender, LogFormat]:
         pair_counts_KK=np.array(facts["pair_counts_KK"]),
     )
     settings = read_yaml(folder / "best.yaml").get("model", {})
-    model = build_model(name, settings, catalog, str(folder / "best.yaml"))
+    members = [(member["model"], member["settings"]) for member in facts.get("members", ())]
+    model = build_model(name, settings, catalog, str(folder / "best.yaml"), members)
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     return model.eval(), log
 

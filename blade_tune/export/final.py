@@ -120,6 +120,8 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         BladeTuneError: the written bundle does not score as the model does.
     """
     choice = choose(stored, options.rule)
+    if options.with_valid and stored.definition.members:
+        raise ConfigError("--with-valid: the members of a combination were fitted before, to train rows.")
     out = options.out.resolve()
     folder.check_place(out, "provenance.json")
     data = stored.data(options.data_directory)
@@ -136,6 +138,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     bundle = Bundle(
         model_name=stored.definition.model,
         values=choice.source.values(choice.trial),
+        members=choice.source.definition.member_models,
         catalog=data.catalog,
         weights=outcome.weights,
         log=_log(origin, data.config.behaviors),
@@ -145,6 +148,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         ranks_U=evaluation.ranks_U,
         provenance={
             "study": stored.definition.name,
+            "members": [f"{member.study}:{member.trial}" for member in stored.definition.settled_members],
             **choice.facts,
             "epochs": None if choice.source.definition.is_fitted else outcome.best_epoch,
             "with_valid": options.with_valid,

@@ -95,6 +95,7 @@ def _making(provenance: Mapping[str, Any]) -> str:
             "study": provenance["study"],
             "chosen": f"{provenance['rule']}: {CHOSEN[provenance['rule']]}",
             "trial": f"{provenance['trial']} (trained as {provenance['trained_as']})",
+            **({"members": ", ".join(provenance["members"])} if provenance["members"] else {}),
             "epochs": provenance["epochs"] or "none, it is fitted at once",
             "trained on": "train and valid rows" if provenance["with_valid"] else "train rows",
             "seed of the training": provenance["training_seed"],

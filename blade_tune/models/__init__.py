@@ -16,4 +16,5 @@ MODELS = {
     "ease": "blade_tune.models.ease:Ease",
     "pure_svd": "blade_tune.models.pure_svd:PureSvd",
     "ials": "blade_tune.models.ials:Ials",
+    "combination": "blade_tune.models.combination:Combination",
 }

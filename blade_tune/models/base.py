@@ -117,6 +117,11 @@ class Recommender(nn.Module, ABC):
     def scores(self, batch: Batch) -> Tensor:
         """scores_BV of all items as the next one, in float32; column 0 is padding."""
 
+    @classmethod
+    def too_large(cls, num_users: int, num_items: int) -> str:  # noqa: ARG003 - most models take any size
+        """What hinders a model of data of this size, and what fits instead; empty where nothing does."""
+        return ""
+
     @property
     def num_parameters(self) -> int:
         """How many numbers were learned."""

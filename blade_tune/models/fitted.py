@@ -37,11 +37,6 @@ class FittedRecommender(Recommender, Sized):
         """How many numbers its buffers hold."""
         return sum(buffer.numel() for buffer in self.buffers())
 
-    @classmethod
-    def too_large(cls, num_users: int, num_items: int) -> str:  # noqa: ARG003 - most models fit any size
-        """What hinders a fit to data of this size, and what fits instead; empty where nothing does."""
-        return ""
-
 
 class EvidenceConfig(ModelConfig):
     """What a model makes of the rows of a user, in the fit and in the history that it recommends by."""

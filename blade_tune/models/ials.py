@@ -60,20 +60,17 @@ class Ials(EvidenceRecommender, DotProduct):
     def final_states(self, batch: Batch) -> Tensor:
         """states_BD: the minimizing x_u of each history."""
         history_BV = self.histories(batch)
-        counts_B = np.diff(history_BV.indptr)
-        at_once = max(1, STEPS_AT_ONCE // (self.config.factors * max(1, counts_B.max(initial=1))))
-        places_BX = torch.from_numpy(history_BV.indptr[:-1, None] + np.arange(counts_B.max(initial=0)))
+        longest = int(np.diff(history_BV.indptr).max(initial=1))
+        places_BX = torch.from_numpy(history_BV.indptr[:-1, None] + np.arange(longest))
         met_BX = places_BX < torch.from_numpy(history_BV.indptr[1:, None])
-        places_BX = torch.where(met_BX, places_BX, 0)
+        items_N = torch.from_numpy(np.append(history_BV.indices, 0)).long()  # the last stands where nothing was met
+        confidence_N = torch.from_numpy(np.append(1 + self.config.alpha * history_BV.data, 0))
+        places_BX = torch.where(met_BX, places_BX, len(items_N) - 1)
         vectors_VD = self.vectors.cpu()
+        at_once = max(1, STEPS_AT_ONCE // (self.config.factors * longest))
         states = [
-            solve_users(
-                vectors_VD,
-                torch.from_numpy(history_BV.indices)[places_X].long(),
-                (1 + self.config.alpha * torch.from_numpy(history_BV.data)[places_X]) * met_X,
-                self.config.regularization,
-            )
-            for places_X, met_X in zip(places_BX.split(at_once), met_BX.split(at_once), strict=True)
+            solve_users(vectors_VD, items_N[places_X], confidence_N[places_X], self.config.regularization)
+            for places_X in places_BX.split(at_once)
         ]
         return torch.cat(states).to(batch.items_BL.device)
 

@@ -223,7 +223,8 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
     model, winner = stored.definition.model, confirmation.winner
     scores = load_scores(study, model, runs, part)
     data = stored.data(opening.data_directory)
-    built = build_model(model, nest(winner.values).get("model", {}), data.catalog, f"trial {winner.trial}")
+    settings, members = nest(winner.values).get("model", {}), stored.definition.member_models
+    built = build_model(model, settings, data.catalog, f"trial {winner.trial}", members)
     if part == "test":
         baselines, verdict = tested_beside(study.files(runs[0]), scores, stored.definition.objective.metric)
     else:

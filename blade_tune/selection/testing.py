@@ -51,7 +51,8 @@ def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
         if not folder.weights.exists():
             raise RunsMissingError(f"{folder.weights}: the weights of run {run.number} must be here to be tested.")
         settings = nest(study.values(run)).get("model", {})
-        model = build_model(study.definition.model, settings, data.catalog, f"run {run.number}")
+        place, members = f"run {run.number}", study.definition.member_models
+        model = build_model(study.definition.model, settings, data.catalog, place, members)
         model.load_state_dict(load_file(folder.weights))
         entry = {"trial": run.number, "of": study.definition.name, "seed": run.user_attrs["seed"]}
         sealed = stored.open_test(data, opening.data_directory, {**entry, "command": opening.command})

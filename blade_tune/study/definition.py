@@ -1,8 +1,8 @@
 """What a study is: its file, checked as a whole before anything runs; loads no torch until a model is named."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 OF_RUNS = ".runs"  # the end of the name of a study of runs
+COMBINATION, MOST_MEMBERS = "combination", 5  # the model made of other studies' trials
 
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
 PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
@@ -60,6 +61,16 @@ class Enqueued(Settings):
     metadata: dict[str, Any] = Field({}, description="kept with the trial, used for nothing")
 
 
+class Member(Settings):
+    """A trained model that a combination is made of: a trial of another study."""
+
+    study: str = Field(description="the study")
+    trial: int = Field(ge=0, description="the trial's number there")
+    model: str = Field(description="the model")
+    settings: dict[str, Value] = Field(description="its settings")
+    digest: str = Field(description="SHA-256 of its weights")
+
+
 class StudyFile(Settings):
     """The keys of a study file."""
 
@@ -70,6 +81,7 @@ class StudyFile(Settings):
     train: dict[str, Value] = Field({}, description="training settings fixed for every trial")
     search: SearchConfig = SearchConfig()
     enqueue: tuple[Enqueued, ...] = ()
+    members: tuple[Member | str, ...] = Field((), description="combination: studies, or STUDY:TRIAL")
     run: dict[str, Any] = Field({}, description="settings of a run; no part of the study itself")
     given: bool = Field(False, description="nothing is proposed, trials are put in; for studies of runs only")
 
@@ -86,10 +98,18 @@ class StudyDefinition:
     search: SearchConfig
     enqueue: tuple[Enqueued, ...]
     is_given: bool = False  # trials are put in, none is proposed: a study of runs
+    members: tuple[Member | str, ...] = ()  # of a combination; a name until `members.settle_members` found it
+    home: Path | None = field(default=None, compare=False)  # a stored study's folder, where members' weights are
 
     @classmethod
     def load(
-        cls, study: str, *, model: str | None = None, max_epochs: int | None = None, search: Mapping[str, Any] = {}
+        cls,
+        study: str,
+        *,
+        model: str | None = None,
+        members: Sequence[str] = (),
+        max_epochs: int | None = None,
+        search: Mapping[str, Any] = {},
     ) -> "StudyDefinition":
         """Read a study by name or path.
 
@@ -98,6 +118,7 @@ class StudyDefinition:
             model: another model than the file's, with the space of its own name; the study is then called
                 `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model. One that is
                 fitted has no use for the file's training settings, and its defaults are tried first.
+            members: of a combination, instead of the file's.
             max_epochs: epochs at most, instead of the file's.
             search: search settings instead of the file's, key by key.
 
@@ -111,11 +132,13 @@ class StudyDefinition:
             if not isinstance(content.get(key) or {}, Mapping):
                 raise ConfigError(f"{path}: {key} must be a mapping, got {content[key]!r}.")
         if model is not None and model != content.get("model"):
-            content |= {"model": model, "space": model, "enqueue": []}
+            content |= {"model": model, "space": model, "enqueue": [], "members": members}
             name = f"{name}-{model}"
             if is_fitted(model):
                 content["train"] = {}
                 content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
+        elif members:
+            content["members"] = members
         if max_epochs is not None:
             if is_fitted(content.get("model")):
                 raise ConfigError(f"--epochs: {content['model']} is fitted at once and has no epochs.")
@@ -140,7 +163,10 @@ class StudyDefinition:
             raise ConfigError(f"{place}: unknown model {file.model!r}. {guess(file.model, MODELS)}")
         space = _space(file, place)
         data = data_config(file.data, f"{place}: data")
-        definition = cls(name, file.model, space, data, file.objective, file.search, file.enqueue, file.given)
+        _check_members(file, place)
+        definition = cls(
+            name, file.model, space, data, file.objective, file.search, file.enqueue, file.given, file.members
+        )
         space.check(definition.configs)
         for index in range(len(file.enqueue)):
             definition.enqueued_params(index)
@@ -155,6 +181,16 @@ class StudyDefinition:
     def configs(self) -> dict[str, type[Settings]]:
         """The settings classes that the groups of the space fill."""
         return config_classes(self.model)
+
+    @property
+    def member_models(self) -> list[tuple[str, Mapping[str, Value]]]:
+        """Name and settings of each model that a combination is made of."""
+        return [(member.model, member.settings) for member in self.settled_members]
+
+    @property
+    def settled_members(self) -> list[Member]:
+        """The members, all of which are found."""
+        return [member for member in self.members if isinstance(member, Member)]
 
     @property
     def is_fitted(self) -> bool:
@@ -208,7 +244,19 @@ class StudyDefinition:
             "search": self.search.model_dump(mode="json"),
             "enqueue": [entry.model_dump(mode="json") for entry in self.enqueue],
             "given": self.is_given,
+            "members": [m if isinstance(m, str) else m.model_dump(mode="json") for m in self.members],
         }
+
+
+def _check_members(file: StudyFile, place: str) -> None:
+    """A combination has members, no other model has."""
+    if file.model != COMBINATION and file.members:
+        raise ConfigError(f"{place}: members are those of the model {COMBINATION}, and the model is {file.model}.")
+    if file.model == COMBINATION and not 2 <= len(file.members) <= MOST_MEMBERS:
+        raise ConfigError(
+            f"{place}: a combination has 2 to {MOST_MEMBERS} members, got {len(file.members)}; name studies that were "
+            "run on the same data, --members STUDY,STUDY or STUDY:TRIAL."
+        )
 
 
 def max_length(definition: StudyDefinition, values: Mapping[str, Value]) -> int:
@@ -256,4 +304,6 @@ def _space(file: StudyFile, place: str) -> Space:
         name = file.space or file.model
         beside = Path(place).parent / name
         space = Space.load(beside if beside.is_file() else find("search_spaces", name))
+    if file.model == COMBINATION:
+        space = space.without([f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)])
     return space.with_fixed({f"train.{key}": value for key, value in file.train.items()}, f"{place}: train")

@@ -23,9 +23,11 @@ def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
         for group, config in definition.configs.items()
         for name, field in config.model_fields.items()
     }
+    members = [f"{member.study}:{member.trial} {member.digest}" for member in definition.settled_members]
     return {
         "data": data_hash,
         "model": definition.model,
+        **({"members": members} if members else {}),
         "space": {**json.loads(json.dumps(defaults)), **definition.space.canonical()},
         "objective": definition.objective.model_dump(mode="json"),
         "seed": definition.search.seed,

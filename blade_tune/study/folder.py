@@ -84,6 +84,10 @@ class StudyFolder:
         """Where export-best puts the final model."""
         return self.path / "best"
 
+    def member(self, index: int) -> Path:
+        """The weights of one of the models that a combination is made of."""
+        return self.path / "members" / f"{index}.safetensors"
+
     def trial(self, number: int) -> TrialFolder:
         """The folder of a trial."""
         return TrialFolder(self.path / "trials" / str(number))

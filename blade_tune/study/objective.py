@@ -28,12 +28,14 @@ from blade_tune.errors import (
 )
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import build_model
+from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
 from blade_tune.space import nest
 from blade_tune.study.definition import StudyDefinition, max_length
 from blade_tune.study.fingerprint import is_audited, training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
+from blade_tune.study.members import member_states
 from blade_tune.study.observer import Observer
 from blade_tune.study.provenance import software_lines
 from blade_tune.study.repeats import replicate_index
@@ -68,7 +70,9 @@ def build_training(
     settings = nest(values)
     place = f"study {definition.name}"
     torch.manual_seed(seed)
-    model = build_model(definition.model, settings.get("model", {}), data.catalog, place)
+    model = build_model(definition.model, settings.get("model", {}), data.catalog, place, definition.member_models)
+    if isinstance(model, Combination):
+        model.load_members(member_states(definition))
     model = model.to(device_data.windows.device)  # drawn on the CPU, equal everywhere
     if isinstance(model, NeuralRecommender):
         train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")

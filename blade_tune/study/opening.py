@@ -11,7 +11,8 @@ from sqlalchemy.engine import URL
 
 from blade_tune.config import write_yaml
 from blade_tune.data.store import SearchData
-from blade_tune.errors import StudyDiffersError
+from blade_tune.errors import ConfigError, StudyDiffersError
+from blade_tune.models.build import model_class
 from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import fingerprint, require_same
@@ -53,9 +54,12 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
     Of several processes that do so at once, one creates it.
 
     Raises:
+        ConfigError: the model does not go with data of this size; nothing was made.
         StudyDiffersError: the stored study has another fingerprint; nothing was added.
         StorageError: the database cannot be reached.
     """
+    if reason := model_class(definition.model).too_large(data.num_users, data.num_items):
+        raise ConfigError(f"study {definition.name}: {reason}")
     with storage_errors(place.url):
         storage = open_storage(place.url, create=True)
         with creating(place.url):

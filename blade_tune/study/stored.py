@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.study.budget import Attempts
-from blade_tune.study.definition import StudyDefinition, max_length
+from blade_tune.study.definition import OF_RUNS, StudyDefinition, max_length
 from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
 from blade_tune.study.provenance import now
@@ -72,6 +72,7 @@ class StoredStudy:
         if "definition" not in study.user_attrs:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
         definition = StudyDefinition.from_mapping(name, study.user_attrs["definition"], f"stored study {name}")
+        definition = replace(definition, home=StudyFolder(results, name.removesuffix(OF_RUNS)).path)
         study.sampler = build_sampler(definition.search, definition.space)
         study.pruner = build_pruner(definition.search.pruner, definition.train)
         return cls(study, definition, StudyFolder(results, name), storage)

@@ -1,0 +1,106 @@
+"""A weighted sum of models that were fitted or trained before (Fox and Shaw, TREC 1993; Cormack et al., SIGIR 2009)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.errors import ConfigError
+from blade_tune.models.base import ModelConfig, Recommender, only_when
+from blade_tune.models.fitted import FittedRecommender
+
+
+def _weight(member: str) -> Any:
+    return Field(1.0, ge=0.0, le=100.0, description=f"weight of the {member} member, where that of the first is 1")
+
+
+class CombinationConfig(ModelConfig):
+    """What the scores of members are made comparable by, and how much each counts."""
+
+    normalization: Literal["scores", "ranks"] = Field(
+        "scores", description="what is summed: each member's standardized scores, or 1 / (rank_offset + rank)"
+    )
+    rank_offset: float = Field(
+        60.0,
+        ge=0.0,
+        le=10_000.0,
+        description="how little the first ranks stand out",
+        json_schema_extra=only_when(normalization=("ranks",)),
+    )
+    weight_2: float = _weight("second")
+    weight_3: float = _weight("third")
+    weight_4: float = _weight("fourth")
+    weight_5: float = _weight("fifth")
+
+
+class Combination(FittedRecommender):
+    """Scores are the weighted sum of its members' scores, made comparable user by user over all items.
+
+    Nothing is fitted here: members come with their weights, which are part of this model's.
+
+    Args:
+        config: with the weights.
+        catalog: of the data set.
+        members: built, two to five; each sees the newest steps of a window, as many as it is made for.
+
+    Raises:
+        ConfigError: a member is made for longer windows than this model.
+    """
+
+    Config = CombinationConfig
+    reads = "sets"
+
+    def __init__(self, config: CombinationConfig, catalog: Catalog, members: Sequence[Recommender]) -> None:
+        super().__init__(config, catalog)
+        for member in members:
+            if member.max_length > config.max_length:
+                raise ConfigError(
+                    f"max_length must be at least {member.max_length}, that of a member, got {config.max_length}."
+                )
+        self.config = config
+        self.members = nn.ModuleList(members)
+        self.told_target_set = any(member.told_target_set for member in members)
+        self.weights = [1.0, *(getattr(config, weight_of(place)) for place in range(2, len(members) + 1))]
+
+    def load_members(self, states: Sequence[Mapping[str, Tensor]]) -> None:
+        """Give each member its weights."""
+        for member, state in zip(self.members, states, strict=True):
+            member.load_state_dict(state)
+
+    def fit(self, rows: Interactions, seed: int) -> None:
+        """Members are fitted already."""
+
+    def scores(self, batch: Batch) -> Tensor:
+        """The weighted sum, float32."""
+        total_BV = torch.zeros(len(batch), self.catalog.num_items + 1, device=batch.items_BL.device)
+        for member, weight in zip(self.members, self.weights, strict=True):
+            assert isinstance(member, Recommender)  # noqa: S101 - for the type checker
+            total_BV[:, 1:] += weight * self._comparable(member.scores(batch.newest(member.max_length))[:, 1:])
+        return total_BV
+
+    def _comparable(self, scores_BV: Tensor) -> Tensor:
+        if self.config.normalization == "ranks":
+            return 1 / (self.config.rank_offset + ranks(scores_BV))
+        return standardized(scores_BV)
+
+
+def weight_of(place: int) -> str:
+    """The field with the weight of the member at a place, from 2."""
+    return f"weight_{place}"
+
+
+def standardized(scores_BV: Tensor) -> Tensor:
+    """Scores with a mean of 0 and a standard deviation of 1 in each row; 0 where all are equal."""
+    deviations_BV = scores_BV - scores_BV.mean(dim=1, keepdim=True)
+    spread_B1 = deviations_BV.square().mean(dim=1, keepdim=True).sqrt()
+    return torch.where(spread_B1 > 0, deviations_BV / spread_B1.clamp_min(torch.finfo(spread_B1.dtype).tiny), 0.0)
+
+
+def ranks(scores_BV: Tensor) -> Tensor:
+    """The place of each score in its row, from 1, the highest first; of equal scores the earlier column first."""
+    order_BV = scores_BV.argsort(dim=1, descending=True, stable=True)
+    places_BV = torch.arange(1, scores_BV.shape[1] + 1, device=scores_BV.device, dtype=scores_BV.dtype)
+    return torch.empty_like(scores_BV).scatter_(1, order_BV, places_BV.expand_as(scores_BV))
