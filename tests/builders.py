@@ -7,14 +7,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from blade_tune.batch import Batch, Catalog
-from blade_tune.models import MODELS
+from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.models.base import Recommender
-from blade_tune.registry import load
+from blade_tune.models.build import build_model
+from blade_tune.models.combination import Combination
+from blade_tune.models.fitted import FittedRecommender
+from blade_tune.training.fitting import Fitting
 from blade_tune.training.ranking import Ranking
 
 BEHAVIORS = ("click", "like", "share", "follow", "favorite")
 MAX_LENGTH = 6
+MEMBERS: dict[str, dict[str, Any]] = {  # of a combination, with settings under which it looks at behaviors
+    "popularity": {},
+    "item_knn": {"auxiliary_weight": 0.5, "rarity_weight": 1.0},
+    "sequential_rules": {},
+    "pure_svd": {},
+    "ials": {},
+}
 
 
 def make_catalog(num_behaviors: int = 4, num_users: int = 7, num_items: int = 20) -> Catalog:
@@ -48,11 +57,31 @@ def make_batch(
     )
 
 
-def make_model(name: str, catalog: Catalog, seed: int = 0, **settings: Any) -> Recommender:
-    """A freshly initialized model of the registry for windows of MAX_LENGTH."""
+def make_rows(catalog: Catalog, num_rows: int = 8, seed: int = 0) -> Interactions:
+    """So many train rows of each user; popular items more often, some more than once."""
+    random = np.random.default_rng(seed)
+    count = catalog.num_users * num_rows
+    items_N = 1 + (catalog.num_items * random.random(count) ** 1.5).astype(np.int32)
+    sets_NK = (random.random((count, catalog.num_behaviors)) < 0.4).astype(np.uint8)
+    sets_NK[~sets_NK.any(axis=1), 0] = 1
+    return Interactions(np.arange(1, catalog.num_users + 1).repeat(num_rows), items_N, sets_NK)
+
+
+def make_model(
+    name: str, catalog: Catalog, seed: int = 0, rows: Interactions | None = None, **settings: Any
+) -> Recommender:
+    """A model of the registry for windows of MAX_LENGTH, freshly initialized, or fitted to rows.
+
+    A combination has all MEMBERS.
+    """
     torch.manual_seed(seed)
-    cls = load(MODELS, "model", name)
-    return cls(cls.Config(**{"max_length": MAX_LENGTH, **settings}), catalog)
+    settings = {"max_length": MAX_LENGTH, **settings}
+    members = [(m, {"max_length": MAX_LENGTH, **own}) for m, own in MEMBERS.items()] if name == "combination" else ()
+    model = build_model(name, settings, catalog, "test", members)
+    for part in model.members if isinstance(model, Combination) else (model,):
+        if isinstance(part, FittedRecommender):
+            Fitting(part, make_rows(catalog) if rows is None else rows, seed).fit()
+    return model
 
 
 def ranks_of(scores_BV: Tensor, targets_B: Tensor, excluded_BV: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 PIECE_STEPS = 4_000  # docs/performance.md has the measurement
 
 Augmentation = Literal["add", "mask", "flip", "none"]
-Reads = Literal["items", "labels", "sets"]
+Reads = Literal["nothing", "items", "labels", "sets"]
 
 
 class ModelConfig(Settings):
@@ -103,7 +103,7 @@ class Recommender(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ModelConfig]]
-    reads: ClassVar[Reads]  # of past interactions: items only, one behavior of each set (its label), or whole sets
+    reads: Reads  # of past interactions: items, one behavior of each set (its label) too, or whole sets
     told_target_set: bool  # whether scores depend on the behavior set of the item to predict, read likewise
     is_seeded: ClassVar[bool] = True  # whether another seed gives another model
     ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}  # parts to take out: their names -> settings that do so

@@ -1,7 +1,7 @@
 """A weighted sum of models that were fitted or trained before (Fox and Shaw, TREC 1993; Cormack et al., SIGIR 2009)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.errors import ConfigError
-from blade_tune.models.base import ModelConfig, Recommender, only_when
+from blade_tune.models.base import ModelConfig, Reads, Recommender, only_when
 from blade_tune.models.fitted import FittedRecommender
 
 
@@ -51,7 +51,6 @@ class Combination(FittedRecommender):
     """
 
     Config = CombinationConfig
-    reads = "sets"
 
     def __init__(self, config: CombinationConfig, catalog: Catalog, members: Sequence[Recommender]) -> None:
         super().__init__(config, catalog)
@@ -62,6 +61,7 @@ class Combination(FittedRecommender):
                 )
         self.config = config
         self.members = nn.ModuleList(members)
+        self.reads = max((member.reads for member in members), key=get_args(Reads).index)
         self.told_target_set = any(member.told_target_set for member in members)
         self.weights = [1.0, *(getattr(config, weight_of(place)) for place in range(2, len(members) + 1))]
 

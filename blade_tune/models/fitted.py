@@ -59,7 +59,7 @@ class EvidenceConfig(ModelConfig):
 class EvidenceRecommender(FittedRecommender):
     """A model for which a user is one weight for each item: that of the strongest evidence among its rows."""
 
-    reads = "sets"
+    reads = "labels"
     told_target_set = False
 
     def __init__(self, config: EvidenceConfig, catalog: Catalog) -> None:
@@ -79,6 +79,7 @@ class EvidenceRecommender(FittedRecommender):
 
     def histories(self, batch: Batch) -> Any:
         """The CSR matrix (B, V + 1), float32, of what the windows say: the older a step, the less it weighs."""
+        batch = batch.newest(self.max_length)
         items_BL = batch.items_BL.cpu().numpy()
         rows_N, steps_N = items_BL.nonzero()
         ages_N = items_BL.shape[1] - 1 - steps_N

@@ -74,7 +74,7 @@ class ItemToItem(EvidenceRecommender):
     def scores(self, batch: Batch) -> Tensor:
         """X S, float32."""
         scores_BV = (self.histories(batch) @ self.similarity.matrix).toarray()
-        return torch.from_numpy(scores_BV).to(batch.items_BL.device)
+        return torch.from_numpy(scores_BV).float().to(batch.items_BL.device)
 
 
 def blocks_of(products_V: NDArray[np.integer[Any]]) -> Iterator[slice]:

@@ -32,7 +32,7 @@ class Popularity(FittedRecommender, DotProduct):
     Config = PopularityConfig
     sets: Tensor
     places: Tensor
-    reads = "items"
+    reads = "nothing"
 
     def __init__(self, config: PopularityConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)

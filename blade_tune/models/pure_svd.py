@@ -29,11 +29,14 @@ class PureSvd(EvidenceRecommender, DotProduct):
         self.register_buffer("vectors", torch.zeros(catalog.num_items + 1, 1))
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
-        """Find them by Lanczos iteration from a fixed start."""
+        """Find them by Lanczos iteration from a fixed start, or all of them where they are few."""
         evidence_UV = self.evidence(rows)
         fewest = min(evidence_UV.shape)
-        start = np.random.default_rng(0).random(fewest)
-        *_, vectors_DV = svds(evidence_UV, k=min(self.config.factors, fewest - 1), v0=start)
+        if self.config.factors < fewest:
+            start = np.random.default_rng(0).random(fewest)
+            *_, vectors_DV = svds(evidence_UV, k=self.config.factors, v0=start)
+        else:
+            *_, vectors_DV = np.linalg.svd(evidence_UV.toarray(), full_matrices=False)
         self.vectors = torch.from_numpy(np.ascontiguousarray(vectors_DV.T, dtype=np.float32))
 
     def final_states(self, batch: Batch) -> Tensor:
