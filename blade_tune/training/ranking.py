@@ -13,7 +13,7 @@ from blade_tune.metrics import UNREACHABLE
 USERS_AT_ONCE = 128
 ITEMS_AT_ONCE = 5200  # no power of two: rows of such a length would fall into the same lines of the cache
 MOST_ITEMS_AT_ONCE = 8 * ITEMS_AT_ONCE
-SCORES_AT_ONCE = 2**24  # where scores are no products: 64 MiB of them, and a few tables of their size beside
+SCORES_AT_ONCE = 2**22  # where scores are no products: 16 MiB of them; docs/performance.md has the measurement
 WIDTH = 16  # in products of multiples of so many items, equal vectors get equal scores; in others, MKL rounds unequally
 
 NOT_FINITE = "a score is NaN or infinite, so nothing can be ranked."

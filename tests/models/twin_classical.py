@@ -67,9 +67,9 @@ def evidence(user: list[Step], catalog: Catalog, config: EvidenceConfig, auxilia
 
 
 def history(window: list[Step], catalog: Catalog, config: EvidenceConfig) -> Weighted:
-    """What a window says: a step weighs half as much for every half-life that stands between it and the newest."""
+    """What the newest steps of a window say: half as much for every half-life between a step and the newest."""
     weights = []
-    for age, step in enumerate(reversed(window)):
+    for age, step in enumerate(window[: -config.max_length - 1 : -1]):
         weight = row_weight(step.behaviors, catalog, config.auxiliary_weight, config.rarity_weight)
         weights.append((step.item, weight * 0.5 ** (age / config.half_life)))
     return strongest(weights)
@@ -91,7 +91,7 @@ def both_evidences(
 
 def popularity(users: Users, catalog: Catalog, counts: str, told: list[int]) -> Vector:
     """The number of different, smaller counts below that of each item; padding has the count 0."""
-    every, target, with_told = ({item: 0 for item in (0, *items_of(catalog))} for _ in range(3))
+    every, target, with_told = (dict.fromkeys((0, *items_of(catalog)), 0) for _ in range(3))
     for step in (step for user in users for step in user):
         every[step.item] += 1
         target[step.item] += has_target(step.behaviors, catalog)
@@ -236,7 +236,7 @@ def standardized(scores: Vector) -> Vector:
 
 
 def reciprocal_ranks(scores: Vector, rank_offset: float) -> Vector:
-    """1 / (offset + rank), one more than the number of items before: those of a higher score, or as high and earlier."""
+    """1 / (offset + rank), the rank one more than the number of items of a higher score, or as high and earlier."""
     before = [
         sum(other > score or (other == score and other_place < place) for other_place, other in enumerate(scores))
         for place, score in enumerate(scores)
