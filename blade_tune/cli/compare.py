@@ -68,9 +68,11 @@ def compare(
     from blade_tune.report.text_tables import markdown
     from blade_tune.selection import compare as comparing
     from blade_tune.selection.testing import Opening
+    from blade_tune.study.definition import COMBINATION
 
     budget = comparing.Budget(trials, top, seeds, epochs)
-    names = list(MODELS) if models == "all" else [model.strip() for model in models.split(",")]
+    every = [name for name in MODELS if name != COMBINATION]  # which has members, that were tuned before
+    names = every if models == "all" else [model.strip() for model in models.split(",")]
     definitions = comparing.define(dataset, names, budget, loss)
     if dry_run:
         _print_costs(dataset, definitions, budget, flags, form)

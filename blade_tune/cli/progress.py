@@ -98,9 +98,9 @@ class PlainProgress(Observer):
 
     def run_ended(self, why: str, standing: Standing) -> None:
         """The last lines."""
-        self._line(f"study={standing.name} ended: {why}")
         if standing.verdict:
             self._line(f"best_trial={standing.best_number} {standing.verdict}")
+        self._line(f"study={standing.name} ended: {why}")
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()

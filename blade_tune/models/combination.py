@@ -94,9 +94,9 @@ def weight_of(place: int) -> str:
 
 def standardized(scores_BV: Tensor) -> Tensor:
     """Scores with a mean of 0 and a standard deviation of 1 in each row; 0 where all are equal."""
-    deviations_BV = scores_BV - scores_BV.mean(dim=1, keepdim=True)
-    spread_B1 = deviations_BV.square().mean(dim=1, keepdim=True).sqrt()
-    return torch.where(spread_B1 > 0, deviations_BV / spread_B1.clamp_min(torch.finfo(spread_B1.dtype).tiny), 0.0)
+    spread_B1 = scores_BV.std(dim=1, keepdim=True, correction=0)
+    is_flat_B1 = scores_BV.amax(dim=1, keepdim=True) == scores_BV.amin(dim=1, keepdim=True)  # the mean is rounded
+    return torch.where(is_flat_B1, 0.0, (scores_BV - scores_BV.mean(dim=1, keepdim=True)) / spread_B1)
 
 
 def ranks(scores_BV: Tensor) -> Tensor:

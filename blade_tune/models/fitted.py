@@ -59,7 +59,7 @@ class EvidenceConfig(ModelConfig):
 class EvidenceRecommender(FittedRecommender):
     """A model for which a user is one weight for each item: that of the strongest evidence among its rows."""
 
-    reads = "labels"
+    reads = "labels"  # of a set the rarest behavior counts, and whether it has a target behavior at all
     told_target_set = False
 
     def __init__(self, config: EvidenceConfig, catalog: Catalog) -> None:

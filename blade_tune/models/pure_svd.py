@@ -10,6 +10,8 @@ from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.models.base import DotProduct
 from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
 
+ROUNDING = 1e-10  # relative: singular values below are 0
+
 
 class PureSvdConfig(EvidenceConfig):
     """Hyperparameters of PureSVD."""
@@ -32,12 +34,15 @@ class PureSvd(EvidenceRecommender, DotProduct):
         """Find them by Lanczos iteration from a fixed start, or all of them where they are few."""
         evidence_UV = self.evidence(rows)
         fewest = min(evidence_UV.shape)
+        if not evidence_UV.nnz:
+            return
         if self.config.factors < fewest:
             start = np.random.default_rng(0).random(fewest)
-            *_, vectors_DV = svds(evidence_UV, k=self.config.factors, v0=start)
+            _, singular_D, vectors_DV = svds(evidence_UV, k=self.config.factors, v0=start)
         else:
-            *_, vectors_DV = np.linalg.svd(evidence_UV.toarray(), full_matrices=False)
-        self.vectors = torch.from_numpy(np.ascontiguousarray(vectors_DV.T, dtype=np.float32))
+            _, singular_D, vectors_DV = np.linalg.svd(evidence_UV.toarray(), full_matrices=False)
+        kept_D = singular_D > ROUNDING * singular_D.max()  # the others are any vectors that nothing was met along
+        self.vectors = torch.from_numpy(np.ascontiguousarray(vectors_DV[kept_D].T, dtype=np.float32))
 
     def final_states(self, batch: Batch) -> Tensor:
         """states_BD: x V."""

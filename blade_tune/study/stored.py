@@ -134,7 +134,9 @@ class StoredStudy:
         )
 
     def verdict(self, trials: Sequence[FrozenTrial]) -> Verdict | None:
-        """Whether the best of these trials, which are all of the study's, lies above the reference baseline."""
+        """Whether the best of these trials, which are all of a search's, lies above the reference baseline."""
+        if self.definition.is_given:  # of runs none is chosen
+            return None
         completed = ranked(logical_trials(trials))
         return of_best(next(iter(completed), None), len(completed))
 

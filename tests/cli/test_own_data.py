@@ -68,7 +68,7 @@ def test_made_up_studies_know_their_best(tmp_path: Path) -> None:
     assert made.code == 0, made.err
     stats = json.loads(call("data", "stats", "--study", "school", "-f", "json", cwd=tmp_path).out)
     assert stats["best_reachable"] == json.loads(made.out)["best_reachable"]
-    assert stats["best_reachable"]["valid"]["ndcg@10"] > stats["floors"]["valid"]["target"]["ndcg@10"]
+    assert stats["best_reachable"]["valid"]["ndcg@10"] > stats["baselines"]["valid"]["popularity"]["ndcg@10"]
     assert call("run", "--study", "school", "--dry-run", cwd=tmp_path).code == 0
     again = call(*words, cwd=tmp_path)
     assert (again.code, again.err) == (2, "Error: studies/school.yaml: is there already; give another --name.\n")

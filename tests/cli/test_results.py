@@ -40,7 +40,7 @@ def test_a_command_that_looks_prints_its_result_alone(finished, words, form):
 
 def test_status_has_budget_trials_and_best(status):
     """`status -f json` has exactly these keys; the best trial has number, value and dotted parameters."""
-    first, then = ["name", "model", "metric", "budget", "scored", "trials", "best"], ["popularity_floor", "noise"]
+    first, then = ["name", "model", "metric", "budget", "scored", "trials", "best"], ["baselines", "verdict", "noise"]
     assert list(status) == [*first, *then, "failures", "gpu_hours", "workers"]
     assert (status["name"], status["model"], status["metric"]) == ("tiny", "blade", "ndcg@10")
     assert (status["budget"], status["scored"]) == (3, 3)
@@ -122,15 +122,16 @@ def test_a_run_writes_its_tables(finished):
 
 
 def test_export_writes_a_bundle(finished_copy, status):
-    """`export-best --out DIR` writes the bundle there and prints where, its figures and the floor."""
+    """`export-best --out DIR` writes the bundle there and prints where, its figures and the baselines."""
     ended = call("export-best", "--study", "tiny", "--out", "final", "-f", "json", cwd=finished_copy)
     assert ended.code == 0
     assert ended.err.startswith("WARNING study=tiny no winner is confirmed")
     facts = json.loads(ended.out)
-    assert list(facts) == ["bundle", "rule", "trial", "valid", "test", "test_users", "popularity_floor"]
+    assert list(facts) == ["bundle", "rule", "trial", "valid", "test", "test_users", "baselines", "verdict"]
     assert facts["bundle"] == "final"
     assert facts["valid"]["ndcg@10"] == status["best"]["value"]
-    assert set(facts["test"]) == set(facts["popularity_floor"]) == set(facts["valid"])
+    assert set(facts["test"]) == set(facts["valid"])
+    assert set(facts["baselines"]) == {"popularity", "popularity_told", "item_knn"}
     assert json.loads((finished_copy / "final" / "metrics.json").read_text())["test"] == facts["test"]
     assert not (finished_copy / "results" / "tiny" / "best").exists()
     assert len((finished_copy / "results" / "tiny" / "ledger.jsonl").read_text().splitlines()) == 1

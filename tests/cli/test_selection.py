@@ -111,7 +111,7 @@ def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
 
 
 def test_compare_prints_one_table(tmp_path: Path):
-    """Two models at a toy budget end in one table with floors; uneven budgets are refused, or said in a footnote."""
+    """Two models at a toy budget end in one table with baselines; uneven budgets are refused, or said in a footnote."""
     write_study(tmp_path / "studies" / "tiny.yaml")
     for name in ("blade-extended", "blade_released"):  # the shipped spaces hold models a hundred times as costly
         path = tmp_path / "search_spaces" / f"{name}.yaml"
@@ -130,7 +130,8 @@ def test_compare_prints_one_table(tmp_path: Path):
     ended = call(*words, "--trials", "2", "--epochs", "1", cwd=tmp_path)
     assert ended.code == 0, ended.err
     assert "blade †" in ended.out
-    assert "popularity: all" in ended.out
+    assert "popularity, untuned" in ended.out
+    assert "item_knn, untuned" in ended.out
     folder = tmp_path / "results" / "tiny.compare"
     assert {path.name for path in folder.iterdir()} == {"valid.md", "valid.tex", "valid.csv"}
     lone = StoredStudy.load("tiny.compare-blade", resolve_url(None, tmp_path / "results"), tmp_path / "results")

@@ -39,12 +39,12 @@ def open_tiny(folder: Path) -> StoredStudy:
 
 
 def test_json_has_who_is_at_work(worked_on):
-    """A mapping a worker, in a list; floor, noise, failures and cost stand beside it."""
+    """A mapping a worker, in a list; baselines, noise, failures and cost stand beside it."""
     facts = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=worked_on).out)
     (worker,) = facts["workers"]
     assert list(worker) == ["trial", "epochs", "best", "host", "pid", "device", "since", "heard_s"]
     assert (worker["trial"], worker["epochs"], worker["best"]) == (3, 1, 0.25)
-    assert 0 < facts["popularity_floor"] < 1
+    assert all(0 < figure < 1 for figure in facts["baselines"].values())
     assert (facts["noise"], facts["failures"], facts["gpu_hours"]) == (None, {}, 0.0)
 
 
@@ -74,7 +74,9 @@ def test_watching_a_finished_study_ends(finished):
     ended = call("status", "--study", "tiny", "--watch", cwd=finished)
     assert (ended.code, ended.err) == (0, "")
     shown, why = ended.out.splitlines()
-    assert re.fullmatch(r"study=tiny scored=3/3 complete=3 best=0\.\d{4} best_trial=\d", shown)
+    figures = r"popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}"
+    verdict = r"(not )?above item_knn: [-+]0\.\d{4} \([-+]0\.\d{4} to [-+]0\.\d{4}\)"
+    assert re.fullmatch(rf"study=tiny scored=3/3 complete=3 best=0\.\d{{4}} best_trial=\d {figures} {verdict}", shown)
     assert why == "3 of 3 trials are scored"
 
 
@@ -88,10 +90,9 @@ def test_watching_follows_a_study_to_its_end(worked_on):
     study.tell(3, 0.5)
     ended = finish(watching)
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.splitlines() == [
-        "study=tiny scored=4/4 complete=4 best=0.5000 best_trial=3",
-        "4 of 4 trials are scored",
-    ]
+    shown, why = ended.out.splitlines()
+    assert shown.startswith("study=tiny scored=4/4 complete=4 best=0.5000 best_trial=3 popularity=0.")
+    assert why == "4 of 4 trials are scored"
 
 
 def test_ctrl_c_ends_the_watching_alone(worked_on):

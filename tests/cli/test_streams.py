@@ -30,13 +30,15 @@ def test_in_a_pipe_progress_is_plain_lines(tmp_path):
     assert ended.err.replace("\n", "").isprintable()
     lines = ended.err.splitlines()
     assert lines[0] == "study=tiny scored=0/2 max_epochs=2"
-    assert re.match(r"popularity_floor_valid_ndcg@10=0\.\d{4}$", lines[1])
+    figures = r"popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}"
+    assert re.fullmatch(rf"untuned valid_ndcg@10: {figures}", lines[1])
     for number in (0, 1):
         assert re.match(rf"trial={number} started .*\balpha=\d", lines[2 + 2 * number])
         assert re.match(
             rf"trial={number} complete value=0\.\d+ best=0\.\d+ .* scored={number + 1}/2", lines[3 + 2 * number]
         )
-    assert lines[6:] == ["study=tiny ended: 2 of 2 trials are scored"]
+    assert re.match(r"best_trial=\d (not )?above item_knn: ", lines[6])
+    assert lines[7:] == ["study=tiny ended: 2 of 2 trials are scored"]
 
 
 def test_quiet_says_nothing(tmp_path):
@@ -56,7 +58,7 @@ def test_a_terminal_shows_a_live_view(tmp_path):
     assert code == 0
     assert "\x1b[" in shown
     text = ESCAPE.sub("", shown)
-    assert re.search(r"popularity reaches valid ndcg@10 0\.\d{4}", text)
+    assert re.search(r"untuned, valid ndcg@10: popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}", text)
     assert re.search(r"tiny\s+\S+\s+3/3\s+trials", text)
     assert re.search(r"trial 0\s+\S+\s+1/2\s+epochs\s+ndcg@10 0\.\d{4}, best 0\.\d{4}", text)
     assert re.search(r"best: trial \d, ndcg@10 0\.\d{4}, alpha=", text)

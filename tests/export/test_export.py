@@ -100,14 +100,14 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
     return content
 
 
-def test_metrics_hold_all_protocols_and_floors(results: Path, exported: Path, tmp_path: Path):
-    """Beside the study's figures stand the other three protocols, three floors and the users that cannot be hit."""
+def test_metrics_hold_all_protocols_and_baselines(results: Path, exported: Path, tmp_path: Path):
+    """Beside the study's figures stand the other three protocols, three baselines and the users that cannot be hit."""
     metrics = metrics_of(exported)
     protocols = {(row["exclude"], row["target_set"]): row for row in metrics["protocols"]}
     assert set(protocols) == {(exclude, told) for exclude in ("window", "full") for told in ("truth", "constant")}
     assert {name: protocols["window", "truth"][name] for name in METRICS} == metrics["test"]
-    assert set(metrics["floors"]) == {"all", "target", "target_set"}
-    assert all(set(floor) == set(METRICS) for floor in metrics["floors"].values())
+    assert set(metrics["baselines"]) == {"popularity", "popularity_told", "item_knn"}
+    assert all(set(figures) == set(METRICS) for figures in metrics["baselines"].values())
     sealed = sealed_data(results, tmp_path)
     windows = sealed.windows(6).rows(rows_with(sealed.test))
     in_window_U = (windows.items_BL == windows.target_items_BL[:, -1:]).any(dim=1)

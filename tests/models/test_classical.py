@@ -1,6 +1,7 @@
 """The models that are fitted to all rows at once: each equals its equation, and all keep some laws."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.errors import ConfigError
-from blade_tune.models import MODELS, ials, item_to_item
+from blade_tune.models import MODELS, ease, ials, item_to_item
 from blade_tune.models.base import Recommender
 from blade_tune.models.build import build_model, model_class
 from blade_tune.models.combination import Combination, CombinationConfig
@@ -21,49 +22,20 @@ from blade_tune.models.item_to_item import blocks_of, keep_largest
 from blade_tune.training.fitting import Fitting
 from tests.builders import make_batch, make_catalog
 from tests.models import twin_classical as twin
-from tests.models.twin_classical import Step, Users, Vector
+from tests.models.twin_classical import Step, Vector, draw_users, interactions, windows_of
 
 NAMES = ["popularity", "item_knn", "sequential_rules", "ease", "pure_svd", "ials"]
 TALL = make_catalog(num_users=12, num_items=8)  # more users than items
-WIDE = make_catalog(num_users=6, num_items=9)
-
-
-def draw_users(catalog: Catalog, seed: int = 0) -> Users:
-    """Rows of each user, items again and again; the last user and the last item have none."""
-    random = np.random.default_rng(seed)
-    frequency_K = np.array([0.7, 0.4, 0.2, 0.1])
-    users: Users = []
-    for _ in range(catalog.num_users - 1):
-        items_N = 1 + random.integers(0, catalog.num_items - 1, size=random.integers(2, 9))
-        sets_NK = (random.random((len(items_N), 4)) < frequency_K).astype(int)
-        sets_NK[~sets_NK.any(axis=1), 0] = 1
-        users.append([Step(*step) for step in zip(items_N.tolist(), sets_NK.tolist(), strict=True)])
-    return [*users, []]
-
-
-def interactions(users: Users) -> Interactions:
-    steps = [step for user in users for step in user]
-    users_N = np.repeat(np.arange(1, len(users) + 1), [len(user) for user in users])
-    return Interactions(users_N, np.array([s.item for s in steps]), np.array([s.behaviors for s in steps], np.uint8))
-
-
-USERS = {id(catalog): draw_users(catalog) for catalog in (TALL, WIDE)}
+WIDE = replace(make_catalog(num_users=6, num_items=9), auxiliary=2)
 
 
 def rows_of(catalog: Catalog) -> Interactions:
-    return interactions(USERS[id(catalog)])
+    return interactions(draw_users(catalog))
 
 
 def batch_of(catalog: Catalog) -> Batch:
     """Windows of all lengths; one is empty."""
     return make_batch(catalog, lengths=(6, 5, 3, 1, 0))
-
-
-def windows_of(batch: Batch) -> Users:
-    return [
-        [Step(item, bits) for item, bits in zip(items, sets, strict=True) if item]
-        for items, sets in zip(batch.items_BL.tolist(), batch.sets_BLK.tolist(), strict=True)
-    ]
 
 
 def settings_of(name: str, **settings: Any) -> dict[str, Any]:
@@ -111,14 +83,12 @@ EVIDENCE: list[dict[str, Any]] = [
 def test_a_row_weighs_what_its_behaviors_say(settings, auxiliary):
     """Every set of behaviors, the empty one too, has the weight of the slow twin, whatever behavior is auxiliary."""
     counts_K = np.array([90, 0, 30, 5])  # a behavior may be in no train row
-    catalog = Catalog(TALL.num_users, TALL.num_items, TALL.behaviors, auxiliary, counts_K, np.diag(counts_K))
+    catalog = replace(TALL, auxiliary=auxiliary, behavior_counts_K=counts_K)
     config = EvidenceConfig(**settings)
     sets_NK = np.array([[number >> k & 1 for k in range(4)] for number in range(16)], np.uint8)
-    weights_N = row_weights(sets_NK, catalog, config.auxiliary_weight, config.rarity_weight)
-    expected = [
-        twin.row_weight(bits, catalog, config.auxiliary_weight, config.rarity_weight) for bits in sets_NK.tolist()
-    ]
-    np.testing.assert_allclose(weights_N, expected, rtol=1e-12)
+    given = (catalog, config.auxiliary_weight, config.rarity_weight)
+    expected = [twin.row_weight(bits, *given) for bits in sets_NK.tolist()]
+    np.testing.assert_allclose(row_weights(sets_NK, *given), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("other", [None, 0.0, 0.6])
@@ -127,7 +97,7 @@ def test_evidence_is_the_strongest_row_of_each_item(settings, other):
     """The evidence of users is the slow twin's, under the configured weight of auxiliary rows or another one."""
     model = unfitted("ease", TALL, **settings)
     given = model.config.auxiliary_weight if other is None else other
-    expected = [twin.evidence(user, TALL, model.config, given) for user in USERS[id(TALL)]]
+    expected = [twin.evidence(user, TALL, model.config, given) for user in draw_users(TALL)]
     assert_matrix(model.evidence(rows_of(TALL), other), expected)
 
 
@@ -135,10 +105,9 @@ def test_evidence_is_the_strongest_row_of_each_item(settings, other):
 def test_histories_fade_with_age(settings):
     """What windows say is the slow twin's: the strongest step of each item, after each has faded by its age."""
     model = unfitted("ease", TALL, **settings)
-    batch = batch_of(TALL)
-    histories_BV = model.histories(batch)
+    histories_BV = model.histories(batch_of(TALL))
     assert histories_BV.dtype == np.float32
-    assert_matrix(histories_BV, [twin.history(window, TALL, model.config) for window in windows_of(batch)])
+    assert_matrix(histories_BV, [twin.history(window, TALL, model.config) for window in windows_of(batch_of(TALL))])
 
 
 def assert_matrix(matrix_XV: csr_array, expected: list[twin.Weighted]) -> None:
@@ -155,7 +124,7 @@ def assert_matrix(matrix_XV: csr_array, expected: list[twin.Weighted]) -> None:
 def test_popularity_equals_its_twin(counts, told):
     """Items stand in the order of their counts; a told set that no train row has leaves the order of target."""
     batch = batch_of(TALL).with_final_target_set(torch.tensor(told))
-    expected = twin.popularity(USERS[id(TALL)], TALL, counts, told)
+    expected = twin.popularity(draw_users(TALL), TALL, counts, told)
     assert_scores(fitted("popularity", counts=counts), batch, [expected] * len(batch))
 
 
@@ -164,9 +133,16 @@ def test_popularity_has_an_order_for_each_told_set():
     told = [[1, 1, 1, 1], [1, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
     batch = batch_of(TALL)
     batch.target_sets_BLK[:, -1] = torch.tensor(told)
-    expected = [twin.popularity(USERS[id(TALL)], TALL, "target_set", bits) for bits in told]
+    expected = [twin.popularity(draw_users(TALL), TALL, "target_set", bits) for bits in told]
     assert len({tuple(scores) for scores in expected}) == 4  # no row has the first or the last set
     assert_scores(fitted("popularity", counts="target_set"), batch, expected)
+
+
+def test_one_row_of_the_told_set_outweighs_all_others():
+    """An item that one row has with the told set stands before one with more target rows than any other."""
+    rows = interactions([[Step(1, [1, 0, 0, 0]), *[Step(2, [0, 0, 1, 0])] * 5]])
+    batch = batch_of(TALL).with_final_target_set(torch.tensor([1, 0, 0, 0]))
+    assert fitted("popularity", rows=rows, counts="target_set").scores(batch)[0, :4].tolist() == [0, 2, 1, 0]
 
 
 ITEM_TO_ITEM: list[dict[str, Any]] = [
@@ -182,7 +158,7 @@ ITEM_TO_ITEM: list[dict[str, Any]] = [
 def test_item_knn_equals_its_twin(settings, catalog):
     """Scores are the history times the largest similarities, pair of items by pair of items."""
     model = fitted("item_knn", catalog, **settings)
-    assert_linear(model, catalog, twin.item_knn_similarity(USERS[id(catalog)], catalog, model.config))
+    assert_linear(model, catalog, twin.item_knn_similarity(draw_users(catalog), catalog, model.config))
 
 
 @pytest.mark.parametrize("order", [{}, {"window": 2, "decay": 0.5, "backward": 0.0}, {"decay": 1.0, "backward": 1.0}])
@@ -190,7 +166,7 @@ def test_item_knn_equals_its_twin(settings, catalog):
 def test_sequential_rules_equal_their_twin(settings, order):
     """Scores are the history times the heaviest rules, pair of rows by pair of rows."""
     model = fitted("sequential_rules", **settings, **order)
-    assert_linear(model, TALL, twin.sequential_rules_similarity(USERS[id(TALL)], TALL, model.config))
+    assert_linear(model, TALL, twin.sequential_rules_similarity(draw_users(TALL), TALL, model.config))
 
 
 @pytest.mark.parametrize("catalog", [TALL, WIDE], ids=["in item space", "in user space"])
@@ -203,7 +179,7 @@ def test_ease_equals_its_twin(settings, catalog):
     """Scores are the history times the ridge regression of each item on all others, in either space."""
     model = fitted("ease", catalog, **settings)
     assert model.in_user_space == (catalog is WIDE)
-    assert_linear(model, catalog, twin.ease_weights(USERS[id(catalog)], catalog, model.config))
+    assert_linear(model, catalog, twin.ease_weights(draw_users(catalog), catalog, model.config))
 
 
 @pytest.mark.parametrize("catalog", [TALL, WIDE], ids=["tall", "wide"])
@@ -211,7 +187,7 @@ def test_ease_equals_its_twin(settings, catalog):
 def test_pure_svd_equals_its_twin(settings, catalog):
     """Scores are the history projected on the largest right singular vectors of a dense decomposition."""
     model = fitted("pure_svd", catalog, **settings)
-    projection = twin.pure_svd_projection(USERS[id(catalog)], catalog, model.config, model.config.factors)
+    projection = twin.pure_svd_projection(draw_users(catalog), catalog, model.config, model.config.factors)
     assert_linear(model, catalog, projection)
 
 
@@ -235,7 +211,7 @@ def test_items_of_ials_solve_their_own_equations(settings):
     """After many iterations the vector of every item is what the vectors of all users, solved for exactly, ask for."""
     model = fitted("ials", **settings, iterations=100)
     vectors = model.vectors.tolist()
-    met = [twin.evidence(user, TALL, model.config, model.config.auxiliary_weight) for user in USERS[id(TALL)]]
+    met = [twin.evidence(user, TALL, model.config, model.config.auxiliary_weight) for user in draw_users(TALL)]
     users = [twin.ials_vector(x, vectors, model.config) for x in met]
     for item in twin.items_of(TALL):
         x = {u: of_user[item] for u, of_user in enumerate(met) if item in of_user}
@@ -252,7 +228,9 @@ def test_items_of_ials_solve_their_own_equations(settings):
 )
 def test_a_combination_equals_its_twin(settings):
     """Scores are the weighted sum of standardized scores or of reciprocal ranks, each member seeing its own length."""
-    members = [fitted("popularity", counts="all"), fitted("item_knn", max_length=2), fitted("ease")]
+    torch.manual_seed(0)
+    trained = unfitted("sasrec", max_length=2, embedding_size=8).eval()  # it cannot read more than two steps
+    members = [fitted("popularity", counts="all"), trained, fitted("ease")]
     model, batch = combined(members, **settings), batch_of(TALL)
     assert members[0].scores(batch)[0, 1:].unique().numel() < TALL.num_items  # some scores are equal
     of_members = [
@@ -299,11 +277,12 @@ def test_equal_neighbors_are_those_of_lower_number(name):
 @pytest.mark.parametrize("at_once", [1, 4, 7, 1000])
 @pytest.mark.parametrize("products", [[3, 0, 4, 9, 0, 1, 1], [0, 0, 0], [8], [1, 1, 1, 1, 1, 1]], ids=str)
 def test_blocks_cover_every_item_once(products, at_once, monkeypatch):
-    """Blocks run from the first item to the last without a gap; only one of a single item has too many products."""
+    """Blocks run from the first item to the last, each as long as it may; only one of a single item has too much."""
     monkeypatch.setattr(item_to_item, "PRODUCTS_AT_ONCE", at_once)
     blocks = [range(*block.indices(len(products))) for block in blocks_of(np.array(products))]
     assert [item for block in blocks for item in block] == list(range(len(products)))
     assert all(len(block) == 1 or sum(products[item] for item in block) <= at_once for block in blocks)
+    assert all(sum(products[block.start : block.stop + 1]) > at_once for block in blocks[:-1])
 
 
 @pytest.mark.parametrize("name", ["item_knn", "sequential_rules"])
@@ -337,8 +316,9 @@ def test_too_many_neighbors_are_refused_with_a_number_that_fits(name, monkeypatc
 
 @pytest.mark.parametrize("regularization", [0.5, 100.0])
 @pytest.mark.parametrize("catalog", [TALL, WIDE], ids=["tall", "wide"])
-def test_ease_is_one_model_in_two_spaces(catalog, regularization):
+def test_ease_is_one_model_in_two_spaces(catalog, regularization, monkeypatch):
     """x B of the item space is z (T + A diag(h)) - x diag(h) of the user space, for any history."""
+    monkeypatch.setattr(ease, "COLUMNS_AT_ONCE", 4)
     model = unfitted("ease", catalog, **EVIDENCE[1])
     evidence_UV, targets_UV = model.evidence(rows_of(catalog)), model.evidence(rows_of(catalog), 0.2)
     weights_VV = in_item_space(evidence_UV, targets_UV, regularization)
@@ -398,9 +378,9 @@ def test_another_seed_changes_what_is_seeded_only(name):
 def test_a_state_is_all_that_a_fit_learned(name, catalog):
     """A model loaded with the state of another has its scores, whether it was fresh or fitted to other rows."""
     model, batch = fitted(name, catalog), batch_of(catalog)
-    others = interactions(draw_users(catalog, seed=1))
-    for loaded in (unfitted(name, catalog), fitted(name, catalog, others)):
-        assert not torch.equal(loaded.scores(batch), model.scores(batch))
+    other = fitted(name, catalog, interactions(draw_users(catalog, seed=1)))
+    assert not torch.equal(other.scores(batch), model.scores(batch))
+    for loaded in (other, unfitted(name, catalog)):
         loaded.load_state_dict(model.state_dict())
         assert torch.equal(loaded.scores(batch), model.scores(batch))
 

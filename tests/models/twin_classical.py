@@ -9,7 +9,7 @@ from math import sqrt
 
 import numpy as np
 
-from blade_tune.batch import Catalog
+from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.models.ease import EaseConfig
 from blade_tune.models.fitted import EvidenceConfig
 from blade_tune.models.ials import IalsConfig
@@ -34,6 +34,33 @@ Vector = list[float]
 
 def items_of(catalog: Catalog) -> range:
     return range(1, catalog.num_items + 1)
+
+
+def draw_users(catalog: Catalog, seed: int = 0) -> Users:
+    """Rows of each user, items again and again; the last user and the last item have none."""
+    random = np.random.default_rng(seed)
+    frequency_K = np.roll([0.7, 0.4, 0.2, 0.1], catalog.auxiliary)
+    users: Users = []
+    for _ in range(catalog.num_users - 1):
+        items_N = 1 + random.integers(0, catalog.num_items - 1, size=random.integers(2, 9))
+        sets_NK = (random.random((len(items_N), 4)) < frequency_K).astype(int)
+        sets_NK[~sets_NK.any(axis=1), catalog.auxiliary] = 1
+        users.append([Step(*step) for step in zip(items_N.tolist(), sets_NK.tolist(), strict=True)])
+    return [*users, []]
+
+
+def interactions(users: Users) -> Interactions:
+    steps = [step for user in users for step in user]
+    users_N = np.repeat(np.arange(1, len(users) + 1), [len(user) for user in users])
+    return Interactions(users_N, np.array([s.item for s in steps]), np.array([s.behaviors for s in steps], np.uint8))
+
+
+def windows_of(batch: Batch) -> Users:
+    """The real steps of every row."""
+    return [
+        [Step(item, bits) for item, bits in zip(items, sets, strict=True) if item]
+        for items, sets in zip(batch.items_BL.tolist(), batch.sets_BLK.tolist(), strict=True)
+    ]
 
 
 # Evidence

@@ -18,6 +18,7 @@ from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
+from blade_tune.study.verdict import Verdict
 from tests.study.tiny import define
 
 SPACE: dict[str, Any] = {
@@ -40,7 +41,11 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
 }
 EPOCHS, EVAL_EVERY = 60, 5
 COMPLETE, PRUNED, FAIL = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL
-FLOOR = 0.08
+BASELINES = {
+    "max_length": 6,
+    "metrics": {"popularity": {"ndcg@10": 0.08}, "item_knn": {"ndcg@10": 0.1}},
+    "left_out": {},
+}
 
 
 def empty_study(results: Path) -> StoredStudy:
@@ -59,9 +64,9 @@ def empty_study(results: Path) -> StoredStudy:
 
 
 def study(results: Path, count: int = 40) -> StoredStudy:
-    """A stored study of such trials, with a popularity floor."""
+    """A stored study of such trials, with baselines."""
     stored = empty_study(results)
-    stored.study.set_user_attr("popularity_floor", FLOOR)
+    stored.study.set_user_attr("baselines", BASELINES)
     stored.study.add_trials(trials(count))
     return stored
 
@@ -143,7 +148,14 @@ def confirmation(seeds: int = 5) -> Confirmation:
         )
     ]
     ordered = sorted(candidates, key=lambda candidate: -candidate.estimate.mean)
-    return Confirmation("ndcg@10", tuple(range(seeds)), tuple(ordered), winner_interval(ordered[0].scores, 3))
+    return Confirmation(
+        "ndcg@10",
+        "fresh seed",
+        tuple(range(seeds)),
+        tuple(ordered),
+        winner_interval(ordered[0].scores, 3),
+        Verdict("item_knn", 0.131, 0.1, 0.15),
+    )
 
 
 def given(count: int, stored: StoredStudy) -> StoredStudy:

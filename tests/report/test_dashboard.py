@@ -17,6 +17,7 @@ from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.statistics import estimate
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
+from blade_tune.study.verdict import Verdict
 from tests.report import made_up
 from tests.study import tiny
 
@@ -49,7 +50,9 @@ def confirmed(stored: StoredStudy) -> Confirmation:
     trial = dashboard.leaders(stored, 3)[2]
     values = stored.values(trial)
     winner = Candidate(trial.number, values, trial.value or 0.0, (0, 1, 2), SCORES, estimate(SCORES), 0.75, 100, 1.0)
-    return Confirmation("ndcg@10", (1, 2, 3), (winner,), (0.18, 0.23))
+    return Confirmation(
+        "ndcg@10", "fresh seed", (1, 2, 3), (winner,), (0.18, 0.23), Verdict("item_knn", 0.1, -0.1, 0.3)
+    )
 
 
 def facts(stored: StoredStudy) -> dict[str, str]:
@@ -83,7 +86,8 @@ def test_the_note_says_what_the_study_is_and_found(stored, monkeypatch):
     shown = facts(stored)
     assert shown["Study"] == "tiny"
     assert shown["Model"] == "blade"
-    assert shown["Metric"] == "NDCG@10 on validation rows; popularity alone reaches 0.0800"
+    assert shown["Metric"] == "NDCG@10 on validation rows"
+    assert shown["Untuned baselines"] == "popularity 0.0800, item_knn 0.1000"
     assert shown["Trials"] == "14 of 40 scored: 11 complete, 3 pruned, 1 failed, 1 continued"
     assert shown["Search"] == "sampler tpe, pruner percentile"
     assert shown["Best trial"] == f"{best.number}: {best.value:.4f} on one seed"
@@ -95,7 +99,8 @@ def test_the_note_says_what_the_study_is_and_found(stored, monkeypatch):
     dashboard.publish(stored)
     winner = found.winner.trial
     assert facts(stored)["Winner"] == (
-        f"trial {winner}: 0.2100 (0.1800 to 0.2300) on 3 fresh seeds; the best of the confirmed with probability 0.75"
+        f"trial {winner}: 0.2100 (0.1800 to 0.2300) over 3 fresh seeds; the best of the confirmed with probability 0.75"
+        "; not above item_knn: +0.1000 (-0.1000 to +0.3000)"
     )
 
 

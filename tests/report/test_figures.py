@@ -7,7 +7,7 @@ import pytest
 from blade_tune.report import figures, numbers, parameter_figures, theme
 from blade_tune.study.trials import best_trial, num_scored
 from tests.report import made_up
-from tests.report.made_up import COMPLETE, EVAL_EVERY, FLOOR, PRUNED, trial
+from tests.report.made_up import COMPLETE, EVAL_EVERY, PRUNED, trial
 
 FIGURES = [
     figures.history,
@@ -64,19 +64,19 @@ def test_a_study_without_free_parameters_breaks_none(searched, make):
 
 
 def test_history_shows_every_scored_trial(searched):
-    """Completed and pruned ones each as a dot, the best so far never falling, the floor and the noise of seeds."""
+    """Completed and pruned ones each as a dot, the best so far never falling, the baselines and the noise of seeds."""
     figure = figures.history(searched)
     assert len(named(figure, "completed").x) + len(named(figure, "pruned").x) == num_scored(searched.trials)
     steps = named(figure, "best so far").y
     assert list(steps) == sorted(steps)
     assert steps[-1] == best_trial(searched.trials).value
-    assert set(named(figure, "popularity").y) == {FLOOR}
+    assert [set(named(figure, name).y) for name in ("popularity", "item_knn")] == [{0.08}, {0.1}]
     assert min(named(figure, "between seeds").y) < steps[-1] < max(named(figure, "between seeds").y)
     assert figure.layout.yaxis.title.text == "valid NDCG@10"
 
 
 def test_history_leaves_out_what_is_not_known(searched):
-    """Without a repeat no noise is drawn, without a floor no floor."""
+    """Without a repeat no noise is drawn, without a baseline no baseline."""
     first = [t for t in searched.trials if t.user_attrs.get("replicate") == 0]
     names = [trace.name for trace in figures.history(made_up.in_memory(first, searched)).data]
     assert names == ["pruned, best until then", "completed", "best so far"]

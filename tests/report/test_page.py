@@ -1,5 +1,6 @@
 """The report: what it says, what it leaves out, and that it says no more than its numbers support."""
 
+import copy
 import json
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -17,6 +18,8 @@ from blade_tune.selection.scores import Scores
 from blade_tune.selection.statistics import Comparison
 from blade_tune.study.budget import Attempts
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trials import ranked
+from blade_tune.study.verdict import Verdict
 from tests.report import made_up
 from tests.report.made_up import COMPLETE
 from tests.study import tiny
@@ -83,11 +86,11 @@ def test_the_page_stands_alone(searched, tmp_path):
 
 
 def test_the_page_has_every_figure_and_its_numbers(searched, tmp_path):
-    """Seven figures, each under its heading; the headline has best, floor, budget and openings."""
+    """Seven figures, each under its heading; the headline has best, baselines, budget and openings."""
     page = report(searched, tmp_path)
     assert len(page.figures) == 7
     best = searched.study.best_trial
-    for words in (f"{best.value:.4f}", "0.0800", "38 of 40", "never", "valid NDCG@10", "PED-ANOVA", "TPE"):
+    for words in (f"{best.value:.4f}", "0.0800", "0.1000", "38 of 40", "never", "valid NDCG@10", "PED-ANOVA", "TPE"):
         assert words in page.text
 
 
@@ -99,13 +102,19 @@ def test_an_unconfirmed_best_is_called_lucky(searched, tmp_path):
     assert "Candidates" not in text
 
 
-@pytest.mark.parametrize(("floor", "said"), [(0.08, False), (0.5, True)])
-def test_a_best_below_the_floor_is_no_success(searched, tmp_path, floor, said):
-    """Where the best trial does not get above popularity the page says so, and else does not."""
-    stored = made_up.in_memory(searched.trials, searched)
-    stored.study.set_user_attr("popularity_floor", floor)
+@pytest.mark.parametrize(
+    ("difference", "said"), [(0.1, "It is above item_knn: +0.1000"), (0.001, "It is not above item_knn")]
+)
+def test_a_best_that_is_not_above_the_baseline_is_no_success(searched, tmp_path, difference, said):
+    """The page says whether the best trial lies above the baseline, by an interval corrected for the search."""
+    rows = copy.deepcopy(searched.trials)
+    best = ranked(rows)[0]
+    best.user_attrs["paired"] = {"baseline": "item_knn", "difference": difference, "error": 0.01, "users": 300}
+    stored = made_up.in_memory(rows, searched)
     copy_of_attributes(searched, stored)
-    assert ("does not get above what popularity" in report(stored, tmp_path).text) == said
+    text = report(stored, tmp_path).text
+    assert said in text
+    assert "as the best of 30 completed trials" in text
 
 
 def test_a_confirmed_winner_has_its_card(confirmed, tmp_path):
@@ -122,15 +131,14 @@ def test_a_confirmed_winner_has_its_card(confirmed, tmp_path):
         "Trial 20 is smaller or faster (500 parameters)",
     ):
         assert words in text
-    assert "lies above what popularity alone gives" in text
+    assert "It is above item_knn: +0.1310 (+0.1000 to +0.1500)" in text
 
 
-def test_a_floor_within_the_interval_is_not_passed(confirmed, tmp_path):
-    """Where the interval reaches down to the popularity floor the page says so."""
-    stored = made_up.in_memory(confirmed.trials, confirmed)
-    stored.study.set_user_attr("popularity_floor", 0.23)
-    copy_of_attributes(confirmed, stored)
-    assert "reaches down to what popularity alone gives" in report(stored, tmp_path).text
+def test_a_confirmed_winner_may_not_be_above(confirmed, tmp_path, monkeypatch):
+    """Where the interval of the confirmed winner reaches down to the baseline the page says so."""
+    low = replace(made_up.confirmation(), verdict=Verdict("item_knn", 0.01, -0.01, 0.03))
+    monkeypatch.setattr(section, "load_confirmation", lambda _: low)
+    assert "It is not above item_knn: +0.0100 (-0.0100 to +0.0300)" in report(confirmed, tmp_path).text
 
 
 def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):

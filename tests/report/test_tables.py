@@ -114,9 +114,9 @@ def test_status_names_the_best(stored):
 
 
 def test_status_of_a_new_study_is_empty(tmp_path):
-    """Where nothing was run there is no best, no floor, no noise, no failure, no cost, and nobody at work."""
+    """Where nothing was run there is no best, no baseline, no noise, no failure, no cost, and nobody at work."""
     facts = tables.status(empty_study(tmp_path))
-    assert [facts[name] for name in ("best", "popularity_floor", "noise")] == [None, None, None]
+    assert [facts[name] for name in ("best", "baselines", "verdict", "noise")] == [None] * 4
     assert [facts[name] for name in ("failures", "gpu_hours", "workers")] == [{}, 0.0, []]
 
 
@@ -130,14 +130,15 @@ def test_failures_stand_by_reason(stored):
 
 
 def test_status_tells_what_values_are_judged_by(stored):
-    """It has the popularity floor, and the noise between runs of one configuration on other seeds."""
-    stored.study.set_user_attr("popularity_floor", 0.125)
+    """It has the baselines, and the noise between runs of one configuration on other seeds."""
+    found = {"max_length": 6, "metrics": {"popularity": {"ndcg@10": 0.125}}, "left_out": {"item_knn": "too many items"}}
+    stored.study.set_user_attr("baselines", found)
     for seed, value in ((1, 0.25), (2, 0.27)):
         stored.study.add_trial(
             trial(TrialState.COMPLETE, {**MASK, "model.alpha": 1.0}, value=value, user_attrs={"seed": seed})
         )
     facts = tables.status(stored)
-    assert facts["popularity_floor"] == 0.125
+    assert facts["baselines"] == {"popularity": 0.125, "item_knn": "too many items"}
     assert facts["noise"] == {"deviation": pytest.approx(0.02 / 2**0.5), "degrees_of_freedom": 1}
 
 

@@ -9,7 +9,7 @@ import pytest
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS as ALL_MODELS
-from blade_tune.registry import load
+from blade_tune.models.build import model_class
 from blade_tune.report.selection_tables import comparison_rows, comparison_table, cost_rows
 from blade_tune.report.text_tables import markdown
 from blade_tune.selection.compare import Budget, compare, define, run_comparison, uneven
@@ -17,6 +17,7 @@ from blade_tune.selection.cost import estimate
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.selection.testing import Opening
+from blade_tune.study.definition import is_fitted
 from blade_tune.study.shipped import find
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import num_scored
@@ -25,6 +26,7 @@ from tests.selection.small import OwnCrew
 from tests.study.tiny import content
 
 MODELS = ["blade", "blade_released"]
+EVERY = [name for name in ALL_MODELS if name != "combination"]  # whose members are tuned before
 BUDGET = Budget(trials=2, top=1, seeds=2, max_epochs=1)
 VALID = Opening("compare", CPU, None)
 
@@ -105,7 +107,7 @@ def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
     assert pair.comparison == paired_bootstrap(one, other)
     assert pair.comparison.difference >= 0.0
     assert pair.p_adjusted == holm([pair.comparison.p_value])[0]
-    assert set(found.floors) == {"all", "target", "target_set"}
+    assert set(found.baselines) == {"popularity", "popularity_told", "item_knn"}
     rows = comparison_rows(found)
     assert [row["model"] for row in rows[:2]] == [entry.model for entry in found.entries]
     assert [row["trials"] for row in rows[:2]] == [2, 2]
@@ -185,23 +187,28 @@ def test_what_is_done_costs_nothing_more(place: Path, monkeypatch: pytest.Monkey
 @pytest.mark.slow
 def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Every model of the registry is tuned over its shipped space, confirmed, and put into one table with its loss."""
-    for name in ("blade-extended", *(set(ALL_MODELS) - {"blade"})):
+    for name in ("blade-extended", *(set(EVERY) - {"blade"})):
         space = read_yaml(find("search_spaces", name))
-        space["model"] |= {"max_length": 12, "embedding_size": 8}  # the demo's histories are no longer; narrow is quick
+        space["model"] |= {"max_length": 12}  # the demo's histories are no longer
+        space["model"] |= {} if is_fitted(name) else {"embedding_size": 8}  # narrow is quick
         path = tmp_path / "search_spaces" / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(write_yaml(space))
     monkeypatch.chdir(tmp_path)
     budget = Budget(trials=2, top=1, seeds=2, max_epochs=3)
-    searches = run_comparison(define("demo", list(ALL_MODELS), budget), budget, crew(tmp_path))
-    assert [num_scored(stored.trials) for stored in searches] == [2] * len(ALL_MODELS)
+    searches = run_comparison(define("demo", EVERY, budget), budget, crew(tmp_path))
+    assert [num_scored(stored.trials) for stored in searches] == [2] * len(EVERY)
     found = compare(searches, "valid", Opening("compare", CPU, None))
-    assert {entry.model for entry in found.entries} == set(ALL_MODELS)
-    assert all(len(entry.scores.ranks_SU) == 2 for entry in found.entries)
-    assert len(found.pairs) == len(ALL_MODELS) * (len(ALL_MODELS) - 1) / 2
+    assert {entry.model for entry in found.entries} == set(EVERY)
+    seeds = {entry.model: len(entry.scores.ranks_SU) for entry in found.entries}
+    assert seeds == {name: 2 if model_class(name).is_seeded else 1 for name in EVERY}
+    assert len(found.pairs) == len(EVERY) * (len(EVERY) - 1) / 2
     rows = {row["model"]: row for row in comparison_rows(found)}
+    is_told = {entry.model: entry.is_told for entry in found.entries}
+    assert [is_told[name] for name in ("blade", "item_knn", "sasrec")] == [True, False, False]
     text = markdown(comparison_table(found, []))
-    for name in ALL_MODELS:
-        model = load(ALL_MODELS, "model", name)
-        assert rows[name]["loss"] == model.Config.model_fields["loss"].default
-        assert (f"{name} †" in text) == model.told_target_set
+    for name in EVERY:
+        loss = model_class(name).Config.model_fields.get("loss")
+        assert rows[name]["loss"] == ("" if loss is None else loss.default)
+        assert (f"{name} †" in text) == is_told[name]
+        assert rows[name]["verdict"].startswith(("above item_knn: ", "not above item_knn: "))

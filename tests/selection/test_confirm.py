@@ -136,9 +136,9 @@ def test_the_smallest_that_cannot_be_told_apart():
     best = candidate(0, (0.30, 0.34, 0.32), 900)  # one standard error below its mean is 0.3085
     close, as_small = candidate(1, (0.31, 0.31, 0.31), 500, 2.0), candidate(2, (0.309, 0.309, 0.309), 500, 1.0)
     far = candidate(3, (0.308, 0.308, 0.308), 100)
-    found = Confirmation("ndcg@10", (1, 2, 3), (best, close, as_small, far), (0.0, 1.0))
+    found = Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, close, as_small, far), (0.0, 1.0))
     assert found.smallest is as_small
-    assert Confirmation("ndcg@10", (1, 2, 3), (best, far), (0.0, 1.0)).smallest is best
+    assert Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, far), (0.0, 1.0)).smallest is best
 
 
 def test_test_rows_are_opened_for_the_winner_once(search: StoredStudy):
@@ -170,7 +170,7 @@ def test_test_figures_are_those_of_the_kept_weights(search: StoredStudy):
     exported = export_best(search, ExportOptions(search.folder.best, CPU))
     assert (exported["rule"], exported["trial"]) == ("confirmed", found.winner.trial)
     assert {name: said[name] for name in exported["test"]} == exported["test"]
-    assert said["floors"] == exported["floors"]
+    assert said["baselines"] == exported["baselines"]
     assert exported["valid"]["ndcg@10"] == first.value
 
 

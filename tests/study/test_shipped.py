@@ -7,7 +7,7 @@ import pytest
 from blade_tune.models import MODELS
 from blade_tune.registry import load
 from blade_tune.space import Space
-from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.definition import StudyDefinition, config_classes
 from blade_tune.study.shipped import available, find
 from blade_tune.training.config import TrainConfig
 
@@ -21,6 +21,7 @@ CARD = {  # the parameters that BLADE's paper varies
     "model.augmentation": {"choice": ["add", "mask", "flip"]},
     "model.rho": {"float": [0.1, 0.9], "step": 0.1},
 }
+CLASSICAL = ["popularity", "item_knn", "sequential_rules", "ease", "pure_svd", "ials", "combination"]
 SPACES: dict[str, dict[str, Any]] = {
     "blade": CARD,
     "blade-extended": {
@@ -170,7 +171,7 @@ OWN = ("demo", "kuaisar", "qk-article", "qk-video", "qk-video-resolution")
 
 def test_every_shipped_file_is_known_here():
     """A new space or study is added to these tests too."""
-    assert set(available("search_spaces")) == set(SPACES)
+    assert set(available("search_spaces")) == {*SPACES, *CLASSICAL}
     assert set(available("studies")) == {*OWN, *PUBLISHED}
 
 
@@ -182,11 +183,17 @@ def test_a_shipped_space_is_the_specification_s(name: str):
     assert space.fixed == {}
 
 
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize("name", [*SPACES, *CLASSICAL])
 def test_a_shipped_space_fits_its_model(name: str):
     """Every name, end and combination of a shipped space is one that its model takes."""
-    model = load(MODELS, "model", name.partition("-")[0])
-    Space.load(find("search_spaces", name)).check({"model": model.Config, "train": TrainConfig})
+    Space.load(find("search_spaces", name)).check(config_classes(name.partition("-")[0]))
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_classical_space_holds_the_defaults(name: str):
+    """What a model without epochs is by default lies in its space, so that a search can try it first."""
+    space, configs = Space.load(find("search_spaces", name)), config_classes(name)
+    assert set(space.defaults(configs)) == {name for name, free in space.free.items() if not free.when}
 
 
 def test_the_resolution_study_is_a_grid_of_48():

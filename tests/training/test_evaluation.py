@@ -1,7 +1,6 @@
 """Evaluation against a slow twin in plain Python."""
 
 import math
-from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -10,11 +9,13 @@ from torch import Tensor
 from blade_tune.batch import Batch
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
+from blade_tune.errors import NonFiniteError
 from blade_tune.metrics import UNREACHABLE
-from blade_tune.training import evaluation
+from blade_tune.models.base import DotProduct, ModelConfig, Recommender
+from blade_tune.training import evaluation, ranking
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
-from tests.builders import make_model
+from tests.builders import make_catalog, make_model
 
 LENGTH = 4
 
@@ -26,12 +27,13 @@ def scores_UV(tiny: SearchData) -> Tensor:
     return torch.randint(0, 6, shape, generator=torch.Generator().manual_seed(0)).float()
 
 
-@dataclass
-class Given:
+class Given(DotProduct):
     """Scores that are given for every user; remembers what it was told."""
 
-    scores_UV: Tensor
-    told: list[Batch] = field(default_factory=list)
+    def __init__(self, scores_UV: Tensor) -> None:
+        super().__init__(ModelConfig(), make_catalog())
+        self.scores_UV = scores_UV
+        self.told: list[Batch] = []
 
     def final_states(self, batch: Batch) -> Tensor:
         self.told.append(batch)
@@ -39,6 +41,17 @@ class Given:
 
     def item_vectors(self) -> Tensor:
         return torch.eye(self.scores_UV.shape[1])
+
+
+class Dense(Recommender):
+    """The same scores from a model of which no product is known."""
+
+    def __init__(self, scores_UV: Tensor) -> None:
+        super().__init__(ModelConfig(), make_catalog())
+        self.scores_UV = scores_UV
+
+    def scores(self, batch: Batch) -> Tensor:
+        return self.scores_UV[batch.users_B]
 
 
 def evaluator(data: SearchData, **settings: str) -> Evaluator:
@@ -65,8 +78,27 @@ def test_ranks_equal_the_plain_twin_s(
 ):
     """Items of the window, or of the whole history, are never ranked, however users are cut into chunks."""
     monkeypatch.setattr(evaluation, "USERS_AT_ONCE", users_at_once)
-    found = evaluator(tiny, exclude=exclude).measure(Given(scores_UV))
+    found = evaluator(tiny, exclude=exclude)(Given(scores_UV))
     assert found.ranks_U.tolist() == plain_ranks(tiny, scores_UV, exclude)
+
+
+@pytest.mark.parametrize("scores_at_once", [1, 100, 2**22])
+@pytest.mark.parametrize("exclude", ["window", "full"])
+def test_ranks_without_vectors_equal_the_plain_twin_s(
+    tiny: SearchData, scores_UV: Tensor, monkeypatch: pytest.MonkeyPatch, exclude: str, scores_at_once: int
+):
+    """A model that is no product ranks alike, however few scores are in memory at a time."""
+    monkeypatch.setattr(ranking, "SCORES_AT_ONCE", scores_at_once)
+    found = evaluator(tiny, exclude=exclude)(Dense(scores_UV))
+    assert found.ranks_U.tolist() == plain_ranks(tiny, scores_UV, exclude)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_ranks_nothing(tiny: SearchData, scores_UV: Tensor, bad: float):
+    """One such score of one user is an error, whatever item it is of."""
+    scores_UV[int(tiny.valid.users_N[-1]), 3] = bad
+    with pytest.raises(NonFiniteError, match="NaN or infinite"):
+        evaluator(tiny)(Dense(scores_UV))
 
 
 def test_both_exclusions_differ_here(tiny: SearchData, scores_UV: Tensor):
@@ -76,7 +108,7 @@ def test_both_exclusions_differ_here(tiny: SearchData, scores_UV: Tensor):
 
 def test_metrics_are_means_over_users(tiny: SearchData, scores_UV: Tensor):
     """NDCG@k is the mean of 1 / log2(rank + 2), HR@k the share of ranks under k."""
-    metrics = evaluator(tiny).measure(Given(scores_UV)).metrics
+    metrics = evaluator(tiny)(Given(scores_UV)).metrics
     ranks = plain_ranks(tiny, scores_UV, "window")
     for k in (5, 10, 20):
         hits = [rank for rank in ranks if rank < k]
@@ -87,7 +119,7 @@ def test_metrics_are_means_over_users(tiny: SearchData, scores_UV: Tensor):
 def told(data: SearchData, **settings: str) -> Batch:
     """The windows of all users as a model gets them."""
     model = Given(torch.zeros(data.num_users + 1, data.num_items + 1))
-    evaluator(data, **settings).measure(model)
+    evaluator(data, **settings)(model)
     [batch] = model.told
     return batch.rows(batch.users_B.argsort())
 
@@ -96,7 +128,7 @@ def test_no_padding_is_computed_for_users_of_one_length(tiny: SearchData, monkey
     """Models are told every user once, in windows as long as the longest of those told with it."""
     monkeypatch.setattr(evaluation, "USERS_AT_ONCE", 7)
     model = Given(torch.zeros(tiny.num_users + 1, tiny.num_items + 1))
-    evaluator(tiny).measure(model)
+    evaluator(tiny)(model)
     assert sorted(torch.cat([batch.users_B for batch in model.told]).tolist()) == sorted(tiny.valid.users_N.tolist())
     lengths = [batch.real_BL.sum(dim=1) for batch in model.told]
     assert all(batch.items_BL.shape[1] == lengths_B.max() for batch, lengths_B in zip(model.told, lengths, strict=True))
@@ -106,7 +138,7 @@ def test_no_padding_is_computed_for_users_of_one_length(tiny: SearchData, monkey
 def test_nobody_to_evaluate_gives_zero(tiny: SearchData):
     """Without a user there is no rank, and every metric is 0."""
     nobody = Evaluator(tiny.windows("valid", LENGTH), torch.arange(0), tiny.catalog, EvaluationConfig())
-    found = nobody.measure(Given(torch.zeros(1, 1)))
+    found = nobody(Given(torch.zeros(1, 1)))
     assert (len(found.ranks_U), set(found.metrics.values())) == (0, {0.0})
 
 

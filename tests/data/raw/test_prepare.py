@@ -176,7 +176,7 @@ def test_archives_of_owners_become_studies_data(tmp_path: Path, name: str, behav
     assert stats["log"] == {"rows": facts["rows_read"], "left_out": stats["log"]["left_out"]}
     assert stats["license"] == known.license
     assert all("fewer than the published" in words for words in stats["published"])
-    assert set(stats["floors"]["valid"]) == {"all", "target", "target_set"}
+    assert set(stats["baselines"]["valid"]) == {"popularity", "popularity_told", "item_knn"}
 
 
 def test_published_files_with_gaps_and_empty_rows(tmp_path: Path) -> None:
