@@ -1,4 +1,4 @@
-"""Seconds of an epoch and of an evaluation of every model, on QK-Video (made-up data of its shape without --data).
+"""Seconds of an epoch and of an evaluation of every neural model, on QK-Video (made-up data of its shape without --data).
 
     python benchmarks/models.py --data DIR
     python benchmarks/models.py --small --device cpu
@@ -18,8 +18,8 @@ import torch
 from blade_tune.data.config import data_config
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.models import MODELS
-from blade_tune.models.base import Recommender
-from blade_tune.registry import load
+from blade_tune.models.base import NeuralRecommender
+from blade_tune.models.build import model_class
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Training
@@ -30,6 +30,7 @@ MADE_UP = {"source": "synthetic", "name": "made-up", **BEHAVIORS}
 SHAPE = {"num_users": 5_081, "num_items": 20_490, "num_clusters": 30, "min_length": 5, "max_length": 50}
 SMALL = {"num_users": 300, "num_items": 300, "num_clusters": 10, "min_length": 5, "max_length": 20}
 BATCH = 512
+NEURAL = [name for name in MODELS if issubclass(model_class(name), NeuralRecommender)]
 DRAWS_NOTHING = {  # views and hidden slots that need no random number, so that two devices see the same
     "augmentation": "flip",
     "rho": 1.0,
@@ -40,15 +41,15 @@ DRAWS_NOTHING = {  # views and hidden slots that need no random number, so that 
 }
 
 
-def build(name: str, loss: str, data: SearchData, **settings: object) -> Recommender:
+def build(name: str, loss: str, data: SearchData, **settings: object) -> NeuralRecommender:
     torch.manual_seed(0)
-    model_class = load(MODELS, "model", name)
-    return model_class(model_class.Config(loss=loss, **settings), data.catalog)
+    found = model_class(name)
+    return found(found.Config(loss=loss, **settings), data.catalog)
 
 
 def still(name: str) -> dict[str, object]:
     """Settings of a model that draws nothing."""
-    fields = load(MODELS, "model", name).Config.model_fields
+    fields = model_class(name).Config.model_fields
     settings = {field: 0.0 for field in fields if field.endswith("dropout")}
     return settings | {field: value for field, value in DRAWS_NOTHING.items() if field in fields}
 
@@ -94,7 +95,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of QK-Video's split files")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--epochs", type=int, default=2, help="that are timed")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=NEURAL, default=NEURAL)
     parser.add_argument("--losses", nargs="+", choices=["bce", "ce"], default=["bce", "ce"])
     parser.add_argument("--small", action="store_true", help="a small data set, to try this out")
     parser.add_argument("--check", action="store_true", help="compare the device with the CPU first")

@@ -30,10 +30,11 @@ from blade_tune.data.config import DataConfig, data_config
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.sources.base import Source, open_source
 from blade_tune.models.blade import Blade, BladeConfig
+from blade_tune.models.build import build_model
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluator
-from blade_tune.training.floors import popularity_floors
+from blade_tune.training.fitting import Fitting
 from blade_tune.training.loop import Training
 
 INTERACTIONS = (100_000, 1_000_000, 10_000_000)
@@ -113,7 +114,9 @@ def measure(num_interactions: int) -> Figures:
             data = stage("preparing", lambda: store.prepare(config, None, Path(folder)))
         device_data = stage("opening", lambda: DeviceData.for_search(data, LENGTH, EvaluationConfig(), CPU))
         stage("batches of an epoch", lambda: batches(device_data))
-        stage("popularity", lambda: popularity_floors(data.train, data.num_items, data.catalog.auxiliary))
+        for name in ("popularity", "item_knn"):
+            fitted = build_model(name, {}, data.catalog, name)
+            stage(name, Fitting(fitted, data.train, seed=0).fit)
         model = Blade(BladeConfig(max_length=LENGTH), data.catalog)
         users_U = rows_with(data.valid)
         users_U = users_U[torch.randperm(len(users_U))[:SAMPLE].sort().values]

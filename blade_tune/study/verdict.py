@@ -14,6 +14,9 @@ from blade_tune.training.baselines import REFERENCE
 
 PAIRED = "paired"  # user attribute of a completed trial, see `pair`
 LEVEL = 0.95
+LARGEST_ERROR = (
+    1.0  # of a difference of metrics, which lie between 0 and 1: that of one user, whose spread is not known
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Verdict:
 def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, Any]:
     """The mean difference of a metric over users, its standard error, and the number of users."""
     gains_U = gains(ranks_U, metric) - gains(baseline_ranks_U, metric)
-    error = float(gains_U.std()) / sqrt(len(gains_U)) if len(gains_U) > 1 else float("inf")
+    error = float(gains_U.std()) / sqrt(len(gains_U)) if len(gains_U) > 1 else LARGEST_ERROR
     return {"baseline": REFERENCE, "difference": float(gains_U.mean()), "error": error, "users": len(gains_U)}
 
 

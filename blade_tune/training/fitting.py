@@ -48,7 +48,7 @@ class Fitting:
         self.history.append(record)
         log.info("fitted s=%.3f %s", record.seconds, " ".join(f"{k}={v:.6g}" for k, v in record.metrics.items()))
         hooks.on_epoch(record)
-        weights = {name: weight.detach().cpu().clone() for name, weight in self.model.state_dict().items()}
+        weights = {name: weight.cpu().clone().contiguous() for name, weight in self.model.state_dict().items()}
         return Outcome(1, evaluation.metrics, weights, evaluation.ranks_U, self.history)
 
     def fit(self) -> None:
