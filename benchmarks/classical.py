@@ -66,11 +66,9 @@ def main() -> None:
     print("| model | fit, s | ranking 1,000 users, s | peak, GB | its state, MB | valid NDCG@10 |")
     print("|---|---|---|---|---|---|")
     for name in options.models:
-        own = [sys.executable, __file__, *sys.argv[1:], "--only", name]
-        print(
-            in_words(name, json.loads(subprocess.run(own, check=True, stdout=subprocess.PIPE, text=True).stdout)),
-            flush=True,
-        )
+        command = [sys.executable, __file__, *sys.argv[1:], "--only", name]
+        ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        print(in_words(name, json.loads(ended.stdout)), flush=True)
 
 
 def measure(name: str, config: DataConfig, directory: Path | None) -> dict[str, Any]:
@@ -85,9 +83,8 @@ def measure(name: str, config: DataConfig, directory: Path | None) -> dict[str, 
     fit_s = time.perf_counter() - start
     users_U = rows_with(data.valid)
     if len(users_U) > 5 * SAMPLE:
-        users_U = users_U[
-            torch.randperm(len(users_U), generator=torch.Generator().manual_seed(0))[:SAMPLE].sort().values
-        ]
+        drawn_U = torch.randperm(len(users_U), generator=torch.Generator().manual_seed(0))[:SAMPLE]
+        users_U = users_U[drawn_U.sort().values]
     evaluator = Evaluator(data.windows("valid", model.max_length), users_U, data.catalog, EvaluationConfig())
     start = time.perf_counter()
     reached = evaluator(model).metrics["ndcg@10"]
@@ -104,10 +101,8 @@ def in_words(name: str, found: dict[str, Any]) -> str:
     """A row of the table."""
     if "reason" in found:
         return f"| {name} | {found['reason']} | | | | |"
-    figures = (
-        f"{found['fit_s']:.1f} | {found['ranking_s']:.2f} | {found['peak'] / 1e9:.1f} | {found['state'] / 1e6:.0f}"
-    )
-    return f"| {name} | {figures} | {found['reached']:.4f} |"
+    figures = [f"{found['fit_s']:.1f}", f"{found['ranking_s']:.2f}", f"{found['peak'] / 1e9:.1f}"]
+    return f"| {name} | {' | '.join(figures)} | {found['state'] / 1e6:.0f} | {found['reached']:.4f} |"
 
 
 if __name__ == "__main__":

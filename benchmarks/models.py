@@ -1,4 +1,4 @@
-"""Seconds of an epoch and of an evaluation of every neural model, on QK-Video (made-up data of its shape without --data).
+"""Seconds of an epoch and an evaluation of every neural model, on QK-Video (made-up data of its shape without --data).
 
     python benchmarks/models.py --data DIR
     python benchmarks/models.py --small --device cpu
