@@ -26,6 +26,10 @@ class EventWriter(Observer):
         """One line."""
         self._write("baselines_measured", dict(figures), dict(left_out))
 
+    def noted(self, text: str) -> None:
+        """One line."""
+        self._write("noted", text)
+
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """One line."""
         self._write("trial_started", number, dict(values))

@@ -38,6 +38,7 @@ from blade_tune.training.device_data import resolve_device
 log = logging.getLogger(__name__)
 
 TRACEBACK = "Traceback (most recent call last)"
+SLOW_ROWS = 1_000_000  # of train data, from which on baselines take longer than a moment
 POLL_S = 0.5  # while all open slots are taken by trials that still run
 
 
@@ -67,6 +68,8 @@ class Worker:
         self.cleaner = Cleaner(stored, order.keep)
         self.objective = Objective(definition, data, stored.folder, device, observer, lambda: bool(signals))
         is_new = not stored.baseline_figures
+        if is_new and len(data.train) > SLOW_ROWS:
+            observer.noted("measuring what untuned models reach; this is done once for these data")
         self.baselines = stored.measure_baselines(data)
         if is_new:
             observer.baselines_measured(stored.baseline_figures, self.baselines.left_out)

@@ -51,7 +51,7 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
         "value in the search": f"{chosen.search_value:.4f} ({_inflation(chosen)})",
         f"probability of being the best of {plural(count, 'candidate')}": f"{chosen.prob_best:.0%}",
         "parameters": f"{chosen.num_parameters:,}",
-        "seconds an epoch": f"{chosen.seconds_per_epoch:.2g}",
+        f"seconds {'a fit' if study.stored.definition.is_fitted else 'an epoch'}": f"{chosen.seconds_per_epoch:.2g}",
     }
     free = study.stored.definition.space.free
     return Section(
@@ -82,6 +82,7 @@ def candidates(study: Study) -> Iterator[Section]:
     notes = (
         f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
+        *([f"† {_judged(confirmation.verdict, f'one of {len(rows)}')}"] if confirmation.verdict else []),
     )
     caption = f"Candidates of {study.name}: mean ± sd over {over}, the same for all."
     yield Section("Candidates", table=Table(columns, rows, caption, notes))

@@ -72,7 +72,7 @@ def learning_curves(stored: StoredStudy) -> go.Figure | None:
     figure says so, and stays below 100 kB.
     """
     trials = [trial for trial in logical_trials(stored.trials) if is_scored(trial) and trial.intermediate_values]
-    if not trials:
+    if not trials or stored.definition.is_fitted:  # a fit is one point
         return None
     best = best_trial(trials)
     kept = _evenly(sorted(trials, key=reached), MAX_CURVES)

@@ -27,7 +27,9 @@ def history(study: Study) -> Iterator[Section]:
 
 
 def learning_curves(study: Study) -> Iterator[Section]:
-    """Trials over epochs."""
+    """Trials over epochs, where there are any."""
+    if study.stored.definition.is_fitted:
+        return
     figure = figures.learning_curves(study.stored)
     yield Section("Learning curves", () if figure else [NOTHING_YET], figure=figure)
 

@@ -169,7 +169,7 @@ def spent(stored: StoredStudy) -> dict[str, float]:
     latest = [trial.user_attrs for trial in logical_trials(trials)]
     return {
         "trials": num_scored(trials),
-        "epochs": sum(attrs.get("epochs", 0) for attrs in latest),
+        "epochs": 0 if stored.definition.is_fitted else sum(attrs.get("epochs", 0) for attrs in latest),
         "hours": sum(attrs.get("seconds", 0.0) for attrs in latest) / 3600,
         "gpu_hours": stored.attempts.gpu_seconds() / 3600,
     }

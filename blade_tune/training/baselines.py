@@ -53,8 +53,8 @@ def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Basel
         own = {**settings, "max_length": evaluator.windows.max_length}
         built = build_model(model, own, catalog, f"baseline {name}")
         assert isinstance(built, FittedRecommender)  # noqa: S101 - for the type checker; recipes are ours
-        Fitting(built, rows, seed=0).fit()
-        evaluation = evaluator(built.to(evaluator.windows.device))
+        Fitting(built, rows, 0, evaluator.windows.device).fit()
+        evaluation = evaluator(built)
         metrics[name], ranks[name] = evaluation.metrics, evaluation.ranks_U
     return Baselines(metrics, ranks, left_out)
 

@@ -3,6 +3,7 @@
 import logging
 import time
 
+import torch
 from threadpoolctl import threadpool_limits
 
 from blade_tune.batch import Interactions
@@ -22,12 +23,16 @@ class Fitting:
         model: built, not fitted.
         rows: to fit to.
         seed: of what the fit draws.
+        device: where the model ranks; it is fitted on the CPU.
     """
 
-    def __init__(self, model: FittedRecommender, rows: Interactions, seed: int) -> None:
+    def __init__(
+        self, model: FittedRecommender, rows: Interactions, seed: int, device: torch.device = torch.device("cpu")
+    ) -> None:
         self.model = model
         self.rows = rows
         self.seed = seed
+        self.device = device
         self.history: list[EpochRecord] = []
         self.num_restored = 0
 
@@ -55,3 +60,4 @@ class Fitting:
         """Fit; linear algebra outside of torch has one thread, so that its last bits are the same everywhere."""
         with threadpool_limits(1, "blas"):
             self.model.fit(self.rows, self.seed)
+        self.model.to(self.device)
