@@ -78,11 +78,14 @@ def candidates(study: Study) -> Iterator[Section]:
         )
         for candidate in confirmation.candidates
     ]
-    over = plural(confirmation.winner.estimate.num, confirmation.over)
+    over, among = (
+        plural(confirmation.winner.estimate.num, confirmation.over),
+        f"one of {plural(len(rows), 'candidate')}",
+    )
     notes = (
         f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
-        *([f"† {_judged(confirmation.verdict, f'one of {len(rows)}')}"] if confirmation.verdict else []),
+        *([f"† {_judged(confirmation.verdict, among)}"] if confirmation.verdict else []),
     )
     caption = f"Candidates of {study.name}: mean ± sd over {over}, the same for all."
     yield Section("Candidates", table=Table(columns, rows, caption, notes))

@@ -27,7 +27,7 @@ class Fitting:
     """
 
     def __init__(
-        self, model: FittedRecommender, rows: Interactions, seed: int, device: torch.device = torch.device("cpu")
+        self, model: FittedRecommender, rows: Interactions, seed: int, device: torch.device | str = "cpu"
     ) -> None:
         self.model = model
         self.rows = rows
