@@ -110,4 +110,5 @@ def strongest(rows_N: Ids, columns_N: Ids, weights_N: Weights, shape: tuple[int,
     keys_N, weights_N = keys_N[order_N], weights_N[kept_N][order_N]
     firsts_X = np.flatnonzero(np.diff(keys_N, prepend=-1))
     largest_X = np.maximum.reduceat(weights_N, firsts_X) if len(firsts_X) else weights_N
-    return csr_array((largest_X, np.divmod(keys_N[firsts_X], shape[1])), shape=shape)
+    places = (part.astype(np.int32) for part in np.divmod(keys_N[firsts_X], shape[1]))  # as wide as a large matrix has
+    return csr_array((largest_X, tuple(places)), shape=shape)

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -123,17 +125,21 @@ class Ranking:
         Raises:
             NonFiniteError: a score is NaN or infinite.
         """
-        items_V = torch.arange(self.num_items + 1, device=self.targets_U.device)
-        ranks_U = torch.empty_like(self.targets_U)
-        for rows_B in torch.arange(len(ranks_U), device=items_V.device).split(max(1, SCORES_AT_ONCE // len(items_V))):
-            scores_BV, excluded_BX = scores(rows_B), excluded(rows_B)
-            if not scores_BV.isfinite().all():
+        ranks: list[int] = []
+        rows_U = torch.arange(len(self.targets_U), device=self.targets_U.device)
+        for rows_B in rows_U.split(max(1, SCORES_AT_ONCE // (self.num_items + 1))):
+            scores_BV, excluded_BX = scores(rows_B).cpu().numpy(), excluded(rows_B).cpu().numpy()
+            if not np.isfinite((scores_BV.min(), scores_BV.max())).all():
                 raise NonFiniteError(NOT_FINITE)
-            targets_B1 = self.targets_U[rows_B][:, None]
-            target_scores_B1 = scores_BV.gather(1, targets_B1)
-            scores_BV.scatter_(1, excluded_BX, -torch.inf)
-            scores_BV[:, 0] = -torch.inf
-            is_tie_BV = (scores_BV == target_scores_B1) & (items_V < targets_B1)
-            before_B = ((scores_BV > target_scores_B1) | is_tie_BV).sum(dim=1)
-            ranks_U[rows_B] = torch.where((excluded_BX == targets_B1).any(dim=1), UNREACHABLE, before_B)
-        return ranks_U
+            ranks += map(_rank, scores_BV, self.targets_U[rows_B].tolist(), excluded_BX)
+        return torch.tensor(ranks, dtype=torch.int64, device=self.targets_U.device)
+
+
+def _rank(scores_V: NDArray[np.float32], target: int, excluded_X: NDArray[np.int64]) -> int:
+    """Of one user, by numpy: on a CPU ten times as fast as comparing whole blocks with torch."""
+    if target in excluded_X:
+        return UNREACHABLE
+    score = scores_V[target]
+    scores_V[excluded_X] = -np.inf
+    scores_V[0] = -np.inf
+    return int(np.count_nonzero(scores_V > score) + np.count_nonzero(scores_V[:target] == score))
