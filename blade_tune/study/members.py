@@ -51,6 +51,8 @@ def _find(name: str, url: URL, results: Path) -> Member:
     stored = StoredStudy.find(study, url, results)
     if stored is None:
         raise ConfigError(f"member {name}: no study {study} is stored here; run it first.")
+    if stored.definition.members:
+        raise ConfigError(f"member {name}: is a combination; name the studies that it is made of.")
     trial = _trial(stored, name, number)
     files = stored.files(trial)
     if not files.weights.exists():
