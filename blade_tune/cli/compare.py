@@ -105,8 +105,10 @@ def _print_costs(
     """A row a model, and their sum."""
     from blade_tune.fleet.precedence import resolve
     from blade_tune.report.selection_tables import cost_rows
+    from blade_tune.selection.compare import check_sizes
     from blade_tune.selection.cost import estimate
 
     settings = resolve(flags, dataset).settings
+    check_sizes(definitions, settings)
     device = usable_device(settings.device)
     print_rows(cost_rows([estimate(definition, budget, settings, device) for definition in definitions]), form)

@@ -59,7 +59,8 @@ def confirm(study: str, top: int, seeds: int, test: bool, form: str, quiet: bool
         return
     print_rows(rows, form)
     if form == "table":
-        for sentence in confirmation_words(confirmation):
+        left_out = [f"{name} was not measured untuned: {why}." for name, why in stored.baselines_left_out.items()]
+        for sentence in (*confirmation_words(confirmation), *left_out):
             click.echo(sentence)
         if tested:
             print_facts(tested, form)

@@ -69,9 +69,10 @@ def run(
     from blade_tune.fleet.launchers.run import run_jobs
     from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
-    from blade_tune.study.definition import StudyDefinition
-    from blade_tune.study.members import keep_members, settle_members
+    from blade_tune.study.definition import COMBINATION, StudyDefinition
+    from blade_tune.study.members import check_members, keep_members, members_of, settle_members
     from blade_tune.study.opening import StudyPlace, Total, open_study
+    from blade_tune.study.shipped import find
     from blade_tune.study.storage import resolve_url, storage_errors
     from blade_tune.study.stored import StoredStudy
 
@@ -80,8 +81,10 @@ def run(
     given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
     search = {name: value for name, value in given.items() if value is not None}
     configured = {} if settings.trials is None or flags["trials"] is not None else {"trials": settings.trials}
-    named = [name.strip() for name in members.split(",")] if members else []
     url = resolve_url(settings.storage, settings.results)
+    named = [name.strip() for name in members.split(",")] if members else []
+    if model == COMBINATION and not named:  # it goes on with those that it has
+        named = members_of(f"{find('studies', study).stem}-{model}", url, settings.results)
     definition = StudyDefinition.load(
         study, model=model, members=named, max_epochs=epochs, search={**search, **configured}
     )
@@ -100,6 +103,7 @@ def run(
     known = StoredStudy.find(definition.name, url, settings.results)
     directory = known.data_directory(settings.data) if known else settings.data
     data = prepare(definition.data, directory, settings.results)
+    check_members(definition, data, url, settings.results)
     stored = open_study(definition, data, StudyPlace(url, settings.results, directory), total)
     keep_members(stored)
     warn_of_size(stored)

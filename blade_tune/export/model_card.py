@@ -137,8 +137,8 @@ def _protocol(bundle: "Bundle") -> str:
     users, misses = bundle.metrics["test_users"], bundle.metrics["unhittable"]
     return (
         f" Test figures are means over {users:,} users, {misses:,} of whom cannot be hit, for their item is excluded. "
-        f"The model {told} the behaviors of the item to find. Untuned models stand beside it: popularity over target "
-        "rows, over rows with the very set of the item to find, and item_knn; `metrics.json` has the other protocols."
+        f"The model {told} the behaviors of the item to find. Untuned models stand beside it: "
+        f"{', '.join(bundle.metrics['baselines'])}; `metrics.json` has the other protocols."
     )
 
 

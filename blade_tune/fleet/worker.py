@@ -70,9 +70,10 @@ class Worker:
         is_new = not stored.baseline_figures
         if is_new and len(data.train) > SLOW_ROWS:
             observer.noted("measuring what untuned models reach; this is done once for these data")
-        self.baselines = stored.measure_baselines(data)
+        self.data = data
+        left_out = stored.measure_baselines(data).left_out
         if is_new:
-            observer.baselines_measured(stored.baseline_figures, self.baselines.left_out)
+            observer.baselines_measured(stored.baseline_figures, left_out)
 
     def run(self) -> str:
         """Train until no slot is left; gives why there is none.
@@ -160,9 +161,11 @@ class Worker:
 
     def _pair(self, trial: Trial) -> None:
         """Compare a completed trial with the reference baseline, while its ranks are at hand."""
-        if REFERENCE in self.baselines.ranks:
-            ranks_U = torch.from_numpy(np.load(self.stored.files(self._row(trial)).ranks))
-            trial.set_user_attr(PAIRED, pair(ranks_U, self.baselines.ranks[REFERENCE], self.objective.metric))
+        row = self._row(trial)
+        baselines = self.stored.measure_baselines(self.data, self.stored.values(row))
+        if REFERENCE in baselines.ranks:
+            ranks_U = torch.from_numpy(np.load(self.stored.files(row).ranks))
+            trial.set_user_attr(PAIRED, pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric))
 
     def _row(self, trial: Trial) -> FrozenTrial:
         return self.stored.trials[trial.number]

@@ -111,4 +111,5 @@ def _mean(candidate: Candidate) -> str:
 
 
 def _inflation(candidate: Candidate) -> str:
-    return f"too {'high' if candidate.inflation > 0 else 'low'} by {abs(candidate.inflation):.4f}"
+    amount = f"{abs(candidate.inflation):.4f}"
+    return "as confirmed" if float(amount) == 0 else f"too {'high' if candidate.inflation > 0 else 'low'} by {amount}"

@@ -70,6 +70,8 @@ def headline(study: Study) -> dict[str, tuple[str, str]]:
     elif best:
         shown[study.metric] = (f"{best['value']:.4f}", f"trial {best['number']}, best of the search, not confirmed")
     figures = study.stored.baseline_figures
+    for name, why in study.stored.baselines_left_out.items():
+        shown[name] = ("none", f"not measured: {why}")
     if REFERENCE in figures:
         shown[REFERENCE] = (f"{figures[REFERENCE]:.4f}", "what it reaches untuned")
     if figures:

@@ -60,7 +60,8 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
             "Another seed changes nothing in this model: candidates are fitted once, intervals are over users."
         )
     if confirmation.verdict:
-        words.append(f"{str(confirmation.verdict).capitalize()}, 95% of the mean minus that of the untuned baseline.")
+        finding = str(confirmation.verdict)
+        words.append(f"{finding[0].upper()}{finding[1:]}, 95% of the mean minus that of the untuned baseline.")
     if confirmation.smallest is not winner:
         words.append(
             f"Trial {confirmation.smallest.trial} is smaller or faster, within one standard error (--rule 1se)."
@@ -106,7 +107,7 @@ def effect_table(effects: Effects) -> Table:
             (scores.label, [_cell(scores, name, mark if name == effects.metric else "") for name in SHOWN])
             for scores, mark in zip(groups, marks, strict=True)
         ],
-        caption=f"{effects.title}: validation figures, mean ± sd over {effects.num_seeds} shared seeds",
+        caption=f"{effects.title}: validation figures, {_over_seeds(effects.num_seeds)}",
         footnotes=[
             f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
             f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
@@ -114,6 +115,10 @@ def effect_table(effects: Effects) -> Table:
             *_group_sizes(effects.groups),
         ],
     )
+
+
+def _over_seeds(count: int) -> str:
+    return "one run each" if count == 1 else f"mean ± sd over {count} shared seeds"
 
 
 def comparison_rows(comparisons: Comparisons) -> list[Row]:
@@ -140,7 +145,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
             }
         )
     return rows + [
-        {"model": f"{name}, untuned", **{metric: figures[metric] for metric in SHOWN}, "part": comparisons.part}
+        {"model": name, **{metric: figures[metric] for metric in SHOWN}, "part": comparisons.part}
         for name, figures in comparisons.baselines.items()
     ]
 
@@ -159,7 +164,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         low = " ‡" if entry.verdict and not entry.verdict.is_above else ""
         rows.append((entry.model + (" †" if entry.is_told else "") + low, [*cells, *cost]))
     for name, figures in comparisons.baselines.items():
-        rows.append((f"{name}, untuned", [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", "", ""]))
+        rows.append((name, [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", "", ""]))
     seeds = max(len(entry.scores.ranks_SU) for entry in comparisons.entries)
     return Table(
         columns=["model", *map(metric_name, SHOWN), "loss", "trials", "epochs", "hours"],
@@ -172,12 +177,22 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
             f"‡ not above {REFERENCE}: the interval of the mean minus that of the untuned baseline, paired by user, "
             "does not lie above 0 (95%, corrected for the candidates that the winner was chosen from)",
+            *_left_out(comparisons),
             "a model without epochs is fitted at once; one without sd is the same on every seed",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
             *_group_sizes(comparisons.groups),
             *(f"budgets are not equal: {line}" for line in uneven),
         ],
     )
+
+
+def _left_out(comparisons: Comparisons) -> list[str]:
+    """Footnotes on what makes baselines absent, or figures that do not compare."""
+    notes = [f"{name} was not measured untuned: {why}" for name, why in comparisons.left_out.items()]
+    if len(comparisons.windows) > 1:
+        windows = ", ".join(f"{entry.model} {entry.window}" for entry in comparisons.entries)
+        notes.append(f"windows differ ({windows}), and items of a model's own window are not ranked for it")
+    return notes
 
 
 def cost_rows(costs: Sequence[Cost]) -> list[Row]:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.config import read_yaml
-from blade_tune.data.store import prepare
+from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.losses import NextItemLoss
 from blade_tune.models import MODELS
-from blade_tune.models.build import build_model
+from blade_tune.models.build import build_model, model_class
 from blade_tune.parameter import Value
 from blade_tune.registry import load
 from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
@@ -60,6 +60,7 @@ class Entry:
     winner: Candidate
     scores: Scores
     is_told: bool  # the behavior set of the item to predict
+    window: int  # newest interactions that it sees, whose items are not ranked for it
     loss: str  # that the winner was trained with
     spent: Mapping[str, float]  # by its search
     baselines: Mapping[str, Mapping[str, float]]  # what untuned models reach on the same rows
@@ -87,9 +88,25 @@ class Comparisons:
     groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
 
     @property
+    def left_out(self) -> Mapping[str, str]:
+        """Which untuned models were not measured, and why."""
+        return self.entries[0].study.baselines_left_out
+
+    @property
+    def windows(self) -> list[int]:
+        """The different windows of the models, the longest first."""
+        return sorted({entry.window for entry in self.entries}, reverse=True)
+
+    @property
     def baselines(self) -> Mapping[str, Mapping[str, float]]:
-        """What untuned models reach on the same rows."""
-        return self.entries[0].baselines
+        """What untuned models reach on the same rows, by name; once for each window where models differ in that."""
+        found = {entry.window: entry.baselines for entry in self.entries}
+        several = len(found) > 1
+        return {
+            f"{name}, untuned" + (f", window {window}" if several else ""): figures
+            for window in self.windows
+            for name, figures in found[window].items()
+        }
 
 
 def define(
@@ -132,11 +149,13 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew:
     """Search and confirm with every model in turn; what is done is not done again.
 
     Raises:
+        ConfigError: the data is too large for a model; nothing was run.
         InterruptedStudyError: the user stopped it; the same call goes on from there.
         RunsMissingError: a winner could not be confirmed.
     """
     settings = crew.settings
     url = resolve_url(settings.storage, settings.results)
+    check_sizes(definitions, settings)
     studies = []
     for definition in definitions:
         known = search_of(definition, settings)
@@ -148,6 +167,24 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew:
             raise RunsMissingError(f"study {definition.name}: no winner is confirmed; the same command goes on.")
         studies.append(stored)
     return studies
+
+
+def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -> None:
+    """Refuse a comparison with a model that the data is too large for.
+
+    Raises:
+        ConfigError: with the model, and what to do.
+    """
+    data = prepared(definitions[0], settings)
+    for definition in definitions:
+        if reason := model_class(definition.model).too_large(data.num_users, data.num_items):
+            raise ConfigError(f"--models: {reason} Leave {definition.model} out.")
+
+
+def prepared(definition: StudyDefinition, settings: RunSettings) -> SearchData:
+    """The data of a comparison, from where its searches have it."""
+    known = search_of(definition, settings)
+    return prepare(definition.data, known.data_directory(settings.data) if known else settings.data, settings.results)
 
 
 def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy | None:
@@ -228,11 +265,12 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
     if part == "test":
         baselines, verdict = tested_beside(study.files(runs[0]), scores, stored.definition.objective.metric)
     else:
-        found, count = stored.measure_baselines(data), len(confirmation.candidates)
+        found, count = stored.measure_baselines(data, winner.values), len(confirmation.candidates)
         baselines = found.metrics
         verdict = verdict_on(scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count)
     loss = loss_of(stored.definition, winner.values)
-    return Entry(model, stored, winner, scores, built.told_target_set, loss, spent(stored), baselines, verdict)
+    seen = built.told_target_set, built.max_length
+    return Entry(model, stored, winner, scores, *seen, loss, spent(stored), baselines, verdict)
 
 
 def _groups(entry: Entry, part: Part, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:

@@ -145,7 +145,7 @@ def _load(stored: StoredStudy, runs: Sequence[FrozenTrial]) -> Scores:
 
 def _verdict(stored: StoredStudy, confirmation: Confirmation, crew: Crew) -> Verdict | None:
     """On the winner; None where its ranks are elsewhere."""
-    baselines = stored.measure_baselines(stored.data(crew.settings.data))
+    baselines = stored.measure_baselines(stored.data(crew.settings.data), confirmation.winner.values)
     metric, count = confirmation.metric, len(confirmation.candidates)
     with suppress(RunsMissingError):
         scores = _load(stored, winning_runs(stored, confirmation))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from blade_tune.data.store import SearchData, prepare
+from blade_tune.data.store import SearchData
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.selection.compare import Budget, loss_of, search_of
+from blade_tune.selection.compare import Budget, loss_of, prepared, search_of
 from blade_tune.selection.confirm import is_seeded
 from blade_tune.selection.runs import find_runs, is_complete
 from blade_tune.study.definition import StudyDefinition, max_length
@@ -51,8 +51,7 @@ def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings,
     trials_left = max(0, budget.trials - (num_scored(stored.trials) if stored else 0))
     wanted = budget.top * (budget.seeds if is_seeded(definition) else 1)
     runs_left = max(0, wanted - (sum(map(is_complete, runs.trials)) if runs else 0))
-    directory = stored.data_directory(settings.data) if stored else settings.data
-    epoch_s, evaluation_s = _pace(definition, prepare(definition.data, directory, settings.results), device)
+    epoch_s, evaluation_s = _pace(definition, prepared(definition, settings), device)
     train = definition.train
     epochs = (trials_left + runs_left) * train.max_epochs
     seconds = epochs * (epoch_s + evaluation_s / train.eval_every)

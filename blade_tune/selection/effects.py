@@ -12,7 +12,7 @@ from blade_tune.config import read_value
 from blade_tune.errors import ConfigError
 from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
-from blade_tune.selection.confirm import load_confirmation
+from blade_tune.selection.confirm import is_seeded, load_confirmation
 from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, require, rows, seeds
 from blade_tune.selection.scores import Scores, load_scores, user_groups
 from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
@@ -81,7 +81,7 @@ def study_effects(
     Args:
         stored: a search whose winner is confirmed.
         tables: title -> label -> changes.
-        num_seeds: of each configuration; None for as many as the confirmation had.
+        num_seeds: of each configuration; None for as many as the confirmation had. One where no seed changes the model.
         crew: who trains.
 
     Raises:
@@ -93,6 +93,7 @@ def study_effects(
         name = stored.definition.name
         raise ConfigError(f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first.")
     winner = confirmation.winner
+    count = (num_seeds or len(confirmation.seeds)) if is_seeded(stored.definition) else 1
     asked: dict[str, Any] = dict(stored.study.user_attrs.get(ATTRIBUTE, {}))
     for title, variants in tables.items():
         for label, changes in variants.items():
@@ -100,7 +101,7 @@ def study_effects(
         asked[title] = {
             "trial": winner.trial,
             "values": dict(winner.values),
-            "seeds": num_seeds or len(confirmation.seeds),
+            "seeds": count,
             "variants": {label: dict(changes) for label, changes in variants.items()},
         }
     stored.study.set_user_attr(ATTRIBUTE, asked)

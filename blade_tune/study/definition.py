@@ -164,6 +164,8 @@ class StudyDefinition:
         space = _space(file, place)
         data = data_config(file.data, f"{place}: data")
         _check_members(file, place)
+        if file.train and is_fitted(file.model):
+            raise ConfigError(f"{place}: train: {file.model} is fitted at once and has no training settings.")
         definition = cls(
             name, file.model, space, data, file.objective, file.search, file.enqueue, file.given, file.members
         )

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from sqlalchemy.engine import URL
 from torch import Tensor
 
+from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, DataError
 from blade_tune.space import nest
 from blade_tune.study.definition import Member, StudyDefinition
@@ -43,7 +44,21 @@ def settle_members(definition: StudyDefinition, url: URL, results: Path) -> Stud
             members.append(kept)
         else:
             members.append(_find(member, url, results))
-    return replace(definition, members=tuple(members))
+    return _with_window(replace(definition, members=tuple(members)))
+
+
+def _with_window(definition: StudyDefinition) -> StudyDefinition:
+    """The study with windows as long as its members', unless its space says how long they are."""
+    name, default = "model.max_length", definition.configs["model"].model_fields["max_length"].default
+    longest = max(int(member.settings.get("max_length", default)) for member in definition.settled_members)
+    space = definition.space
+    if name in space.free or longest == default:
+        return definition
+    if name not in space.fixed:
+        return replace(definition, space=space.with_fixed({name: longest}, "--members"))
+    if int(space.fixed[name]) < longest:
+        raise ConfigError(f"{space.place}: {name} must be at least {longest}, a member's, got {space.fixed[name]}.")
+    return definition
 
 
 def _find(name: str, url: URL, results: Path) -> Member:
@@ -77,28 +92,53 @@ def _trial(stored: StoredStudy, name: str, number: str) -> FrozenTrial:
     return best
 
 
-def keep_members(stored: StoredStudy) -> None:
-    """Copy the weights of members into the study's folder, where no run of their own studies removes them.
+def check_members(definition: StudyDefinition, data: SearchData, url: URL, results: Path) -> None:
+    """Refuse members that a study cannot be made with, before anything of it is stored.
+
+    Args:
+        definition: with settled members.
+        data: of the combination.
+        url: the database of the members' studies.
+        results: where their files, and copies of before, are.
 
     Raises:
         ConfigError: a member was trained on other data.
-        DataError: the weights are not those that the study was made with, or are gone.
+        DataError: its weights, or the copy of them, are not those that the study was made with.
     """
+    known = StoredStudy.find(definition.name, url, results)
+    if known and known.definition.members != definition.members:
+        return  # opening it will refuse them, with what differs
+    folder = StudyFolder(results, definition.name)
+    for index, member in enumerate(definition.settled_members):
+        copy = folder.member(index)
+        if copy.exists():
+            _require(copy, member.digest)
+            continue
+        source = StoredStudy.load(member.study, url, results)
+        theirs = source.study.user_attrs["fingerprint"]["data"]
+        if theirs != data.data_hash:
+            raise ConfigError(
+                f"member {member.study}: was trained on other data (hash {theirs[:12]}, not {data.data_hash[:12]})."
+            )
+        _require(source.files(source.trials[member.trial]).weights, member.digest)
+
+
+def keep_members(stored: StoredStudy) -> None:
+    """Copy the weights of checked members into the study's folder, where no run of their own studies removes them."""
     for index, member in enumerate(stored.definition.settled_members):
         path = stored.folder.member(index)
-        if path.exists():
-            continue
-        source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
-        own, theirs = (study.study.user_attrs["fingerprint"]["data"] for study in (stored, source))
-        if own != theirs:
-            raise ConfigError(f"member {member.study}: was trained on other data (hash {theirs[:12]}, not {own[:12]}).")
-        files = source.files(source.trials[member.trial])
-        if not files.weights.exists() or _digest(files.weights) != member.digest:
-            raise DataError(f"{files.weights}: is not what study {stored.definition.name} was made with.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        shutil.copyfile(files.weights, temporary)
-        temporary.replace(path)
+        if not path.exists():
+            source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(".new")
+            shutil.copyfile(source.files(source.trials[member.trial]).weights, temporary)
+            temporary.replace(path)
+
+
+def members_of(study: str, url: URL, results: Path) -> list[str]:
+    """The members that a stored study was made with, as they may be named again; none where it is not stored."""
+    stored = StoredStudy.find(study, url, results)
+    return [f"{member.study}:{member.trial}" for member in stored.definition.settled_members] if stored else []
 
 
 def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
@@ -114,9 +154,13 @@ def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
 
 @lru_cache(maxsize=8)
 def _state(path: Path, digest: str) -> dict[str, Tensor]:
-    if not path.exists() or _digest(path) != digest:
-        raise DataError(f"{path}: must be a member's weights as they were when the study was made.")
+    _require(path, digest)
     return load_file(path)
+
+
+def _require(path: Path, digest: str) -> None:
+    if not path.exists() or _digest(path) != digest:
+        raise DataError(f"{path}: must hold a member's weights as they were when the combination was made.")
 
 
 def _digest(path: Path) -> str:

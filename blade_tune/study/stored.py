@@ -151,16 +151,20 @@ class StoredStudy:
         """Which of them were not measured, and why."""
         return dict(self.study.user_attrs.get(BASELINES, {}).get("left_out", {}))
 
-    def measure_baselines(self, data: SearchData) -> Baselines:
-        """Measure them, or read what was measured before for the same data and protocol.
+    def measure_baselines(self, data: SearchData, values: Mapping[str, Value] = {}) -> Baselines:
+        """Measure them, or read what was measured before for the same data, protocol and window.
+
+        What a model's own window holds is not ranked for it, so a baseline beside it has the same window.
 
         Args:
             data: the search data of the study.
+            values: the configuration that they shall stand beside; without any, what the study's space fixes.
         """
         known = self.study.user_attrs.get(BASELINES)
-        length = known["max_length"] if known else max_length(self.definition, self.definition.space.fixed)
+        shared = known["max_length"] if known else max_length(self.definition, self.definition.space.fixed)
+        length = max_length(self.definition, values) if values else shared
         found = valid_baselines(data, self.definition.objective, length, self.folder.results)
-        if known is None:
+        if known is None and length == shared:
             facts = {"max_length": length, "metrics": found.metrics, "left_out": found.left_out}
             self.study.set_user_attr(BASELINES, facts)
         return found

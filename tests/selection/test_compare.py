@@ -107,7 +107,7 @@ def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
     assert pair.comparison == paired_bootstrap(one, other)
     assert pair.comparison.difference >= 0.0
     assert pair.p_adjusted == holm([pair.comparison.p_value])[0]
-    assert set(found.baselines) == {"popularity", "popularity_told", "item_knn"}
+    assert set(found.baselines) == {f"{name}, untuned" for name in ("popularity", "popularity_told", "item_knn")}
     rows = comparison_rows(found)
     assert [row["model"] for row in rows[:2]] == [entry.model for entry in found.entries]
     assert [row["trials"] for row in rows[:2]] == [2, 2]
@@ -132,7 +132,7 @@ class _Other:
 
     def __init__(self, model: str, trials: list[Any]) -> None:
         self.trials = trials
-        self.definition = type("Definition", (), {"model": model})
+        self.definition = type("Definition", (), {"model": model, "is_fitted": False})
         self.attempts = type("Attempts", (), {"gpu_seconds": staticmethod(lambda: 3600.0 * len(trials))})
 
 

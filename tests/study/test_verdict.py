@@ -1,6 +1,7 @@
 """Verdicts: a paired comparison with the reference baseline, against scipy's t-test."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from scipy import stats
 
 from blade_tune.metrics import gains
 from blade_tune.study.verdict import of_best, of_pair, pair
+from blade_tune.training.baselines import valid_baselines
+from tests.study import tiny
 
 RANDOM = np.random.default_rng(0)
 RANKS_U, BASELINE_U = (torch.from_numpy(RANDOM.integers(0, 30, 400)) for _ in range(2))
@@ -65,3 +68,19 @@ def test_a_trial_that_was_never_compared_has_no_verdict():
     """As one of an earlier version, or of data with too many items."""
     assert of_best(None, 0) is None
     assert of_best(create_trial(state=TrialState.COMPLETE, value=0.1), 1) is None
+
+
+def test_a_trial_stands_beside_a_baseline_of_its_own_window(tmp_path: Path):
+    """What a window holds is not ranked, so on noise a longer window alone lifts a value; it is not called above."""
+    noise = {"num_users": 60, "num_items": 60, "num_clusters": 5, "min_length": 30, "max_length": 40, "noise": 1.0}
+    windows = {"model": {"max_length": {"choice": [5, 30]}, "counts": "all"}}
+    changes = {"model": "popularity", "space": windows, "train": {}, "search__trials": 2, "search__sampler": "grid"}
+    tiny.run(tmp_path, **changes, **{f"data__{name}": value for name, value in noise.items()})
+    stored = tiny.stored(tmp_path)
+    data = stored.data(None)
+    short, long = sorted(stored.trials, key=lambda trial: trial.params["model.max_length"])
+    assert (long.value or 0.0) > (short.value or 0.0)
+    for trial in (short, long):
+        ranks_U = torch.from_numpy(np.load(stored.files(trial).ranks))
+        beside = valid_baselines(data, stored.definition.objective, trial.params["model.max_length"], tmp_path)
+        assert trial.user_attrs["paired"] == pair(ranks_U, beside.ranks["item_knn"], "ndcg@10")
