@@ -103,6 +103,7 @@ def _confirmation(
     stored: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
 ) -> Confirmation:
     scores_CX = _scores(stored, [runs for _, runs in whole])
+    scores = {trial.number: scores_X for (trial, _), scores_X in zip(whole, scores_CX, strict=True)}
     probabilities = probability_best(scores_CX)
     candidates = [
         Candidate(
@@ -118,14 +119,13 @@ def _confirmation(
         )
         for (trial, runs), scores_X, probability in zip(whole, scores_CX, probabilities, strict=True)
     ]
-    best_X = scores_CX[np.argmax(scores_CX.mean(axis=1))]
     candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))
     return Confirmation(
         metric=stored.definition.objective.metric,
         over="fresh seed" if is_seeded(stored.definition) else "user",
         seeds=seeds(stored.definition, num_seeds),
         candidates=tuple(candidates),
-        winner_interval=winner_interval(best_X.tolist(), len(candidates)),
+        winner_interval=winner_interval(scores[candidates[0].trial].tolist(), len(candidates)),
     )
 
 
