@@ -55,8 +55,8 @@ def compare(
 
     Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
     configurations are confirmed on fresh seeds. The table has mean and deviation, the loss, what each search has cost,
-    what popularity alone reaches, and who is worse beyond chance. It can be stopped and goes on. Validation figures
-    without --test: test rows stay sealed. Tables are also written to RESULTS/DATASET.compare/.
+    what untuned baselines reach, who is not above item_knn, and who is worse beyond chance. It can be stopped and goes
+    on. Validation figures without --test: test rows stay sealed. Tables are also written to RESULTS/DATASET.compare/.
 
     \b
     Example:
