@@ -89,7 +89,10 @@ def blocks_of(products_V: NDArray[np.integer[Any]]) -> Iterator[slice]:
 
 
 def keep_largest(matrix: Any, count: int) -> Any:
-    """The CSR matrix with the `count` largest entries of each row; of equal ones those in the lower columns."""
+    """The CSR matrix with the `count` largest entries of each row; of equal ones those in the lower columns.
+
+    The given matrix is used up.
+    """
     matrix.sort_indices()
     values_N, starts = matrix.data, matrix.indptr
     for row in np.flatnonzero(np.diff(starts) > count):

@@ -26,7 +26,7 @@ from tests.selection.small import OwnCrew
 from tests.study.tiny import content
 
 MODELS = ["blade", "blade_released"]
-EVERY = [name for name in ALL_MODELS if name != "combination"]  # whose members are tuned before
+EVERY = [name for name in ALL_MODELS if not is_fitted(name)] + ["item_knn", "ials"]  # others: tests/cli/test_classical
 BUDGET = Budget(trials=2, top=1, seeds=2, max_epochs=1)
 VALID = Opening("compare", CPU, None)
 
