@@ -73,7 +73,10 @@ def headline(study: Study) -> dict[str, tuple[str, str]]:
     for name, why in study.stored.baselines_left_out.items():
         shown[name] = ("none", f"not measured: {why}")
     if REFERENCE in figures:
-        shown[REFERENCE] = (f"{figures[REFERENCE]:.4f}", "what it reaches untuned")
+        verdict = confirmed.verdict if confirmed else study.stored.verdict(study.stored.trials)
+        is_low = verdict is not None and not verdict.is_above
+        beside = "untuned; the winner is not above it" if is_low else "what it reaches untuned"
+        shown[REFERENCE] = (f"{figures[REFERENCE]:.4f}", beside)
     if figures:
         popular = max(figure for name, figure in figures.items() if name != REFERENCE)
         shown["popularity"] = (f"{popular:.4f}", "what it reaches, the better of two counts")

@@ -114,6 +114,7 @@ def test_a_best_that_is_not_above_the_baseline_is_no_success(searched, tmp_path,
     copy_of_attributes(searched, stored)
     text = report(stored, tmp_path).text
     assert said in text
+    assert ("untuned; the winner is not above it" in text) == ("not above" in said)
     assert "as the best of 30 completed trials" in text
 
 
