@@ -79,7 +79,7 @@ class Ease(EvidenceRecommender):
         self.mixed.keep((targets_UV + evidence_UV.multiply(own_V[None])).T)
 
     def scores(self, batch: Batch) -> Tensor:
-        """X B, float32."""
+        """The products x B, in float32."""
         history_BV = self.histories(batch)
         weights = self.weights.cpu().numpy().astype(np.float32, copy=False)
         if self.in_user_space:

@@ -72,7 +72,7 @@ class ItemToItem(EvidenceRecommender):
         return keep_largest(block, self.config.neighbors).astype(np.float32)
 
     def scores(self, batch: Batch) -> Tensor:
-        """X S, float32."""
+        """The products x S, in float32."""
         scores_BV = (self.histories(batch) @ self.similarity.matrix).toarray()
         return torch.from_numpy(scores_BV).float().to(batch.items_BL.device)
 

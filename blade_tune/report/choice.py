@@ -78,10 +78,8 @@ def candidates(study: Study) -> Iterator[Section]:
         )
         for candidate in confirmation.candidates
     ]
-    over, among = (
-        plural(confirmation.winner.estimate.num, confirmation.over),
-        f"one of {plural(len(rows), 'candidate')}",
-    )
+    over = plural(confirmation.winner.estimate.num, confirmation.over)
+    among = f"one of {plural(len(rows), 'candidate')}"
     notes = (
         f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
