@@ -73,6 +73,8 @@ def build_training(
     model = build_model(definition.model, settings.get("model", {}), data.catalog, place, definition.member_models)
     if isinstance(model, Combination):
         model.load_members(member_states(definition))
+    if isinstance(model, NeuralRecommender):
+        model.start(device_data.rows)
     device = device_data.windows.device
     model = model.to(device)  # drawn on the CPU, equal everywhere
     if isinstance(model, NeuralRecommender):
