@@ -74,7 +74,7 @@ class RoutedRecommender(NeuralRecommender):
         return self.states(self.sequences(batch), rows_N, steps_N).view(*batch.items_BL.shape, -1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the next item, mean over the newest `target_steps` steps of each user by their weights."""
+        """`next`: the loss of the next item, mean over the newest `target_steps` steps of each user, by weight."""
 
         def asked(piece: Batch) -> Tensor:
             newest_L = torch.arange(piece.items_BL.shape[1], 0, -1, device=piece.items_BL.device)

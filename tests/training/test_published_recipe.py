@@ -1,11 +1,12 @@
 """The published recipe of every model gives what it gave before there was another one.
 
-`python -m tests.training.test_published_recipe` prints what the code at hand gives, in the form of the kept file. On the
-machine that wrote the file every number was the same to the last bit under the code before and after; elsewhere a
-processor's own rounding moves the last digits, so that the test allows for as much.
+`python -m tests.training.test_published_recipe` prints what the code at hand gives, in the form of the kept file. Where
+that file was written every number was the same to the last bit under the code before and after; elsewhere a processor's
+own rounding moves the last digits, so that the test allows for as much.
 """
 
 import json
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -55,4 +56,5 @@ def test_published_recipe_gives_the_values_of_before(name: str, tmp_path: Path):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
-        print(json.dumps({name: trained(name, Path(folder) / name) for name in NEURAL}, indent=1))
+        kept = {name: trained(name, Path(folder) / name) for name in NEURAL}
+    sys.stdout.write(json.dumps(kept, indent=1) + "\n")
