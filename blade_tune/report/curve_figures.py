@@ -69,10 +69,11 @@ def _curved(stored: StoredStudy) -> list[FrozenTrial]:
 def _figure(stored: StoredStudy, curves: Sequence[_Curve], axis: _Axis, notes: Sequence[str]) -> go.Figure | None:
     if not curves:
         return None
-    best = best_trial(curve.trial for curve in curves)
+    best = best_trial(_curved(stored))  # which may have no place on this axis
+    best_curve = next((curve for curve in curves if best and curve.trial.number == best.number), None)
     kept = _evenly(sorted(curves, key=lambda curve: reached(curve.trial)), MAX_CURVES)
-    if best and all(curve.trial is not best for curve in kept):
-        kept[-1] = next(curve for curve in curves if curve.trial is best)
+    if best_curve and all(curve is not best_curve for curve in kept):
+        kept[-1] = best_curve
     every = math.ceil(sum(len(curve.places) for curve in kept) / axis.max_points)
     fewer = [f"{len(kept)} of {len(curves)} curves, evenly spaced by height"] if len(kept) < len(curves) else []
     fewer += [f"every {every}th evaluation"] if every > 1 else []
@@ -90,13 +91,11 @@ def _figure(stored: StoredStudy, curves: Sequence[_Curve], axis: _Axis, notes: S
         first = True
         for curve in kept:
             trial = curve.trial
-            own = highest if trial is best else pruned if trial.state == TrialState.PRUNED else done
+            own = highest if curve is best_curve else pruned if trial.state == TrialState.PRUNED else done
             if own == name:
                 shown = {"legendgroup": name, "showlegend": first, "opacity": 0.6 if name == pruned else 1}
-                label = {
-                    "name": name,
-                    "hovertemplate": f"trial {trial.number}, {axis.hover}: %{{y:.4f}}<extra></extra>",
-                }
+                hover = f"trial {trial.number}, {axis.hover}: %{{y:.4f}}<extra></extra>"
+                label = {"name": name, "hovertemplate": hover}
                 figure.add_scatter(**_points(curve, every), mode="lines", line=looks[name], **label, **shown)
                 first = False
     return figure

@@ -38,9 +38,8 @@ class Passing:
         if self.training_seconds is not None:
             spent = _text(self.training_seconds)
         place, work = ("", "fitting") if self.is_fitted else (f" at epoch {self.epoch}", "training")
-        return (
-            f"{beaten} was first passed {when}, by trial {self.trial}{place} after {spent} of {work} ({self.value:.4f})"
-        )
+        by = f"trial {self.trial}{place} after {spent} of {work} ({self.value:.4f})"
+        return f"{beaten} was first passed {when}, by {by}"
 
     @property
     def facts(self) -> dict[str, Any]:
