@@ -16,8 +16,8 @@ CLOCK = "clock"  # user attribute of a row, a reading an evaluation: epoch, seco
 class Clock:
     """Reads the time while one row of a trial trains.
 
-    Training is what the epochs took, in all attempts of the trial. A row's own seconds run from its start, with whatever
-    it waited for. A new best is stored at once, so its time is known however the row ends.
+    Training is what the epochs took, in all attempts of the trial. A row's own seconds run from its start and hold
+    whatever it waited for. A new best is stored at once, so its time is known however the row ends.
 
     Args:
         trial: the row.
@@ -49,7 +49,7 @@ class Clock:
         Raises:
             UpdateFinishedTrialError: the row was ended by somebody else.
         """
-        self._trial.set_user_attr(CLOCK, self._readings)
+        self._trial.set_user_attr(CLOCK, [*self._readings])
 
 
 def row_seconds(trial: FrozenTrial) -> dict[int, float]:
