@@ -42,8 +42,8 @@ def test_learning_curves_have_epochs_and_seconds(watched_page, report, width):
     """Two figures, each with its axis named within it; a baseline is a line that is drawn and named in the legend."""
     page = watched_page(width)
     page.goto(report.as_uri())
-    for section, axis in (("learning-curves", "epoch"), ("learning-curves-over-time", "seconds of training")):
-        plot = page.locator(f"section[aria-labelledby='{section}'] .plot")
+    for part, axis in (("learning-curves", "epoch"), ("learning-curves-over-time", "seconds of training")):
+        plot = page.locator(f"section[aria-labelledby='{part}'] .plot")
         plot.locator(".xtitle").wait_for()
         assert plot.locator(".xtitle").text_content() == axis
         assert "item_knn, untuned (0.1000)" in plot.locator(".legendtext").all_text_contents()
