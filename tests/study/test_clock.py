@@ -1,6 +1,7 @@
 """The clock of a trial: what is stored of its time, when, and what is read where nothing is."""
 
 import json
+import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ import optuna
 import pytest
 from optuna.trial import Trial, TrialState
 
+from blade_tune.errors import InterruptedStudyError
 from blade_tune.study.clock import CLOCK, Clock, row_seconds, training_seconds
 from blade_tune.study.folder import TrialFolder
 from blade_tune.training.loop import EpochRecord
 from tests.study import tiny
+from tests.study.test_interrupts import LONG, Kill
 
 METRIC = "ndcg@10"
 
@@ -60,13 +63,27 @@ def test_a_new_best_is_stored_at_once(trial):
 
 
 def test_every_report_of_a_run_has_its_time(tmp_path: Path):
-    """Completed and pruned trials alike; training adds up to what the trial says it has cost."""
+    """Training adds up to what the trial says it has cost; its row took longer."""
     tiny.run(tmp_path, search__trials=2, train={"max_epochs": 4, "eval_every": 2})
     for row in tiny.stored(tmp_path).trials:
         readings = row.user_attrs[CLOCK]
         assert [epoch for epoch, *_ in readings] == [*row.intermediate_values] == [2, 4]
         assert readings[-1][1] == pytest.approx(row.user_attrs["seconds"], abs=1e-3)
         assert 0 < readings[0][1] < readings[0][2] < readings[1][2]
+
+
+def test_a_row_that_goes_on_has_a_clock_of_its_own(tmp_path: Path):
+    """It tells the training of all attempts, and when it reported their figures itself; the first keeps its readings."""
+    with pytest.raises(InterruptedStudyError):
+        tiny.run(tmp_path, Kill(0, 2, signal.SIGINT), search__trials=1, **LONG)
+    first, waiting = tiny.stored(tmp_path).trials
+    assert ([epoch for epoch, *_ in first.user_attrs[CLOCK]], CLOCK in waiting.user_attrs) == ([2], False)
+    tiny.run(tmp_path, search__trials=1, **LONG)
+    before, after = (row.user_attrs[CLOCK] for row in tiny.stored(tmp_path).trials)
+    assert before == first.user_attrs[CLOCK]
+    assert [epoch for epoch, *_ in after] == [2, 4]
+    assert after[0][:2] == before[0][:2]
+    assert after[1][1] > after[0][1]
 
 
 def test_a_fit_has_a_time(tmp_path: Path):
