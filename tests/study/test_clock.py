@@ -73,7 +73,7 @@ def test_every_report_of_a_run_has_its_time(tmp_path: Path):
 
 
 def test_a_row_that_goes_on_has_a_clock_of_its_own(tmp_path: Path):
-    """It tells the training of all attempts, and when it reported their figures itself; the first keeps its readings."""
+    """It tells the training of all attempts, and when it reported their figures itself; the first keeps its own."""
     with pytest.raises(InterruptedStudyError):
         tiny.run(tmp_path, Kill(0, 2, signal.SIGINT), search__trials=1, **LONG)
     first, waiting = tiny.stored(tmp_path).trials
