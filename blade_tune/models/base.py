@@ -64,15 +64,17 @@ class NeuralConfig(ModelConfig):
     auxiliary_weight: float = Field(
         1.0, ge=0.0, le=1.0, description="weight in the loss of a target without a target behavior; others have 1"
     )
-    item_init: Literal["random", "cooccurrence"] = Field(
-        "random", description="start of the item table: drawn, or factors of which items the same users met"
+    item_init: Literal["random", "cooccurrence", "ials"] = Field(
+        "random",
+        description="start of the item table: drawn; factors of which items the same users met; or the item vectors of "
+        "iALS, turned so that a mean of them is about a user's",
     )
     item_std: float = Field(
         0.06,
         gt=0.0,
         le=10.0,
         description="standard deviation of the numbers in these factors",
-        json_schema_extra=only_when(item_init=("cooccurrence",)),
+        json_schema_extra=only_when(item_init=("cooccurrence", "ials")),
     )
     block_init: Literal["random", "identity"] = Field(
         "random", description="start of the blocks: drawn, or so that a state is about the mean of the history"
@@ -208,10 +210,10 @@ class NeuralRecommender(DotProduct):
         Args:
             rows: to learn from.
         """
-        if self.config.item_init == "cooccurrence":
-            from blade_tune.models.cooccurrence import item_factors  # scipy, which others do without
+        if self.config.item_init != "random":
+            from blade_tune.models.item_factors import FACTORS  # scipy and implicit, which others do without
 
-            factors_VD = item_factors(rows, self.catalog, self.embedding_size)
+            factors_VD = FACTORS[self.config.item_init](rows, self.catalog, self.embedding_size)
             self.items.start_as(torch.from_numpy(factors_VD), self.config.item_std)
         if self.config.block_init == "identity":
             with torch.no_grad():

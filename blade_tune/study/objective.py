@@ -74,17 +74,17 @@ def build_training(
     model = build_model(definition.model, settings.get("model", {}), data.catalog, place, definition.member_models)
     if isinstance(model, Combination):
         model.load_members(member_states(definition))
-    if isinstance(model, NeuralRecommender):
-        model.start(device_data.rows)
     device = device_data.windows.device
-    model = model.to(device)  # drawn on the CPU, equal everywhere
     if isinstance(model, NeuralRecommender):
         train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
         use_threads(train.batch_size, model.max_length, model.embedding_size, threads)
-        return Training(model, device_data.windows, device_data.negatives, train, definition.objective.metric)
+        model.start(device_data.rows)  # drawn and begun on the CPU, equal everywhere
+        return Training(
+            model.to(device), device_data.windows, device_data.negatives, train, definition.objective.metric
+        )
     if isinstance(model, FittedRecommender):
         use_all_threads(threads)
-        return Fitting(model, device_data.rows, seed, device)
+        return Fitting(model.to(device), device_data.rows, seed, device)
     raise TypeError(f"{definition.model} is neither trained nor fitted.")
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from blade_tune.models.base import ItemTable
-from blade_tune.models.cooccurrence import SHRINKAGE, item_factors
+from blade_tune.models.item_factors import FACTORS, SHRINKAGE, cooccurrence_factors, ials_factors
 from tests.builders import make_batch, make_catalog, make_model, make_rows
 from tests.contracts.subjects import CONFIGS, NEURAL
 
@@ -31,7 +31,7 @@ def test_factors_multiply_to_the_similarity_they_are_of():
     """E E^T is the part of the similarity that lies along its largest eigenvalues, by numpy's dense solver."""
     values, vectors = np.linalg.eigh(similarity_twin())
     kept = np.maximum(values[-8:], 0) * vectors[:, -8:]
-    factors_VD = item_factors(ROWS, CATALOG, 8)
+    factors_VD = cooccurrence_factors(ROWS, CATALOG, 8)
     assert factors_VD.shape == (21, 8)
     np.testing.assert_allclose(factors_VD @ factors_VD.T, kept @ vectors[:, -8:].T, atol=1e-6)
     assert not factors_VD[0].any()
@@ -39,18 +39,18 @@ def test_factors_multiply_to_the_similarity_they_are_of():
 
 def test_factors_are_the_same_every_time_and_zero_where_there_are_none():
     """Nothing is drawn; more columns than items have none to hold."""
-    factors_VD = item_factors(ROWS, CATALOG, 32)
-    assert np.array_equal(factors_VD, item_factors(ROWS, CATALOG, 32))
-    assert not factors_VD[:, 20:].any()
     nobody = ROWS.rows(np.zeros(len(ROWS), bool))
-    assert not item_factors(nobody, CATALOG, 8).any()
+    for factors in FACTORS.values():
+        assert np.array_equal(factors(ROWS, CATALOG, 32), factors(ROWS, CATALOG, 32))
+        assert not factors(nobody, CATALOG, 8).any()
+    assert not cooccurrence_factors(ROWS, CATALOG, 32)[:, 20:].any()
 
 
 def test_a_table_starts_at_the_deviation_asked_for():
     """The table has the vectors' directions and the asked deviation; padding is zero and [MASK] keeps its row."""
     table = ItemTable(20, 8, has_mask=True)
     mask_D = table.weight[-1].detach().clone()
-    vectors_VD = torch.from_numpy(item_factors(ROWS, CATALOG, 8))
+    vectors_VD = torch.from_numpy(cooccurrence_factors(ROWS, CATALOG, 8))
     table.start_as(vectors_VD, 0.5)
     assert table.vectors_VD[1:].std().item() == pytest.approx(0.5, rel=1e-5)
     torch.testing.assert_close(
@@ -58,6 +58,22 @@ def test_a_table_starts_at_the_deviation_asked_for():
     )
     assert not table.weight[0].any()
     assert torch.equal(table.weight[-1], mask_D)
+
+
+def test_ials_factors_multiply_to_the_scores_of_ials():
+    """E E^T = Y (Y^T Y + lambda I)^-1 Y^T: the scores of users whose own items leave the normal equations as they are.
+
+    lambda is 0.6 of the confidence 1 + 67 w of all evidence w together, over the number of items.
+    """
+    found = {"factors": 8, "alpha": 67.0, "auxiliary_weight": 0.6, "rarity_weight": 0.25}
+    evidence_UV = make_model("ials", CATALOG, rows=ROWS, **found).evidence(ROWS)
+    regularization = 0.6 * (1 + 67 * evidence_UV.data).sum() / CATALOG.num_items
+    ials = make_model("ials", CATALOG, rows=ROWS, regularization=regularization, **found)
+    vectors_VD = ials.vectors.double()
+    inner_DD = vectors_VD.T @ vectors_VD + regularization * torch.eye(8, dtype=torch.float64)
+    expected_VV = vectors_VD @ torch.linalg.solve(inner_DD, vectors_VD.T)
+    factors_VD = torch.from_numpy(ials_factors(ROWS, CATALOG, 8)).double()
+    torch.testing.assert_close(factors_VD @ factors_VD.T, expected_VV, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", BEGINNING)
