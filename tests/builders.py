@@ -1,10 +1,12 @@
 """Small catalogs, batches and models for tests."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog, Interactions
@@ -12,6 +14,7 @@ from blade_tune.models.base import NeuralRecommender, Recommender
 from blade_tune.models.build import build_model
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
+from blade_tune.models.item_factors import FACTORS
 from blade_tune.training.fitting import Fitting
 from blade_tune.training.ranking import Ranking
 
@@ -68,6 +71,12 @@ def make_rows(catalog: Catalog, num_rows: int = 8, seed: int = 0) -> Interaction
     return Interactions(np.arange(1, catalog.num_users + 1).repeat(num_rows), items_N, sets_NK)
 
 
+def make_factors(catalog: Catalog, rows: Interactions, name: str, size: int) -> Tensor:
+    """What item tables may start from."""
+    with threadpool_limits(1, "blas"):
+        return torch.from_numpy(FACTORS[name](rows, catalog, size))
+
+
 def make_model(
     name: str, catalog: Catalog, seed: int = 0, rows: Interactions | None = None, **settings: Any
 ) -> Recommender:
@@ -83,7 +92,7 @@ def make_model(
         if isinstance(part, FittedRecommender):
             Fitting(part, make_rows(catalog) if rows is None else rows, seed).fit()
         elif isinstance(part, NeuralRecommender):
-            part.start(make_rows(catalog) if rows is None else rows)
+            part.start(partial(make_factors, catalog, make_rows(catalog) if rows is None else rows))
     return model
 
 

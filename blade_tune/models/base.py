@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch, Catalog
 from blade_tune.config import Settings
 from blade_tune.layers.identity import near_identity
 from blade_tune.layers.labels import Labels, Reduction
@@ -204,17 +204,14 @@ class NeuralRecommender(DotProduct):
         """How many negatives the steps of a batch share; 0 where each step has one of its own."""
         return self.config.num_negatives if self.config.loss in SAMPLED else 0
 
-    def start(self, rows: Interactions) -> None:
+    def start(self, item_factors: Callable[[str, int], Tensor]) -> None:
         """Begin as `item_init` and `block_init` say, on the CPU, before any training.
 
         Args:
-            rows: to learn from.
+            item_factors: gives factors_VD by name and width; asked only where the item table starts from some.
         """
         if self.config.item_init != "random":
-            from blade_tune.models.item_factors import FACTORS  # scipy and implicit, which others do without
-
-            factors_VD = FACTORS[self.config.item_init](rows, self.catalog, self.embedding_size)
-            self.items.start_as(torch.from_numpy(factors_VD), self.config.item_std)
+            self.items.start_as(item_factors(self.config.item_init, self.embedding_size), self.config.item_std)
         if self.config.block_init == "identity":
             with torch.no_grad():
                 self.begin_as_mean()

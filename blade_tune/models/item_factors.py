@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import fractional_matrix_power
 from scipy.sparse.linalg import eigsh
-from threadpoolctl import threadpool_limits
 
 from blade_tune.batch import Catalog, Interactions
 from blade_tune.models.ials import Ials, IalsConfig
@@ -77,8 +76,7 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
         return np.zeros((catalog.num_items + 1, size), np.float32)
     regularization = REGULARIZATION * float((1 + ALPHA * evidence_UV.data).sum()) / catalog.num_items
     ials = Ials(config.model_copy(update={"regularization": regularization}), catalog)
-    with threadpool_limits(1, "blas"):  # implicit has threads of its own
-        ials.fit(rows, 0)
+    ials.fit(rows, 0)
     vectors_VD = ials.vectors.double().numpy()
     inner_DD = vectors_VD.T @ vectors_VD + regularization * np.eye(size)
     factors_VD: Factors = (vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real).astype(np.float32)

@@ -78,7 +78,7 @@ def build_training(
     if isinstance(model, NeuralRecommender):
         train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
         use_threads(train.batch_size, model.max_length, model.embedding_size, threads)
-        model.start(device_data.rows)  # drawn and begun on the CPU, equal everywhere
+        model.start(device_data.item_factors)  # drawn and begun on the CPU, equal everywhere
         return Training(
             model.to(device), device_data.windows, device_data.negatives, train, definition.objective.metric
         )

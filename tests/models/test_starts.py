@@ -1,13 +1,24 @@
 """Where neural models begin: item vectors from co-occurrence, and blocks that pass on the mean of the history."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from blade_tune.models.base import ItemTable
 from blade_tune.models.item_factors import FACTORS, SHRINKAGE, cooccurrence_factors, ials_factors
 from tests.builders import make_batch, make_catalog, make_model, make_rows
 from tests.contracts.subjects import CONFIGS, NEURAL
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As where trainings find factors."""
+    with threadpool_limits(1, "blas"):
+        yield
+
 
 CATALOG = make_catalog(num_users=12, num_items=20)
 ROWS = make_rows(CATALOG)
