@@ -76,9 +76,9 @@ def test_a_setting_younger_than_a_study_is_at_its_default_there():
         del before["space"][young]
     before["space"]["train.plateau_schedule"] = False
     require_same(before, define(), "data-hash")
-    with pytest.raises(StudyDiffersError, match="model.item_init: stored 'random', now 'ials'"):
+    with pytest.raises(StudyDiffersError, match=r"model\.item_init: stored 'random', now 'ials'"):
         require_same(before, define(space__model__item_init="ials"), "data-hash")
-    with pytest.raises(StudyDiffersError, match="train.schedule: stored 'constant', now 'cosine'"):
+    with pytest.raises(StudyDiffersError, match=r"train\.schedule: stored 'constant', now 'cosine'"):
         require_same(before, define(train__schedule="cosine"), "data-hash")
 
 
