@@ -82,9 +82,14 @@ def measure(workers: int, model: str, recipe: str, options: argparse.Namespace) 
 
 
 def train(model: str, recipe: str, seed: int, directory: Path, limit: float) -> dict[str, Any]:
-    """The curve of one training: seconds and validation figures."""
-    torch.set_num_threads(1)
+    """The curve of one training under a recipe: seconds and validation figures."""
     content = {"model": model, "recipe": recipe, "space": {}, "data": DATA, "train": {"eval_every": 1}}
+    return {"curve": curve_of(content, seed, directory, limit)}
+
+
+def curve_of(content: dict[str, Any], seed: int, directory: Path, limit: float) -> list[tuple[float, float]]:
+    """Seconds and validation figures of a study's fixed configuration, from before its first step on."""
+    torch.set_num_threads(1)
     definition = StudyDefinition.from_mapping("benchmark", content, "benchmark")
     data = prepare(definition.data, directory, Path("results"))
     device_data = DeviceData.for_search(data, 50, definition.objective, torch.device("cpu"))
@@ -93,11 +98,12 @@ def train(model: str, recipe: str, seed: int, directory: Path, limit: float) -> 
     curve = [(time.perf_counter() - begin, device_data.evaluator(training.model).metrics["ndcg@10"])]
 
     def on_epoch(record: EpochRecord) -> None:
-        curve.append((time.perf_counter() - begin, record.metrics["ndcg@10"]))
+        if record.metrics:
+            curve.append((time.perf_counter() - begin, record.metrics["ndcg@10"]))
 
     with suppress(InterruptedStudyError):
         training.run(Hooks(device_data.evaluator, on_epoch, lambda: time.perf_counter() - begin > limit))
-    return {"curve": [(round(seconds, 2), round(figure, 5)) for seconds, figure in curve]}
+    return [(round(seconds, 2), round(figure, 5)) for seconds, figure in curve]
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
