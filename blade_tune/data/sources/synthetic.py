@@ -153,7 +153,10 @@ def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[
 
 def led_to(config: SyntheticConfig, clusters_N: NDArray[np.int64], sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
     """clusters_N that interactions in the given clusters with the given sets lead to, where no noise strikes."""
-    steps_N = np.full(clusters_N.shape, LEAD) if "sets" in config.without else (sets_NK * rarity(config)).max(axis=-1)
+    if "sets" in config.without:
+        steps_N = np.full(clusters_N.shape, LEAD)
+    else:
+        steps_N = (sets_NK * rarity(config)).max(axis=-1) + (LEAD if "recency" in config.without else 0)
     return (steps_N - clusters_N if "order" in config.without else clusters_N + steps_N) % config.num_clusters
 
 
