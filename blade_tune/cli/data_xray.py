@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blade_tune.cli.options import data_option, format_option, quiet_option, results_option, storage_option, study_option
+from blade_tune.cli.options import (
+    data_option,
+    format_option,
+    quiet_option,
+    results_option,
+    storage_option,
+    study_option,
+)
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.cli.steps import watch_steps
 

@@ -49,18 +49,15 @@ def sets(arms: Arms) -> Finding:
 
     It is the weaker of both differences: shuffled sets make as many rules, and tell nothing.
     """
-    countings = {
-        replace(counting, half_life=half_life, direction=arms.base.counting.direction)
-        for counting, half_life in product((arms.counting, SPLIT), (*arms.half_lives, inf))
-    }
-    seeing = arms.best(Recipe(counting, set_strength=STRENGTHS[0]) for counting in sorted(countings, key=repr))
+    alone = arms.base.counting
+    half_lives = dict.fromkeys((arms.half_lives[0], alone.half_life, inf))
     seeing = arms.best(
-        [
-            seeing,
-            *(replace(seeing, set_strength=strength) for strength in STRENGTHS[1:]),
-            *(replace(arms.base, auxiliary_weight=weight) for weight in AUXILIARY_WEIGHTS),
-        ]
+        Recipe(replace(counting, half_life=half_life, direction=alone.direction), set_strength=STRENGTHS[0])
+        for counting, half_life in product((alone, SPLIT), half_lives)
     )
+    stronger = [replace(seeing, set_strength=strength) for strength in STRENGTHS[1:]]
+    weighed = [replace(arms.base, auxiliary_weight=weight) for weight in AUXILIARY_WEIGHTS]
+    seeing = arms.best([seeing, *stronger, *weighed])
     gains_U = arms.gains(seeing)
     controls = {"items_alone": arms.gains(arms.base), "shuffled_sets": arms.gains(seeing, "shuffled sets")}
     found = {name: compare(gains_U, control_U, {}) for name, control_U in controls.items()}

@@ -17,7 +17,9 @@ VERSION = 1  # raise where another verdict or figure may come out than before
 Findings = Mapping[str, Finding]
 
 
-def measure(data: SearchData, exclude: Exclude, window: int, tell: Callable[[str], None] = lambda _: None) -> Findings:
+def measure(
+    data: SearchData, exclude: Exclude, window: int, tell: Callable[[str], object] = lambda _: None
+) -> Findings:
     """Compare recommenders on the valid rows; the sealed rows are not opened.
 
     Args:
@@ -39,7 +41,7 @@ def measure(data: SearchData, exclude: Exclude, window: int, tell: Callable[[str
 
 
 def xray(
-    data: SearchData, exclude: Exclude, window: int, root: Path, tell: Callable[[str], None] = lambda _: None
+    data: SearchData, exclude: Exclude, window: int, root: Path, tell: Callable[[str], object] = lambda _: None
 ) -> Findings:
     """The same, measured once for each data set and protocol.
 

@@ -71,7 +71,7 @@ class Cells:
 
     def sums(self, kind: int, weights_P: Weights) -> Weights:
         """sums_X of the pairs' weights at each place."""
-        return np.bincount(self.places[kind], weights=weights_P, minlength=len(self.columns_X))
+        return np.bincount(self.places[kind], weights_P, len(self.columns_X)).astype(np.float64, copy=False)
 
     def matrix(self, values_X: Weights) -> Any:
         """The CSR matrix with the given values at its places."""

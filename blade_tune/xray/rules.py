@@ -81,7 +81,7 @@ class Rules:
         return np.asarray((sets_NK * places_K).max(axis=1, initial=0), np.int64)
 
     def _has_target(self, sets_NK: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        return np.delete(sets_NK, self._catalog.auxiliary, axis=1).any(axis=1)
+        return np.asarray(np.delete(sets_NK, self._catalog.auxiliary, axis=1).any(axis=1))
 
     @cached_property
     def _pairs(self) -> Pairs:

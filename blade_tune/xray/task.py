@@ -67,8 +67,8 @@ class Task:
         if len(self) <= count:
             return self
         kept_U = np.sort(np.random.default_rng([SEED, 1]).permutation(len(self))[:count])
-        asked = {"users_U": self.users_U[kept_U], "items_U": self.items_U[kept_U], "sets_UK": self.sets_UK[kept_U]}
-        return replace(self, **asked)
+        users_U, items_U, sets_UK = self.users_U[kept_U], self.items_U[kept_U], self.sets_UK[kept_U]
+        return replace(self, users_U=users_U, items_U=items_U, sets_UK=sets_UK)
 
     def in_any_order(self) -> "Task":
         """The same, but that the rows of each user stand in an order drawn by lot."""
