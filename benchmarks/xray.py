@@ -23,6 +23,7 @@ from blade_tune.xray.measure import measure
 THINGS = ("order", "sets", "recency")
 LAWS = [tuple(t for t, is_off in zip(THINGS, off, strict=True) if is_off) for off in product((False, True), repeat=3)]
 NAMES = ("order", "recency", "sets", "told_set", "repeats", "popularity")
+VERDICTS = ("matters", "too few users to tell", "does not show")
 WINDOW = 50
 BEHAVIORS = {"behaviors": ["click", "like", "share", "follow"], "auxiliary": "click"}
 
@@ -79,16 +80,15 @@ def verdicts(
 
 def table(counts: Counter[tuple[str, str, bool]]) -> Iterator[str]:
     """A row a finding."""
-    yield "| | in the law: found | too few users to tell | missed | not in the law: false alarms | too few users to tell |"
+    yield "| | in the law: found | too few to tell | missed | not in it: false alarms | too few to tell |"
     yield "|---|---|---|---|---|---|"
     for name in NAMES:
         cells = []
         for matters in (True, False):
-            of = {verdict: counts[name, verdict, matters] for verdict in ("matters", "does not show")}
-            few, total = counts[name, "too few users to tell", matters], 0
-            total = few + sum(of.values())
-            cells += [f"{of['matters']} of {total}" if total else "–", str(few) if total else "–"]
-            cells += [str(of["does not show"]) if total else "–"] if matters else []
+            found, few, none = (counts[name, verdict, matters] for verdict in VERDICTS)
+            total = found + few + none
+            shown = [f"{found} of {total}", str(few), *([str(none)] if matters else [])]
+            cells += shown if total else ["" for _ in shown]
         yield f"| `{name}` | {' | '.join(cells)} |"
 
 

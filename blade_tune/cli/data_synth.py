@@ -46,8 +46,8 @@ def synth(
 
     The rarest behavior of an interaction decides from which cluster of items the next one comes, so the best NDCG that
     any model can reach is known; it is printed, here and by `data stats`. --without takes things out of the law, for
-    `data xray` to find missing. Writes studies/NAME.yaml, which needs no files, or a log to try `data prepare event-log`
-    on. A study file that is there already is left alone.
+    `data xray` to find missing. Writes studies/NAME.yaml, which needs no files, or a log to try `data prepare
+    event-log` on. A study file that is there already is left alone.
 
     \b
     Example:
