@@ -65,11 +65,19 @@ def xray(study: str, data: Path | None, storage: str | None, results: Path, form
     if form == "json":
         print_facts({name: finding.facts for name, finding in found.items()}, form)
     else:
-        print_rows([{"thing": name, **_row(finding.facts)} for name, finding in found.items()], form)
+        print_rows([{"thing": name, **_row(finding.facts, form)} for name, finding in found.items()], form)
 
 
-def _row(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if name != "details"}
+def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """Facts without their details; for people, figures of four decimals."""
+    row = {name: value for name, value in facts.items() if name != "details"}
+    if form == "csv":
+        return row
+    signed = ("difference", "low", "high")
+    return {
+        name: f"{value:{'+' if name in signed else ''}.4f}" if isinstance(value, float) else value
+        for name, value in row.items()
+    }
 
 
 def data_of(

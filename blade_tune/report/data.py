@@ -16,7 +16,7 @@ def findings(stored: StoredStudy) -> Findings | None:
     """What `data xray` found for the data and protocol of a study; None where it was not asked."""
     definition = stored.definition
     window = max_length(definition, definition.space.fixed)
-    data_hash = stored.study.user_attrs["fingerprint"]["data"]
+    data_hash = stored.study.user_attrs.get("fingerprint", {}).get("data", "")
     return known_xray(data_hash, definition.objective.exclude, window, stored.folder.results)
 
 

@@ -17,11 +17,11 @@ from blade_tune.xray.verdict import Gains, clarity
 
 Kind = Literal["true", "shuffled sets", "any order"]
 
-MOST_CHOOSING = 3_000  # users whose last train target recommenders are chosen by
+MOST_CHOOSING = 2_000  # users whose last train target recommenders are chosen by
 SHORT, LONG = (1 / 16, 1 / 4), (1.0, inf)  # half-lives, in mean lengths of windows
 LEAST_HALF_LIFE = 0.5
 DIRECTIONS = (0.0, 0.5, 1.0)
-WEIGHINGS = ((True, 5.0), (False, 50.0), (False, 500.0))  # is_split and shrinkage that goes with it
+WEIGHINGS = ((True, 5.0), (False, 500.0))  # is_split and shrinkage that goes with it
 
 
 class Arms:
@@ -37,7 +37,7 @@ class Arms:
         self._catalog = catalog
         choosing = min(MOST_CHOOSING, MOST_SCORES // 4 // (task.num_items + 1))
         self._earlier = train_task(task, catalog.auxiliary).asking(choosing)
-        self._reached: dict[Recipe, Gains] = {}
+        self._reached: dict[tuple[Recipe, Kind, bool], Gains] = {}
         self._rules: dict[tuple[bool, Kind], Rules] = {}
 
     def best(self, recipes: Iterable[Recipe]) -> Recipe:
@@ -60,12 +60,15 @@ class Arms:
     @cached_property
     def half_lives(self) -> tuple[float, ...]:
         """Those under which the newest steps clearly weigh most: up to a quarter of a mean window."""
-        return tuple(max(LEAST_HALF_LIFE, share * self.task.mean_length) for share in SHORT)
+        return self._in_windows(SHORT)
 
     @cached_property
     def all_half_lives(self) -> tuple[float, ...]:
         """And those under which they hardly do, or do not."""
-        return *self.half_lives, *(share * self.task.mean_length for share in LONG)
+        return self._in_windows((*SHORT, *LONG))
+
+    def _in_windows(self, shares: Iterable[float]) -> tuple[float, ...]:
+        return tuple(max(LEAST_HALF_LIFE, share * max(1.0, self.task.mean_length)) for share in shares)
 
     @cached_property
     def counting(self) -> Counting:
@@ -83,13 +86,15 @@ class Arms:
         return self.best(grid(self.counting, self.all_half_lives, DIRECTIONS))
 
     def _earlier_gains(self, recipe: Recipe) -> Gains:
-        if recipe not in self._reached:
-            self._reached[recipe] = self._gains(recipe, "true", is_earlier=True)
-        return self._reached[recipe]
+        return self._gains(recipe, "true", is_earlier=True)
 
     def _gains(self, recipe: Recipe, kind: Kind, *, is_earlier: bool) -> Gains:
-        rules = self._rules_of(kind, is_earlier=is_earlier)
-        return gains_of(rules.task, rules.scores(recipe), may_repeat=recipe.repeat_weight is not None)
+        key = recipe, kind, is_earlier
+        if key not in self._reached:
+            rules = self._rules_of(kind, is_earlier=is_earlier)
+            may_repeat = recipe.repeat_weight is not None
+            self._reached[key] = gains_of(rules.task, rules.scores(recipe), may_repeat=may_repeat)
+        return self._reached[key]
 
     def _rules_of(self, kind: Kind, *, is_earlier: bool) -> Rules:
         if (is_earlier, kind) not in self._rules:

@@ -9,7 +9,7 @@ from typing import Any
 from blade_tune.xray.arms import Arms, grid
 from blade_tune.xray.hits import chance_gains
 from blade_tune.xray.rules import Counting, Recipe
-from blade_tune.xray.verdict import Finding, compare
+from blade_tune.xray.verdict import Finding, compare, mean
 
 UNDIRECTED, HARDLY_DIRECTED, DIRECTED = 0.0, 0.25, 1.0
 SPLIT = Counting(inf, UNDIRECTED, is_split=True, shrinkage=5.0, targets_only=False)
@@ -30,7 +30,7 @@ def order(arms: Arms) -> Finding:
         (recipe, Recipe(replace(recipe.counting, direction=UNDIRECTED)))
         for recipe in grid(plain, (*arms.half_lives, inf), (HARDLY_DIRECTED, DIRECTED))
     )
-    details = {**_settings(directed), "histories_in_any_order": float(arms.gains(directed, "any order").mean())}
+    details = {**_settings(directed), "histories_in_any_order": mean(arms.gains(directed, "any order"))}
     return compare(arms.gains(directed), arms.gains(undirected), details)
 
 
@@ -75,14 +75,14 @@ def told_set(arms: Arms) -> Finding:
 def repeats(arms: Arms) -> Finding:
     """Met items ranked like any other, with rules from items to themselves, against left out as the protocol has it."""
     again = arms.best(replace(arms.base, repeat_weight=weight) for weight in REPEAT_WEIGHTS)
-    details = {**_settings(again), "met_targets": float(arms.task.is_met_U.mean())}
+    details = {**_settings(again), "met_targets": mean(arms.task.is_met_U)}
     return compare(arms.gains(again), arms.gains(arms.base), details)
 
 
 def popularity(arms: Arms) -> Finding:
     """Items in order of how often they were met, against an order drawn by lot, of which the expectation is known."""
     gains_U, targets_only = arms.popularity()
-    details = {"counts": "target rows" if targets_only else "all rows", "rules": float(arms.gains(arms.base).mean())}
+    details = {"counts": "target rows" if targets_only else "all rows", "rules": mean(arms.gains(arms.base))}
     return compare(gains_U, chance_gains(arms.task), details)
 
 

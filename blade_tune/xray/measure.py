@@ -30,13 +30,14 @@ def measure(
     """
     task = valid_task(data, window, exclude)
     arms = Arms(task, data.catalog)
-    drawn = {} if len(task) == len(data.valid) else {"drawn_from": len(data.valid)}
+    less = {"of_users": len(data.valid)} if len(task) < len(data.valid) else {}
+    less |= {"pairs_up_to": task.reach} if task.reach < window else {}
     findings = {}
     with threadpool_limits(1, "blas"):
         for name, comparison in COMPARISONS.items():
             tell(name)
             found = comparison(arms)
-            findings[name] = Finding.of_facts({**found.facts, "details": {**found.details, **drawn}})
+            findings[name] = Finding.of_facts({**found.facts, "details": {**found.details, **less}})
     return findings
 
 

@@ -15,7 +15,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of a row and a later one of its user within a window."""
+    """All pairs of a row and a later one of its user, as far apart as a task has them."""
 
     laters_P: Ids  # the place of the later row
     distances_P: Ids
@@ -25,7 +25,7 @@ class Pairs:
         """Those of a task, the nearest first."""
         users_N = task.rows.users_N
         laters, distances = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-        for distance in range(1, task.window + 1):
+        for distance in range(1, task.reach + 1):
             places_X = distance + np.flatnonzero(users_N[distance:] == users_N[:-distance])
             laters.append(places_X)
             distances.append(np.full(len(places_X), distance))

@@ -13,7 +13,8 @@ from blade_tune.data.store import SearchData
 Exclude = Literal["window", "full"]
 
 SEED = 2026  # of all that is drawn by lot, each draw with a number of its own
-MOST_PAIRS = 6_000_000  # of a row and a later one in its window; of larger data so many users are drawn
+MOST_PAIRS = 10_000_000  # of a row and a later one: of larger data only nearer ones are paired,
+LEAST_REACH = 10  # but those so near always are, and so many users are drawn
 MOST_SCORES = 4 * 10**8  # of users and items; of more, so many users are asked about
 
 
@@ -28,6 +29,7 @@ class Task:
     num_items: int
     window: int  # newest interactions that a recommender sees
     exclude: Exclude  # met items that are not ranked: those of the window, or all
+    reach: int  # rows of a user that make pairs are at most so far apart
 
     def __len__(self) -> int:
         return len(self.users_U)
@@ -78,12 +80,12 @@ class Task:
 
 def valid_task(data: SearchData, window: int, exclude: Exclude) -> Task:
     """What came next in the valid rows, after the train rows; of large data for users drawn by lot."""
-    kept_U = _few_enough(np.bincount(data.train.users_N), window)
+    reach, kept_U = _few_enough(np.bincount(data.train.users_N), window)
     train, valid = (
         Interactions(*(np.array(values_N[kept_U[part.users_N]]) for values_N in vars(part).values()))
         for part in (data.train, data.valid)
     )
-    task = Task(train, valid.users_N, valid.items_N, valid.sets_NK, data.num_items, window, exclude)
+    task = Task(train, valid.users_N, valid.items_N, valid.sets_NK, data.num_items, window, exclude, reach)
     return task.asking(MOST_SCORES // (data.num_items + 1))
 
 
@@ -106,12 +108,14 @@ def train_task(task: Task, auxiliary: int) -> Task:
     return replace(task, rows=known, users_U=asked.users_N, items_U=asked.items_N, sets_UK=asked.sets_NK)
 
 
-def _few_enough(counts_U: NDArray[np.int64], window: int) -> NDArray[np.bool_]:
-    """True for all users, or for as many as have MOST_PAIRS pairs together, given their rows."""
-    pairs_U = counts_U * np.minimum(counts_U, window)
-    if pairs_U.sum() <= MOST_PAIRS:
-        return np.ones(len(counts_U), bool)
-    order_U = np.random.default_rng([SEED, 3]).permutation(len(counts_U))
-    kept_U = np.zeros(len(counts_U), bool)
-    kept_U[order_U[np.cumsum(pairs_U[order_U]) <= MOST_PAIRS]] = True
-    return kept_U
+def _few_enough(counts_U: NDArray[np.int64], window: int) -> tuple[int, NDArray[np.bool_]]:
+    """How far apart the rows of pairs may be, and True for each user who is kept, given the rows of each."""
+    pairs_D = [int(np.maximum(counts_U - distance, 0).sum()) for distance in range(1, window + 1)]
+    reach = int(np.searchsorted(np.cumsum(pairs_D), MOST_PAIRS, side="right"))
+    reach = min(window, max(LEAST_REACH, reach))
+    pairs_U = counts_U * np.minimum(counts_U, reach)
+    kept_U = np.ones(len(counts_U), bool)
+    if sum(pairs_D[:reach]) > MOST_PAIRS:
+        order_U = np.random.default_rng([SEED, 3]).permutation(len(counts_U))
+        kept_U[order_U[np.cumsum(pairs_U[order_U]) > MOST_PAIRS]] = False
+    return reach, kept_U

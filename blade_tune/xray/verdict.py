@@ -63,11 +63,11 @@ def compare(with_U: Gains, without_U: Gains, details: Mapping[str, Any]) -> Find
     """
     count, difference, error = len(with_U), *_paired(with_U, without_U)
     if count < 2:
-        return Finding(_mean(with_U), _mean(without_U), difference, -LARGEST, LARGEST, LARGEST, count, details)
+        return Finding(mean(with_U), mean(without_U), difference, -LARGEST, LARGEST, LARGEST, count, details)
     reach = float(stdtrit(count - 1, 1 - TAIL)) * error
     detectable = reach + float(stdtrit(count - 1, POWER)) * error
     ends = difference - reach, difference + reach
-    return Finding(_mean(with_U), _mean(without_U), difference, *ends, detectable, count, details)
+    return Finding(mean(with_U), mean(without_U), difference, *ends, detectable, count, details)
 
 
 def clarity(with_U: Gains, without_U: Gains) -> float:
@@ -80,8 +80,9 @@ def _paired(with_U: Gains, without_U: Gains) -> tuple[float, float]:
     """The mean difference and its error, which is at least what one user with all to gain would make of it."""
     difference_U, count = with_U - without_U, len(with_U)
     spread = float(difference_U.std(ddof=1)) if count > 1 else LARGEST
-    return _mean(difference_U), max(spread / sqrt(max(count, 1)), LARGEST / max(count, 1))
+    return mean(difference_U), max(spread / sqrt(max(count, 1)), LARGEST / max(count, 1))
 
 
-def _mean(gains_U: Gains) -> float:
+def mean(gains_U: NDArray[Any]) -> float:
+    """Over users; 0 of none."""
     return float(gains_U.mean()) if len(gains_U) else 0.0

@@ -1,6 +1,7 @@
 """What matters is found to matter, and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,9 @@ def made_up(items_UL: np.ndarray, sets_ULK: np.ndarray, num_items: int) -> Task:
     """Users with the given items and sets, of which the last ones came next."""
     U, L = items_UL.shape
     rows = Interactions(
-        np.repeat(np.arange(1, U + 1), L - 1), items_UL[:, :-1].ravel(), sets_ULK[:, :-1].reshape(U * (L - 1), -1)
+        np.repeat(np.arange(1, U + 1), L - 1), items_UL[:, :-1].ravel(), sets_ULK[:, :-1].reshape(-1, 3)
     )
-    return Task(rows, np.arange(1, U + 1), items_UL[:, -1], sets_ULK[:, -1], num_items, 50, "window")
+    return Task(rows, np.arange(1, U + 1), items_UL[:, -1], sets_ULK[:, -1], num_items, 50, "window", 50)
 
 
 def sets_of(codes_UL: np.ndarray) -> np.ndarray:
@@ -83,6 +84,16 @@ def test_repeats_matter_where_items_are_met_again() -> None:
         assert (found.details["met_targets"] > 0.5) == expected
 
 
+def test_of_nobody_nothing_is_told() -> None:
+    """Without a user to ask about, or a row to choose by, all verdicts are that users are too few."""
+    items_UL = np.arange(1, 7).reshape(2, 3)
+    nobody = made_up(items_UL[:0], sets_of(items_UL[:0] % 1), 10)
+    no_targets = made_up(items_UL, sets_of(items_UL * 0), 10)
+    for task in (nobody, no_targets):
+        arms = Arms(task, catalog_of(no_targets))
+        assert {comparison(arms).verdict for comparison in COMPARISONS.values()} == {"too few users to tell"}
+
+
 def test_it_is_measured_once(
     planted: Callable[..., SearchData], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,9 +115,7 @@ def test_valid_targets_change_no_choice(planted: Callable[..., SearchData]) -> N
     """Recommenders are the same whatever came next: another item for each user gives the same settings."""
     data = planted(num_users=100)
     task = valid_task(data, 50, "window")
-    others = Task(
-        task.rows, task.users_U, task.items_U % data.num_items + 1, task.sets_UK, data.num_items, 50, "window"
-    )
+    others = replace(task, items_U=task.items_U % data.num_items + 1)
     chosen = [COMPARISONS["sets"](Arms(t, data.catalog)).details["half_life"] for t in (task, others)]
     bases = [Arms(t, data.catalog).base for t in (task, others)]
     assert chosen[0] == chosen[1]

@@ -1,10 +1,10 @@
 """Whose next item is to be found."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
@@ -16,6 +16,7 @@ from blade_tune.training.evaluation import Evaluator
 from blade_tune.training.fitting import Fitting
 from blade_tune.xray import task as task_module
 from blade_tune.xray.hits import CUTOFF, METRIC, chance_gains, gains_of
+from blade_tune.xray.pairs import Pairs
 from blade_tune.xray.task import Exclude, Task, train_task, valid_task
 from tests.xray.conftest import random_task
 
@@ -78,17 +79,32 @@ def test_any_order_is_of_the_same_rows() -> None:
     assert held(shuffled) == held(task)
 
 
-def test_of_large_data_users_are_drawn(planted: Callable[..., SearchData], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_large_data_nearer_pairs_are_counted(
+    planted: Callable[..., SearchData], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs are kept as far apart as there is room for, and all users with them."""
+    data = planted(num_users=200)
+    everything = valid_task(data, 50, "window")
+    assert everything.reach == 50
+    most = len(Pairs.of(replace(everything, reach=4)).laters_P)
+    monkeypatch.setattr(task_module, "MOST_PAIRS", most)
+    monkeypatch.setattr(task_module, "LEAST_REACH", 2)
+    assert valid_task(data, 50, "window").reach == 4
+    monkeypatch.setattr(task_module, "MOST_PAIRS", most - 1)
+    fewer = valid_task(data, 50, "window")
+    assert (fewer.reach, fewer.users_U.tolist()) == (3, everything.users_U.tolist())
+
+
+def test_of_larger_data_users_are_drawn(planted: Callable[..., SearchData], monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole users are left out until pairs and scores are few enough; the same each time."""
     data = planted(num_users=200)
     everybody = valid_task(data, 50, "window")
-    monkeypatch.setattr(task_module, "MOST_PAIRS", 5_000)
+    monkeypatch.setattr(task_module, "MOST_PAIRS", 2_000)
     fewer, again = (valid_task(data, 50, "window") for _ in range(2))
     assert fewer.users_U.tolist() == again.users_U.tolist()
     assert 10 < len(fewer) < len(everybody)
     assert set(fewer.users_U) <= set(np.unique(fewer.rows.users_N))
-    counts_U = np.bincount(fewer.rows.users_N)
-    assert (counts_U * counts_U).sum() <= 5_000
+    assert len(Pairs.of(fewer).laters_P) <= 2_000
     monkeypatch.setattr(task_module, "MOST_SCORES", 20 * (data.num_items + 1))
     assert len(valid_task(data, 50, "window")) == 20
-    assert torch.tensor(everybody.items_U).min() > 0
+    assert everybody.items_U.min() > 0

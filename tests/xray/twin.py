@@ -29,8 +29,8 @@ def scores(task: Task, catalog: Catalog, recipe: Recipe) -> list[list[float]]:
     under: dict[tuple[int, int, int], float] = {}
     for later, (user, item, _) in enumerate(rows):
         earlier = [
-            place for place in range(max(0, later - task.window), later) if rows[place][0] == user
-        ]  # as far as the window reaches
+            place for place in range(max(0, later - task.reach), later) if rows[place][0] == user
+        ]  # as far as pairs reach
         weights = [fade(later - place - 1, counting.half_life) for place in earlier]
         for place, weight in zip(earlier, weights, strict=True):
             share = weight / sum(weights) if counting.is_split else weight
