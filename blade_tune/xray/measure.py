@@ -1,9 +1,8 @@
 """The x-ray of a data set: measured once for each protocol and kept."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-
-from threadpoolctl import threadpool_limits
 
 from blade_tune.data import digest, folder
 from blade_tune.data.store import SearchData
@@ -33,11 +32,10 @@ def measure(
     less = {"of_users": len(data.valid)} if len(task) < len(data.valid) else {}
     less |= {"pairs_up_to": task.reach} if task.reach < window else {}
     findings = {}
-    with threadpool_limits(1, "blas"):
-        for name, comparison in COMPARISONS.items():
-            tell(name)
-            found = comparison(arms)
-            findings[name] = Finding.of_facts({**found.facts, "details": {**found.details, **less}})
+    for name, comparison in COMPARISONS.items():
+        tell(name)
+        found = comparison(arms)
+        findings[name] = replace(found, details={**found.details, **less})
     return findings
 
 
