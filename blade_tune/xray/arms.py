@@ -35,7 +35,7 @@ class Arms:
     def __init__(self, task: Task, catalog: Catalog) -> None:
         self.task = task
         self._catalog = catalog
-        choosing = min(MOST_CHOOSING, MOST_SCORES // 4 // (task.num_items + 1))
+        choosing = min(MOST_CHOOSING, MOST_SCORES // 2 // (task.num_items + 1))
         self._earlier = train_task(task, catalog.auxiliary).asking(choosing)
         self._reached: dict[tuple[Recipe, Kind, bool], Gains] = {}
         self._rules: dict[tuple[bool, Kind], Rules] = {}

@@ -15,7 +15,7 @@ Exclude = Literal["window", "full"]
 SEED = 2026  # of all that is drawn by lot, each draw with a number of its own
 MOST_PAIRS = 10_000_000  # of a row and a later one: of larger data only nearer ones are paired,
 LEAST_REACH = 10  # but those so near always are, and so many users are drawn
-MOST_SCORES = 4 * 10**8  # of users and items; of more, so many users are asked about
+MOST_SCORES = 2 * 10**8  # of users and items; of more, so many users are asked about
 
 
 @dataclass(frozen=True)
