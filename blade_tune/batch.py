@@ -35,6 +35,7 @@ class Batch:
     target_items_BL: Tensor  # int64, 0 is padding; step l's target is the interaction after step l
     target_sets_BLK: Tensor  # uint8
     negatives_BL: Tensor | None = None  # int64, an item the user never met; only in training
+    shared_negatives_X: Tensor | None = None  # int64, items that all steps have for negatives; only in training
 
     @property
     def real_BL(self) -> Tensor:
@@ -51,7 +52,7 @@ class Batch:
 
     def rows(self, index_N: Tensor) -> "Batch":
         """The batch of the given rows."""
-        return self._each(lambda value: value[index_N])
+        return self._each(lambda value: value[index_N], shared=False)
 
     def split(self, size: int) -> "Iterator[Batch]":
         """The same rows in smaller batches, in their order."""
@@ -59,7 +60,7 @@ class Batch:
 
     def newest(self, length: int) -> "Batch":
         """The same rows, windows cut to their newest `length` steps."""
-        return self._each(lambda value: value[:, -length:] if value.dim() > 1 else value)
+        return self._each(lambda value: value[:, -length:] if value.dim() > 1 else value, shared=False)
 
     def pieces(self, size: int, shortest: int = 1) -> "list[Batch]":
         """All rows as smaller batches of similar length.
@@ -86,6 +87,10 @@ class Batch:
         """The same batch with one negative item a step."""
         return replace(self, negatives_BL=negatives_BL)
 
+    def with_shared_negatives(self, negatives_X: Tensor) -> "Batch":
+        """The same batch with negative items that all its steps share."""
+        return replace(self, shared_negatives_X=negatives_X)
+
     def with_final_target_set(self, set_K: Tensor) -> "Batch":
         """The same batch, told `set_K` instead of the true behavior set of the item to predict."""
         target_sets_BLK = self.target_sets_BLK.clone()
@@ -107,8 +112,12 @@ class Batch:
         """The same batch on another device."""
         return self._each(lambda value: value.to(target))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        return replace(self, **{name: change(value) for name, value in vars(self).items() if value is not None})
+    def _each(self, change: Callable[[Tensor], Tensor], *, shared: bool = True) -> "Batch":
+        """Every tensor changed, but for those without an axis of users where `shared` is false."""
+        tensors = {name: value for name, value in vars(self).items() if value is not None}
+        if not shared:
+            tensors.pop("shared_negatives_X", None)
+        return replace(self, **{name: change(value) for name, value in tensors.items()})
 
 
 @dataclass(frozen=True)

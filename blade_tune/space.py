@@ -75,12 +75,15 @@ class Space:
         stored = {name: tidy(value) if isinstance(value, float) else value for name, value in params.items()}
         return {**self.fixed, **stored}
 
-    def defaults(self, configs: Mapping[str, type[Settings]]) -> dict[str, Value]:
-        """The free values that the settings have by default, where they lie in the space and have an effect there."""
+    def defaults(self, configs: Mapping[str, type[Settings]], preferred: Mapping[str, Value] = {}) -> dict[str, Value]:
+        """The free values that are preferred or else the settings' own defaults.
+
+        Only those that lie in the space and have an effect there.
+        """
         values: dict[str, Value] = {}
         for name, parameter in self.free.items():
             group, _, field = name.partition(".")
-            default = configs[group].model_fields[field].default
+            default = preferred.get(name, configs[group].model_fields[field].default)
             if parameter.contains(default) and _holds(parameter.when, {**self.fixed, **values}):
                 values[name] = default
         return values

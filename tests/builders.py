@@ -1,17 +1,20 @@
 """Small catalogs, batches and models for tests."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog, Interactions
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import NeuralRecommender, Recommender
 from blade_tune.models.build import build_model
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
+from blade_tune.models.item_factors import FACTORS
 from blade_tune.training.fitting import Fitting
 from blade_tune.training.ranking import Ranking
 
@@ -54,6 +57,7 @@ def make_batch(
         target_items_BL=items_BX[:, 1:] * real_BL,
         target_sets_BLK=sets_BXK[:, 1:] * real_BL[..., None],
         negatives_BL=negatives_BL * real_BL,
+        shared_negatives_X=torch.randint(1, V + 1, (8,), generator=random),
     )
 
 
@@ -67,10 +71,16 @@ def make_rows(catalog: Catalog, num_rows: int = 8, seed: int = 0) -> Interaction
     return Interactions(np.arange(1, catalog.num_users + 1).repeat(num_rows), items_N, sets_NK)
 
 
+def make_factors(catalog: Catalog, rows: Interactions, name: str, size: int) -> Tensor:
+    """What item tables may start from."""
+    with threadpool_limits(1, "blas"):
+        return torch.from_numpy(FACTORS[name](rows, catalog, size))
+
+
 def make_model(
     name: str, catalog: Catalog, seed: int = 0, rows: Interactions | None = None, **settings: Any
 ) -> Recommender:
-    """A model of the registry for windows of MAX_LENGTH, freshly initialized, or fitted to rows.
+    """A model of the registry for windows of MAX_LENGTH, at its start, or fitted to rows.
 
     A combination has all MEMBERS.
     """
@@ -81,6 +91,8 @@ def make_model(
     for part in model.members if isinstance(model, Combination) else (model,):
         if isinstance(part, FittedRecommender):
             Fitting(part, make_rows(catalog) if rows is None else rows, seed).fit()
+        elif isinstance(part, NeuralRecommender):
+            part.start(partial(make_factors, catalog, make_rows(catalog) if rows is None else rows))
     return model
 
 

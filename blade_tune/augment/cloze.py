@@ -17,18 +17,19 @@ def hide(batch: Batch, length: int, mask_item: int, prob: float, *, last: bool) 
     """For training: each real slot is hidden with probability `prob`, the last one always where `last` says so.
 
     Args:
-        batch: with negatives.
+        batch: with negatives, of its own steps or shared.
         length: slots at most, the last one included.
         mask_item: stands for a hidden item.
         prob: of each slot, independently.
         last: whether the last slot is always hidden.
     """
-    assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
     items_BL, sets_BLK = _slots(batch, batch.target_items_BL[:, -1:], length)
     hidden_BL = torch.rand(items_BL.shape, device=items_BL.device) < prob
     hidden_BL[:, -1] |= last
     hidden_BL &= items_BL > 0
-    negatives_BL = torch.cat((batch.negatives_BL[:, :1], batch.negatives_BL), dim=1)[:, -length:]
+    negatives_BL = batch.negatives_BL
+    if negatives_BL is not None:
+        negatives_BL = torch.cat((negatives_BL[:, :1], negatives_BL), dim=1)[:, -length:]
     return Batch(
         batch.users_B,
         torch.where(hidden_BL, mask_item, items_BL),
@@ -36,6 +37,7 @@ def hide(batch: Batch, length: int, mask_item: int, prob: float, *, last: bool) 
         torch.where(hidden_BL, items_BL, 0),
         sets_BLK,
         negatives_BL,
+        batch.shared_negatives_X,
     )
 
 

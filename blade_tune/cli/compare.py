@@ -8,6 +8,7 @@ from blade_tune.cli.crew import hired
 from blade_tune.cli.options import format_option, quiet_option, usable_device, works_on_study
 from blade_tune.cli.output import print_rows
 from blade_tune.models import MODELS
+from blade_tune.study.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.losses import NextItemLoss
@@ -26,7 +27,14 @@ if TYPE_CHECKING:
 @click.option(
     "--trials", type=click.IntRange(min=1), default=60, show_default=True, help="Scored trials of each model."
 )
-@click.option("--loss", type=click.Choice(["bce", "ce"]), help="One loss for all models, instead of each one's own.")
+@click.option(
+    "--loss",
+    type=click.Choice(["bce", "ce", "sampled_softmax", "gbce"]),
+    help="One loss for all models, instead of the recipe's or each one's own.",
+)
+@click.option(
+    "--recipe", type=click.Choice(RECIPES), help="How neural models start and are trained, instead of as the file says."
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most, instead of the file's.")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations to confirm.")
 @click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds of each.")
@@ -41,6 +49,7 @@ def compare(
     models: str,
     trials: int,
     loss: "NextItemLoss | None",
+    recipe: RecipeName | None,
     epochs: int | None,
     top: int,
     seeds: int,
@@ -71,9 +80,10 @@ def compare(
     from blade_tune.study.definition import COMBINATION
 
     budget = comparing.Budget(trials, top, seeds, epochs)
+    training = comparing.HowTrained(recipe, loss)
     every = [name for name in MODELS if name != COMBINATION]  # which has members, that were tuned before
     names = every if models == "all" else [model.strip() for model in models.split(",")]
-    definitions = comparing.define(dataset, names, budget, loss)
+    definitions = comparing.define(dataset, names, budget, training)
     if dry_run:
         _print_costs(dataset, definitions, budget, flags, form)
         return

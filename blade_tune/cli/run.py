@@ -7,6 +7,7 @@ import click
 
 from blade_tune.cli.options import quiet_option, run_option, study_option, works_on_study
 from blade_tune.fleet.launchers import LAUNCHERS
+from blade_tune.study.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.study.stored import StoredStudy
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 @click.option("--add", type=click.IntRange(min=1), metavar="K", help="So many scored trials more than before.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most; part of the study's identity.")
 @click.option("--model", help="Another model than the file's, with its own space; stored as STUDY-MODEL.")
+@click.option(
+    "--recipe",
+    type=click.Choice(RECIPES),
+    help="How neural models start and are trained, instead of as the file says; stored as STUDY-RECIPE.",
+)
 @click.option(
     "--members", metavar="LIST", help="Of a combination: stored studies, or STUDY:TRIAL, separated by commas."
 )
@@ -40,6 +46,7 @@ def run(
     add: int | None,
     epochs: int | None,
     model: str | None,
+    recipe: RecipeName | None,
     members: str | None,
     seed: int | None,
     sampler: str | None,
@@ -86,7 +93,7 @@ def run(
     if model == COMBINATION and not named:  # it goes on with those that it has
         named = members_of(f"{find('studies', study).stem}-{model}", url, settings.results)
     definition = StudyDefinition.load(
-        study, model=model, members=named, max_epochs=epochs, search={**search, **configured}
+        study, model=model, recipe=recipe, members=named, max_epochs=epochs, search={**search, **configured}
     )
     if definition.members:
         definition = settle_members(definition, url, settings.results)
@@ -94,7 +101,14 @@ def run(
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
     if dry_run:
-        by_flag = {"model": model, "epochs": epochs, "seed": seed, "sampler": sampler, "pruner": pruner}
+        by_flag = {
+            "model": model,
+            "recipe": recipe,
+            "epochs": epochs,
+            "seed": seed,
+            "sampler": sampler,
+            "pruner": pruner,
+        }
         print_plan(study, definition, resolved, total, by_flag, launcher)
         return
     folder = settings.results / definition.name / "jobs"

@@ -7,11 +7,15 @@ import click
 from blade_tune.cli.options import format_option
 from blade_tune.cli.output import print_rows
 from blade_tune.errors import ConfigError
+from blade_tune.study.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.config import Settings
     from blade_tune.space import Space
 
+recipe_option = click.option(
+    "--recipe", type=click.Choice(RECIPES), default="shared", show_default=True, help="As which recipe has the space."
+)
 model_option = click.option("--model", help="Model that the space is for; default: what its name begins with.")
 
 
@@ -30,8 +34,9 @@ def space() -> None:
 @space.command()
 @click.argument("name")
 @model_option
+@recipe_option
 @format_option
-def show(name: str, model: str | None, form: str) -> None:
+def show(name: str, model: str | None, recipe: RecipeName, form: str) -> None:
     """Print what a space searches, fixes, and leaves at its default.
 
     NAME is one in ./search_spaces or in the package, or the path of a file. It is checked first; nothing is written.
@@ -42,13 +47,14 @@ def show(name: str, model: str | None, form: str) -> None:
     """  # noqa: D301
     from blade_tune.report.spaces import space_rows
 
-    print_rows(space_rows(*_checked(name, model)), form)
+    print_rows(space_rows(*_checked(name, model, recipe)), form)
 
 
 @space.command()
 @click.argument("name")
 @model_option
-def check(name: str, model: str | None) -> None:
+@recipe_option
+def check(name: str, model: str | None, recipe: RecipeName) -> None:
     """Check a space against its model.
 
     Names, ranges, combinations and idle parameters of the space NAME, or of a file. Nothing is written. Where it does
@@ -58,23 +64,26 @@ def check(name: str, model: str | None) -> None:
     Example:
       blade-tune space check search_spaces/mine.yaml --model blade
     """  # noqa: D301
-    checked, _ = _checked(name, model)
+    checked, _ = _checked(name, model, recipe)
     count = checked.count()
     points = "a continuous space" if count is None else f"{count:,} configurations"
     click.echo(f"{checked.place}: fits; {len(checked.free)} free parameters, {points}.")
 
 
-def _checked(name: str, model: str | None) -> "tuple[Space, dict[str, type[Settings]]]":
+def _checked(name: str, model: str | None, recipe: RecipeName) -> "tuple[Space, dict[str, type[Settings]]]":
     from blade_tune.models import MODELS
-    from blade_tune.space import Space
-    from blade_tune.study.definition import config_classes
+    from blade_tune.study.definition import config_classes, is_fitted
+    from blade_tune.study.recipes import complete
     from blade_tune.study.shipped import find
+    from blade_tune.study.space_files import load_space
 
     path = find("search_spaces", name)
     model = model or path.stem.partition("-")[0]
     if model not in MODELS:
         raise ConfigError(f"{path}: say which model the space is for with --model, one of {', '.join(MODELS)}.")
     configs = config_classes(model)
-    checked = Space.load(path)
+    checked = load_space(path, recipe)
+    if not is_fitted(model):
+        checked = complete(checked, recipe, configs)
     checked.check(configs)
     return checked, configs

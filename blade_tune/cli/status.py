@@ -32,9 +32,9 @@ def status(
 ) -> None:
     """Print how far a study is and who is at work.
 
-    Its budget, best trial, trials by state, failures by reason, GPU hours, and the noise of a value. With --watch, a
-    terminal shows it live and a pipe gets a line for each change; Ctrl-C (exit code 130) ends the watching alone.
-    Nothing is changed, and the data is not read.
+    Its budget, best trial, when the best baseline was passed, trials by state, failures by reason, GPU hours, and the
+    noise of a value. With --watch, a terminal shows it live and a pipe gets a line for each change; Ctrl-C (exit code
+    130) ends the watching alone. Nothing is changed, and the data is not read.
 
     \b
     Example:

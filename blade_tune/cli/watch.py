@@ -57,7 +57,7 @@ def _view(facts: Facts) -> Group:
         workers.add_column(name)
     for worker in facts["workers"]:
         workers.add_row(*map(_text, worker.values()))
-    return Group(Text(_headline(facts)), workers)
+    return Group(Text(_headline(facts)), Text(facts["time_to_baseline"]["words"]), workers)
 
 
 def _headline(facts: Facts) -> str:

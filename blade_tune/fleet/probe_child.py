@@ -53,7 +53,7 @@ class Trainer:
 
     def __init__(self, task: Task) -> None:
         self.round_s = task.round_s
-        definition = StudyDefinition.from_mapping(task.name, task.definition, f"stored study {task.name}")
+        definition = StudyDefinition.from_stored(task.name, task.definition)
         data = prepare(definition.data, task.data, task.results)
         self.device = resolve_device(task.device)
         length = max_length(definition, task.values)

@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from blade_tune.layers.dropout import draw_signs
+from blade_tune.layers.identity import NearIdentity, blur, gather
 
 
 def causal_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:
@@ -72,7 +73,7 @@ class DroppedAttention(torch.autograd.Function):
         return (key @ grad_scores.mT).mT, (query @ grad_scores).mT, grad_value.mT, None, None
 
 
-class MultiHeadAttention(nn.Module):
+class MultiHeadAttention(NearIdentity):
     """Scaled dot-product attention with an output projection; no residual, no norm.
 
     One head of full width is BLADE's cross-attention (Eq. 10).
@@ -101,6 +102,11 @@ class MultiHeadAttention(nn.Module):
             (query_BHLX,) = self._heads(queries_BLD, self.query)
             key_BHLX, value_BHLX = self._heads(keys_BLD, self.key, self.value)
         return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)
+
+    def near_identity(self) -> None:
+        """Gather the mean."""
+        gather(self.value, self.output)
+        blur(self.query, self.key)
 
     def _heads(self, states_BLD: Tensor, *projections: nn.Linear) -> tuple[Tensor, ...]:
         """Several projections as one product, each split into heads."""
@@ -137,3 +143,8 @@ class BehaviorAwareAttention(MultiHeadAttention):
         query_BHLX = torch.cat((query_BHLX, behavior_query_BHLX), -1)
         key_BHLX = torch.cat((key_BHLX, behavior_key_BHLX), -1)
         return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)
+
+    def near_identity(self) -> None:
+        """Gather the mean, whatever the behaviors."""
+        super().near_identity()
+        blur(self.behavior_query, self.behavior_key)

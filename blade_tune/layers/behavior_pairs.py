@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from blade_tune.layers.by_label import ByLabel, by_label
 from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.identity import FAINT, GAIN, NearIdentity
 from blade_tune.layers.relative_position import NUM_BUCKETS
 
 
@@ -57,7 +58,7 @@ class PairMatrices(nn.Module):
         return torch.einsum("ijmh,mhxy->ijhxy", self.logits_KKKH.softmax(dim=2), self.bases_KHXX)
 
 
-class BehaviorPairAttention(nn.Module):
+class BehaviorPairAttention(NearIdentity):
     """out_i = sum_j p_ij v_j U[b_i, b_j], p_ij = softmax_j(q_i W[b_i, b_j] k_j / sqrt(d_h) + bias[b_i, b_j](j - i)).
 
     Queries, keys and values are projected by the label of their step; there is no output projection.
@@ -111,3 +112,11 @@ class BehaviorPairAttention(nn.Module):
         table_HX = functional.pad(self.bias_HKKR, (0, 0, 1, 0, 1, 0)).flatten(1)
         places_HN = pairs.bias_places_BLL.flatten().expand(len(table_HX), -1)
         return table_HX.gather(1, places_HN).view(-1, *pairs.bias_places_BLL.shape).transpose(0, 1)
+
+    def near_identity(self) -> None:
+        """Gather the mean, whatever the pair; the matrices of all classes are one and the same."""
+        K, D, H, X = self.value_KDHX.shape
+        self.value_KDHX.copy_(GAIN * torch.eye(D).view(D, H, X).expand(K, -1, -1, -1))
+        self.value_matrices.bases_KHXX.copy_(torch.eye(X).expand(K, H, -1, -1))
+        self.query_KDHX.mul_(FAINT)
+        self.bias_HKKR.mul_(FAINT)

@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.identity import NearIdentity
 
 
 class ByLabel(ABC):
@@ -127,7 +128,7 @@ class LabelLinear(nn.Module):
         return labels.linear(rows_ND, self.weight_KDF, self.bias_KF)
 
 
-class LabelFeedForward(nn.Module):
+class LabelFeedForward(NearIdentity):
     """drop(relu(x W1_b + c1_b)) W2_b + c2_b: a feed-forward network for each label (MB-STR).
 
     Args:
@@ -147,3 +148,7 @@ class LabelFeedForward(nn.Module):
         """Transform each step by itself."""
         inner_NF = self.dropout(self.expand(labels.enter(states_BLD), labels).relu())
         return labels.leave(self.contract(inner_NF, labels))
+
+    def near_identity(self) -> None:
+        """Add nothing to the residual."""
+        nn.init.zeros_(self.contract.weight_KDF)

@@ -5,9 +5,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from blade_tune.layers.dropout import dropout
+from blade_tune.layers.identity import NearIdentity
 
 
-class Experts(nn.Module):
+class Experts(NearIdentity):
     """sum_i gate_i e_i(x), e_i(x) = gelu(x W1_i + c1_i) W2_i + c2_i (BLADE, Eq. 7): dense, no top-k, no balance loss.
 
     All first layers are one product D -> E*F; their outputs are weighed by the gates before one product E*F -> D, which
@@ -48,3 +49,7 @@ class Experts(nn.Module):
             return (gates_EX1 * outputs_EXD).sum(dim=0).view_as(states_BLD)
         weighed_BLX = (inner_BLEF * gates_BLE[..., None]).flatten(-2)
         return weighed_BLX @ self.contract_EFD.reshape(E * F, D) + gates_BLE @ self.contract_bias_ED
+
+    def near_identity(self) -> None:
+        """Add nothing to the residual."""
+        nn.init.zeros_(self.contract_EFD)

@@ -6,11 +6,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.identity import NearIdentity
 
 Activation = Callable[[Tensor], Tensor]
 
 
-class FeedForward(nn.Module):
+class FeedForward(NearIdentity):
     """a(drop(x W1 + b1)) W2 + b2; no residual, no norm, no dropout at the end.
 
     Args:
@@ -32,3 +33,7 @@ class FeedForward(nn.Module):
     def forward(self, states_BLD: Tensor) -> Tensor:
         """Transform each step by itself."""
         return self.contract(self.activation(self.dropout(self.expand(states_BLD))))
+
+    def near_identity(self) -> None:
+        """Add nothing to the residual."""
+        nn.init.zeros_(self.contract.weight)

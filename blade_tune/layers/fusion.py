@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from blade_tune.layers.identity import NearIdentity
+
 FusionName = Literal["sum", "concat", "gate"]
 
 
@@ -19,7 +21,7 @@ class SumFusion(nn.Module):
         return items_BLD + behaviors_BLD
 
 
-class ConcatFusion(nn.Module):
+class ConcatFusion(NearIdentity):
     """[E; B] W + b."""
 
     def __init__(self, size: int) -> None:
@@ -29,6 +31,11 @@ class ConcatFusion(nn.Module):
     def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
         """Fuse."""
         return self.project(torch.cat((items_BLD, behaviors_BLD), dim=-1))
+
+    def near_identity(self) -> None:
+        """Begin as the sum."""
+        identity_DD = torch.eye(self.project.out_features)
+        self.project.weight.copy_(torch.cat((identity_DD, identity_DD), dim=1))
 
 
 class GateFusion(nn.Module):

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from blade_tune.layers.by_label import LabelLinear, by_label
+from blade_tune.layers.identity import NearIdentity
 
 
-class GatedExperts(nn.Module):
+class GatedExperts(NearIdentity):
     """x + LN(sum_e g_e e(x)), g = softmax(x G_b): the label b of a state picks its gate and the last of its experts.
 
     Args:
@@ -32,3 +33,7 @@ class GatedExperts(nn.Module):
         experts_NED = experts_NF.unflatten(-1, (-1, states_ND.shape[-1]))
         gates_N1E = self.gates(rows_ND, labels).softmax(dim=-1)[:, None]
         return labels.leave(rows_ND + self.norm((gates_N1E @ experts_NED)[:, 0]))
+
+    def near_identity(self) -> None:
+        """Add nothing to the state."""
+        nn.init.zeros_(self.norm.weight)

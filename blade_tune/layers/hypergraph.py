@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.identity import NearIdentity
 
 LEAST_SIMILARITY = 0.01  # stands for any negative one
 
@@ -70,7 +71,7 @@ def propagation(similarity_BLL: Tensor, items_BL: Tensor, known_BL: Tensor, num_
     return (through_similar_BLL + through_repeated_BLL) / slot_sums_BL1
 
 
-class HypergraphConvolution(nn.Module):
+class HypergraphConvolution(NearIdentity):
     """The mean of two linear layers, the second on the first: G (x W + b)."""
 
     def __init__(self, size: int, dropout: float) -> None:
@@ -84,6 +85,11 @@ class HypergraphConvolution(nn.Module):
         first_BLD = self.dropout(propagation_BLL @ self.first(states_BLD))
         second_BLD = self.dropout(propagation_BLL @ self.second(first_BLD))
         return (first_BLD + second_BLD) / 2
+
+    def near_identity(self) -> None:
+        """Spread states as they are."""
+        nn.init.eye_(self.first.weight)
+        nn.init.eye_(self.second.weight)
 
 
 def fill_hidden(states_BLD: Tensor, known_BL: Tensor, hidden_BL: Tensor, before: int, after: int) -> Tensor:

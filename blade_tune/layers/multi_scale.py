@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from blade_tune.layers.attention import MultiHeadAttention
 from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.identity import NearIdentity
 
 Pooling = Literal["contiguous", "strided"]
 
@@ -46,8 +47,14 @@ class LowRankAttention(MultiHeadAttention):
         key_BHLX, value_BHLX = self.mix_keys(key_BHLX), self.mix_values(value_BHLX)
         return self._attend(query_BHLX, key_BHLX, value_BHLX, open_mask(query_BHLX, key_BHLX))
 
+    def near_identity(self) -> None:
+        """Gather the mean, which every mixture then is."""
+        super().near_identity()
+        for mixer in (self.mix_keys, self.mix_values):
+            nn.init.constant_(mixer.weight, 1.0 / mixer.in_features)
 
-class MultiScaleAttention(nn.Module):
+
+class MultiScaleAttention(NearIdentity):
     """Low-rank attention over slots and plain attention over means of slots, mixed along time into L slots again.
 
     Each attention is LN(x + attention(x)); the mixture has no residual. The coarser scales share one attention.
@@ -75,6 +82,10 @@ class MultiScaleAttention(nn.Module):
             seen.append(self.coarse_norm(means_BXD + self.dropout(attended_BXD)))
         mixed_BLD: Tensor = self.mix(torch.cat(seen, dim=1))
         return mixed_BLD
+
+    def near_identity(self) -> None:
+        """Pass on the finest scale."""
+        nn.init.eye_(self.mix.weight)
 
 
 def pool(states_BLD: Tensor, width: int, pooling: Pooling) -> Tensor:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.config import Settings
+from blade_tune.layers.identity import near_identity
 from blade_tune.layers.labels import Labels, Reduction
 from blade_tune.layers.table import Table
-from blade_tune.losses import NextItemLoss, binary_cross_entropy, softmax_loss
+from blade_tune.losses import SAMPLED, NextItemLoss, binary_cross_entropy, gbce, sampled_softmax, softmax_loss
 from blade_tune.parameter import Value
 
 T = TypeVar("T")
@@ -36,19 +37,56 @@ class ModelConfig(Settings):
     max_length: int = Field(50, ge=2, le=1000, description="newest interactions of a user that the model sees, L")
 
 
+def only_when(**settings: tuple[Any, ...]) -> dict[str, Any]:
+    """Mark a Config field as without effect unless each named field has one of the given values."""
+    return {"only_when": {name: list(values) for name, values in settings.items()}}
+
+
 class NeuralConfig(ModelConfig):
-    """The hyperparameters that every neural model has."""
+    """The hyperparameters that every neural model has. Defaults are those of the published recipe, see recipes.py."""
+
+    refused: ClassVar[Mapping[str, str]] = {}  # of the fields below, those without a meaning in a model, and why
 
     embedding_size: int = Field(32, ge=8, le=512, description="width of every embedding and state, d")
     dropout: float = Field(0.3, ge=0.0, le=0.9, description="dropout rate")
     loss: NextItemLoss = Field(
-        "bce", description="of the item to predict: bce, against one sampled negative, or ce, softmax over all items"
+        "bce",
+        description="of the item to predict: bce, against one sampled negative; ce, softmax over all items; "
+        "sampled_softmax or gbce, against num_negatives drawn for all steps of a batch together",
+    )
+    num_negatives: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="items drawn uniformly for each batch, negatives of all its steps",
+        json_schema_extra=only_when(loss=SAMPLED),
+    )
+    auxiliary_weight: float = Field(
+        1.0, ge=0.0, le=1.0, description="weight in the loss of a target without a target behavior; others have 1"
+    )
+    item_init: Literal["random", "cooccurrence", "ials"] = Field(
+        "random",
+        description="start of the item table: drawn; factors of which items the same users met; or the item vectors of "
+        "iALS, turned so that a mean of them is about a user's",
+    )
+    item_std: float = Field(
+        0.06,
+        gt=0.0,
+        le=10.0,
+        description="standard deviation of the numbers in these factors",
+        json_schema_extra=only_when(item_init=("cooccurrence", "ials")),
+    )
+    block_init: Literal["random", "identity"] = Field(
+        "random", description="start of the blocks: drawn, or so that a state is about the mean of the history"
     )
 
-
-def only_when(**settings: tuple[Any, ...]) -> dict[str, Any]:
-    """Mark a Config field as without effect unless each named field has one of the given values."""
-    return {"only_when": {name: list(values) for name, values in settings.items()}}
+    @model_validator(mode="after")
+    def _has_no_refused(self) -> Self:
+        for name, reason in self.refused.items():
+            default = type(self).model_fields[name].default
+            if getattr(self, name) != default:
+                raise ValueError(f"{name} must be {default}: {reason}, got {getattr(self, name)!r}")
+        return self
 
 
 class AttentionConfig(NeuralConfig):
@@ -154,17 +192,56 @@ class NeuralRecommender(DotProduct):
 
     Config: ClassVar[type[NeuralConfig]]
     is_causal: ClassVar[bool]  # whether `encode` gives states_BLD of all steps, none of which sees a later one
+    items: "ItemTable"
 
     def __init__(self, config: NeuralConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
+        self.config = config
         self.embedding_size = config.embedding_size
+
+    @property
+    def num_shared_negatives(self) -> int:
+        """How many negatives the steps of a batch share; 0 where each step has one of its own."""
+        return self.config.num_negatives if self.config.loss in SAMPLED else 0
+
+    def start(self, item_factors: Callable[[str, int], Tensor]) -> None:
+        """Begin as `item_init` and `block_init` say, on the CPU, before any training.
+
+        Args:
+            item_factors: gives factors_VD by name and width; asked only where the item table starts from some.
+        """
+        if self.config.item_init != "random":
+            self.items.start_as(item_factors(self.config.item_init, self.embedding_size), self.config.item_std)
+        if self.config.block_init == "identity":
+            with torch.no_grad():
+                self.begin_as_mean()
+
+    def begin_as_mean(self) -> None:
+        """Set weights so that a state is about the mean of the history's item vectors: `block_init: identity`."""
+        near_identity(self)
+
+    @staticmethod
+    def mean(losses: Sequence[Tensor], weights: Tensor) -> Tensor:
+        """Weighed sums of the losses of pieces over the sum of all weights; 0 where no step counts."""
+        total = weights.sum()
+        return torch.stack(tuple(losses)).sum() / torch.where(total > 0, total, 1.0)
+
+    def weights(self, batch: Batch) -> Tensor:
+        """weights_BL of the targets in the loss: 0 at padding, `auxiliary_weight` where only the auxiliary behavior."""
+        weights_BL = batch.real_BL.to(self.items.weight.dtype)
+        if self.config.auxiliary_weight == 1.0:
+            return weights_BL
+        is_target_K = torch.ones(self.catalog.num_behaviors, dtype=torch.bool, device=weights_BL.device)
+        is_target_K[self.catalog.auxiliary] = False
+        has_target_BL = (batch.target_sets_BLK.bool() & is_target_K).any(dim=-1)
+        return torch.where(has_target_BL, weights_BL, self.config.auxiliary_weight * weights_BL)
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The terms of the training loss by name, weights applied; their sum is what is minimized.
 
         Args:
-            batch: with negatives; every row has at least one real step.
+            batch: with negatives, shared ones where the loss has them; every row has at least one real step.
         """
 
 
@@ -198,6 +275,13 @@ class ItemTable(Table):
         taken, places_N = super().take(torch.cat((always_X, ids.flatten())))
         return taken, places_N[len(always_X) :].view_as(ids)
 
+    @torch.no_grad()
+    def start_as(self, vectors_VD: Tensor, std: float) -> None:
+        """Begin with the given vectors of padding and of all items, scaled to a standard deviation over all items."""
+        spread = vectors_VD[1:].std()
+        self.vectors_VD.copy_(vectors_VD * (std / spread if spread > 0 else 0.0))
+        self.weight[0] = 0.0
+
     def next_item_loss(self, states_BLD: Tensor, batch: Batch, weights_BL: Tensor, loss: NextItemLoss) -> Tensor:
         """The sum over steps of weight times the loss of the target; weights are zero at padding."""
         if loss == "bce":
@@ -205,18 +289,24 @@ class ItemTable(Table):
             losses_BL = binary_cross_entropy(self._dot(states_BLD, targets_BL), self._dot(states_BLD, negatives_BL))
             return (losses_BL * weights_BL).sum()
         counts_BL = weights_BL > 0
-        targets_N = self.ids(batch.target_items_BL[counts_BL])
-        return softmax_loss(states_BLD[counts_BL], self.vectors_VD[1:], targets_N - 1, weights_BL[counts_BL])
+        return self.loss_at(states_BLD[counts_BL], batch, counts_BL, weights_BL[counts_BL], loss)
 
-    def loss_at(self, states_ND: Tensor, batch: Batch, chosen_BL: Tensor, loss: NextItemLoss) -> Tensor:
-        """The sum of the losses of the targets at chosen steps, with their states, row after row."""
+    def loss_at(
+        self, states_ND: Tensor, batch: Batch, chosen_BL: Tensor, weights_N: Tensor, loss: NextItemLoss
+    ) -> Tensor:
+        """The weighed sum of the losses of the targets at chosen steps, with their states, row after row."""
         targets_N = batch.target_items_BL[chosen_BL]
+        if loss == "ce":
+            return softmax_loss(states_ND, self.vectors_VD[1:], self.ids(targets_N) - 1, weights_N)
+        scores_N = self._dot(states_ND, targets_N)
         if loss == "bce":
-            scores_N, negative_scores_N = (
-                self._dot(states_ND, items_N) for items_N in (targets_N, _negatives(batch)[chosen_BL])
-            )
-            return binary_cross_entropy(scores_N, negative_scores_N).sum()
-        return softmax_loss(states_ND, self.vectors_VD[1:], self.ids(targets_N) - 1, states_ND.new_ones(len(states_ND)))
+            negative_scores_N = self._dot(states_ND, _negatives(batch)[chosen_BL])
+            return (binary_cross_entropy(scores_N, negative_scores_N) * weights_N).sum()
+        negatives_X = _shared_negatives(batch)
+        scores_NX = (states_ND @ self(negatives_X).T).masked_fill(targets_N[:, None] == negatives_X, -torch.inf)
+        if loss == "gbce":
+            return (gbce(scores_N, scores_NX, self.num_items) * weights_N).sum()
+        return (sampled_softmax(scores_N, scores_NX) * weights_N).sum()
 
     def _dot(self, states_XD: Tensor, items_X: Tensor) -> Tensor:
         return torch.einsum("...d,...d->...", states_XD, self(items_X))
@@ -225,6 +315,11 @@ class ItemTable(Table):
 def _negatives(batch: Batch) -> Tensor:
     assert batch.negatives_BL is not None, "a training batch has negatives"  # noqa: S101 - for the type checker
     return batch.negatives_BL
+
+
+def _shared_negatives(batch: Batch) -> Tensor:
+    assert batch.shared_negatives_X is not None, "its loss shares negatives"  # noqa: S101 - for the type checker
+    return batch.shared_negatives_X
 
 
 def labels_of(catalog: Catalog, config: LabelConfig) -> Labels:
@@ -248,9 +343,17 @@ def in_pieces(
     """
     if batch.items_BL.device.type != "cpu":
         return [compute(batch)]
-    taken, places_3BL = items.take(torch.stack((batch.items_BL, batch.target_items_BL, _negatives(batch))))
-    items_BL, target_items_BL, negatives_BL = places_3BL
-    placed = replace(batch, items_BL=items_BL, target_items_BL=target_items_BL, negatives_BL=negatives_BL)
+    names = [
+        name
+        for name in ("items_BL", "target_items_BL", "negatives_BL", "shared_negatives_X")
+        if getattr(batch, name) is not None
+    ]
+    ids = [getattr(batch, name) for name in names]
+    taken, places_N = items.take(torch.cat([tensor.flatten() for tensor in ids]))
+    parts = places_N.split([tensor.numel() for tensor in ids])
+    placed = replace(
+        batch, **{name: part.view_as(tensor) for name, part, tensor in zip(names, parts, ids, strict=True)}
+    )
     with ExitStack() as stack:
         stack.enter_context(items.at_hand(taken))
         for table in users:

@@ -18,6 +18,7 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.fusion import FUSIONS, FusionName
+from blade_tune.layers.identity import NearIdentity, blur
 from blade_tune.layers.initialization import InitName, initialize
 from blade_tune.layers.transformer import TransformerBlock
 from blade_tune.losses import Similarity, contrastive, richness
@@ -96,7 +97,7 @@ class IntermediateBlock(nn.Module):
         return self.experts_norm(states_BLD + self.dropout(self.experts(states_BLD, gates_BLE)))
 
 
-class CrossBlock(nn.Module):
+class CrossBlock(NearIdentity):
     """The target's behavior set asks the fused history: cross-attention of one head, then feed-forward (Eq. 9 and 10).
 
     Deviates: an output projection follows the attention, as everywhere else; Eq. 10 writes none.
@@ -119,11 +120,17 @@ class CrossBlock(nn.Module):
         states_BLD = self.attention_norm(residual_BLD + self.dropout(attended_BLD))
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
+    def near_identity(self) -> None:
+        """Pass on the fused states where they are the residual; else gather their mean."""
+        if self.residual == "fused":
+            blur(self.attention.value, self.attention.output)
+
 
 class Blade(NeuralRecommender):
     """BLADE: an early and an intermediate fusion path, joined and asked by the target behavior set."""
 
     Config = BladeConfig
+    config: BladeConfig
     reads = "sets"
     told_target_set = True
     is_causal = True
@@ -136,7 +143,6 @@ class Blade(NeuralRecommender):
 
     def __init__(self, config: BladeConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        self.config = config
         size = config.embedding_size
         self.items = ItemTable(catalog.num_items, size)
         self.item_scale = size**0.5 if config.init == "xavier" else 1.0
@@ -151,6 +157,11 @@ class Blade(NeuralRecommender):
         initialize(self, config.init)
         if config.factor_init == "ones":
             nn.init.ones_(self.sets.user_factors.weight)
+
+    def begin_as_mean(self) -> None:
+        """See the base; positions begin as nothing."""
+        super().begin_as_mean()
+        nn.init.zeros_(self.positions.weight)
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The user states U and the fused states before cross-attention, both (B, L, D)."""
@@ -193,7 +204,7 @@ class Blade(NeuralRecommender):
             return (loss, *self._contrasted(contrasted_XLD[len(piece) :], piece)) if num_views else (loss,)
 
         losses, *views = zip(*in_pieces(compute, batch, self.items, (self.sets.user_factors,)), strict=True)
-        terms = {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
+        terms = {"next": self.mean(losses, self.weights(batch))}
         if views:
             first, second = map(torch.cat, views)
             contrast = contrastive(first, second, self.config.similarity, self.config.tau)
@@ -210,7 +221,7 @@ class Blade(NeuralRecommender):
 
     def _next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
         """The weighed sum over real steps."""
-        weights_BL = batch.real_BL.to(states_BLD.dtype)
+        weights_BL = self.weights(batch)
         if self.config.richness_weight:
             weights_BL = weights_BL * richness(batch.target_sets_BLK, states_BLD.dtype)
         return self.items.next_item_loss(states_BLD, batch, weights_BL, self.config.loss)

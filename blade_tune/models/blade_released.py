@@ -152,6 +152,7 @@ class BladeReleased(NeuralRecommender):
     """The release's BLADE."""
 
     Config = BladeReleasedConfig
+    config: BladeReleasedConfig
     reads = "sets"
     told_target_set = True
     is_causal = True
@@ -163,7 +164,6 @@ class BladeReleased(NeuralRecommender):
 
     def __init__(self, config: BladeReleasedConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        self.config = config
         size, eps = config.embedding_size, config.layer_norm_eps
         self.items = ItemTable(catalog.num_items, size)
         self.positions = nn.Embedding(config.max_length, size, padding_idx=0)
@@ -178,6 +178,11 @@ class BladeReleased(NeuralRecommender):
         self.early_dropout = Dropout(config.early_dropout)
         self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
         initialize(self, "xavier")
+
+    def begin_as_mean(self) -> None:
+        """See the base; positions begin as nothing."""
+        super().begin_as_mean()
+        nn.init.zeros_(self.positions.weight)
 
     def encode(self, batch: Batch) -> Tensor:
         """The user states (B, L, D)."""
@@ -220,7 +225,7 @@ class BladeReleased(NeuralRecommender):
 
         tables = (self.items, (self.sets.user_factors,))
         losses = in_pieces(next_item_loss, batch, *tables)
-        terms = {"next": torch.stack(losses).sum() / self._weights(batch).sum()}
+        terms = {"next": self.mean(losses, self._weights(batch))}
         if self.config.lambda_:
             first, second = map(torch.cat, zip(*in_pieces(views, batch, *tables, self.max_length), strict=True))
             terms["contrastive"] = self.config.lambda_ * contrastive(first, second, "cosine", self.config.tau)
@@ -235,7 +240,7 @@ class BladeReleased(NeuralRecommender):
         return self.items.vectors_VD
 
     def _weights(self, batch: Batch) -> Tensor:
-        return richness(batch.target_sets_BLK, self.items.weight.dtype) * batch.real_BL
+        return richness(batch.target_sets_BLK, self.items.weight.dtype) * self.weights(batch)
 
 
 def additive_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:

@@ -52,7 +52,7 @@ class Cl4SRec(SasRec):
             return (self.next_item_loss(states_BLD, piece), *(states_BLD[:, -1] for states_BLD in contrasted))
 
         losses, *contrasted = zip(*in_pieces(compute, batch, self.items), strict=True)
-        terms = {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
+        terms = {"next": self.mean(losses, self.weights(batch))}
         if contrasted:
             first_BD, second_BD = map(torch.cat, contrasted)
             terms["contrastive"] = config.lambda_ * contrastive(first_BD, second_BD, config.similarity, config.tau)

@@ -1,6 +1,7 @@
 """DyMuS: a GRU for each behavior, joined by dynamic routing (Cho et al., AAAI 2023), as Junsu-Cho/DyMuS has it."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -21,6 +22,8 @@ class DymusConfig(LabelConfig):
     loss: NextItemLoss = Field(
         "ce", description="of the item to predict: ce, softmax over all items, or bce, against one sampled negative"
     )
+    refused: ClassVar = {"block_init": "a recurrence and its routing have no start at which they pass on a mean"}
+
     routing_rounds: int = Field(2, ge=1, le=8, description="rounds of routing, r")
     capsule_size: int = Field(16, ge=1, le=64, description="numbers of a capsule, D2")
     target_steps: int = Field(10, ge=1, description="newest steps of a user that are trained on; max_length is all")
@@ -40,13 +43,13 @@ class RoutedRecommender(NeuralRecommender):
     """
 
     Config = DymusConfig
+    config: DymusConfig
     reads = "labels"
     told_target_set = False
     is_causal = True
 
     def __init__(self, config: DymusConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        self.config = config
         self.labels = labels_of(catalog, config)
         self.items = ItemTable(catalog.num_items, config.embedding_size)
         self.dropout = Dropout(config.dropout)
@@ -71,7 +74,7 @@ class RoutedRecommender(NeuralRecommender):
         return self.states(self.sequences(batch), rows_N, steps_N).view(*batch.items_BL.shape, -1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the next item, mean over the newest `target_steps` steps of each user."""
+        """`next`: the loss of the next item, mean over the newest `target_steps` steps of each user, by weight."""
 
         def asked(piece: Batch) -> Tensor:
             newest_L = torch.arange(piece.items_BL.shape[1], 0, -1, device=piece.items_BL.device)
@@ -80,11 +83,12 @@ class RoutedRecommender(NeuralRecommender):
         def compute(piece: Batch) -> Tensor:
             asked_BL = asked(piece)
             states_NC = self.states(self.sequences(piece), *asked_BL.nonzero(as_tuple=True))
-            return self.items.loss_at(states_NC, piece, asked_BL, self.config.loss)
+            weights_N = self.weights(piece)[asked_BL]
+            return self.items.loss_at(states_NC, piece, asked_BL, weights_N, self.config.loss)
 
         batch = batch.newest(self.max_length)
-        count = asked(batch).sum().clamp_min(1)
-        return {"next": torch.stack(in_pieces(compute, batch, self.items)).sum() / count}
+        weights_N = self.weights(batch)[asked(batch)]
+        return {"next": self.mean(in_pieces(compute, batch, self.items), weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:
         """The states after the newest step."""

@@ -12,6 +12,7 @@ from blade_tune.layers.attention import causal_mask
 from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
+from blade_tune.layers.identity import GAIN, NearIdentity, blur, gather
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.prob_sparse import ProbSparseAttention
 from blade_tune.layers.table import UserTable
@@ -69,7 +70,7 @@ class BehaviorEncoder(nn.Module):
         return states_BLD
 
 
-class ExplicitAttention(nn.Module):
+class ExplicitAttention(NearIdentity):
     """softmax(LN(s) Wq (s Wk)^T / sqrt(d) + mask) + the explicit weights, times s Wv."""
 
     def __init__(self, size: int, dropout: float, eps: float) -> None:
@@ -86,8 +87,13 @@ class ExplicitAttention(nn.Module):
         weights_BML = torch.softmax(query_BMD @ self.key(source_BLD).mT + mask_BML, dim=-1) + explicit_BML
         return self.dropout(weights_BML) @ self.value(source_BLD)
 
+    def near_identity(self) -> None:
+        """Gather the mean, twice: by its own weights and by the explicit ones."""
+        nn.init.eye_(self.value.weight)
+        blur(self.query, self.key)
 
-class ViewAttention(nn.Module):
+
+class ViewAttention(NearIdentity):
     """The target set g asks the views x of a step: LN(drop(softmax_k(x_k Wk . g Wq / sqrt(d)) x_k Wv) Wo + g)."""
 
     def __init__(self, size: int, dropout: float, eps: float) -> None:
@@ -106,6 +112,11 @@ class ViewAttention(nn.Module):
         gathered_BLD = (weights_BLK1 * self.value(views_BLKD)).sum(dim=2)
         return self.norm(self.output(gathered_BLD) + targets_BLD)
 
+    def near_identity(self) -> None:
+        """Gather the mean of the views."""
+        gather(self.value, self.output)
+        blur(self.query, self.key)
+
 
 class Eidp(NeuralRecommender):
     """The mean of an explicit path, attention that also sees how far two sets are apart, and an implicit one.
@@ -120,13 +131,13 @@ class Eidp(NeuralRecommender):
     """
 
     Config = EidpConfig
+    config: EidpConfig
     reads = "sets"
     told_target_set = True
     is_causal = True
 
     def __init__(self, config: EidpConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        self.config = config
         size, eps, num_behaviors = config.embedding_size, config.layer_norm_eps, catalog.num_behaviors
         self.items = ItemTable(catalog.num_items, size)
         self.positions = nn.Embedding(config.max_length, size)
@@ -143,6 +154,14 @@ class Eidp(NeuralRecommender):
         self.dropout = Dropout(config.dropout)
         initialize(self, "xavier")
         nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)  # Xavier's, of each row by itself
+
+    def begin_as_mean(self) -> None:
+        """See the base; positions begin as nothing, and items alone are gathered."""
+        super().begin_as_mean()
+        nn.init.zeros_(self.positions.weight)
+        nn.init.zeros_(self.position_attention.value.weight)
+        nn.init.eye_(self.explicit_output.weight)
+        self.explicit_output.weight.mul_(GAIN)
 
     def encode(self, batch: Batch) -> Tensor:
         """The states of all steps (B, L, D)."""
@@ -195,14 +214,14 @@ class Eidp(NeuralRecommender):
         return self.view_feed_forward(self.view_attention(torch.stack(views, dim=2), targets_BMD))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the next item, mean over real steps."""
+        """`next`: the loss of the next item, mean over real steps by their weights."""
 
         def compute(piece: Batch) -> Tensor:
             states_BLD = self.encode(piece)
-            return self.items.next_item_loss(states_BLD, piece, piece.real_BL.to(states_BLD.dtype), self.config.loss)
+            return self.items.next_item_loss(states_BLD, piece, self.weights(piece), self.config.loss)
 
         losses = in_pieces(compute, batch, self.items, (self.sets.user_factors, self.distances))
-        return {"next": torch.stack(losses).sum() / batch.real_BL.sum()}
+        return {"next": self.mean(losses, self.weights(batch))}
 
     def final_states(self, batch: Batch) -> Tensor:
         """The state of the newest step."""

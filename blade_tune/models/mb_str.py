@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -65,6 +64,7 @@ class MbStr(NeuralRecommender):
     """
 
     Config = MbStrConfig
+    config: MbStrConfig
     reads = "labels"
     told_target_set = True
     is_causal = False
@@ -72,7 +72,6 @@ class MbStr(NeuralRecommender):
 
     def __init__(self, config: MbStrConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        self.config = config
         size, num_behaviors = config.embedding_size, catalog.num_behaviors
         self.labels = labels_of(catalog, config)
         self.items = ItemTable(catalog.num_items, size, has_mask=True)
@@ -94,17 +93,18 @@ class MbStr(NeuralRecommender):
         return states_BLD, labels_BL
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the hidden items, mean over them."""
+        """`next`: the loss of the hidden items, mean over them by their weights."""
         cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=False)
 
         def compute(piece: Batch) -> Tensor:
             states_BLD, labels_BL = self.read(piece)
             hidden_BL = piece.target_items_BL > 0
             states_ND = self.head(states_BLD[hidden_BL], labels_BL[hidden_BL])
-            return self.items.loss_at(states_ND, piece, hidden_BL, self.config.loss)
+            weights_N = self.weights(piece)[hidden_BL]
+            return self.items.loss_at(states_ND, piece, hidden_BL, weights_N, self.config.loss)
 
-        num_hidden = (cloze.target_items_BL > 0).sum().clamp_min(1)
-        return {"next": torch.stack(in_pieces(compute, cloze, self.items)).sum() / num_hidden}
+        weights_N = self.weights(cloze)[cloze.target_items_BL > 0]
+        return {"next": self.mean(in_pieces(compute, cloze, self.items), weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:
         """The state of one more slot, whose item is hidden and whose behaviors are the target set's."""

@@ -88,13 +88,13 @@ class Mbht(NeuralRecommender):
     """
 
     Config = MbhtConfig
+    config: MbhtConfig
     reads = "labels"
     told_target_set = False
     is_causal = False
 
     def __init__(self, config: MbhtConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        self.config = config
         size = config.embedding_size
         rank, *widths = map(int, config.scales.split("-"))
         step = math.lcm(*widths)
@@ -112,6 +112,11 @@ class Mbht(NeuralRecommender):
         self.join = SourceAttention(size)
         self.dropout = Dropout(config.dropout)
         initialize(self, "normal")
+
+    def begin_as_mean(self) -> None:
+        """See the base; positions begin as nothing."""
+        super().begin_as_mean()
+        nn.init.zeros_(self.positions.weight)
 
     def fill(self, cloze: Batch) -> Tensor:
         """states_BLD of all slots, from the front; L is their fixed number."""
@@ -133,15 +138,16 @@ class Mbht(NeuralRecommender):
         return joined_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the hidden items, mean over them.
+        """`next`: the loss of the hidden items, mean over them by their weights.
 
         Slots are as many for every user, so pieces of the batch would save nothing.
         """
         cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=True)
         hidden_BL = cloze.target_items_BL > 0
         states_ND = self._from_front(self.fill(cloze), cloze)[hidden_BL]
-        loss = self.items.loss_at(states_ND, cloze, hidden_BL, self.config.loss)
-        return {"next": loss / hidden_BL.sum().clamp_min(1)}
+        weights_N = self.weights(cloze)[hidden_BL]
+        loss = self.items.loss_at(states_ND, cloze, hidden_BL, weights_N, self.config.loss)
+        return {"next": self.mean([loss], weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:
         """The state of one more slot, whose item is hidden."""

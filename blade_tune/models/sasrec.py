@@ -34,13 +34,13 @@ class SasRec(NeuralRecommender):
     """
 
     Config = SasRecConfig
+    config: SasRecConfig
     reads = "items"
     told_target_set = False
     is_causal = True
 
     def __init__(self, config: SasRecConfig, catalog: Catalog, *, has_mask: bool = False) -> None:
         super().__init__(config, catalog)
-        self.config = config
         size = config.embedding_size
         self.items = ItemTable(catalog.num_items, size, has_mask=has_mask)
         self.positions = nn.Embedding(config.max_length, size)
@@ -60,6 +60,11 @@ class SasRec(NeuralRecommender):
             config.norm,
         )
 
+    def begin_as_mean(self) -> None:
+        """See the base; positions begin as nothing."""
+        super().begin_as_mean()
+        nn.init.zeros_(self.positions.weight)
+
     def encode(self, batch: Batch) -> Tensor:
         """The states of all steps (B, L, D)."""
         return self.encode_items(batch.items_BL)
@@ -77,16 +82,16 @@ class SasRec(NeuralRecommender):
         return self.final_norm(states_BLD)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the next item, mean over real steps."""
+        """`next`: the loss of the next item, mean over real steps by their weights."""
 
         def compute(piece: Batch) -> Tensor:
             return self.next_item_loss(self.encode(piece), piece)
 
-        return {"next": torch.stack(in_pieces(compute, batch, self.items)).sum() / batch.real_BL.sum()}
+        return {"next": self.mean(in_pieces(compute, batch, self.items), self.weights(batch))}
 
     def next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
         """Its sum over the real steps of a batch or a piece."""
-        return self.items.next_item_loss(states_BLD, batch, batch.real_BL.to(states_BLD.dtype), self.config.loss)
+        return self.items.next_item_loss(states_BLD, batch, self.weights(batch), self.config.loss)
 
     def final_states(self, batch: Batch) -> Tensor:
         """The state of the newest step."""

@@ -9,7 +9,7 @@ from typing import Any
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from blade_tune.errors import NothingToExportError
-from blade_tune.report import figures
+from blade_tune.report import curve_figures, figures
 from blade_tune.report.data import findings
 from blade_tune.report.section import plural, shown
 from blade_tune.report.tables import Row, status
@@ -24,7 +24,7 @@ from blade_tune.study.verdict import Verdict
 log = logging.getLogger(__name__)
 
 FIGURES: dict[str, Callable[[StoredStudy], Any]] = {  # by heading, of which the id is made that each is replaced under
-    "Learning curves": figures.learning_curves,
+    "Learning curves": curve_figures.over_epochs,
     "Expected best": figures.expected_best,
     "Cost": figures.cost,
 }
@@ -82,6 +82,7 @@ def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
     yield "Fingerprint", digest[:12]
     if best := facts["best"]:
         yield "Best trial", f"{best['number']}: {best['value']:.4f} on one seed{_beside(stored.verdict(stored.trials))}"
+    yield "Baseline passed", facts["time_to_baseline"]["words"]
     if noise := facts["noise"]:
         yield "Noise", f"{noise['deviation']:.4f}, what another seed changes ({noise['degrees_of_freedom']} df)"
     if confirmation := load_confirmation(stored):

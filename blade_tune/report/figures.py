@@ -1,9 +1,7 @@
 """Figures of a study over its trials; each is None where there is nothing to show."""
 
-import math
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
-from typing import Any
+from itertools import accumulate
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,7 +15,6 @@ from blade_tune.study.repeats import pooled_noise
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import best_trial, is_scored, logical_trials
 
-MAX_CURVES, MAX_POINTS = 100, 6_000  # of learning curves: the dashboard stores them in its database
 BASELINE_DASHES = ("dot", "dashdot", "dash")
 MAX_COUNTS = 200  # places at which the expected best is computed
 KIND_COLORS = dict(
@@ -59,52 +56,15 @@ def history(stored: StoredStudy) -> go.Figure | None:
         so_far = [*accumulate(values, max)]
         steps = {"mode": "lines", "line": {"shape": "hv", "color": theme.ORANGE, "width": 2.5}}
         figure.add_scatter(x=[*_numbers(done), ends[1]], y=[*so_far, so_far[-1]], name="best so far", **steps)
+    add_baselines(figure, stored, ends)
+    return figure
+
+
+def add_baselines(figure: go.Figure, stored: StoredStudy, ends: Sequence[float]) -> None:
+    """Draw a level line from end to end for what each untuned baseline reaches."""
     for (name, reached_by), dash in zip(stored.baseline_figures.items(), BASELINE_DASHES, strict=False):
         dashed = {"mode": "lines", "line": {"dash": dash, "color": theme.VERMILION}}
         figure.add_scatter(x=ends, y=[reached_by] * 2, name=f"{name}, untuned ({reached_by:.4f})", **dashed)
-    return figure
-
-
-def learning_curves(stored: StoredStudy) -> go.Figure | None:
-    """The study's metric over epochs: completed trials strong, pruned ones faint, the best on top.
-
-    Of many trials some are shown, evenly spaced by what they reached, and of long curves every k-th evaluation; the
-    figure says so, and stays below 100 kB.
-    """
-    trials = [trial for trial in logical_trials(stored.trials) if is_scored(trial) and trial.intermediate_values]
-    if not trials or stored.definition.is_fitted:  # a fit is one point
-        return None
-    best = best_trial(trials)
-    kept = _evenly(sorted(trials, key=reached), MAX_CURVES)
-    if best and best not in kept:
-        kept[-1] = best
-    points = sum(len(trial.intermediate_values) for trial in kept)
-    every, last = math.ceil(points / MAX_POINTS), max(max(trial.intermediate_values) for trial in kept)
-    notes = [f"{len(kept)} of {len(trials)} curves, evenly spaced by height"] if len(kept) < len(trials) else []
-    notes += [f"every {every}th evaluation"] if every > 1 else []
-    metric = theme.valid(stored.definition.objective.metric)
-    figure = theme.figure(
-        "; ".join(notes), hovermode="closest", xaxis=theme.counting("epoch", last), yaxis_title=metric
-    )
-    looks = {
-        "pruned": {"color": theme.GRAY, "width": 1},
-        "completed": {"color": theme.SKY, "width": 1.5},
-        f"best (trial {best.number if best else None})": {"color": theme.ORANGE, "width": 3.5},
-    }
-    pruned, done, highest = looks
-    for name in looks:
-        first = True
-        for trial in kept:
-            own = highest if trial is best else pruned if trial.state == TrialState.PRUNED else done
-            if own == name:
-                shown = {"legendgroup": name, "showlegend": first, "opacity": 0.6 if name == pruned else 1}
-                label = {
-                    "name": name,
-                    "hovertemplate": f"trial {trial.number}, epoch %{{x}}: %{{y:.4f}}<extra></extra>",
-                }
-                figure.add_scatter(**_curve(trial, every), mode="lines", line=looks[name], **label, **shown)
-                first = False
-    return figure
 
 
 def expected_best(stored: StoredStudy) -> go.Figure | None:
@@ -145,18 +105,3 @@ def cost(stored: StoredStudy) -> go.Figure | None:
 
 def _numbers(trials: Iterable[FrozenTrial]) -> list[int]:
     return [trial.number for trial in trials]
-
-
-def _evenly(trials: Sequence[FrozenTrial], count: int) -> list[FrozenTrial]:
-    """At most so many of them, the first and the last included."""
-    if len(trials) <= count:
-        return list(trials)
-    return [trials[round(index * (len(trials) - 1) / (count - 1))] for index in range(count)]
-
-
-def _curve(trial: FrozenTrial, every: int) -> dict[str, Any]:
-    """The last evaluation and every so many before it, to four digits; an even grid of epochs as start and step."""
-    steps = sorted(trial.intermediate_values)[::-1][::every][::-1]
-    y = [round(trial.intermediate_values[step], 4) for step in steps]
-    gaps = {later - earlier for earlier, later in pairwise(steps)}
-    return {"y": y, "x0": steps[0], "dx": gaps.pop()} if len(gaps) == 1 else {"y": y, "x": steps}

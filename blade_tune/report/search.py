@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from blade_tune.config import flatten
 from blade_tune.errors import DataError
-from blade_tune.report import figures, numbers, parameter_figures, tables
+from blade_tune.report import curve_figures, figures, numbers, parameter_figures, tables
 from blade_tune.report.section import Section, Study, plural, values
 from blade_tune.report.text_tables import Table
 
 TOP = 20  # trials in the table
 NOTHING_YET = "No trial has been scored yet."
+SECONDS = "Each curve over the seconds that its own trial spent on epochs, on the machine that trained it."
 
 
 def history(study: Study) -> Iterator[Section]:
@@ -23,15 +24,20 @@ def history(study: Study) -> Iterator[Section]:
         freedom = plural(noise["degrees_of_freedom"], "degree") + " of freedom"
         said = f"Another seed alone moves a value by {noise['deviation']:.4f} (sd, {freedom})."
     figure = figures.history(study.stored)
-    yield Section("History", [said] if figure else [NOTHING_YET], figure=figure)
+    passing = f"Time to baseline: {study.status['time_to_baseline']['words']}."
+    yield Section("History", [said if figure else NOTHING_YET, passing], figure=figure)
 
 
 def learning_curves(study: Study) -> Iterator[Section]:
-    """Trials over epochs, where there are any."""
+    """Trials over epochs and over seconds, where there are epochs."""
     if study.stored.definition.is_fitted:
         return
-    figure = figures.learning_curves(study.stored)
+    figure = curve_figures.over_epochs(study.stored)
     yield Section("Learning curves", () if figure else [NOTHING_YET], figure=figure)
+    if figure:
+        timed = curve_figures.over_seconds(study.stored)
+        words = [SECONDS if timed else "Neither the database nor the trials' files here have seconds of these epochs."]
+        yield Section("Learning curves over time", words, figure=timed)
 
 
 def importances(study: Study) -> Iterator[Section]:

@@ -11,6 +11,7 @@ from blade_tune.space import GROUPS
 from blade_tune.study.budget import Attempt
 from blade_tune.study.curves import as_csv, read_epochs
 from blade_tune.study.folder import write_text
+from blade_tune.study.passing import first_passing
 from blade_tune.study.repeats import pooled_noise
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import (
@@ -44,6 +45,7 @@ def status(stored: StoredStudy) -> Row:
         "best": {"number": best.number, "value": best.value, "params": _params(stored, best)} if best else None,
         "baselines": (stored.baseline_figures | stored.baselines_left_out) or None,
         "verdict": verdict.facts if verdict else None,
+        "time_to_baseline": first_passing(stored, trials).facts,
         "noise": vars(noise) if noise else None,
         "failures": count_failures(trials),
         "gpu_hours": round(stored.attempts.gpu_seconds() / 3600, 3),

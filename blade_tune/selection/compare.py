@@ -30,7 +30,9 @@ from blade_tune.space import nest
 from blade_tune.study.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.study.folder import TrialFolder
 from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.recipes import RecipeName
 from blade_tune.study.shipped import available, find
+from blade_tune.study.space_files import load_space
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import logical_trials, num_scored
@@ -49,6 +51,14 @@ class Budget:
     top: int
     seeds: int
     max_epochs: int | None = None  # else the study file's
+
+
+@dataclass(frozen=True)
+class HowTrained:
+    """What all neural models of a comparison have in common."""
+
+    recipe: RecipeName | None = None  # else the study file's
+    loss: NextItemLoss | None = None  # else the recipe's, or the one that each was published with
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ class Comparisons:
 
 
 def define(
-    study: str, models: Sequence[str], budget: Budget, loss: NextItemLoss | None = None
+    study: str, models: Sequence[str], budget: Budget, training: HowTrained = HowTrained()
 ) -> list[StudyDefinition]:
     """The search of each model, after a study file's data, protocol, epochs, sampler and pruner.
 
@@ -121,7 +131,7 @@ def define(
         study: name or path of the study file.
         models: to compare.
         budget: of each.
-        loss: of all of them; else each has its own, the one it was published with.
+        training: of all of them.
 
     Raises:
         ConfigError: an unknown model, or one named twice.
@@ -130,15 +140,20 @@ def define(
         raise ConfigError(f"--models must name two or more different models, got {','.join(models)}.")
     path = find("studies", study)
     content = read_yaml(path)
+    recipe = training.recipe or content.get("recipe", "shared")
+    prefix = "".join(
+        f"{word}-" for word in (recipe if recipe != content.get("recipe", "shared") else "", training.loss) if word
+    )
     definitions = []
     for model in models:
         load(MODELS, "model", model)
-        space = _space(model, loss)
+        space = _space(model, recipe, training.loss)
         shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
         epochs = {} if is_fitted(model) else _epochs(content, budget.max_epochs)
         search = {**(content.get("search") or {}), "trials": budget.trials}
         asked: dict[str, Any] = {**shared, "model": model, "space": space, "train": epochs, "search": search}
-        name = f"{path.stem}.compare-{f'{loss}-' if loss else ''}{model}"
+        asked["recipe"] = recipe
+        name = f"{path.stem}.compare-{prefix}{model}"
         definition = StudyDefinition.from_mapping(name, asked, f"{path} for {model}")
         first = {"enqueue": [defaults_first(definition)]}
         definitions.append(StudyDefinition.from_mapping(name, asked | first, f"{path} for {model}"))
@@ -285,13 +300,13 @@ def _files(entry: Entry) -> TrialFolder:
     return study.files(study.trials[entry.winner.runs[0]])
 
 
-def _space(model: str, loss: NextItemLoss | None) -> str | dict[str, Any]:
+def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | dict[str, Any]:
     """The space that a model is compared over, with its loss fixed where one is asked for."""
     name = f"{model}-extended" if f"{model}-extended" in available("search_spaces") else model
     if loss is None or is_fitted(model):
         return name
-    content = read_yaml(find("search_spaces", name))
-    return {**content, "model": {**(content.get("model") or {}), "loss": loss}}
+    groups = load_space(find("search_spaces", name), recipe).to_mapping()
+    return {**groups, "model": {**groups.get("model", {}), "loss": loss}}
 
 
 def _epochs(content: Mapping[str, Any], max_epochs: int | None) -> dict[str, Value]:

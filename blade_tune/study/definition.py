@@ -15,7 +15,10 @@ from blade_tune.models import MODELS
 from blade_tune.parameter import Value
 from blade_tune.registry import load
 from blade_tune.space import Space, nest
+from blade_tune.study import recipes
+from blade_tune.study.recipes import RecipeName
 from blade_tune.study.shipped import find
+from blade_tune.study.space_files import load_space
 from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -75,6 +78,7 @@ class StudyFile(Settings):
     """The keys of a study file."""
 
     model: str
+    recipe: RecipeName = Field("published", description="what holds where neither space nor train says; see recipes")
     space: str | dict[str, dict[str, Any]] | None = Field(None, description="name, path, or the space itself")
     data: dict[str, Any]
     objective: EvaluationConfig = EvaluationConfig()
@@ -97,6 +101,7 @@ class StudyDefinition:
     objective: EvaluationConfig
     search: SearchConfig
     enqueue: tuple[Enqueued, ...]
+    recipe: RecipeName = "published"
     is_given: bool = False  # trials are put in, none is proposed: a study of runs
     members: tuple[Member | str, ...] = ()  # of a combination; a name until `members.settle_members` found it
     home: Path | None = field(default=None, compare=False)  # a stored study's folder, where members' weights are
@@ -107,6 +112,7 @@ class StudyDefinition:
         study: str,
         *,
         model: str | None = None,
+        recipe: RecipeName | None = None,
         members: Sequence[str] = (),
         max_epochs: int | None = None,
         search: Mapping[str, Any] = {},
@@ -118,6 +124,8 @@ class StudyDefinition:
             model: another model than the file's, with the space of its own name; the study is then called
                 `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model. One that is
                 fitted has no use for the file's training settings, and its defaults are tried first.
+            recipe: another than the file's, which is `shared` where it names none; the study's name then ends with it,
+                and nothing is enqueued.
             members: of a combination, instead of the file's.
             max_epochs: epochs at most, instead of the file's.
             search: search settings instead of the file's, key by key.
@@ -139,6 +147,12 @@ class StudyDefinition:
                 content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
         elif members:
             content["members"] = members
+        said = content.setdefault("recipe", "shared")
+        if recipe is not None and recipe != said:
+            content |= {"recipe": recipe, "enqueue": []}
+            name = f"{name}-{recipe}"
+        if content["recipe"] == "shared" and not content.get("enqueue") and not is_fitted(content.get("model")):
+            content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
         if max_epochs is not None:
             if is_fitted(content.get("model")):
                 raise ConfigError(f"--epochs: {content['model']} is fitted at once and has no epochs.")
@@ -150,24 +164,48 @@ class StudyDefinition:
         return definition
 
     @classmethod
-    def from_mapping(cls, name: str, content: Mapping[str, Any], place: str) -> "StudyDefinition":
+    def from_stored(cls, name: str, content: Mapping[str, Any]) -> "StudyDefinition":
+        """A study as `to_mapping` gave it, now or in an earlier version; its space is whole."""
+        return cls.from_mapping(name, content, f"stored study {name}", is_whole=True)
+
+    @classmethod
+    def from_mapping(
+        cls, name: str, content: Mapping[str, Any], place: str, *, is_whole: bool = False
+    ) -> "StudyDefinition":
         """Check a study in the form of its file.
+
+        Args:
+            name: of the study.
+            content: of the file.
+            place: where it stands, for errors.
+            is_whole: whether the space has all that its recipe says already.
 
         Raises:
             ConfigError: with the first law that the file, its space or an enqueued configuration breaks.
         """
         if not NAME.fullmatch(name):
             raise ConfigError(f"{place}: a study's name has only letters, digits, '.', '_' and '-', got {name!r}.")
-        file = parse(StudyFile, content, place)
+        file = parse(StudyFile, modernized(content), place)
         if file.model not in MODELS:
             raise ConfigError(f"{place}: unknown model {file.model!r}. {guess(file.model, MODELS)}")
         space = _space(file, place)
+        if not is_whole and not is_fitted(file.model):
+            space = recipes.complete(space, file.recipe, config_classes(file.model))
         data = data_config(file.data, f"{place}: data")
         _check_members(file, place)
         if file.train and is_fitted(file.model):
             raise ConfigError(f"{place}: train: {file.model} is fitted at once and has no training settings.")
         definition = cls(
-            name, file.model, space, data, file.objective, file.search, file.enqueue, file.given, file.members
+            name=name,
+            model=file.model,
+            space=space,
+            data=data,
+            objective=file.objective,
+            search=file.search,
+            enqueue=file.enqueue,
+            recipe=file.recipe,
+            is_given=file.given,
+            members=file.members,
         )
         space.check(definition.configs)
         for index in range(len(file.enqueue)):
@@ -240,6 +278,7 @@ class StudyDefinition:
         """The study in the form of its file, its space written out; `from_mapping` reads it back."""
         return {
             "model": self.model,
+            "recipe": self.recipe,
             "space": self.space.to_mapping(),
             "data": self.data.model_dump(mode="json"),
             "objective": self.objective.model_dump(mode="json"),
@@ -277,8 +316,9 @@ def is_fitted(model: str | None) -> bool:
 
 
 def defaults_first(definition: StudyDefinition) -> dict[str, Any]:
-    """What to enqueue so that a model's defaults are tried first, as far as they lie in the space."""
-    return {"tag": "default", **nest(definition.space.defaults(definition.configs))}
+    """What to enqueue so that a model's and its recipe's defaults are tried first, as far as they lie in the space."""
+    preferred = {} if definition.is_fitted else recipes.values(definition.recipe)
+    return {"tag": "default", **nest(definition.space.defaults(definition.configs, preferred))}
 
 
 def config_classes(model: str) -> dict[str, type[Settings]]:
@@ -286,6 +326,27 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
     return {
         "model": load(MODELS, "model", model).Config,
         "train": FitConfig if is_fitted(model) else TrainConfig,
+    }
+
+
+def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A study file or a stored definition in today's words: `plateau_schedule` became `schedule`."""
+    changed = dict(content)
+    if isinstance(train := changed.get("train"), Mapping):
+        changed["train"] = modern_names(train)
+    space = changed.get("space")
+    if isinstance(space, Mapping) and isinstance(train := space.get("train"), Mapping):
+        changed["space"] = {**space, "train": modern_names(train)}
+    return changed
+
+
+def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names, dotted or not."""
+    names = {key: key.replace("plateau_schedule", "schedule") for key in settings}
+    schedules = {True: "plateau", False: "constant"}
+    return {
+        names[key]: schedules.get(value, value) if key != names[key] and isinstance(value, bool) else value
+        for key, value in settings.items()
     }
 
 
@@ -305,7 +366,7 @@ def _space(file: StudyFile, place: str) -> Space:
     else:
         name = file.space or file.model
         beside = Path(place).parent / name
-        space = Space.load(beside if beside.is_file() else find("search_spaces", name))
+        space = load_space(beside if beside.is_file() else find("search_spaces", name), file.recipe)
     if file.model == COMBINATION:
         space = space.without([f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)])
     return space.with_fixed({f"train.{key}": value for key, value in file.train.items()}, f"{place}: train")

@@ -32,6 +32,7 @@ from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
 from blade_tune.space import nest
+from blade_tune.study.clock import Clock
 from blade_tune.study.definition import StudyDefinition, max_length
 from blade_tune.study.fingerprint import is_audited, training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
@@ -74,14 +75,16 @@ def build_training(
     if isinstance(model, Combination):
         model.load_members(member_states(definition))
     device = device_data.windows.device
-    model = model.to(device)  # drawn on the CPU, equal everywhere
     if isinstance(model, NeuralRecommender):
         train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
         use_threads(train.batch_size, model.max_length, model.embedding_size, threads)
-        return Training(model, device_data.windows, device_data.negatives, train, definition.objective.metric)
+        model.start(device_data.item_factors)  # drawn and begun on the CPU, equal everywhere
+        return Training(
+            model.to(device), device_data.windows, device_data.negatives, train, definition.objective.metric
+        )
     if isinstance(model, FittedRecommender):
         use_all_threads(threads)
-        return Fitting(model, device_data.rows, seed, device)
+        return Fitting(model.to(device), device_data.rows, seed, device)
     raise TypeError(f"{definition.model} is neither trained nor fitted.")
 
 
@@ -180,13 +183,15 @@ class Objective:
         trial.set_user_attr("threads", torch.get_num_threads())
         for name, text in software_lines(device_data.windows.device).items():
             trial.set_user_attr(name, text)
+        clock = Clock(trial)
         try:
-            outcome = training.run(self._hooks(trial, folder, training, check_lease))
+            outcome = training.run(self._hooks(trial, folder, training, clock, check_lease))
         finally:  # what a trial has cost is known however it ends
             with suppress(UpdateFinishedTrialError):
                 trial.set_user_attr("num_parameters", training.model.num_parameters)
                 trial.set_user_attr("epochs", len(training.history))
                 trial.set_user_attr("seconds", round(sum(record.seconds for record in training.history), 3))
+                clock.store()
         _keep(trial, folder, outcome)
         return End(TrialState.COMPLETE, outcome.metrics[self.metric])
 
@@ -201,7 +206,12 @@ class Objective:
         return values, training_seed(self.definition.search.seed, values, replicate)
 
     def _hooks(
-        self, trial: Trial, folder: TrialFolder, training: Training | Fitting, check_lease: Callable[[], None]
+        self,
+        trial: Trial,
+        folder: TrialFolder,
+        training: Training | Fitting,
+        clock: Clock,
+        check_lease: Callable[[], None],
     ) -> Hooks:
         root = root_number(trial.user_attrs, trial.number)
 
@@ -210,6 +220,7 @@ class Objective:
             if not record.metrics:
                 return
             write_text(folder.metrics, "".join(json.dumps(vars(past)) + "\n" for past in training.history))
+            clock.read(training.history, record.epoch, record.metrics[self.metric])
             trial.report(record.metrics[self.metric], record.epoch)
             is_weak = record.epoch > self.warmup and trial.should_prune()  # asked always, since rungs are kept there
             if not is_weak or record.epoch <= training.num_restored:  # before that, it was good enough in its time

@@ -10,13 +10,14 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.study.budget import Attempt, Attempts
+from blade_tune.study.clock import CLOCK
 from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.trials import GIVEN, root_number
 
 log = logging.getLogger(__name__)
 
 MAX_RETRIES = 5  # without progress
-OF_ONE_ATTEMPT = ("reason", "message", "seed", "epochs")  # user attrs that do not go over to the next one
+OF_ONE_ATTEMPT = ("reason", "message", "seed", "epochs", CLOCK)  # user attrs that do not go over to the next one
 
 
 def continuation(trial: FrozenTrial, **attrs: Any) -> FrozenTrial:

@@ -71,7 +71,7 @@ class StoredStudy:
         study = load_study(storage, name)
         if "definition" not in study.user_attrs:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
-        definition = StudyDefinition.from_mapping(name, study.user_attrs["definition"], f"stored study {name}")
+        definition = StudyDefinition.from_stored(name, study.user_attrs["definition"])
         definition = replace(definition, home=StudyFolder(results, name.removesuffix(OF_RUNS)).path)
         study.sampler = build_sampler(definition.search, definition.space)
         study.pruner = build_pruner(definition.search.pruner, definition.train)

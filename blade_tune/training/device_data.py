@@ -1,10 +1,12 @@
 """A data set's tensors on the device, ready for any model of one window length."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
 
-from blade_tune.batch import Interactions
+from blade_tune.batch import Catalog, Interactions
 from blade_tune.data.sequences import Windows, in_user_order, rows_with
 from blade_tune.data.store import SearchData
 from blade_tune.data.table import unmet_before, user_item_keys
@@ -28,6 +30,17 @@ class DeviceData:
     windows: Windows  # of the same, on the device
     negatives: NegativeSampler
     evaluator: Evaluator
+    catalog: Catalog
+    found: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # what `item_factors` gave so far
+
+    def item_factors(self, name: str, size: int) -> Tensor:
+        """factors_VD of the rows by their name (see item_factors.FACTORS), found once; the same on every machine."""
+        if (name, size) not in self.found:
+            from blade_tune.models.item_factors import FACTORS  # scipy and implicit, which others do without
+
+            with threadpool_limits(1, "blas"):
+                self.found[name, size] = torch.from_numpy(FACTORS[name](self.rows, self.catalog, size))
+        return self.found[name, size]
 
     @classmethod
     def for_search(
@@ -40,6 +53,7 @@ class DeviceData:
             data.windows("train", max_length).to(device),
             NegativeSampler(data.user_item_keys().to(device), data.unmet_before().to(device), data.num_items),
             Evaluator(valid, rows_with(data.valid), data.catalog, evaluation),
+            data.catalog,
         )
 
     @classmethod
@@ -54,4 +68,4 @@ class DeviceData:
         )
         search = cls.for_search(data, max_length, evaluation, device)
         windows = data.windows("valid", max_length).to(device)
-        return cls(in_user_order([data.train, data.valid]), windows, negatives, search.evaluator)
+        return cls(in_user_order([data.train, data.valid]), windows, negatives, search.evaluator, data.catalog)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
@@ -17,6 +18,7 @@ from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
 from blade_tune.training.evaluation import Evaluation
 from blade_tune.training.negatives import NegativeSampler
+from blade_tune.training.schedule import Average, Schedule
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +77,12 @@ class Training:
         self.rows_U = windows.lengths_U.nonzero()[:, 0]
         self.negatives = negatives
         self.config = config
-        self.optimizer = torch.optim.Adam(
+        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
+        self.optimizer = optimizer(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, factor=0.9, patience=5, min_lr=1e-6)
+        self.schedule = Schedule(self.optimizer, config, -(-len(self.rows_U) // config.batch_size))
+        self.average = Average(model, config.averaging) if config.averaging else None
         self.stopping = EarlyStopping(metric, config.patience, config.early_stop)
         self.history: list[EpochRecord] = []
         self.num_restored = 0  # epochs of the history that came from a checkpoint
@@ -114,14 +118,14 @@ class Training:
         epoch = len(self.history) + 1
         learning_rate = self.optimizer.param_groups[0]["lr"]
         losses = self.train_epoch()
-        if self.config.plateau_schedule:
-            self.schedule.step(sum(losses.values()))
+        self.schedule.epoch_ended(sum(losses.values()))
         metrics: dict[str, float] = {}
         if self.config.evaluates(epoch):
-            evaluation = evaluate(self.model)
+            evaluated = self.average.model if self.average else self.model
+            evaluation = evaluate(evaluated)
             metrics = evaluation.metrics
             if self.stopping.update(epoch, metrics):
-                self.best_weights = {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
+                self.best_weights = {name: w.detach().cpu().clone() for name, w in evaluated.state_dict().items()}
                 self.best_ranks_U = evaluation.ranks_U
         record = EpochRecord(epoch, losses, learning_rate, time.perf_counter() - start, metrics)
         self.history.append(record)
@@ -139,11 +143,19 @@ class Training:
         steps: list[dict[str, Tensor]] = []
         for rows_B in order_U.split(self.config.batch_size):
             batch = self.windows.rows(rows_B)
-            batch = batch.with_negatives(self.negatives.draw(batch.users_B, batch.items_BL.shape[1]))
+            if count := self.model.num_shared_negatives:
+                batch = batch.with_shared_negatives(self.negatives.draw_shared(count))
+            else:
+                batch = batch.with_negatives(self.negatives.draw(batch.users_B, batch.items_BL.shape[1]))
             terms = self.model.losses(batch)
             self.optimizer.zero_grad()
             torch.stack(tuple(terms.values())).sum().backward()
+            if self.config.clip_norm:
+                clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+            self.schedule.step_begins()
             self.optimizer.step()
+            if self.average:
+                self.average.update(self.model)
             steps.append({name: term.detach() for name, term in terms.items()})
         losses_ST = torch.stack([torch.stack(tuple(terms.values())) for terms in steps]).cpu()
         bad_S = ~losses_ST.isfinite().all(dim=1)
@@ -162,6 +174,7 @@ class Training:
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "schedule": self.schedule.state_dict(),
+                "average": self.average.state_dict() if self.average else None,
                 "stopping": self.stopping.state_dict(),
                 "history": [vars(record) for record in self.history],
                 "best_weights": self.best_weights,
@@ -175,6 +188,8 @@ class Training:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
         self.stopping = EarlyStopping(**state["stopping"])
         self.history = [EpochRecord(**record) for record in state["history"]]
         self.num_restored = len(self.history)

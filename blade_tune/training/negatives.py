@@ -23,6 +23,10 @@ class NegativeSampler:
         self.unmet_before_N = unmet_before_N
         self.num_items = num_items
 
+    def draw_shared(self, count: int) -> Tensor:
+        """Items drawn uniformly from all, for all steps of a batch; users may have met them."""
+        return torch.randint(1, self.num_items + 1, (count,), device=self.keys_N.device)
+
     def draw(self, users_B: Tensor, length: int) -> Tensor:
         """One negative a step; a user who met every item gets any item."""
         keys_B1 = users_B[:, None] * (self.num_items + 1)

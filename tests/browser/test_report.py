@@ -29,12 +29,27 @@ def test_every_figure_is_drawn(watched_page, screenshot, report, width):
     """Each has its traces and a shape for them; the page itself never scrolls sideways."""
     page = watched_page(width)
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 7")
+    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 8")
     drawn = page.evaluate(DRAWN)
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     assert all(figure["traces"] and figure["shapes"] and figure["width"] > 250 for figure in drawn)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert screenshot(page, f"report-{width}").stat().st_size > 50_000
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_learning_curves_have_epochs_and_seconds(watched_page, report, width):
+    """Two figures, each with its axis named within it; a baseline is a line that is drawn and named in the legend."""
+    page = watched_page(width)
+    page.goto(report.as_uri())
+    for part, axis in (("learning-curves", "epoch"), ("learning-curves-over-time", "seconds of training")):
+        plot = page.locator(f"section[aria-labelledby='{part}'] .plot")
+        plot.locator(".xtitle").wait_for()
+        assert plot.locator(".xtitle").text_content() == axis
+        assert "item_knn, untuned (0.1000)" in plot.locator(".legendtext").all_text_contents()
+        edges = [element.bounding_box() for element in (plot, plot.locator(".xtitle"), plot.locator(".legend"))]
+        (left, right), *inner = [(box["x"], box["x"] + box["width"]) for box in edges if box]
+        assert all(left <= low and high <= right for low, high in inner)
 
 
 def test_the_page_is_legible_in_the_dark(browser, report):

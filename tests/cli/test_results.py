@@ -40,8 +40,8 @@ def test_a_command_that_looks_prints_its_result_alone(finished, words, form):
 
 def test_status_has_budget_trials_and_best(status):
     """`status -f json` has exactly these keys; the best trial has number, value and dotted parameters."""
-    first, then = ["name", "model", "metric", "budget", "scored", "trials", "best"], ["baselines", "verdict", "noise"]
-    assert list(status) == [*first, *then, "failures", "gpu_hours", "workers"]
+    first, then = ["name", "model", "metric", "budget", "scored", "trials", "best"], ["baselines", "verdict"]
+    assert list(status) == [*first, *then, "time_to_baseline", "noise", "failures", "gpu_hours", "workers"]
     assert (status["name"], status["model"], status["metric"]) == ("tiny", "blade", "ndcg@10")
     assert (status["budget"], status["scored"]) == (3, 3)
     assert list(status["trials"]) == ["complete", "pruned", "failed", "running", "waiting", "continued"]

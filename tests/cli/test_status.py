@@ -13,9 +13,11 @@ import pytest
 
 from blade_tune.fleet import doctor
 from blade_tune.study.budget import Claimant
+from blade_tune.study.clock import Clock
 from blade_tune.study.process import Owner
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.training.loop import EpochRecord
 from tests.cli.program import call, finish, start
 from tests.cli.test_streams import ESCAPE
 
@@ -46,6 +48,34 @@ def test_json_has_who_is_at_work(worked_on):
     assert (worker["trial"], worker["epochs"], worker["best"]) == (3, 1, 0.25)
     assert all(0 < figure < 1 for figure in facts["baselines"].values())
     assert (facts["noise"], facts["failures"], facts["gpu_hours"]) == (None, {}, 0.0)
+
+
+def test_the_time_to_the_baseline_stands_beside_the_verdict(finished):
+    """In JSON and in the table; its seconds are those of the database, so no file of a trial is needed."""
+    facts = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=finished).out)
+    names = list(facts)
+    assert names[names.index("verdict") + 1] == "time_to_baseline"
+    found, best = facts["time_to_baseline"], max(facts["baselines"].values())
+    assert (found["figure"], facts["baselines"][found["baseline"]]) == (best, best)
+    assert (found["trial"] is None) == (facts["best"]["value"] <= best)
+    assert found["words"] in call("status", "--study", "tiny", cwd=finished).out
+
+
+def test_a_passed_baseline_has_its_time(finished_copy):
+    """As soon as a trial has exceeded it: from the start of the study and of the trial, which still runs."""
+    stored = open_tiny(finished_copy)
+    attempt = stored.attempts.claim(4, Claimant(Owner.here(), "cpu", 1.0))
+    assert attempt
+    trial = stored.study.ask()
+    stored.attempts.link(attempt, trial.number)
+    lower = {"metrics": {"item_knn": {"ndcg@10": 0.99}}}
+    stored.study.set_user_attr("baselines", {**stored.study.user_attrs["baselines"], **lower})
+    clock = Clock(trial)
+    clock.read([EpochRecord(1, {}, None, 2.5)], 1, 0.995)
+    trial.report(0.995, 1)
+    found = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=finished_copy).out)["time_to_baseline"]
+    assert (found["trial"], found["epoch"], found["training_seconds"]) == (3, 1, 2.5)
+    assert found["study_seconds"] > (trial.datetime_start - stored.trials[0].datetime_start).total_seconds()
 
 
 def test_a_table_has_the_workers_below(worked_on):
@@ -116,6 +146,7 @@ def test_a_terminal_shows_it_live(worked_on):
     os.close(terminal)
     os.close(reader)
     assert "study=tiny scored=3/3 complete=3 running=1 best=0." in text
+    assert re.search(r"(was first|no trial has) passed", text)
     assert re.search(r"trial +epochs +best +host +pid +device +since +heard_s", text)
     assert re.search(r"3 +1 +0\.2500 +\S+ +\d+ +cpu +\S+Z +\d", text)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from blade_tune.batch import Batch
+from blade_tune.errors import ConfigError
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import model_class
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model
@@ -41,7 +42,9 @@ def test_a_fully_padded_row_brings_no_nan(name):
 def seeded_losses(model: NeuralRecommender, seed: int = 1) -> dict[str, float]:
     """The losses in training mode; dropout and views are those of the seed."""
     torch.manual_seed(seed)
-    return {name: loss.item() for name, loss in model.train().losses(BATCH).items()}
+    negatives_X = torch.randint(1, CATALOG.num_items + 1, (model.num_shared_negatives,))
+    batch = BATCH.with_shared_negatives(negatives_X) if len(negatives_X) else BATCH
+    return {name: loss.item() for name, loss in model.train().losses(batch).items()}
 
 
 def total(model: NeuralRecommender) -> Tensor:
@@ -108,9 +111,9 @@ def test_pieces_are_the_batch(name, size, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NEURAL)
-@pytest.mark.parametrize("loss", ["bce", "ce"])
+@pytest.mark.parametrize("loss", ["bce", "ce", "sampled_softmax", "gbce"])
 def test_the_loss_is_the_one_asked_for(name, loss):
-    """`ce` compares with every item, `bce` with those of the batch: only the former moves all rows of the table."""
+    """`ce` compares with every item, others with some: only the former moves all rows of the table."""
     catalog = make_catalog(num_items=60)
     model = make_model(name, catalog, loss=loss)
     loss_terms = model.losses(make_batch(catalog, lengths=(2, 1)))
@@ -226,7 +229,7 @@ def differ(one: NeuralRecommender, other: NeuralRecommender) -> bool:
 
 @pytest.mark.parametrize(("name", "field"), NEURAL_FIELDS)
 def test_no_field_is_dead(name, field):
-    """Every other value of every field gives other parameters, other losses or other scores."""
+    """Every other value of every field gives other parameters, other losses or other scores, or is refused, and why."""
     around = surroundings(name, field)
     default = make_model(name, CATALOG, **around)
     values = other_values(CONFIGS[name].model_fields[field])
@@ -234,7 +237,11 @@ def test_no_field_is_dead(name, field):
     if field == "max_length":  # a longer window shows in longer data only
         values = [value for value in values if value < MAX_LENGTH]
     for value in values:
-        assert differ(default, make_model(name, CATALOG, **around, **{field: value})), value
+        if field in CONFIGS[name].refused:
+            with pytest.raises(ConfigError, match=f"{field} must be .*: {CONFIGS[name].refused[field]}"):
+                make_model(name, CATALOG, **around, **{field: value})
+        else:
+            assert differ(default, make_model(name, CATALOG, **around, **{field: value})), value
 
 
 @pytest.mark.parametrize(("name", "field"), [(name, field) for name, field in NEURAL_FIELDS if conditions(name, field)])

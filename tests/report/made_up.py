@@ -113,7 +113,10 @@ def draw(rng: random.Random) -> dict[str, Any]:
 
 
 def trial(params: dict[str, Any], epochs: int, attrs: dict[str, Any], state: TrialState = COMPLETE) -> FrozenTrial:
-    """A finished trial whose curve is a function of its learning rate, alpha and seed; pruned ones are low."""
+    """A finished trial whose curve is a function of its learning rate, alpha and seed; pruned ones are low.
+
+    An epoch took 1.5 s, and its row half a second more.
+    """
     noise = random.Random(attrs["seed"]).gauss(0, 0.004)  # noqa: S311 - made up
     height = 0.2 - 0.1 * abs(math.log10(params["train.learning_rate"]) + 2.4) + 0.06 * params["model.alpha"] + noise
     height *= 0.6 if state == PRUNED else 1.0
@@ -124,7 +127,7 @@ def trial(params: dict[str, Any], epochs: int, attrs: dict[str, Any], state: Tri
         params=params,
         distributions={name: DISTRIBUTIONS[name] for name in params},
         intermediate_values=curve,
-        user_attrs=attrs,
+        user_attrs={"clock": [(epoch, 1.5 * epoch, 1.5 * epoch + 0.5) for epoch in curve], **attrs},
     )
 
 

@@ -91,6 +91,7 @@ def test_the_note_says_what_the_study_is_and_found(stored, monkeypatch):
     assert shown["Trials"] == "14 of 40 scored: 11 complete, 3 pruned, 1 failed, 1 continued"
     assert shown["Search"] == "sampler tpe, pruner percentile"
     assert shown["Best trial"] == f"{best.number}: {best.value:.4f} on one seed"
+    assert shown["Baseline passed"].startswith("item_knn's 0.1000 was first passed ")
     assert shown["Noise"].endswith(" what another seed changes (1 df)")
     assert shown["Test openings"] == "0"
     assert "Winner" not in shown

@@ -4,14 +4,15 @@ import json
 
 import pytest
 
-from blade_tune.report import figures, numbers, parameter_figures, theme
+from blade_tune.report import curve_figures, figures, numbers, parameter_figures, theme
 from blade_tune.study.trials import best_trial, num_scored
 from tests.report import made_up
-from tests.report.made_up import COMPLETE, EVAL_EVERY, PRUNED, trial
+from tests.report.made_up import COMPLETE, PRUNED
 
 FIGURES = [
     figures.history,
-    figures.learning_curves,
+    curve_figures.over_epochs,
+    curve_figures.over_seconds,
     figures.expected_best,
     figures.cost,
     parameter_figures.importances,
@@ -24,12 +25,6 @@ def named(figure, words):
     """The one trace with these words in its name."""
     (trace,) = [trace for trace in figure.data if words in (trace.name or "")]
     return trace
-
-
-def drawn(curve):
-    """The points of a learning curve: epoch -> value."""
-    epochs = curve.x or [curve.x0 + place * curve.dx for place in range(len(curve.y))]
-    return dict(zip(epochs, curve.y, strict=True))
 
 
 @pytest.mark.parametrize("make", FIGURES)
@@ -80,36 +75,6 @@ def test_history_leaves_out_what_is_not_known(searched):
     first = [t for t in searched.trials if t.user_attrs.get("replicate") == 0]
     names = [trace.name for trace in figures.history(made_up.in_memory(first, searched)).data]
     assert names == ["pruned, best until then", "completed", "best so far"]
-
-
-def test_learning_curves_are_those_of_the_trials(searched):
-    """A curve a scored trial at the epochs of its evaluations; the best is drawn last, over the others."""
-    figure = figures.learning_curves(searched)
-    assert len(figure.data) == num_scored(searched.trials)
-    best = best_trial(searched.trials)
-    assert drawn(figure.data[-1]) == pytest.approx(best.intermediate_values, abs=1e-4)
-    assert [trace.name for trace in figure.data if trace.showlegend] == [
-        "pruned",
-        "completed",
-        f"best (trial {best.number})",
-    ]
-    assert figure.layout.title.text is None
-
-
-@pytest.mark.parametrize(("count", "evaluations"), [(100, 60), (300, 300), (5, 10_000)])
-def test_learning_curves_stay_small(searched, count, evaluations):
-    """However many trials and evaluations there are, the figure is below 100 kB, and says what it leaves out."""
-    params = made_up.trials(1)[0].params
-    rows = [trial(params, EVAL_EVERY * evaluations, {"seed": seed}) for seed in range(count)]
-    stored = made_up.in_memory(rows, searched)
-    figure = figures.learning_curves(stored)
-    assert len(figure.to_json()) < 100_000
-    note = figure.layout.title.text or ""
-    assert ("curves" in note, "evaluation" in note) == (
-        count > figures.MAX_CURVES,
-        count * evaluations > figures.MAX_POINTS,
-    )
-    assert f"trial {best_trial(stored.trials).number})" in figure.data[-1].name
 
 
 def test_importances_say_on_how_many_trials(searched):

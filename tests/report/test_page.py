@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from blade_tune.errors import RunsMissingError
-from blade_tune.report import choice, section
+from blade_tune.report import choice, section, tables
 from blade_tune.report.page import write_report
 from blade_tune.selection.effects import Effect, Effects
 from blade_tune.selection.scores import Scores
@@ -86,12 +86,32 @@ def test_the_page_stands_alone(searched, tmp_path):
 
 
 def test_the_page_has_every_figure_and_its_numbers(searched, tmp_path):
-    """Seven figures, each under its heading; the headline has best, baselines, budget and openings."""
+    """Eight figures, each under its heading; the headline has best, baselines, budget and openings."""
     page = report(searched, tmp_path)
-    assert len(page.figures) == 7
+    assert len(page.figures) == 8
     best = searched.study.best_trial
     for words in (f"{best.value:.4f}", "0.0800", "0.1000", "38 of 40", "never", "valid NDCG@10", "PED-ANOVA", "TPE"):
         assert words in page.text
+
+
+def test_the_page_says_when_the_baseline_was_passed(searched, empty, tmp_path):
+    """In the words of `status`; where no baseline was measured it says so, also of a study without a trial."""
+    words = tables.status(searched)["time_to_baseline"]["words"]
+    assert words.startswith("item_knn's 0.1000 was first passed ")
+    assert f"Time to baseline: {words}." in report(searched, tmp_path / "searched").text
+    assert "no baseline was measured" in report(empty, tmp_path / "empty").text
+
+
+def test_the_page_says_where_seconds_are_missing(searched, tmp_path):
+    """Without any there is no figure over them, and a sentence in its place."""
+    rows = copy.deepcopy(searched.trials)
+    for row in rows:
+        row.user_attrs.pop("clock", None)
+    stored = made_up.in_memory(rows, searched)
+    copy_of_attributes(searched, stored)
+    page = report(stored, tmp_path)
+    assert len(page.figures) == 7
+    assert "Neither the database nor the trials' files here have seconds of these epochs." in page.text
 
 
 def test_an_unconfirmed_best_is_called_lucky(searched, tmp_path):
@@ -190,7 +210,7 @@ def test_a_study_of_runs_has_a_page(searched, tmp_path):
     stored = made_up.given(25, searched)
     copy_of_attributes(searched, stored)
     page = report(stored, tmp_path)
-    assert len(page.figures) == 4
+    assert len(page.figures) == 5
     assert "Slices" not in page.text
 
 

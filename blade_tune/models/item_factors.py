@@ -1,0 +1,90 @@
+"""Item vectors that say which items the same users met, before anything is trained: starts of item tables.
+
+In both the score of an item after a history is about the product of its vector with the mean of the history's vectors,
+so a model that begins by passing on that mean (`block_init: identity`) begins as a classical recommender.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import fractional_matrix_power
+from scipy.sparse.linalg import eigsh
+
+from blade_tune.batch import Catalog, Interactions
+from blade_tune.models.ials import Ials, IalsConfig
+from blade_tune.models.item_knn import ItemKnn, ItemKnnConfig
+
+Factors = NDArray[np.float32]
+NEIGHBORS = 500  # kept of each item: more change nothing that was measured, and cost memory
+SHRINKAGE = 50.0
+ALPHA, AUXILIARY_WEIGHT, RARITY_WEIGHT = 67.0, 0.6, 0.25  # of iALS, as a search on QK-Video found them
+REGULARIZATION = 0.6  # of iALS, where 1 is the mean confidence in an item; likewise
+
+
+def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
+    """factors_VD = Q sqrt(max(Lambda, 0)) of the largest eigenvalues Lambda of the items' similarity, vectors Q.
+
+    Similarity is the cosine of item columns with shrinkage, as in ItemKnn, of all rows alike; made symmetric by the
+    mean with its transpose where neighbors were cut. Row 0, padding, is zero, and so are columns beyond the number of
+    items. Nothing is drawn.
+
+    Args:
+        rows: to learn from.
+        catalog: of the data set.
+        size: D.
+    """
+    config = ItemKnnConfig(
+        neighbors=min(NEIGHBORS, catalog.num_items), shrinkage=SHRINKAGE, target_auxiliary_weight=1.0
+    )
+    knn = ItemKnn(config, catalog)
+    knn.fit(rows, 0)
+    similarity_VV = knn.similarity.matrix
+    similarity_VV = (similarity_VV + similarity_VV.T) / 2
+    factors_VD = np.zeros((catalog.num_items + 1, size), np.float32)
+    count = min(size, catalog.num_items)  # eigsh gives fewer than all
+    if similarity_VV.nnz:
+        start = np.random.default_rng(0).random(catalog.num_items + 1)
+        values_D, vectors_VD = eigsh(similarity_VV.astype(np.float64), k=count, which="LA", v0=start)
+        factors_VD[:, :count] = (vectors_VD * np.sqrt(np.maximum(values_D, 0.0)))[:, ::-1]
+        factors_VD[0] = 0.0
+    return factors_VD
+
+
+def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
+    """factors_VD = Y (Y^T Y + lambda I)^(-1/2) of the item vectors Y that iALS finds (see Ials), always the same.
+
+    A user of iALS is x = (Y^T Y + lambda I + ...)^(-1) sum c y. Without the part that is the user's own, x y_v is the
+    product of the sum of c times the history's factors with the factors of v.
+
+    lambda is a share of what confidence all users together have in an item, mean over items, so that it goes with data
+    of any size.
+
+    Args:
+        rows: to learn from.
+        catalog: of the data set.
+        size: D.
+    """
+    config = IalsConfig(
+        factors=size,
+        alpha=ALPHA,
+        auxiliary_weight=AUXILIARY_WEIGHT,
+        rarity_weight=RARITY_WEIGHT,
+    )
+    evidence_UV = Ials(config, catalog).evidence(rows)
+    if not evidence_UV.nnz:
+        return np.zeros((catalog.num_items + 1, size), np.float32)
+    regularization = REGULARIZATION * float((1 + ALPHA * evidence_UV.data).sum()) / catalog.num_items
+    ials = Ials(config.model_copy(update={"regularization": regularization}), catalog)
+    ials.fit(rows, 0)
+    vectors_VD = ials.vectors.double().numpy()
+    inner_DD = vectors_VD.T @ vectors_VD + regularization * np.eye(size)
+    factors_VD: Factors = (vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real).astype(np.float32)
+    factors_VD[0] = 0.0
+    return factors_VD
+
+
+FACTORS: dict[str, Callable[[Interactions, Catalog, int], Factors]] = {
+    "cooccurrence": cooccurrence_factors,
+    "ials": ials_factors,
+}

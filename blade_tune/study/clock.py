@@ -1,0 +1,78 @@
+"""The clock of a trial: after how many seconds each of its figures was there."""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from optuna.trial import FrozenTrial, Trial
+
+from blade_tune.study.curves import read_epochs
+from blade_tune.study.folder import TrialFolder
+from blade_tune.training.loop import EpochRecord
+
+CLOCK = "clock"  # user attribute of a row, a reading an evaluation: epoch, seconds of training, seconds of the row
+
+
+class Clock:
+    """Reads the time while one row of a trial trains.
+
+    Training is what the epochs took, in all attempts of the trial. A row's own seconds run from its start and hold
+    whatever it waited for. A new best is stored at once, so its time is known however the row ends.
+
+    Args:
+        trial: the row.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self._trial = trial
+        self._readings: list[tuple[int, float, float]] = []
+        self._highest = -math.inf
+
+    def read(self, history: Sequence[EpochRecord], epoch: int, figure: float) -> None:
+        """Note the time of an evaluation; to be called before its figure is reported.
+
+        Args:
+            history: the training's epochs so far.
+            epoch: the one that was evaluated.
+            figure: what it reached.
+        """
+        trained = sum(record.seconds for record in history if record.epoch <= epoch)
+        begun = self._trial.datetime_start or datetime.now()
+        self._readings.append((epoch, round(trained, 3), round((datetime.now() - begun).total_seconds(), 3)))
+        if figure > self._highest:
+            self._highest = figure
+            self.store()
+
+    def store(self) -> None:
+        """Have the database know every reading.
+
+        Raises:
+            UpdateFinishedTrialError: the row was ended by somebody else.
+        """
+        self._trial.set_user_attr(CLOCK, [*self._readings])
+
+
+def row_seconds(trial: FrozenTrial) -> dict[int, float]:
+    """After how many seconds of its own a row had reported each epoch; empty where that was not stored."""
+    return {epoch: seconds for epoch, _, seconds in trial.user_attrs.get(CLOCK, ())}
+
+
+def training_seconds(trial: FrozenTrial, files: TrialFolder, metric: str) -> Mapping[int, float]:
+    """Seconds of training until the end of each reported epoch, as far as they are known.
+
+    The database has them. Of a trial of an earlier version its metrics file has, where that is at hand and tells the
+    figures that the database has.
+
+    Args:
+        trial: a row of a study.
+        files: of the trial.
+        metric: the study's.
+    """
+    if CLOCK in trial.user_attrs:
+        return {epoch: seconds for epoch, seconds, _ in trial.user_attrs[CLOCK]}
+    found, trained = {}, 0.0
+    for row in read_epochs(files):
+        trained += row["seconds"]
+        if metric in row and row[metric] == trial.intermediate_values.get(row["epoch"]):
+            found[row["epoch"]] = trained
+    return found

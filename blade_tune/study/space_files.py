@@ -1,0 +1,49 @@
+"""Space files: a model's own parameters, blocks that several spaces share, and what only the published recipe varies.
+
+Beside the groups `model` and `train` a file may have `include`, the name of a space or a list of names whose parameters
+are added where the file has none of that name, and `published`, groups that take their place under that recipe.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blade_tune.config import read_yaml
+from blade_tune.errors import ConfigError
+from blade_tune.space import Space
+from blade_tune.study.recipes import RecipeName
+from blade_tune.study.shipped import find
+
+Groups = dict[str, dict[str, Any]]
+
+
+def load_space(path: Path, recipe: RecipeName = "shared") -> Space:
+    """Read a space file as a recipe has it.
+
+    Raises:
+        ConfigError: the file or a block that it includes is missing or no space.
+    """
+    content = read_yaml(path)
+    included, published = content.pop("include", None) or [], content.pop("published", None) or {}
+    names = [included] if isinstance(included, str) else included
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: include must be the name of a space or a list of names, got {included!r}.")
+    if recipe == "published":
+        return Space.from_mapping(_over(published, content, f"{path}: published"), str(path))
+    for name in names:
+        block = read_yaml(find("search_spaces", name))
+        if nested := {"include", "published"} & set(block):
+            raise ConfigError(f"{path}: {name} cannot be included, for it has {min(nested)} itself.")
+        content = _over(block, content, f"{path}: include {name}")
+    return Space.from_mapping(content, str(path))
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
+    """Both, parameter by parameter; those above win, and stand first."""
+    merged: Groups = {}
+    for group in dict.fromkeys((*above, *below)):
+        parts = [part.get(group) or {} for part in (above, below)]
+        if not all(isinstance(part, Mapping) for part in parts):
+            raise ConfigError(f"{place}: {group} must be a mapping of parameters.")
+        merged[group] = {**parts[0], **{name: entry for name, entry in parts[1].items() if name not in parts[0]}}
+    return merged
