@@ -19,7 +19,8 @@ from blade_tune.models.item_knn import ItemKnn, ItemKnnConfig
 Factors = NDArray[np.float32]
 NEIGHBORS = 500  # kept of each item: more change nothing that was measured, and cost memory
 SHRINKAGE = 50.0
-ALPHA, AUXILIARY_WEIGHT, RARITY_WEIGHT = 67.0, 0.6, 0.25  # of iALS, as a search on QK-Video found them
+AUXILIARY_WEIGHT, RARITY_WEIGHT = 0.6, 0.25  # of iALS, as a search on QK-Video found them
+CONFIDENCE = 0.076  # of iALS: alpha times the share of all pairs that met; likewise, it is alpha = 67 there
 REGULARIZATION = 0.25  # of iALS, where 1 would take the weakest of the factors away; likewise
 
 
@@ -58,26 +59,22 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
     A user of iALS is x = (Y^T Y + lambda I + ...)^(-1) sum c y. Without the part that is the user's own, x y_v is the
     product of the sum of c times the history's factors with the factors of v.
 
-    lambda is a share of the D-th singular value of the confidences where there is evidence, so that it goes with data of
-    any size: factors along smaller singular values than lambda vanish.
+    alpha goes with how sparse data is, lambda with the D-th singular value of the confidences where there is evidence:
+    factors along singular values below lambda vanish.
 
     Args:
         rows: to learn from.
         catalog: of the data set.
         size: D.
     """
-    config = IalsConfig(
-        factors=size,
-        alpha=ALPHA,
-        auxiliary_weight=AUXILIARY_WEIGHT,
-        rarity_weight=RARITY_WEIGHT,
-    )
+    config = IalsConfig(factors=size, auxiliary_weight=AUXILIARY_WEIGHT, rarity_weight=RARITY_WEIGHT)
     confidence_UV = Ials(config, catalog).evidence(rows)
     if not confidence_UV.nnz:
         return np.zeros((catalog.num_items + 1, size), np.float32)
-    confidence_UV.data = 1 + ALPHA * confidence_UV.data
+    alpha = CONFIDENCE * catalog.num_users * catalog.num_items / confidence_UV.nnz
+    confidence_UV.data = 1 + alpha * confidence_UV.data
     regularization = REGULARIZATION * _singular_value(confidence_UV, size)
-    ials = Ials(config.model_copy(update={"regularization": regularization}), catalog)
+    ials = Ials(config.model_copy(update={"alpha": alpha, "regularization": regularization}), catalog)
     ials.fit(rows, 0)
     vectors_VD = ials.vectors.double().numpy()
     inner_DD = vectors_VD.T @ vectors_VD + regularization * np.eye(size)

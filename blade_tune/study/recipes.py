@@ -2,7 +2,7 @@
 
 A recipe is a name for settings that every neural model has. `published` has none: a model's own defaults are those of
 its paper or public code. `shared` gives all models one start, one loss and one way of training, measured to be the best
-on QK-Video (docs/performance.md); what a model refuses, it is spared.
+on QK-Video (docs/performance.md); what a model refuses or does not have, it is spared.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,9 @@ RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 
 SHARED: Mapping[str, Value] = {
     "model.embedding_size": 32,
+    "model.num_blocks": 1,
+    "model.num_heads": 1,
+    "model.cross_residual": "fused",
     "model.dropout": 0.5,
     "model.loss": "sampled_softmax",
     "model.num_negatives": 256,
@@ -46,7 +49,8 @@ def complete(space: Space, recipe: RecipeName, configs: Mapping[str, type[Settin
     for name, value in values(recipe).items():
         group, _, field = name.partition(".")
         refused: Mapping[str, str] = getattr(configs[group], "refused", {})
-        if name in space.free or name in space.fixed or field in refused:
+        is_settled = name in space.free or name in space.fixed
+        if is_settled or field in refused or field not in configs[group].model_fields:
             continue
         if _has_effect(space, group, field, configs[group]):
             space = space.with_fixed({name: value}, f"recipe {recipe}")

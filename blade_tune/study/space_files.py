@@ -1,7 +1,8 @@
 """Space files: a model's own parameters, blocks that several spaces share, and what only the published recipe varies.
 
 Beside the groups `model` and `train` a file may have `include`, the name of a space or a list of names whose parameters
-are added where the file has none of that name, and `published`, groups that take their place under that recipe.
+are added where the file has none of that name, and `published`, parameters of the published recipe: there they win
+over the file's own, and nothing is included.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ def load_space(path: Path, recipe: RecipeName = "shared") -> Space:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: include must be the name of a space or a list of names, got {included!r}.")
     if recipe == "published":
-        return Space.from_mapping(_over(published, content, f"{path}: published"), str(path))
+        return Space.from_mapping(_over(content, published, f"{path}: published"), str(path))
     for name in names:
         block = read_yaml(find("search_spaces", name))
         if nested := {"include", "published"} & set(block):
