@@ -8,6 +8,7 @@ from blade_tune.config import flatten, read_yaml
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report.spaces import space_rows
+from blade_tune.study import recipes
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import differences
 from blade_tune.study.opening import Total
@@ -20,6 +21,7 @@ Row = dict[str, Any]
 STORED = "stored study"
 FLAGS = {  # a value of the definition -> the flag that may say it
     "model": "model",
+    "recipe": "recipe",
     "train.max_epochs": "epochs",
     "search.seed": "seed",
     "search.sampler": "sampler",
@@ -79,6 +81,7 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
     said |= {name: f"--{flag}" for name, flag in FLAGS.items() if flags.get(flag) is not None}
     values = {
         "model": definition.model,
+        "recipe": definition.recipe,
         "data": definition.data.model_dump(mode="json"),
         "objective": definition.objective.model_dump(mode="json"),
         "search": definition.search.model_dump(mode="json", exclude={"trials"}),  # a run setting
@@ -90,7 +93,9 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
     rows.append(_row("space points", "continuous" if points is None else points, space.place))
     for parameter in space_rows(space, definition.configs):
         name, kind, value = parameter["name"], parameter["kind"], parameter["value"]
-        origin = BUILT_IN if kind == "default" else said.get(name, space.place)
+        by_recipe = kind == "fixed" and space.fixed[name] == recipes.values(definition.recipe).get(name)
+        unsaid = f"recipe {definition.recipe}" if by_recipe else space.place
+        origin = BUILT_IN if kind == "default" else said.get(name, unsaid)
         rows.append(_row(name, f"free: {value}" if kind == "free" else value, origin))
     return rows
 
