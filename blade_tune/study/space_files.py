@@ -40,6 +40,8 @@ def load_space(path: Path, recipe: RecipeName = "shared") -> Space:
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
     """Both, parameter by parameter; those above win, and stand first."""
+    if not isinstance(below, Mapping):
+        raise ConfigError(f"{place} must have groups of parameters, got {below!r}.")
     merged: Groups = {}
     for group in dict.fromkeys((*above, *below)):
         parts = [part.get(group) or {} for part in (above, below)]

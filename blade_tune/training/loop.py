@@ -29,7 +29,7 @@ class EpochRecord:
 
     epoch: int  # from 1
     losses: dict[str, float]  # mean over the epoch's steps, by the model's names
-    learning_rate: float | None  # None where a model is fitted without any
+    learning_rate: float | None  # of the last step; None where a model is fitted without any
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -116,8 +116,8 @@ class Training:
         """One pass over the users, and an evaluation where one is due."""
         start = time.perf_counter()
         epoch = len(self.history) + 1
-        learning_rate = self.optimizer.param_groups[0]["lr"]
         losses = self.train_epoch()
+        learning_rate = self.optimizer.param_groups[0]["lr"]
         self.schedule.epoch_ended(sum(losses.values()))
         metrics: dict[str, float] = {}
         if self.config.evaluates(epoch):
