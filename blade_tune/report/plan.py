@@ -8,6 +8,7 @@ from blade_tune.config import flatten, read_yaml
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report.spaces import space_rows
+from blade_tune.study import recipes
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import differences, fingerprint
 from blade_tune.study.opening import Total
@@ -20,6 +21,7 @@ Row = dict[str, Any]
 STORED = "stored study"
 FLAGS = {  # a value of the definition -> the flag that may say it
     "model": "model",
+    "recipe": "recipe",
     "train.max_epochs": "epochs",
     "search.seed": "seed",
     "search.sampler": "sampler",
@@ -70,15 +72,19 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
     Args:
         definition: the study.
         file: what it was read from.
-        flags: model, epochs, seed, sampler and pruner as typed, or None.
+        flags: model, recipe, epochs, seed, sampler and pruner as typed, or None.
     """
     content, space = read_yaml(file), definition.space
     said = dict.fromkeys((*content, *flatten(content)), str(file))
     if definition.model != content["model"]:  # which the flag brings with its own space
         said |= {"space": "--model", "enqueue": "--model"}
+    if definition.recipe != content.get("recipe", "shared"):
+        said |= {"enqueue": "--recipe"}
+    filled = recipes.values(definition.recipe)
     said |= {name: f"--{flag}" for name, flag in FLAGS.items() if flags.get(flag) is not None}
     values = {
         "model": definition.model,
+        "recipe": definition.recipe,
         "data": definition.data.model_dump(mode="json"),
         "objective": definition.objective.model_dump(mode="json"),
         "search": definition.search.model_dump(mode="json", exclude={"trials"}),  # a run setting
@@ -90,7 +96,10 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
     rows.append(_row("space points", "continuous" if points is None else points, space.place))
     for parameter in space_rows(space, definition.configs):
         name, kind, value = parameter["name"], parameter["kind"], parameter["value"]
-        origin = BUILT_IN if kind == "default" else said.get(name, space.place)
+        if kind == "fixed" and name not in said and filled.get(name) == space.fixed[name]:
+            origin = f"recipe {definition.recipe}"
+        else:
+            origin = BUILT_IN if kind == "default" else said.get(name, space.place)
         rows.append(_row(name, f"free: {value}" if kind == "free" else value, origin))
     return rows
 

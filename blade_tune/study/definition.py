@@ -332,12 +332,12 @@ def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
     """A study file or a stored definition in today's words: `plateau_schedule` became `schedule`."""
 
     def renamed(train: Any) -> Any:
-        if not isinstance(train, Mapping) or not isinstance(train.get("plateau_schedule"), bool):
+        if not isinstance(train, Mapping) or not isinstance(old := train.get("plateau_schedule"), bool):
             return train
-        schedule = "plateau" if train["plateau_schedule"] else "constant"
-        return {"schedule" if key == "plateau_schedule" else key: value for key, value in train.items()} | {
-            "schedule": schedule
-        }
+        if "schedule" in train:  # beside which the old word is refused
+            return train
+        rest = {key: value for key, value in train.items() if key != "plateau_schedule"}
+        return {**rest, "schedule": "plateau" if old else "constant"}
 
     changed = dict(content)
     if "train" in changed:

@@ -12,7 +12,7 @@ from blade_tune.models import MODELS as ALL_MODELS
 from blade_tune.models.build import model_class
 from blade_tune.report.selection_tables import comparison_rows, comparison_table, cost_rows
 from blade_tune.report.text_tables import markdown
-from blade_tune.selection.compare import Budget, compare, define, run_comparison, uneven
+from blade_tune.selection.compare import Budget, HowTrained, compare, define, run_comparison, uneven
 from blade_tune.selection.cost import estimate
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import holm, paired_bootstrap
@@ -160,7 +160,7 @@ def test_models_are_checked_first(place: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_one_loss_for_all_is_a_comparison_of_its_own(place: Path, monkeypatch: pytest.MonkeyPatch):
     """A loss asked for is every configuration's, in studies of other names; else each model has its own."""
     monkeypatch.chdir(place)
-    for definition in define("tiny", MODELS, BUDGET, "ce"):
+    for definition in define("tiny", MODELS, BUDGET, HowTrained(loss="ce")):
         assert definition.name == f"tiny.compare-ce-{definition.model}"
         assert definition.space.fixed["model.loss"] == "ce"
         assert "model.loss" not in definition.space.free
