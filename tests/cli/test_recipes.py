@@ -31,7 +31,6 @@ def written(folder: Path, study: str) -> dict[str, Any]:
     return read_yaml(folder / "results" / study / "study.yaml")
 
 
-
 def test_a_study_is_shared_unless_it_says(ran: Path):
     """The stored study says so, has the recipe's values written out, and began with its defaults."""
     study = written(ran, "tiny")

@@ -175,7 +175,7 @@ def test_space_show_lists_every_setting_once(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["blade", "sasrec", "eidp"])
 def test_a_space_is_shown_as_its_recipe_has_it(name, tmp_path):
-    """`space show` is of the shared recipe, with what it fixes; --recipe published is the other, which fixes nothing."""
+    """`space show` is of the shared recipe, with what it fixes; that of --recipe published fixes nothing."""
     shown = {}
     for recipe in RECIPES:
         words = ("space", "show", name, "--recipe", recipe, "-f", "json")

@@ -37,7 +37,8 @@ def next_loss(model: NeuralRecommender, batch: Batch) -> Tensor:
 def auxiliary_only(batch: Batch) -> Tensor:
     """True at steps whose target has the auxiliary behavior alone, step by step."""
     alone = [
-        [sum(target) == 1 and target[CATALOG.auxiliary] == 1 for target in row] for row in batch.target_sets_BLK.tolist()
+        [sum(target) == 1 and target[CATALOG.auxiliary] == 1 for target in row]
+        for row in batch.target_sets_BLK.tolist()
     ]
     return torch.tensor(alone) & batch.real_BL
 
@@ -85,7 +86,7 @@ def test_at_weight_zero_such_targets_are_left_out(name: str, loss: str):
 @pytest.mark.parametrize("name", CLOZE)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_at_weight_zero_such_slots_are_left_out(name: str, loss: str):
-    """Where all slots are hidden, none is seen: other items in slots with the auxiliary behavior alone change nothing."""
+    """Where all slots are hidden, other items in those with the auxiliary behavior alone change nothing."""
     ignoring, heeding = (still(name, loss=loss, auxiliary_weight=w, mask_prob=1.0) for w in (0.0, 0.5))
     sets_BLK = torch.cat((MIXED.target_sets_BLK[:, :1], MIXED.target_sets_BLK[:, :-1]), dim=1)
     batch = replace(MIXED, sets_BLK=sets_BLK * MIXED.real_BL[..., None].to(torch.uint8))
@@ -167,7 +168,7 @@ def test_the_order_of_the_sample_says_nothing(name: str, loss: str):
 
 @pytest.mark.parametrize("name", NEURAL)
 def test_a_sample_of_all_items_is_the_full_softmax(name: str):
-    """With each item once for negatives, sampled_softmax is ce: the target is left out of the sample and added again."""
+    """With each item once for negatives, sampled_softmax is ce: the target is left out of them and added again."""
     everything_X = torch.arange(1, make_catalog().num_items + 1)
     sampled, full = (still(name, loss=loss) for loss in ("sampled_softmax", "ce"))
     torch.testing.assert_close(

@@ -11,8 +11,8 @@ from blade_tune.fleet.precedence import BUILT_IN, resolve
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.recipes import SHARED
 from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.recipes import SHARED
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from tests.study.tiny import content, define, tiny_data

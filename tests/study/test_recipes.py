@@ -80,7 +80,7 @@ def test_what_a_space_says_wins():
 
 
 def test_what_would_have_no_effect_is_left_out(monkeypatch: pytest.MonkeyPatch):
-    """Negatives are counted only where some configuration shares them, so that every completed space is one to check."""
+    """Negatives are counted only where some configuration shares them, so that a completed space passes its check."""
     monkeypatch.setattr(recipes, "SHARED", LOSS)
     for loss, is_filled in (
         ("bce", False),

@@ -86,11 +86,19 @@ def test_an_empty_section_says_nothing(empty: str):
 @pytest.mark.parametrize(
     ("changes", "recipe", "message"),
     [
-        ({"include": "blokc"}, "shared", "no file blokc.yaml in ./search_spaces or in the package. Did you mean block?"),
+        (
+            {"include": "blokc"},
+            "shared",
+            "no file blokc.yaml in ./search_spaces or in the package. Did you mean block?",
+        ),
         ({"include": 3}, "shared", "mine.yaml: include must be the name of a space or a list of names, got 3."),
         ({"include": ["block", 3]}, "published", "mine.yaml: include must be the name of a space or a list of names,"),
         ({"include": {"block": 1}}, "shared", "mine.yaml: include must be the name of a space or a list of names, got"),
-        ({"include": "block", "model": [1]}, "shared", "mine.yaml: include block: model must be a mapping of parameters."),
+        (
+            {"include": "block", "model": [1]},
+            "shared",
+            "mine.yaml: include block: model must be a mapping of parameters.",
+        ),
         ({"published": 3}, "published", "mine.yaml: published must have groups of parameters, got 3."),
         ({"published": ["model"]}, "published", "mine.yaml: published must have groups of parameters, got ['model']."),
         ({"published": {"model": 3}}, "published", "mine.yaml: published: model must be a mapping of parameters."),

@@ -1,6 +1,6 @@
 """What changes over the steps of a training: the learning rate, the average of weights, the gradient's norm, decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import cos, pi
 from typing import Any
 
@@ -26,9 +26,9 @@ def device_data(tiny: SearchData) -> DeviceData:
 
 @pytest.fixture
 def make(tiny: SearchData, device_data: DeviceData) -> Make:
-    """Build a training of a small BLADE, four steps an epoch; what is left out of `model` is its default."""
+    """Build a training of a small BLADE, four steps an epoch."""
 
-    def build(model: dict[str, Any] = {}, **settings: Any) -> Training:
+    def build(model: Mapping[str, Any] = {}, **settings: Any) -> Training:
         small = {"max_length": LENGTH, "embedding_size": 8, "num_blocks": 1, **model}
         config = TrainConfig(**{"batch_size": 8, "max_epochs": 3, "eval_every": 1, **settings})
         windows, negatives = device_data.windows, device_data.negatives
@@ -128,7 +128,7 @@ def test_the_average_equals_its_twin(make: Make, decay: float):
         assert not torch.equal(found, first)
 
 
-def test_what_is_evaluated_and_kept_is_the_average(make: Make, hooks: Hooks, device_data: DeviceData):
+def test_what_is_evaluated_and_kept_is_the_average(make: Make, device_data: DeviceData):
     """The model of every evaluation is the average; the kept weights, loaded, give the kept metrics and ranks."""
     training = make(averaging=0.9, learning_rate=0.05)
     seen: list[Any] = []
