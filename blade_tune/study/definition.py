@@ -363,7 +363,7 @@ def _space(file: StudyFile, place: str) -> Space:
     else:
         name = file.space or file.model
         beside = Path(place).parent / name
-        space = load_space(beside if beside.is_file() else find("search_spaces", name), file.recipe)
+        space = load_space(beside if beside.is_file() else find("search_spaces", name), file.recipe, file.train)
     if file.model == COMBINATION:
         space = space.without([f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)])
     return space.with_fixed({f"train.{key}": value for key, value in file.train.items()}, f"{place}: train")

@@ -14,6 +14,7 @@ from blade_tune.study.definition import StudyDefinition, config_classes, is_fitt
 from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.recipes import SHARED, complete
 from blade_tune.study.storage import resolve_url
+from blade_tune.training.config import TrainConfig
 from tests.study.tiny import content, stored, tiny_data
 
 BLADE = config_classes("blade")
@@ -138,6 +139,18 @@ def test_a_train_section_wins_over_the_recipe(tmp_path: Path):
     train = {**content()["train"], "learning_rate": 0.25, "optimizer": "adam"}
     fixed = StudyDefinition.load(study(tmp_path, train=train)).space.fixed
     assert (fixed["train.learning_rate"], fixed["train.optimizer"]) == (0.25, "adam")
+
+
+@pytest.mark.parametrize("name", ["batch_size", "learning_rate"])
+def test_a_train_section_wins_over_the_shared_block(tmp_path: Path, name: str):
+    """A study may fix what its space includes as free, and not what the space has free itself."""
+    value = TrainConfig.model_fields[name].default
+    train = {**content()["train"], name: value}
+    fixed = StudyDefinition.load(study(tmp_path, model="sasrec", space="sasrec", train=train)).space
+    assert fixed.fixed[f"train.{name}"] == value
+    assert f"train.{name}" not in fixed.free
+    with pytest.raises(ConfigError, match=rf"train\.{name} is given here and in .*sasrec\.yaml; keep one"):
+        StudyDefinition.load(study(tmp_path, model="sasrec", space="sasrec", train=train, recipe="published"))
 
 
 def test_defaults_are_tried_first(tmp_path: Path):

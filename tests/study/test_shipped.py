@@ -281,6 +281,15 @@ def test_a_shipped_study_is_whole(name: str):
     assert again.space.canonical() == study.space.canonical()
 
 
+@pytest.mark.parametrize("name", [*OWN, *PUBLISHED])
+def test_a_shipped_study_loads_under_each_recipe(name: str):
+    """That which it does not name is another study of the same data and protocol."""
+    first, second = (StudyDefinition.load(name, recipe=recipe) for recipe in RECIPES)
+    assert {first.name, second.name} in ({name, f"{name}-published"}, {name, f"{name}-shared"})
+    assert (first.data, first.objective, first.search) == (second.data, second.objective, second.search)
+    assert first.train.max_epochs == second.train.max_epochs
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_settings_are_enqueued(name: str):
     """A released study tries the setting behind the published table first, and notes its seed."""

@@ -69,6 +69,17 @@ def test_the_published_section_takes_the_place_of_blocks():
     assert read(over, "published").canonical() == of(OWN)
 
 
+def test_what_a_study_fixes_wins_over_a_block():
+    """Training settings of a study take the place of a block's, but of nothing in the file itself or as published."""
+    Path("mine.yaml").write_text(write_yaml({**OWN, "include": "more", "published": MORE}), encoding="utf-8")
+    fixed = load_space(Path("mine.yaml"), "shared", {"d": 2, "e": 1})
+    assert (fixed.fixed["train.d"], fixed.fixed.get("train.e")) == (2, None)
+    assert list(fixed.free) == ["model.x"]
+    assert "train.d" in load_space(Path("mine.yaml"), "published", {"d": 2}).free
+    Path("mine.yaml").write_text(write_yaml({"train": MORE["train"], "include": "more"}), encoding="utf-8")
+    assert "train.d" in load_space(Path("mine.yaml"), "shared", {"d": 2}).free
+
+
 def test_a_condition_may_be_on_an_included_parameter():
     """What is included stands after what the file has, so a block's parameter may wait for the file's."""
     block = {"model": {"b": {"choice": [1, 2], "when": {"x": [1]}}}}
