@@ -7,6 +7,7 @@ import click
 from blade_tune.cli.data_get import get
 from blade_tune.cli.data_prepare import prepare
 from blade_tune.cli.data_synth import synth
+from blade_tune.cli.data_xray import data_of, xray
 from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
 from blade_tune.cli.output import print_facts
 
@@ -26,6 +27,7 @@ def data() -> None:
 data.add_command(get)
 data.add_command(prepare)
 data.add_command(synth)
+data.add_command(xray)
 
 
 @data.command()
@@ -38,8 +40,8 @@ def stats(study: str, data: Path | None, storage: str | None, results: Path, for
     """Print what the data of a study holds.
 
     Users, items, interactions, behaviors, lengths; what popularity and an untuned item_knn reach on the valid rows;
-    what was left out and why; how that differs from what was published. Prepares the data if it never was. Test rows
-    are counted, not shown, and no evaluation is written down.
+    what was left out and why; how that differs from what was published; what `data xray` found, once it was asked.
+    Prepares the data if it never was. Test rows are counted, not shown, and no evaluation is written down.
 
     \b
     Example:
@@ -48,16 +50,15 @@ def stats(study: str, data: Path | None, storage: str | None, results: Path, for
     from blade_tune.data.sealed import count_sealed
     from blade_tune.data.sources.base import open_source
     from blade_tune.data.statistics import describe
-    from blade_tune.data.store import prepare
-    from blade_tune.study.definition import StudyDefinition, max_length
-    from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import StoredStudy
+    from blade_tune.study.definition import max_length
     from blade_tune.training.baselines import valid_baselines
+    from blade_tune.xray.measure import known_xray
 
-    stored = StoredStudy.find(study, resolve_url(storage, results), results)
-    definition = stored.definition if stored else StudyDefinition.load(study)
-    data = stored.data_directory(data) if stored else data
-    search = prepare(definition.data, data, results)
+    definition, data, search = data_of(study, data, storage, results)
     facts = describe(search, count_sealed(search, data), open_source(definition.data, data).origin())
-    baselines = valid_baselines(search, definition.objective, max_length(definition, definition.space.fixed), results)
-    print_facts({**facts, "baselines": {"valid": {**baselines.metrics, **baselines.left_out}}}, form)
+    window, objective = max_length(definition, definition.space.fixed), definition.objective
+    baselines = valid_baselines(search, objective, window, results)
+    facts["baselines"] = {"valid": {**baselines.metrics, **baselines.left_out}}
+    if (found := known_xray(search.data_hash, objective.exclude, window, results)) is not None:
+        facts["xray"] = {name: finding.verdict for name, finding in found.items()}
+    print_facts(facts, form)

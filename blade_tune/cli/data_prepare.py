@@ -65,7 +65,7 @@ def _known(name: str, known: KnownLog) -> click.Command:
         out = out or Path("data") / name
         settings = _recipe(recipe)
         preparation = Preparation(name, source, known.form, known.auxiliary, settings, known.license, known.file)
-        _run(preparation, out, form, quiet, f"blade-tune run --study {name} --data {out}")
+        _run(preparation, out, form, quiet, f"--study {name} --data {out}")
 
     command.__doc__ = f"""Prepare the log of {name} as its studies read it.
 
@@ -164,7 +164,7 @@ def event_log(
     out = out or Path("data") / name
     preparation = Preparation(name, source, settings, auxiliary, _recipe(recipe), license_)
     study = Path("studies") / f"{name}.yaml"
-    _run(preparation, out, form, quiet, f"blade-tune run --study {name}")
+    _run(preparation, out, form, quiet, f"--study {name}")
     if not write_study(study, section, out):
         click.echo(f"{study}: is there already and left alone; it must have `run: {{data: {out}}}`.", err=True)
 
@@ -173,7 +173,7 @@ def _recipe(flags: dict[str, Any]) -> Recipe:
     return parse(Recipe, {name: value for name, value in flags.items() if value is not None}, "options")
 
 
-def _run(preparation: "Preparation", out: Path, form: str, quiet: bool, then: str) -> None:
+def _run(preparation: "Preparation", out: Path, form: str, quiet: bool, study: str) -> None:
     from blade_tune.data.raw.prepare import prepare
 
     with watch_steps(quiet) as on_step:
@@ -183,4 +183,5 @@ def _run(preparation: "Preparation", out: Path, form: str, quiet: bool, then: st
     left_out = {reason: count for reason, count in facts["left_out"].items() if count}
     print_facts({**shown, "parts": facts["parts"], "rows_read": facts["rows"], "left_out": left_out}, form)
     if not quiet:
-        click.echo(f"next: {then}", err=True)
+        click.echo(f"what matters in it: blade-tune data xray {study}", err=True)
+        click.echo(f"next: blade-tune run {study}", err=True)

@@ -19,6 +19,9 @@ CLUSTER_SIZE = 10  # items of a cluster, about
     "--behaviors", default="view,cart,buy", metavar="LIST", help="From common to rare. Default: view,cart,buy."
 )
 @click.option("--noise", type=float, metavar="PROB", help="How often the law does not hold. Default: 0.1.")
+@click.option(
+    "--without", metavar="LIST", help="What the law does without: order, sets, recency. Default: it needs them all."
+)
 @click.option("--seed", type=int, metavar="N", help="Seed of all that is drawn. Default: 2026.")
 @click.option("--name", default="synth", metavar="NAME", help="Name of the study. Default: synth.")
 @click.option(
@@ -33,6 +36,7 @@ def synth(
     items: int,
     behaviors: str,
     noise: float | None,
+    without: str | None,
     seed: int | None,
     name: str,
     events: Path | None,
@@ -41,8 +45,9 @@ def synth(
     """Make up data with a known law.
 
     The rarest behavior of an interaction decides from which cluster of items the next one comes, so the best NDCG that
-    any model can reach is known; it is printed, here and by `data stats`. Writes studies/NAME.yaml, which needs no
-    files, or a log to try `data prepare event-log` on. A study file that is there already is left alone.
+    any model can reach is known; it is printed, here and by `data stats`. --without takes things out of the law, for
+    `data xray` to find missing. Writes studies/NAME.yaml, which needs no files, or a log to try `data prepare
+    event-log` on. A study file that is there already is left alone.
 
     \b
     Example:
@@ -52,7 +57,7 @@ def synth(
     from blade_tune.data.sources.base import open_source
     from blade_tune.study.template import write_study
 
-    given = {"noise": noise, "seed": seed}
+    given = {"noise": noise, "seed": seed, "without": without.split(",") if without else None}
     names = behaviors.split(",")
     section: dict[str, Any] = {
         "source": "synthetic",

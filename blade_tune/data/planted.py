@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.batch import Interactions
-from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, rarity
+from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, led_to
 
 CUTOFFS = (5, 10, 20)
 MAX_USERS = 5_000  # whose rankings are computed; of more users the first ones
@@ -51,9 +51,10 @@ def next_item_probabilities(config: SyntheticConfig, histories: list[Interaction
     weight_S = (1.0 + np.arange(items_CS.shape[1])) ** -config.skew
     prob_UV = np.zeros((len(histories), config.num_items + 1))
     for prob_V, history in zip(prob_UV, histories, strict=True):
-        rarest = int((history.sets_NK[-1] * rarity(config)).max())
+        followed = slice(None) if "recency" in config.without else slice(-1, None)
+        leads_N = led_to(config, cluster_V[history.items_N[followed]], history.sets_NK[followed])
         prob_C = np.full(config.num_clusters, config.noise / config.num_clusters)
-        prob_C[(cluster_V[history.items_N[-1]] + rarest) % config.num_clusters] += 1 - config.noise
+        prob_C += (1 - config.noise) * np.bincount(leads_N, minlength=config.num_clusters) / len(leads_N)
         weight_CS = weight_S * ~np.isin(items_CS, history.items_N)
         total_C1 = weight_CS.sum(axis=1, keepdims=True)
         prob_V[items_CS] = prob_C[:, None] * np.divide(weight_CS, total_C1, where=total_C1 > 0, out=weight_CS * 0)

@@ -30,7 +30,7 @@ from blade_tune.fleet.devices import Machine
 from blade_tune.fleet.findings import Finding, State
 from blade_tune.fleet.leftovers import Leftovers, Tell
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.fingerprint import fingerprint, require_same
+from blade_tune.study.fingerprint import require_same
 from blade_tune.study.folder import StudyFolder
 from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.storage import (
@@ -172,7 +172,7 @@ def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Finding]:
     check = f"study {definition.name}"
     identity = stored.study.user_attrs["fingerprint"]
     try:
-        require_same(identity, fingerprint(definition, identity["data"]), definition.name)
+        require_same(identity, definition, identity["data"])
         _require_data(stored, data)
     except StudyDiffersError as error:
         yield Finding(check, "problem", str(error))

@@ -15,7 +15,7 @@ from blade_tune.fleet.order import Order
 from blade_tune.fleet.turns import device_turn
 from blade_tune.study.artifacts import upload_trial
 from blade_tune.study.budget import Claimant
-from blade_tune.study.fingerprint import fingerprint, require_same
+from blade_tune.study.fingerprint import require_same
 from blade_tune.study.lease import Lease
 from blade_tune.study.objective import End, Objective
 from blade_tune.study.observer import Observer
@@ -58,7 +58,7 @@ class Worker:
     def __init__(self, stored: StoredStudy, order: Order, observer: Observer, signals: StopSignals) -> None:
         definition = stored.definition
         data = stored.data(order.data)
-        require_same(stored.study.user_attrs["fingerprint"], fingerprint(definition, data.data_hash), definition.name)
+        require_same(stored.study.user_attrs["fingerprint"], definition, data.data_hash)
         self.stored = stored
         self.order = order
         self.observer = observer

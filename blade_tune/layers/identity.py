@@ -14,13 +14,13 @@ class NearIdentity(nn.Module):
 
     @abstractmethod
     def near_identity(self) -> None:
-        """Set the layer's own weights, without those of layers in it."""
+        """Set the layer's weights; layers in it have set their own already."""
 
 
 @torch.no_grad()
 def near_identity(module: nn.Module) -> None:
     """Start every layer of a module so; layers of other kinds keep the weights that they have."""
-    for part in module.modules():
+    for part in reversed(list(module.modules())):
         if isinstance(part, NearIdentity):
             part.near_identity()
 
@@ -33,6 +33,6 @@ def gather(value: nn.Linear, output: nn.Linear) -> None:
 
 
 def blur(*projections: nn.Linear) -> None:
-    """Have attention see all steps almost alike."""
+    """Have attention see all steps almost alike, or add hardly anything."""
     for projection in projections:
         projection.weight.mul_(FAINT)

@@ -18,6 +18,7 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.fusion import FUSIONS, FusionName
+from blade_tune.layers.identity import NearIdentity, blur
 from blade_tune.layers.initialization import InitName, initialize
 from blade_tune.layers.transformer import TransformerBlock
 from blade_tune.losses import Similarity, contrastive, richness
@@ -96,7 +97,7 @@ class IntermediateBlock(nn.Module):
         return self.experts_norm(states_BLD + self.dropout(self.experts(states_BLD, gates_BLE)))
 
 
-class CrossBlock(nn.Module):
+class CrossBlock(NearIdentity):
     """The target's behavior set asks the fused history: cross-attention of one head, then feed-forward (Eq. 9 and 10).
 
     Deviates: an output projection follows the attention, as everywhere else; Eq. 10 writes none.
@@ -118,6 +119,11 @@ class CrossBlock(nn.Module):
         residual_BLD = targets_BLD if self.residual == "query" else fused_BLD[:, -targets_BLD.shape[1] :]
         states_BLD = self.attention_norm(residual_BLD + self.dropout(attended_BLD))
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
+
+    def near_identity(self) -> None:
+        """Pass on the fused states where they are the residual; else gather their mean."""
+        if self.residual == "fused":
+            blur(self.attention.value, self.attention.output)
 
 
 class Blade(NeuralRecommender):

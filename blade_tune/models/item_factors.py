@@ -5,11 +5,12 @@ so a model that begins by passing on that mean (`block_init: identity`) begins a
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import fractional_matrix_power
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import eigsh, norm, svds
 
 from blade_tune.batch import Catalog, Interactions
 from blade_tune.models.ials import Ials, IalsConfig
@@ -19,7 +20,7 @@ Factors = NDArray[np.float32]
 NEIGHBORS = 500  # kept of each item: more change nothing that was measured, and cost memory
 SHRINKAGE = 50.0
 ALPHA, AUXILIARY_WEIGHT, RARITY_WEIGHT = 67.0, 0.6, 0.25  # of iALS, as a search on QK-Video found them
-REGULARIZATION = 0.6  # of iALS, where 1 is the mean confidence in an item; likewise
+REGULARIZATION = 0.25  # of iALS, where 1 would take the weakest of the factors away; likewise
 
 
 def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
@@ -57,8 +58,8 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
     A user of iALS is x = (Y^T Y + lambda I + ...)^(-1) sum c y. Without the part that is the user's own, x y_v is the
     product of the sum of c times the history's factors with the factors of v.
 
-    lambda is a share of what confidence all users together have in an item, mean over items, so that it goes with data
-    of any size.
+    lambda is a share of the D-th singular value of the confidences where there is evidence, so that it goes with data
+    of any size: factors along smaller singular values than lambda vanish.
 
     Args:
         rows: to learn from.
@@ -71,10 +72,11 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
         auxiliary_weight=AUXILIARY_WEIGHT,
         rarity_weight=RARITY_WEIGHT,
     )
-    evidence_UV = Ials(config, catalog).evidence(rows)
-    if not evidence_UV.nnz:
+    confidence_UV = Ials(config, catalog).evidence(rows)
+    if not confidence_UV.nnz:
         return np.zeros((catalog.num_items + 1, size), np.float32)
-    regularization = REGULARIZATION * float((1 + ALPHA * evidence_UV.data).sum()) / catalog.num_items
+    confidence_UV.data = 1 + ALPHA * confidence_UV.data
+    regularization = REGULARIZATION * _singular_value(confidence_UV, size)
     ials = Ials(config.model_copy(update={"regularization": regularization}), catalog)
     ials.fit(rows, 0)
     vectors_VD = ials.vectors.double().numpy()
@@ -82,6 +84,13 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
     factors_VD: Factors = (vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real).astype(np.float32)
     factors_VD[0] = 0.0
     return factors_VD
+
+
+def _singular_value(matrix: Any, place: int) -> float:
+    """The largest singular value at place 1, the next at 2, and so on; the last but one where there are fewer."""
+    place = min(place, min(matrix.shape) - 1)
+    start = np.random.default_rng(0).random(min(matrix.shape))
+    return float(svds(matrix, k=place, v0=start, return_singular_vectors=False).min()) if place else norm(matrix)
 
 
 FACTORS: dict[str, Callable[[Interactions, Catalog, int], Factors]] = {

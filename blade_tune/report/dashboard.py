@@ -10,6 +10,7 @@ from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from blade_tune.errors import NothingToExportError
 from blade_tune.report import curve_figures, figures
+from blade_tune.report.data import findings
 from blade_tune.report.section import plural, shown
 from blade_tune.report.tables import Row, status
 from blade_tune.selection.confirm import leaders, load_confirmation
@@ -73,6 +74,8 @@ def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
     yield "Metric", metric
     if facts["baselines"]:
         yield "Untuned baselines", ", ".join(f"{n} {shown(v)}" for n, v in facts["baselines"].items())
+    if found := findings(stored):
+        yield "What matters in the data", ", ".join(f"{name} {finding.verdict}" for name, finding in found.items())
     counts = ", ".join(f"{count} {state}" for state, count in facts["trials"].items() if count)
     yield "Trials", f"{facts['scored']} of {facts['budget']} scored: {counts or 'none yet'}"
     yield "Search", f"sampler {definition.search.sampler}, pruner {definition.search.pruner.kind}"

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from blade_tune.errors import DataError
-from blade_tune.report import choice, search
+from blade_tune.report import choice, data, search
 from blade_tune.report.section import Section, Study, plural
 from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
 from blade_tune.study.folder import write_text
@@ -30,6 +30,7 @@ PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     search.cost,
     search.prune_audit,
     search.trials,
+    data.xray,
     search.identity,
     search.ledger,
 )

@@ -10,7 +10,7 @@ from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report.spaces import space_rows
 from blade_tune.study import recipes
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.fingerprint import differences, fingerprint
+from blade_tune.study.fingerprint import differences
 from blade_tune.study.opening import Total
 from blade_tune.study.storage import masked, resolve_url
 from blade_tune.study.stored import StoredStudy
@@ -109,7 +109,7 @@ def stored_rows(definition: StudyDefinition, stored: StoredStudy | None) -> list
     if stored is None:
         return [_row("stored", "not yet", STORED)]
     identity = stored.study.user_attrs["fingerprint"]
-    differing = differences(identity, fingerprint(definition, identity["data"]))
+    differing = differences(identity, definition, identity["data"])
     return [
         _row("stored", f"{num_scored(stored.trials)} of {stored.budget} trials are scored", STORED),
         *(_row(f"differs: {name}", f"stored {before!r}, now {now!r}", STORED) for name, before, now in differing),

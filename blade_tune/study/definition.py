@@ -330,21 +330,24 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
 
 def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
     """A study file or a stored definition in today's words: `plateau_schedule` became `schedule`."""
-
-    def renamed(train: Any) -> Any:
-        if not isinstance(train, Mapping) or not isinstance(old := train.get("plateau_schedule"), bool):
-            return train
-        if "schedule" in train:  # beside which the old word is refused
-            return train
-        rest = {key: value for key, value in train.items() if key != "plateau_schedule"}
-        return {**rest, "schedule": "plateau" if old else "constant"}
-
     changed = dict(content)
-    if "train" in changed:
-        changed["train"] = renamed(changed["train"])
-    if isinstance(space := changed.get("space"), Mapping) and "train" in space:
-        changed["space"] = {**space, "train": renamed(space["train"])}
+    if isinstance(train := changed.get("train"), Mapping):
+        changed["train"] = modern_names(train)
+    space = changed.get("space")
+    if isinstance(space, Mapping) and isinstance(train := space.get("train"), Mapping):
+        changed["space"] = {**space, "train": modern_names(train)}
     return changed
+
+
+def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings under today's names, dotted or not; an old name beside today's stays, and is refused later."""
+    today = {key: key.replace("plateau_schedule", "schedule") for key in settings}
+    names = {key: key if name in settings else name for key, name in today.items()}
+    schedules = {True: "plateau", False: "constant"}
+    return {
+        names[key]: schedules.get(value, value) if key != names[key] and isinstance(value, bool) else value
+        for key, value in settings.items()
+    }
 
 
 def _over(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,12 +91,11 @@ def _name_metric(study: optuna.Study, metric: str) -> None:
 
 
 def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) -> None:
-    identity = fingerprint(definition, data_hash)
     if "fingerprint" in study.user_attrs:
-        require_same(study.user_attrs["fingerprint"], identity, definition.name)
+        require_same(study.user_attrs["fingerprint"], definition, data_hash)
     else:
         _enqueue(study, definition)
-        study.set_user_attr("fingerprint", identity)  # after all that is done only once
+        study.set_user_attr("fingerprint", fingerprint(definition, data_hash))  # after all that is done only once
 
 
 def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:

@@ -16,16 +16,16 @@ RecipeName = Literal["shared", "published"]
 RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 
 SHARED: Mapping[str, Value] = {
-    "model.embedding_size": 64,
-    "model.dropout": 0.6,
+    "model.embedding_size": 32,
+    "model.dropout": 0.5,
     "model.loss": "sampled_softmax",
     "model.num_negatives": 256,
-    "model.auxiliary_weight": 0.3,
-    "model.item_init": "cooccurrence",
+    "model.auxiliary_weight": 0.1,
+    "model.item_init": "ials",
     "model.item_std": 0.1,
     "model.block_init": "identity",
     "train.optimizer": "adamw",
-    "train.learning_rate": 1e-3,
+    "train.learning_rate": 3e-4,
     "train.batch_size": 256,
 }
 

@@ -1,13 +1,17 @@
 """Made-up data: its law, and that only behavior sets reveal it."""
 
+import hashlib
+from itertools import product
+
 import numpy as np
 import pytest
 
 from blade_tune.data.sealed import count_sealed
-from blade_tune.data.sources.synthetic import Synthetic, clustered_items, generate, rarity
+from blade_tune.data.sources.synthetic import LEAD, Synthetic, clustered_items, generate, led_to, rarity
 from blade_tune.data.split import split_by_time
 from blade_tune.data.statistics import describe
 from blade_tune.data.store import prepare
+from blade_tune.errors import ConfigError
 from tests.data.examples import SYNTHETIC, config
 
 
@@ -107,3 +111,90 @@ def test_it_needs_no_directory(tmp_path) -> None:
     assert describe(data, count_sealed(data, None))["parts"]["test"] > 500
     assert prepare(config(SYNTHETIC, name="other", long_tail=[]), None, tmp_path).path == data.path
     assert prepare(config(SYNTHETIC, seed=1), None, tmp_path).data_hash != data.data_hash
+
+
+# Laws that do without
+
+
+LAWS = [
+    tuple(t for t, off in zip(("order", "sets", "recency"), o, strict=True) if off) for o in product((0, 1), repeat=3)
+]
+BEFORE = [  # the laws could do without: settings -> what they are stored under, and the rows
+    ({}, "320e8ccb197e33e6", "a91a706c595c67dd"),
+    ({"shuffle_sets": True}, "ee859d9621d4ce8a", "580ff517927b622f"),
+    (
+        {"num_users": 40, "num_items": 40, "max_length": 12, "seed": 7, "auxiliary": "share"},
+        "d616b578e455d901",
+        "ef0255d8ff6f090a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "key", "rows"), BEFORE)
+def test_a_whole_law_is_what_it_always_was(changes, key, rows):
+    """The same rows under the same key as before a law could do without; a stored definition has no new field."""
+    settings = config(SYNTHETIC, **changes)
+    made, digest = generate(settings), hashlib.sha256()
+    for values in (made.users_N, made.items_N, made.sets_NK):
+        digest.update(values.astype("<i8").tobytes())
+    assert (Synthetic(settings).search_key()[:16], digest.hexdigest()[:16]) == (key, rows)
+    assert "without" not in settings.model_dump(mode="json")
+    assert config(settings.model_dump(mode="json")) == settings
+
+
+@pytest.mark.parametrize("without", LAWS, ids=lambda law: " ".join(law) or "nothing")
+def test_each_law_leads_where_it_says(without):
+    """Without noise every interaction follows from the last one, or from some earlier one, of its user."""
+    settings = config(SYNTHETIC, noise=0.0, without=without, num_users=60)
+    rows = generate(settings)
+    cluster_of = np.empty(settings.num_items + 1, np.int64)
+    cluster_of[clustered_items(settings)] = np.arange(settings.num_clusters)[:, None]
+    for user in range(1, settings.num_users + 1):
+        own = rows.rows(rows.users_N == user)
+        clusters = cluster_of[own.items_N].tolist()
+        for place in range(1, len(own)):
+            followed = range(place) if "recency" in without else [place - 1]
+            leads = set()
+            for earlier in followed:
+                step = max(rarity(settings)[own.sets_NK[earlier] > 0]) + (LEAD if "recency" in without else 0)
+                step = LEAD if "sets" in without else step
+                c = clusters[earlier]
+                leads.add((step - c if "order" in without else c + step) % settings.num_clusters)
+            assert clusters[place] in leads
+    assert config(SYNTHETIC, without=without).model_dump(mode="json").get("without", []) == list(without)
+
+
+def test_without_order_what_leads_there_leads_back():
+    """Led from a cluster to another and on by the same set, one is back."""
+    settings = config(SYNTHETIC, without=["order"])
+    sets_NK = generate(settings).sets_NK[:200]
+    clusters_N = np.arange(200) % settings.num_clusters
+    assert led_to(settings, led_to(settings, clusters_N, sets_NK), sets_NK).tolist() == clusters_N.tolist()
+
+
+def test_without_recency_all_earlier_interactions_are_followed():
+    """The age of the interaction that was followed has the mean of a draw among all earlier ones."""
+    settings = config(
+        SYNTHETIC, noise=0.0, without=["recency", "sets"], num_items=1000, num_clusters=500, max_length=10
+    )
+    rows = generate(settings)
+    cluster_of = np.empty(settings.num_items + 1, np.int64)
+    cluster_of[clustered_items(settings)] = np.arange(settings.num_clusters)[:, None]
+    is_second_N = np.diff(rows.users_N, prepend=0, n=1) == 0
+    clusters_N = cluster_of[rows.items_N]
+    led_by_last = np.mean((clusters_N[1:] == (clusters_N[:-1] + LEAD) % 500)[is_second_N[1:]])
+    assert 0.2 < led_by_last < 0.6  # of lengths up to ten; some earlier one may be in the same cluster
+
+
+@pytest.mark.parametrize(
+    ("changes", "law"),
+    [
+        ({"without": ["novelty"]}, "must be 'order', 'sets' or 'recency', got 'novelty'"),
+        ({"without": ["order", "order"]}, "without must name each thing once, got order, order"),
+        ({"without": ["sets"], "shuffle_sets": True}, "shuffle_sets takes the law from sets, and without sets"),
+    ],
+)
+def test_what_no_law_can_do_without(changes, law):
+    """Unknown things, a thing twice, and sets that are shuffled and of no account."""
+    with pytest.raises(ConfigError, match=law):
+        config(SYNTHETIC, **changes)

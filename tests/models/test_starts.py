@@ -74,11 +74,12 @@ def test_a_table_starts_at_the_deviation_asked_for():
 def test_ials_factors_multiply_to_the_scores_of_ials():
     """E E^T = Y (Y^T Y + lambda I)^-1 Y^T: the scores of users whose own items leave the normal equations as they are.
 
-    lambda is 0.6 of the confidence 1 + 67 w of all evidence w together, over the number of items.
+    lambda is a quarter of the eighth singular value of the confidences 1 + 67 w of the evidence w.
     """
     found = {"factors": 8, "alpha": 67.0, "auxiliary_weight": 0.6, "rarity_weight": 0.25}
     evidence_UV = make_model("ials", CATALOG, rows=ROWS, **found).evidence(ROWS)
-    regularization = 0.6 * (1 + 67 * evidence_UV.data).sum() / CATALOG.num_items
+    confidence_UV = np.where(evidence_UV.toarray() > 0, 1 + 67 * evidence_UV.toarray(), 0)
+    regularization = 0.25 * np.linalg.svd(confidence_UV, compute_uv=False)[7]
     ials = make_model("ials", CATALOG, rows=ROWS, regularization=regularization, **found)
     vectors_VD = ials.vectors.double()
     inner_DD = vectors_VD.T @ vectors_VD + regularization * torch.eye(8, dtype=torch.float64)

@@ -42,7 +42,7 @@ def identity(**changes: Any) -> dict[str, Any]:
 def test_another_question_is_another_study(field: str):
     """What changes a trial's value, or what is searched, changes identity; the refusal names just that field."""
     with pytest.raises(StudyDiffersError) as error:
-        require_same(identity(), identity(**OTHER_STUDIES[field]), "tiny")
+        require_same(identity(), define(**OTHER_STUDIES[field]), "data-hash")
     first, *fields, way_out = str(error.value).splitlines()
     assert first == "study tiny was made with other settings:"
     assert [line.split(":")[0].strip() for line in fields] == [field]
@@ -54,16 +54,32 @@ def test_another_question_is_another_study(field: str):
 @pytest.mark.parametrize("changes", SAME_STUDIES)
 def test_the_same_question_is_the_same_study(changes: dict[str, Any]):
     """Budget, sampler, pruner, what is tried first and how a value is spelled are not identity."""
-    require_same(identity(), identity(**changes), "tiny")
+    require_same(identity(), define(**changes), "data-hash")
 
 
 def test_data_model_and_version_are_identity(monkeypatch: pytest.MonkeyPatch):
     """Other rows, another model or a changed objective are another study."""
     with pytest.raises(StudyDiffersError, match=r"\n  data: stored 'data-hash', now 'other'\n"):
-        require_same(identity(), fingerprint(define(), "other"), "tiny")
+        require_same(identity(), define(), "other")
     monkeypatch.setattr(module, "OBJECTIVE_VERSION", 99)
     with pytest.raises(StudyDiffersError, match=r"\n  objective_version: stored 1, now 99\n"):
-        require_same({**identity(), "objective_version": 1}, identity(), "tiny")
+        require_same({**identity(), "objective_version": 1}, define(), "data-hash")
+
+
+def test_a_setting_younger_than_a_study_is_at_its_default_there():
+    """A study from before a setting was there goes on where the setting is at its default, and nowhere else.
+
+    `plateau_schedule` is what `schedule` was called.
+    """
+    before = identity()
+    for young in ("model.item_init", "model.block_init", "train.averaging", "train.schedule"):
+        del before["space"][young]
+    before["space"]["train.plateau_schedule"] = False
+    require_same(before, define(), "data-hash")
+    with pytest.raises(StudyDiffersError, match=r"model\.item_init: stored 'random', now 'ials'"):
+        require_same(before, define(space__model__item_init="ials"), "data-hash")
+    with pytest.raises(StudyDiffersError, match=r"train\.schedule: stored 'constant', now 'cosine'"):
+        require_same(before, define(train__schedule="cosine"), "data-hash")
 
 
 def test_seeds_are_functions_of_what_they_are_for():

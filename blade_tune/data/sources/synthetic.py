@@ -1,12 +1,12 @@
-"""Made-up data, needed by no download, in which only behavior sets tell what comes next."""
+"""Made-up data, needed by no download, whose law is known; by default only behavior sets tell what comes next."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from blade_tune.batch import Interactions
 from blade_tune.data import digest
@@ -17,7 +17,10 @@ from blade_tune.data.split import Split, split_by_time
 AUXILIARY_PROB = 0.75
 TARGET_PROB = 0.45  # of the first target behavior; each next one is rarer by the same factor
 USERS_AT_ONCE = 4096
+LEAD = 1  # clusters that any interaction leads on by where sets tell nothing
 EXHAUSTED = 1e9  # more than any score, so that a met item is drawn again only if its cluster holds no other
+
+Thing = Literal["order", "sets", "recency"]  # what the law may do without
 
 
 class SyntheticConfig(DataConfig):
@@ -32,6 +35,15 @@ class SyntheticConfig(DataConfig):
     skew: float = Field(0.5, ge=0.0, le=3.0, description="exponent of the popularity of items within a cluster")
     seed: int = Field(2026, ge=0, description="seed of all that is drawn")
     shuffle_sets: bool = Field(False, description="permute the sets over all rows: the control without the law")
+    without: tuple[Thing, ...] = Field((), description="what the law does without: order, sets, recency")
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_is_whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A law that does without nothing is written as it was before it could: keys and stored studies stay."""
+        values: dict[str, Any] = handler(self)
+        if not self.without:
+            values.pop("without", None)
+        return values
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
@@ -45,6 +57,10 @@ class SyntheticConfig(DataConfig):
             )
         if self.max_length < self.min_length:
             raise ValueError(f"max_length must be at least min_length, got {self.max_length} and {self.min_length}")
+        if len(set(self.without)) < len(self.without):
+            raise ValueError(f"without must name each thing once, got {', '.join(self.without)}")
+        if self.shuffle_sets and "sets" in self.without:
+            raise ValueError("shuffle_sets takes the law from sets, and without sets they have none")
         return self
 
 
@@ -91,7 +107,11 @@ def generate(config: SyntheticConfig) -> Interactions:
 
     After an interaction in cluster c whose rarest behavior is the r-th (0 is the auxiliary one), the next cluster is
     c + r, modulo their number: the auxiliary behavior alone leads to more of the same, and no two behaviors lead from a
-    cluster to the same one. With probability `noise` it is any cluster instead.
+    cluster to the same one. With probability `noise` it is any cluster instead. A law that does `without`
+
+    - sets has r = LEAD after every interaction;
+    - order has the next cluster at r - c, so that what leads from one cluster to another leads back as well;
+    - recency follows, instead of the last interaction, any earlier one of the user, each equally likely.
     """
     random = np.random.default_rng([config.seed, 1])
     sets_ULK = _draw_sets(config, random)
@@ -131,13 +151,23 @@ def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[
     return sets_ULK.astype(np.uint8)
 
 
+def led_to(config: SyntheticConfig, clusters_N: NDArray[np.int64], sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """clusters_N that interactions in the given clusters with the given sets lead to, where no noise strikes."""
+    if "sets" in config.without:
+        steps_N = np.full(clusters_N.shape, LEAD)
+    else:
+        steps_N = (sets_NK * rarity(config)).max(axis=-1) + (LEAD if "recency" in config.without else 0)
+    return (steps_N - clusters_N if "order" in config.without else clusters_N + steps_N) % config.num_clusters
+
+
 def _walk(config: SyntheticConfig, sets_ULK: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.int64]:
     """clusters_UL by the law, from a random start; a random cluster where noise strikes."""
-    steps_UL = (sets_ULK * rarity(config)).max(axis=-1)
-    noisy_UL = random.random(steps_UL.shape) < config.noise
-    clusters_UL = random.integers(config.num_clusters, size=steps_UL.shape)
+    noisy_UL = random.random(sets_ULK.shape[:2]) < config.noise
+    clusters_UL = random.integers(config.num_clusters, size=noisy_UL.shape)
+    users_U = np.arange(config.num_users)
     for step in range(1, config.max_length):
-        lawful_U = (clusters_UL[:, step - 1] + steps_UL[:, step - 1]) % config.num_clusters
+        followed_U = random.integers(step, size=len(users_U)) if "recency" in config.without else step - 1
+        lawful_U = led_to(config, clusters_UL[users_U, followed_U], sets_ULK[users_U, followed_U])
         clusters_UL[:, step] = np.where(noisy_UL[:, step], clusters_UL[:, step], lawful_U)
     return clusters_UL
 

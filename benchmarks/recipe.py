@@ -1,0 +1,146 @@
+"""What each part of the shared recipe is worth: one changed at a time, on QK-Video.
+
+    python benchmarks/recipe.py --data DIR --out recipe.csv
+
+Each training is a process of one thread, as many at a time as `--workers` says. Rows are written as they come, and what
+is in the file is not trained again; then a table is printed: means over seeds of the best of all evaluations.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from time_to_quality import DATA, curve_of
+
+from blade_tune.data.config import data_config
+from blade_tune.data.store import prepare
+
+FIELDS = ("model", "variant", "seed", "before a step", "best", "after s", "total s", "curve")
+TRAIN = {"max_epochs": 60, "eval_every": 3, "patience": 100}
+OWN = {  # beside the recipe, and the same for all variants
+    "sasrec": {"num_blocks": 1, "num_heads": 1},
+    "blade": {
+        "num_blocks": 1,
+        "num_heads": 1,
+        "num_experts": 2,
+        "cross_residual": "fused",
+        "set_softmax": "present",
+        "lambda_": 0.0,
+        "richness_weight": False,
+    },
+}
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "the recipe": {},
+    "item_init: cooccurrence": {"model": {"item_init": "cooccurrence"}},
+    "item_init: cooccurrence, learning_rate: 1e-3": {
+        "model": {"item_init": "cooccurrence"},
+        "train": {"learning_rate": 1e-3},
+    },
+    "item_init: random": {"model": {"item_init": "random"}},
+    "item_init: random, learning_rate: 1e-3": {"model": {"item_init": "random"}, "train": {"learning_rate": 1e-3}},
+    "block_init: random": {"model": {"block_init": "random"}},
+    "loss: bce": {"model": {"loss": "bce"}},
+    "loss: gbce": {"model": {"loss": "gbce"}},
+    "loss: ce, 12 epochs": {"model": {"loss": "ce"}, "train": {"max_epochs": 12, "eval_every": 1}},
+    "num_negatives: 1024": {"model": {"num_negatives": 1024}},
+    "auxiliary_weight: 0": {"model": {"auxiliary_weight": 0.0}},
+    "auxiliary_weight: 0.3": {"model": {"auxiliary_weight": 0.3}},
+    "auxiliary_weight: 1": {"model": {"auxiliary_weight": 1.0}},
+    "item_std: 0.05": {"model": {"item_std": 0.05}},
+    "item_std: 0.2": {"model": {"item_std": 0.2}},
+    "embedding_size: 64": {"model": {"embedding_size": 64}},
+    "dropout: 0.3": {"model": {"dropout": 0.3}},
+    "dropout: 0.7": {"model": {"dropout": 0.7}},
+    "learning_rate: 1e-3": {"train": {"learning_rate": 1e-3}},
+    "batch_size: 64": {"train": {"batch_size": 64}},
+    "weight_decay: 1, adamw": {"train": {"optimizer": "adamw", "weight_decay": 1.0}},
+    "weight_decay: 1e-4, adam": {"train": {"optimizer": "adam", "weight_decay": 1e-4}},
+    "averaging: 0.99": {"train": {"averaging": 0.99}},
+    "averaging: 0.99, learning_rate: 1e-3": {"train": {"averaging": 0.99, "learning_rate": 1e-3}},
+    "schedule: cosine, learning_rate: 6e-4": {"train": {"schedule": "cosine", "learning_rate": 6e-4}},
+    "schedule: plateau": {"train": {"schedule": "plateau"}},
+    "warmup_steps: 200": {"train": {"warmup_steps": 200}},
+    "clip_norm: 1": {"train": {"clip_norm": 1.0}},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of QK-Video's split files")
+    parser.add_argument("--models", nargs="+", choices=OWN, default=["sasrec"])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2, help="trainings at a time")
+    parser.add_argument("--out", type=Path, default=Path("recipe.csv"))
+    parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        model, variant, seed = options.only
+        print(json.dumps(curve_of(content_of(model, variant), int(seed), options.data, float("inf"))))
+        return
+    prepare(data_config(DATA, "data"), options.data, Path("results"))
+    done = {(row["model"], row["variant"], int(row["seed"])) for row in rows_of(options.out)}
+    places = product(range(options.seeds), options.models, options.variants)
+    missing = [(model, variant, seed) for seed, model, variant in places if (model, variant, seed) not in done]
+    with ThreadPoolExecutor(options.workers) as pool:
+        for row in pool.map(lambda place: trained(*place, options.data), missing):
+            write(options.out, row)
+    print_table(rows_of(options.out))
+
+
+def content_of(model: str, variant: str) -> dict[str, Any]:
+    """The study of one variant."""
+    changes = VARIANTS[variant]
+    space = {"model": {**OWN[model], **changes.get("model", {})}}
+    train = {**TRAIN, **changes.get("train", {})}
+    return {"model": model, "recipe": "shared", "space": space, "data": DATA, "train": train}
+
+
+def trained(model: str, variant: str, seed: int, directory: Path) -> dict[str, Any]:
+    """A row, made in a process of its own."""
+    command = [sys.executable, __file__, "--data", str(directory), "--only", model, variant, str(seed)]
+    curve = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    seconds, best = max(curve, key=lambda point: point[1])
+    figures = (curve[0][1], best, seconds, curve[-1][0], " ".join(f"{point[1]:.5f}" for point in curve))
+    return dict(zip(FIELDS, (model, variant, seed, *figures), strict=True))
+
+
+def write(path: Path, row: dict[str, Any]) -> None:
+    """Add a row, under a head where it is the first."""
+    is_new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """What was measured so far."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def print_table(rows: list[dict[str, str]]) -> None:
+    """A line for each variant: means over its seeds."""
+    print("| model | variant | seeds | before a step | best | after s |\n|---|---|---|---|---|---|")
+    for model, variant in product(OWN, VARIANTS):
+        own = [row for row in rows if (row["model"], row["variant"]) == (model, variant)]
+        if own:
+            before, best, after = (
+                statistics.mean(float(row[name]) for row in own) for name in ("before a step", "best", "after s")
+            )
+            print(f"| {model} | {variant} | {len(own)} | {before:.4f} | {best:.4f} | {after:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""`blade-tune data xray`."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from blade_tune.cli.options import (
+    data_option,
+    format_option,
+    quiet_option,
+    results_option,
+    storage_option,
+    study_option,
+)
+from blade_tune.cli.output import print_facts, print_rows
+from blade_tune.cli.steps import watch_steps
+
+if TYPE_CHECKING:
+    from blade_tune.data.store import SearchData
+    from blade_tune.study.definition import StudyDefinition
+
+SOUGHT = {  # finding -> what is shown while it is measured
+    "order": "Does it matter what came before what?",
+    "recency": "Do the newest steps matter more?",
+    "sets": "Do the behavior sets of the history matter?",
+    "told_set": "Does the told set of the next item matter?",
+    "repeats": "Are items met again?",
+    "popularity": "Does popularity matter?",
+}
+
+
+@click.command()
+@study_option
+@data_option
+@storage_option
+@results_option
+@format_option
+@quiet_option
+def xray(study: str, data: Path | None, storage: str | None, results: Path, form: str, quiet: bool) -> None:
+    """Tell what matters in the data of a study.
+
+    Order, recency, behavior sets, the told set, repeats, popularity: for each, what a recommender made of counts gains
+    in NDCG@10 on the valid rows by using it, with an interval and the smallest difference that could have been seen.
+    It takes seconds to a minute and is kept in the results. Test rows stay sealed; nothing is trained.
+
+    \b
+    Example:
+      blade-tune data xray --study qk-video --data ~/data/qk-video
+    """  # noqa: D301
+    from blade_tune.study.definition import max_length
+    from blade_tune.xray.measure import xray as measured
+
+    definition, _, search = data_of(study, data, storage, results)
+    start = time.perf_counter()
+    with watch_steps(quiet) as step:
+        window = max_length(definition, definition.space.fixed)
+        exclude = definition.objective.exclude
+        found = measured(search, exclude, window, results, lambda name: step(SOUGHT[name], lambda: 0.0))
+    if not quiet:
+        seconds = time.perf_counter() - start
+        click.echo(f"NDCG@10 on valid rows, exclude {exclude}, window {window}: {seconds:.1f} s", err=True)
+    if form == "json":
+        print_facts({name: finding.facts for name, finding in found.items()}, form)
+    else:
+        print_rows([{"thing": name, **_row(finding.facts, form)} for name, finding in found.items()], form)
+
+
+def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
+    """Facts without their details; for people, figures of four decimals."""
+    row = {name: value for name, value in facts.items() if name != "details"}
+    if form == "csv":
+        return row
+    signed = ("difference", "low", "high")
+    return {
+        name: f"{value:{'+' if name in signed else ''}.4f}" if isinstance(value, float) else value
+        for name, value in row.items()
+    }
+
+
+def data_of(
+    study: str, data: Path | None, storage: str | None, results: Path
+) -> tuple["StudyDefinition", Path | None, "SearchData"]:
+    """The definition of a study, stored or from its file, where its data is, and its search data.
+
+    Args:
+        study: its name, or the path of its file.
+        data: where its data is, unless the study remembers it.
+        storage: the database, unless it is that of the results.
+        results: the folder of everything that runs write.
+    """
+    from blade_tune.data.store import prepare
+    from blade_tune.study.definition import StudyDefinition
+    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.stored import StoredStudy
+
+    stored = StoredStudy.find(study, resolve_url(storage, results), results)
+    definition = stored.definition if stored else StudyDefinition.load(study)
+    data = stored.data_directory(data) if stored else data
+    return definition, data, prepare(definition.data, data, results)

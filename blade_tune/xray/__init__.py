@@ -1,0 +1,1 @@
+"""What matters in a data set, by counts alone: told before anybody trains."""

@@ -1,0 +1,121 @@
+"""The recommenders that are compared, chosen without a look at what they are compared by."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from itertools import product
+from math import inf
+from typing import Literal
+
+import numpy as np
+
+from blade_tune.batch import Catalog
+from blade_tune.xray.hits import gains_of
+from blade_tune.xray.rules import Counting, Recipe, Rules, Scores
+from blade_tune.xray.task import MOST_SCORES, Task, train_task
+from blade_tune.xray.verdict import Gains, clarity
+
+Kind = Literal["true", "shuffled sets", "any order"]
+
+MOST_CHOOSING = 2_000  # users whose last train target recommenders are chosen by
+SHORT, LONG = (1 / 16, 1 / 4), (1.0, inf)  # half-lives, in mean lengths of windows
+LEAST_HALF_LIFE = 0.5
+DIRECTIONS = (0.0, 0.5, 1.0)
+WEIGHINGS = ((True, 5.0), (False, 500.0))  # is_split and shrinkage that goes with it
+
+
+class Arms:
+    """Recommenders for the valid rows, each the best of its kind on the last train target of each user.
+
+    Args:
+        task: the valid rows.
+        catalog: of the data set.
+    """
+
+    def __init__(self, task: Task, catalog: Catalog) -> None:
+        self.task = task
+        self._catalog = catalog
+        choosing = min(MOST_CHOOSING, MOST_SCORES // 2 // (task.num_items + 1))
+        self._earlier = train_task(task, catalog.auxiliary).asking(choosing)
+        self._reached: dict[tuple[Recipe, Kind, bool], Gains] = {}
+        self._rules: dict[tuple[bool, Kind], Rules] = {}
+
+    def best(self, recipes: Iterable[Recipe]) -> Recipe:
+        """The recipe with the highest NDCG@10 on last train targets; of equal ones the first."""
+        return max(recipes, key=lambda recipe: self._earlier_gains(recipe).sum())
+
+    def clearest(self, pairs: Iterable[tuple[Recipe, Recipe]]) -> tuple[Recipe, Recipe]:
+        """The pair whose first recipe is most clearly above its second one on last train targets."""
+        return max(pairs, key=lambda pair: clarity(*map(self._earlier_gains, pair)))
+
+    def gains(self, recipe: Recipe, kind: Kind = "true") -> Gains:
+        """gains_U on the valid rows."""
+        return self._gains(recipe, kind, is_earlier=False)
+
+    def popularity(self) -> tuple[Gains, bool]:
+        """gains_U of items by their rows, and whether only those with a target behavior are counted."""
+        targets_only = max((True, False), key=lambda only: self._by_popularity(only, is_earlier=True).sum())
+        return self._by_popularity(targets_only, is_earlier=False), targets_only
+
+    @cached_property
+    def half_lives(self) -> tuple[float, ...]:
+        """Those under which the newest steps clearly weigh most: up to a quarter of a mean window."""
+        return self._in_windows(SHORT)
+
+    @cached_property
+    def all_half_lives(self) -> tuple[float, ...]:
+        """And those under which they hardly do, or do not."""
+        return self._in_windows((*SHORT, *LONG))
+
+    def _in_windows(self, shares: Iterable[float]) -> tuple[float, ...]:
+        return tuple(max(LEAST_HALF_LIFE, share * max(1.0, self.task.mean_length)) for share in shares)
+
+    @cached_property
+    def counting(self) -> Counting:
+        """How pairs are counted, but for age and direction."""
+        first, direction = self.half_lives[-1], DIRECTIONS[0]
+        countings = (
+            Counting(first, direction, is_split, shrinkage, targets_only)
+            for (is_split, shrinkage), targets_only in product(WEIGHINGS, (False, True))
+        )
+        return self.best(map(Recipe, countings)).counting
+
+    @cached_property
+    def base(self) -> Recipe:
+        """The best that sees items alone, in any direction and with any half-life."""
+        return self.best(grid(self.counting, self.all_half_lives, DIRECTIONS))
+
+    def _earlier_gains(self, recipe: Recipe) -> Gains:
+        return self._gains(recipe, "true", is_earlier=True)
+
+    def _gains(self, recipe: Recipe, kind: Kind, *, is_earlier: bool) -> Gains:
+        key = recipe, kind, is_earlier
+        if key not in self._reached:
+            rules = self._rules_of(kind, is_earlier=is_earlier)
+            may_repeat = recipe.repeat_weight is not None
+            self._reached[key] = gains_of(rules.task, rules.scores(recipe), may_repeat=may_repeat)
+        return self._reached[key]
+
+    def _rules_of(self, kind: Kind, *, is_earlier: bool) -> Rules:
+        if (is_earlier, kind) not in self._rules:
+            task = self._earlier if is_earlier else self.task
+            if kind == "shuffled sets":
+                rules = self._rules_of("true", is_earlier=is_earlier).with_shuffled_sets()
+            else:
+                rules = Rules(task if kind == "true" else task.in_any_order(), self._catalog)
+            self._rules[is_earlier, kind] = rules
+        return self._rules[is_earlier, kind]
+
+    def _by_popularity(self, targets_only: bool, *, is_earlier: bool) -> Gains:
+        rules = self._rules_of("true", is_earlier=is_earlier)
+        share_1V = rules.popularity(targets_only=targets_only)[None].astype(np.float32)
+        scores: Iterator[Scores] = (share_1V.copy() for _ in range(len(rules.task)))
+        return gains_of(rules.task, scores)
+
+
+def grid(counting: Counting, half_lives: Iterable[float], directions: Iterable[float]) -> list[Recipe]:
+    """Recipes of items alone with each half-life and direction."""
+    return [
+        Recipe(replace(counting, half_life=half_life, direction=direction))
+        for half_life, direction in product(half_lives, directions)
+    ]

@@ -1,0 +1,192 @@
+"""A recommender made of counts: which items followed which, and how a history speaks for what comes next."""
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from blade_tune.batch import Catalog, Ids
+from blade_tune.xray.pairs import Cells, Pairs, Weights, fading
+from blade_tune.xray.task import SEED, Task
+
+Scores = NDArray[np.float32]
+
+SCORES_AT_ONCE = 2**22
+FAINT = 1e-6  # weight of popularity, which orders what nothing else speaks for
+
+
+@dataclass(frozen=True)
+class Counting:
+    """How pairs of rows are counted, and how steps of a history weigh."""
+
+    half_life: float  # steps after which one counts half as much; infinite: all count alike
+    direction: float  # 0: pairs have none; 1: only later items follow from earlier ones
+    is_split: bool  # a row counts once, shared by all rows before it, and not once for each of them
+    shrinkage: float  # pairs that outweigh those of an item
+    targets_only: bool  # only rows with a target behavior are what comes next
+    follows_drift: bool = False  # items weigh as late in histories as they stand, whatever the direction of pairs
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recommender uses, and how strongly."""
+
+    counting: Counting
+    set_strength: float | None = None  # rows that outweigh those of an item under one set; None: it sees no sets
+    auxiliary_weight: float = 1.0  # of a step without a target behavior
+    told_strength: float | None = None  # rows that outweigh those of an item; None: it is told nothing
+    repeat_weight: float | None = None  # of rules from an item to itself; None: there are none
+
+
+class Rules:
+    """Rules between items, counted on the rows of a task, and the scores that they give its users.
+
+    A pair of a row and a later one weighs 2^(-(distance - 1) / half_life), over the sum of all with that later row if
+    the counting is split. With F_ij the sum for i and a later j, and B_ij that for i and an earlier j,
+
+        C = F + b B,  b = (1 - direction) / (1 + direction),
+        score_uj = sum over steps s of u of w_s C_ij / (C_i. + shrinkage),  i the item of s, w_s = 2^(-age / half_life).
+
+    Equal scores stand in order of popularity. `_by_set`, `_lifts` and `_drifted` say what recipes may add.
+
+    Args:
+        task: whose rows are counted.
+        catalog: of the data set.
+    """
+
+    def __init__(self, task: Task, catalog: Catalog) -> None:
+        self.task = task
+        self._catalog = catalog
+        self._items_N = task.rows.items_N.astype(np.int64)
+        self._codes_N = self._codes(task.rows.sets_NK)
+        self._is_target_N = self._seems_target_N = self._has_target(task.rows.sets_NK)
+        self._counted = lru_cache(maxsize=1)(self._count)
+
+    def with_shuffled_sets(self) -> "Rules":
+        """The same where sets belong to rows drawn by lot: the control of whatever looks at them."""
+        shuffled = copy(self)
+        sets_NK = np.random.default_rng([SEED, 4]).permutation(self.task.rows.sets_NK)
+        shuffled._codes_N, shuffled._seems_target_N = self._codes(sets_NK), self._has_target(sets_NK)
+        shuffled.__dict__.pop("_cells_by_set", None)
+        return shuffled
+
+    def _codes(self, sets_NK: NDArray[np.uint8]) -> Ids:
+        """The number of the rarest behavior of each set, 0 for the commonest."""
+        places_K = np.argsort(np.argsort(-self._catalog.behavior_counts_K, kind="stable"))
+        return np.asarray((sets_NK * places_K).max(axis=1, initial=0), np.int64)
+
+    def _has_target(self, sets_NK: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        return np.asarray(np.delete(sets_NK, self._catalog.auxiliary, axis=1).any(axis=1))
+
+    @cached_property
+    def _pairs(self) -> Pairs:
+        return Pairs.of(self.task)
+
+    @cached_property
+    def _cells(self) -> Cells:
+        """Of items by items, for pairs onwards and back."""
+        V = self.task.num_items + 1
+        earlier_P, later_P = self._items_N[self._pairs.earlier_P], self._items_N[self._pairs.laters_P]
+        return Cells.of((V, V), (earlier_P, later_P), (later_P, earlier_P))
+
+    @cached_property
+    def _cells_by_set(self) -> Cells:
+        """Of items under sets by items, for pairs onwards."""
+        V = self.task.num_items + 1
+        rows_N = self._codes_N * V + self._items_N
+        pair = rows_N[self._pairs.earlier_P], self._items_N[self._pairs.laters_P]
+        return Cells.of((self._catalog.num_behaviors * V, V), pair)
+
+    def popularity(self, *, targets_only: bool) -> Weights:
+        """share_V of each item of all rows, or of those with a target behavior."""
+        items_N = self._items_N[self._is_target_N] if targets_only else self._items_N
+        return np.bincount(items_N, minlength=self.task.num_items + 1) / max(1, len(items_N))
+
+    def _count(self, counting: Counting) -> tuple[Weights, Any]:
+        """onwards_P, the weight of each pair, and C as a CSR matrix."""
+        weights_P = self._pairs.faded(counting.half_life)
+        onwards_P = back_P = self._pairs.split(weights_P) if counting.is_split else weights_P
+        if counting.targets_only:
+            back_P = back_P * self._is_target_N[self._pairs.earlier_P]
+            onwards_P = onwards_P * self._is_target_N[self._pairs.laters_P]
+        counts_X = onwards_X = self._cells.sums(0, onwards_P)
+        if back := (1 - counting.direction) / (1 + counting.direction):
+            counts_X = onwards_X + back * self._cells.sums(1, back_P)
+        if counting.follows_drift:
+            counts_X = self._drifted(counts_X, onwards_X, counting.shrinkage)
+        return onwards_P, self._cells.matrix(counts_X)
+
+    def _drifted(self, counts_X: Weights, onwards_X: Weights, shrinkage: float) -> Weights:
+        """C_ij (F_.j + shrinkage F_.. / C_..) / (C_.j + shrinkage): items that come late do so in C as they do in F."""
+        columns_X, V = self._cells.columns_X, self.task.num_items + 1
+        onwards_V, all_V = (np.bincount(columns_X, sums_X, minlength=V) for sums_X in (onwards_X, counts_X))
+        share = onwards_V.sum() / max(all_V.sum(), 1.0)
+        return counts_X * ((onwards_V + shrinkage * share) / (all_V + shrinkage))[columns_X]
+
+    def scores(self, recipe: Recipe) -> Iterator[Scores]:
+        """scores_BV of successive users, each in an array of its own."""
+        onwards_P, counts = self._counted(recipe.counting)
+        totals_V = np.asarray(counts.sum(axis=1))
+        _, places_X, ages_X = self.task.steps
+        weights_X = fading(ages_X, recipe.counting.half_life)
+        weights_X *= np.where(self._seems_target_N[places_X], 1.0, recipe.auxiliary_weight)
+        products = []
+        if recipe.set_strength is not None:
+            by_set = self._cells_by_set.matrix(self._cells_by_set.sums(0, onwards_P))
+            strength = recipe.set_strength * onwards_P.sum() / max(1, len(self._items_N))
+            columns_X, own_X, weights_X = self._by_set(by_set, totals_V, weights_X, strength)
+            products.append((self._histories(columns_X, own_X, by_set.shape[0]), _shares(by_set, totals_V, recipe)))
+        histories = self._histories(self._items_N[places_X], weights_X, len(totals_V))
+        products.append((histories, _shares(counts, totals_V, recipe)))
+        faint_V = (FAINT * self.popularity(targets_only=recipe.counting.targets_only)).astype(np.float32)
+        lifts_KV = None if recipe.told_strength is None else self._lifts(recipe.told_strength)
+        told_U = self._codes(self.task.sets_UK)
+        for first in range(0, len(self.task), size := max(1, SCORES_AT_ONCE // len(totals_V))):
+            block = slice(first, first + size)
+            scores_BV: Scores = sum((windows[block] @ rules).toarray() for windows, rules in products)
+            scores_BV += faint_V
+            yield scores_BV if lifts_KV is None else scores_BV * lifts_KV[told_U[block]]
+
+    def _histories(self, columns_X: Ids, weights_X: Weights, width: int) -> Any:
+        asked_X, _, _ = self.task.steps
+        return csr_array((weights_X.astype(np.float32), (asked_X, columns_X)), shape=(len(self.task), width))
+
+    def _by_set(
+        self, by_set: Any, totals_V: Weights, weights_X: Weights, strength: float
+    ) -> tuple[Ids, Weights, Weights]:
+        """The steps' columns in rules of items under sets, their weights there, and what is left to rules of items.
+
+        With n_r the weight of the pairs of i under the rarest behavior r of its step, and F_r those pairs,
+        C_i. (F_rij + strength C_ij / C_i.) / (n_r + strength) takes the place of C_ij.
+        """
+        _, places_X, _ = self.task.steps
+        items_X = self._items_N[places_X]
+        columns_X = self._codes_N[places_X] * len(totals_V) + items_X
+        shares_X = weights_X / (np.asarray(by_set.sum(axis=1))[columns_X] + strength)
+        return columns_X, shares_X * totals_V[items_X], shares_X * strength
+
+    def _lifts(self, strength: float) -> Scores:
+        """lift_KV = (n_kj + strength p_k) / (n_j + strength) / p_k.
+
+        Here n_kj counts target rows of j by their rarest behavior k, p_k is the share of k; scores are times the lift
+        under the told set.
+        """
+        items_N, codes_N = self._items_N[self._is_target_N], self._codes_N[self._is_target_N]
+        counts_KV = np.zeros((self._catalog.num_behaviors, self.task.num_items + 1))
+        np.add.at(counts_KV, (codes_N, items_N), 1)
+        share_K1 = np.maximum(counts_KV.sum(axis=1, keepdims=True), 1.0) / max(1, len(items_N))
+        shrunk_KV = (counts_KV + strength * share_K1) / (counts_KV.sum(axis=0) + strength)
+        return np.asarray(shrunk_KV / share_K1, np.float32)
+
+
+def _shares(counts: Any, totals_V: Weights, recipe: Recipe) -> Any:
+    """Counts over the totals of their items; those of an item with itself weigh as the recipe says, or nothing."""
+    items_X = np.repeat(np.arange(counts.shape[0]) % len(totals_V), np.diff(counts.indptr))
+    weights_X = np.where(items_X == counts.indices, recipe.repeat_weight or 0.0, 1.0)
+    data_X = weights_X * counts.data / (totals_V[items_X] + recipe.counting.shrinkage)
+    return csr_array((data_X.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
