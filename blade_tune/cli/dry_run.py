@@ -29,7 +29,7 @@ def print_plan(
         definition: the study as it would be run.
         resolved: the settings of the run.
         total: how many trials are asked for.
-        flags: model, epochs, seed, sampler and pruner as typed, or None.
+        flags: model, recipe, epochs, seed, sampler and pruner as typed, or None.
         launcher: the cluster that would place the workers; None for this machine.
     """
     settings = resolved.settings

@@ -72,12 +72,15 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
     Args:
         definition: the study.
         file: what it was read from.
-        flags: model, epochs, seed, sampler and pruner as typed, or None.
+        flags: model, recipe, epochs, seed, sampler and pruner as typed, or None.
     """
     content, space = read_yaml(file), definition.space
     said = dict.fromkeys((*content, *flatten(content)), str(file))
     if definition.model != content["model"]:  # which the flag brings with its own space
         said |= {"space": "--model", "enqueue": "--model"}
+    if definition.recipe != content.get("recipe", "shared"):
+        said |= {"enqueue": "--recipe"}
+    filled = recipes.values(definition.recipe)
     said |= {name: f"--{flag}" for name, flag in FLAGS.items() if flags.get(flag) is not None}
     values = {
         "model": definition.model,
@@ -93,9 +96,10 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
     rows.append(_row("space points", "continuous" if points is None else points, space.place))
     for parameter in space_rows(space, definition.configs):
         name, kind, value = parameter["name"], parameter["kind"], parameter["value"]
-        by_recipe = kind == "fixed" and space.fixed[name] == recipes.values(definition.recipe).get(name)
-        unsaid = f"recipe {definition.recipe}" if by_recipe else space.place
-        origin = BUILT_IN if kind == "default" else said.get(name, unsaid)
+        if kind == "fixed" and name not in said and filled.get(name) == space.fixed[name]:
+            origin = f"recipe {definition.recipe}"
+        else:
+            origin = BUILT_IN if kind == "default" else said.get(name, space.place)
         rows.append(_row(name, f"free: {value}" if kind == "free" else value, origin))
     return rows
 

@@ -139,19 +139,18 @@ class StudyDefinition:
         for key in ("train", "search"):
             if not isinstance(content.get(key) or {}, Mapping):
                 raise ConfigError(f"{path}: {key} must be a mapping, got {content[key]!r}.")
-        if model is not None and model != content.get("model"):
+        if is_other := model is not None and model != content.get("model"):
             content |= {"model": model, "space": model, "enqueue": [], "members": members}
             name = f"{name}-{model}"
-            if is_fitted(model):
-                content["train"] = {}
-                content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
+            content |= {"train": {}} if is_fitted(model) else {}
         elif members:
             content["members"] = members
         said = content.setdefault("recipe", "shared")
         if recipe is not None and recipe != said:
             content |= {"recipe": recipe, "enqueue": []}
             name = f"{name}-{recipe}"
-        if content["recipe"] == "shared" and not content.get("enqueue") and not is_fitted(content.get("model")):
+        begins = is_other if is_fitted(content.get("model")) else content["recipe"] == "shared"
+        if begins and not content.get("enqueue"):
             content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
         if max_epochs is not None:
             if is_fitted(content.get("model")):
@@ -306,9 +305,9 @@ def max_length(definition: StudyDefinition, values: Mapping[str, Value]) -> int:
     return int(values.get("model.max_length", default))
 
 
-def is_fitted(model: str | None) -> bool:
-    """Whether a model is fitted at once; one that is not known is not."""
-    if model not in MODELS:
+def is_fitted(model: Any) -> bool:
+    """Whether a model is fitted at once; one that is not known is not, nor is what names none."""
+    if not isinstance(model, str) or model not in MODELS:
         return False
     from blade_tune.models.fitted import FittedRecommender  # torch and scipy, which naming a model loads
 
@@ -341,8 +340,9 @@ def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names, dotted or not."""
-    names = {key: key.replace("plateau_schedule", "schedule") for key in settings}
+    """Settings under today's names, dotted or not; an old name beside today's stays, and is refused later."""
+    today = {key: key.replace("plateau_schedule", "schedule") for key in settings}
+    names = {key: key if name in settings else name for key, name in today.items()}
     schedules = {True: "plateau", False: "constant"}
     return {
         names[key]: schedules.get(value, value) if key != names[key] and isinstance(value, bool) else value
@@ -366,7 +366,7 @@ def _space(file: StudyFile, place: str) -> Space:
     else:
         name = file.space or file.model
         beside = Path(place).parent / name
-        space = load_space(beside if beside.is_file() else find("search_spaces", name), file.recipe)
+        space = load_space(beside if beside.is_file() else find("search_spaces", name), file.recipe, file.train)
     if file.model == COMBINATION:
         space = space.without([f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)])
     return space.with_fixed({f"train.{key}": value for key, value in file.train.items()}, f"{place}: train")

@@ -11,6 +11,7 @@ from typing import Any
 
 from blade_tune.config import read_yaml
 from blade_tune.errors import ConfigError
+from blade_tune.parameter import Value
 from blade_tune.space import Space
 from blade_tune.study.recipes import RecipeName
 from blade_tune.study.shipped import find
@@ -18,8 +19,13 @@ from blade_tune.study.shipped import find
 Groups = dict[str, dict[str, Any]]
 
 
-def load_space(path: Path, recipe: RecipeName = "shared") -> Space:
+def load_space(path: Path, recipe: RecipeName = "shared", train: Mapping[str, Value] = {}) -> Space:
     """Read a space file as a recipe has it.
+
+    Args:
+        path: of the file.
+        recipe: its name.
+        train: training settings that a study fixes, which take the place of those of included blocks.
 
     Raises:
         ConfigError: the file or a block that it includes is missing or no space.
@@ -35,12 +41,22 @@ def load_space(path: Path, recipe: RecipeName = "shared") -> Space:
         block = read_yaml(find("search_spaces", name))
         if nested := {"include", "published"} & set(block):
             raise ConfigError(f"{path}: {name} cannot be included, for it has {min(nested)} itself.")
-        content = _over(block, content, f"{path}: include {name}")
+        content = _over(_fixing(train, block), content, f"{path}: include {name}")
     return Space.from_mapping(content, str(path))
+
+
+def _fixing(train: Mapping[str, Value], block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The block with the given training settings in the place of its own."""
+    own = block.get("train")
+    if not isinstance(own, Mapping):
+        return block
+    return {**block, "train": {name: train.get(name, entry) for name, entry in own.items()}}
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
     """Both, parameter by parameter; those above win, and stand first."""
+    if not isinstance(below, Mapping):
+        raise ConfigError(f"{place} must have groups of parameters, got {below!r}.")
     merged: Groups = {}
     for group in dict.fromkeys((*above, *below)):
         parts = [part.get(group) or {} for part in (above, below)]

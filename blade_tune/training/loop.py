@@ -29,7 +29,7 @@ class EpochRecord:
 
     epoch: int  # from 1
     losses: dict[str, float]  # mean over the epoch's steps, by the model's names
-    learning_rate: float | None  # None where a model is fitted without any
+    learning_rate: float | None  # of the last step; None where a model is fitted without any
     seconds: float
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -53,6 +53,7 @@ class Hooks:
     on_epoch: Callable[[EpochRecord], None] = lambda _: None  # after the checkpoint; may raise to end the training
     should_stop: Callable[[], bool] = lambda: False  # asked after every epoch; True ends it with a checkpoint
     checkpoint: Path | None = None  # read if it exists, then written at every evaluation and when stopped
+    last_epoch: int | None = None  # ends the training there, on the schedule of all its epochs
 
 
 class Training:
@@ -90,7 +91,7 @@ class Training:
         self.best_ranks_U = torch.empty(0, dtype=torch.int64)
 
     def run(self, hooks: Hooks) -> Outcome:
-        """Train to the last epoch or until patience runs out.
+        """Train to the last epoch, that of `hooks` if it names one, or until patience runs out.
 
         Records of a checkpoint are replayed through `hooks.on_epoch` first.
 
@@ -102,7 +103,8 @@ class Training:
             self._restore(hooks.checkpoint)
             for record in self.history:
                 hooks.on_epoch(record)
-        while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
+        last_epoch = self.config.max_epochs if hooks.last_epoch is None else hooks.last_epoch
+        while len(self.history) < last_epoch and not self.stopping.exhausted:
             record = self._epoch(hooks.evaluate)
             stop = hooks.should_stop()
             if hooks.checkpoint is not None and (record.metrics or stop):
@@ -116,8 +118,8 @@ class Training:
         """One pass over the users, and an evaluation where one is due."""
         start = time.perf_counter()
         epoch = len(self.history) + 1
-        learning_rate = self.optimizer.param_groups[0]["lr"]
         losses = self.train_epoch()
+        learning_rate = self.optimizer.param_groups[0]["lr"]
         self.schedule.epoch_ended(sum(losses.values()))
         metrics: dict[str, float] = {}
         if self.config.evaluates(epoch):

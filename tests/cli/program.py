@@ -24,6 +24,7 @@ PREFIX = "BLADE_TUNE_"  # of variables that would change what a test runs
 
 TINY: dict[str, Any] = {
     "model": "blade",
+    "recipe": "published",
     "space": {
         "model": {
             "embedding_size": 8,

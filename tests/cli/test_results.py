@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from blade_tune.config import read_yaml
+from blade_tune.study.recipes import RECIPES, SHARED
 from tests.cli.program import TINY, call
 
 FREE = ["model.alpha", "model.augmentation", "model.mask_exponent", "train.learning_rate"]
-SPACES = sorted(path.stem for path in (Path(__file__).parents[2] / "search_spaces").glob("*.yaml"))
+SPACES = sorted({path.stem for path in (Path(__file__).parents[2] / "search_spaces").glob("*.yaml")} - {"shared"})
 LOOKING = [
     ["status", "--study", "tiny"],
     ["trials", "--study", "tiny"],
@@ -170,6 +171,30 @@ def test_space_show_lists_every_setting_once(name, tmp_path):
     assert kinds == sorted(kinds, key=["free", "fixed", "default"].index)
     assert "free" in kinds
     assert all(row["what"] for row in listed)
+
+
+@pytest.mark.parametrize("name", ["blade", "sasrec", "eidp"])
+def test_a_space_is_shown_as_its_recipe_has_it(name, tmp_path):
+    """`space show` is of the shared recipe, with what it fixes; that of --recipe published fixes nothing."""
+    shown = {}
+    for recipe in RECIPES:
+        words = ("space", "show", name, "--recipe", recipe, "-f", "json")
+        rows = json.loads(call(*words, cwd=tmp_path).out)
+        shown[recipe] = {row["name"]: (row["kind"], row["value"]) for row in rows}
+        assert call("space", "check", name, "--recipe", recipe, cwd=tmp_path).code == 0
+    rows = json.loads(call("space", "show", name, "-f", "json", cwd=tmp_path).out)
+    assert shown["shared"] == {row["name"]: (row["kind"], row["value"]) for row in rows} != shown["published"]
+    free = {setting: value for setting, (kind, value) in shown["shared"].items() if kind == "free"}
+    for setting, value in SHARED.items():
+        assert shown["shared"][setting] == ("fixed", str(value)) or setting in free
+    assert "fixed" not in {kind for kind, _ in shown["published"].values()}
+
+
+def test_the_shared_block_fits_a_neural_model(tmp_path):
+    """It is no model's space, so that --model says whose it is to be."""
+    ended = call("space", "check", "shared", "--model", "sasrec", cwd=tmp_path)
+    assert (ended.code, ended.err) == (0, "")
+    assert "--model" in call("space", "check", "shared", cwd=tmp_path).err
 
 
 def test_a_space_that_does_not_fit_names_the_law(tmp_path):

@@ -12,6 +12,7 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.recipes import SHARED
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from tests.study.tiny import content, define, tiny_data
@@ -45,7 +46,8 @@ def table(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, str]]:
 
 def definition_table(**flags: Any) -> dict[str, tuple[Any, str]]:
     search = {name: flags[name] for name in ("seed", "sampler") if name in flags}
-    definition = StudyDefinition.load("tiny", model=flags.get("model"), max_epochs=flags.get("epochs"), search=search)
+    asked = {"model": flags.get("model"), "recipe": flags.get("recipe"), "max_epochs": flags.get("epochs")}
+    definition = StudyDefinition.load("tiny", **asked, search=search)
     return table(definition_rows(definition, FILE, flags))
 
 
@@ -133,6 +135,21 @@ def test_another_model_brings_its_own_space():
     assert rows["model"] == ("blade_released", "--model")
     assert rows["space"][0].endswith("search_spaces/blade_released.yaml")
     assert rows["space"][1] == rows["enqueue"][1] == "--model"
+
+
+def test_what_a_recipe_says_is_the_recipe_s():
+    """--recipe says the recipe and what is enqueued; a value that it filled in has it for origin, and no other."""
+    assert definition_table()["recipe"] == ("published", str(FILE))
+    rows = definition_table(recipe="shared")
+    assert rows["recipe"] == ("shared", "--recipe")
+    assert rows["enqueue"] == (1, "--recipe")
+    filled = {name: row[0] for name, row in rows.items() if row[1] == "recipe shared"}
+    own = {"model.embedding_size", "train.batch_size"}  # of the space's file
+    assert filled == {name: str(value) for name, value in SHARED.items() if name not in own}
+    assert rows["model.embedding_size"] == ("8", "search_spaces/narrow.yaml")
+    FILE.write_text(write_yaml({name: value for name, value in content(space="narrow").items() if name != "recipe"}))
+    assert definition_table()["recipe"] == ("shared", BUILT_IN)
+    assert "recipe shared" not in {origin for _, origin in definition_table(recipe="published").values()}
 
 
 def test_a_space_in_the_study_file():

@@ -1,23 +1,25 @@
 """Comparisons: one protocol and one budget for every model, or no table."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.errors import ConfigError
+from blade_tune.losses import NextItemLoss
 from blade_tune.models import MODELS as ALL_MODELS
 from blade_tune.models.build import model_class
 from blade_tune.report.selection_tables import comparison_rows, comparison_table, cost_rows
 from blade_tune.report.text_tables import markdown
-from blade_tune.selection.compare import Budget, compare, define, run_comparison, uneven
+from blade_tune.selection.compare import Budget, HowTrained, compare, define, run_comparison, uneven
 from blade_tune.selection.cost import estimate
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.selection.testing import Opening
 from blade_tune.study.definition import is_fitted
+from blade_tune.study.recipes import RECIPES, SHARED, RecipeName
 from blade_tune.study.shipped import find
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import num_scored
@@ -160,11 +162,38 @@ def test_models_are_checked_first(place: Path, monkeypatch: pytest.MonkeyPatch, 
 def test_one_loss_for_all_is_a_comparison_of_its_own(place: Path, monkeypatch: pytest.MonkeyPatch):
     """A loss asked for is every configuration's, in studies of other names; else each model has its own."""
     monkeypatch.chdir(place)
-    for definition in define("tiny", MODELS, BUDGET, "ce"):
+    for definition in define("tiny", MODELS, BUDGET, HowTrained(loss="ce")):
         assert definition.name == f"tiny.compare-ce-{definition.model}"
         assert definition.space.fixed["model.loss"] == "ce"
         assert "model.loss" not in definition.space.free
     assert all("model.loss" not in definition.space.fixed for definition in define("tiny", MODELS, BUDGET))
+
+
+def test_another_recipe_for_all_is_a_comparison_of_its_own(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """A recipe that is not the file's has studies of other names; one that is the file's has the file's."""
+    monkeypatch.chdir(place)
+    assert {definition.recipe for definition in define("tiny", MODELS, BUDGET)} == {"published"}
+    same = define("tiny", MODELS, BUDGET, HowTrained("published"))
+    assert [definition.name for definition in same] == ["tiny.compare-blade", "tiny.compare-blade_released"]
+    for loss in (None, "gbce"):
+        for definition in define("tiny", MODELS, BUDGET, HowTrained("shared", loss)):
+            middle = "shared" if loss is None else f"shared-{loss}"
+            assert definition.name == f"tiny.compare-{middle}-{definition.model}"
+            assert definition.recipe == "shared"
+            assert definition.space.fixed["model.loss"] == (loss or SHARED["model.loss"])
+            assert [entry.tag for entry in definition.enqueue] == ["default"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("loss", [None, *get_args(NextItemLoss)])
+def test_every_model_takes_every_recipe_and_loss(recipe: RecipeName, loss: NextItemLoss | None):
+    """Whatever a recipe fixes and the shared block frees, each loss goes with it in each model's shipped space."""
+    definitions = define("qk-video", EVERY, BUDGET, HowTrained(recipe, loss))
+    assert [definition.model for definition in definitions] == EVERY
+    for definition in definitions:
+        if loss is not None and not definition.is_fitted:
+            assert definition.space.fixed["model.loss"] == loss
 
 
 @pytest.mark.usefixtures("studies")
@@ -208,7 +237,6 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
     assert [is_told[name] for name in ("blade", "item_knn", "sasrec")] == [True, False, False]
     text = markdown(comparison_table(found, []))
     for name in EVERY:
-        loss = model_class(name).Config.model_fields.get("loss")
-        assert rows[name]["loss"] == ("" if loss is None else loss.default)
+        assert rows[name]["loss"] == ("" if is_fitted(name) else SHARED["model.loss"])
         assert (f"{name} †" in text) == is_told[name]
         assert rows[name]["verdict"].startswith(("above item_knn: ", "not above item_knn: "))

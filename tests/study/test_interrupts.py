@@ -17,7 +17,7 @@ from blade_tune.study.folder import StudyFolder
 from blade_tune.training.loop import EpochRecord, Training
 from tests.study.tiny import Watch, rows, run, stored
 
-LONG: dict[str, Any] = {"train": {"max_epochs": 4, "eval_every": 2, "plateau_schedule": True}}
+LONG: dict[str, Any] = {"train": {"max_epochs": 4, "eval_every": 2, "schedule": "plateau"}}
 
 
 class Kill(Watch):

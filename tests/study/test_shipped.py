@@ -4,11 +4,16 @@ from typing import Any
 
 import pytest
 
+from blade_tune.config import Settings, parse, read_yaml
+from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
+from blade_tune.parameter import Free
 from blade_tune.registry import load
-from blade_tune.space import Space
-from blade_tune.study.definition import StudyDefinition, config_classes
+from blade_tune.space import Space, nest
+from blade_tune.study.definition import StudyDefinition, config_classes, is_fitted
+from blade_tune.study.recipes import RECIPES, SHARED, RecipeName, complete
 from blade_tune.study.shipped import available, find
+from blade_tune.study.space_files import load_space
 from blade_tune.training.config import TrainConfig
 
 CARD = {  # the parameters that BLADE's paper varies
@@ -151,6 +156,11 @@ DEFAULTS = {  # of BLADE, by the model specification
     "contrast_on": "user",
     "richness_weight": True,
     "layer_norm_eps": 1e-6,
+    "num_negatives": 256,
+    "auxiliary_weight": 1.0,
+    "item_init": "random",
+    "item_std": 0.06,
+    "block_init": "random",
 }
 PUBLISHED = {
     name: dict(zip(("num_blocks", "num_heads", "dropout", "num_experts", *rest), values, strict=True))
@@ -169,36 +179,82 @@ PUBLISHED_SEEDS = {"kuaisar-released": 2025, "qk-article-released": 2025, "qk-vi
 OWN = ("demo", "kuaisar", "qk-article", "qk-video", "qk-video-resolution")
 
 
+BLOCK = "shared"  # the space that others include
+WITHOUT_BLOCK = ("blade-resolution",)  # it has one question, of BLADE as published
+INCLUDING = [name for name in SPACES if name not in WITHOUT_BLOCK]
+
+
 def test_every_shipped_file_is_known_here():
     """A new space or study is added to these tests too."""
-    assert set(available("search_spaces")) == {*SPACES, *CLASSICAL}
+    assert set(available("search_spaces")) == {*SPACES, *CLASSICAL, BLOCK}
     assert set(available("studies")) == {*OWN, *PUBLISHED}
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_a_shipped_space_is_the_specification_s(name: str):
-    """Each space frees exactly the parameters that the specification says, in their ranges, and fixes none."""
-    space = Space.load(find("search_spaces", name))
+    """As published, each space frees exactly the parameters of the specification, in their ranges, and fixes none."""
+    space = load_space(find("search_spaces", name), "published")
     assert {parameter: free.canonical() for parameter, free in space.free.items()} == SPACES[name]
     assert space.fixed == {}
 
 
+def free_in(groups: Any, place: str) -> dict[str, Free]:
+    return dict(Space.from_mapping(groups, place).free)
+
+
+@pytest.mark.parametrize("name", INCLUDING)
+def test_a_neural_space_has_the_shared_block_once(name: str):
+    """As shared, a space is its own parameters and the block, whose like stands nowhere in its file, and no more."""
+    file = read_yaml(find("search_spaces", name))
+    published = free_in(file.pop("published"), "published")
+    assert file.pop("include") == BLOCK
+    own, block = free_in(file, "own"), free_in(read_yaml(find("search_spaces", BLOCK)), "block")
+    assert not own.keys() & block.keys()
+    space = load_space(find("search_spaces", name), "shared")
+    assert space.free == own | block
+    assert not published.keys() & own.keys()
+    assert space.fixed == {}
+
+
+@pytest.mark.parametrize("name", [*CLASSICAL, *WITHOUT_BLOCK])
+def test_other_spaces_are_the_same_under_each_recipe(name: str):
+    """What includes nothing has nothing to differ by."""
+    shared, published = (load_space(find("search_spaces", name), recipe) for recipe in RECIPES)
+    assert shared.canonical() == published.canonical()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", [*SPACES, *CLASSICAL])
-def test_a_shipped_space_fits_its_model(name: str):
-    """Every name, end and combination of a shipped space is one that its model takes."""
-    Space.load(find("search_spaces", name)).check(config_classes(name.partition("-")[0]))
+def test_a_shipped_space_fits_its_model(name: str, recipe: RecipeName):
+    """Every name, end and combination of a shipped space is one that its model takes, with what the recipe adds."""
+    model = name.partition("-")[0]
+    space, configs = load_space(find("search_spaces", name), recipe), config_classes(model)
+    (space if is_fitted(model) else complete(space, recipe, configs)).check(configs)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if not is_fitted(name)])
+def test_the_shared_recipe_fits_every_neural_model(name: str):
+    """Together its settings are ones that a model takes; what a model refuses it refuses with the reason."""
+    model: type[Settings] = config_classes(name)["model"]
+    refused = getattr(model, "refused", {})
+    settings = nest(SHARED)
+    parse(TrainConfig, settings["train"], "shared")
+    parse(model, {field: value for field, value in settings["model"].items() if field not in refused}, "shared")
+    for field in refused.keys() & settings["model"].keys():
+        with pytest.raises(ConfigError, match=f"{field} must be .*: {refused[field]}"):
+            parse(model, {field: settings["model"][field]}, "shared")
 
 
 @pytest.mark.parametrize("name", CLASSICAL)
 def test_a_classical_space_holds_the_defaults(name: str):
     """What a model without epochs is by default lies in its space, so that a search can try it first."""
-    space, configs = Space.load(find("search_spaces", name)), config_classes(name)
+    space, configs = load_space(find("search_spaces", name)), config_classes(name)
     assert set(space.defaults(configs)) == {name for name, free in space.free.items() if not free.when}
 
 
 def test_the_resolution_study_is_a_grid_of_48():
     """What the paper leaves ambiguous has 48 answers, three of sets and two of each other; its study tries all."""
-    assert Space.load(find("search_spaces", "blade-resolution")).count() == 3 * 2**4
+    assert load_space(find("search_spaces", "blade-resolution")).count() == 3 * 2**4
     study = StudyDefinition.load("qk-video-resolution")
     assert (study.search.trials, study.search.sampler, study.search.pruner.kind) == (48, "grid", "none")
     assert study.data == StudyDefinition.load("qk-video").data
@@ -211,7 +267,8 @@ def test_defaults_are_the_specification_s():
     train = TrainConfig().model_dump()
     assert (train["learning_rate"], train["batch_size"], train["weight_decay"]) == (1e-3, 1024, 0.0)
     assert (train["max_epochs"], train["eval_every"], train["patience"]) == (300, 5, 10)
-    assert (train["early_stop"], train["plateau_schedule"]) == ("objective", False)
+    assert (train["early_stop"], train["schedule"], train["warmup_steps"]) == ("objective", "constant", 0)
+    assert (train["optimizer"], train["averaging"], train["clip_norm"]) == ("adam", 0.0, 0.0)
 
 
 @pytest.mark.parametrize("name", [*OWN, *PUBLISHED])
@@ -219,9 +276,18 @@ def test_a_shipped_study_is_whole(name: str):
     """Each study loads and checks, and is the same when it is read back from the form that is stored."""
     study = StudyDefinition.load(name)
     assert study.name == name
-    again = StudyDefinition.from_mapping(name, study.to_mapping(), "stored")
+    again = StudyDefinition.from_stored(name, study.to_mapping())
     assert again.to_mapping() == study.to_mapping()
     assert again.space.canonical() == study.space.canonical()
+
+
+@pytest.mark.parametrize("name", [*OWN, *PUBLISHED])
+def test_a_shipped_study_loads_under_each_recipe(name: str):
+    """That which it does not name is another study of the same data and protocol."""
+    first, second = (StudyDefinition.load(name, recipe=recipe) for recipe in RECIPES)
+    assert {first.name, second.name} in ({name, f"{name}-published"}, {name, f"{name}-shared"})
+    assert (first.data, first.objective, first.search) == (second.data, second.objective, second.search)
+    assert first.train.max_epochs == second.train.max_epochs
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -233,7 +299,7 @@ def test_the_published_settings_are_enqueued(name: str):
     assert set(study.space.free) - set(study.enqueued_params(0)) == {"model.rho"}  # the whole of it: rho has no effect
     assert (entry.tag, entry.metadata["seed"]) == ("published", PUBLISHED_SEEDS[name])
     train = study.train
-    assert (train.learning_rate, train.batch_size, train.plateau_schedule) == (1e-3, 1024, True)
+    assert (train.learning_rate, train.batch_size, train.schedule) == (1e-3, 1024, "plateau")
     assert (train.max_epochs, train.eval_every, train.patience) == (500, 5, 20)
 
 

@@ -32,6 +32,7 @@ DATA: dict[str, Any] = {
 }
 STUDY: dict[str, Any] = {
     "model": "blade",
+    "recipe": "published",
     "space": {
         "model": {
             "embedding_size": 8,

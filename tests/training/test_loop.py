@@ -32,11 +32,12 @@ Make = Callable[..., Training]
 def make(tiny: SearchData, device_data: DeviceData) -> Make:
     """Build a training of a small BLADE with dropout and augmentation, drawn from a seed."""
 
-    def build(seed: int = 1, schedule_patience: int = 5, **settings: Any) -> Training:
-        model = make_model("blade", tiny.catalog, seed, max_length=LENGTH, embedding_size=8, num_blocks=1)
+    def build(seed: int = 1, schedule_patience: int = 5, loss: str = "bce", **settings: Any) -> Training:
+        small = {"max_length": LENGTH, "embedding_size": 8, "num_blocks": 1}
+        model = make_model("blade", tiny.catalog, seed, **small, loss=loss)
         config = TrainConfig(**{"batch_size": 8, "max_epochs": 4, "eval_every": 2, **settings})
         training = Training(model, device_data.windows, device_data.negatives, config, "ndcg@10")
-        training.schedule.patience = schedule_patience
+        training.schedule.plateau.patience = schedule_patience
         return training
 
     return build
@@ -160,10 +161,12 @@ def test_evaluating_changes_no_training(make: Make, hooks: Hooks):
     assert [record.losses for record in often] == [record.losses for record in rarely]
 
 
-@pytest.mark.parametrize(("on", "rates"), [(True, [0.5] * 7 + [0.45] * 6 + [0.405]), (False, [0.5] * 14)])
-def test_plateau_schedule_lowers_the_learning_rate(make: Make, hooks: Hooks, on: bool, rates: list[float]):
-    """With the schedule on, a tenth is taken off after every six epochs without a lower loss; without, it stays."""
-    training = make(learning_rate=0.5, max_epochs=14, plateau_schedule=on)
+@pytest.mark.parametrize(
+    ("schedule", "rates"), [("plateau", [0.5] * 7 + [0.45] * 6 + [0.405]), ("constant", [0.5] * 14)]
+)
+def test_a_plateau_lowers_the_learning_rate(make: Make, hooks: Hooks, schedule: str, rates: list[float]):
+    """Under plateau a tenth is taken off after every six epochs without a lower loss; a constant rate stays."""
+    training = make(learning_rate=0.5, max_epochs=14, schedule=schedule)
     weight = training.model.items.weight
     training.model.losses = lambda _: {"next": 1.0 + 0.0 * weight.sum()}  # type: ignore[method-assign]
     assert [record.learning_rate for record in training.run(hooks).history] == pytest.approx(rates)
@@ -208,11 +211,22 @@ def test_weights_that_are_not_finite_cannot_be_ranked(make: Make, hooks: Hooks):
 LONG = {"max_epochs": 9, "eval_every": 2}
 NOISY = {
     **LONG,
-    "plateau_schedule": True,
+    "schedule": "plateau",
     "schedule_patience": 0,
     "learning_rate": 0.3,
     "early_stop": "eidp",
     "weight_decay": 1e-3,
+}
+SHAPED = {  # all that changes over steps, with a loss that draws its negatives for the batch
+    **LONG,
+    "loss": "sampled_softmax",
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "learning_rate": 0.1,
+    "schedule": "cosine",
+    "warmup_steps": 9,
+    "averaging": 0.9,
+    "clip_norm": 0.5,
 }
 
 
@@ -233,7 +247,7 @@ def left_alone(make: Make, hooks: Hooks, finished: dict[str, Outcome]) -> Callab
     return outcome
 
 
-@pytest.mark.parametrize("settings", [LONG, NOISY], ids=["plain", "noisy"])
+@pytest.mark.parametrize("settings", [LONG, NOISY, SHAPED], ids=["plain", "noisy", "shaped"])
 @pytest.mark.parametrize("epoch", range(1, 10))
 def test_a_stopped_training_ends_as_if_left_alone(
     make: Make, hooks: Hooks, tmp_path: Path, left_alone: Any, settings: dict[str, Any], epoch: int
@@ -257,9 +271,23 @@ def test_a_stopped_training_ends_as_if_left_alone(
     assert replayed == outcome.history
 
 
-def test_the_noisy_training_is_noisy(left_alone: Any):
+@pytest.mark.parametrize("settings", [NOISY, SHAPED], ids=["noisy", "shaped"])
+def test_the_noisy_training_is_noisy(left_alone: Any, settings: dict[str, Any]):
     """The law above is tested where the learning rate falls."""
-    assert len({record.learning_rate for record in left_alone(NOISY).history}) > 1
+    assert len({record.learning_rate for record in left_alone(settings).history}) > 1
+
+
+@pytest.mark.parametrize("lost", ["schedule", "average"])
+def test_a_checkpoint_without_it_would_show(make: Make, hooks: Hooks, tmp_path: Path, left_alone: Any, lost: str):
+    """The law above depends on the place in the schedule and on the average: without either another end comes out."""
+    stopping = replace(hooks, checkpoint=tmp_path / "checkpoint.pt", should_stop=lambda: True)
+    with pytest.raises(InterruptedStudyError):
+        make(**SHAPED).run(stopping)
+    training = make(**SHAPED)
+    vars(getattr(training, lost))["load_state_dict"] = lambda _: None
+    going_on = training.run(replace(hooks, checkpoint=stopping.checkpoint))
+    expected = left_alone(SHAPED).weights
+    assert not all(torch.equal(going_on.weights[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 5, 9])

@@ -52,3 +52,35 @@ def test_draws_follow_torch_s_generator():
         draws.append([drawer.draw(torch.tensor([1, 2]), 8) for _ in range(2)])
     assert torch.equal(draws[0][0], draws[1][0])
     assert not torch.equal(draws[0][0], draws[0][1])
+
+
+@given(num_items=st.integers(1, 12), count=st.integers(1, 40), seed=st.integers(0, 99))
+def test_shared_negatives_are_any_items(num_items: int, count: int, seed: int):
+    """So many draws from 1..V, whoever met what; never padding."""
+    torch.manual_seed(seed)
+    drawn_X = sampler({1: set(range(1, num_items + 1))}, num_items).draw_shared(count)
+    assert drawn_X.shape == (count,)
+    assert drawn_X.dtype == torch.int64
+    assert set(drawn_X.tolist()) <= set(range(1, num_items + 1))
+
+
+def test_shared_negatives_come_equally_often():
+    """All items come in equal shares: 40,000 draws are within five standard deviations."""
+    torch.manual_seed(0)
+    counts_V = torch.bincount(sampler({1: {1, 2}}, 10).draw_shared(40_000), minlength=11)
+    assert counts_V[0] == 0
+    assert all(abs(int(count) - 4000) < 5 * 4000**0.5 for count in counts_V[1:])
+
+
+def test_shared_negatives_follow_torch_s_generator():
+    """The same seed draws the same, the next draw is another, and one draw is one call of randint."""
+    draws = []
+    for _ in range(2):
+        torch.manual_seed(7)
+        drawer = sampler({1: {3}}, 50)
+        draws.append([drawer.draw_shared(8) for _ in range(2)])
+    assert torch.equal(draws[0][0], draws[1][0])
+    assert not torch.equal(draws[0][0], draws[0][1])
+    torch.manual_seed(7)
+    assert torch.equal(draws[0][0], torch.randint(1, 51, (8,)))
+    assert torch.equal(draws[0][1], torch.randint(1, 51, (8,)))
