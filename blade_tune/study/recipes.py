@@ -17,9 +17,6 @@ RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 
 SHARED: Mapping[str, Value] = {
     "model.embedding_size": 32,
-    "model.num_blocks": 1,
-    "model.num_heads": 1,
-    "model.cross_residual": "fused",
     "model.dropout": 0.5,
     "model.loss": "sampled_softmax",
     "model.num_negatives": 256,
@@ -31,11 +28,16 @@ SHARED: Mapping[str, Value] = {
     "train.learning_rate": 3e-4,
     "train.batch_size": 256,
 }
+WHERE_PRESENT: Mapping[str, Value] = {  # likewise, of models that have them
+    "model.num_blocks": 1,
+    "model.num_heads": 1,
+    "model.cross_residual": "fused",
+}
 
 
 def values(recipe: RecipeName) -> Mapping[str, Value]:
     """The settings of a recipe by dotted name."""
-    return SHARED if recipe == "shared" else {}
+    return {**SHARED, **WHERE_PRESENT} if recipe == "shared" else {}
 
 
 def complete(space: Space, recipe: RecipeName, configs: Mapping[str, type[Settings]]) -> Space:

@@ -55,8 +55,9 @@ def _fixing(train: Mapping[str, Value], block: Mapping[str, Any]) -> Mapping[str
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
     """Both, parameter by parameter; those above win, and stand first."""
-    if not isinstance(below, Mapping):
-        raise ConfigError(f"{place} must have groups of parameters, got {below!r}.")
+    for part in (above, below):
+        if not isinstance(part, Mapping):
+            raise ConfigError(f"{place} must have groups of parameters, got {part!r}.")
     merged: Groups = {}
     for group in dict.fromkeys((*above, *below)):
         parts = [part.get(group) or {} for part in (above, below)]

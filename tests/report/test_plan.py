@@ -10,6 +10,7 @@ from blade_tune.fleet.devices import Machine, assign
 from blade_tune.fleet.precedence import BUILT_IN, resolve
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
+from blade_tune.study import recipes
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.opening import StudyPlace, Total, open_study
 from blade_tune.study.recipes import SHARED
@@ -145,7 +146,10 @@ def test_what_a_recipe_says_is_the_recipe_s():
     assert rows["enqueue"] == (1, "--recipe")
     filled = {name: row[0] for name, row in rows.items() if row[1] == "recipe shared"}
     own = {"model.embedding_size", "train.batch_size"}  # of the space's file
-    assert filled == {name: str(value) for name, value in SHARED.items() if name not in own}
+    whole = recipes.values("shared")
+    assert filled.keys() <= whole.keys()
+    assert filled == {name: str(whole[name]) for name in filled}
+    assert {name for name in SHARED if name not in own} <= filled.keys()
     assert rows["model.embedding_size"] == ("8", "search_spaces/narrow.yaml")
     FILE.write_text(write_yaml({name: value for name, value in content(space="narrow").items() if name != "recipe"}))
     assert definition_table()["recipe"] == ("shared", BUILT_IN)

@@ -19,6 +19,7 @@ from tests.study.tiny import content, stored, tiny_data
 
 BLADE = config_classes("blade")
 NEURAL = [name for name in MODELS if not is_fitted(name)]
+WHOLE = recipes.values("shared")
 EMPTY = Space({}, {}, "empty")
 LOSS = {"model.loss": "sampled_softmax", "model.num_negatives": 9}  # the second has an effect under the first only
 
@@ -45,12 +46,14 @@ def test_an_empty_space_gets_the_whole_recipe(name: str):
     """Every setting of the recipe that the model takes and that has an effect beside the others is fixed."""
     configs = config_classes(name)
     refused = getattr(configs["model"], "refused", {})
-    values = {setting.partition(".")[2]: value for setting, value in SHARED.items()}
+    values = {setting.partition(".")[2]: value for setting, value in WHOLE.items()}
     expected = {
         setting: value
-        for setting, value in SHARED.items()
+        for setting, value in WHOLE.items()
         for group, _, field in [setting.partition(".")]
-        if field not in refused and (group == "train" or has_effect(configs[group], field, values))
+        if field in configs[group].model_fields
+        and field not in refused
+        and (group == "train" or has_effect(configs[group], field, values))
     }
     space = complete(EMPTY, "shared", configs)
     assert dict(space.fixed) == expected
@@ -76,13 +79,14 @@ def test_what_a_space_says_wins():
     assert completed.free == space.free
     assert completed.fixed["model.embedding_size"] == 16
     added = completed.fixed.keys() - space.fixed.keys()
-    assert added == SHARED.keys() - {"model.embedding_size", "model.dropout", "train.learning_rate"}
-    assert all(completed.fixed[name] == SHARED[name] for name in added)
+    assert added == WHOLE.keys() - {"model.embedding_size", "model.dropout", "train.learning_rate"}
+    assert all(completed.fixed[name] == WHOLE[name] for name in added)
 
 
 def test_what_would_have_no_effect_is_left_out(monkeypatch: pytest.MonkeyPatch):
     """Negatives are counted only where some configuration shares them, so that a completed space passes its check."""
     monkeypatch.setattr(recipes, "SHARED", LOSS)
+    monkeypatch.setattr(recipes, "WHERE_PRESENT", {})
     for loss, is_filled in (
         ("bce", False),
         ("gbce", True),

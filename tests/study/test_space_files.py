@@ -59,14 +59,14 @@ def test_of_several_blocks_the_first_wins():
 
 
 def test_the_published_section_takes_the_place_of_blocks():
-    """Under published nothing is included; under shared nothing is published. Own parameters hold under both."""
+    """Under published nothing is included and what is published wins over own parameters; under shared it is nothing."""
     content = {**OWN, "include": "block", "published": PUBLISHED}
     published = read(content, "published")
     assert published.canonical() == of({"model": {**OWN["model"], **PUBLISHED["model"]}, "train": PUBLISHED["train"]})
     shared = read(content)
     assert not {"model.p", "train.q"} & shared.canonical().keys()
     over = {**content, "published": {"model": {"x": {"choice": [5]}}}}
-    assert read(over, "published").canonical() == of(OWN)
+    assert read(over, "published").canonical() == of({**OWN, "model": {**OWN["model"], "x": {"choice": [5]}}})
 
 
 def test_what_a_study_fixes_wins_over_a_block():
