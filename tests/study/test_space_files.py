@@ -59,7 +59,7 @@ def test_of_several_blocks_the_first_wins():
 
 
 def test_the_published_section_takes_the_place_of_blocks():
-    """Under published nothing is included and what is published wins over own parameters; under shared it is nothing."""
+    """Under published nothing is included, and what is published wins over own parameters; under shared it is none."""
     content = {**OWN, "include": "block", "published": PUBLISHED}
     published = read(content, "published")
     assert published.canonical() == of({"model": {**OWN["model"], **PUBLISHED["model"]}, "train": PUBLISHED["train"]})
