@@ -83,9 +83,10 @@ class Space:
         values: dict[str, Value] = {}
         for name, parameter in self.free.items():
             group, _, field = name.partition(".")
-            default = preferred.get(name, configs[group].model_fields[field].default)
-            if parameter.contains(default) and _holds(parameter.when, {**self.fixed, **values}):
-                values[name] = default
+            default = configs[group].model_fields[field].default
+            known = [value for value in (preferred.get(name, default), default) if parameter.contains(value)]
+            if known and _holds(parameter.when, {**self.fixed, **values}):
+                values[name] = known[0]
         return values
 
     def fill(self, given: Mapping[str, Any], place: str) -> dict[str, Value]:
