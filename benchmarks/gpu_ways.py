@@ -170,7 +170,7 @@ def packed(setup: Setup, way: Way, settings: Sequence[Setting], draw: Draw) -> S
     gradients = torch.vmap(torch.func.grad_and_value(loss), randomness="different")
 
     def step(rows_PB: Tensor) -> Tensor:
-        columns = vars(draw(rows_PB.flatten())).values()
+        columns = [column for column in vars(draw(rows_PB.flatten())).values() if column is not None]
         each = (column.unflatten(0, rows_PB.shape) for column in columns)
         grads, losses_P = gradients(params, buffers, given, *each)
         update(grads)

@@ -151,7 +151,10 @@ class Reading:
         self.shared = Packing.of(ends_BL[:, -1], vectors_BMD.shape[1])
         self.own = Packing.of(ends_BL[rows_N, steps_N], vectors_BMD.shape[1])
         self.inputs_PCY = recurrence.inputs(vectors_BMD[self.shared.sequences_P, self.shared.slots_P])
-        self.shared_P = self.shared.cells(rows_N[self.own.sequences_P], self.own.slots_P)
+        shared_P = self.shared.cells(rows_N[self.own.sequences_P], self.own.slots_P)
+        self.shared_P = shared_P.clamp_max(
+            len(self.shared.slots_P) - 1
+        )  # cells that only round up may stand behind all
         self.candidates: list[Tensor] = []  # candidates_CPX of each round
 
     def __call__(self, answers: list[Tensor]) -> Tensor:

@@ -31,6 +31,8 @@ NEURAL: dict[str, Any] = {
         "num_heads": 1,
         "num_experts": 2,
         "alpha": {"choice": [0.0, 0.5]},
+        "item_init": "random",
+        "block_init": "random",
     },
     "train": {"learning_rate": 1e-6},
 }

@@ -22,7 +22,8 @@ def tiny_blade(**settings: Any) -> Blade:
 
 
 def rows_of(batch: Batch) -> list[Row]:
-    return [Row(*(tensor[i].tolist() for tensor in vars(batch).values())) for i in range(len(batch))]
+    columns = [tensor for name, tensor in vars(batch).items() if name != "shared_negatives_X"]
+    return [Row(*(tensor[i].tolist() for tensor in columns)) for i in range(len(batch))]
 
 
 def as_float64(numbers: Any) -> torch.Tensor:

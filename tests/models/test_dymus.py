@@ -23,6 +23,19 @@ def test_a_sample_is_a_user_at_an_earlier_time(name: str):
         torch.testing.assert_close(states_BLD[:, step - 1], model.final_states(then), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("seed", range(8, 14))
+def test_many_samples_of_few_users_are_read(seed: int):
+    """What is computed only to round numbers up may belong to any user; states are those of each user by herself."""
+    catalog = make_catalog(num_users=40)
+    random = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, MAX_LENGTH + 1, (int(torch.randint(17, 40, (1,), generator=random)),), generator=random)
+    batch = make_batch(catalog, lengths=lengths.tolist(), seed=seed)
+    model = make_model("dymus_plus", catalog).double().eval()
+    states_BLD = model.encode(batch)
+    alone_BLD = torch.cat([model.encode(one) for one in batch.split(1)])
+    torch.testing.assert_close(states_BLD[batch.real_BL], alone_BLD[batch.real_BL], atol=1e-12, rtol=0)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_only_the_newest_steps_are_samples(name: str, loss: str):

@@ -74,11 +74,13 @@ def test_a_table_starts_at_the_deviation_asked_for():
 def test_ials_factors_multiply_to_the_scores_of_ials():
     """E E^T = Y (Y^T Y + lambda I)^-1 Y^T: the scores of users whose own items leave the normal equations as they are.
 
-    lambda is a quarter of the eighth singular value of the confidences 1 + 67 w of the evidence w.
+    alpha is 0.076 over the share of pairs that met, lambda a quarter of the eighth singular value of the confidences
+    1 + alpha w of the evidence w.
     """
-    found = {"factors": 8, "alpha": 67.0, "auxiliary_weight": 0.6, "rarity_weight": 0.25}
-    evidence_UV = make_model("ials", CATALOG, rows=ROWS, **found).evidence(ROWS)
-    confidence_UV = np.where(evidence_UV.toarray() > 0, 1 + 67 * evidence_UV.toarray(), 0)
+    found = {"factors": 8, "auxiliary_weight": 0.6, "rarity_weight": 0.25}
+    evidence_UV = make_model("ials", CATALOG, rows=ROWS, **found).evidence(ROWS).toarray()
+    found["alpha"] = 0.076 / (evidence_UV > 0)[:, 1:].mean()
+    confidence_UV = np.where(evidence_UV > 0, 1 + found["alpha"] * evidence_UV, 0)
     regularization = 0.25 * np.linalg.svd(confidence_UV, compute_uv=False)[7]
     ials = make_model("ials", CATALOG, rows=ROWS, regularization=regularization, **found)
     vectors_VD = ials.vectors.double()
