@@ -117,7 +117,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     levels = " | ".join(f"s to {level:.4f}" for level in LEVELS)
     print(f"| model | recipe | at a time | seeds | before a step | {levels} | best | after s |")
     print("|---|---|---|---|---|" + "---|" * len(LEVELS) + "---|---|")
-    for workers, model, recipe in product((1, 2), NEURAL, RECIPES):
+    for workers, model, recipe in product(sorted({row["workers"] for row in rows}), NEURAL, RECIPES):
         curves = [
             row["curve"] for row in rows if (row["workers"], row["model"], row["recipe"]) == (workers, model, recipe)
         ]

@@ -89,6 +89,10 @@ class Space:
                 values[name] = known[0]
         return values
 
+    def possible(self, name: str, default: Value) -> list[Value]:
+        """What a parameter may be: probes of a free one, a fixed value, or else its default."""
+        return self.free[name].probes() if name in self.free else [self.fixed.get(name, default)]
+
     def fill(self, given: Mapping[str, Any], place: str) -> dict[str, Value]:
         """The free values of a configuration that was written by hand, checked as strictly as a search would make them.
 
@@ -219,7 +223,7 @@ class Space:
             for field, effective in (extra or {}).get("only_when", {}).items():
                 other = f"{group}.{field}"
                 default = config.model_fields[field].default
-                possible = self.free[other].probes() if other in self.free else [self.fixed.get(other, default)]
+                possible = self.possible(other, default)
                 reached = self.free[name].when.get(other, possible) if name in self.free else possible
                 idle = [value for value in reached if value not in effective]
                 if (name in self.free and idle) or len(idle) == len(possible):

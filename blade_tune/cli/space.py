@@ -7,14 +7,14 @@ import click
 from blade_tune.cli.options import format_option
 from blade_tune.cli.output import print_rows
 from blade_tune.errors import ConfigError
-from blade_tune.study.recipes import RECIPES, RecipeName
+from blade_tune.study.recipes import OF_FILES, RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.config import Settings
     from blade_tune.space import Space
 
 recipe_option = click.option(
-    "--recipe", type=click.Choice(RECIPES), default="shared", show_default=True, help="As which recipe has the space."
+    "--recipe", type=click.Choice(RECIPES), default=OF_FILES, show_default=True, help="As which recipe has the space."
 )
 model_option = click.option("--model", help="Model that the space is for; default: what its name begins with.")
 

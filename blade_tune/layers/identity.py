@@ -17,6 +17,14 @@ class NearIdentity(nn.Module):
         """Set the layer's weights; layers in it have set their own already."""
 
 
+class Positions(nn.Embedding, NearIdentity):
+    """One row a place in a window."""
+
+    def near_identity(self) -> None:
+        """Begin as nothing."""
+        nn.init.zeros_(self.weight)
+
+
 @torch.no_grad()
 def near_identity(module: nn.Module) -> None:
     """Start every layer of a module so; layers of other kinds keep the weights that they have."""

@@ -18,7 +18,7 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.fusion import FUSIONS, FusionName
-from blade_tune.layers.identity import NearIdentity, blur
+from blade_tune.layers.identity import NearIdentity, Positions, blur
 from blade_tune.layers.initialization import InitName, initialize
 from blade_tune.layers.transformer import TransformerBlock
 from blade_tune.losses import Similarity, contrastive, richness
@@ -146,7 +146,7 @@ class Blade(NeuralRecommender):
         size = config.embedding_size
         self.items = ItemTable(catalog.num_items, size)
         self.item_scale = size**0.5 if config.init == "xavier" else 1.0
-        self.positions = nn.Embedding(config.max_length, size)
+        self.positions = Positions(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, catalog.num_behaviors, size, config.set_softmax)
         self.fusion = FUSIONS[config.fusion](size)
         self.early_blocks = nn.ModuleList(early_block(config) for _ in range(config.num_blocks))
@@ -157,11 +157,6 @@ class Blade(NeuralRecommender):
         initialize(self, config.init)
         if config.factor_init == "ones":
             nn.init.ones_(self.sets.user_factors.weight)
-
-    def begin_as_mean(self) -> None:
-        """See the base; positions begin as nothing."""
-        super().begin_as_mean()
-        nn.init.zeros_(self.positions.weight)
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The user states U and the fused states before cross-attention, both (B, L, D)."""

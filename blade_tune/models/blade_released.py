@@ -18,6 +18,7 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.fusion import FusionName, SumFusion
+from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
 from blade_tune.losses import contrastive, richness
 from blade_tune.models.base import (
@@ -166,7 +167,7 @@ class BladeReleased(NeuralRecommender):
         super().__init__(config, catalog)
         size, eps = config.embedding_size, config.layer_norm_eps
         self.items = ItemTable(catalog.num_items, size)
-        self.positions = nn.Embedding(config.max_length, size, padding_idx=0)
+        self.positions = Positions(config.max_length, size, padding_idx=0)
         self.sets = BehaviorSetEmbedding(catalog.num_users, catalog.num_behaviors, size, "all")
         self.fusion = {"sum": SumFusion, "concat": ConcatPerceptron, "gate": JointGate}[config.fusion](size)
         self.early_blocks = nn.ModuleList(ReleasedEarlyBlock(config) for _ in range(config.early_num_blocks))
@@ -178,11 +179,6 @@ class BladeReleased(NeuralRecommender):
         self.early_dropout = Dropout(config.early_dropout)
         self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
         initialize(self, "xavier")
-
-    def begin_as_mean(self) -> None:
-        """See the base; positions begin as nothing."""
-        super().begin_as_mean()
-        nn.init.zeros_(self.positions.weight)
 
     def encode(self, batch: Batch) -> Tensor:
         """The user states (B, L, D)."""

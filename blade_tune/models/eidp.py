@@ -12,7 +12,7 @@ from blade_tune.layers.attention import causal_mask
 from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
-from blade_tune.layers.identity import GAIN, NearIdentity, blur, gather
+from blade_tune.layers.identity import NearIdentity, Positions, blur, gather
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.prob_sparse import ProbSparseAttention
 from blade_tune.layers.table import UserTable
@@ -88,8 +88,7 @@ class ExplicitAttention(NearIdentity):
         return self.dropout(weights_BML) @ self.value(source_BLD)
 
     def near_identity(self) -> None:
-        """Gather the mean, twice: by its own weights and by the explicit ones."""
-        nn.init.eye_(self.value.weight)
+        """See all steps alike; what it gathers is for the model to say."""
         blur(self.query, self.key)
 
 
@@ -140,7 +139,7 @@ class Eidp(NeuralRecommender):
         super().__init__(config, catalog)
         size, eps, num_behaviors = config.embedding_size, config.layer_norm_eps, catalog.num_behaviors
         self.items = ItemTable(catalog.num_items, size)
-        self.positions = nn.Embedding(config.max_length, size)
+        self.positions = Positions(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
         self.distances = UserTable(catalog.num_users, num_behaviors + 1)  # weight of each distance, of each user
         self.item_attention = ExplicitAttention(size, config.dcba_dropout, eps)
@@ -156,12 +155,10 @@ class Eidp(NeuralRecommender):
         nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)  # Xavier's, of each row by itself
 
     def begin_as_mean(self) -> None:
-        """See the base; positions begin as nothing, and items alone are gathered."""
+        """See the base; of the explicit path items alone are gathered."""
         super().begin_as_mean()
-        nn.init.zeros_(self.positions.weight)
+        gather(self.item_attention.value, self.explicit_output)
         nn.init.zeros_(self.position_attention.value.weight)
-        nn.init.eye_(self.explicit_output.weight)
-        self.explicit_output.weight.mul_(GAIN)
 
     def encode(self, batch: Batch) -> Tensor:
         """The states of all steps (B, L, D)."""

@@ -18,6 +18,7 @@ from blade_tune.layers.hypergraph import (
     fill_hidden,
     propagation,
 )
+from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.multi_scale import MultiScaleAttention, Scales
 from blade_tune.losses import NextItemLoss
@@ -102,7 +103,7 @@ class Mbht(NeuralRecommender):
         scales = Scales(self.num_slots, rank, tuple(widths), "strided" if config.as_published else "contiguous")
         self.labels = labels_of(catalog, config)
         self.items = ItemTable(catalog.num_items, size, has_mask=True)
-        self.positions = nn.Embedding(self.num_slots, size)
+        self.positions = Positions(self.num_slots, size)
         self.behaviors = nn.Embedding(catalog.num_behaviors + 1, size)  # row 0: none, or hidden
         self.input_norm = nn.LayerNorm(size, config.layer_norm_eps)
         self.blocks = nn.ModuleList(MbhtBlock(config, scales) for _ in range(config.num_blocks))
@@ -112,11 +113,6 @@ class Mbht(NeuralRecommender):
         self.join = SourceAttention(size)
         self.dropout = Dropout(config.dropout)
         initialize(self, "normal")
-
-    def begin_as_mean(self) -> None:
-        """See the base; positions begin as nothing."""
-        super().begin_as_mean()
-        nn.init.zeros_(self.positions.weight)
 
     def fill(self, cloze: Batch) -> Tensor:
         """states_BLD of all slots, from the front; L is their fixed number."""

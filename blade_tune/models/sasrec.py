@@ -11,6 +11,7 @@ from blade_tune.batch import Batch, Catalog
 from blade_tune.layers.attention import MultiHeadAttention, causal_mask
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
+from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.transformer import NormPlace, TransformerBlock
 from blade_tune.models.base import AttentionConfig, ItemTable, NeuralRecommender, in_pieces
@@ -43,7 +44,7 @@ class SasRec(NeuralRecommender):
         super().__init__(config, catalog)
         size = config.embedding_size
         self.items = ItemTable(catalog.num_items, size, has_mask=has_mask)
-        self.positions = nn.Embedding(config.max_length, size)
+        self.positions = Positions(config.max_length, size)
         self.blocks = nn.ModuleList(self._block(config) for _ in range(config.num_blocks))
         self.final_norm = nn.LayerNorm(size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
@@ -59,11 +60,6 @@ class SasRec(NeuralRecommender):
             config.layer_norm_eps,
             config.norm,
         )
-
-    def begin_as_mean(self) -> None:
-        """See the base; positions begin as nothing."""
-        super().begin_as_mean()
-        nn.init.zeros_(self.positions.weight)
 
     def encode(self, batch: Batch) -> Tensor:
         """The states of all steps (B, L, D)."""

@@ -78,7 +78,7 @@ def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str,
     said = dict.fromkeys((*content, *flatten(content)), str(file))
     if definition.model != content["model"]:  # which the flag brings with its own space
         said |= {"space": "--model", "enqueue": "--model"}
-    if definition.recipe != content.get("recipe", "shared"):
+    if definition.recipe != content.get("recipe", recipes.OF_FILES):
         said |= {"enqueue": "--recipe"}
     filled = recipes.values(definition.recipe)
     said |= {name: f"--{flag}" for name, flag in FLAGS.items() if flags.get(flag) is not None}

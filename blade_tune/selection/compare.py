@@ -30,7 +30,7 @@ from blade_tune.space import nest
 from blade_tune.study.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.study.folder import TrialFolder
 from blade_tune.study.opening import StudyPlace, Total, open_study
-from blade_tune.study.recipes import RecipeName
+from blade_tune.study.recipes import OF_FILES, RecipeName
 from blade_tune.study.shipped import available, find
 from blade_tune.study.space_files import load_space
 from blade_tune.study.storage import resolve_url
@@ -140,10 +140,9 @@ def define(
         raise ConfigError(f"--models must name two or more different models, got {','.join(models)}.")
     path = find("studies", study)
     content = read_yaml(path)
-    recipe = training.recipe or content.get("recipe", "shared")
-    prefix = "".join(
-        f"{word}-" for word in (recipe if recipe != content.get("recipe", "shared") else "", training.loss) if word
-    )
+    said = content.get("recipe", OF_FILES)
+    recipe = training.recipe or said
+    prefix = "".join(f"{word}-" for word in (recipe if recipe != said else None, training.loss) if word)
     definitions = []
     for model in models:
         load(MODELS, "model", model)

@@ -145,7 +145,7 @@ class StudyDefinition:
             content |= {"train": {}} if is_fitted(model) else {}
         elif members:
             content["members"] = members
-        said = content.setdefault("recipe", "shared")
+        said = content.setdefault("recipe", recipes.OF_FILES)
         if recipe is not None and recipe != said:
             content |= {"recipe": recipe, "enqueue": []}
             name = f"{name}-{recipe}"

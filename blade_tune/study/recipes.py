@@ -14,6 +14,7 @@ from blade_tune.space import Space
 
 RecipeName = Literal["shared", "published"]
 RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
+OF_FILES: RecipeName = "shared"  # that of a study file which names none
 
 SHARED: Mapping[str, Value] = {
     "model.embedding_size": 32,
@@ -63,9 +64,7 @@ def _has_effect(space: Space, group: str, field: str, config: type[Settings]) ->
     """Whether some configuration of the space heeds a field."""
     extra: Any = config.model_fields[field].json_schema_extra
     for other, effective in (extra or {}).get("only_when", {}).items():
-        name = f"{group}.{other}"
-        default = config.model_fields[other].default
-        possible = space.free[name].probes() if name in space.free else [space.fixed.get(name, default)]
+        possible = space.possible(f"{group}.{other}", config.model_fields[other].default)
         if not set(possible) & set(effective):
             return False
     return True

@@ -13,13 +13,13 @@ from blade_tune.config import read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.parameter import Value
 from blade_tune.space import Space
-from blade_tune.study.recipes import RecipeName
+from blade_tune.study.recipes import OF_FILES, RecipeName
 from blade_tune.study.shipped import find
 
 Groups = dict[str, dict[str, Any]]
 
 
-def load_space(path: Path, recipe: RecipeName = "shared", train: Mapping[str, Value] = {}) -> Space:
+def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Value] = {}) -> Space:
     """Read a space file as a recipe has it.
 
     Args:

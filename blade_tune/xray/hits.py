@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blade_tune.metrics import UNREACHABLE, gains
+from blade_tune.metrics import gains
+from blade_tune.training.ranking import rank_of
 from blade_tune.xray.task import Task
 
 METRIC = "ndcg@10"
@@ -22,9 +23,10 @@ def gains_of(task: Task, scores: Iterable[NDArray[np.float32]], *, may_repeat: b
         may_repeat: met items are ranked like any other.
     """
     ranks, user = [], 0
+    nothing = np.empty(0, np.int64)
     for scores_BV in scores:
         for scores_V in scores_BV:
-            ranks.append(_rank(scores_V, int(task.items_U[user]), None if may_repeat else task.met(user)))
+            ranks.append(rank_of(scores_V, int(task.items_U[user]), nothing if may_repeat else task.met(user)))
             user += 1
     return gains(torch.tensor(ranks, dtype=torch.int64), METRIC).numpy()
 
@@ -35,13 +37,3 @@ def chance_gains(task: Task) -> NDArray[np.float64]:
     ranked_U = np.maximum(task.num_items - met_U, 1)
     sums_R = np.concatenate(([0.0], np.cumsum(1 / np.log2(np.arange(CUTOFF) + 2))))
     return np.where(task.is_met_U, 0.0, sums_R[np.minimum(ranked_U, CUTOFF)] / ranked_U)
-
-
-def _rank(scores_V: NDArray[np.float32], target: int, excluded_X: NDArray[np.integer] | None) -> int:
-    score = scores_V[target]
-    scores_V[0] = -np.inf
-    if excluded_X is not None:
-        if (excluded_X == target).any():
-            return UNREACHABLE
-        scores_V[excluded_X] = -np.inf
-    return int(np.count_nonzero(scores_V > score) + np.count_nonzero(scores_V[:target] == score))

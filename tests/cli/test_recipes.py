@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from blade_tune.cli.compare import compare
 from blade_tune.config import read_yaml, write_yaml
+from blade_tune.losses import NextItemLoss
 from blade_tune.study.recipes import SHARED
 from tests.cli.program import TINY, call
 
@@ -125,3 +127,9 @@ def test_compare_takes_a_recipe_for_all(ran: Path):
         assert written(ran, f"tiny.compare-{name}")["enqueue"][0]["tag"] == "default"
     assert (ran / "results" / "tiny.compare-published").is_dir()
     assert (ran / "results" / "tiny.compare").is_dir()
+
+
+def test_compare_offers_every_loss():
+    """The choices of --loss, which is read without torch, are the losses that there are."""
+    [option] = [parameter for parameter in compare.params if parameter.name == "loss"]
+    assert tuple(option.type.choices) == get_args(NextItemLoss)
