@@ -44,7 +44,11 @@ class Ials(EvidenceRecommender, DotProduct):
 
     def fit(self, rows: Interactions, seed: int) -> None:
         """Alternate between users and items, from a start of the seed."""
-        confidence_UV = csr_matrix(self.evidence(rows), dtype=np.float32)
+        self.fit_evidence(self.evidence(rows), seed)
+
+    def fit_evidence(self, evidence_UV: csr_matrix, seed: int) -> None:
+        """Likewise, from weights of what users met."""
+        confidence_UV = csr_matrix(evidence_UV, dtype=np.float32)
         confidence_UV.data = 1 + self.config.alpha * confidence_UV.data
         model = AlternatingLeastSquares(
             factors=self.config.factors,

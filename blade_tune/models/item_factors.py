@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import fractional_matrix_power
-from scipy.sparse.linalg import eigsh, norm, svds
+from scipy.sparse.linalg import LinearOperator, eigsh, norm, svds
 
 from blade_tune.batch import Catalog, Interactions
 from blade_tune.models.ials import Ials, IalsConfig
@@ -42,12 +42,11 @@ def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Fac
     knn = ItemKnn(config, catalog)
     knn.fit(rows, 0)
     similarity_VV = knn.similarity.matrix
-    similarity_VV = (similarity_VV + similarity_VV.T) / 2
     factors_VD = np.zeros((catalog.num_items + 1, size), np.float32)
     count = min(size, catalog.num_items)  # eigsh gives fewer than all
     if similarity_VV.nnz:
         start = np.random.default_rng(0).random(catalog.num_items + 1)
-        values_D, vectors_VD = eigsh(similarity_VV.astype(np.float64), k=count, which="LA", v0=start)
+        values_D, vectors_VD = eigsh(_symmetric(similarity_VV), k=count, which="LA", v0=start)
         factors_VD[:, :count] = (vectors_VD * np.sqrt(np.maximum(values_D, 0.0)))[:, ::-1]
         factors_VD[0] = 0.0
     return factors_VD
@@ -68,19 +67,31 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
         size: D.
     """
     config = IalsConfig(factors=size, auxiliary_weight=AUXILIARY_WEIGHT, rarity_weight=RARITY_WEIGHT)
-    confidence_UV = Ials(config, catalog).evidence(rows)
-    if not confidence_UV.nnz:
+    evidence_UV = Ials(config, catalog).evidence(rows)
+    if not evidence_UV.nnz:
         return np.zeros((catalog.num_items + 1, size), np.float32)
-    alpha = CONFIDENCE * catalog.num_users * catalog.num_items / confidence_UV.nnz
+    alpha = CONFIDENCE * catalog.num_users * catalog.num_items / evidence_UV.nnz
+    confidence_UV = evidence_UV.copy()
     confidence_UV.data = 1 + alpha * confidence_UV.data
     regularization = REGULARIZATION * _singular_value(confidence_UV, size)
     ials = Ials(config.model_copy(update={"alpha": alpha, "regularization": regularization}), catalog)
-    ials.fit(rows, 0)
+    ials.fit_evidence(evidence_UV, 0)
     vectors_VD = ials.vectors.double().numpy()
     inner_DD = vectors_VD.T @ vectors_VD + regularization * np.eye(size)
     factors_VD: Factors = (vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real).astype(np.float32)
     factors_VD[0] = 0.0
     return factors_VD
+
+
+def _symmetric(matrix: Any) -> LinearOperator:
+    """(A + A^T) / 2 as what it makes of a vector: the sum itself would take several times the memory of A."""
+    transposed = matrix.T
+
+    def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
+        half = (0.5 * vector).astype(matrix.dtype)
+        return (matrix @ half + transposed @ half).astype(np.float64)
+
+    return LinearOperator(matrix.shape, matvec=product, dtype=np.float64)
 
 
 def _singular_value(matrix: Any, place: int) -> float:

@@ -156,7 +156,7 @@ class StudyDefinition:
             if is_fitted(content.get("model")):
                 raise ConfigError(f"--epochs: {content['model']} is fitted at once and has no epochs.")
             content["train"] = {**(content.get("train") or {}), "max_epochs": max_epochs}
-        content["search"] = _over(content.get("search") or {}, search)
+        content["search"] = _overridden(content.get("search") or {}, search)
         definition = cls.from_mapping(name, content, str(path))
         if definition.is_given:
             raise ConfigError(f"{path}: given is for studies of runs, which have no file.")
@@ -350,12 +350,12 @@ def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _over(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _overridden(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """`file` with what is given in its place; mappings in both are merged."""
     merged = dict(file)
     for key, value in given.items():
         both = isinstance(value, Mapping) and isinstance(file.get(key), Mapping)
-        merged[key] = _over(file[key], value) if both else value
+        merged[key] = _overridden(file[key], value) if both else value
     return merged
 
 

@@ -36,12 +36,12 @@ def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Va
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: include must be the name of a space or a list of names, got {included!r}.")
     if recipe == "published":
-        return Space.from_mapping(_over(content, published, f"{path}: published"), str(path))
+        return Space.from_mapping(_joined(content, published, f"{path}: published"), str(path))
     for name in names:
         block = read_yaml(find("search_spaces", name))
         if nested := {"include", "published"} & set(block):
             raise ConfigError(f"{path}: {name} cannot be included, for it has {min(nested)} itself.")
-        content = _over(_fixing(train, block), content, f"{path}: include {name}")
+        content = _joined(_fixing(train, block), content, f"{path}: include {name}")
     return Space.from_mapping(content, str(path))
 
 
@@ -53,7 +53,7 @@ def _fixing(train: Mapping[str, Value], block: Mapping[str, Any]) -> Mapping[str
     return {**block, "train": {name: train.get(name, entry) for name, entry in own.items()}}
 
 
-def _over(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
+def _joined(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
     """Both, parameter by parameter; those above win, and stand first."""
     for part in (above, below):
         if not isinstance(part, Mapping):
