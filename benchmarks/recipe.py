@@ -1,6 +1,7 @@
-"""What each part of the shared recipe is worth: one changed at a time, on QK-Video.
+"""What each part of the shared recipe is worth: one changed at a time, on QK-Video or on the demo's made-up data.
 
     python benchmarks/recipe.py --data DIR --out recipe.csv
+    python benchmarks/recipe.py --demo --out demo.csv
 
 Each training is a process of one thread, as many at a time as `--workers` says. Rows are written as they come, and what
 is in the file is not trained again; then a table is printed: means over seeds of the best of all evaluations.
@@ -21,30 +22,29 @@ from time_to_quality import DATA, curve_of
 
 from blade_tune.data.config import data_config
 from blade_tune.data.store import prepare
+from blade_tune.study.recipes import SHARED
 
 FIELDS = ("model", "variant", "seed", "before a step", "best", "after s", "total s", "curve")
-TRAIN = {"max_epochs": 60, "eval_every": 3, "patience": 100}
-OWN = {  # beside the recipe, and the same for all variants
-    "sasrec": {"num_blocks": 1, "num_heads": 1},
-    "blade": {
-        "num_blocks": 1,
-        "num_heads": 1,
-        "num_experts": 2,
-        "cross_residual": "fused",
-        "set_softmax": "present",
-        "lambda_": 0.0,
-        "richness_weight": False,
+BLADE = {"num_blocks": 1, "num_experts": 2, "set_softmax": "present"}
+QK_VIDEO = {
+    "data": DATA,
+    "train": {"max_epochs": 60, "eval_every": 3, "patience": 100},
+    "models": {  # what each has beside the recipe, the same for all variants
+        "sasrec": {"num_blocks": 1, "num_heads": 1},
+        "blade": {**BLADE, "num_heads": 1, "cross_residual": "fused", "lambda_": 0.0, "richness_weight": False},
     },
 }
-VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+DEMO = {
+    "data": {**DATA, "source": "synthetic", "name": "demo"},
+    "train": {"max_epochs": 24, "eval_every": 2, "patience": 100, "batch_size": 24, "learning_rate": 4e-3},
+    "models": {"blade": {**BLADE, "num_heads": 2, "max_length": 12, "factor_init": "ones", "lambda_": 0.1}},
+}
+VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "item_init: cooccurrence": {"model": {"item_init": "cooccurrence"}},
-    "item_init: cooccurrence, learning_rate: 1e-3": {
-        "model": {"item_init": "cooccurrence"},
-        "train": {"learning_rate": 1e-3},
-    },
+    "item_init: cooccurrence, 3 x learning_rate": {"model": {"item_init": "cooccurrence"}, "rate": 10 / 3},
     "item_init: random": {"model": {"item_init": "random"}},
-    "item_init: random, learning_rate: 1e-3": {"model": {"item_init": "random"}, "train": {"learning_rate": 1e-3}},
+    "item_init: random, 3 x learning_rate": {"model": {"item_init": "random"}, "rate": 10 / 3},
     "block_init: random": {"model": {"block_init": "random"}},
     "loss: bce": {"model": {"loss": "bce"}},
     "loss: gbce": {"model": {"loss": "gbce"}},
@@ -58,13 +58,13 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "embedding_size: 64": {"model": {"embedding_size": 64}},
     "dropout: 0.3": {"model": {"dropout": 0.3}},
     "dropout: 0.7": {"model": {"dropout": 0.7}},
-    "learning_rate: 1e-3": {"train": {"learning_rate": 1e-3}},
+    "3 x learning_rate": {"rate": 10 / 3},
     "batch_size: 64": {"train": {"batch_size": 64}},
     "weight_decay: 1, adamw": {"train": {"optimizer": "adamw", "weight_decay": 1.0}},
     "weight_decay: 1e-4, adam": {"train": {"optimizer": "adam", "weight_decay": 1e-4}},
     "averaging: 0.99": {"train": {"averaging": 0.99}},
-    "averaging: 0.99, learning_rate: 1e-3": {"train": {"averaging": 0.99, "learning_rate": 1e-3}},
-    "schedule: cosine, learning_rate: 6e-4": {"train": {"schedule": "cosine", "learning_rate": 6e-4}},
+    "averaging: 0.99, 3 x learning_rate": {"train": {"averaging": 0.99}, "rate": 10 / 3},
+    "schedule: cosine, 2 x learning_rate": {"train": {"schedule": "cosine"}, "rate": 2.0},
     "schedule: plateau": {"train": {"schedule": "plateau"}},
     "warmup_steps: 200": {"train": {"warmup_steps": 200}},
     "clip_norm: 1": {"train": {"clip_norm": 1.0}},
@@ -73,39 +73,47 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of QK-Video's split files")
-    parser.add_argument("--models", nargs="+", choices=OWN, default=["sasrec"])
+    chosen = parser.add_mutually_exclusive_group(required=True)
+    chosen.add_argument("--data", type=Path, help="folder of QK-Video's split files")
+    chosen.add_argument("--demo", action="store_true", help="made-up data, in which only behavior sets tell")
+    parser.add_argument("--models", nargs="+", help="of sasrec (not with --demo) and blade; default: the first")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="trainings at a time")
     parser.add_argument("--out", type=Path, default=Path("recipe.csv"))
     parser.add_argument("--only", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    task = DEMO if options.demo else QK_VIDEO
+    models = options.models or list(task["models"])[:1]
+    if unknown := set(models) - set(task["models"]):
+        parser.error(f"--models: {', '.join(unknown)}: choose from {', '.join(task['models'])}")
     if options.only:
         model, variant, seed = options.only
-        print(json.dumps(curve_of(content_of(model, variant), int(seed), options.data, float("inf"))))
+        print(json.dumps(curve_of(content_of(task, model, variant), int(seed), options.data, float("inf"))))
         return
-    prepare(data_config(DATA, "data"), options.data, Path("results"))
+    prepare(data_config(task["data"], "data"), options.data, Path("results"))
     done = {(row["model"], row["variant"], int(row["seed"])) for row in rows_of(options.out)}
-    places = product(range(options.seeds), options.models, options.variants)
+    places = product(range(options.seeds), models, options.variants)
     missing = [(model, variant, seed) for seed, model, variant in places if (model, variant, seed) not in done]
+    where = ["--demo"] if options.demo else ["--data", str(options.data)]
     with ThreadPoolExecutor(options.workers) as pool:
-        for row in pool.map(lambda place: trained(*place, options.data), missing):
+        for row in pool.map(lambda place: trained(*place, where), missing):
             write(options.out, row)
     print_table(rows_of(options.out))
 
 
-def content_of(model: str, variant: str) -> dict[str, Any]:
+def content_of(task: dict[str, Any], model: str, variant: str) -> dict[str, Any]:
     """The study of one variant."""
     changes = VARIANTS[variant]
-    space = {"model": {**OWN[model], **changes.get("model", {})}}
-    train = {**TRAIN, **changes.get("train", {})}
-    return {"model": model, "recipe": "shared", "space": space, "data": DATA, "train": train}
+    space = {"model": {**task["models"][model], **changes.get("model", {})}}
+    rate = task["train"].get("learning_rate", SHARED["train.learning_rate"]) * changes.get("rate", 1.0)
+    train = {**task["train"], "learning_rate": rate, **changes.get("train", {})}
+    return {"model": model, "recipe": "shared", "space": space, "data": task["data"], "train": train}
 
 
-def trained(model: str, variant: str, seed: int, directory: Path) -> dict[str, Any]:
+def trained(model: str, variant: str, seed: int, where: list[str]) -> dict[str, Any]:
     """A row, made in a process of its own."""
-    command = [sys.executable, __file__, "--data", str(directory), "--only", model, variant, str(seed)]
+    command = [sys.executable, __file__, *where, "--only", model, variant, str(seed)]
     curve = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     seconds, best = max(curve, key=lambda point: point[1])
     figures = (curve[0][1], best, seconds, curve[-1][0], " ".join(f"{point[1]:.5f}" for point in curve))
@@ -133,7 +141,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def print_table(rows: list[dict[str, str]]) -> None:
     """A line for each variant: means over its seeds."""
     print("| model | variant | seeds | before a step | best | after s |\n|---|---|---|---|---|---|")
-    for model, variant in product(OWN, VARIANTS):
+    for model, variant in product(QK_VIDEO["models"], VARIANTS):
         own = [row for row in rows if (row["model"], row["variant"]) == (model, variant)]
         if own:
             before, best, after = (
