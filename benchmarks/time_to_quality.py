@@ -2,10 +2,11 @@
 
     python benchmarks/time_to_quality.py --data DIR --limit 120 --out quality.jsonl
 
-Each training is a process of one thread, alone or two at a time as two workers have it. Seconds are of the wall, from
-building the model on, with its start and all evaluations in them; the data is prepared before. What is in the file
-already is not trained again, so that the same command goes on where it was stopped, and what is printed is everything
-in it: medians over seeds, `-` where not every seed came so far within the limit.
+Each training is a process of one thread, alone or two at a time as two workers have it, and ends at the last of the
+figures or at the limit. Seconds are of the wall, from building the model on, with its start and all evaluations in
+them; the data is prepared before. What is in the file already is not trained again, so that the same command goes on
+where it was stopped, and what is printed is everything in it, of each place the rows of the highest limit: medians over
+seeds, `-` where not every seed came so far.
 """
 
 import argparse
@@ -57,7 +58,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.only:
         model, recipe, seed = options.only
-        print(json.dumps(train(model, recipe, int(seed), options.data, options.limit)))
+        print(json.dumps(curve_under(model, recipe, int(seed), options.data, options.limit)))
         return
     prepare(data_config(DATA, "data"), options.data, Path("results"))
     for workers, model, recipe in product(options.workers, options.models, options.recipes):
@@ -81,14 +82,30 @@ def measure(workers: int, model: str, recipe: str, options: argparse.Namespace) 
                 file.write(json.dumps(row) + "\n")
 
 
-def train(model: str, recipe: str, seed: int, directory: Path, limit: float) -> dict[str, Any]:
+def curve_under(model: str, recipe: str, seed: int, directory: Path, limit: float) -> dict[str, Any]:
     """The curve of one training under a recipe: seconds and validation figures."""
-    content = {"model": model, "recipe": recipe, "space": {}, "data": DATA, "train": {"eval_every": 1}}
-    return {"curve": curve_of(content, seed, directory, limit)}
+    content = {
+        "model": model,
+        "recipe": recipe,
+        "space": {},
+        "data": DATA,
+        "train": {"eval_every": 1, "patience": 100_000},
+    }
+    return {"curve": curve_of(content, seed, directory, limit, LEVELS[-1])}
 
 
-def curve_of(content: dict[str, Any], seed: int, directory: Path, limit: float) -> list[tuple[float, float]]:
-    """Seconds and validation figures of a study's fixed configuration, from before its first step on."""
+def curve_of(
+    content: dict[str, Any], seed: int, directory: Path, limit: float, enough: float = 1.0
+) -> list[tuple[float, float]]:
+    """Seconds and validation figures of a study's fixed configuration, from before its first step on.
+
+    Args:
+        content: of a study file.
+        seed: of the training.
+        directory: of the data's files.
+        limit: seconds after which no epoch begins.
+        enough: figure after which none does.
+    """
     torch.set_num_threads(1)
     definition = StudyDefinition.from_mapping("benchmark", content, "benchmark")
     data = prepare(definition.data, directory, Path("results"))
@@ -101,9 +118,12 @@ def curve_of(content: dict[str, Any], seed: int, directory: Path, limit: float) 
     def on_epoch(record: EpochRecord) -> None:
         if record.metrics:
             curve.append((time.perf_counter() - begin, record.metrics["ndcg@10"]))
+        if curve[-1][0] > limit or curve[-1][1] >= enough:
+            raise InterruptedStudyError("far enough.")
 
     with suppress(InterruptedStudyError):
-        training.run(Hooks(device_data.evaluator, on_epoch, lambda: time.perf_counter() - begin > limit))
+        if curve[0][1] < enough:
+            training.run(Hooks(device_data.evaluator, on_epoch))
     return [(round(seconds, 2), round(figure, 5)) for seconds, figure in curve]
 
 
@@ -116,14 +136,14 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     """A line for each number of workers, model and recipe."""
     print(f"torch {torch.__version__}, medians over seeds\n")
     levels = " | ".join(f"s to {level:.4f}" for level in LEVELS)
-    print(f"| model | recipe | at a time | seeds | before a step | {levels} | best | after s |")
-    print("|---|---|---|---|---|" + "---|" * len(LEVELS) + "---|---|")
+    print(f"| model | recipe | at a time | seeds | limit, s | before a step | {levels} | best | after s |")
+    print("|---|---|---|---|---|---|" + "---|" * len(LEVELS) + "---|---|")
     for workers, model, recipe in product(sorted({row["workers"] for row in rows}), NEURAL, RECIPES):
-        curves = [
-            row["curve"] for row in rows if (row["workers"], row["model"], row["recipe"]) == (workers, model, recipe)
-        ]
-        if curves:
-            print(f"| {model} | {recipe} | {workers} | {len(curves)} | {in_words(curves)} |", flush=True)
+        own = [row for row in rows if (row["workers"], row["model"], row["recipe"]) == (workers, model, recipe)]
+        if own:
+            limit = max(row["limit"] for row in own)
+            curves = [row["curve"] for row in own if row["limit"] == limit]
+            print(f"| {model} | {recipe} | {workers} | {len(curves)} | {limit:.0f} | {in_words(curves)} |", flush=True)
 
 
 def in_words(curves: list[list[tuple[float, float]]]) -> str:
