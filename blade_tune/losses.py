@@ -8,9 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 Similarity = Literal["dot", "cosine"]
-NextItemLoss = Literal["bce", "ce", "sampled_softmax", "gbce"]
-SAMPLED = ("sampled_softmax", "gbce")  # losses whose negatives are shared by all steps of a batch
-GBCE_CALIBRATION = 0.75  # t of gSASRec: 0 is bce against several negatives, 1 the probabilities of a full softmax
+NextItemLoss = Literal["bce", "ce", "sampled_softmax"]
 
 LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}  # of a softmax over all items; the CPU's is measured, the GPU's is not
 FEWEST_ROWS = 16  # at once, however many items there are
@@ -76,21 +74,6 @@ def sampled_softmax(positive_N: Tensor, negative_NX: Tensor) -> Tensor:
         negative_NX: scores of the sample, -inf where it holds the target.
     """
     return torch.logaddexp(positive_N, negative_NX.logsumexp(dim=1)) - positive_N
-
-
-def gbce(positive_N: Tensor, negative_NX: Tensor, num_items: int) -> Tensor:
-    """Beta softplus(-s+) + sum_x softplus(s-_x) of each step (gSASRec: Petrov and Macdonald, RecSys 2023, Eq. 17).
-
-    beta = a (t (1 - 1/a) + 1/a) takes back the overconfidence that comes of seeing a share a of all negatives only.
-
-    Args:
-        positive_N: scores of targets.
-        negative_NX: scores of the sample, -inf where it holds the target.
-        num_items: V.
-    """
-    share = negative_NX.shape[1] / max(1, num_items - 1)
-    beta = share * (GBCE_CALIBRATION * (1 - 1 / share) + 1 / share)
-    return beta * functional.softplus(-positive_N) + functional.softplus(negative_NX).sum(dim=1)
 
 
 class Gram(torch.autograd.Function):

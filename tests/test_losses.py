@@ -133,13 +133,3 @@ def test_sampled_softmax_leaves_out_the_target():
     """A sample that holds nothing but the target, at -inf, costs nothing."""
     loss = losses.sampled_softmax(torch.zeros(1), torch.full((1, 3), -torch.inf))
     assert loss.item() == 0.0
-
-
-@given(st.floats(-20, 20), st.lists(st.floats(-20, 20), min_size=1, max_size=5))
-def test_gbce_equals_its_twin(positive, negatives):
-    """-beta log sigmoid(s+) - sum log(1 - sigmoid(s-)), beta = a (t (1 - 1/a) + 1/a), a = X / (V - 1), t = 0.75."""
-    share = len(negatives) / 8
-    beta = share * (0.75 * (1 - 1 / share) + 1 / share)
-    twin = -beta * log(sigmoid(positive)) - sum(log(sigmoid(-negative)) for negative in negatives)
-    scores = torch.tensor([positive], dtype=torch.float64), torch.tensor([negatives], dtype=torch.float64)
-    assert losses.gbce(*scores, num_items=9).item() == pytest.approx(twin, abs=1e-7)

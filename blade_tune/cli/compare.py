@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--loss",
-    type=click.Choice(["bce", "ce", "sampled_softmax", "gbce"]),
+    type=click.Choice(["bce", "ce", "sampled_softmax"]),
     help="One loss for all models, instead of the recipe's or each one's own.",
 )
 @click.option(

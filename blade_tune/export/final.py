@@ -171,14 +171,15 @@ def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[R
     """Train the chosen configuration again, with its seed, up to its best epoch."""
     definition, trial = choice.source.definition, choice.trial
     values = choice.source.values(trial)
-    last_epoch = trial.user_attrs["best_epoch"]
+    if not definition.is_fitted:
+        values["train.max_epochs"] = trial.user_attrs["best_epoch"]
     if options.with_valid and not definition.is_fitted:
-        values["train.eval_every"] = last_epoch  # nothing is left to choose an epoch by
+        values["train.eval_every"] = trial.user_attrs["best_epoch"]  # nothing is left to choose an epoch by
     make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
     device_data = make(data, max_length(definition, values), definition.objective, options.device)
     seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
     training = build_training(definition, values, data, device_data, seed, threads)
-    outcome = training.run(Hooks(device_data.evaluator, options.on_epoch, last_epoch=last_epoch))
+    outcome = training.run(Hooks(device_data.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)
     return training.model.eval(), outcome
 

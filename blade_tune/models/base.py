@@ -16,7 +16,7 @@ from blade_tune.config import Settings
 from blade_tune.layers.identity import near_identity
 from blade_tune.layers.labels import Labels, Reduction
 from blade_tune.layers.table import Table
-from blade_tune.losses import SAMPLED, NextItemLoss, binary_cross_entropy, gbce, sampled_softmax, softmax_loss
+from blade_tune.losses import NextItemLoss, binary_cross_entropy, sampled_softmax, softmax_loss
 from blade_tune.parameter import Value
 
 T = TypeVar("T")
@@ -52,14 +52,14 @@ class NeuralConfig(ModelConfig):
     loss: NextItemLoss = Field(
         "bce",
         description="of the item to predict: bce, against one sampled negative; ce, softmax over all items; "
-        "sampled_softmax or gbce, against num_negatives drawn for all steps of a batch together",
+        "sampled_softmax, over the item and num_negatives that are drawn for all steps of a batch together",
     )
     num_negatives: int = Field(
         256,
         ge=1,
         le=100_000,
         description="items drawn uniformly for each batch, negatives of all its steps",
-        json_schema_extra=only_when(loss=SAMPLED),
+        json_schema_extra=only_when(loss=("sampled_softmax",)),
     )
     auxiliary_weight: float = Field(
         1.0, ge=0.0, le=1.0, description="weight in the loss of a target without a target behavior; others have 1"
@@ -202,7 +202,7 @@ class NeuralRecommender(DotProduct):
     @property
     def num_shared_negatives(self) -> int:
         """How many negatives the steps of a batch share; 0 where each step has one of its own."""
-        return self.config.num_negatives if self.config.loss in SAMPLED else 0
+        return self.config.num_negatives if self.config.loss == "sampled_softmax" else 0
 
     def start(self, item_factors: Callable[[str, int], Tensor]) -> None:
         """Begin as `item_init` and `block_init` say, on the CPU, before any training.
@@ -304,8 +304,6 @@ class ItemTable(Table):
             return (binary_cross_entropy(scores_N, negative_scores_N) * weights_N).sum()
         negatives_X = _shared_negatives(batch)
         scores_NX = (states_ND @ self(negatives_X).T).masked_fill(targets_N[:, None] == negatives_X, -torch.inf)
-        if loss == "gbce":
-            return (gbce(scores_N, scores_NX, self.num_items) * weights_N).sum()
         return (sampled_softmax(scores_N, scores_NX) * weights_N).sum()
 
     def _dot(self, states_XD: Tensor, items_X: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from blade_tune.parameter import Value
 from blade_tune.registry import load
 from blade_tune.space import Space, nest
 from blade_tune.study import recipes
+from blade_tune.study.old_words import modernized
 from blade_tune.study.recipes import RecipeName
 from blade_tune.study.shipped import find
 from blade_tune.study.space_files import load_space
@@ -325,28 +326,6 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
     return {
         "model": load(MODELS, "model", model).Config,
         "train": FitConfig if is_fitted(model) else TrainConfig,
-    }
-
-
-def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A study file or a stored definition in today's words: `plateau_schedule` became `schedule`."""
-    changed = dict(content)
-    if isinstance(train := changed.get("train"), Mapping):
-        changed["train"] = modern_names(train)
-    space = changed.get("space")
-    if isinstance(space, Mapping) and isinstance(train := space.get("train"), Mapping):
-        changed["space"] = {**space, "train": modern_names(train)}
-    return changed
-
-
-def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names, dotted or not; an old name beside today's stays, and is refused later."""
-    today = {key: key.replace("plateau_schedule", "schedule") for key in settings}
-    names = {key: key if name in settings else name for key, name in today.items()}
-    schedules = {True: "plateau", False: "constant"}
-    return {
-        names[key]: schedules.get(value, value) if key != names[key] and isinstance(value, bool) else value
-        for key, value in settings.items()
     }
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from blade_tune.errors import StudyDiffersError
 from blade_tune.parameter import Value
-from blade_tune.study.definition import StudyDefinition, modern_names
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.old_words import modern_names
 
 OBJECTIVE_VERSION = 3  # raised together with a [Numbers] line of the changelog when the same trial gives another value
 

@@ -25,7 +25,6 @@ SHARED: Mapping[str, Value] = {
     "model.item_init": "ials",
     "model.item_std": 0.1,
     "model.block_init": "identity",
-    "train.optimizer": "adamw",
     "train.learning_rate": 3e-4,
     "train.batch_size": 256,
 }

@@ -14,17 +14,7 @@ class TrainConfig(Settings):
 
     learning_rate: float = Field(1e-3, gt=0.0, le=1.0, description="Adam's learning rate")
     batch_size: int = Field(1024, ge=1, le=1_000_000, description="users a step")
-    optimizer: Literal["adam", "adamw"] = Field(
-        "adam", description="whether weight_decay is a penalty in the loss (adam) or shrinks weights by itself (adamw)"
-    )
-    weight_decay: float = Field(0.0, ge=0.0, le=10.0, description="L2 penalty of adam, rate of decay of adamw")
-    clip_norm: float = Field(0.0, ge=0.0, description="largest norm of a step's gradient; 0 is any")
-    averaging: float = Field(
-        0.0,
-        ge=0.0,
-        lt=1.0,
-        description="decay a step of the moving average of weights that is evaluated and kept; 0 is none",
-    )
+    weight_decay: float = Field(0.0, ge=0.0, le=1.0, description="L2 penalty in the loss")
     max_epochs: int = Field(300, ge=1, le=100_000, description="epochs at most")
     eval_every: int = Field(
         5, ge=1, le=100_000, description="epochs from one evaluation to the next; the last epoch too"
@@ -34,12 +24,11 @@ class TrainConfig(Settings):
         "objective",
         description="what a better evaluation is: of the study's metric, or EIDP's rule on NDCG@10 and HR@10",
     )
-    schedule: Literal["constant", "plateau", "cosine"] = Field(
+    schedule: Literal["constant", "plateau"] = Field(
         "constant",
         description="of the learning rate: plateau, times 0.9 when the epoch's loss has not fallen for 5 epochs, down "
-        "to 1e-6 (EIDP); cosine, down to 0 at max_epochs",
+        "to 1e-6 (EIDP)",
     )
-    warmup_steps: int = Field(0, ge=0, description="steps over which the learning rate rises from 0")
 
     def evaluates(self, epoch: int) -> bool:
         """Whether `epoch`, counted from 1, ends with an evaluation: one grid of epochs for all trials of a study."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
@@ -18,7 +18,6 @@ from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
 from blade_tune.training.evaluation import Evaluation
 from blade_tune.training.negatives import NegativeSampler
-from blade_tune.training.schedule import Average, Schedule
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,6 @@ class Hooks:
     on_epoch: Callable[[EpochRecord], None] = lambda _: None  # after the checkpoint; may raise to end the training
     should_stop: Callable[[], bool] = lambda: False  # asked after every epoch; True ends it with a checkpoint
     checkpoint: Path | None = None  # read if it exists, then written at every evaluation and when stopped
-    last_epoch: int | None = None  # ends the training there, on the schedule of all its epochs
 
 
 class Training:
@@ -78,12 +76,10 @@ class Training:
         self.rows_U = windows.lengths_U.nonzero()[:, 0]
         self.negatives = negatives
         self.config = config
-        optimizer = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
-        self.optimizer = optimizer(
+        self.optimizer = torch.optim.Adam(
             model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-        self.schedule = Schedule(self.optimizer, config, -(-len(self.rows_U) // config.batch_size))
-        self.average = Average(model, config.averaging) if config.averaging else None
+        self.plateau = ReduceLROnPlateau(self.optimizer, factor=0.9, patience=5, min_lr=1e-6)
         self.stopping = EarlyStopping(metric, config.patience, config.early_stop)
         self.history: list[EpochRecord] = []
         self.num_restored = 0  # epochs of the history that came from a checkpoint
@@ -91,7 +87,7 @@ class Training:
         self.best_ranks_U = torch.empty(0, dtype=torch.int64)
 
     def run(self, hooks: Hooks) -> Outcome:
-        """Train to the last epoch, that of `hooks` if it names one, or until patience runs out.
+        """Train to the last epoch or until patience runs out.
 
         Records of a checkpoint are replayed through `hooks.on_epoch` first.
 
@@ -103,8 +99,7 @@ class Training:
             self._restore(hooks.checkpoint)
             for record in self.history:
                 hooks.on_epoch(record)
-        last_epoch = self.config.max_epochs if hooks.last_epoch is None else hooks.last_epoch
-        while len(self.history) < last_epoch and not self.stopping.exhausted:
+        while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
             record = self._epoch(hooks.evaluate)
             stop = hooks.should_stop()
             if hooks.checkpoint is not None and (record.metrics or stop):
@@ -120,14 +115,14 @@ class Training:
         epoch = len(self.history) + 1
         losses = self.train_epoch()
         learning_rate = self.optimizer.param_groups[0]["lr"]
-        self.schedule.epoch_ended(sum(losses.values()))
+        if self.config.schedule == "plateau":
+            self.plateau.step(sum(losses.values()))
         metrics: dict[str, float] = {}
         if self.config.evaluates(epoch):
-            evaluated = self.average.model if self.average else self.model
-            evaluation = evaluate(evaluated)
+            evaluation = evaluate(self.model)
             metrics = evaluation.metrics
             if self.stopping.update(epoch, metrics):
-                self.best_weights = {name: w.detach().cpu().clone() for name, w in evaluated.state_dict().items()}
+                self.best_weights = {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
                 self.best_ranks_U = evaluation.ranks_U
         record = EpochRecord(epoch, losses, learning_rate, time.perf_counter() - start, metrics)
         self.history.append(record)
@@ -152,12 +147,7 @@ class Training:
             terms = self.model.losses(batch)
             self.optimizer.zero_grad()
             torch.stack(tuple(terms.values())).sum().backward()
-            if self.config.clip_norm:
-                clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-            self.schedule.step_begins()
             self.optimizer.step()
-            if self.average:
-                self.average.update(self.model)
             steps.append({name: term.detach() for name, term in terms.items()})
         losses_ST = torch.stack([torch.stack(tuple(terms.values())) for terms in steps]).cpu()
         bad_S = ~losses_ST.isfinite().all(dim=1)
@@ -175,8 +165,7 @@ class Training:
             {
                 "model": self.model.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "schedule": self.schedule.state_dict(),
-                "average": self.average.state_dict() if self.average else None,
+                "plateau": self.plateau.state_dict(),
                 "stopping": self.stopping.state_dict(),
                 "history": [vars(record) for record in self.history],
                 "best_weights": self.best_weights,
@@ -189,9 +178,7 @@ class Training:
         state = load_checkpoint(path)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
+        self.plateau.load_state_dict(state["plateau"])
         self.stopping = EarlyStopping(**state["stopping"])
         self.history = [EpochRecord(**record) for record in state["history"]]
         self.num_restored = len(self.history)

@@ -111,7 +111,7 @@ def test_pieces_are_the_batch(name, size, monkeypatch):
 
 
 @pytest.mark.parametrize("name", NEURAL)
-@pytest.mark.parametrize("loss", ["bce", "ce", "sampled_softmax", "gbce"])
+@pytest.mark.parametrize("loss", ["bce", "ce", "sampled_softmax"])
 def test_the_loss_is_the_one_asked_for(name, loss):
     """`ce` compares with every item, others with some: only the former moves all rows of the table."""
     catalog = make_catalog(num_items=60)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from blade_tune.config import read_yaml
 from blade_tune.data.sealed import Ledger, SealedData, open_for_evaluation
@@ -83,21 +82,6 @@ def test_retraining_reproduces_the_trial(results: Path, exported: Path):
     metrics = json.loads((exported / "metrics.json").read_text())
     assert metrics["valid"] == {name: trial.user_attrs[f"valid.{name}"] for name in METRICS}
     assert metrics["valid"]["ndcg@10"] == trial.value
-
-
-def test_retraining_is_on_the_schedule_of_the_trial(tmp_path: Path):
-    """Where the best epoch is not the last, rates are those of the whole schedule; what is exported is the average."""
-    train = {"max_epochs": 9, "eval_every": 1, "patience": 2, "learning_rate": 0.1, "schedule": "cosine"}
-    train |= {"warmup_steps": 3, "averaging": 0.5, "clip_norm": 1.0, "optimizer": "adamw", "weight_decay": 0.1}
-    run(tmp_path, search__trials=1, train=train)
-    [trial] = stored(tmp_path).trials
-    assert trial.user_attrs["best_epoch"] < 9, "the test needs an epoch after the best one"
-    export(tmp_path, tmp_path / "best")
-    assert metrics_of(tmp_path / "best")["valid"]["ndcg@10"] == trial.value
-    kept = load_file(stored(tmp_path).files(trial).weights)
-    exported = load_file(tmp_path / "best" / "weights.safetensors")
-    assert exported.keys() == kept.keys()
-    assert all(torch.equal(weights, kept[name]) for name, weights in exported.items())
 
 
 def test_the_loaded_model_gives_the_tested_scores(results: Path, exported: Path, tmp_path: Path):

@@ -175,7 +175,7 @@ def test_another_recipe_for_all_is_a_comparison_of_its_own(place: Path, monkeypa
     assert {definition.recipe for definition in define("tiny", MODELS, BUDGET)} == {"published"}
     same = define("tiny", MODELS, BUDGET, HowTrained("published"))
     assert [definition.name for definition in same] == ["tiny.compare-blade", "tiny.compare-blade_released"]
-    for loss in (None, "gbce"):
+    for loss in (None, "ce"):
         for definition in define("tiny", MODELS, BUDGET, HowTrained("shared", loss)):
             middle = "shared" if loss is None else f"shared-{loss}"
             assert definition.name == f"tiny.compare-{middle}-{definition.model}"

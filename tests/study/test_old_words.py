@@ -1,4 +1,4 @@
-"""Study files and stored definitions of earlier versions, in whose words `plateau_schedule` stood for `schedule`."""
+"""Study files and stored definitions of earlier versions: words that changed, and settings that are gone."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 
 from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError, StudyDiffersError
-from blade_tune.study.definition import StudyDefinition, modernized
+from blade_tune.study.definition import StudyDefinition
+from blade_tune.study.old_words import modernized
 from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.storage import resolve_url
 from tests.study.tiny import content, define, stored, tiny_data
@@ -107,8 +108,7 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path):
     open_study(define(train=train), tiny_data(tmp_path), place)
     before = stored(tmp_path)
     identity = before.study.user_attrs["fingerprint"]
-    young = {"train.optimizer", "train.averaging", "train.clip_norm", "train.warmup_steps", "model.item_init"}
-    space = {name: value for name, value in identity["space"].items() if name not in young}
+    space = {name: value for name, value in identity["space"].items() if name != "model.item_init"}
     space["train.plateau_schedule"] = space.pop("train.schedule") == "plateau"
     before.study.set_user_attr("fingerprint", {**identity, "space": space})
     before.study.set_user_attr("definition", STORED)
@@ -120,11 +120,38 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path):
 def test_both_words_cannot_stand_together():
     """Where old and new word say different things there is no telling which was meant."""
     with pytest.raises(ConfigError, match="plateau_schedule"):
-        define(train__plateau_schedule=True, train__schedule="cosine")
+        define(train__plateau_schedule=True, train__schedule="constant")
 
 
 @pytest.mark.parametrize("value", ["yes", 1, {"choice": [True, False]}])
 def test_other_values_are_refused(value: Any):
     """What was never a value of it is none of today's setting."""
-    with pytest.raises(ConfigError, match=r"schedule must be 'constant', 'plateau' or 'cosine', got"):
+    with pytest.raises(ConfigError, match=r"schedule must be 'constant' or 'plateau', got"):
         define(space__train__plateau_schedule=value)
+
+
+IDLE = {"optimizer": "adamw", "averaging": 0.0, "clip_norm": 0.0, "warmup_steps": 0}
+
+
+def test_a_setting_that_is_gone_may_stand_where_it_did_nothing(tmp_path: Path):
+    """A study from when it was there opens, and goes on as the same study."""
+    place = StudyPlace(resolve_url(None, tmp_path), tmp_path)
+    open_study(define(), tiny_data(tmp_path), place)
+    before = stored(tmp_path)
+    identity, definition = before.study.user_attrs["fingerprint"], before.study.user_attrs["definition"]
+    space = definition["space"]
+    idle = {**identity["space"], **{f"train.{name}": value for name, value in IDLE.items()}}
+    before.study.set_user_attr("fingerprint", {**identity, "space": idle})
+    before.study.set_user_attr("definition", {**definition, "space": {**space, "train": {**space["train"], **IDLE}}})
+    open_study(define(), tiny_data(tmp_path), place)
+    assert stored(tmp_path).definition.space.canonical() == define().space.canonical()
+
+
+@pytest.mark.parametrize(
+    "busy", [{"averaging": 0.9}, {"clip_norm": 1.0}, {"warmup_steps": 9}, {"optimizer": "adamw", "weight_decay": 0.1}]
+)
+def test_a_setting_that_is_gone_and_did_something_is_refused(busy: dict[str, Any]):
+    """What cannot be trained any more is not trained as something else."""
+    mapping = {**STORED, "space": {**STORED["space"], "train": {**STORED["space"]["train"], **busy}}}
+    with pytest.raises(ConfigError, match=f"unknown train key {next(iter(busy))}"):
+        StudyDefinition.from_stored("tiny", mapping)
