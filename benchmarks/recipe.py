@@ -47,7 +47,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "item_init: random, 3 x learning_rate": {"model": {"item_init": "random"}, "rate": 10 / 3},
     "block_init: random": {"model": {"block_init": "random"}},
     "loss: bce": {"model": {"loss": "bce"}},
-    "loss: gbce": {"model": {"loss": "gbce"}},
     "loss: ce, 12 epochs": {"model": {"loss": "ce"}, "train": {"max_epochs": 12, "eval_every": 1}},
     "num_negatives: 1024": {"model": {"num_negatives": 1024}},
     "auxiliary_weight: 0": {"model": {"auxiliary_weight": 0.0}},
@@ -60,14 +59,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dropout: 0.7": {"model": {"dropout": 0.7}},
     "3 x learning_rate": {"rate": 10 / 3},
     "batch_size: 64": {"train": {"batch_size": 64}},
-    "weight_decay: 1, adamw": {"train": {"optimizer": "adamw", "weight_decay": 1.0}},
-    "weight_decay: 1e-4, adam": {"train": {"optimizer": "adam", "weight_decay": 1e-4}},
-    "averaging: 0.99": {"train": {"averaging": 0.99}},
-    "averaging: 0.99, 3 x learning_rate": {"train": {"averaging": 0.99}, "rate": 10 / 3},
-    "schedule: cosine, 2 x learning_rate": {"train": {"schedule": "cosine"}, "rate": 2.0},
+    "weight_decay: 1e-4": {"train": {"weight_decay": 1e-4}},
+    "weight_decay: 3e-4": {"train": {"weight_decay": 3e-4}},
+    "weight_decay: 1e-3": {"train": {"weight_decay": 1e-3}},
     "schedule: plateau": {"train": {"schedule": "plateau"}},
-    "warmup_steps: 200": {"train": {"warmup_steps": 200}},
-    "clip_norm: 1": {"train": {"clip_norm": 1.0}},
 }
 
 
