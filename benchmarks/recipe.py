@@ -59,7 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dropout: 0.7": {"model": {"dropout": 0.7}},
     "3 x learning_rate": {"rate": 10 / 3},
     "batch_size: 64": {"train": {"batch_size": 64}},
-    "weight_decay: 1e-4": {"train": {"weight_decay": 1e-4}},
+    "weight_decay: 0": {"train": {"weight_decay": 0.0}},
     "weight_decay: 3e-4": {"train": {"weight_decay": 3e-4}},
     "weight_decay: 1e-3": {"train": {"weight_decay": 1e-3}},
     "schedule: plateau": {"train": {"schedule": "plateau"}},

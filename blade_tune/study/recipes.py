@@ -27,6 +27,7 @@ SHARED: Mapping[str, Value] = {
     "model.block_init": "identity",
     "train.learning_rate": 3e-4,
     "train.batch_size": 256,
+    "train.weight_decay": 1e-4,
 }
 WHERE_PRESENT: Mapping[str, Value] = {  # likewise, of models that have them
     "model.num_blocks": 1,
