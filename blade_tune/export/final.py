@@ -155,7 +155,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
             "study_seed": stored.definition.search.seed,
             "training_seed": seed,
             "data": {"name": data.config.name, "license": origin.get("license", "unknown")},
-            "ledger": vars(sealed.opening) if sealed.opening else None,
+            "ledger": {"lines": head.lines, "hash": head.hash} if (head := sealed.opening) else None,
             "data_hash": data.data_hash,
             "sealed_hash": sealed.data_hash,
             "fingerprint": stored.study.user_attrs["fingerprint"],

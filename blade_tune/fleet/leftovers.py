@@ -81,7 +81,7 @@ class Leftovers:
         """Sweep, and where a worker is silent watch it for the whole grace period, as `Recovery` asks for."""
         attempts, stored = self._stored.attempts, self._stored
         before = {attempt.attempt_id for attempt in self._overdue()}
-        recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s)
+        recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s, stored.folder)
         lost = recovery.sweep()
         step = min(WATCH_EVERY_S, self._grace_s / 4)
         end = time.monotonic() + self._grace_s + step

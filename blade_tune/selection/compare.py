@@ -289,7 +289,7 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
 
 def _groups(entry: Entry, part: Part, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
     data = entry.study.data(opening.data_directory)
-    return user_groups(data, _files(entry).test_ranks if part == "test" else None)
+    return user_groups(data, _files(entry) if part == "test" else None)
 
 
 def _files(entry: Entry) -> TrialFolder:

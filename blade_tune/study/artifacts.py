@@ -10,7 +10,7 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
-from blade_tune.study.curves import as_csv, curve_svg, read_epochs
+from blade_tune.study.curves import as_csv, curve_rows, curve_svg
 from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.trials import root_number
 
@@ -57,7 +57,7 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> None:
 
 def _curves(files: TrialFolder, metric: str, scratch: Path) -> Iterator[Path]:
     """The curve as a table and as a chart, written into a folder."""
-    if rows := read_epochs(files):
+    if rows := curve_rows(files):
         for name, text in (("curve.csv", as_csv(rows)), ("curve.svg", curve_svg(rows, metric))):
             (scratch / name).write_text(text, encoding="utf-8")
             yield scratch / name

@@ -12,13 +12,14 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
-from blade_tune.data.sealed import Head, Ledger, SealedData, open_for_evaluation
+from blade_tune.data.ledger import Head, Ledger
+from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import OF_RUNS, StudyDefinition, max_length
-from blade_tune.study.folder import StudyFolder, TrialFolder
+from blade_tune.study.folder import FILES, StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
 from blade_tune.study.provenance import now
 from blade_tune.study.safe_storage import StudyStorage, lacks_table
@@ -175,7 +176,8 @@ class StoredStudy:
 
     def files(self, trial: FrozenTrial) -> TrialFolder:
         """Where one of its trials has its files, whichever row it began with."""
-        return self.folder.trial(root_number(trial.user_attrs, trial.number))
+        folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
+        return replace(folder, digests=trial.user_attrs.get(FILES, {}))
 
     def open_test(self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]) -> SealedData:
         """Open the sealed rows, with a line in the study's ledger, whose end the database remembers.

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
 from blade_tune.models.base import NeuralRecommender, Recommender
-from blade_tune.training.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
+from blade_tune.training.checkpoint import find_checkpoint, restore_rng, rng_state, save_checkpoint
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
 from blade_tune.training.evaluation import Evaluation
@@ -52,7 +53,7 @@ class Hooks:
     evaluate: Callable[[Recommender], Evaluation]
     on_epoch: Callable[[EpochRecord], None] = lambda _: None  # after the checkpoint; may raise to end the training
     should_stop: Callable[[], bool] = lambda: False  # asked after every epoch; True ends it with a checkpoint
-    checkpoint: Path | None = None  # read if it exists, then written at every evaluation and when stopped
+    checkpoint: Path | None = None  # read if it is there and whole, then written at every evaluation and when stopped
     last_epoch: int | None = None  # ends the training there, on the schedule of all its epochs
 
 
@@ -99,8 +100,8 @@ class Training:
             NonFiniteError: a loss or a score is NaN or infinite.
             InterruptedStudyError: `hooks.should_stop` said so; the checkpoint holds the epoch.
         """
-        if hooks.checkpoint is not None and hooks.checkpoint.exists():
-            self._restore(hooks.checkpoint)
+        if hooks.checkpoint is not None and (state := find_checkpoint(hooks.checkpoint)) is not None:
+            self._restore(state)
             for record in self.history:
                 hooks.on_epoch(record)
         last_epoch = self.config.max_epochs if hooks.last_epoch is None else hooks.last_epoch
@@ -185,8 +186,7 @@ class Training:
             },
         )
 
-    def _restore(self, path: Path) -> None:
-        state = load_checkpoint(path)
+    def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from blade_tune.config import read_yaml
-from blade_tune.data.sealed import Ledger, SealedData, open_for_evaluation
+from blade_tune.data.ledger import Ledger
+from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import prepare
 from blade_tune.errors import BladeTuneError, ConfigError, DataError, NothingToExportError, StudyDiffersError

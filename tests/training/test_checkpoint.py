@@ -1,11 +1,11 @@
 """Checkpoints: whole or not at all, and nothing in them is code."""
 
-import pickle
 from pathlib import Path
 
 import pytest
 import torch
 
+from blade_tune.errors import DamagedFileError
 from blade_tune.training.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
 
 
@@ -47,7 +47,7 @@ class Attack:
 def test_loading_runs_no_code(tmp_path: Path):
     """A checkpoint that holds code is refused."""
     torch.save({"model": Attack()}, tmp_path / "evil.pt")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(DamagedFileError, match="UnpicklingError"):
         load_checkpoint(tmp_path / "evil.pt")
 
 
