@@ -151,7 +151,8 @@ class Ledger:
         try:
             content = self.path.read_bytes() if self.path.exists() else b""
         except OSError as error:
-            raise DataError(f"{self.path}: the ledger of test evaluations cannot be read ({error.strerror}).") from None
+            fact = f"the ledger of test evaluations cannot be read ({error.strerror})"
+            raise DataError(f"{self.path}: {fact}.{COPY}") from None
         records: list[Record] = []
         size = 0
         for line in content.splitlines(keepends=True):
@@ -178,7 +179,7 @@ class Ledger:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except IsADirectoryError:
-            raise DataError(f"{self.path}: must be a file, the ledger of test evaluations, and is a folder.") from None
+            raise DataError(f"{self.path}: must be a file, the ledger, and is a folder.{COPY}") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor

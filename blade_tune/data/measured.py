@@ -42,7 +42,7 @@ def find(path: Path, read: Callable[[Arrays, Mapping[str, Any]], Measured]) -> M
     try:
         return read(*_verified(path))
     except (DataError, ValueError, TypeError, KeyError, AttributeError):
-        log.warning("%s: is not as it was written, so it is not used; what it held is measured again", path)
+        log.warning("%s: is not as it was written and is not used; it is measured anew where it is asked for", path)
         return None
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from blade_tune.files import remove
 from blade_tune.fleet.findings import Finding
 from blade_tune.study.budget import Attempt
 from blade_tune.study.folder import TrialFolder
@@ -68,7 +69,7 @@ class Leftovers:
         released, lost = self._recover(tell)
         files = [*self._temporary(), *self._checkpoints(self._stored.trials)]
         for file in files:
-            file.unlink(missing_ok=True)
+            remove(file)
         for what, done in (
             ("slots of lost workers, freed", released),
             ("trials of lost workers, given away", _listed(lost)),

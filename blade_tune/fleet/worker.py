@@ -150,8 +150,8 @@ class Worker:
                 trial.set_user_attr(name, text)
             if end.state == TrialState.COMPLETE:
                 self._pair(trial)
-            upload_trial(trial, self.stored.folder, self.objective.metric)
-            trial.set_user_attr(FILES, digests(self.stored.files(self._row(trial))))
+            shown = upload_trial(trial, self.stored.folder, self.objective.metric)
+            trial.set_user_attr(FILES, {**digests(self.stored.files(self._row(trial))), **shown})
             self.stored.study.tell(trial, end.value, state=end.state)
         except (UpdateFinishedTrialError, ValueError):  # the latter is `tell`'s word for a row that has ended
             row = self._row(trial)

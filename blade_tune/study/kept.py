@@ -75,7 +75,7 @@ def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
 def _record(line: str) -> dict[str, Any]:
     """One line, checked as far as it tells."""
     record: dict[str, Any] = json.loads(line)
-    figures = [*record["losses"].values(), *record["metrics"].values(), record["seconds"], record["learning_rate"]]
+    figures = [record.get("learning_rate"), *record["losses"].values(), *record["metrics"].values(), record["seconds"]]
     if not all(figure is None or isinstance(figure, int | float) for figure in figures):
         raise ValueError
     return record
@@ -105,10 +105,16 @@ def read_weights(folder: TrialFolder) -> dict[str, Tensor]:
 
 def write_ranks(path: Path, ranks: NDArray[Any]) -> str:
     """Write ranks; returns the file's SHA-256."""
+    content = ranks_content(ranks)
+    write_whole(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def ranks_content(ranks: NDArray[Any]) -> bytes:
+    """Ranks as a file of them has them."""
     buffer = io.BytesIO()
     np.save(buffer, ranks.astype(np.int32))
-    write_whole(path, buffer.getvalue())
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
+    return buffer.getvalue()
 
 
 def write_test(folder: TrialFolder, facts: Mapping[str, Any], ranks: Mapping[Path, NDArray[Any]]) -> None:

@@ -113,6 +113,11 @@ class Training:
             hooks.on_epoch(record)
             if stop:
                 raise InterruptedStudyError(f"stopped after epoch {record.epoch}.")
+        return self.outcome
+
+    @property
+    def outcome(self) -> Outcome:
+        """The best epoch so far."""
         return Outcome(self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history)
 
     def _epoch(self, evaluate: Callable[[Recommender], Evaluation]) -> EpochRecord:
