@@ -168,7 +168,9 @@ class Worker:
         baselines = self.stored.measure_baselines(self.data, self.stored.values(row))
         if REFERENCE in baselines.ranks:
             ranks_U = torch.from_numpy(read_ranks(self.stored.files(row)))
-            trial.set_user_attr(PAIRED, pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric))
+            paired = pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric)
+            figures = {name: reached[self.objective.metric] for name, reached in baselines.metrics.items()}
+            trial.set_user_attr(PAIRED, {**paired, "baselines": figures})
 
     def _row(self, trial: Trial) -> FrozenTrial:
         return self.stored.trials[trial.number]

@@ -46,6 +46,7 @@ def status(stored: StoredStudy) -> Row:
         "best": {"number": best.number, "value": best.value, "params": _params(stored, best)} if best else None,
         "baselines": (stored.baseline_figures | stored.baselines_left_out) or None,
         "verdict": verdict.facts if verdict else None,
+        "warning": stored.warning(trials) or None,
         "time_to_baseline": first_passing(stored, trials).facts,
         "noise": vars(noise) if noise else None,
         "failures": count_failures(trials),

@@ -26,7 +26,7 @@ from blade_tune.study.safe_storage import StudyStorage, lacks_table
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import load_study, open_storage
 from blade_tune.study.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
-from blade_tune.study.verdict import Verdict, of_best
+from blade_tune.study.verdict import PAIRED, Verdict, below_untuned, of_best
 from blade_tune.training.baselines import Baselines, valid_baselines
 
 BASELINES = "baselines"  # user attribute of a study: their window, their metrics, and which were left out
@@ -132,6 +132,7 @@ class StoredStudy:
             best_value=best.value if best else None,
             best_params=best.params if best else None,
             verdict=str(self.verdict(trials) or ""),
+            warning=self.warning(trials),
         )
 
     def verdict(self, trials: Sequence[FrozenTrial]) -> Verdict | None:
@@ -140,6 +141,15 @@ class StoredStudy:
             return None
         completed = ranked(logical_trials(trials))
         return of_best(next(iter(completed), None), len(completed))
+
+    def warning(self, trials: Sequence[FrozenTrial]) -> str:
+        """Which untuned baselines a search's best trial is below, in words; empty where it is below none."""
+        completed = [] if self.definition.is_given else ranked(logical_trials(trials))
+        if not completed:
+            return ""
+        best = completed[0]
+        figures = best.user_attrs.get(PAIRED, {}).get("baselines", self.baseline_figures)
+        return below_untuned(f"trial {best.number}", best.value or 0.0, figures)
 
     @property
     def baseline_figures(self) -> dict[str, float]:

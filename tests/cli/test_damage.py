@@ -123,6 +123,8 @@ def test_the_doctor_finds_each_damaged_file(place: Path, damage: Callable[[Path]
             continue
         before = path.read_bytes()
         damage(path)
+        if path.is_file() and path.read_bytes() == before:  # an empty log
+            continue
         assert any(str(path) in what or str(path.parent) in what for what in found(stored(results))), path
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         path.write_bytes(before)
