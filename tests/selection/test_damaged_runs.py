@@ -13,14 +13,15 @@ from optuna.trial import FrozenTrial
 from blade_tune.errors import ConfigError, DamagedFileError, RunsMissingError
 from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
 from blade_tune.selection.runs import find_runs
-from blade_tune.selection.scores import load_scores, tested_beside
+from blade_tune.selection.scores import load_scores
+from blade_tune.selection.scores import tested_beside as baselines_beside
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
 from blade_tune.study.members import settle_members
 from blade_tune.study.stored import StoredStudy
 from tests.damage import damages
 from tests.selection.small import own_crew
-from tests.study.tiny import content, define, stored
+from tests.study.tiny import define, stored
 
 OPENING = Opening("confirm --test", torch.device("cpu"), None)
 
@@ -51,7 +52,7 @@ def scored(search: StoredStudy, part: str) -> tuple[object, ...]:
     study, runs = find_runs(search), runs_of(search)
     assert study is not None
     scores = load_scores(study, "winner", runs, part)
-    beside = tested_beside(study.files(runs[0]), scores, "ndcg@10") if part == "test" else None
+    beside = baselines_beside(study.files(runs[0]), scores, "ndcg@10") if part == "test" else None
     return scores.metrics, scores.ranks_SU.tolist(), beside
 
 
@@ -134,8 +135,7 @@ def test_a_model_with_other_weights_is_not_tested(search: StoredStudy, spoil: Ca
 def test_a_damaged_trial_is_no_member(search: StoredStudy):
     """A combination is not made of other weights than the trial's."""
     url, results = search.storage.engine.url, search.folder.results
-    definition = define(model="combination", space={"model": {"max_length": 6}}, train={}, members=["tiny:0"])
-    assert content()["model"] == "blade"
+    definition = define(model="combination", space={"model": {"max_length": 6}}, train={}, members=["tiny:0", "tiny:1"])
     change(search.files(search.trials[0]).weights)
     with pytest.raises(ConfigError, match=r"member tiny:0: .*best\.safetensors: is not as the trial left it\."):
         settle_members(definition, url, results)
