@@ -37,8 +37,8 @@ class Confirmation:
     seeds: tuple[int, ...]  # shared by all candidates
     candidates: tuple[Candidate, ...]
     winner_interval: tuple[float, float]  # of the first one's mean, corrected for having been chosen
-    baselines: Mapping[str, float] = field(default_factory=dict)  # what untuned models reach on the same rows
     verdict: Verdict | None = None  # on the first one; None where the reference baseline or ranks were not at hand
+    baselines: Mapping[str, float] = field(default_factory=dict)  # what untuned models reach on the same rows
 
     @property
     def winner(self) -> Candidate:

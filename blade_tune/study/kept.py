@@ -65,7 +65,7 @@ def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
         records = [_record(line) for line in content.decode().splitlines()]
         if not records or [record["epoch"] for record in records] != list(range(1, len(records) + 1)):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedFileError(
             f"{folder.metrics}: must hold a record for each epoch from 1 on, and does not."
         ) from None
