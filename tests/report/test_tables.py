@@ -241,7 +241,7 @@ def test_brief_rows_fit_a_screen(stored):
 
 
 def test_epoch_rows_are_a_row_an_epoch(stored):
-    """A trial's metrics.jsonl becomes rows under trial and epoch, losses prefixed; a continued trial is called by its first row."""
+    """A trial's metrics.jsonl becomes rows under the number of its first row and the epoch, losses prefixed."""
     path = stored.folder.trial(1).metrics
     path.parent.mkdir(parents=True)
     first = {"epoch": 1, "losses": {"next": 0.7}, "learning_rate": 1e-3, "seconds": 0.1, "metrics": {}}
