@@ -22,6 +22,10 @@ class DataError(BladeTuneError):
     exit_code = 2
 
 
+class DamagedFileError(DataError):
+    """A file of the product's own that is missing or is not as it was written."""
+
+
 class StudyDiffersError(BladeTuneError):
     """The stored study answers another question than the one asked now."""
 

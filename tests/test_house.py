@@ -37,7 +37,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"batch", "space"},
     {"parameter"},
     {"registry"},
-    {"config"},
+    {"config", "files"},
     {"errors"},
     {"__init__"},  # the version, and where the package is
 ]

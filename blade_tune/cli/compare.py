@@ -100,6 +100,8 @@ def compare(
         comparisons = comparing.compare(studies, "test" if test else "valid", opening)
     for stored in studies:
         publish(stored)
+    for words in comparisons.warnings:
+        click.echo(f"WARNING {words}", err=True)
     table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
     folder = settings.results / definitions[0].name.removesuffix(f"-{names[0]}")
     write_files(folder, comparisons.part, table, rows)

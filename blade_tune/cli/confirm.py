@@ -54,7 +54,16 @@ def confirm(study: str, top: int, seeds: int, test: bool, form: str, quiet: bool
         verdict = confirmation.verdict.facts if confirmation.verdict else None
         over = f"{confirmation.over}s"
         print_facts(
-            {"metric": confirmation.metric, "over": over, "candidates": rows, "verdict": verdict, **tested}, form
+            {
+                "metric": confirmation.metric,
+                "over": over,
+                "candidates": rows,
+                "baselines": dict(confirmation.baselines),
+                "verdict": verdict,
+                "warning": confirmation.warning or None,
+                **tested,
+            },
+            form,
         )
         return
     print_rows(rows, form)

@@ -18,13 +18,15 @@ from blade_tune.cli.output import print_rows
 def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
     """Find what would stop a run or was left by a crash.
 
-    Looks at versions, devices, disk, database and studies. The exit code is 1 where there is a problem; a warning is
-    worth knowing, or mended by the next run. Nothing is changed without --fix, and no trial of a living worker with it.
+    Looks at versions, devices, disk, database, studies and their files. The exit code is 1 where there is a problem; a
+    warning is worth knowing, or mended by the next run. Nothing is changed without --fix, and no trial of a living
+    worker with it.
 
     \b
     Example:
       blade-tune doctor --study demo --fix
     """  # noqa: D301
+    from blade_tune.export.checksums import bundle_findings
     from blade_tune.fleet.doctor import examine
     from blade_tune.fleet.precedence import resolve
 
@@ -32,6 +34,7 @@ def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
     if flags["data"] is not None and study is None:
         raise click.UsageError("--data is of one study: name it with --study.")
     findings = examine(settings, study, (lambda line: click.echo(line, err=True)) if fix else None)
+    findings += bundle_findings(settings.results, study)
     print_rows([vars(finding) for finding in findings], form)
     if any(finding.state == "problem" for finding in findings):
         click.get_current_context().exit(1)

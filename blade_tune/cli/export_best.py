@@ -74,4 +74,13 @@ def export_best(
     shown = {name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")}
     publish(stored)
     reached = {name: figures[stored.definition.objective.metric] for name, figures in metrics["baselines"].items()}
-    print_facts({"bundle": str(out), **shown, "baselines": reached, "verdict": metrics["verdict"]}, form)
+    print_facts(
+        {
+            "bundle": str(out),
+            **shown,
+            "baselines": reached,
+            "verdict": metrics["verdict"],
+            "warning": metrics["warning"],
+        },
+        form,
+    )

@@ -100,6 +100,8 @@ class PlainProgress(Observer):
         """The last lines."""
         if standing.verdict:
             self._line(f"best_trial={standing.best_number} {standing.verdict}")
+        if standing.warning:
+            self._line(f"WARNING {standing.warning}")
         self._line(f"study={standing.name} ended: {why}")
 
     def _line(self, text: str) -> None:
@@ -191,6 +193,8 @@ class LiveProgress(Observer):
         for number in list(self._tasks):
             self._remove(number)
         self._show_best(standing)
+        if standing.warning:
+            self.display.console.print(Text(f"WARNING {standing.warning}", style="bold red"))
         self.display.console.print(why, highlight=False)
 
     def _remove(self, number: int) -> None:

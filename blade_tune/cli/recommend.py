@@ -63,6 +63,7 @@ def recommend(
       blade-tune recommend --bundle results/demo/best --users histories.csv --target like,share -k 10
     """  # noqa: D301
     from blade_tune.data.raw.settings import LogFormat
+    from blade_tune.export.bundle import warning_of
     from blade_tune.export.histories import read_histories
     from blade_tune.export.output import check_suffix, write_recommendations
     from blade_tune.export.recommender import Recommender
@@ -72,6 +73,8 @@ def recommend(
     with watch_steps(quiet) as on_step:
         on_step(f"loading {bundle}", lambda: 0.0)
         recommender = Recommender.load(bundle, usable_device(device))
+        if warning := warning_of(bundle):
+            click.echo(f"WARNING {warning}", err=True)
         given = {"user": user, "item": item, "time": time, "type": type, "session": session}
         named = {name: column or None for name, column in given.items() if column is not None}
         log = parse(LogFormat, recommender.log.model_dump() | named, "options")

@@ -47,7 +47,8 @@ def reproduce(
     """Train a trial again and compare it epoch by epoch.
 
     Configuration, seed, threads and data are those of the trial, checked by hash. Where a loss or a metric differs, the
-    first such epoch is named, with what else is not as it was then, and the exit code is 7. Nothing stored is changed.
+    first such epoch is named, with what else is not as it was then, and the exit code is 7. Nothing stored is changed,
+    but for damaged weights and ranks of the trial, which are written again where nothing differs.
 
     \b
     Example:

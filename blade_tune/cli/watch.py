@@ -41,7 +41,7 @@ def _display() -> Iterator[Callable[[Facts], None]]:
         shown: set[str] = set()
 
         def show(facts: Facts) -> None:
-            lines = [_headline(facts), *map(_line, facts["workers"])]
+            lines = [_headline(facts), *_warning(facts), *map(_line, facts["workers"])]
             for line in lines:
                 if line not in shown:
                     click.echo(line)
@@ -57,7 +57,8 @@ def _view(facts: Facts) -> Group:
         workers.add_column(name)
     for worker in facts["workers"]:
         workers.add_row(*map(_text, worker.values()))
-    return Group(Text(_headline(facts)), Text(facts["time_to_baseline"]["words"]), workers)
+    lines = (_headline(facts), *_warning(facts), facts["time_to_baseline"]["words"])
+    return Group(*map(Text, lines), workers)
 
 
 def _headline(facts: Facts) -> str:
@@ -70,6 +71,10 @@ def _headline(facts: Facts) -> str:
         entries |= facts["baselines"]
     line = " ".join(f"{name}={_text(value)}" for name, value in entries.items())
     return f"{line} {facts['verdict']['words']}" if facts["verdict"] else line
+
+
+def _warning(facts: Facts) -> list[str]:
+    return [f"WARNING {facts['warning']}"] if facts["warning"] else []
 
 
 def _line(worker: Facts) -> str:

@@ -1,106 +1,18 @@
 """Sealed data: between and test rows, opened only with a line in a ledger."""
 
-import fcntl
-import hashlib
-import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from blade_tune.data import digest, folder
+from blade_tune.data.ledger import Head, Ledger
 from blade_tune.data.numbering import Numbering
 from blade_tune.data.sequences import Windows, windows
 from blade_tune.data.sources.base import Source, open_source
 from blade_tune.data.store import SearchData, number_parts, stored_part
 from blade_tune.data.table import Part
 from blade_tune.errors import DataError
-
-FIRST = "0" * 64  # what stands in place of the hash of the line before the first
-
-
-@dataclass(frozen=True)
-class Head:
-    """How far a ledger goes: its number of lines, and the hash of the last."""
-
-    lines: int
-    hash: str
-
-
-class Ledger:
-    """An append-only file of JSON lines, one an opening; each holds the hash of the line before it, and its own.
-
-    A changed, added or missing line inside it is noticed by the file alone; one missing at its end by whoever remembers
-    its head.
-
-    Args:
-        path: the file.
-        known: a head that it had before.
-        remember: is told the head after each new line.
-    """
-
-    def __init__(
-        self, path: Path, known: Head | None = None, remember: Callable[[Head], object] = lambda _: None
-    ) -> None:
-        self.path = path
-        self._known = known
-        self._remember = remember
-
-    def append(self, entry: Mapping[str, Any]) -> Head:
-        """Add a line and have it on disk before returning it; processes take turns.
-
-        Raises:
-            DataError: the ledger is broken, so no line can go on from it.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self.path) as descriptor:
-            hashes = [record["hash"] for record in self._verified()]
-            record = _record(hashes[-1] if hashes else FIRST, dict(entry))
-            os.write(descriptor, json.dumps(record).encode() + b"\n")
-            os.fsync(descriptor)
-            head = Head(len(hashes) + 1, record["hash"])
-            self._remember(head)
-            return head
-
-    def entries(self) -> list[dict[str, Any]]:
-        """All entries, oldest first.
-
-        Raises:
-            DataError: a line was changed, removed, added or cut; the message names file and line.
-        """
-        return [record["entry"] for record in self._verified()]
-
-    def _verified(self) -> list[dict[str, Any]]:
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
-        records: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            previous = records[-1]["hash"] if records else FIRST
-            try:
-                record = json.loads(line)
-                whole = line.endswith(b"\n") and record == _record(previous, record["entry"])
-            except (ValueError, TypeError, KeyError):
-                whole = False
-            if not whole:
-                raise DataError(
-                    f"{self.path}:{number}: must hold the hash of the line before it and its own, and does not: the "
-                    "ledger of test evaluations was edited or cut here or one line above."
-                )
-            records.append(record)
-        known = self._known
-        if known and [record["hash"] for record in records][known.lines - 1 : known.lines] != [known.hash]:
-            raise DataError(
-                f"{self.path}: must go on from the {known.lines} lines that the study's database knows of, and has "
-                f"{len(records)}: the ledger of test evaluations was cut or replaced, or --results is not the study's."
-            )
-        return records
-
-
-def _record(previous: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """What a line says."""
-    content = json.dumps([previous, entry], sort_keys=True)
-    return {"previous": previous, "entry": entry, "hash": hashlib.sha256(content.encode()).hexdigest()}
 
 
 @dataclass(frozen=True)
@@ -163,14 +75,3 @@ def _open(search: SearchData, source: Source) -> SealedData:
         folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped})
     arrays, facts = folder.read(path)
     return SealedData(search, stored_part(arrays, "between"), stored_part(arrays, "test"), **facts)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[int]:
-    """A descriptor that appends, held by one process at a time."""
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)

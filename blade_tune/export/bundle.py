@@ -26,7 +26,7 @@ from blade_tune.batch import Catalog
 from blade_tune.config import parse, read_yaml, write_yaml
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export import checksums
-from blade_tune.export.model_card import model_card
+from blade_tune.export.model_card import below_untuned_on_test, model_card
 from blade_tune.models.base import Recommender
 from blade_tune.models.build import MemberModel, build_model
 from blade_tune.parameter import Value
@@ -92,6 +92,15 @@ def load_model(folder: Path) -> tuple[Recommender, LogFormat]:
     model = build_model(name, settings, catalog, str(folder / "best.yaml"), members)
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     return model.eval(), log
+
+
+def warning_of(folder: Path) -> str:
+    """Which untuned baselines a bundle's model is below on its test rows, in words; empty where it is below none.
+
+    Nothing is known of the bundles of a version that did not measure them.
+    """
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return below_untuned_on_test(metrics) if {"metric", "baselines", "test"} <= metrics.keys() else ""
 
 
 def read_ids(path: Path) -> list[str]:

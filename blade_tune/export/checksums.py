@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from blade_tune.errors import DataError
+from blade_tune.fleet.findings import Finding
 
 FILE = "checksums.json"
 
@@ -38,6 +39,20 @@ def verify(folder: Path) -> str:
             fact = "was changed" if path.is_file() else "is missing"
             raise DataError(f"{path}: {fact}, so this bundle is not what was exported.")
     return digest
+
+
+def bundle_findings(results: Path, study: str | None) -> Iterator[Finding]:
+    """What the doctor says of exported models that are not as they were written.
+
+    Args:
+        results: the folder of all studies.
+        study: whose; None for all.
+    """
+    for bundle in sorted(results.glob(f"{study or '*'}/best")):
+        try:
+            verify(bundle)
+        except DataError as error:
+            yield Finding(f"study {bundle.parent.name}", "warning", str(error), "export-best writes it anew")
 
 
 def _sha256(path: Path) -> str:

@@ -23,6 +23,7 @@ from blade_tune.data.sources.base import open_source
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
 from blade_tune.export.bundle import Bundle, load_model, write_bundle
+from blade_tune.export.model_card import below_untuned_on_test
 from blade_tune.metrics import gains
 from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
@@ -155,7 +156,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
             "study_seed": stored.definition.search.seed,
             "training_seed": seed,
             "data": {"name": data.config.name, "license": origin.get("license", "unknown")},
-            "ledger": vars(sealed.opening) if sealed.opening else None,
+            "ledger": {"lines": head.lines, "hash": head.hash} if (head := sealed.opening) else None,
             "data_hash": data.data_hash,
             "sealed_hash": sealed.data_hash,
             "fingerprint": stored.study.user_attrs["fingerprint"],
@@ -164,7 +165,9 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     )
     with folder.writing(out):
         _publish(bundle, model, sealed, out)
-    return {**choice.facts, **bundle.metrics}
+    if warning := below_untuned_on_test(bundle.metrics):
+        log.warning("study=%s %s", stored.definition.name, warning)
+    return {**choice.facts, **bundle.metrics, "warning": warning or None}
 
 
 def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[Recommender, Outcome]:

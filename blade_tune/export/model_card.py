@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from blade_tune.models.build import model_class
+from blade_tune.study.verdict import below_untuned
 
 if TYPE_CHECKING:
     from blade_tune.export.bundle import Bundle
@@ -121,14 +122,27 @@ def _figures(metrics: Mapping[str, Any]) -> str:
     return tabulate(rows, ("metric", "valid", "test", "interval", *baselines), "github", disable_numparse=True)
 
 
+def below_untuned_on_test(metrics: Mapping[str, Any]) -> str:
+    """Which untuned baselines a model is below on the test rows, in words; empty where it is below none.
+
+    Args:
+        metrics: of a bundle, as its metrics.json has them.
+    """
+    metric = metrics["metric"]
+    reached = {name: figures[metric] for name, figures in metrics["baselines"].items()}
+    return below_untuned(f"the model's {metric} on test rows", metrics["test"][metric], reached)
+
+
 def _verdict(metrics: Mapping[str, Any]) -> str:
     """Whether the model is worth more than a baseline that takes seconds."""
-    verdict = metrics["verdict"]
+    verdict, warning = metrics["verdict"], below_untuned_on_test(metrics)
+    loud = f"**WARNING: {warning}**\n\n" if warning else ""
     if verdict is None:
-        return "No baseline says what an untuned model of co-occurrence reaches here: there are too many items for it."
+        none = "No baseline says what an untuned model of co-occurrence reaches here: there are too many items for it."
+        return loud + none
     return (
-        f"On the test rows this model is **{verdict['words']}**, its {metrics['metric']} minus that of the baseline at "
-        "its defaults, paired by user, with its 95% interval."
+        f"{loud}On the test rows this model is **{verdict['words']}**, its {metrics['metric']} minus that of the "
+        "baseline at its defaults, paired by user, with its 95% interval."
     )
 
 

@@ -26,6 +26,7 @@ from blade_tune.errors import (
     StorageError,
     StudyDiffersError,
 )
+from blade_tune.fleet.damage import Damage, measured_damage
 from blade_tune.fleet.devices import Machine
 from blade_tune.fleet.findings import Finding, State
 from blade_tune.fleet.leftovers import Leftovers, Tell
@@ -65,6 +66,7 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
     """
     url = resolve_url(settings.storage, settings.results)
     findings = [*_versions(), *_devices(), _results(settings.results)]
+    findings += measured_damage(settings.results, fix=fix is not None)
     try:
         with storage_errors(url):
             storage = open_storage(url, create=False)
@@ -158,8 +160,9 @@ def _study(name: str, url: URL, settings: RunSettings, fix: Tell | None) -> list
         return [Finding(check, "problem", str(error))]
     try:
         leftovers = Leftovers(stored, settings.grace_s, settings.keep)
-        fixed = list(leftovers.remove(fix)) if fix else []
-        found = [*_identity(stored, settings.data), *leftovers.findings()]
+        damage = Damage(stored)
+        fixed = [*leftovers.remove(fix), *damage.mend()] if fix else []
+        found = [*_identity(stored, settings.data), *leftovers.findings(), *damage.findings()]
         scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
         return fixed + (found or [Finding(check, "ok", f"{scored}, and a run here goes on with it")])
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from blade_tune.files import remove
 from blade_tune.fleet.findings import Finding
 from blade_tune.study.budget import Attempt
 from blade_tune.study.folder import TrialFolder
@@ -68,7 +69,7 @@ class Leftovers:
         released, lost = self._recover(tell)
         files = [*self._temporary(), *self._checkpoints(self._stored.trials)]
         for file in files:
-            file.unlink(missing_ok=True)
+            remove(file)
         for what, done in (
             ("slots of lost workers, freed", released),
             ("trials of lost workers, given away", _listed(lost)),
@@ -81,7 +82,7 @@ class Leftovers:
         """Sweep, and where a worker is silent watch it for the whole grace period, as `Recovery` asks for."""
         attempts, stored = self._stored.attempts, self._stored
         before = {attempt.attempt_id for attempt in self._overdue()}
-        recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s)
+        recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s, stored.folder)
         lost = recovery.sweep()
         step = min(WATCH_EVERY_S, self._grace_s / 4)
         end = time.monotonic() + self._grace_s + step

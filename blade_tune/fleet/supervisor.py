@@ -77,7 +77,7 @@ class Supervisor:
         self.observer = observer
         self.signals = signals
         self.slots = [Slot(place) for place in places]
-        self.recovery = Recovery(stored.storage, stored.study, stored.attempts, order.grace_s)
+        self.recovery = Recovery(stored.storage, stored.study, stored.attempts, order.grace_s, stored.folder)
         self.questions = Questions(self.recovery.forget)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._started = time.monotonic()

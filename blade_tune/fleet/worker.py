@@ -5,17 +5,19 @@ import logging
 import time
 from datetime import datetime
 
-import numpy as np
 import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blade_tune.errors import InterruptedStudyError, LeaseLostError, TooManyFailuresError, WorkerSpentError
+from blade_tune.files import remove
 from blade_tune.fleet.order import Order
 from blade_tune.fleet.turns import device_turn
 from blade_tune.study.artifacts import upload_trial
 from blade_tune.study.budget import Claimant
 from blade_tune.study.fingerprint import require_same
+from blade_tune.study.folder import FILES
+from blade_tune.study.kept import digests, read_ranks
 from blade_tune.study.lease import Lease
 from blade_tune.study.objective import End, Objective
 from blade_tune.study.observer import Observer
@@ -148,7 +150,8 @@ class Worker:
                 trial.set_user_attr(name, text)
             if end.state == TrialState.COMPLETE:
                 self._pair(trial)
-            upload_trial(trial, self.stored.folder, self.objective.metric)
+            shown = upload_trial(trial, self.stored.folder, self.objective.metric)
+            trial.set_user_attr(FILES, {**digests(self.stored.files(self._row(trial))), **shown})
             self.stored.study.tell(trial, end.value, state=end.state)
         except (UpdateFinishedTrialError, ValueError):  # the latter is `tell`'s word for a row that has ended
             row = self._row(trial)
@@ -164,8 +167,10 @@ class Worker:
         row = self._row(trial)
         baselines = self.stored.measure_baselines(self.data, self.stored.values(row))
         if REFERENCE in baselines.ranks:
-            ranks_U = torch.from_numpy(np.load(self.stored.files(row).ranks))
-            trial.set_user_attr(PAIRED, pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric))
+            ranks_U = torch.from_numpy(read_ranks(self.stored.files(row)))
+            paired = pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric)
+            figures = {name: reached[self.objective.metric] for name, reached in baselines.metrics.items()}
+            trial.set_user_attr(PAIRED, {**paired, "baselines": figures})
 
     def _row(self, trial: Trial) -> FrozenTrial:
         return self.stored.trials[trial.number]
@@ -194,7 +199,7 @@ def check_failures(stored: StoredStudy, order: Order) -> None:
     if len(failures) >= order.max_consecutive_failures:
         latest = failures[0]
         log_file = stored.files(latest).log
-        text = log_file.read_text(encoding="utf-8") if log_file.exists() else ""
+        text = log_file.read_text(encoding="utf-8", errors="replace") if log_file.is_file() else ""
         traceback = TRACEBACK + text.rpartition(TRACEBACK)[2].rstrip() if TRACEBACK in text else ""
         raise TooManyFailuresError(
             f"study {order.study}: {len(failures)} trials in a row came to nothing; the latest, trial {latest.number}: "
@@ -224,10 +229,10 @@ class Cleaner:
     def clean(self, number: int) -> None:
         """Do so after the end of a trial."""
         trials = self._stored.trials
-        self._stored.files(trials[number]).checkpoint.unlink(missing_ok=True)
+        remove(self._stored.files(trials[number]).checkpoint)
         for trial in ranked(trials)[self._keep :]:
             if trial.number not in self._behind:
-                self._stored.files(trial).weights.unlink(missing_ok=True)
+                remove(self._stored.files(trial).weights)
                 self._behind.add(trial.number)
 
 

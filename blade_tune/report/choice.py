@@ -1,12 +1,12 @@
 """The parts of a report on the choice: the winner, its rivals, and what single changes do to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from blade_tune.errors import BladeTuneError
 from blade_tune.report import parameter_figures
 from blade_tune.report.section import Section, Study, interval, plural, values
 from blade_tune.report.selection_tables import effect_table
-from blade_tune.report.text_tables import Cell, Table
+from blade_tune.report.text_tables import Cell, Entry, Table, among_baselines
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.effects import load_effects
 from blade_tune.study.verdict import Verdict
@@ -19,11 +19,11 @@ def winner(study: Study) -> Iterator[Section]:
     elif best := study.status["best"]:
         done, number = study.num_completed, best["number"]
         luck = f"Trial {number} is the luckiest of {done} completed trials, so its value is too high on average."
-        verdict = study.stored.verdict(study.stored.trials)
+        verdict, loud = study.stored.verdict(study.stored.trials), _loud(study.status["warning"])
         yield Section(
             "The winner",
             [_judged(verdict, f"the best of {plural(done, 'completed trial')}")] if verdict else (),
-            warning=f"Not confirmed. {luck if done > 1 else 'One trial is no search.'} Fresh seeds tell:",
+            warning=f"{loud}Not confirmed. {luck if done > 1 else 'One trial is no search.'} Fresh seeds tell:",
             command=f"blade-tune confirm --study {study.name}",
             facts={"trial": str(number), f"{study.metric} in the search": f"{best['value']:.4f}"},
             details=values(best["params"]),
@@ -55,7 +55,11 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     }
     free = study.stored.definition.space.free
     return Section(
-        "The winner", words, facts=facts, details=values({n: v for n, v in chosen.values.items() if n in free})
+        "The winner",
+        words,
+        _loud(confirmation.warning).strip(),
+        facts=facts,
+        details=values({n: v for n, v in chosen.values.items() if n in free}),
     )
 
 
@@ -65,7 +69,7 @@ def candidates(study: Study) -> Iterator[Section]:
     if confirmation is None:
         return
     columns = ("trial", "search", f"confirmed {study.metric}", "95% interval", "probability best", "inflation")
-    rows = [
+    rows: list[tuple[str, Sequence[Entry]]] = [
         (
             str(candidate.trial),
             (
@@ -80,6 +84,8 @@ def candidates(study: Study) -> Iterator[Section]:
     ]
     over = plural(confirmation.winner.estimate.num, confirmation.over)
     among = f"one of {plural(len(rows), 'candidate')}"
+    figures = [candidate.estimate.mean for candidate in confirmation.candidates]
+    rows = among_baselines(rows, figures, confirmation.baselines, lambda reached: ("", Cell(reached), "", "", ""))
     notes = (
         f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
@@ -97,6 +103,11 @@ def effects(study: Study) -> Iterator[Section]:
             yield Section(title, figure=parameter_figures.effects(found), table=effect_table(found))
     except BladeTuneError as error:
         yield Section("Ablations and sweeps", warning=str(error))
+
+
+def _loud(warning: str | None) -> str:
+    """A sentence to begin with, where there is one."""
+    return f"{warning[0].upper()}{warning[1:]} " if warning else ""
 
 
 def _judged(verdict: Verdict, among: str) -> str:

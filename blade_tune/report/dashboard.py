@@ -82,11 +82,15 @@ def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
     yield "Fingerprint", digest[:12]
     if best := facts["best"]:
         yield "Best trial", f"{best['number']}: {best['value']:.4f} on one seed{_beside(stored.verdict(stored.trials))}"
+        if facts["warning"]:
+            yield "WARNING", facts["warning"]
     yield "Baseline passed", facts["time_to_baseline"]["words"]
     if noise := facts["noise"]:
         yield "Noise", f"{noise['deviation']:.4f}, what another seed changes ({noise['degrees_of_freedom']} df)"
     if confirmation := load_confirmation(stored):
         yield "Winner", _describe(confirmation) + _beside(confirmation.verdict)
+        if confirmation.warning:
+            yield "WARNING", confirmation.warning
     yield "Test openings", str(len(stored.ledger.entries()))
 
 

@@ -16,6 +16,7 @@ from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
 from blade_tune.study.folder import write_text
 from blade_tune.study.provenance import now
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.verdict import is_popularity
 from blade_tune.training.baselines import REFERENCE
 
 PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
@@ -76,11 +77,14 @@ def headline(study: Study) -> dict[str, tuple[str, str]]:
     if REFERENCE in figures:
         verdict = confirmed.verdict if confirmed else study.stored.verdict(study.stored.trials)
         is_low = verdict is not None and not verdict.is_above
-        beside = "untuned; the winner is not above it" if is_low else "what it reaches untuned"
+        low = "below it on average" if is_low and verdict and verdict.difference < 0 else "not above it"
+        beside = f"untuned; the winner is {low}" if is_low else "what it reaches untuned"
         shown[REFERENCE] = (f"{figures[REFERENCE]:.4f}", beside)
     if figures:
-        popular = max(figure for name, figure in figures.items() if name != REFERENCE)
-        shown["popularity"] = (f"{popular:.4f}", "what it reaches, the better of two counts")
+        popular = max(figure for name, figure in figures.items() if is_popularity(name))
+        reached = confirmed.winner.estimate.mean if confirmed else best["value"] if best else popular
+        beside = "untuned; the winner is BELOW it" if reached < popular else "what it reaches, the better of two counts"
+        shown["popularity"] = (f"{popular:.4f}", beside)
     shown["scored trials"] = (f"{facts['scored']} of {facts['budget']}", f"{study.num_completed} completed")
     shown["test rows opened"] = _openings(study)
     return shown

@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from blade_tune.config import flatten
 from blade_tune.errors import DataError
 from blade_tune.report import curve_figures, figures, numbers, parameter_figures, tables
 from blade_tune.report.section import Section, Study, plural, values
-from blade_tune.report.text_tables import Table
+from blade_tune.report.text_tables import Entry, Table, among_baselines
 
 TOP = 20  # trials in the table
 NOTHING_YET = "No trial has been scored yet."
@@ -136,7 +136,7 @@ def trials(study: Study) -> Iterator[Section]:
     rows = sorted(
         (row for row in tables.trial_rows(study.stored) if row["state"] == "complete"), key=lambda row: -row["value"]
     )
-    shown = [
+    shown: list[tuple[str, Sequence[Entry]]] = [
         (
             str(row["number"]),
             (
@@ -152,7 +152,10 @@ def trials(study: Study) -> Iterator[Section]:
     words = [", ".join(states) + "." if states else "None yet."]
     words += [f"Came to nothing, by reason: {', '.join(why)}."] if why else []
     caption = f"The best {len(shown)} of {plural(len(rows), 'completed trial')} of {study.name}, by {study.metric}."
-    table = Table(("trial", study.metric, "best epoch", "epochs", *free), shown, caption) if shown else None
+    figures = [row["value"] for row in rows[:TOP]]
+    empty = [""] * (2 + len(free))
+    placed = among_baselines(shown, figures, study.stored.baseline_figures, lambda reached: (f"{reached:.4f}", *empty))
+    table = Table(("trial", study.metric, "best epoch", "epochs", *free), placed, caption) if shown else None
     yield Section("Trials", words, table=table)
 
 

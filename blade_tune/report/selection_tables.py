@@ -62,6 +62,8 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
     if confirmation.verdict:
         finding = str(confirmation.verdict)
         words.append(f"{finding[0].upper()}{finding[1:]}, 95% of the mean minus that of the untuned baseline.")
+    if confirmation.warning:
+        words.append(f"WARNING {confirmation.warning}")
     if confirmation.smallest is not winner:
         words.append(
             f"Trial {confirmation.smallest.trial} is smaller or faster, within one standard error (--rule 1se)."
@@ -122,7 +124,7 @@ def _over_seeds(count: int) -> str:
 
 
 def comparison_rows(comparisons: Comparisons) -> list[Row]:
-    """A row a model: figures, what it was told, what its search has cost, how far it is behind; then the baselines."""
+    """A row a model, baselines among them: figures, what it was told, its search's cost, how far it is behind."""
     best = comparisons.entries[0].model
     against = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
     rows: list[Row] = []
@@ -142,19 +144,28 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "behind_best": pair.comparison.difference if pair else None,
                 "p_holm": pair.p_adjusted if pair else None,
                 "verdict": str(entry.verdict) if entry.verdict else None,
+                "warning": entry.warning(comparisons.metric) or None,
             }
         )
-    return rows + [
+    rows += [
         {"model": name, **{metric: figures[metric] for metric in SHOWN}, "part": comparisons.part}
         for name, figures in comparisons.baselines.items()
     ]
+    return sorted(rows, key=lambda row: -_reached(comparisons, row["model"]))
+
+
+def _reached(comparisons: Comparisons, name: str) -> float:
+    """What a model, or a baseline, reaches by the metric of a comparison."""
+    if name in comparisons.baselines:
+        return comparisons.baselines[name][comparisons.metric]
+    return next(e.scores.estimate(comparisons.metric).mean for e in comparisons.entries if e.model == name)
 
 
 def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
     """The same for a paper."""
     best = comparisons.entries[0].model
     worse = {p.second for p in comparisons.pairs if p.first == best and p.p_adjusted < LEVEL}
-    rows: list[tuple[str, list[Entry]]] = []
+    rows: list[tuple[float, str, list[Entry]]] = []
     for entry in comparisons.entries:
         mark = "*" if entry.model in worse else ""
         cells = [_cell(entry.scores, name, mark if name == comparisons.metric else "") for name in SHOWN]
@@ -162,13 +173,16 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         epochs = "" if entry.study.definition.is_fitted else f"{spent['epochs']:g}"
         cost: list[Entry] = [entry.loss, f"{spent['trials']:g}", epochs, f"{spent['hours']:.2f}"]
         low = " ‡" if entry.verdict and not entry.verdict.is_above else ""
-        rows.append((entry.model + (" †" if entry.is_told else "") + low, [*cells, *cost]))
+        low += " !" if entry.warning(comparisons.metric) else ""
+        label = entry.model + (" †" if entry.is_told else "") + low
+        rows.append((_reached(comparisons, entry.model), label, [*cells, *cost]))
     for name, figures in comparisons.baselines.items():
-        rows.append((name, [*(f"{figures[metric]:.4f}" for metric in SHOWN), "", "", "", ""]))
+        rows.append((figures[comparisons.metric], name, [*(Cell(figures[metric]) for metric in SHOWN), "", "", "", ""]))
+    rows.sort(key=lambda row: -row[0])
     seeds = max(len(entry.scores.ranks_SU) for entry in comparisons.entries)
     return Table(
         columns=["model", *map(metric_name, SHOWN), "loss", "trials", "epochs", "hours"],
-        rows=rows,
+        rows=[(label, entries) for _, label, entries in rows],
         caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {seeds} seeds",
         footnotes=[
             f"* worse than {best} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, Holm "
@@ -177,6 +191,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
             f"‡ not above {REFERENCE}: the interval of the mean minus that of the untuned baseline, paired by user, "
             "does not lie above 0 (95%, corrected for the candidates that the winner was chosen from)",
+            *(f"! {words}" for words in comparisons.warnings),
             *_left_out(comparisons),
             "a model without epochs is fitted at once; one without sd is the same on every seed",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.space import GROUPS
 from blade_tune.study.budget import Attempt
-from blade_tune.study.curves import as_csv, read_epochs
+from blade_tune.study.curves import as_csv, curve_rows
 from blade_tune.study.folder import write_text
 from blade_tune.study.passing import first_passing
 from blade_tune.study.repeats import pooled_noise
@@ -19,6 +19,7 @@ from blade_tune.study.trials import (
     count_states,
     is_continued,
     is_scored,
+    logical_trials,
     num_scored,
     root_number,
 )
@@ -45,6 +46,7 @@ def status(stored: StoredStudy) -> Row:
         "best": {"number": best.number, "value": best.value, "params": _params(stored, best)} if best else None,
         "baselines": (stored.baseline_figures | stored.baselines_left_out) or None,
         "verdict": verdict.facts if verdict else None,
+        "warning": stored.warning(trials) or None,
         "time_to_baseline": first_passing(stored, trials).facts,
         "noise": vars(noise) if noise else None,
         "failures": count_failures(trials),
@@ -120,9 +122,9 @@ def _is_parameter(name: str) -> bool:
 def epoch_rows(stored: StoredStudy) -> list[Row]:
     """A row an epoch of every trial that has a folder: losses, learning rate, seconds, and metrics where evaluated."""
     return [
-        {"trial": trial.number, **row}
-        for trial in stored.trials
-        for row in read_epochs(stored.folder.trial(trial.number))
+        {"trial": root_number(trial.user_attrs, trial.number), **row}
+        for trial in logical_trials(stored.trials)
+        for row in curve_rows(stored.files(trial))
     ]
 
 

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -92,6 +92,25 @@ LATEX = Dialect(
     plus_minus=r" $\pm$ ",
     minus="$-$",
 )
+
+
+def among_baselines(
+    rows: Sequence[tuple[str, Sequence[Entry]]],
+    figures: Sequence[float],
+    baselines: Mapping[str, float],
+    entries: Callable[[float], Sequence[Entry]],
+) -> list[tuple[str, Sequence[Entry]]]:
+    """Rows with those of untuned baselines among them, the highest figure first.
+
+    Args:
+        rows: of models.
+        figures: what each of them reaches.
+        baselines: what each of the others reaches, by name.
+        entries: makes the entries of a baseline's row from what it reaches.
+    """
+    placed = [*zip(figures, rows, strict=True)]
+    placed += [(reached, (f"{name}, untuned", entries(reached))) for name, reached in baselines.items()]
+    return [row for _, row in sorted(placed, key=lambda one: -one[0])]
 
 
 def texts(table: Table, dialect: Dialect) -> list[list[str]]:

@@ -36,7 +36,7 @@ from blade_tune.study.space_files import load_space
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import logical_trials, num_scored
-from blade_tune.study.verdict import Verdict
+from blade_tune.study.verdict import Verdict, below_untuned
 from blade_tune.training.baselines import REFERENCE
 
 TOLERANCE = 0.05  # budgets that differ by more are not equal
@@ -76,6 +76,11 @@ class Entry:
     baselines: Mapping[str, Mapping[str, float]]  # what untuned models reach on the same rows
     verdict: Verdict | None  # None where the reference baseline was not measured
 
+    def warning(self, metric: str) -> str:
+        """Which untuned baselines its mean is below, in words; empty where it is below none."""
+        reached = {name: figures[metric] for name, figures in self.baselines.items()}
+        return below_untuned(self.model, self.scores.estimate(metric).mean, reached)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -101,6 +106,11 @@ class Comparisons:
     def left_out(self) -> Mapping[str, str]:
         """Which untuned models were not measured, and why."""
         return self.entries[0].study.baselines_left_out
+
+    @property
+    def warnings(self) -> list[str]:
+        """Of each model that is below an untuned baseline, in words."""
+        return [words for entry in self.entries if (words := entry.warning(self.metric))]
 
     @property
     def windows(self) -> list[int]:
@@ -289,7 +299,7 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
 
 def _groups(entry: Entry, part: Part, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
     data = entry.study.data(opening.data_directory)
-    return user_groups(data, _files(entry).test_ranks if part == "test" else None)
+    return user_groups(data, _files(entry) if part == "test" else None)
 
 
 def _files(entry: Entry) -> TrialFolder:

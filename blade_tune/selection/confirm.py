@@ -1,7 +1,7 @@
 """Confirming a search's winner: its top configurations again, all on the same fresh seeds."""
 
+import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -19,9 +19,12 @@ from blade_tune.study.repeats import configuration
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
 from blade_tune.study.verdict import Verdict
-from blade_tune.training.baselines import REFERENCE
+from blade_tune.training.baselines import REFERENCE, Baselines
 
-ATTRIBUTE = "confirmation"  # of the search: {"trials": [numbers], "seeds": count, "verdict": on the winner}
+log = logging.getLogger(__name__)
+
+# Of the search: {"trials": [numbers], "seeds": count, "verdict": on the winner, "baselines": name -> figure}.
+ATTRIBUTE = "confirmation"
 
 
 def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confirmation | None:
@@ -43,9 +46,12 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confir
     confirmation = load_confirmation(stored)
     if confirmation is None:
         return None
-    verdict = _verdict(stored, confirmation, crew)
-    stored.study.set_user_attr(ATTRIBUTE, {**asked, "verdict": vars(verdict) if verdict else None})
-    return replace(confirmation, verdict=verdict)
+    found = stored.measure_baselines(stored.data(crew.settings.data), confirmation.winner.values)
+    verdict = _verdict(stored, confirmation, found)
+    baselines = {name: figures[confirmation.metric] for name, figures in found.metrics.items()}
+    facts = {**asked, "verdict": vars(verdict) if verdict else None, "baselines": baselines}
+    stored.study.set_user_attr(ATTRIBUTE, facts)
+    return replace(confirmation, verdict=verdict, baselines=baselines)
 
 
 def is_seeded(definition: StudyDefinition) -> bool:
@@ -82,8 +88,8 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
     if not whole:
         return None
     confirmation = _confirmation(stored, whole, num_seeds)
-    verdict = asked.get("verdict")
-    return replace(confirmation, verdict=Verdict(**verdict)) if verdict else confirmation
+    verdict = Verdict(**asked["verdict"]) if asked.get("verdict") else None
+    return replace(confirmation, verdict=verdict, baselines=asked.get("baselines", stored.baseline_figures))
 
 
 def winning_runs(stored: StoredStudy, confirmation: Confirmation) -> list[FrozenTrial]:
@@ -143,11 +149,11 @@ def _load(stored: StoredStudy, runs: Sequence[FrozenTrial]) -> Scores:
     return load_scores(study, stored.definition.name, runs, "valid")
 
 
-def _verdict(stored: StoredStudy, confirmation: Confirmation, crew: Crew) -> Verdict | None:
-    """On the winner; None where its ranks are elsewhere."""
-    baselines = stored.measure_baselines(stored.data(crew.settings.data), confirmation.winner.values)
-    metric, count = confirmation.metric, len(confirmation.candidates)
-    with suppress(RunsMissingError):
+def _verdict(stored: StoredStudy, confirmation: Confirmation, baselines: Baselines) -> Verdict | None:
+    """On the winner; None where its ranks are elsewhere or damaged, with a warning."""
+    try:
         scores = _load(stored, winning_runs(stored, confirmation))
-        return verdict_on(scores, baselines.ranks.get(REFERENCE), metric, count)
-    return None
+    except RunsMissingError as error:
+        log.warning("the winner cannot be compared with %s user by user: %s", REFERENCE, error)
+        return None
+    return verdict_on(scores, baselines.ranks.get(REFERENCE), confirmation.metric, len(confirmation.candidates))

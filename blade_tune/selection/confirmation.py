@@ -1,11 +1,11 @@
 """What a confirmation found: the top configurations of a search, each trained on the same fresh seeds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blade_tune.parameter import Value
 from blade_tune.selection.statistics import Estimate
-from blade_tune.study.verdict import Verdict
+from blade_tune.study.verdict import Verdict, below_untuned
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,17 @@ class Confirmation:
     candidates: tuple[Candidate, ...]
     winner_interval: tuple[float, float]  # of the first one's mean, corrected for having been chosen
     verdict: Verdict | None = None  # on the first one; None where the reference baseline or ranks were not at hand
+    baselines: Mapping[str, float] = field(default_factory=dict)  # what untuned models reach on the same rows
 
     @property
     def winner(self) -> Candidate:
         """The candidate of the highest confirmed mean."""
         return self.candidates[0]
+
+    @property
+    def warning(self) -> str:
+        """Which untuned baselines the winner is below, in words; empty where it is below none."""
+        return below_untuned(f"trial {self.winner.trial}", self.winner.estimate.mean, self.baselines)
 
     @property
     def smallest(self) -> Candidate:

@@ -1,6 +1,7 @@
 """A trial made again: same configuration, seed, data and threads, compared epoch by epoch with what it stored."""
 
-import json
+import hashlib
+import logging
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -9,15 +10,21 @@ from typing import Any
 
 import torch
 from optuna.trial import FrozenTrial
+from safetensors.torch import save
 
 from blade_tune.data.store import SearchData
-from blade_tune.errors import ConfigError, InterruptedStudyError, ReproductionError
+from blade_tune.errors import ConfigError, DamagedFileError, InterruptedStudyError, ReproductionError
+from blade_tune.files import write_whole
+from blade_tune.selection.runs import is_complete
 from blade_tune.study.definition import max_length
+from blade_tune.study.kept import ranks_content, read_epochs, read_ranks, read_weights
 from blade_tune.study.objective import build_training
 from blade_tune.study.provenance import software_lines
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import EpochRecord, Hooks
+from blade_tune.training.loop import EpochRecord, Hooks, Outcome
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Reproduction:
     epochs: int
     largest_difference: float  # relative, over all losses and metrics of all epochs
     changed: tuple[str, ...]  # versions, commit or device that are not those of the trial
+    written: tuple[str, ...] = ()  # files that were missing or damaged, and are there again
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,8 @@ class Past:
 
     stored: StoredStudy
     trial: FrozenTrial
-    records: list[dict[str, Any]]  # of its epochs
+    records: list[dict[str, Any]]  # of its epochs, or where their file is damaged of those that it reported
+    is_whole: bool = True  # whether the records are those of the file
 
     @classmethod
     def of(cls, stored: StoredStudy, number: int) -> "Past":
@@ -48,10 +57,22 @@ class Past:
         trials = stored.trials
         if number >= len(trials):
             raise ConfigError(f"study {stored.definition.name} has trials 0 to {len(trials) - 1}, got {number}.")
-        path = stored.files(trials[number]).metrics
+        trial = trials[number]
+        path = stored.files(trial).metrics
         if not path.exists():
             raise ConfigError(f"{path}: trial {number} has stored no epoch here; give --results as `run` had it.")
-        return cls(stored, trials[number], [json.loads(line) for line in path.read_text("utf-8").splitlines()])
+        try:
+            return cls(stored, trial, read_epochs(stored.files(trial)))
+        except DamagedFileError as error:
+            log.warning("%s The trial is compared with what the database has of it.", error)
+        metric = stored.definition.objective.metric
+        reported = sorted(trial.intermediate_values.items())
+        return cls(stored, trial, [{"epoch": e, "metrics": {metric: value}} for e, value in reported], is_whole=False)
+
+    @property
+    def epochs(self) -> int:
+        """How many it had."""
+        return int(max((record["epoch"] for record in self.records), default=0))
 
     def compare(self, record: EpochRecord, tolerance: float) -> float:
         """The largest relative difference of any figure of an epoch.
@@ -60,8 +81,9 @@ class Past:
             ReproductionError: it is more than the tolerance; the message has the first figure.
         """
         largest = 0.0
-        before, now = _figures(self.records[record.epoch - 1]), _figures(vars(record))
-        for name in dict.fromkeys((*before, *now)):
+        before = next((_figures(past) for past in self.records if past["epoch"] == record.epoch), {})
+        now = _figures(vars(record))
+        for name in dict.fromkeys((*before, *now)) if self.is_whole else before:
             difference = _relative(before.get(name, math.nan), now.get(name, math.nan))
             if not difference <= tolerance:
                 raise ReproductionError(
@@ -91,7 +113,7 @@ def make_again(
     Raises:
         ReproductionError: with the first epoch and figure that differ, and what else is not as it was.
     """
-    definition, trial, records = past.stored.definition, past.trial, past.records
+    definition, trial = past.stored.definition, past.trial
     values = past.stored.values(trial)
     device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
     seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
@@ -105,19 +127,45 @@ def make_again(
 
     try:
         with suppress(InterruptedStudyError):  # all stored epochs are compared
-            training.run(Hooks(device_data.evaluator, compare, lambda: len(training.history) == len(records)))
+            training.run(Hooks(device_data.evaluator, compare, lambda: len(training.history) == past.epochs))
     except ReproductionError as error:
         raise ReproductionError(f"{error}{' Not as then: ' + ', '.join(changed) + '.' if changed else ''}") from None
-    if len(training.history) < len(records):
+    if len(training.history) < past.epochs:
         raise ReproductionError(
-            f"trial {trial.number}: had {len(records)} epochs, and now ends after {len(training.history)}."
+            f"trial {trial.number}: had {past.epochs} epochs, and now ends after {len(training.history)}."
         )
-    return Reproduction(trial.number, len(records), max(differences), changed)
+    largest = max(differences, default=0.0)
+    written = _restore(past, training.outcome) if largest == 0.0 and is_complete(trial) else ()
+    return Reproduction(trial.number, past.epochs, largest, changed, written)
+
+
+def _restore(past: Past, outcome: Outcome) -> tuple[str, ...]:
+    """Write damaged ranks and weights of a completed trial again, and missing ones, where they are what they were.
+
+    Weights that are missing are missed of a run only: a search keeps those of its best trials.
+    """
+    files = past.stored.files(past.trial)
+    written = []
+    for path, read, content in (
+        (files.ranks, read_ranks, ranks_content(outcome.ranks_U.numpy())),
+        (files.weights, read_weights, save(outcome.weights)),
+    ):
+        if not path.exists() and path == files.weights and not past.stored.definition.is_given:
+            continue
+        try:
+            read(files)
+        except DamagedFileError as error:
+            if files.digests.get(path.name, digest := hashlib.sha256(content).hexdigest()) != digest:
+                log.warning("%s It is not written again: its bytes would not be those of before.", error)
+                continue
+            write_whole(path, content)
+            written.append(str(path))
+    return tuple(written)
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, float]:
-    losses = {f"loss.{name}": value for name, value in record["losses"].items()}
-    rate = {} if record["learning_rate"] is None else {"learning_rate": record["learning_rate"]}
+    losses = {f"loss.{name}": value for name, value in record.get("losses", {}).items()}
+    rate = {} if record.get("learning_rate") is None else {"learning_rate": record["learning_rate"]}
     return {**losses, **rate, **record["metrics"]}
 
 

@@ -3,11 +3,10 @@
 Shapes stand in names: S seeds, U evaluated users.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,16 +17,20 @@ from torch import Tensor
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.statistics import tail_users
 from blade_tune.data.store import SearchData
-from blade_tune.errors import RunsMissingError
-from blade_tune.metrics import METRICS, gains
+from blade_tune.errors import DamagedFileError, RunsMissingError
+from blade_tune.metrics import METRICS, gains, summarize
 from blade_tune.selection.statistics import Estimate, estimate, paired_bootstrap
 from blade_tune.study.folder import TrialFolder
+from blade_tune.study.kept import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import LEVEL, Verdict
 from blade_tune.training.baselines import REFERENCE
 
 Part = Literal["valid", "test"]
 
+Scored = tuple[NDArray[np.int32], Mapping[str, float]]  # ranks_U, and the figures that come from them
+
+ROUNDING = 1e-6  # of figures that were summed on another device
 FEWEST_USERS = 30  # of a group whose mean is shown
 
 
@@ -65,21 +68,52 @@ def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], par
         part: test where `test_runs` ranked it.
 
     Raises:
-        RunsMissingError: their files are not in this results folder.
+        RunsMissingError: their files are not in this results folder, or not as they were.
+        DamagedFileError: those of test rows are not as they were.
     """
-    per_run: list[dict[str, Any]] = []
-    ranks: list[NDArray[Any]] = []
+    per_run: list[Mapping[str, float]] = []
+    ranks: list[NDArray[np.int32]] = []
     for run in runs:
-        folder = study.files(run)
-        path = folder.test_ranks if part == "test" else folder.ranks
-        if not path.exists():
-            raise RunsMissingError(f"{path}: the ranks of run {run.number} must be in this results folder.")
-        ranks.append(np.load(path)[1] if part == "test" else np.load(path))
-        said = json.loads(folder.test.read_text(encoding="utf-8")) if part == "test" else run.user_attrs
-        prefix = "" if part == "test" else "valid."
-        per_run.append({name: said[f"{prefix}{name}"] for name in METRICS})
+        ranks_U, figures = _tested(study, run) if part == "test" else _validated(study, run)
+        ranks.append(ranks_U)
+        per_run.append(figures)
     metrics = {name: tuple(float(figures[name]) for figures in per_run) for name in METRICS}
     return Scores(label, metrics, np.stack(ranks))
+
+
+def _validated(study: StoredStudy, run: FrozenTrial) -> Scored:
+    """ranks_U of a run on the valid rows, and its figures."""
+    folder = study.files(run)
+    again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again"
+    if not folder.ranks.exists():
+        raise RunsMissingError(f"{folder.ranks}: must be in this results folder; give --results, or {again}.")
+    figures = {name: float(run.user_attrs[f"valid.{name}"]) for name in METRICS}
+    try:
+        return _agreed(folder.ranks, read_ranks(folder), figures), figures
+    except DamagedFileError as error:
+        raise RunsMissingError(f"{error} {again[0].upper()}{again[1:]}.") from None
+
+
+def _tested(study: StoredStudy, run: FrozenTrial) -> Scored:
+    """The same on the test rows."""
+    folder = study.files(run)
+    if not folder.test.exists():
+        raise RunsMissingError(f"{folder.test}: the test figures of run {run.number} must be in this results folder.")
+    facts = read_test(folder)
+    figures = {name: float(facts[name]) for name in METRICS}
+    return _agreed(folder.test_ranks, read_test_ranks(folder)[1], figures), figures
+
+
+def _agreed(path: Path, ranks_U: NDArray[np.int32], figures: Mapping[str, float]) -> NDArray[np.int32]:
+    """Ranks that have given the figures beside them.
+
+    Raises:
+        DamagedFileError: they give others.
+    """
+    found = summarize(torch.from_numpy(ranks_U))
+    if any(abs(found[name] - figure) > ROUNDING for name, figure in figures.items()):
+        raise DamagedFileError(f"{path}: holds other ranks than those that its figures come from.")
+    return ranks_U
 
 
 def verdict_on(scores: Scores, baseline_ranks_U: Tensor | None, metric: str, num_candidates: int) -> Verdict | None:
@@ -111,23 +145,22 @@ def tested_beside(
         scores: of the winner on test rows, which played no part in its choice.
         metric: to compare by.
     """
-    metrics = json.loads(files.test.read_text(encoding="utf-8")).get("baselines", {})
-    path = files.test_baseline_ranks
-    ranks_U = torch.from_numpy(np.load(path)) if path.exists() else None
+    metrics = read_test(files).get("baselines", {})
+    ranks_U = torch.from_numpy(read_test_baseline_ranks(files)) if files.test_baseline_ranks.exists() else None
     return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)
 
 
-def user_groups(data: SearchData, test_ranks: Path | None = None) -> dict[str, NDArray[np.bool_]]:
+def user_groups(data: SearchData, tested: TrialFolder | None = None) -> dict[str, NDArray[np.bool_]]:
     """mask_U of the head and the tail users among those that were evaluated (BLADE, Figure 4).
 
     Tail users mostly show long-tail behaviors. No groups where the data names no such behaviors.
 
     Args:
         data: of the search.
-        test_ranks: a run's, for the users with a test row; else those with a validation row.
+        tested: of a run, for the users with a test row; else those with a validation row.
     """
     if not data.config.long_tail:
         return {}
-    users_U = rows_with(data.valid).numpy() + 1 if test_ranks is None else np.load(test_ranks)[0]
+    users_U = rows_with(data.valid).numpy() + 1 if tested is None else read_test_ranks(tested)[0]
     is_tail_U = tail_users(data)[users_U]
     return {"head": ~is_tail_U, "tail": is_tail_U}

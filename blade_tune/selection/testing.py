@@ -1,26 +1,27 @@
 """Test figures of finished runs: each is ranked on the sealed rows once, with a line in the ledger of its search."""
 
-import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
-from safetensors.torch import load_file
+from torch import Tensor
 
 from blade_tune.data.sequences import rows_with
-from blade_tune.errors import RunsMissingError
+from blade_tune.errors import DamagedFileError, RunsMissingError
 from blade_tune.models.build import build_model
 from blade_tune.selection.runs import find_runs
 from blade_tune.space import nest
-from blade_tune.study.folder import write_text
+from blade_tune.study.folder import TrialFolder
+from blade_tune.study.kept import read_test, read_weights, write_test
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.evaluation import Evaluator
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,26 +47,44 @@ def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
     data = stored.data(opening.data_directory)
     for run in runs:
         folder = study.files(run)
-        if folder.test.exists():
+        if _is_tested(folder):
             continue
-        if not folder.weights.exists():
-            raise RunsMissingError(f"{folder.weights}: the weights of run {run.number} must be here to be tested.")
+        weights = _weights(study, run)
         settings = nest(study.values(run)).get("model", {})
         place, members = f"run {run.number}", study.definition.member_models
         model = build_model(study.definition.model, settings, data.catalog, place, members)
-        model.load_state_dict(load_file(folder.weights))
+        model.load_state_dict(weights)
         entry = {"trial": run.number, "of": study.definition.name, "seed": run.user_attrs["seed"]}
         sealed = stored.open_test(data, opening.data_directory, {**entry, "command": opening.command})
         windows = sealed.windows(model.max_length).to(opening.device)
         rows_U = rows_with(sealed.test)
         evaluator = Evaluator(windows, rows_U, data.catalog, study.definition.objective)
         evaluation, baselines = evaluator(model.to(opening.device)), measure(evaluator, data.train, data.catalog)
+        ranks = {folder.test_ranks: np.stack((rows_U.numpy() + 1, evaluation.ranks_U.numpy()))}
         if REFERENCE in baselines.ranks:
-            _save(folder.test_baseline_ranks, baselines.ranks[REFERENCE].numpy())
-        _save(folder.test_ranks, np.stack((rows_U.numpy() + 1, evaluation.ranks_U.numpy())))
+            ranks[folder.test_baseline_ranks] = baselines.ranks[REFERENCE].numpy()
         facts = {"sealed_hash": sealed.data_hash, "baselines": baselines.metrics, **evaluation.metrics}
-        write_text(folder.test, json.dumps(facts) + "\n")
+        write_test(folder, facts, ranks)
 
 
-def _save(path: Path, ranks: NDArray[Any]) -> None:
-    np.save(path, ranks.astype(np.int32))
+def _is_tested(folder: TrialFolder) -> bool:
+    """Whether a run's test figures are there; damaged ones are taken again, with a warning."""
+    if not folder.test.exists():
+        return False
+    try:
+        read_test(folder)
+    except DamagedFileError as error:
+        log.warning("%s This is done now.", error)
+        return False
+    return True
+
+
+def _weights(study: StoredStudy, run: FrozenTrial) -> dict[str, Tensor]:
+    path = study.files(run).weights
+    again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes them again."
+    if not path.exists():
+        raise RunsMissingError(f"{path}: the weights of run {run.number} must be here to be tested; {again}")
+    try:
+        return read_weights(study.files(run))
+    except DamagedFileError as error:
+        raise RunsMissingError(f"{error} {again}") from None

@@ -4,30 +4,49 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
-from blade_tune.study.curves import as_csv, curve_svg, read_epochs
+from blade_tune.files import sha256, write_whole
+from blade_tune.study.curves import as_csv, curve_rows, curve_svg
 from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.trials import root_number
 
 log = logging.getLogger(__name__)
 
+ARTIFACTS = "artifacts"  # of the results folder
 MIME_TYPES = {".csv": "text/csv", ".log": "text/plain", ".svg": "image/svg+xml", ".yaml": "application/yaml"}
+
+
+class WholeFiles(FileSystemArtifactStore):
+    """Optuna's store, each file of which is written whole or not at all.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._folder = path
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        """Write a file, in place of an older one."""
+        write_whole(self._folder / artifact_id, content_body.read(), flush=False)
 
 
 def artifact_store(results: Path, *, create: bool = True) -> FileSystemArtifactStore:
     """The files of all studies of a results folder, each under its artifact's id."""
-    path = results / "artifacts"
+    path = results / ARTIFACTS
     if create:
         path.mkdir(parents=True, exist_ok=True)
-    return FileSystemArtifactStore(path)
+    return WholeFiles(path)
 
 
-def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> None:
+def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, str]:
     """Add a trial's curve, log and configuration, those that there are, to what the dashboard shows of it.
 
     To be called before the trial is told, since nothing can be added to an ended one. What goes wrong is a warning: the
@@ -38,29 +57,41 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> None:
         folder: of its study.
         metric: the study's.
 
+    Returns:
+        The SHA-256 of each file, by its path in the results folder.
+
     Raises:
         UpdateFinishedTrialError: the trial was ended by somebody else.
     """
+    digests: dict[str, str] = {}
     try:
         store = artifact_store(folder.results)
         files = folder.trial(root_number(trial.user_attrs, trial.number))
         with tempfile.TemporaryDirectory() as scratch:
-            for path in (*_curves(files, metric, Path(scratch)), files.log, files.config):
-                if path.exists():
-                    _upload(store, path, trial)
+            for path in shown_files(files, metric, Path(scratch)):
+                digest = sha256(path)
+                digests[f"{ARTIFACTS}/{_upload(store, path, trial)}"] = digest
     except UpdateFinishedTrialError:
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
         log.warning("trial=%d the dashboard does not show all of its files: %s", trial.number, what)
+    return digests
 
 
-def _curves(files: TrialFolder, metric: str, scratch: Path) -> Iterator[Path]:
-    """The curve as a table and as a chart, written into a folder."""
-    if rows := read_epochs(files):
+def shown_files(files: TrialFolder, metric: str, scratch: Path) -> Iterator[Path]:
+    """What the dashboard shows of a trial: its curve as a table and as a chart, its log and its configuration.
+
+    Args:
+        files: of the trial.
+        metric: the study's.
+        scratch: a folder to write the curve into.
+    """
+    if rows := curve_rows(files):
         for name, text in (("curve.csv", as_csv(rows)), ("curve.svg", curve_svg(rows, metric))):
             (scratch / name).write_text(text, encoding="utf-8")
             yield scratch / name
+    yield from (path for path in (files.log, files.config) if path.is_file())
 
 
 def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) -> None:
@@ -81,5 +112,7 @@ def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) ->
                 store.write(artifact_id, content)
 
 
-def _upload(store: FileSystemArtifactStore, path: Path, owner: Trial | optuna.Study) -> None:
-    upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=owner, mimetype=MIME_TYPES[path.suffix])
+def _upload(store: FileSystemArtifactStore, path: Path, owner: Trial | optuna.Study) -> str:
+    return upload_artifact(
+        artifact_store=store, file_path=str(path), study_or_trial=owner, mimetype=MIME_TYPES[path.suffix]
+    )

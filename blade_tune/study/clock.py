@@ -6,7 +6,7 @@ from datetime import datetime
 
 from optuna.trial import FrozenTrial, Trial
 
-from blade_tune.study.curves import read_epochs
+from blade_tune.study.curves import curve_rows
 from blade_tune.study.folder import TrialFolder
 from blade_tune.training.loop import EpochRecord
 
@@ -71,7 +71,7 @@ def training_seconds(trial: FrozenTrial, files: TrialFolder, metric: str) -> Map
     if CLOCK in trial.user_attrs:
         return {epoch: seconds for epoch, seconds, _ in trial.user_attrs[CLOCK]}
     found, trained = {}, 0.0
-    for row in read_epochs(files):
+    for row in curve_rows(files):
         trained += row["seconds"]
         if metric in row and row[metric] == trial.intermediate_values.get(row["epoch"]):
             found[row["epoch"]] = trained

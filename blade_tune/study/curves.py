@@ -2,14 +2,18 @@
 
 import csv
 import io
-import json
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from blade_tune.errors import DamagedFileError
 from blade_tune.study.folder import TrialFolder
+from blade_tune.study.kept import read_epochs
+
+log = logging.getLogger(__name__)
 
 WIDTH, HEIGHT = 480, 270  # of the chart, in pixels
 LEFT, RIGHT, TOP, BOTTOM = 70, 410, 15, 220  # of the plot in it
@@ -19,11 +23,16 @@ BLUE, ORANGE = "#1f5fa8", "#b3500e"
 Point = tuple[float, float]
 
 
-def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
-    """A row an epoch of a trial: losses, metrics where evaluated, learning rate, seconds; none before the first."""
-    if not folder.metrics.exists():
+def curve_rows(folder: TrialFolder) -> list[dict[str, Any]]:
+    """A row an epoch of a trial: losses, metrics where evaluated, learning rate, seconds; none before the first.
+
+    Those of a damaged file are left out, with a warning.
+    """
+    try:
+        return [_row(record) for record in read_epochs(folder)]
+    except DamagedFileError as error:
+        log.warning("%s Its epochs are left out; what the database has of the trial is whole.", error)
         return []
-    return [_row(json.loads(line)) for line in folder.metrics.read_text(encoding="utf-8").splitlines()]
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:

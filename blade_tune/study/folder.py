@@ -1,8 +1,12 @@
 """Where a study keeps its files under the results folder."""
 
-import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from blade_tune.files import write_whole
+
+FILES = "files"  # user attribute of an ended trial: the SHA-256 of each file that it left, by name
 
 
 @dataclass(frozen=True)
@@ -10,6 +14,7 @@ class TrialFolder:
     """DIR/<study>/trials/<number>/."""
 
     path: Path
+    digests: Mapping[str, str] = field(default_factory=dict, compare=False)  # as FILES has them, where it is known
 
     @property
     def config(self) -> Path:
@@ -94,8 +99,10 @@ class StudyFolder:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file as a whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    """Write a small file that can be made again, as a whole or not at all.
+
+    Raises:
+        ConfigError: something else stands in its place.
+        OSError: it cannot be written.
+    """
+    write_whole(path, text.encode(), flush=False)

@@ -1,7 +1,7 @@
 """The trained models that a combination is made of: trials of other studies, kept as they are when it is made."""
 
 import hashlib
-import shutil
+import logging
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -12,12 +12,18 @@ from sqlalchemy.engine import URL
 from torch import Tensor
 
 from blade_tune.data.store import SearchData
-from blade_tune.errors import ConfigError, DataError
+from blade_tune.errors import ConfigError, DamagedFileError, DataError
+from blade_tune.files import sha256, write_whole
 from blade_tune.space import nest
 from blade_tune.study.definition import Member, StudyDefinition
 from blade_tune.study.folder import StudyFolder
+from blade_tune.study.kept import read_whole
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import best_trial
+
+log = logging.getLogger(__name__)
+
+AS_THEN = "must hold a member's weights as they were when the combination was made."
 
 
 def settle_members(definition: StudyDefinition, url: URL, results: Path) -> StudyDefinition:
@@ -74,9 +80,16 @@ def _find(name: str, url: URL, results: Path) -> Member:
         raise ConfigError(
             f"member {name}: {files.weights} is not there: a study keeps the weights of its best trials only (--keep)."
         )
+    try:
+        digest = hashlib.sha256(read_whole(files, files.weights)).hexdigest()
+    except DamagedFileError as error:
+        raise ConfigError(f"member {name}: {error} {_again(study, trial.number)}") from None
     settings = nest(stored.values(trial)).get("model", {})
-    model = stored.definition.model
-    return Member(study=study, trial=trial.number, model=model, settings=settings, digest=_digest(files.weights))
+    return Member(study=study, trial=trial.number, model=stored.definition.model, settings=settings, digest=digest)
+
+
+def _again(study: str, trial: int) -> str:
+    return f"`blade-tune reproduce --study {study} --trial {trial}` makes it again."
 
 
 def _trial(stored: StoredStudy, name: str, number: str) -> FrozenTrial:
@@ -111,8 +124,7 @@ def check_members(definition: StudyDefinition, data: SearchData, url: URL, resul
     folder = StudyFolder(results, definition.name)
     for index, member in enumerate(definition.settled_members):
         copy = folder.member(index)
-        if copy.exists():
-            _require(copy, member.digest)
+        if _is_whole(copy, member.digest):
             continue
         source = StoredStudy.load(member.study, url, results)
         theirs = source.study.user_attrs["fingerprint"]["data"]
@@ -120,19 +132,23 @@ def check_members(definition: StudyDefinition, data: SearchData, url: URL, resul
             raise ConfigError(
                 f"member {member.study}: was trained on other data (hash {theirs[:12]}, not {data.data_hash[:12]})."
             )
-        _require(source.files(source.trials[member.trial]).weights, member.digest)
+        weights = source.files(source.trials[member.trial]).weights
+        if not _is_whole(weights, member.digest):
+            raise DataError(f"{weights}: {AS_THEN} {_again(member.study, member.trial)}")
 
 
 def keep_members(stored: StoredStudy) -> None:
-    """Copy the weights of checked members into the study's folder, where no run of their own studies removes them."""
+    """Copy the weights of checked members into the study's folder, where no run of their own studies removes them.
+
+    A damaged copy is replaced, with a warning.
+    """
     for index, member in enumerate(stored.definition.settled_members):
         path = stored.folder.member(index)
-        if not path.exists():
+        if not _is_whole(path, member.digest):
+            if path.exists():
+                log.warning("%s: was damaged, and is copied again from study %s", path, member.study)
             source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".new")
-            shutil.copyfile(source.files(source.trials[member.trial]).weights, temporary)
-            temporary.replace(path)
+            write_whole(path, source.files(source.trials[member.trial]).weights.read_bytes())
 
 
 def members_of(study: str, url: URL, results: Path) -> list[str]:
@@ -154,15 +170,16 @@ def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
 
 @lru_cache(maxsize=8)
 def _state(path: Path, digest: str) -> dict[str, Tensor]:
-    _require(path, digest)
+    if not _is_whole(path, digest):
+        raise DataError(f"{path}: {AS_THEN} `blade-tune run` of the combination copies them again from their study.")
     return load_file(path)
 
 
-def _require(path: Path, digest: str) -> None:
-    if not path.exists() or _digest(path) != digest:
-        raise DataError(f"{path}: must hold a member's weights as they were when the combination was made.")
+def damaged_members(stored: StoredStudy) -> list[Path]:
+    """The copies of members' weights that are there and are not as they were."""
+    wanted = ((stored.folder.member(i), each.digest) for i, each in enumerate(stored.definition.settled_members))
+    return [path for path, digest in wanted if path.exists() and not _is_whole(path, digest)]
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _is_whole(path: Path, digest: str) -> bool:
+    return path.is_file() and sha256(path) == digest

@@ -8,7 +8,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 import optuna
 import torch
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
@@ -26,6 +25,7 @@ from blade_tune.errors import (
     LeaseLostError,
     NonFiniteError,
 )
+from blade_tune.files import make_folder, remove, write_whole
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import build_model
 from blade_tune.models.combination import Combination
@@ -36,6 +36,7 @@ from blade_tune.study.clock import Clock
 from blade_tune.study.definition import StudyDefinition, max_length
 from blade_tune.study.fingerprint import is_audited, training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
+from blade_tune.study.kept import write_ranks
 from blade_tune.study.members import member_states
 from blade_tune.study.observer import Observer
 from blade_tune.study.provenance import software_lines
@@ -150,10 +151,10 @@ class Objective:
             StorageInternalError: the study's database is away for good.
         """
         folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
-        folder.path.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.path)
         if "root" not in trial.user_attrs:
             for left in (folder.checkpoint, folder.metrics):  # of a trial of this number in another database
-                left.unlink(missing_ok=True)
+                remove(left)
         with logged_to(folder):
             try:
                 return self._train(trial, folder, check_lease)
@@ -258,17 +259,39 @@ def is_out_of_memory(error: Exception) -> bool:
 
 def _keep(trial: Trial, folder: TrialFolder, outcome: Outcome) -> None:
     """Store what a finished training is remembered by."""
-    folder.weights.write_bytes(save(outcome.weights))  # save_file would hide it from everybody else
-    np.save(folder.ranks, outcome.ranks_U.numpy().astype(np.int32))
+    write_whole(folder.weights, save(outcome.weights))
+    write_ranks(folder.ranks, outcome.ranks_U.numpy())
     trial.set_user_attr("best_epoch", outcome.best_epoch)
     for name, value in outcome.metrics.items():
         trial.set_user_attr(f"valid.{name}", value)
 
 
+class _TrialLog(logging.FileHandler):
+    """A trial's own log: what cannot be written to it, as on a full disk, is left out with one warning."""
+
+    _is_broken = False
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's name
+        """Say so once, where it is heard besides."""
+        if not self._is_broken:
+            self._is_broken = True
+            log.warning("%s cannot be written: lines of it are missing", self.baseFilename)
+
+    def close(self) -> None:
+        """Close it, whatever is left to be written."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logged_to(folder: TrialFolder) -> Iterator[None]:
     """Have everything the package logs in the trial's own file too."""
-    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    try:
+        handler = _TrialLog(folder.log, encoding="utf-8")
+    except OSError as error:
+        log.warning("%s cannot be written (%s): this trial has no log", folder.log, error.strerror)
+        yield
+        return
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger = logging.getLogger("blade_tune")
     logger.addHandler(handler)

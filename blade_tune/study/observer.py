@@ -19,6 +19,7 @@ class Standing:
     best_value: float | None = None
     best_params: Mapping[str, Value] | None = None
     verdict: str = ""  # on the best, beside the reference baseline
+    warning: str = ""  # where it is below an untuned baseline
 
 
 class Observer:

@@ -9,15 +9,17 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from blade_tune.files import remove
 from blade_tune.study.budget import Attempt, Attempts
 from blade_tune.study.clock import CLOCK
+from blade_tune.study.folder import FILES, StudyFolder
 from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.trials import GIVEN, root_number
 
 log = logging.getLogger(__name__)
 
 MAX_RETRIES = 5  # without progress
-OF_ONE_ATTEMPT = ("reason", "message", "seed", "epochs", CLOCK)  # user attrs that do not go over to the next one
+OF_ONE_ATTEMPT = ("reason", "message", "seed", "epochs", CLOCK, FILES)  # user attrs that do not go over to the next one
 
 
 def continuation(trial: FrozenTrial, **attrs: Any) -> FrozenTrial:
@@ -53,13 +55,17 @@ class Recovery:
         study: the study.
         attempts: of the study.
         grace_s: see above.
+        folder: of the study, where the checkpoint of a trial that is given up for good is removed.
     """
 
-    def __init__(self, storage: StudyStorage, study: optuna.Study, attempts: Attempts, grace_s: float) -> None:
+    def __init__(
+        self, storage: StudyStorage, study: optuna.Study, attempts: Attempts, grace_s: float, folder: StudyFolder
+    ) -> None:
         self._storage = storage
         self._study = study
         self._attempts = attempts
         self._grace_s = grace_s
+        self._folder = folder
         self._sightings: dict[str, _Sighting] = {}
         self._swept = time.monotonic()
 
@@ -107,6 +113,8 @@ class Recovery:
         given = self._storage.give_away(self._study_id, number, attrs, new)
         if given:
             log.warning("trial=%d reason=%s %s", number, attrs["reason"], attrs["message"])
+            if new is None:
+                remove(self._folder.trial(root_number(trial.user_attrs, number)).checkpoint)
         return given
 
     @property

@@ -12,20 +12,21 @@ from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
-from blade_tune.data.sealed import Head, Ledger, SealedData, open_for_evaluation
+from blade_tune.data.ledger import Head, Ledger
+from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import OF_RUNS, StudyDefinition, max_length
-from blade_tune.study.folder import StudyFolder, TrialFolder
+from blade_tune.study.folder import FILES, StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
 from blade_tune.study.provenance import now
 from blade_tune.study.safe_storage import StudyStorage, lacks_table
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import load_study, open_storage
 from blade_tune.study.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
-from blade_tune.study.verdict import Verdict, of_best
+from blade_tune.study.verdict import PAIRED, Verdict, below_untuned, of_best
 from blade_tune.training.baselines import Baselines, valid_baselines
 
 BASELINES = "baselines"  # user attribute of a study: their window, their metrics, and which were left out
@@ -131,6 +132,7 @@ class StoredStudy:
             best_value=best.value if best else None,
             best_params=best.params if best else None,
             verdict=str(self.verdict(trials) or ""),
+            warning=self.warning(trials),
         )
 
     def verdict(self, trials: Sequence[FrozenTrial]) -> Verdict | None:
@@ -139,6 +141,15 @@ class StoredStudy:
             return None
         completed = ranked(logical_trials(trials))
         return of_best(next(iter(completed), None), len(completed))
+
+    def warning(self, trials: Sequence[FrozenTrial]) -> str:
+        """Which untuned baselines a search's best trial is below, in words; empty where it is below none."""
+        completed = [] if self.definition.is_given else ranked(logical_trials(trials))
+        if not completed:
+            return ""
+        best = completed[0]
+        figures = best.user_attrs.get(PAIRED, {}).get("baselines", self.baseline_figures)
+        return below_untuned(f"trial {best.number}", best.value or 0.0, figures)
 
     @property
     def baseline_figures(self) -> dict[str, float]:
@@ -175,7 +186,8 @@ class StoredStudy:
 
     def files(self, trial: FrozenTrial) -> TrialFolder:
         """Where one of its trials has its files, whichever row it began with."""
-        return self.folder.trial(root_number(trial.user_attrs, trial.number))
+        folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
+        return replace(folder, digests=trial.user_attrs.get(FILES, {}))
 
     def open_test(self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]) -> SealedData:
         """Open the sealed rows, with a line in the study's ledger, whose end the database remembers.

@@ -1,4 +1,4 @@
-"""Whether a winner lies above the reference baseline: a paired comparison, user by user."""
+"""Whether a winner lies above the reference baseline: a paired comparison, user by user; and below which it lies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +47,27 @@ class Verdict:
     def facts(self) -> dict[str, Any]:
         """For JSON."""
         return {**vars(self), "is_above": self.is_above, "words": str(self)}
+
+
+def below_untuned(winner: str, figure: float, baselines: Mapping[str, float]) -> str:
+    """A sentence on the untuned models that reach more than a winner does; empty where there is none.
+
+    Args:
+        winner: what it is called.
+        figure: what it reaches, on the same rows as the baselines.
+        baselines: what they reach, by name.
+    """
+    above = {name: reached for name, reached in baselines.items() if figure < reached}
+    if not above:
+        return ""
+    names = ", ".join(f"{name} {reached:.4f}" for name, reached in above.items())
+    popular = ": recommending what is popular does better" if any(map(is_popularity, above)) else ""
+    return f"{winner} ({figure:.4f}) is BELOW untuned {names}{popular}."
+
+
+def is_popularity(baseline: str) -> bool:
+    """Whether a baseline counts items and no more."""
+    return baseline.startswith("popularity")
 
 
 def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, Any]:

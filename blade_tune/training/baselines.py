@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from blade_tune.batch import Catalog, Interactions
-from blade_tune.data import digest, folder
+from blade_tune.data import digest, measured
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
+from blade_tune.metrics import summarize
 from blade_tune.models.build import build_model
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
@@ -25,6 +27,7 @@ RECIPES: Mapping[str, tuple[str, Mapping[str, Value]]] = {  # name -> model, and
 }
 REFERENCE = "item_knn"  # the one that a winner must lie above
 MOST_ITEMS = 200_000  # for which the reference is fitted: docs/performance.md has the time and memory
+ROUNDING = 1e-6  # of figures that were summed on another machine
 VERSION = 1  # raise where a recipe gives other figures than before
 
 
@@ -71,10 +74,23 @@ def valid_baselines(data: SearchData, objective: EvaluationConfig, max_length: i
     protocol = objective.model_dump(mode="json", exclude={"metric"})
     key = digest.key(baselines=VERSION, data=data.data_hash, protocol=protocol, max_length=max_length)
     path = root / ".baselines" / key
-    if not path.exists():
-        windows = data.windows("valid", max_length)
-        found = measure(Evaluator(windows, rows_with(data.valid), data.catalog, objective), data.train, data.catalog)
-        arrays = {name: ranks_U.numpy() for name, ranks_U in found.ranks.items()}
-        folder.write(path, arrays, {"metrics": found.metrics, "left_out": found.left_out})
-    arrays, facts = folder.read(path)
-    return Baselines(ranks={name: torch.tensor(array) for name, array in arrays.items()}, **facts)
+    if (known := measured.find(path, _read)) is not None:
+        return known
+    windows = data.windows("valid", max_length)
+    found = measure(Evaluator(windows, rows_with(data.valid), data.catalog, objective), data.train, data.catalog)
+    arrays = {name: ranks_U.numpy() for name, ranks_U in found.ranks.items()}
+    measured.keep(path, arrays, {"metrics": found.metrics, "left_out": found.left_out})
+    return found
+
+
+def _read(arrays: measured.Arrays, facts: Mapping[str, Any]) -> Baselines:
+    """What was kept.
+
+    Raises:
+        ValueError: the ranks do not give the figures.
+    """
+    found = Baselines(ranks={name: torch.tensor(array) for name, array in arrays.items()}, **facts)
+    for name, ranks_U in found.ranks.items():
+        if not all(abs(figure - found.metrics[name][key]) < ROUNDING for key, figure in summarize(ranks_U).items()):
+            raise ValueError
+    return found

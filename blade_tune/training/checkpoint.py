@@ -1,12 +1,21 @@
-"""A training's whole state in one file, replaced as a whole."""
+"""A training's whole state in one file with its checksum, replaced as a whole."""
 
+import hashlib
 import io
-import os
-import uuid
+import logging
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from blade_tune.errors import DamagedFileError
+from blade_tune.files import remove, write_whole
+
+log = logging.getLogger(__name__)
+
+HEAD = b"blade-tune checkpoint 1\n"  # then the SHA-256 of all that follows it
+DIGEST_BYTES = 32
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -17,22 +26,49 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()  # torch hides a file's own error behind one about positions
     torch.save(state, buffer)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(buffer.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    content = buffer.getbuffer()
+    write_whole(path, HEAD, hashlib.sha256(content).digest(), content)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, tensors on the CPU; runs no code from the file."""
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    """Read what `save_checkpoint` wrote, tensors on the CPU; runs no code from the file.
+
+    Raises:
+        DamagedFileError: it is not as it was written.
+    """
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(_content(path)), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged archive ends in errors of any kind
+        what = error if isinstance(error, OSError | ValueError) else type(error).__name__
+        raise DamagedFileError(f"{path}: must be a checkpoint as it was written, and is not ({what}).") from None
     return state
+
+
+def find_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The same, or None where there is none to go on from: a damaged one is removed, with a warning."""
+    if not path.exists():
+        return None
+    try:
+        return load_checkpoint(path)
+    except DamagedFileError as error:
+        log.warning("%s It is removed, and the training starts anew.", error)
+        remove(path)
+        return None
+
+
+def _content(path: Path) -> bytes:
+    """The archive that torch wrote, verified; one of before has no checksum, but a zip's own ones."""
+    content = path.read_bytes()
+    if content.startswith(HEAD):
+        start = len(HEAD) + DIGEST_BYTES
+        digest, content = content[len(HEAD) : start], content[start:]
+        if hashlib.sha256(content).digest() != digest:
+            raise ValueError("its checksum is another")
+    elif broken := zipfile.ZipFile(io.BytesIO(content)).testzip():
+        raise ValueError(f"the checksum of {broken} in it is another")
+    return content
 
 
 def rng_state() -> dict[str, Any]:

@@ -35,6 +35,7 @@ class Fitting:
         self.device = device
         self.history: list[EpochRecord] = []
         self.num_restored = 0
+        self.outcome = Outcome(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)  # of no fit yet
 
     def run(self, hooks: Hooks) -> Outcome:
         """Fit and evaluate once.
@@ -54,7 +55,8 @@ class Fitting:
         log.info("fitted s=%.3f %s", record.seconds, " ".join(f"{k}={v:.6g}" for k, v in record.metrics.items()))
         hooks.on_epoch(record)
         weights = {name: weight.cpu().clone().contiguous() for name, weight in self.model.state_dict().items()}
-        return Outcome(1, evaluation.metrics, weights, evaluation.ranks_U, self.history)
+        self.outcome = Outcome(1, evaluation.metrics, weights, evaluation.ranks_U, self.history)
+        return self.outcome
 
     def fit(self) -> None:
         """Fit; linear algebra outside of torch has one thread, so that its last bits are the same everywhere."""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
 from blade_tune.models.base import NeuralRecommender, Recommender
-from blade_tune.training.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
+from blade_tune.training.checkpoint import find_checkpoint, restore_rng, rng_state, save_checkpoint
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
 from blade_tune.training.evaluation import Evaluation
@@ -51,7 +52,7 @@ class Hooks:
     evaluate: Callable[[Recommender], Evaluation]
     on_epoch: Callable[[EpochRecord], None] = lambda _: None  # after the checkpoint; may raise to end the training
     should_stop: Callable[[], bool] = lambda: False  # asked after every epoch; True ends it with a checkpoint
-    checkpoint: Path | None = None  # read if it exists, then written at every evaluation and when stopped
+    checkpoint: Path | None = None  # read if it is there and whole, then written at every evaluation and when stopped
 
 
 class Training:
@@ -95,8 +96,8 @@ class Training:
             NonFiniteError: a loss or a score is NaN or infinite.
             InterruptedStudyError: `hooks.should_stop` said so; the checkpoint holds the epoch.
         """
-        if hooks.checkpoint is not None and hooks.checkpoint.exists():
-            self._restore(hooks.checkpoint)
+        if hooks.checkpoint is not None and (state := find_checkpoint(hooks.checkpoint)) is not None:
+            self._restore(state)
             for record in self.history:
                 hooks.on_epoch(record)
         while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
@@ -107,6 +108,11 @@ class Training:
             hooks.on_epoch(record)
             if stop:
                 raise InterruptedStudyError(f"stopped after epoch {record.epoch}.")
+        return self.outcome
+
+    @property
+    def outcome(self) -> Outcome:
+        """The best epoch so far."""
         return Outcome(self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history)
 
     def _epoch(self, evaluate: Callable[[Recommender], Evaluation]) -> EpochRecord:
@@ -174,8 +180,7 @@ class Training:
             },
         )
 
-    def _restore(self, path: Path) -> None:
-        state = load_checkpoint(path)
+    def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.load_state_dict(state["plateau"])

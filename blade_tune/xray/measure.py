@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from blade_tune.data import digest, folder
+from blade_tune.data import digest, measured
 from blade_tune.data.store import SearchData
 from blade_tune.xray.arms import Arms
 from blade_tune.xray.findings import COMPARISONS
@@ -55,18 +55,17 @@ def xray(
     if known is None:
         findings = measure(data, exclude, window, tell)
         facts = {name: finding.facts for name, finding in findings.items()}
-        folder.write(_place(data.data_hash, exclude, window, root), {}, facts)
+        measured.keep(_place(data.data_hash, exclude, window, root), {}, facts)
         return findings
     return known
 
 
 def known_xray(data_hash: str, exclude: Exclude, window: int, root: Path) -> Findings | None:
     """What was measured before, or None; nothing is measured."""
-    path = _place(data_hash, exclude, window, root)
-    if not path.exists():
-        return None
-    _, facts = folder.read(path)
-    return {name: Finding.of_facts(finding) for name, finding in facts.items()}
+    return measured.find(
+        _place(data_hash, exclude, window, root),
+        lambda _, facts: {name: Finding.of_facts(facts[name]) for name in COMPARISONS},
+    )
 
 
 def _place(data_hash: str, exclude: Exclude, window: int, root: Path) -> Path:

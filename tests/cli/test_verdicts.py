@@ -140,8 +140,9 @@ def test_a_table_of_status_has_the_verdict(shop: Path, study: str):
 
 @pytest.mark.parametrize("study", WORDS)
 def test_a_run_ends_with_the_verdict(shop: Path, study: str):
-    """Its last line but one names the best trial and what that is worth."""
-    *_, last_but_one, last = (shop / f"run.{study}.txt").read_text().splitlines()
+    """Its last line but one names the best trial and what that is worth; a warning may stand behind it."""
+    lines = (shop / f"run.{study}.txt").read_text().splitlines()
+    *_, last_but_one, last = (line for line in lines if not line.startswith("WARNING "))
     assert last_but_one == f"best_trial=0 {verdict(shop, study)['words']}"
     assert last == f"study={study} ended: 1 of 1 trials are scored"
 
@@ -149,7 +150,7 @@ def test_a_run_ends_with_the_verdict(shop: Path, study: str):
 @pytest.mark.parametrize("study", WORDS)
 def test_watching_shows_the_verdict(shop: Path, study: str):
     """The line of a finished study ends with it."""
-    headline, _ = do(shop, f"status -s {study} --watch").out.splitlines()
+    headline, *_ = do(shop, f"status -s {study} --watch").out.splitlines()
     assert headline.endswith(f" {verdict(shop, study)['words']}")
     assert len(VERDICT.findall(headline)) == 1
 
@@ -240,6 +241,36 @@ def test_the_model_card_judges_the_final_model(exported: Path, study: str):
     assert verdicts(card) == {words}
 
 
+# --- below popularity ---
+
+
+@pytest.mark.parametrize("study", WORDS)
+def test_a_winner_below_popularity_is_never_named_without_that(exported: Path, study: str):
+    """One loud line in run, status, confirm, report, note, export-best, model card and recommend; none of one above."""
+    facts = json.loads(do(exported, f"status -s {study} -f json").out)
+    figures, best = facts["baselines"], facts["best"]["value"]
+    popular = max(figures["popularity"], figures["popularity_told"])
+    assert (best < popular) == (study == LOW)
+    says = f"trial 0 ({best:.4f}) is BELOW untuned "
+    assert (says in (facts["warning"] or "")) == (study == LOW)
+    bundle = exported / "results" / study / "best"
+    recommended = do(exported, f"recommend --bundle {bundle} --users shop.csv --target buy -k 2 --out found.csv")
+    shown = {
+        "run": (exported / f"run.{study}.txt").read_text(),
+        "status": do(exported, f"status -s {study}").out,
+        "watch": do(exported, f"status -s {study} --watch").out,
+        "confirm": (exported / f"confirm.{study}.txt").read_text(),
+        "export-best": (exported / f"export.{study}.txt").read_text(),
+        "report": page(exported, study),
+        "note": optuna_dashboard.get_note(load(exported, study).study),
+        "card": (bundle / "README.md").read_text(encoding="utf-8"),
+        "recommend": recommended.err,
+    }
+    loud = {name: "is BELOW untuned popularity" in " ".join(text.split()) for name, text in shown.items()}
+    assert set(loud.values()) == {study == LOW}, loud
+    assert ("untuned; the winner is BELOW it" in shown["report"]) == (study == LOW)
+
+
 # --- of a comparison ---
 
 
@@ -250,6 +281,13 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     models = "--models blade,item_knn,sequential_rules"
     ended = do(folder, f"compare --dataset shop {models} --trials 1 --epochs 1 --top 1 --seeds 2 -q")
     table = ended.out
+    labels = re.findall(r"^\| ([\w ,]+?)(?: [†‡!]+)* +\|", table, re.MULTILINE)
+    reached = [float(cell) for cell in re.findall(r"^\|(?:[^|]*\|){3} *[*<u>]*([\d.]+)", table, re.MULTILINE)]
+    assert reached == sorted(reached, reverse=True)  # by NDCG@10, baselines among the models
+    assert labels[1] == "sequential_rules"
+    assert labels.index("popularity_told, untuned") < labels.index("blade")
+    assert "WARNING blade (" in ended.err
+    assert "\n! blade (" in table
     marked = {name: "‡" in line for line in table.splitlines() for name in re.findall(r"^\| (\w+) [^,]*?\|", line)}
     assert marked == {"model": False, "sequential_rules": False, "item_knn": True, "blade": True}
     assert "\n‡ not above item_knn: the interval of the mean minus that of the untuned baseline" in table
@@ -257,7 +295,7 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     assert (files / "valid.md").read_text(encoding="utf-8") == table
     latex = (files / "valid.tex").read_text(encoding="utf-8")
     assert r"\ddag{} not above item\_knn: the interval of the mean" in latex
-    assert [row in latex for row in (r"blade \dag{} \ddag{} &", r"item\_knn \ddag{} &", r"sequential\_rules &")] == [
+    assert [row in latex for row in (r"blade \dag{} \ddag{} ! &", r"item\_knn \ddag{} &", r"sequential\_rules &")] == [
         True
     ] * 3
     rows = {row["model"]: row for row in csv.DictReader(io.StringIO((files / "valid.csv").read_text()))}

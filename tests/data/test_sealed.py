@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from blade_tune.data.sealed import Head, Ledger, SealedData, count_sealed, open_for_evaluation
+from blade_tune.data.ledger import Head, Ledger
+from blade_tune.data.sealed import SealedData, count_sealed, open_for_evaluation
 from blade_tune.data.sources.split_files import FILES
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import DataError
@@ -180,7 +181,7 @@ def test_tampering_is_detected(ledger: Ledger, edit, line: int) -> None:
 APPEND = """
 import sys
 from pathlib import Path
-from blade_tune.data.sealed import Ledger
+from blade_tune.data.ledger import Ledger
 for number in range(20):
     Ledger(Path(sys.argv[1])).append({"writer": sys.argv[2], "number": number})
 """

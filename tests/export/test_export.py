@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from blade_tune.config import read_yaml
-from blade_tune.data.sealed import Ledger, SealedData, open_for_evaluation
+from blade_tune.data.ledger import Ledger
+from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import prepare
 from blade_tune.errors import BladeTuneError, ConfigError, DataError, NothingToExportError, StudyDiffersError

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from blade_tune.batch import Batch
-from blade_tune.data.sealed import Ledger, open_for_evaluation
+from blade_tune.data.ledger import Ledger
+from blade_tune.data.sealed import open_for_evaluation
 from blade_tune.data.sequences import rows_with, windows
 from blade_tune.data.store import prepare
 from blade_tune.data.table import Part

@@ -241,15 +241,15 @@ def test_brief_rows_fit_a_screen(stored):
 
 
 def test_epoch_rows_are_a_row_an_epoch(stored):
-    """A trial's metrics.jsonl becomes rows under trial and epoch, losses prefixed; trials without one have none."""
-    path = stored.folder.trial(2).metrics
+    """A trial's metrics.jsonl becomes rows under the number of its first row and the epoch, losses prefixed."""
+    path = stored.folder.trial(1).metrics
     path.parent.mkdir(parents=True)
     first = {"epoch": 1, "losses": {"next": 0.7}, "learning_rate": 1e-3, "seconds": 0.1, "metrics": {}}
     second = {**first, "epoch": 2, "metrics": {"ndcg@10": 0.3}}
     path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
     assert tables.epoch_rows(stored) == [
-        {"trial": 2, "epoch": 1, "loss.next": 0.7, "learning_rate": 1e-3, "seconds": 0.1},
-        {"trial": 2, "epoch": 2, "loss.next": 0.7, "ndcg@10": 0.3, "learning_rate": 1e-3, "seconds": 0.1},
+        {"trial": 1, "epoch": 1, "loss.next": 0.7, "learning_rate": 1e-3, "seconds": 0.1},
+        {"trial": 1, "epoch": 2, "loss.next": 0.7, "ndcg@10": 0.3, "learning_rate": 1e-3, "seconds": 0.1},
     ]
 
 

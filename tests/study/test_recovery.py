@@ -14,6 +14,7 @@ from optuna.trial import Trial, TrialState
 
 from blade_tune.study import recovery
 from blade_tune.study.budget import Attempts, Claimant
+from blade_tune.study.folder import StudyFolder
 from blade_tune.study.process import Owner, this_host
 from blade_tune.study.recovery import MAX_RETRIES, OF_ONE_ATTEMPT, Recovery
 from blade_tune.study.storage import open_storage, resolve_url
@@ -42,7 +43,7 @@ class Ward:
         Attempts.create_table(storage)
         self.study = optuna.create_study(study_name="s", storage=storage, direction="maximize", load_if_exists=True)
         self.budget = Attempts(storage, storage.get_study_id_from_name("s"))
-        self.recovery = Recovery(storage, self.study, self.budget, GRACE_S)
+        self.recovery = Recovery(storage, self.study, self.budget, GRACE_S, StudyFolder(Path(), "s"))
         self.clock = clock
 
     def begin(self, owner: Owner) -> tuple[Trial, str]:
@@ -244,7 +245,7 @@ class Thief(Watch):
         if (number, record.epoch) == (0, self._epoch):
             study = stored(self._results)
             (attempt,) = study.attempts.open_attempts()
-            Recovery(study.storage, study.study, study.attempts, GRACE_S).give_up(0, "stolen")
+            Recovery(study.storage, study.study, study.attempts, GRACE_S, study.folder).give_up(0, "stolen")
             study.attempts.release(attempt.attempt_id)
 
     def trial_lost(self, number: int) -> None:

@@ -1,12 +1,15 @@
-"""Checkpoints: whole or not at all, and nothing in them is code."""
+"""Checkpoints: whole or not at all, as they were written or not used, and nothing in them is code."""
 
-import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from blade_tune.training.checkpoint import load_checkpoint, restore_rng, rng_state, save_checkpoint
+from blade_tune.errors import DamagedFileError
+from blade_tune.training.checkpoint import find_checkpoint, load_checkpoint, restore_rng, rng_state, save_checkpoint
+from tests.damage import damages
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path):
@@ -39,6 +42,58 @@ def test_a_failure_in_the_middle_leaves_the_old_checkpoint(tmp_path: Path, monke
     assert load_checkpoint(path) == {"epoch": 3}
 
 
+STATE = {"weights": {"a": torch.arange(12.0)}, "rng": torch.arange(9, dtype=torch.uint8), "history": [{"epoch": 1}]}
+
+
+def new(path: Path) -> None:
+    """A checkpoint of this version."""
+    save_checkpoint(path, STATE)
+
+
+def old(path: Path) -> None:
+    """One of before, without a checksum of our own."""
+    torch.save(STATE, path)
+
+
+@pytest.mark.parametrize("write", [new, old])
+def test_a_damaged_checkpoint_is_never_another_state(tmp_path: Path, write: Callable[[Path], None]):
+    """Of 500 damaged files each is refused or gives what was saved; one of before is read where it is whole."""
+    path = tmp_path / "checkpoint.pt"
+    write(path)
+    whole = path.read_bytes()
+    assert is_as_saved(load_checkpoint(path))
+    refused = 0
+    for name, damage in damages(500, seed=len(write.__name__)):
+        path.write_bytes(damage(whole))
+        try:
+            state = load_checkpoint(path)
+        except DamagedFileError:
+            refused += 1
+        else:
+            assert is_as_saved(state), name
+    assert refused > (450 if write is new else 250)
+
+
+def is_as_saved(state: dict[str, Any]) -> bool:
+    same = torch.equal(state["weights"]["a"], STATE["weights"]["a"]) and torch.equal(state["rng"], STATE["rng"])
+    return same and state["history"] == STATE["history"]
+
+
+def test_an_unreadable_checkpoint_is_a_missing_one(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """It is removed with a warning that names it, a folder too; where there is none, nothing is said."""
+    path = tmp_path / "checkpoint.pt"
+    assert find_checkpoint(path) is None
+    assert caplog.records == []
+    new(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert find_checkpoint(path) is None
+    path.mkdir()
+    assert find_checkpoint(path) is None
+    assert not path.exists()
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert all(f"{path}: must be a checkpoint" in record.getMessage() for record in caplog.records)
+
+
 class Attack:
     def __reduce__(self):
         return (exit, ("a checkpoint ran code",))
@@ -47,7 +102,7 @@ class Attack:
 def test_loading_runs_no_code(tmp_path: Path):
     """A checkpoint that holds code is refused."""
     torch.save({"model": Attack()}, tmp_path / "evil.pt")
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(DamagedFileError, match="UnpicklingError"):
         load_checkpoint(tmp_path / "evil.pt")
 
 
