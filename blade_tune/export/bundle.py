@@ -8,7 +8,7 @@ metrics.json          validation and test figures
 ranks.npy             the rank of each test user's item, in order of user
 provenance.json       versions, hashes, seeds, commit, command, license of the data
 README.md             the model card
-checksums.json        of all other files
+checksums.json        of all other files; `reading.py` reads the folder back
 """
 
 import csv
@@ -19,18 +19,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from blade_tune.batch import Catalog
-from blade_tune.config import parse, read_yaml, write_yaml
+from blade_tune.config import write_yaml
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export import checksums
 from blade_tune.export.model_card import model_card
-from blade_tune.models.base import Recommender
-from blade_tune.models.build import MemberModel, build_model
+from blade_tune.models.build import MemberModel
 from blade_tune.parameter import Value
 from blade_tune.space import nest
+
+FILES = (  # all that checksums.json lists
+    "weights.safetensors",
+    "best.yaml",
+    "catalog.json",
+    "users.csv",
+    "items.csv",
+    "metrics.json",
+    "ranks.npy",
+    "provenance.json",
+    "README.md",
+)
 
 
 @dataclass(frozen=True)
@@ -66,38 +77,6 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     _write_json(folder / "provenance.json", bundle.provenance)
     (folder / "README.md").write_text(model_card(bundle), encoding="utf-8")
     checksums.write(folder)
-
-
-def load_model(folder: Path) -> tuple[Recommender, LogFormat]:
-    """Build the bundle's model, on the CPU, in evaluation mode; and how a log of its data is read.
-
-    Raises:
-        DataError: a file is missing, or is not as it was written.
-        ConfigError: this version of the program has no such model, or no such setting.
-    """
-    checksums.verify(folder)
-    facts = json.loads((folder / "catalog.json").read_text(encoding="utf-8"))
-    name = facts.pop("model")
-    log = parse(LogFormat, facts.pop("log"), str(folder / "catalog.json"))
-    catalog = Catalog(
-        num_users=facts["num_users"],
-        num_items=facts["num_items"],
-        behaviors=tuple(facts["behaviors"]),
-        auxiliary=facts["auxiliary"],
-        behavior_counts_K=np.array(facts["behavior_counts_K"]),
-        pair_counts_KK=np.array(facts["pair_counts_KK"]),
-    )
-    settings = read_yaml(folder / "best.yaml").get("model", {})
-    members = [(member["model"], member["settings"]) for member in facts.get("members", ())]
-    model = build_model(name, settings, catalog, str(folder / "best.yaml"), members)
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
-    return model.eval(), log
-
-
-def read_ids(path: Path) -> list[str]:
-    """The ids that stand behind the numbers 1, 2, ..."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [name for _, name in csv.reader(file)][1:]
 
 
 def _write_ids(path: Path, name: str, ids: Sequence[str]) -> None:

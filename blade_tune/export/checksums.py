@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from blade_tune.errors import DataError
@@ -17,24 +17,32 @@ def write(folder: Path) -> None:
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def verify(folder: Path) -> str:
+def verify(folder: Path, names: Collection[str]) -> str:
     """The digest of the folder, which anyone who got it from a place they trust may compare.
+
+    Args:
+        folder: a bundle.
+        names: the files that it must have; others may lie there and are not looked at.
 
     Raises:
         DataError: a file is missing or was changed, or the checksums were.
     """
     if not (folder / FILE).is_file():
-        raise DataError(f"{folder}: must be a bundle that export-best wrote, and has no {FILE}.")
+        law = f"must be a bundle that export-best wrote, and has no {FILE}"
+        raise DataError(f"{folder}: {law}; name another folder, or export it again.")
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         listed, digest = dict(content["files"]), str(content["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{folder / FILE}: is damaged, so nothing of this bundle can be trusted.") from None
     if digest != _digest(listed):
         raise DataError(f"{folder / FILE}: was changed, so nothing of this bundle can be trusted.")
-    for name, sha256 in listed.items():
+    if odd := sorted(listed.keys() ^ set(names)):
+        fact = "lists a file that no bundle has" if odd[0] in listed else "does not list a file of every bundle"
+        raise DataError(f"{folder / FILE}: {fact}, {odd[0]}, so nothing of this bundle can be trusted.")
+    for name in names:
         path = folder / name
-        if not path.is_file() or _sha256(path) != sha256:
+        if not path.is_file() or _sha256(path) != listed[name]:
             fact = "was changed" if path.is_file() else "is missing"
             raise DataError(f"{path}: {fact}, so this bundle is not what was exported.")
     return digest

@@ -15,8 +15,8 @@ from blade_tune.config import guess
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import ConfigError, DataError
-from blade_tune.export.bundle import load_model, read_ids
 from blade_tune.export.histories import Histories, Interaction, histories_of
+from blade_tune.export.reading import load_bundle
 from blade_tune.layers.table import UserTable
 from blade_tune.models.base import DotProduct
 from blade_tune.models.base import Recommender as Model
@@ -66,11 +66,10 @@ class Recommender:
         """Read a bundle that export-best wrote.
 
         Raises:
-            DataError: a file of it is missing or not as it was written.
+            DataError: a file of it is missing, not as it was written, or malformed.
         """
-        folder = Path(folder)
-        model, log = load_model(folder)
-        return cls(model.to(device), log, read_ids(folder / "users.csv"), read_ids(folder / "items.csv"))
+        bundle = load_bundle(Path(folder))
+        return cls(bundle.model.to(device), bundle.log, bundle.users, bundle.items)
 
     def recommend(
         self,
@@ -155,7 +154,6 @@ class Recommender:
             if count:
                 notes.append(f"{count:,} rows have {fact or reason.replace('_', ' ')} and are left out")
         has_known_U = histories.num_items_U > 0
-        has_rank_U = reached_U.numpy()
         nothing = "and get no recommendation"
         by_words = {
             "users are new to the model and have the mean preference of all others": [
