@@ -142,11 +142,12 @@ def test_its_own_pages_read_and_write(page, port, name):
     """Under its own names the page is drawn, and may change a note."""
     page.goto(f"http://{name}:{port}/dashboard/studies/1/note")
     page.get_by_role("row").filter(has_text="Best trial").wait_for()
-    note = {"body": f"by {name}", "version": 1 + json.loads(get(port, "/api/studies/1?after=0"))["note"]["version"]}
+    before = json.loads(get(port, "/api/studies/1?after=0"))["note"]
+    note = {"body": f"{before['body']}\nby {name}", "version": 1 + before["version"]}
     send = "async ([url, body]) => (await fetch(url, {method: 'PUT', headers: {'Content-Type': 'application/json'}, "
     send += "body: JSON.stringify(body)})).status"
     assert page.evaluate(send, ["/api/studies/1/note", note]) == 204
-    assert json.loads(get(port, "/api/studies/1?after=0"))["note"]["body"] == f"by {name}"
+    assert json.loads(get(port, "/api/studies/1?after=0"))["note"] == note
 
 
 def test_an_artifact_is_a_download_that_runs_nothing(page, port):
