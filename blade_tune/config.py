@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,19 +21,20 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def parse(settings: type[SettingsT], data: Mapping[str, Any], place: str) -> SettingsT:
+def parse(settings: type[SettingsT], data: Mapping[str, Any], place: str, *, strict: bool = False) -> SettingsT:
     """Build settings from plain data.
 
     Args:
         settings: the class that declares the fields.
         data: what a file or a flag said.
         place: where it stood, the first words of an error ("studies/x.yaml: model").
+        strict: whether a value must have the type of its field, where else "3" and 3.0 would do for 3.
 
     Raises:
         ConfigError: with a line for each law that the data breaks.
     """
     try:
-        return settings.model_validate(data)
+        return settings.model_validate(data, strict=strict or None)
     except ValidationError as error:
         lines = [_explain(detail, settings) for detail in error.errors()]
         raise ConfigError("\n".join(f"{place}: {line}" for line in lines)) from None
@@ -73,7 +74,27 @@ def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-3 is a number and a key may stand only once."""
+    """Safe YAML in which 1e-3 is a number, a key may stand only once, and no number is other than it looks.
+
+    YAML 1.1 reads 020 as 16 and 1:30 as 90; both are refused.
+    """
+
+    def construct_plain_int(self, node: yaml.ScalarNode) -> int:
+        self._check_plain(node, self.construct_yaml_int)
+        return int(self.construct_yaml_int(node))
+
+    def construct_plain_float(self, node: yaml.ScalarNode) -> float:
+        self._check_plain(node, self.construct_yaml_float)
+        return float(self.construct_yaml_float(node))
+
+    def _check_plain(self, node: yaml.ScalarNode, construct: Callable[[yaml.ScalarNode], float]) -> None:
+        if ":" in node.value or re.match(r"[-+]?0[0-7_]+$", node.value):
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"{node.value} would be read as {construct(node)}; write that, or quotes around a text",
+                node.start_mark,
+            )
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
@@ -97,6 +118,8 @@ class _Dumper(yaml.SafeDumper):
         return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_plain_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_plain_float)
 _Dumper.add_representer(str, _Dumper.represent_text)
 
 for _class in (_Loader, _Dumper):

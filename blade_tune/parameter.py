@@ -1,6 +1,7 @@
 """A free parameter of a search space."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Protocol, Self
 
 from pydantic import Field, FiniteFloat, model_validator
@@ -42,6 +43,8 @@ class Free(Settings):
         if self.choice is not None:
             if self.step is not None or self.log:
                 raise ValueError("step and log go with float or int, not with choice")
+            if any(isinstance(value, float) and not math.isfinite(value) for value in self.choice):
+                raise ValueError("a choice must be finite")
             if len(set(self.choice)) < len(self.choice):  # 1, 1.0 and true are one: a stored trial has no other
                 raise ValueError("a choice is given twice")
             return self
@@ -73,8 +76,15 @@ class Free(Settings):
         return [tidy(low + i * self.step) for i in range(round((high - low) / self.step) + 1)]
 
     def probes(self) -> list[Value]:
-        """The values a check tries: all of a choice, both ends of a range."""
+        """All values of a choice, both ends of a range."""
         return list(self.choice) if self.choice is not None else list(self.bounds)
+
+    def tried(self) -> Sequence[Value]:
+        """The values a check tries: every one where they can be counted, else both ends."""
+        if self.int_ is not None:
+            low, high = self.int_
+            return range(low, high + 1, int(self.step or 1))
+        return self.points() or self.probes()
 
     def contains(self, value: Any) -> bool:
         """Whether a search may suggest the value."""

@@ -8,16 +8,28 @@ import itertools
 import json
 import math
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from blade_tune.config import Settings, guess, parse, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.parameter import Free, SuggestsValues, Value, tidy
 
+T = TypeVar("T")
+
 GROUPS = ("model", "train")
-MAX_COMBINATIONS = 20_000  # checked one by one; of larger products a seeded sample of as many
+MAX_COMBINATIONS = 20_000  # of a group, constructed one by one where a study is read
+FEW = 40  # points of a parameter of which a sample has every one, and every pair
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How much a check has constructed."""
+
+    constructed: int  # combinations of points, over all groups
+    total: int  # that there are
 
 
 class Space:
@@ -119,25 +131,68 @@ class Space:
                 raise ConfigError(f"{place}: {name} has no effect beside these values (when: {self.free[name].when}).")
         return values
 
-    def check(self, configs: Mapping[str, type[Settings]]) -> None:
-        """Check every name, both ends of every range and every combination of choices against the settings they fill.
+    def check(self, configs: Mapping[str, type[Settings]], most: int = MAX_COMBINATIONS) -> Checked:
+        """Check every name and type, and every combination of points, against the settings they fill.
+
+        Of a range without a step both ends are tried. Of more than `most` combinations of a group a quarter of that is
+        a sample: each point, each pair of points, and seeded draws.
 
         Args:
             configs: group -> settings class, for example {"model": BladeConfig, "train": TrainConfig}.
+            most: combinations of a group that are constructed.
 
         Raises:
             ConfigError: with the first law that is broken.
         """
+        self._check_names(configs)
+        constructed = total = 0
+        for group, config in configs.items():
+            found = self._construct(group, config, most)
+            if self._free(group):
+                constructed, total = constructed + found.constructed, total + found.total
+            self._check_effect(group, config)
+        return Checked(constructed, total)
+
+    def check_stored(self, configs: Mapping[str, type[Settings]]) -> None:
+        """Check what a study that was run before must have kept: names that are known, and ends that are allowed.
+
+        Raises:
+            ConfigError: this version of the program has no such setting.
+        """
+        self._check_names(configs)
+        for group, config in configs.items():
+            for low_or_high in (0, -1):
+                ends = {name: parameter.probes()[low_or_high] for name, parameter in self._free(group).items()}
+                parse(config, nest(self._active(ends, group)).get(group, {}), f"{self.place}: {group}")
+
+    def _check_names(self, configs: Mapping[str, type[Settings]]) -> None:
         for name in (*self.fixed, *self.free):
             group, _, field = name.partition(".")
             if field not in configs[group].model_fields:
                 raise ConfigError(
                     f"{self.place}: unknown {group} key {field}. {guess(field, configs[group].model_fields)}"
                 )
-        for group, config in configs.items():
-            for values in self._combinations(group):
-                parse(config, nest(values).get(group, {}), f"{self.place}: {group}")
-            self._check_effect(group, config)
+
+    def _construct(self, group: str, config: type[Settings], most: int) -> Checked:
+        """Build the settings of a group from its combinations, as strictly as a search must make them."""
+        free = self._free(group)
+        tried = [parameter.tried() for parameter in free.values()]
+        total = math.prod(map(len, tried))
+        draws = itertools.product(*tried) if total <= most else itertools.islice(_sample(tried), most // 4)
+        waits = any(parameter.when for parameter in free.values())
+        fixed, names = _fields(self.fixed, group), list(_fields(free, group))
+        place, constructed = f"{self.place}: {group}", 0
+        for draw in itertools.chain(_ends(tried), draws):  # a range that is too wide is said before what goes with what
+            if waits:
+                fields = _fields(self._active(dict(zip(free, draw, strict=True)), group), group)
+            else:
+                fields = {**fixed, **dict(zip(names, draw, strict=True))}
+            parse(config, fields, place, strict=True)
+            constructed += 1
+        return Checked(min(constructed, total), total)
+
+    def _free(self, group: str) -> dict[str, Free]:
+        return {name: parameter for name, parameter in self.free.items() if name.startswith(group + ".")}
 
     def count(self) -> int | None:
         """The number of different configurations, or None where a range is continuous."""
@@ -193,18 +248,6 @@ class Space:
                     raise ConfigError(f"{self.place}: {name} waits for {other} in {list(values)}, which has {allowed}.")
             known.add(name)
 
-    def _combinations(self, group: str) -> Iterator[dict[str, Value]]:
-        """Fixed values with every combination of probes of the group's free parameters."""
-        free = {name: parameter for name, parameter in self.free.items() if name.startswith(group + ".")}
-        probes = [parameter.probes() for parameter in free.values()]
-        if math.prod(map(len, probes)) <= MAX_COMBINATIONS:
-            draws: Iterator[tuple[Value, ...]] = itertools.product(*probes)
-        else:
-            generator = random.Random(0)  # noqa: S311 - a repeatable sample, not a secret
-            draws = (tuple(map(generator.choice, probes)) for _ in range(MAX_COMBINATIONS))
-        for draw in draws:
-            yield self._active(dict(zip(free, draw, strict=True)), group)
-
     def _active(self, draw: Mapping[str, Value], group: str = "") -> dict[str, Value]:
         """Fixed values, and those of `draw` whose conditions hold; of `group` only, where other groups hinder none."""
         values = {name: value for name, value in self.fixed.items() if name.startswith(group)}
@@ -238,6 +281,42 @@ def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         group, _, field = name.partition(".")
         nested.setdefault(group, {})[field] = value
     return nested
+
+
+def _fields(values: Mapping[str, T], group: str) -> dict[str, T]:
+    """Those of a group, by the names of its fields."""
+    return {name.removeprefix(f"{group}."): value for name, value in values.items() if name.startswith(f"{group}.")}
+
+
+def _ends(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
+    """First points, and the last point of each parameter beside the first ones of the others."""
+    firsts = [points[0] for points in tried]
+    yield tuple(firsts)
+    for place, points in enumerate(tried):
+        yield (*firsts[:place], points[-1], *firsts[place + 1 :])
+
+
+def _sample(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
+    """Combinations without end: each point beside drawn ones, each pair of points likewise, then drawn ones alone."""
+    generator = random.Random(0)  # noqa: S311 - a repeatable sample, not a secret
+
+    def drawn(**given: Value) -> tuple[Value, ...]:
+        return tuple(given.get(f"p{place}", generator.choice(points)) for place, points in enumerate(tried))
+
+    few = [_spread(points) for points in tried]
+    for place, points in enumerate(few):
+        yield from (drawn(**{f"p{place}": point}) for point in points)
+    for one, other in itertools.combinations(range(len(tried)), 2):
+        yield from (drawn(**{f"p{one}": a, f"p{other}": b}) for a, b in itertools.product(few[one], few[other]))
+    while True:
+        yield drawn()
+
+
+def _spread(points: Sequence[Value]) -> Sequence[Value]:
+    """All of them, or of many FEW at equal distances, both ends among them."""
+    if len(points) <= FEW:
+        return points
+    return [points[place * (len(points) - 1) // (FEW - 1)] for place in range(FEW)]
 
 
 def _holds(when: Mapping[str, tuple[Value, ...]], values: Mapping[str, Value]) -> bool:

@@ -38,7 +38,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"parameter"},
     {"registry"},
     {"config", "files"},
-    {"errors"},
+    {"errors", "printable"},
     {"__init__"},  # the version, and where the package is
 ]
 RANK = {part: rank for rank, parts in enumerate(reversed(RANKS)) for part in parts}

@@ -18,18 +18,19 @@ from blade_tune.cli.options import results_option, storage_option
 def dashboard(storage: str | None, results: Path, port: int, host: str, edit: bool) -> None:
     """Show all studies in optuna-dashboard.
 
-    It may stay open while studies run. Only this machine reaches it unless --host says otherwise, and nothing can be
-    changed unless --edit says so. It has no login.
+    It may stay open while studies run. Only this machine reaches it unless --host says otherwise, it answers under
+    names of this machine and to its own pages alone, and nothing can be changed unless --edit says so. It has no login.
 
     \b
     Example:
       blade-tune dashboard --port 8080
     """  # noqa: D301
-    from blade_tune.report.serving import application, is_loopback, serve
+    from blade_tune.report.guard import is_loopback
+    from blade_tune.report.serving import application, serve
     from blade_tune.study.storage import masked, resolve_url
 
     url = resolve_url(storage, results)
-    app = application(url, results, edit=edit)
+    app = application(url, results, host, edit=edit)
     if not is_loopback(host):
         may = "read and delete" if edit else "read"
         click.echo(f"WARNING no login: whoever reaches {host} on port {port} can {may} all studies.", err=True)

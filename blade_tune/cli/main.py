@@ -28,6 +28,7 @@ from blade_tune.cli.sweep import sweep
 from blade_tune.cli.trials import trials
 from blade_tune.cli.worker import worker
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, PreemptedError
+from blade_tune.printable import printable_lines
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -74,7 +75,7 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
-        click.echo(self.format(record), err=True)
+        click.echo(printable_lines(self.format(record)), err=True)
 
 
 def main() -> None:
@@ -94,7 +95,7 @@ def main() -> None:
     except click.Abort:  # Ctrl-C where nothing has to be stored first
         sys.exit(InterruptedStudyError.exit_code)
     except BladeTuneError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(printable_lines(f"Error: {error}"), err=True)
         sys.exit(error.exit_code)
     except OSError as error:  # a folder that cannot be written, a full disk
         place = f"{error.filename}: " if error.filename else ""

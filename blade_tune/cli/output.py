@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from blade_tune.config import flatten
+from blade_tune.printable import printable_lines
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
@@ -51,4 +52,4 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.5g}"
-    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else printable_lines(str(value))

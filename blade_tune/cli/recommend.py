@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TextIO
 
 import click
 
@@ -12,12 +12,7 @@ from blade_tune.cli.data_prepare import columns_options
 from blade_tune.cli.options import device_option, quiet_option, usable_device
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
-
-if TYPE_CHECKING:
-    from blade_tune.export.histories import Histories
-    from blade_tune.export.recommender import Recommender
-
-SHOWN = 5  # ids in a warning
+from blade_tune.printable import printable_lines
 
 
 @click.command()
@@ -55,8 +50,9 @@ def recommend(
     """Recommend items to users by their histories.
 
     The log of histories is read as the one that the model was trained on was; --user and its like name other columns,
-    and "" none. Unknown items are left out and reported, unknown users have the mean preference of all others. The
-    bundle is checked first, and left alone.
+    and "" none. Every user of the log is recommended to, or counted in a warning with the reason. Unknown users have
+    the mean preference of all others. In CSV, an apostrophe stands before ids that a spreadsheet would run. The bundle
+    is checked first, and left alone.
 
     \b
     Example:
@@ -85,30 +81,22 @@ def recommend(
         on_step("writing", lambda: 0.0)
         with TemporaryDirectory() as folder:
             path = out or Path(folder) / "found.csv"
-            write_recommendations(found, histories.users, recommender.items, log, path)
-            _report(recommender, histories, target)
+            notes = [*found.notes, *write_recommendations(found, histories.users, recommender.items, log, path)]
+            if target and not recommender.model.told_target_set:
+                notes.append("this model does not look at --target: it recommends the same for every one")
+            for note in notes:
+                click.echo(f"WARNING {note}", err=True)
             if out is None:
                 with path.open(encoding="utf-8") as file:
-                    shutil.copyfileobj(file, sys.stdout)
+                    _print(file)
             else:
                 click.echo(out)
 
 
-def _report(recommender: "Recommender", histories: "Histories", target: str | None) -> None:
-    """Say what the model did not know."""
-    for reason, count in histories.left_out.items():
-        if count:
-            click.echo(f"WARNING {count:,} rows have {reason.replace('_', ' ')} and are left out", err=True)
-    strangers = [name for name in histories.users if not recommender.is_known(name)]
-    reached = set(histories.places_N[histories.items_N > 0].tolist())
-    empty = [name for place, name in enumerate(histories.users) if place not in reached]
-    for names, words in (
-        (histories.unknown_items, "items are not the model's and left out"),
-        (strangers, "users are new to the model and have the mean preference of all others"),
-        (empty, "users have no known item and get no recommendation"),
-    ):
-        if names:
-            more = ", ..." if len(names) > SHOWN else ""
-            click.echo(f"WARNING {len(names):,} {words}: {', '.join(names[:SHOWN])}{more}", err=True)
-    if target and not recommender.model.told_target_set:
-        click.echo("WARNING this model does not look at --target: it recommends the same for every one", err=True)
+def _print(file: TextIO) -> None:
+    """The table as it is; on a terminal without what could steer it."""
+    if not sys.stdout.isatty():
+        shutil.copyfileobj(file, sys.stdout)
+        return
+    for line in file:
+        click.echo(printable_lines(line), nl=False)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from blade_tune.config import Settings
     from blade_tune.space import Space
 
+MOST = 100_000  # combinations that are constructed: seconds
+
 recipe_option = click.option(
     "--recipe", type=click.Choice(RECIPES), default=OF_FILES, show_default=True, help="As which recipe has the space."
 )
@@ -47,7 +49,9 @@ def show(name: str, model: str | None, recipe: RecipeName, form: str) -> None:
     """  # noqa: D301
     from blade_tune.report.spaces import space_rows
 
-    print_rows(space_rows(*_checked(name, model, recipe)), form)
+    checked, configs = _space(name, model, recipe)
+    checked.check(configs)
+    print_rows(space_rows(checked, configs), form)
 
 
 @space.command()
@@ -57,20 +61,27 @@ def show(name: str, model: str | None, recipe: RecipeName, form: str) -> None:
 def check(name: str, model: str | None, recipe: RecipeName) -> None:
     """Check a space against its model.
 
-    Names, ranges, combinations and idle parameters of the space NAME, or of a file. Nothing is written. Where it does
-    not fit, the exit code is 2 and the message has the law that is broken.
+    Names, types, ranges, combinations and idle parameters of the space NAME, or of a file: up to 100,000 combinations
+    are constructed one by one, of more a sample, and the answer says which. Nothing is written. Where it does not fit,
+    the exit code is 2 and the message has the law that is broken.
 
     \b
     Example:
       blade-tune space check search_spaces/mine.yaml --model blade
     """  # noqa: D301
-    checked, _ = _checked(name, model, recipe)
+    checked, configs = _space(name, model, recipe)
+    found = checked.check(configs, MOST)
     count = checked.count()
     points = "a continuous space" if count is None else f"{count:,} configurations"
+    how = f"all {found.total:,}"
+    if found.constructed < found.total:
+        how = f"a sample of {found.constructed:,} of {found.total:,}"
+    tried = "points" if count is not None else "points and ends of ranges"
     click.echo(f"{checked.place}: fits; {len(checked.free)} free parameters, {points}.")
+    click.echo(f"constructed: {how} combinations of {tried}.")
 
 
-def _checked(name: str, model: str | None, recipe: RecipeName) -> "tuple[Space, dict[str, type[Settings]]]":
+def _space(name: str, model: str | None, recipe: RecipeName) -> "tuple[Space, dict[str, type[Settings]]]":
     from blade_tune.models import MODELS
     from blade_tune.study.definition import config_classes, is_fitted
     from blade_tune.study.recipes import complete
@@ -85,5 +96,4 @@ def _checked(name: str, model: str | None, recipe: RecipeName) -> "tuple[Space, 
     checked = load_space(path, recipe)
     if not is_fitted(model):
         checked = complete(checked, recipe, configs)
-    checked.check(configs)
     return checked, configs

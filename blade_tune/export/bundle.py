@@ -8,7 +8,7 @@ metrics.json          validation and test figures
 ranks.npy             the rank of each test user's item, in order of user
 provenance.json       versions, hashes, seeds, commit, command, license of the data
 README.md             the model card
-checksums.json        of all other files
+checksums.json        of all other files; `reading.py` reads the folder back
 """
 
 import csv
@@ -19,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from blade_tune.batch import Catalog
-from blade_tune.config import parse, read_yaml, write_yaml
+from blade_tune.config import write_yaml
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export import checksums
 from blade_tune.export.model_card import below_untuned_on_test, model_card
-from blade_tune.models.base import Recommender
-from blade_tune.models.build import MemberModel, build_model
+from blade_tune.models.build import MemberModel
 from blade_tune.parameter import Value
 from blade_tune.space import nest
 
@@ -68,32 +67,6 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     checksums.write(folder)
 
 
-def load_model(folder: Path) -> tuple[Recommender, LogFormat]:
-    """Build the bundle's model, on the CPU, in evaluation mode; and how a log of its data is read.
-
-    Raises:
-        DataError: a file is missing, or is not as it was written.
-        ConfigError: this version of the program has no such model, or no such setting.
-    """
-    checksums.verify(folder)
-    facts = json.loads((folder / "catalog.json").read_text(encoding="utf-8"))
-    name = facts.pop("model")
-    log = parse(LogFormat, facts.pop("log"), str(folder / "catalog.json"))
-    catalog = Catalog(
-        num_users=facts["num_users"],
-        num_items=facts["num_items"],
-        behaviors=tuple(facts["behaviors"]),
-        auxiliary=facts["auxiliary"],
-        behavior_counts_K=np.array(facts["behavior_counts_K"]),
-        pair_counts_KK=np.array(facts["pair_counts_KK"]),
-    )
-    settings = read_yaml(folder / "best.yaml").get("model", {})
-    members = [(member["model"], member["settings"]) for member in facts.get("members", ())]
-    model = build_model(name, settings, catalog, str(folder / "best.yaml"), members)
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
-    return model.eval(), log
-
-
 def warning_of(folder: Path) -> str:
     """Which untuned baselines a bundle's model is below on its test rows, in words; empty where it is below none.
 
@@ -101,12 +74,6 @@ def warning_of(folder: Path) -> str:
     """
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return below_untuned_on_test(metrics) if {"metric", "baselines", "test"} <= metrics.keys() else ""
-
-
-def read_ids(path: Path) -> list[str]:
-    """The ids that stand behind the numbers 1, 2, ..."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [name for _, name in csv.reader(file)][1:]
 
 
 def _write_ids(path: Path, name: str, ids: Sequence[str]) -> None:

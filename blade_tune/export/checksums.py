@@ -9,6 +9,17 @@ from blade_tune.errors import DataError
 from blade_tune.fleet.findings import Finding
 
 FILE = "checksums.json"
+FILES = (  # of a bundle, all that it lists
+    "weights.safetensors",
+    "best.yaml",
+    "catalog.json",
+    "users.csv",
+    "items.csv",
+    "metrics.json",
+    "ranks.npy",
+    "provenance.json",
+    "README.md",
+)
 
 
 def write(folder: Path) -> None:
@@ -19,23 +30,27 @@ def write(folder: Path) -> None:
 
 
 def verify(folder: Path) -> str:
-    """The digest of the folder, which anyone who got it from a place they trust may compare.
+    """The digest of a bundle, which anyone who got it from a place they trust may compare; no other file is looked at.
 
     Raises:
         DataError: a file is missing or was changed, or the checksums were.
     """
     if not (folder / FILE).is_file():
-        raise DataError(f"{folder}: must be a bundle that export-best wrote, and has no {FILE}.")
+        law = f"must be a bundle that export-best wrote, and has no {FILE}"
+        raise DataError(f"{folder}: {law}; name another folder, or export it again.")
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         listed, digest = dict(content["files"]), str(content["digest"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise DataError(f"{folder / FILE}: is damaged, so nothing of this bundle can be trusted.") from None
     if digest != _digest(listed):
         raise DataError(f"{folder / FILE}: was changed, so nothing of this bundle can be trusted.")
-    for name, sha256 in listed.items():
+    if odd := sorted(listed.keys() ^ set(FILES)):
+        fact = "lists a file that no bundle has" if odd[0] in listed else "does not list a file of every bundle"
+        raise DataError(f"{folder / FILE}: {fact}, {odd[0]}, so nothing of this bundle can be trusted.")
+    for name in FILES:
         path = folder / name
-        if not path.is_file() or _sha256(path) != sha256:
+        if not path.is_file() or _sha256(path) != listed[name]:
             fact = "was changed" if path.is_file() else "is missing"
             raise DataError(f"{path}: {fact}, so this bundle is not what was exported.")
     return digest
@@ -48,11 +63,11 @@ def bundle_findings(results: Path, study: str | None) -> Iterator[Finding]:
         results: the folder of all studies.
         study: whose; None for all.
     """
-    for bundle in sorted(results.glob(f"{study or '*'}/best")):
+    for folder in sorted(results.glob(f"{study or '*'}/best")):
         try:
-            verify(bundle)
+            verify(folder)
         except DataError as error:
-            yield Finding(f"study {bundle.parent.name}", "warning", str(error), "export-best writes it anew")
+            yield Finding(f"study {folder.parent.name}", "warning", str(error), "export-best writes it anew")
 
 
 def _sha256(path: Path) -> str:

@@ -22,8 +22,9 @@ from blade_tune.data.sequences import rows_with
 from blade_tune.data.sources.base import open_source
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
-from blade_tune.export.bundle import Bundle, load_model, write_bundle
+from blade_tune.export.bundle import Bundle, write_bundle
 from blade_tune.export.model_card import below_untuned_on_test
+from blade_tune.export.reading import load_bundle
 from blade_tune.metrics import gains
 from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
@@ -259,7 +260,7 @@ def _publish(bundle: Bundle, model: Recommender, sealed: SealedData, out: Path) 
         write_bundle(bundle, temporary)
         batch = sealed.windows(model.max_length).rows(torch.arange(min(USERS_COMPARED, sealed.search.num_users)))
         with torch.inference_mode():
-            same = torch.equal(load_model(temporary)[0].scores(batch), model.cpu().scores(batch))
+            same = torch.equal(load_bundle(temporary).model.scores(batch), model.cpu().scores(batch))
         if not same:
             raise BladeTuneError("the bundle, read back, gives other scores than the model; nothing is exported.")
         folder.replace(temporary, out)

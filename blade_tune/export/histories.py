@@ -1,15 +1,17 @@
 """Histories of users, from a log or from Python, under the numbers of a model's items."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import duckdb
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from blade_tune.batch import Interactions
 from blade_tune.config import guess
 from blade_tune.data.raw.database import connected
 from blade_tune.data.raw.files import open_log
@@ -17,34 +19,62 @@ from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.raw.unpack import find
 from blade_tune.data.sequences import Windows
-from blade_tune.errors import ConfigError
+from blade_tune.errors import ConfigError, DataError
 
 Interaction = tuple[str, Collection[str]]  # an item and its behaviors
 
 
 @dataclass(frozen=True)
 class Histories:
-    """What each user met, user after user, each in order of time."""
+    """What each user met, user after user, each in order of time; every user of the input is among them.
+
+    Made by `of`, from a log as from Python: what counts as history is decided there, once.
+    """
 
     users: list[str]
-    places_N: NDArray[np.int64]  # of the user among `users`, ascending
-    items_N: NDArray[np.int32]  # numbers of the model; 0 for an item it does not know
-    sets_NK: NDArray[np.uint8]
+    met: Interactions  # users_N are places among `users`, ascending; items_N numbers of the model, known ones only
+    has_row_U: NDArray[np.bool_]  # whether a user has a row with an item and a behavior, be the item known or not
     unknown_items: list[str]
-    left_out: Mapping[str, int]  # rows of a log that say nothing, by reason
+    left_out: Mapping[str, int]  # rows that say nothing, by reason
+    other_types: Sequence[str] = ()  # the commonest types of events that are none of the behaviors
+
+    @classmethod
+    def of(cls, users: list[str], rows: Interactions, unknown_items: list[str], left_out: Mapping[str, int]) -> Self:
+        """Leave out rows without a behavior and unknown items; of repeats of user, item and set the first is kept.
+
+        Args:
+            users: all of the input.
+            rows: of places among them, ascending, and numbers of the model, 0 for an item that it does not know.
+            unknown_items: the ids of those.
+            left_out: what was left out before.
+        """
+        empty = int(len(rows) - rows.nonempty_N.sum())
+        rows = rows.rows(rows.nonempty_N)
+        has_row_U = np.zeros(len(users), np.bool_)
+        has_row_U[rows.users_N] = True
+        known = rows.rows(rows.items_N > 0)
+        reasons = {**left_out, "no_behavior": left_out.get("no_behavior", 0) + empty}
+        return cls(users, known.rows(_firsts(known)), has_row_U, unknown_items, reasons)
+
+    @property
+    def num_items_U(self) -> NDArray[np.int64]:
+        """How many different known items each user has met."""
+        base = int(self.met.items_N.max(initial=0)) + 1
+        keys_X = np.unique(self.met.users_N.astype(np.int64) * base + self.met.items_N)
+        return np.bincount(keys_X // base, minlength=len(self.users))
 
     def windows(self, max_length: int) -> Windows:
-        """A row for each user, whose last target is still to come; items that the model does not know are left out.
+        """A row for each user, whose last target is still to come.
 
         What stands in place of that target is item 1 with no behavior; models are told the hoped-for set instead.
         """
-        known_N = self.items_N > 0
-        places_N = np.concatenate((self.places_N[known_N], np.arange(len(self.users))))
+        num_users = len(self.users)
+        places_N = np.concatenate((self.met.users_N, np.arange(num_users)))
         order_N = np.argsort(places_N, kind="stable")
-        to_come = np.ones(len(self.users), np.int32), np.zeros((len(self.users), self.sets_NK.shape[1]), np.uint8)
-        items_N = np.concatenate((self.items_N[known_N], to_come[0]))[order_N]
-        sets_NK = np.concatenate((self.sets_NK[known_N], to_come[1]))[order_N]
-        bounds_U = np.searchsorted(places_N[order_N], np.arange(len(self.users) + 1))
+        to_come = np.ones(num_users, np.int32), np.zeros((num_users, self.met.sets_NK.shape[1]), np.uint8)
+        items_N = np.concatenate((self.met.items_N.astype(np.int32), to_come[0]))[order_N]
+        sets_NK = np.concatenate((self.met.sets_NK, to_come[1]))[order_N]
+        bounds_U = np.searchsorted(places_N[order_N], np.arange(num_users + 1))
         arrays = (items_N, sets_NK, bounds_U[:-1], bounds_U[1:])
         return Windows(max_length, *map(torch.from_numpy, arrays))
 
@@ -60,56 +90,67 @@ def histories_of(
         behaviors: of the model.
 
     Raises:
-        ConfigError: a behavior is none of the model's.
+        ConfigError: a behavior is none of the model's, or an id is no text.
     """
     columns = {name: k for k, name in enumerate(behaviors)}
     rows = [(place, *interaction) for place, history in enumerate(given.values()) for interaction in history]
+    for name in (*given, *(item for _, item, _ in rows)):
+        if not isinstance(name, str):
+            raise ConfigError(f"ids of users and items must be text, got {name!r}.")
     sets_NK = np.zeros((len(rows), len(behaviors)), np.uint8)
     for row, (_, _, names) in enumerate(rows):
         for name in names:
             if name not in columns:
                 raise ConfigError(f"unknown behavior {name!r}. {guess(name, behaviors)}")
             sets_NK[row, columns[name]] = 1
-    return Histories(
-        users=list(given),
-        places_N=np.array([place for place, _, _ in rows], np.int64),
-        items_N=np.array([numbers.get(item, 0) for _, item, _ in rows], np.int32),
-        sets_NK=sets_NK,
-        unknown_items=sorted({item for _, item, _ in rows if item not in numbers}),
-        left_out={},
-    )
+    places_N = np.array([place for place, _, _ in rows], np.int64)
+    items_N = np.array([numbers.get(item, 0) for _, item, _ in rows], np.int64)
+    unknown = sorted({item for _, item, names in rows if names and item not in numbers})
+    return Histories.of(list(given), Interactions(places_N, items_N, sets_NK), unknown, {})
 
 
 def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) -> Histories:
     """From a log in any form that `data prepare` reads; rows become interactions as they do there.
 
     Raises:
-        DataError: the log is malformed.
+        DataError: the log is malformed, or none of its rows has a user.
     """
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         file = find(source, None, Path(folder))
         is_split = form == LogFormat.of_split_files(form.behaviors)
         log = Log(database, open_log(file, database, form.used if is_split else ()), form)
-        left_out = log.counts()
+        left_out, other_types = log.counts(), log.other_types()
+        num_rows = left_out.pop("rows")
+        if num_rows and left_out["no_user"] == num_rows:
+            raise DataError(f"{source}: some row must have a user in {form.user!r}, and none of {num_rows:,} has.")
+        database.execute("CREATE TABLE everybody AS SELECT DISTINCT user_id FROM rows WHERE user_id IS NOT NULL")
         log.interact()
-        items, items_N = _distinct(database, "item_id")
-        users, places_N = _distinct(database, "user_id")
+        users, places_N = _distinct(database, "user_id", "everybody")
+        items, items_N = _distinct(database, "item_id", "met")
         masks_N = database.execute("SELECT mask FROM met ORDER BY user_id, position").fetchnumpy()["mask"]
-    numbers_X = np.array([numbers.get(item, 0) for item in items], np.int32)
+    numbers_X = np.array([numbers.get(item, 0) for item in items], np.int64)
     columns_K = np.arange(len(form.behaviors), dtype=np.uint32)
-    return Histories(
-        users=users,
-        places_N=places_N,
-        items_N=numbers_X[items_N] if len(items) else np.empty(0, np.int32),
-        sets_NK=(masks_N.astype(np.uint32)[:, None] >> columns_K & 1).astype(np.uint8),
-        unknown_items=[item for item, number in zip(items, numbers_X, strict=True) if not number],
-        left_out={reason: left_out[reason] for reason in ("no_user", "no_item", "no_time")},
-    )
+    sets_NK = (masks_N.astype(np.uint32)[:, None] >> columns_K & 1).astype(np.uint8)
+    rows = Interactions(places_N, numbers_X[items_N] if len(items) else items_N, sets_NK)
+    unknown = [item for item, number in zip(items, numbers_X, strict=True) if not number]
+    found = Histories.of(users, rows, unknown, left_out)
+    return replace(found, other_types=other_types)
 
 
-def _distinct(database: duckdb.DuckDBPyConnection, column: str) -> tuple[list[str], NDArray[np.int64]]:
-    """The ids of a column of `met`, in their order, and the place of that of each row, user after user."""
-    ids = database.execute(f"SELECT DISTINCT {column} FROM met ORDER BY {column}").fetchall()
-    ranked = f"SELECT user_id, position, dense_rank() OVER (ORDER BY {column}) - 1 AS place FROM met"
-    places_N = database.execute(f"SELECT place FROM ({ranked}) ORDER BY user_id, position").fetchnumpy()["place"]
+def _distinct(database: duckdb.DuckDBPyConnection, column: str, table: str) -> tuple[list[str], NDArray[np.int64]]:
+    """The ids of a column of a table, in their order, and the place of that of each row of `met`, user after user."""
+    ranked = f"SELECT {column}, row_number() OVER (ORDER BY {column}) - 1 AS place FROM {table} GROUP BY {column}"
+    ids = database.execute(f"SELECT {column} FROM ({ranked}) ORDER BY place").fetchall()
+    joined = f"SELECT place FROM met JOIN ({ranked}) USING ({column}) ORDER BY user_id, position"
+    places_N = database.execute(joined).fetchnumpy()["place"]
     return [str(name) for (name,) in ids], places_N.astype(np.int64)
+
+
+def _firsts(rows: Interactions) -> NDArray[np.bool_]:
+    """True where no row before has the same user, item and set."""
+    codes_N = rows.sets_NK.astype(np.int64) @ (1 << np.arange(rows.sets_NK.shape[1], dtype=np.int64))
+    keys_3N = np.stack((codes_N, rows.items_N, rows.users_N))
+    order_N = np.lexsort(keys_3N)
+    is_new_N = np.ones(len(rows), np.bool_)
+    is_new_N[order_N[1:]] = (keys_3N[:, order_N[1:]] != keys_3N[:, order_N[:-1]]).any(axis=0)
+    return is_new_N

@@ -1,4 +1,4 @@
-"""Recommendations as a file."""
+"""Recommendations as a file: exact in Parquet; in CSV so that no spreadsheet takes an id for a formula."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +15,11 @@ from blade_tune.errors import ConfigError
 from blade_tune.export.recommender import Recommendations
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
+# What a spreadsheet would compute: =, a tab or a line end first; or +, - or @ before more than a word or a number.
+# One that has apostrophes before that already gets one more, so that taking one away gives the id in each case.
+# The codes are the wide forms of these marks.
+FORMULA = r"(?s)^'*([=\x{FF1D}\t\r\n]|[-+@\x{FF0B}\x{FF0D}\x{FF20}].*[^\p{L}\p{N}_.-])"
+APOSTROPHE = "'"
 
 
 def check_suffix(path: Path) -> None:
@@ -25,10 +30,11 @@ def check_suffix(path: Path) -> None:
 
 def write_recommendations(
     found: Recommendations, users: Sequence[str], items: Sequence[str], log: LogFormat, path: Path
-) -> None:
+) -> list[str]:
     """Write user, item, rank and score, user after user, under the log's names of the first two.
 
-    Ids that are all whole numbers are written as such to Parquet. The file is there whole or not at all.
+    Ids that are all whole numbers are written as such to Parquet. In CSV an id that a spreadsheet would run has an
+    apostrophe before it. The file is there whole or not at all.
 
     Args:
         found: what is written.
@@ -36,6 +42,9 @@ def write_recommendations(
         items: their ids, by number from 1.
         log: how the log called its columns.
         path: .csv or .parquet.
+
+    Returns:
+        What was not written as it is, a line each.
     """
     check_suffix(path)
     columns = {
@@ -46,12 +55,34 @@ def write_recommendations(
     }
     with folder.whole_file(path) as new, TemporaryDirectory() as place, connected(Path(place)) as database:
         database.register("found", {name: column.numpy() for name, column in columns.items()})
-        user, item = _ids(database, "users", users, 0), _ids(database, "items", items, 1)
+        ids = {log.user: _ids(database, "users", users, 0), log.item: _ids(database, "items", items, 1)}
+        joined = "found JOIN users ON users.number = found.place JOIN items ON items.number = found.number"
+        num_changed = 0
+        if path.suffix == ".csv":
+            is_formula = f"{_is_formula('users.id')} OR {_is_formula('items.id')}"
+            ((num_changed,),) = database.execute(f"SELECT count(*) FROM {joined} WHERE {is_formula}").fetchall()
+            ids = {_inert_name(database, name): _inert(sql) for name, sql in ids.items()}
+        picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in ids.items())
         database.execute(
-            f"COPY (SELECT {user} AS {quoted(log.user)}, {item} AS {quoted(log.item)}, found.rank, found.score "
-            "FROM found JOIN users ON users.number = found.place JOIN items ON items.number = found.number "
-            f"ORDER BY found.place, found.rank) TO {literal(str(new))} ({FORMATS[path.suffix]})"
+            f"COPY (SELECT {picked}, found.rank, found.score FROM {joined} ORDER BY found.place, found.rank) "
+            f"TO {literal(str(new))} ({FORMATS[path.suffix]})"
         )
+    changed = f"{num_changed:,} rows have an id that a spreadsheet would run: an apostrophe stands before it in CSV"
+    return [changed] if num_changed else []
+
+
+def _is_formula(sql: str) -> str:
+    return f"regexp_matches({sql}::VARCHAR, {literal(FORMULA)})"
+
+
+def _inert(sql: str) -> str:
+    """SQL of a text that no spreadsheet runs."""
+    return f"CASE WHEN {_is_formula(sql)} THEN {literal(APOSTROPHE)} || {sql} ELSE {sql}::VARCHAR END"
+
+
+def _inert_name(database: duckdb.DuckDBPyConnection, name: str) -> str:
+    ((inert,),) = database.execute(f"SELECT {_inert(literal(name))}").fetchall()
+    return str(inert)
 
 
 def _ids(database: duckdb.DuckDBPyConnection, table: str, ids: Sequence[str], first: int) -> str:

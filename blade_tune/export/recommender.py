@@ -1,5 +1,6 @@
 """A bundle at work: recommendations for users by their histories. Imports no optuna."""
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +14,19 @@ from blade_tune.batch import Batch
 from blade_tune.config import guess
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sequences import Windows
-from blade_tune.errors import ConfigError
-from blade_tune.export.bundle import load_model, read_ids
+from blade_tune.errors import ConfigError, DataError
 from blade_tune.export.histories import Histories, Interaction, histories_of
+from blade_tune.export.reading import load_bundle
 from blade_tune.layers.table import UserTable
 from blade_tune.models.base import DotProduct
 from blade_tune.models.base import Recommender as Model
+from blade_tune.printable import printable
+
+log = logging.getLogger(__name__)
 
 USERS_AT_ONCE = 512  # whose states are computed together
 SCORES_AT_ONCE = 2**20  # of users and items, float32: what fits a CPU's cache; docs/performance.md has the measurement
+SHOWN = 5  # ids or types of events in a note
 FEWEST_AT_ONCE = 16  # users that are scored together, however many the items: vectors are read once for them all
 
 
@@ -33,6 +38,9 @@ class Recommendations:
     items_M: Tensor  # numbers of the model
     ranks_M: Tensor  # from 1
     scores_M: Tensor
+    notes: Sequence[
+        str
+    ]  # what was left out and who got nothing, a line a reason: all users of the input are accounted for
 
 
 class Recommender:
@@ -58,11 +66,10 @@ class Recommender:
         """Read a bundle that export-best wrote.
 
         Raises:
-            DataError: a file of it is missing or not as it was written.
+            DataError: a file of it is missing, not as it was written, or malformed.
         """
-        folder = Path(folder)
-        model, log = load_model(folder)
-        return cls(model.to(device), log, read_ids(folder / "users.csv"), read_ids(folder / "items.csv"))
+        bundle = load_bundle(Path(folder))
+        return cls(bundle.model.to(device), bundle.log, bundle.users, bundle.items)
 
     def recommend(
         self,
@@ -72,7 +79,10 @@ class Recommender:
         *,
         include_seen: bool = False,
     ) -> dict[str, list[tuple[str, float]]]:
-        """The best k items of each user with their scores, best first; none for a user without a known item.
+        """The best k items of each user with their scores, best first; every user has a list.
+
+        It is empty for a user without a known item or with every item met. What was left out, and who got nothing for
+        which reason, is logged as warnings.
 
         Args:
             histories: user -> interactions, oldest first, each an item and its behaviors; users may be unknown.
@@ -81,10 +91,13 @@ class Recommender:
             include_seen: whether items of the history may be recommended again.
 
         Raises:
-            ConfigError: a behavior is none of the model's, or k is below 1.
+            ConfigError: a behavior is none of the model's, an id is no text, or k is below 1.
+            DataError: a score is NaN or infinite.
         """
         given = histories_of(histories, self.item_numbers, self.log.behaviors)
         found = self.rank(given, target, k, include_seen=include_seen)
+        for note in found.notes:
+            log.warning(note)
         lists: dict[str, list[tuple[str, float]]] = {user: [] for user in histories}
         rows = zip(found.places_M.tolist(), found.items_M.tolist(), found.scores_M.tolist(), strict=True)
         for place, item, score in rows:
@@ -106,21 +119,55 @@ class Recommender:
         device = told_K.device
         windows = histories.windows(self.model.max_length).to(device)
         numbers_U = torch.tensor([self._user_numbers.get(user, 0) for user in histories.users], device=device)
-        lengths_U, order_U = windows.lengths_U.sort(stable=True)
-        order_U = order_U[lengths_U > 0]
+        num_met_U = torch.from_numpy(histories.num_items_U)
         num_items = self.model.catalog.num_items
+        left_U = torch.full_like(num_met_U, num_items) if include_seen else num_items - num_met_U
+        lengths_U, order_U = windows.lengths_U.sort(stable=True)
+        order_U = order_U[(lengths_U > 0) & (left_U.to(device)[order_U] > 0)]
         k = min(k, num_items)
         at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (num_items + 1))
         score = self._scores(at_once)
         scores_UX, items_UX = torch.zeros(len(windows), k), torch.zeros(len(windows), k, dtype=torch.long)
-        for order_B in order_U.split(USERS_AT_ONCE):
+        for order_B in order_U.split(USERS_AT_ONCE) if len(order_U) else ():
             batch = replace(windows.rows(order_B), users_B=numbers_U[order_B]).with_final_target_set(told_K)
             batch = batch.newest(int(windows.lengths_U[order_B].max()))
             for rows_B, scores_BV in zip(order_B.split(at_once), score(batch), strict=True):
                 _exclude(scores_BV, windows, rows_B, include_seen=include_seen)
                 best_BX, places_BX = scores_BV.topk(k)
                 scores_UX[rows_B.cpu()], items_UX[rows_B.cpu()] = best_BX.cpu(), places_BX.cpu()
-        return _listed(scores_UX, items_UX)
+        reached_U = torch.zeros(len(windows), dtype=torch.bool)
+        reached_U[order_U.cpu()] = True
+        found = _listed(scores_UX, items_UX, self._notes(histories, reached_U))
+        expected_U = torch.where(reached_U, left_U.clamp(max=k), 0)
+        if not torch.equal(found.places_M.bincount(minlength=len(windows)), expected_U):
+            raise DataError("a score is NaN or infinite, so nothing can be recommended; export the bundle again.")
+        return found
+
+    def _notes(self, histories: Histories, reached_U: Tensor) -> list[str]:
+        """What was left out, and which users have nothing recommended, by reason."""
+        notes = []
+        if not histories.users:
+            notes.append("the histories have no user, so nothing is recommended")
+        types = _some(list(histories.other_types))
+        for reason, count in histories.left_out.items():
+            fact = f"a type that is none of the behaviors ({types})" if reason == "other_event" and types else ""
+            if count:
+                notes.append(f"{count:,} rows have {fact or reason.replace('_', ' ')} and are left out")
+        has_known_U = histories.num_items_U > 0
+        nothing = "and get no recommendation"
+        by_words = {
+            "users are new to the model and have the mean preference of all others": [
+                not self.is_known(user) for user in histories.users
+            ],
+            f"users have no row with an item and a behavior {nothing}": ~histories.has_row_U,
+            f"users have no known item {nothing}": histories.has_row_U & ~has_known_U,
+            f"users have met every item {nothing}, unless met ones may be recommended": has_known_U
+            & ~reached_U.numpy(),
+        }
+        named = {"items are not the model's and left out": histories.unknown_items}
+        for words, is_meant_U in by_words.items():
+            named[words] = [user for user, is_meant in zip(histories.users, is_meant_U, strict=True) if is_meant]
+        return notes + [f"{len(names):,} {words}: {_some(names)}" for words, names in named.items() if names]
 
     def _scores(self, at_once: int) -> Callable[[Batch], Iterator[Tensor]]:
         """From the users of a batch to their scores_BV, of so many users at once."""
@@ -152,10 +199,15 @@ def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_se
         scores_BV.scatter_(1, windows.inputs(order_B, longest), -torch.inf)
 
 
-def _listed(scores_UX: Tensor, items_UX: Tensor) -> Recommendations:
+def _listed(scores_UX: Tensor, items_UX: Tensor, notes: Sequence[str]) -> Recommendations:
     """Rows of what was found; of equal scores the item with the smaller number comes first."""
     order_UX = torch.from_numpy(np.lexsort((items_UX.numpy(), -scores_UX.numpy())))
     scores_UX, items_UX = scores_UX.gather(1, order_UX), items_UX.gather(1, order_UX)
     found_UX = (items_UX > 0) & scores_UX.isfinite()
     places_M, columns_M = found_UX.nonzero(as_tuple=True)
-    return Recommendations(places_M, items_UX[found_UX], columns_M + 1, scores_UX[found_UX])
+    return Recommendations(places_M, items_UX[found_UX], columns_M + 1, scores_UX[found_UX], notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names of a list, as a terminal may show them."""
+    return ", ".join(map(printable, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")

@@ -9,6 +9,7 @@ from typing import Any
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from blade_tune.errors import NothingToExportError
+from blade_tune.printable import printable
 from blade_tune.report import curve_figures, figures
 from blade_tune.report.data import findings
 from blade_tune.report.section import plural, shown
@@ -59,7 +60,7 @@ def _publish_note(stored: StoredStudy) -> None:
 def note(stored: StoredStudy) -> str:
     """A table in GitHub's Markdown of what a study is and what it has found."""
     (first, name), *rest = _facts(stored)
-    lines = [(first, name), ("---", "---"), *((key, value.replace("|", "\\|")) for key, value in rest)]
+    lines = [(first, name), ("---", "---"), *((key, printable(value).replace("|", "\\|")) for key, value in rest)]
     return "".join(f"| {key} | {value} |\n" for key, value in lines)
 
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from blade_tune.errors import DataError
+from blade_tune.printable import printable_lines
 from blade_tune.report import choice, data, search
 from blade_tune.report.section import Section, Study, plural
 from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
@@ -55,7 +56,9 @@ def write_report(stored: StoredStudy, out: Path) -> list[Path]:
 
 def page(study: Study, sections: list[Section]) -> str:
     """The page as HTML; scripts, styles and figures stand in it."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_inert
+    )
     environment.filters |= {"cells": _cells, "figure_json": _figure_json}
     template = environment.from_string(resources.files(__package__).joinpath("page.html.j2").read_text("utf-8"))
     plotly = Markup(get_plotlyjs()) if any(section.figure for section in sections) else ""  # noqa: S704 - no user text
@@ -96,6 +99,11 @@ def _openings(study: Study) -> tuple[str, str]:
     except DataError:
         return "unknown", "the ledger is broken"
     return (plural(count, "time"), "see the ledger") if count else ("never", "the ledger has no line")
+
+
+def _inert(value: Any) -> Any:
+    """Text of others without what could turn its direction around; our own markup as it is."""
+    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _cells(table: Table) -> list[list[Markup]]:

@@ -3,9 +3,8 @@
 import errno
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -16,17 +15,15 @@ import optuna_dashboard
 from sqlalchemy.engine import URL
 
 from blade_tune.errors import BladeTuneError, ConfigError
+from blade_tune.report.guard import guarded
 from blade_tune.study.artifacts import artifact_store
 from blade_tune.study.storage import open_storage
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-READING = ("GET", "HEAD", "OPTIONS")
-REFUSAL = b"This dashboard only shows. Start it with `blade-tune dashboard --edit` to change or delete studies.\n"
+    from _typeshed.wsgi import WSGIApplication
 
 
-def application(url: URL, results: Path, *, edit: bool) -> "WSGIApplication":
+def application(url: URL, results: Path, host: str, *, edit: bool) -> "WSGIApplication":
     """optuna-dashboard on all studies of a database, with the files that runs left in a results folder.
 
     What is finished is read once; running and new trials are read again whenever a page asks.
@@ -34,30 +31,12 @@ def application(url: URL, results: Path, *, edit: bool) -> "WSGIApplication":
     Args:
         url: the database.
         results: whose artifacts are shown.
+        host: the address that it will be asked at.
         edit: whether pages may change studies; else what would is refused with 403.
     """
     storage = optuna.storages.get_storage(open_storage(url, create=False))
     app = optuna_dashboard.wsgi(storage, artifact_store=artifact_store(results, create=edit))
-    return app if edit else read_only(app)
-
-
-def read_only(app: "WSGIApplication") -> "WSGIApplication":
-    """An application that refuses every request that may change something."""
-
-    def guarded(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] in READING:
-            return app(environ, start_response)
-        start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
-        return [REFUSAL]
-
-    return guarded
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    with suppress(ValueError):
-        return ip_address(host).is_loopback
-    return host == "localhost"
+    return guarded(app, host, edit=edit)
 
 
 def serve(app: "WSGIApplication", host: str, port: int, listening: Callable[[str], object]) -> None:

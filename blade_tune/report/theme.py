@@ -8,6 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.colors import sequential
 
+from blade_tune.printable import printable
+
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),  # Okabe and Ito 2008
     "#8a8f98",
@@ -48,7 +50,7 @@ def valid(metric: str) -> str:
 
 def shown(text: object) -> str:
     """A value as text that plotly does not take for markup."""
-    return html.escape(f"{text:g}" if isinstance(text, float) else str(text))
+    return html.escape(f"{text:g}" if isinstance(text, float) else printable(str(text)))
 
 
 def counting(title: str, highest: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from blade_tune.errors import DamagedFileError
+from blade_tune.printable import printable
 from blade_tune.study.folder import TrialFolder
 from blade_tune.study.kept import read_epochs
 
@@ -117,4 +118,4 @@ def _series(points: Sequence[Point], epochs: _Axis, color: str, edge: float, anc
 
 def _text(x: float, y: float, text: str, color: str = "#333", anchor: str = "middle", *, turned: bool = False) -> str:
     turn = f' transform="rotate(-90 {x} {y})"' if turned else ""
-    return f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}"{turn}>{escape(text)}</text>'
+    return f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}"{turn}>{escape(printable(text))}</text>'

@@ -207,7 +207,10 @@ class StudyDefinition:
             is_given=file.given,
             members=file.members,
         )
-        space.check(definition.configs)
+        if is_whole:
+            space.check_stored(definition.configs)
+        else:
+            space.check(definition.configs)
         for index in range(len(file.enqueue)):
             definition.enqueued_params(index)
         for key in ("max_epochs", "eval_every"):

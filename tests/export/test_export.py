@@ -17,8 +17,8 @@ from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import prepare
 from blade_tune.errors import BladeTuneError, ConfigError, DataError, NothingToExportError, StudyDiffersError
 from blade_tune.export import final
-from blade_tune.export.bundle import load_model
 from blade_tune.export.final import ExportOptions, export_best
+from blade_tune.export.reading import load_bundle
 from blade_tune.metrics import METRICS, summarize
 from blade_tune.space import Space
 from blade_tune.study import objective
@@ -87,7 +87,7 @@ def test_retraining_reproduces_the_trial(results: Path, exported: Path):
 
 def test_the_loaded_model_gives_the_tested_scores(results: Path, exported: Path, tmp_path: Path):
     """Read back, the model ranks every test item as the bundle says, and its figures are the metrics."""
-    model, _ = load_model(exported)
+    model = load_bundle(exported).model
     assert not model.training
     sealed = sealed_data(results, tmp_path)
     evaluation, metrics = final.test(model, sealed, stored(results).definition.objective, CPU)
@@ -295,7 +295,7 @@ def test_an_older_export_is_replaced_as_a_whole(results: Path, older: Path):
     assert list(older.parent.iterdir()) == [older]
 
 
-@pytest.mark.parametrize("place", ["save", "np.save", "write_bundle", "load_model", "replace_folder", "rename"])
+@pytest.mark.parametrize("place", ["save", "np.save", "write_bundle", "load_bundle", "replace_folder", "rename"])
 def test_a_failure_in_the_middle_leaves_the_older_export(
     results: Path, older: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ):
@@ -316,7 +316,7 @@ def test_a_failure_in_the_middle_leaves_the_older_export(
         "save": ("blade_tune.export.bundle.save", broken),
         "np.save": ("numpy.save", broken),
         "write_bundle": ("blade_tune.export.final.write_bundle", broken),
-        "load_model": ("blade_tune.export.final.load_model", broken),
+        "load_bundle": ("blade_tune.export.final.load_bundle", broken),
         "replace_folder": ("blade_tune.export.final.folder.replace", broken),
         "rename": ("pathlib.Path.rename", broken_rename),
     }
@@ -331,11 +331,11 @@ def test_a_bundle_that_scores_otherwise_is_not_exported(results: Path, tmp_path:
     """The bundle is read back and must score exactly as the model did."""
 
     def changed(folder: Path) -> Any:
-        model, log = load_model(folder)
-        torch.nn.init.ones_(model.positions.weight)
-        return model, log
+        loaded = load_bundle(folder)
+        torch.nn.init.ones_(loaded.model.positions.weight)
+        return loaded
 
-    monkeypatch.setattr(final, "load_model", changed)
+    monkeypatch.setattr(final, "load_bundle", changed)
     with pytest.raises(BladeTuneError, match="read back, gives other scores than the model; nothing is exported"):
         export(results, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

@@ -144,25 +144,6 @@ def test_what_cannot_be_meant_is_refused(histories: Any, target: Any, k: int, la
 # --- a bundle ---
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The final model of a small study."""
-    results = tmp_path_factory.mktemp("results")
-    run(results, search__trials=1)
-    export_best(stored(results), ExportOptions(results / "best", torch.device("cpu")))
-    return results / "best"
-
-
-@pytest.fixture
-def copied(bundle: Path, tmp_path: Path) -> Path:
-    """The same, to be changed."""
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    for path in bundle.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
-    return folder
-
-
 def test_python_needs_no_optuna(bundle: Path) -> None:
     """Loading a bundle and recommending imports neither optuna nor sqlalchemy, click, pandas or plotly."""
     script = f"""

@@ -21,9 +21,11 @@ def scratch(out: Path) -> Iterator[Path]:
     """A folder beside `out` that is gone in the end; what a killed process left there is gone first.
 
     Raises:
-        DataError: another process works on the same `out`.
+        DataError: another process works on the same `out`, or the database has no word for its path.
     """
     folder = out.with_name(f".{out.name}.preparing")
+    if "\\" in str(folder.absolute()):
+        raise DataError(f"{out}: must be a path without a backslash, which the scratch database takes for a slash.")
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:

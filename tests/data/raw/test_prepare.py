@@ -254,6 +254,7 @@ def test_behaviors_may_be_named_anew(tmp_path: Path) -> None:
         (["--min-user-targets", "1000"], "lower --min-item-targets and --min-user-targets"),
         (["--source", "none.csv"], r"none\.csv: no such file or folder"),
         (["--source", "."], "must be a file, and is a folder"),
+        (["--out", "a\\b"], "must be a path without a backslash"),
     ],
 )
 def test_options_that_cannot_be_meant(tmp_path: Path, options: list[str], law: str) -> None:

@@ -1,0 +1,212 @@
+"""A bundle read back: checked as a whole before anything of it is used, so that damage is one clear error."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from blade_tune.batch import Batch, Catalog
+from blade_tune.config import Settings, parse, read_yaml
+from blade_tune.data.raw.settings import MAX_BEHAVIORS, LogFormat
+from blade_tune.errors import BladeTuneError, ConfigError, DataError
+from blade_tune.export import checksums
+from blade_tune.layers.sparse import Sized, Sparse
+from blade_tune.models.base import Recommender
+from blade_tune.models.build import build_model
+from blade_tune.space import GROUPS
+
+MALFORMED = (  # what readers and models raise where a file is not what it should be
+    OSError,
+    SafetensorError,
+    csv.Error,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
+Number = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
+
+
+class Member(Settings):
+    """A model that a combination is made of."""
+
+    model: str
+    settings: dict[str, Any]
+
+
+class Facts(Settings):
+    """What catalog.json holds."""
+
+    model: str
+    members: tuple[Member, ...] = ()  # of a combination
+    num_users: Number
+    num_items: Number
+    behaviors: tuple[str, ...] = Field(min_length=1, max_length=MAX_BEHAVIORS)
+    auxiliary: Count
+    behavior_counts_K: tuple[Count, ...]
+    pair_counts_KK: tuple[tuple[Count, ...], ...]
+    log: LogFormat
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        K = len(self.behaviors)
+        if self.auxiliary >= K or self.log.behaviors != self.behaviors:
+            raise ValueError("auxiliary and log must go with behaviors")
+        if [len(self.behavior_counts_K), *map(len, self.pair_counts_KK)] != [K] * (K + 1):
+            raise ValueError("behaviors must have a count each, and one a pair")
+        return self
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the model knows of its data."""
+        return Catalog(
+            num_users=self.num_users,
+            num_items=self.num_items,
+            behaviors=self.behaviors,
+            auxiliary=self.auxiliary,
+            behavior_counts_K=np.array(self.behavior_counts_K, np.int64),
+            pair_counts_KK=np.array(self.pair_counts_KK, np.int64),
+        )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What recommends: a model on the CPU in evaluation mode, how logs are read, and the ids behind its numbers."""
+
+    model: Recommender
+    log: LogFormat
+    users: list[str]  # of the numbers 1, 2, ...
+    items: list[str]
+
+
+def load_bundle(folder: Path) -> Loaded:
+    """Read what export-best wrote.
+
+    Raises:
+        DataError: a file is missing, is not as it was written, or does not go with the others; or this version of the
+            program has no such model or setting.
+    """
+    checksums.verify(folder)
+    with _read(folder / "catalog.json") as path:
+        facts = parse(Facts, json.loads(path.read_text(encoding="utf-8")), str(path))
+    ids = {}
+    for kind, number in (("user", facts.num_users), ("item", facts.num_items)):
+        with _read(folder / f"{kind}s.csv") as path:
+            ids[kind] = _ids(path, kind)
+            if len(ids[kind]) != number:
+                raise DataError(f"{path}: must have the {number:,} {kind}s of catalog.json, got {len(ids[kind]):,}.")
+    with _read(folder / "best.yaml") as path:
+        model = _built(facts, read_yaml(path), path)
+    with _read(folder / "weights.safetensors") as path:
+        _fill(model, load_file(path), path)
+        _try(model, path)
+    return Loaded(model, facts.log, ids["user"], ids["item"])
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[Path]:
+    """Turn whatever a malformed file makes readers and models raise into one line."""
+    try:
+        yield path
+    except DataError:
+        raise
+    except BladeTuneError as error:
+        raise DataError(str(error).partition("\n")[0]) from None
+    except MALFORMED as error:
+        raise DataError(f"{path}: is malformed ({_words(error)}); export the bundle again.") from None
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+
+
+def _ids(path: Path, kind: str) -> list[str]:
+    """The ids that stand behind the numbers 1, 2, ..., each once."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file, strict=True))
+    expected = [["number", kind], *([str(number), row[-1]] for number, row in enumerate(rows[1:], start=1) if row)]
+    if rows != expected:
+        raise DataError(f"{path}: must have the columns number and {kind}, and the numbers 1, 2, ... in their order.")
+    ids = [name for _, name in rows[1:]]
+    if len(set(ids)) < len(ids):
+        raise DataError(f"{path}: must have each {kind} once.")
+    return ids
+
+
+def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> Recommender:
+    """The model, whose weights are still to come."""
+    settings = best.get("model", {})
+    if not best.keys() <= set(GROUPS) or not isinstance(settings, dict):
+        raise DataError(f"{path}: must be a space with nothing free, of the groups {', '.join(GROUPS)}.")
+    members = [(member.model, member.settings) for member in facts.members]
+    try:
+        return build_model(facts.model, settings, facts.catalog, str(path), members).eval()
+    except ConfigError as error:
+        law = "must be a model of this version of the program"
+        way_out = "use the version that provenance.json names, or export the bundle again"
+        place = "" if str(error).startswith(str(path)) else f"{path.with_name('catalog.json')}: "
+        fact = str(error).partition("\n")[0]
+        raise DataError(f"{place}{fact} It {law}; {way_out}.") from None
+
+
+def _fill(model: Recommender, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Give the model its weights: those that it has, of its types and shapes, and numbers all of them."""
+    own = model.state_dict()
+    if odd := sorted(own.keys() ^ weights.keys()):
+        raise DataError(f"{path}: must have the weights of the model, and {odd[0]} is {_surplus(odd[0] in weights)}.")
+    sized = {
+        f"{prefix}.{name}".lstrip(".")
+        for prefix, part in model.named_modules()
+        if isinstance(part, Sized)
+        for name, _ in part.named_buffers(recurse=False)
+    }
+    for name, found in weights.items():
+        if found.dtype != own[name].dtype or (name not in sized and found.shape != own[name].shape):
+            law = f"{own[name].dtype} of shape {list(own[name].shape)}"
+            raise DataError(f"{path}: {name} must be {law}, got {found.dtype} of shape {list(found.shape)}.")
+        if not torch.isfinite(found).all():
+            raise DataError(f"{path}: {name} must hold numbers, and has one that is NaN or infinite.")
+    model.load_state_dict(weights)
+
+
+def _surplus(is_there: bool) -> str:
+    return "none of them" if is_there else "missing"
+
+
+def _try(model: Recommender, path: Path) -> None:
+    """Recommend once: what a fit has sized fits together, and scores are numbers."""
+    for part in model.modules():
+        if isinstance(part, Sparse):
+            _check_sparse(part, path)
+    V, K = model.catalog.num_items, model.catalog.num_behaviors
+    sets_BLK = torch.ones(1, 1, K, dtype=torch.uint8)
+    last = torch.tensor([[V]])
+    batch = Batch(torch.tensor([model.catalog.num_users]), last, sets_BLK, last, sets_BLK)
+    with torch.inference_mode():
+        scores_BV = model.scores(batch)
+    if scores_BV.shape != (1, V + 1) or not torch.isfinite(scores_BV[:, 1:]).all():
+        raise DataError(f"{path}: must give every item a score, and does not.")
+
+
+def _check_sparse(part: Sparse, path: Path) -> None:
+    """Refuse a matrix whose parts contradict each other; scipy would read outside of them."""
+    starts, (num_rows, num_columns) = part.starts, part.shape
+    is_whole = part.starts.shape == (num_rows + 1,) and part.columns.shape == part.values.shape == (len(part.values),)
+    is_whole = is_whole and int(starts[0]) == 0 and int(starts[-1]) == len(part.values)
+    is_whole = is_whole and bool((starts.diff() >= 0).all())
+    if not is_whole or bool(((part.columns < 0) | (part.columns >= num_columns)).any()):
+        raise DataError(f"{path}: a sparse matrix must hold together, and does not.")
