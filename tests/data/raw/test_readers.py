@@ -99,7 +99,7 @@ BROKEN: dict[str, tuple[str, Callable[[int], bytes], str]] = {
     "a NaN for a behavior": (".csv", cell_edit("cart", "NaN"), "cart must be 1, 0, true, false or nothing; row"),
     "a count for a behavior": (".csv", cell_edit("buy", "2"), "buy must be 1, 0, true, false or nothing; row"),
     "a word for a time": (".csv", cell_edit("time", "noon"), "time must be a number in every row, or an ISO date"),
-    "a time beyond numbers": (".csv", cell_edit("time", "9" * 400), "time must be a number in every row"),
+    "a time beyond numbers": (".csv", cell_edit("time", "1e99999"), "time must be a number in every row"),
     "a NaN for a time": (".csv", cell_edit("time", "nan"), "time must be a number in every row"),
     "no such day": (".csv", cell_edit("time", "2026-02-30"), "time must be a number in every row"),
     "a missing column": (".csv", lambda _: without("cart", ".csv"), "must have one column 'cart'"),
