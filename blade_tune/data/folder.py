@@ -171,7 +171,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A hidden place, nobody else's, to write a file at; it gets its name in the end, or is gone where anything failed."""
+    """A hidden place of its own to write a file at; it gets its name in the end, or is gone where anything failed."""
     new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,8 @@ def scratch(out: Path) -> Iterator[Path]:
         DataError: another process works on the same `out`.
     """
     folder = out.with_name(f".{out.name}.preparing")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # test rows lie in it too
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
