@@ -19,6 +19,8 @@ from blade_tune.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
 MAX_LINE_BYTES = 2**21
+SHOWN = 1_000  # characters of the names of columns in an error
+MAX_ROWS, ROWS_PER_BYTE = 10**8, 250  # a Parquet file has fewer, or was made to fill a disk
 MORE_DIGITS = 16  # characters of the shortest number that a double may not hold: a point and 15 digits
 MISSING = ("", "\\N")  # what stands for nothing in text
 INT96 = 'STRUCT(date DATE, "time" TIME_NS)'  # a time of Parquet before it had times
@@ -54,7 +56,8 @@ class LogFile(ABC):
     def _check(self, known: list[str], names: Sequence[str]) -> None:
         for name in names:
             if known.count(name) != 1:
-                law = f"must have one column {name!r}, got {', '.join(known)}."
+                shown = ", ".join(known)
+                law = f"must have one column {name!r}, got {shown if len(shown) <= SHOWN else f'{shown[:SHOWN]}...'}."
                 raise DataError(f"{self.name}: {law}" + ("" if name in known else f" {guess(name, known)}"))
 
     @abstractmethod
@@ -109,7 +112,12 @@ class CsvFile(LogFile):
             line = re.split(r"[\r\n]", file.readline(MAX_LINE_BYTES))[0]
         if not line:
             raise DataError(f"{self.name}:1: must be a header, got an empty line.")
-        headers = [(separator, next(csv.reader([line], delimiter=separator))) for separator in SEPARATORS]
+        if len(line) == MAX_LINE_BYTES:
+            raise DataError(f"{self.name}:1: is longer than 2 MiB; is a quote not closed?")
+        try:
+            headers = [(separator, next(csv.reader([line], delimiter=separator))) for separator in SEPARATORS]
+        except csv.Error as error:
+            raise DataError(f"{self.name}:1: must be a header ({error}); is a quote not closed?") from None
         return max(headers, key=lambda header: len(header[1]))
 
     def _read(self, names: Sequence[str]) -> str:
@@ -157,7 +165,7 @@ class JsonLinesFile(LogFile):
             line = file.readline(MAX_LINE_BYTES)
         try:
             first = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter where it is nested too deep
             raise DataError(f"{self.name}:1: must be a JSON object ({error}).") from None
         if not isinstance(first, dict):
             raise DataError(f"{self.name}:1: must be a JSON object, got {type(first).__name__}.")
@@ -201,11 +209,17 @@ class ParquetFile(LogFile):
 
     def _check(self, known: list[str], names: Sequence[str]) -> None:
         super()._check(known, names)
+        size = self.path.stat().st_size
         with self.explained():
+            rows = f"SELECT sum(num_rows) FROM parquet_file_metadata({_place(self.path)})"
+            ((num_rows,),) = self._database.execute(rows).fetchall()
             schema = (
                 f"SELECT name, precision FROM parquet_schema({_place(self.path)}) WHERE precision > {DECIMAL_DIGITS}"
             )
             rounded = dict(self._database.execute(schema).fetchall())
+        if num_rows > max(MAX_ROWS, ROWS_PER_BYTE * size):
+            law = f"must have at most {ROWS_PER_BYTE} rows a byte, got {num_rows:,} rows in {size:,} bytes"
+            raise DataError(f"{self.name}: {law}; write it as CSV where that is meant.")
         for name in names:
             if name in rounded:
                 law = f"must have at most {DECIMAL_DIGITS} digits, for more are rounded when they are read"

@@ -11,7 +11,10 @@ TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
 NOT_IDS = ("NaN", "nan")  # other programs write it for nothing
 NO_INTEGER = -1
 INTEGER_LAW = f"a whole number from 0 to {2**63 - 1}"
+MAX_ID_CHARACTERS = 2**16
+CONTROLS = r"[[:cntrl:]\x{80}-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]"  # of direction too
 TEXT_LAW = "text without control characters, and not NaN"
+LENGTH_LAW = f"at most {MAX_ID_CHARACTERS:,} characters long"
 FLAG_LAW = "1, 0, true, false or nothing"
 
 
@@ -128,7 +131,9 @@ class Log:
                 row, law = self._first(f"{column} = {NO_INTEGER}"), INTEGER_LAW
             else:
                 not_ids = ", ".join(map(literal, NOT_IDS))
-                row, law = self._first(f"{column} IN ({not_ids}) OR regexp_matches({column}, '[[:cntrl:]]')"), TEXT_LAW
+                row, law = self._first(f"{column} IN ({not_ids}) OR regexp_matches({column}, '{CONTROLS}')"), TEXT_LAW
+                if row is None:
+                    row, law = self._first(f"length({column}) > {MAX_ID_CHARACTERS}"), LENGTH_LAW
             if row is not None:
                 self._refuse(row, (name,), law, ())
 

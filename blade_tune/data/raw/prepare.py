@@ -11,13 +11,14 @@ import duckdb
 
 from blade_tune.config import guess
 from blade_tune.data import folder
+from blade_tune.data.cells import guarded
 from blade_tune.data.raw.cut import PARTS, SEALED, Cut
 from blade_tune.data.raw.database import connected, scratch
 from blade_tune.data.raw.files import literal, open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat, Recipe
 from blade_tune.data.raw.unpack import find
-from blade_tune.data.sources.split_files import FILES, IDS, PREPARATION, read_preparation
+from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
 from blade_tune.errors import DataError
 
 OnStep = Callable[[str, Callable[[], float]], object]  # what is done now, and a function that says how far it is, in %
@@ -144,6 +145,7 @@ def _facts(
         "rows": num_rows,
         "left_out": left_out,
         "parts": parts,
+        "ids": GUARDED,
         "users": ids[0],
         "items": ids[1],
     }
@@ -162,7 +164,8 @@ def _write(database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path,
         if name in SEALED:
             (place / FILES[name]).chmod(folder.PRIVATE_FILE)
     for kind, file in IDS.items():
-        _copy(database, f"SELECT number, id AS {kind} FROM {kind}s ORDER BY number", place / file, "HEADER true")
+        ids = f"SELECT number, {guarded('id')} AS {kind} FROM {kind}s ORDER BY number"
+        _copy(database, ids, place / file, "HEADER true")
     checksums = {path.name: _checksum(path) for path in sorted(place.iterdir())}
     content = json.dumps({**facts, "sha256": checksums}, indent=2, ensure_ascii=False)
     (place / PREPARATION).write_text(content + "\n", encoding="utf-8")

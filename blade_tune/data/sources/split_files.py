@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blade_tune.batch import Interactions
 from blade_tune.data import digest
+from blade_tune.data.cells import text_of
 from blade_tune.data.config import DataConfig
 from blade_tune.data.published import PUBLISHED
 from blade_tune.data.sources.base import Source
@@ -20,6 +21,7 @@ from blade_tune.errors import DataError
 
 FILES = {"train": "train.txt", "valid": "valid.txt", "between": "between_val_test.txt", "test": "test.txt"}
 IDS = {"user": "users.csv", "item": "items.csv"}  # beside files that `data prepare` wrote: the id behind each number
+GUARDED = "guarded"  # how they are written: as cells; before, they were as they are
 PREPARATION = "preparation.json"  # and how it made them
 MAX_DIGITS = 18  # any number so short fits an int64
 
@@ -68,7 +70,8 @@ class SplitFiles(Source):
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
         if hashlib.sha256(content).hexdigest() != checksum:
             raise DataError(f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again.")
-        return [name for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]]
+        names = [name for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]]
+        return [text_of(name) for name in names] if self.origin().get("ids") == GUARDED else names
 
     def _key(self, *parts: str) -> str:
         hashes = {part: hashlib.sha256(self._read(part)).hexdigest() for part in parts}
