@@ -164,7 +164,7 @@ def _write(database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path,
         if name in SEALED:
             (place / FILES[name]).chmod(folder.PRIVATE_FILE)
     for kind, file in IDS.items():
-        ids = f"SELECT number, {guarded('id')} AS {kind} FROM {kind}s ORDER BY number"
+        ids = f"SELECT number, {guarded('id::VARCHAR')} AS {kind} FROM {kind}s ORDER BY number"
         _copy(database, ids, place / file, "HEADER true")
     checksums = {path.name: _checksum(path) for path in sorted(place.iterdir())}
     content = json.dumps({**facts, "sha256": checksums}, indent=2, ensure_ascii=False)
