@@ -71,7 +71,7 @@ def test_control_characters_are_those_of_unicode_and_of_direction() -> None:
 
 @given(st.text(st.sampled_from("=+-@'\t\r\nab1. (,\xe9!\uff1d\uff20"), max_size=6))
 def test_cells_stand_for_their_text(text: str) -> None:
-    """No cell is a formula, unless it is a word or number; taking the guard away gives the text, in the database too."""
+    """No cell is a formula, unless it is a word or number; without the guard it is the text, in the database too."""
     assert text_of(cell(text)) == text
     assert not re.match("[=\t\r\n\uff1d]|[-+@\uff0b\uff0d\uff20].*[^\\w.-]", cell(text), re.DOTALL)
     with duckdb.connect() as database:
