@@ -1,6 +1,7 @@
 """The base of every settings class, and the one reader of YAML."""
 
 import difflib
+import itertools
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
@@ -10,6 +11,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blade_tune.errors import ConfigError
+
+MAX_DEPTH, MAX_VALUES = 50, 100_000  # of a file of settings
+SMALL_LAW = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
 
 
 class Settings(BaseModel):
@@ -146,6 +150,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}.") from None
     except ValueError as error:  # a date that does not exist
         raise ConfigError(f"{path}: is not valid YAML: {error}.") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: {SMALL_LAW}.") from None
+    if not _is_small(data):
+        raise ConfigError(f"{path}: {SMALL_LAW}.")
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must be a YAML mapping, got {type(data).__name__}.")
     return data
@@ -155,8 +163,22 @@ def read_value(text: str) -> Any:
     """What a word would be in a YAML file: a number, true or false, else text."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text
+
+
+def _is_small(data: Any) -> bool:
+    """Whether plain data, with all that its aliases stand for, is no larger and no deeper than anybody writes."""
+    level, count = [data], 0
+    for _ in range(MAX_DEPTH):
+        inner = (
+            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+        )
+        level = list(itertools.islice(itertools.chain.from_iterable(inner), MAX_VALUES))
+        count += len(level)
+        if not level or count >= MAX_VALUES:
+            return not level
+    return False
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

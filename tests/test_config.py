@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
-from blade_tune.config import Settings, guess, parse, read_yaml, write_yaml
+from blade_tune.config import Settings, guess, parse, read_value, read_yaml, write_yaml
 from blade_tune.errors import ConfigError
 
 
@@ -146,3 +146,34 @@ def test_a_guess_names_the_nearest_or_all():
     assert guess("alpa", ["alpha", "beta"]) == "Did you mean alpha?"
     assert guess("xyz", ["beta", "alpha"]) == "Known: alpha, beta."
     assert guess("xyz", []) == "Known: none."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 100_000,
+        "a: " + "[" * 1_000 + "]" * 1_000,
+        "a: " + "{b: " * 60 + "1" + "}" * 60,
+        "a: &x [*x]",
+        "a: &x {b: *x}",
+        "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
+        + "".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)),
+        "a: [" + "1," * 100_001 + "1]",
+    ],
+    ids=["unclosed", "lists", "mappings", "itself", "a mapping of itself", "aliases of aliases", "too many"],
+)
+def test_endless_yaml_is_one_line(tmp_path: Path, text: str) -> None:
+    """Whatever is nested too deep or too large, with what its aliases stand for, is refused at the door."""
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refusal:
+        read_yaml(path)
+    assert str(refusal.value).startswith(f"{path}")
+    assert "\n" not in str(refusal.value)
+
+
+def test_yaml_may_use_aliases(tmp_path: Path) -> None:
+    """A few of them, and a depth that people write."""
+    (tmp_path / "x.yaml").write_text("a: &x {b: [1, {c: 2}]}\nd: *x\ne: {<<: *x, f: 3}\n")
+    assert read_yaml(tmp_path / "x.yaml")["e"] == {"b": [1, {"c": 2}], "f": 3}
+    assert read_value("[" * 100_000) == "[" * 100_000

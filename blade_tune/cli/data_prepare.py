@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blade_tune.cli.options import Command, format_option, quiet_option
+from blade_tune.cli.options import Command, format_option, quiet_option, results_option, storage_option
 from blade_tune.cli.output import print_facts
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
@@ -15,6 +15,7 @@ from blade_tune.data.raw.settings import LogFormat, Recipe
 from blade_tune.errors import ConfigError
 
 if TYPE_CHECKING:
+    from blade_tune.cli.replacement import Replacement
     from blade_tune.data.raw.prepare import Preparation
 
 RECIPE = {"min_item_targets": int, "min_user_targets": int, "until_stable": bool, "sample_users": int, "seed": int}
@@ -43,6 +44,17 @@ out_option = click.option(
 )
 
 
+def replace_options(command: Command) -> Command:
+    """What becomes of an older preparation, and where studies may stand on it."""
+    for option in (
+        results_option,
+        storage_option,
+        click.option("--force", is_flag=True, help="Replace prepared data that studies stand on; says which break."),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group()
 def prepare() -> None:
     """Make a log into the split that studies read.
@@ -59,13 +71,14 @@ def prepare() -> None:
 def _known(name: str, known: KnownLog) -> click.Command:
     """The command of a data set whose form is known."""
 
-    def command(source: Path, out: Path | None, form: str, quiet: bool, **recipe: Any) -> None:
+    def command(source: Path, out: Path | None, form: str, quiet: bool, **more: Any) -> None:
         from blade_tune.data.raw.prepare import Preparation
 
         out = out or Path("data") / name
-        settings = _recipe(recipe)
+        replacement = _replacement(out, more)
+        settings = _recipe(more)
         preparation = Preparation(name, source, known.form, known.auxiliary, settings, known.license, known.file)
-        _run(preparation, out, form, quiet, f"--study {name} --data {out}")
+        _run(preparation, replacement, form, quiet, f"--study {name} --data {out}")
 
     command.__doc__ = f"""Prepare the log of {name} as its studies read it.
 
@@ -75,7 +88,7 @@ def _known(name: str, known: KnownLog) -> click.Command:
     Example:
       blade-tune data prepare {name} --source {known.file}
     """
-    for option in (quiet_option, format_option, recipe_options, out_option, source_option):
+    for option in (quiet_option, format_option, recipe_options, replace_options, out_option, source_option):
         command = option(command)
     return click.command(name)(command)
 
@@ -115,6 +128,7 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
 @click.option("--name", metavar="NAME", help="Name of the data set and of its study. Default: the name of the file.")
 @click.option("--license", "license_", default="the owner's own", metavar="TEXT", help="License of the data, noted.")
 @out_option
+@replace_options
 @recipe_options
 @format_option
 @quiet_option
@@ -132,19 +146,21 @@ def event_log(
     out: Path | None,
     form: str,
     quiet: bool,
-    **recipe: Any,
+    **more: Any,
 ) -> None:
     """Prepare your own log, and write a study of it.
 
     CSV, TSV, JSON lines or Parquet (also .gz, .zst, in a .zip); a row an event, or a row an interaction with a column a
     behavior. Columns are found by name. Rows of one user, item and time (or session) are one interaction with a set of
-    behaviors. The log and a study file that is there already are left alone.
+    behaviors. The log and a study file that is there already are left alone; with --force, one that was not edited is
+    written anew.
 
     \b
     Example:
       blade-tune data prepare event-log --source shop.csv --user user --item item --time time --type event
       --behaviors view,cart,buy --auxiliary view
     """  # noqa: D301
+    from blade_tune.cli.replacement import check_fits, data_section
     from blade_tune.data.config import data_config
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.study.template import write_study
@@ -157,29 +173,46 @@ def event_log(
         LogFormat, {**log, "behaviors": names, "columns": tuple(column or name for name, _, column in pairs)}, "options"
     )
     auxiliary = auxiliary or names[0]
-    section = {"source": "split_files", "name": name, "behaviors": list(names), "auxiliary": auxiliary}
+    section = data_section(name, list(names), auxiliary)
     data_config(section, "options")  # before the log is read
     if len(names) == 1:
         raise ConfigError("--behaviors must name at least two, one of them a target; got one.")
     out = out or Path("data") / name
-    preparation = Preparation(name, source, settings, auxiliary, _recipe(recipe), license_)
+    replacement = _replacement(out, more)
+    preparation = Preparation(name, source, settings, auxiliary, _recipe(more), license_)
     study = Path("studies") / f"{name}.yaml"
-    _run(preparation, out, form, quiet, f"--study {name}")
+    if is_ours := replacement.wrote(study):
+        replacement.rewritten.append(study)
+    _run(preparation, replacement, form, quiet, f"--study {name}")
+    if is_ours:
+        study.unlink()
     if not write_study(study, section, out):
-        click.echo(f"{study}: is there already and left alone; it must have `run: {{data: {out}}}`.", err=True)
+        check_fits(study, section, out)
 
 
 def _recipe(flags: dict[str, Any]) -> Recipe:
     return parse(Recipe, {name: value for name, value in flags.items() if value is not None}, "options")
 
 
-def _run(preparation: "Preparation", out: Path, form: str, quiet: bool, study: str) -> None:
+def _replacement(out: Path, options: dict[str, Any]) -> "Replacement":
+    """What is said of an older preparation, taken from the options of a command."""
+    from blade_tune.cli.replacement import Replacement
+
+    return Replacement(out, force=options.pop("force"), storage=options.pop("storage"), results=options.pop("results"))
+
+
+def _run(preparation: "Preparation", replacement: "Replacement", form: str, quiet: bool, study: str) -> None:
     from blade_tune.data.raw.prepare import prepare
 
     with watch_steps(quiet) as on_step:
-        facts = prepare(preparation, out, on_step)
+        facts = prepare(preparation, replacement.out, on_step, replacement.allow)
     interactions = sum(facts["parts"].values())
-    shown = {"folder": str(out), "users": facts["users"], "items": facts["items"], "interactions": interactions}
+    shown = {
+        "folder": str(replacement.out),
+        "users": facts["users"],
+        "items": facts["items"],
+        "interactions": interactions,
+    }
     left_out = {reason: count for reason, count in facts["left_out"].items() if count}
     print_facts({**shown, "parts": facts["parts"], "rows_read": facts["rows"], "left_out": left_out}, form)
     if not quiet:

@@ -97,6 +97,7 @@ def data_of(
     from blade_tune.study.stored import StoredStudy
 
     stored = StoredStudy.find(study, resolve_url(storage, results), results)
-    definition = stored.definition if stored else StudyDefinition.load(study)
-    data = stored.data_directory(data) if stored else data
+    if stored:
+        return stored.definition, stored.data_directory(data), stored.data(data)
+    definition = StudyDefinition.load(study)
     return definition, data, prepare(definition.data, data, results)

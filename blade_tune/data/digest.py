@@ -20,9 +20,9 @@ def content_hash(arrays: Mapping[str, NDArray[Any]], **facts: Any) -> str:
     """Hash of arrays and plain facts; the same on every machine."""
     digest = hashlib.sha256(_canonical(facts))
     for name in sorted(arrays):
-        array = arrays[name].astype(arrays[name].dtype.newbyteorder("<"))
+        array = arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False)
         digest.update(_canonical([name, array.dtype.str, array.shape]))
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

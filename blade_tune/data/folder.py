@@ -1,5 +1,6 @@
 """Folders that exist whole or not at all: of arrays and plain facts, and of finished files."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +20,120 @@ from torch import Tensor
 from blade_tune.errors import ConfigError, DataError
 
 CONTENTS = "contents.json"
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 LEFTOVER_AGE_S = 24 * 3600.0  # no preparation takes so long: a temporary folder this old belongs to a killed process
 
+_checked: dict[Path, list[tuple[str, int, int]]] = {}  # by this process: size and time of each file then
 
-def write(path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
-    """Write the folder beside its final place, then rename it; where another process was first, its folder stays."""
+
+def write(
+    path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], *, is_private: bool = False
+) -> None:
+    """Write the folder beside its final place, then rename it; where another process was first, its folder stays.
+
+    One that was written before folders had checksums is replaced.
+
+    Args:
+        path: its final place.
+        arrays: a file each.
+        facts: plain ones.
+        is_private: whether nobody else may read it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
     temporary = path.parent / f".{uuid.uuid4().hex}.tmp"
-    temporary.mkdir()
+    temporary.mkdir(mode=PRIVATE_FOLDER if is_private else 0o777)
     try:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
-        listed = {"arrays": list(arrays), "facts": facts}
-        (temporary / CONTENTS).write_text(json.dumps(listed), encoding="utf-8")
+        checksums = {name: _checksum(temporary / f"{name}.npy") for name in arrays}
+        listed = json.loads(json.dumps({"arrays": checksums, "facts": facts}))  # as it is read
+        content = json.dumps({**listed, "sha256": _sealing(path, listed)})
+        (temporary / CONTENTS).write_text(content, encoding="utf-8")
         for file in temporary.iterdir():
+            file.chmod(PRIVATE_FILE) if is_private else None
             _flush(file)
         _rename(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """The arrays, mapped from disk and read-only, and the facts.
+def read(path: Path, *, anew: bool = False) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays, mapped from disk and read-only, and the facts; checked against their checksums.
+
+    A process checks a folder once, and again when a file has another size or time.
+
+    Args:
+        path: the folder.
+        anew: check it whether or not this process has.
 
     Raises:
-        DataError: a file was removed or cut since.
+        DataError: a file was removed, cut or changed since, or another folder stands in its place.
     """
     try:
-        contents = json.loads((path / CONTENTS).read_text(encoding="utf-8"))
+        contents = _contents(path)
+        files = [path / CONTENTS, *(path / f"{name}.npy" for name in contents["arrays"])]
+        seen = [(file.name, *_size_and_time(file)) for file in files]
+        if anew or _checked.get(path) != seen:
+            _check(path, contents)
+            _checked[path] = seen
         arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in contents["arrays"]}
         return arrays, contents["facts"]
-    except (OSError, EOFError, ValueError) as error:
+    except PermissionError as error:
+        raise DataError(
+            f"{path}: may be read only by whoever prepared it ({error.strerror}); use another --results."
+        ) from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: prepared data must be whole ({error}); delete this folder, it is built again."
         ) from None
+
+
+def has_checksums(path: Path) -> bool:
+    """Whether a folder is there and was not written before folders had checksums; `read` says whether it is whole."""
+    if not path.exists():
+        return False
+    try:
+        return "sha256" in _contents(path)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return True
+
+
+def keep_private(path: Path) -> None:
+    """Make a folder of folders that nobody else may look into; those of before were open to everybody."""
+    path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    with suppress(PermissionError):  # it is somebody else's
+        path.chmod(PRIVATE_FOLDER)
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    return dict(json.loads((path / CONTENTS).read_text(encoding="utf-8")))
+
+
+def _check(path: Path, contents: Mapping[str, Any]) -> None:
+    if "sha256" not in contents:  # written before there were any
+        return
+    listed = {name: content for name, content in contents.items() if name != "sha256"}
+    if contents["sha256"] != _sealing(path, listed):
+        raise ValueError(f"{CONTENTS} was changed, or is another folder's")
+    for name, checksum in contents["arrays"].items():
+        if _checksum(path / f"{name}.npy") != checksum:
+            raise ValueError(f"{name}.npy was changed")
+
+
+def _sealing(path: Path, listed: Mapping[str, Any]) -> str:
+    """Checksum of what a folder lists, and of its name, which says what it is made of."""
+    return hashlib.sha256(json.dumps([path.name, listed], sort_keys=True).encode()).hexdigest()
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def tensor(path: Path, name: str) -> Tensor:
@@ -91,8 +171,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A hidden place to write a file at, which gets its name in the end, or is gone where anything failed."""
-    new = path.with_name(f".{path.name}.new")
+    """A hidden place of its own to write a file at; it gets its name in the end, or is gone where anything failed."""
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -122,6 +202,8 @@ def _rename(temporary: Path, path: Path) -> None:
     except OSError:
         if not path.is_dir():
             raise
+        if not has_checksums(path):
+            replace(temporary, path)
 
 
 def _flush(file: Path) -> None:

@@ -65,13 +65,16 @@ def _same_source(search: SearchData, directory: Path | None) -> Source:
 
 
 def _open(search: SearchData, source: Source) -> SealedData:
-    """Map the sealed store, building it first where this content was never prepared."""
+    """Map the sealed store, building it first where this content was never prepared; its rows are checked each time."""
     path = search.path.parent.parent / ".sealed" / digest.key(search=search.path.name, sealed=source.sealed_key())
-    if not path.exists():
+    folder.keep_private(path.parent)
+    if not folder.has_checksums(path):
         between, test = source.sealed()
         numbering = Numbering(search.user_ids_U, search.item_ids_V)
         arrays, dropped = number_parts(numbering, between=between, test=test)
         data_hash = digest.content_hash(arrays, search=search.data_hash)
-        folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped})
-    arrays, facts = folder.read(path)
+        folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped}, is_private=True)
+    arrays, facts = folder.read(path, anew=True)
+    if digest.content_hash(arrays, search=search.data_hash) != facts["data_hash"]:
+        raise DataError(f"{path}: must hold the rows of hash {facts['data_hash']}, and does not; delete this folder.")
     return SealedData(search, stored_part(arrays, "between"), stored_part(arrays, "test"), **facts)

@@ -49,6 +49,8 @@ def describe(search: SearchData, sealed_counts: Mapping[str, int], origin: Mappi
     facts["dropped"] = search.dropped
     if "rows" in origin:
         facts["log"] = {"rows": origin["rows"], "left_out": origin["left_out"]}
+    if "source" in origin:
+        facts["source"] = f"{origin['source']['file']}, {origin['source']['bytes']:,} bytes"
     if found := differences(search.config.name, facts):
         facts["published"] = found
     return facts | {name: origin[name] for name in ("best_reachable", "license") if name in origin}

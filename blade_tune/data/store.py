@@ -90,7 +90,7 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
     """
     source = open_source(config, directory)
     path = root / ".prepared" / source.search_key()
-    if not path.exists():
+    if not folder.has_checksums(path):
         _build(source, config, path)
     arrays, facts = folder.read(path)
     return SearchData(

@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 
 from blade_tune.data import folder
+from blade_tune.data.cells import cell, guarded, is_formula
 from blade_tune.data.raw.database import connected
 from blade_tune.data.raw.files import literal, quoted
 from blade_tune.data.raw.settings import LogFormat
@@ -15,11 +16,6 @@ from blade_tune.errors import ConfigError
 from blade_tune.export.recommender import Recommendations
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
-# What a spreadsheet would compute: =, a tab or a line end first; or +, - or @ before more than a word or a number.
-# One that has apostrophes before that already gets one more, so that taking one away gives the id in each case.
-# The codes are the wide forms of these marks.
-FORMULA = r"(?s)^'*([=\x{FF1D}\t\r\n]|[-+@\x{FF0B}\x{FF0D}\x{FF20}].*[^\p{L}\p{N}_.-])"
-APOSTROPHE = "'"
 
 
 def check_suffix(path: Path) -> None:
@@ -59,9 +55,9 @@ def write_recommendations(
         joined = "found JOIN users ON users.number = found.place JOIN items ON items.number = found.number"
         num_changed = 0
         if path.suffix == ".csv":
-            is_formula = f"{_is_formula('users.id')} OR {_is_formula('items.id')}"
-            ((num_changed,),) = database.execute(f"SELECT count(*) FROM {joined} WHERE {is_formula}").fetchall()
-            ids = {_inert_name(database, name): _inert(sql) for name, sql in ids.items()}
+            has_formula = f"{is_formula('users.id::VARCHAR')} OR {is_formula('items.id::VARCHAR')}"
+            ((num_changed,),) = database.execute(f"SELECT count(*) FROM {joined} WHERE {has_formula}").fetchall()
+            ids = {cell(name): guarded(f"{sql}::VARCHAR") for name, sql in ids.items()}
         picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in ids.items())
         database.execute(
             f"COPY (SELECT {picked}, found.rank, found.score FROM {joined} ORDER BY found.place, found.rank) "
@@ -69,20 +65,6 @@ def write_recommendations(
         )
     changed = f"{num_changed:,} rows have an id that a spreadsheet would run: an apostrophe stands before it in CSV"
     return [changed] if num_changed else []
-
-
-def _is_formula(sql: str) -> str:
-    return f"regexp_matches({sql}::VARCHAR, {literal(FORMULA)})"
-
-
-def _inert(sql: str) -> str:
-    """SQL of a text that no spreadsheet runs."""
-    return f"CASE WHEN {_is_formula(sql)} THEN {literal(APOSTROPHE)} || {sql} ELSE {sql}::VARCHAR END"
-
-
-def _inert_name(database: duckdb.DuckDBPyConnection, name: str) -> str:
-    ((inert,),) = database.execute(f"SELECT {_inert(literal(name))}").fetchall()
-    return str(inert)
 
 
 def _ids(database: duckdb.DuckDBPyConnection, table: str, ids: Sequence[str], first: int) -> str:

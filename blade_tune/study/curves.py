@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from blade_tune.data.cells import cell
 from blade_tune.errors import DamagedFileError
 from blade_tune.printable import printable
 from blade_tune.study.folder import TrialFolder
@@ -42,12 +43,15 @@ def _row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV under the union of their columns, in order of first appearance; None is an empty field."""
+    """Rows as CSV under the union of their columns, in order of first appearance; None is an empty field.
+
+    No text is a formula to a spreadsheet (`data.cells`).
+    """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(map(cell, columns))
+    writer.writerows([cell(row.get(name)) for name in columns] for row in rows)
     return buffer.getvalue()
 
 

@@ -17,6 +17,17 @@ def write_study(path: Path, data: Mapping[str, Any], directory: Path | None) -> 
         data: its data section.
         directory: where the files of the data are; None for data without files.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(study_text(data, directory))
+    except FileExistsError:
+        return False
+    return True
+
+
+def study_text(data: Mapping[str, Any], directory: Path | None) -> str:
+    """The whole file of it."""
     study: dict[str, Any] = {
         "model": "blade",
         "space": "blade-any",
@@ -26,10 +37,4 @@ def write_study(path: Path, data: Mapping[str, Any], directory: Path | None) -> 
     }
     if directory is not None:
         study["run"] = {"data": str(directory)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(OPENING + write_yaml(study))
-    except FileExistsError:
-        return False
-    return True
+    return OPENING + write_yaml(study)

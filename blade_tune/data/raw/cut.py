@@ -7,6 +7,7 @@ import duckdb
 from blade_tune.data.raw.settings import Recipe
 
 PARTS = ("train", "valid", "between", "test")
+SEALED = ("between", "test")
 AFTER = len(PARTS)  # the part of rows after the last target interaction
 
 

@@ -26,7 +26,8 @@ def scratch(out: Path) -> Iterator[Path]:
     folder = out.with_name(f".{out.name}.preparing")
     if "\\" in str(folder.absolute()):
         raise DataError(f"{out}: must be a path without a backslash, which the scratch database takes for a slash.")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)  # test rows lie in it too
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

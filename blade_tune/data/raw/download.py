@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from blade_tune.errors import DataError
 CHUNK_BYTES = 2**16  # of what came last, so much may be lost where a connection breaks
 TIMEOUT_S = 60.0
 ATTEMPTS = 4
+MOST = 1.1  # of the size that the owner says, whose megabytes may be of either kind
 FIRST_WAIT_S = 1.0  # twice as long before each next attempt
 
 OnBytes = Callable[[int, int | None], object]  # bytes that are there, and of how many
@@ -38,15 +40,18 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
     Raises:
         DataError: the server does not answer, does not have it, or gives something else.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     part = directory / f".{download.file_name}.part"
+    with folder.writing(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    if part.is_symlink():
+        raise DataError(f"{part}: must be a file of its own, and is a link to {part.readlink()}; remove it.")
     try:
         pooch.retrieve(
             download.url,
             known_hash=f"md5:{download.md5}",
             fname=download.file_name,
             path=directory,
-            downloader=_Resuming(part, on_bytes),
+            downloader=_Resuming(part, int(MOST * download.megabytes * 1e6), on_bytes),
         )
     except _InterruptedError as error:
         there = part.stat().st_size if part.exists() else 0
@@ -54,7 +59,7 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
             f"{download.url}: {error}; {there:,} bytes are kept, and the same command goes on from there."
         ) from None
     except _RefusedError as error:
-        raise DataError(f"{download.url}: the server says {error}.") from None
+        raise DataError(f"{download.url}: {error}.") from None
     except requests.RequestException as error:
         raise DataError(f"{download.url}: cannot be downloaded ({error}).") from None
     except ValueError:  # pooch's words on the checksum are many
@@ -83,14 +88,14 @@ def take(download: Download, archive: Path, directory: Path) -> Path:
 
 
 class _RefusedError(Exception):
-    """The server does not give it."""
+    """The server does not give it, or something of another size."""
 
 
 class _Resuming:
     """A downloader for pooch that keeps what came, and asks for the rest only."""
 
-    def __init__(self, part: Path, on_bytes: OnBytes) -> None:
-        self._part, self._on_bytes = part, on_bytes
+    def __init__(self, part: Path, most_bytes: int, on_bytes: OnBytes) -> None:
+        self._part, self._most_bytes, self._on_bytes = part, most_bytes, on_bytes
 
     def __call__(self, url: str, output_file: str, _: object) -> None:
         attempts = tenacity.Retrying(
@@ -113,7 +118,7 @@ class _Resuming:
                 if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise _InterruptedError(f"the server says {answer}")
                 if not response.ok:
-                    raise _RefusedError(answer)
+                    raise _RefusedError(f"the server says {answer}")
                 self._save(response, there if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             log.debug("url=%s error=%s", url, error)
@@ -122,8 +127,21 @@ class _Resuming:
     def _save(self, response: requests.Response, there: int) -> None:
         length = response.headers.get("Content-Length")
         total = there + int(length) if length else None
-        with self._part.open("ab" if there else "wb") as file:
+        if total is not None:
+            self._check_size(total)
+        with open(self._part, "ab" if there else "wb", opener=_no_link) as file:
             for chunk in response.iter_content(CHUNK_BYTES):
-                file.write(chunk)
                 there += len(chunk)
+                self._check_size(there)
+                file.write(chunk)
                 self._on_bytes(there, total)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._most_bytes:
+            self._part.unlink(missing_ok=True)
+            raise _RefusedError(f"must have at most {self._most_bytes:,} bytes, and the server gives more")
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file, but none that a link leads to."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import mmap
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,12 @@ from blade_tune.errors import DataError
 
 SEPARATORS = (",", "\t", ";", "|")
 MAX_LINE_BYTES = 2**21
+SHOWN = 1_000  # characters of the names of columns in an error
+MAX_ROWS, ROWS_PER_BYTE = 10**8, 250  # a Parquet file has fewer, or was made to fill a disk
+MORE_DIGITS = 16  # characters of the shortest number that a double may not hold: a point and 15 digits
 MISSING = ("", "\\N")  # what stands for nothing in text
+INT96 = 'STRUCT(date DATE, "time" TIME_NS)'  # a time of Parquet before it had times
+DECIMAL_DIGITS = 38  # of the database's decimals; it reads longer ones as doubles
 FRACTIONAL = ("FLOAT", "DOUBLE", "DECIMAL")
 
 Reasons = tuple[tuple[str, str], ...]  # pattern of the database's words on a malformed file -> ours
@@ -49,7 +56,8 @@ class LogFile(ABC):
     def _check(self, known: list[str], names: Sequence[str]) -> None:
         for name in names:
             if known.count(name) != 1:
-                law = f"must have one column {name!r}, got {', '.join(known)}."
+                shown = ", ".join(known)
+                law = f"must have one column {name!r}, got {shown if len(shown) <= SHOWN else f'{shown[:SHOWN]}...'}."
                 raise DataError(f"{self.name}: {law}" + ("" if name in known else f" {guess(name, known)}"))
 
     @abstractmethod
@@ -63,6 +71,10 @@ class LogFile(ABC):
     def _text(self, name: str) -> str:
         """SQL of a column of it as text."""
         return quoted(name)
+
+    def keep_digits(self, name: str) -> bool:  # noqa: ARG002 - most forms keep them
+        """Whether the relation is another now: numbers of a column have all their digits, where it rounded some."""
+        return False
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -100,7 +112,12 @@ class CsvFile(LogFile):
             line = re.split(r"[\r\n]", file.readline(MAX_LINE_BYTES))[0]
         if not line:
             raise DataError(f"{self.name}:1: must be a header, got an empty line.")
-        headers = [(separator, next(csv.reader([line], delimiter=separator))) for separator in SEPARATORS]
+        if len(line) == MAX_LINE_BYTES:
+            raise DataError(f"{self.name}:1: is longer than 2 MiB; is a quote not closed?")
+        try:
+            headers = [(separator, next(csv.reader([line], delimiter=separator))) for separator in SEPARATORS]
+        except csv.Error as error:
+            raise DataError(f"{self.name}:1: must be a header ({error}); is a quote not closed?") from None
         return max(headers, key=lambda header: len(header[1]))
 
     def _read(self, names: Sequence[str]) -> str:
@@ -148,7 +165,7 @@ class JsonLinesFile(LogFile):
             line = file.readline(MAX_LINE_BYTES)
         try:
             first = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter where it is nested too deep
             raise DataError(f"{self.name}:1: must be a JSON object ({error}).") from None
         if not isinstance(first, dict):
             raise DataError(f"{self.name}:1: must be a JSON object, got {type(first).__name__}.")
@@ -161,6 +178,25 @@ class JsonLinesFile(LogFile):
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         return f"read_json({_place(self.path)}, format = 'newline_delimited', columns = {{{columns}}})"
 
+    def keep_digits(self, name: str) -> bool:
+        """Where the column has numbers of more digits than a double, read a copy in which they are text.
+
+        The database reads a number with a fraction as a double, which knows 15 digits for sure.
+        """
+        number = re.compile(_key(name) + rb"(-?[0-9.eE+-]{%d,})" % MORE_DIGITS)
+        with self.path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                if number.search(content) is None:
+                    return False
+        ((database,),) = self._database.execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()
+        copy = Path(database).with_name("exact.jsonl")
+        with self.path.open("rb") as file, copy.open("wb") as written:
+            written.writelines(number.sub(rb'\1"\2"', line) for line in file)
+        self.path = copy
+        return True
+
 
 class ParquetFile(LogFile):
     """A Parquet file; numbers without a fraction are whole numbers, whatever their type."""
@@ -171,19 +207,39 @@ class ParquetFile(LogFile):
         """As its schema has them."""
         return list(self._types())
 
+    def _check(self, known: list[str], names: Sequence[str]) -> None:
+        super()._check(known, names)
+        size = self.path.stat().st_size
+        with self.explained():
+            rows = f"SELECT sum(num_rows) FROM parquet_file_metadata({_place(self.path)})"
+            ((num_rows,),) = self._database.execute(rows).fetchall()
+            schema = (
+                f"SELECT name, precision FROM parquet_schema({_place(self.path)}) WHERE precision > {DECIMAL_DIGITS}"
+            )
+            rounded = dict(self._database.execute(schema).fetchall())
+        if num_rows > max(MAX_ROWS, ROWS_PER_BYTE * size):
+            law = f"must have at most {ROWS_PER_BYTE} rows a byte, got {num_rows:,} rows in {size:,} bytes"
+            raise DataError(f"{self.name}: {law}; write it as CSV where that is meant.")
+        for name in names:
+            if name in rounded:
+                law = f"must have at most {DECIMAL_DIGITS} digits, for more are rounded when they are read"
+                raise DataError(f"{self.name}: {name} {law}, got decimals of {rounded[name]}; write it as text.")
+
     def _types(self) -> dict[str, str]:
         with self.explained():
             described = self._database.execute(f"DESCRIBE SELECT * FROM {self._read(())}").fetchall()
         return {name: kind for name, kind, *_ in described}
 
     def _read(self, names: Sequence[str]) -> str:  # noqa: ARG002 - it reads what is asked of it only
-        return f"read_parquet({_place(self.path)})"
+        return f"read_parquet({_place(self.path)}, int96_as = 'struct')"  # which has its nanoseconds
 
     def _text(self, name: str) -> str:
-        column = quoted(name)
-        if not self._types()[name].startswith(FRACTIONAL):
+        column, kind = quoted(name), self._types()[name]
+        if kind == INT96:
+            return f"{column}.date::VARCHAR || ' ' || {column}.time::VARCHAR"
+        if not kind.startswith(FRACTIONAL):
             return f"{column}::VARCHAR"
-        is_whole = f"isfinite({column}::DOUBLE) AND {column} = trunc({column})"
+        is_whole = f"isfinite({column}::DOUBLE) AND abs({column}::DOUBLE) < 1e38 AND {column} = trunc({column})"
         return f"CASE WHEN {is_whole} THEN {column}::HUGEINT::VARCHAR ELSE {column}::VARCHAR END"
 
 
@@ -215,6 +271,17 @@ def open_log(file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: 
         fact = suffix or "nothing"
         raise DataError(f"{file.name}: must end in one of {known} (also .gz, .zst, or in a .zip), got {fact}.")
     return FORMS[suffix](file, database)
+
+
+def _key(name: str) -> bytes:
+    """Pattern of a key of a JSON object up to its value, each character plain or escaped."""
+
+    def either(character: str) -> bytes:
+        units = character.encode("utf-16-be")
+        escaped = b"".join(rb"\\u(?i:%04x)" % int.from_bytes(units[k : k + 2]) for k in range(0, len(units), 2))
+        return b"(?:%s|%s)" % (re.escape(character.encode()), escaped)
+
+    return rb'("%s"\s*:\s*)' % b"".join(map(either, name))
 
 
 def quoted(name: str) -> str:

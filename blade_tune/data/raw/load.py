@@ -2,6 +2,7 @@
 
 import duckdb
 
+from blade_tune.data.raw import times
 from blade_tune.data.raw.files import LogFile, literal, quoted
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import DataError
@@ -10,23 +11,19 @@ TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
 NOT_IDS = ("NaN", "nan")  # other programs write it for nothing
 NO_INTEGER = -1
 INTEGER_LAW = f"a whole number from 0 to {2**63 - 1}"
+MAX_ID_CHARACTERS = 2**16
+CONTROLS = r"[[:cntrl:]\x{80}-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]"  # of direction too
 TEXT_LAW = "text without control characters, and not NaN"
+LENGTH_LAW = f"at most {MAX_ID_CHARACTERS:,} characters long"
 FLAG_LAW = "1, 0, true, false or nothing"
-TIME_LAW = "a number in every row, or an ISO date in every row"
-
-TIMES = (  # a column is read as the first kind that all its rows are
-    "try_cast({time} AS BIGINT)",
-    "CASE WHEN isfinite(try_cast({time} AS DOUBLE)) THEN try_cast({time} AS DOUBLE) END",
-    "CASE WHEN regexp_matches({time}, '^\\d{{4}}-') THEN epoch_us(try_cast({time} AS TIMESTAMPTZ)) END",
-)
 
 
 class Log:
     """The rows of a log in a database, checked as far as their columns go.
 
-    The table `rows` has a row for each of the file: user_id, item_id, time_text, session, mask (bit k is behavior k),
-    and other, the type of an event that is none of the behaviors. A row is in use where it has a user, an item, a time
-    and a behavior.
+    The table `rows` has a row for each of the file: user_id, item_id, the time (`times.stored`), session, mask (bit k
+    is behavior k), and other, the type of an event that is none of the behaviors. A row is in use where it has a user,
+    an item, a time and a behavior.
 
     Raises:
         DataError: the file is malformed, or a value is not what its column holds; the message has its row.
@@ -34,7 +31,21 @@ class Log:
 
     def __init__(self, database: duckdb.DuckDBPyConnection, file: LogFile, form: LogFormat) -> None:
         self._database, self._file, self._form = database, file, form
-        self._source = file.relation(form.used)
+        self._read()
+        if form.time and not times.is_whole(database) and file.keep_digits(form.time):
+            database.execute("DROP TABLE rows")
+            self._read()
+        self._check_ids()
+        if (row := self._first("mask IS NULL")) is not None:
+            self._refuse(row, form.columns, FLAG_LAW, (*TRUE, *FALSE, None))
+        self._time = self._moment()
+        self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
+        self._used += f" AND {times.HAS_TIME}" if form.time else ""
+
+    def _read(self) -> None:
+        """Make the table `rows`."""
+        form = self._form
+        self._source = self._file.relation(form.used)
         if form.type:
             bits = " ".join(f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns))
             mask, other = f"CASE {quoted(form.type)} {bits} ELSE 0 END", quoted(form.type)
@@ -43,27 +54,21 @@ class Log:
         picked = {
             "user_id": self._id(form.user),
             "item_id": self._id(form.item),
-            "time_text": quoted(form.time) if form.time else "NULL::VARCHAR",
+            **(times.stored(quoted(form.time)) if form.time else {}),
             "session": quoted(form.session) if form.session else "NULL::VARCHAR",
             "mask": f"({mask})::UINTEGER",
             "other": f"{other}::VARCHAR",
         }
         columns = ", ".join(f"{value} AS {name}" for name, value in picked.items())
-        with file.explained():
-            database.execute(
+        with self._file.explained():
+            self._database.execute(
                 "CREATE TABLE rows AS SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other) "
                 f"FROM (SELECT {columns} FROM {self._source})"
             )
-        self._check_ids()
-        if (row := self._first("mask IS NULL")) is not None:
-            self._refuse(row, form.columns, FLAG_LAW, (*TRUE, *FALSE, None))
-        self._time = self._check_times()
-        self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
-        self._used += " AND time_text IS NOT NULL" if form.time else ""
 
     def counts(self) -> dict[str, int]:
         """Rows of the file, and those that are not in use, by reason."""
-        has_time = "time_text IS NOT NULL" if self._form.time else "true"
+        has_time = times.HAS_TIME if self._form.time else "true"
         reason = "other_event" if self._form.type else "no_behavior"
         names = ("rows", "no_user", "no_item", "no_time", reason)
         (found,) = self._database.execute(
@@ -96,7 +101,7 @@ class Log:
         before = self._count(f"({used})")
         merged = f"SELECT user_id, item_id, mask, moment, place FROM ({used})"
         if form.merges and (form.time or form.session):
-            by_time = "'at ' || moment, " if form.time else ""
+            by_time = "'at ' || moment::VARCHAR, " if form.time else ""
             key = f"coalesce('in ' || session, {by_time}place::VARCHAR)" if form.session else "moment"
             merged = (
                 "SELECT user_id, item_id, bit_or(mask) AS mask, min(moment) AS moment, min(place) AS place "
@@ -126,22 +131,20 @@ class Log:
                 row, law = self._first(f"{column} = {NO_INTEGER}"), INTEGER_LAW
             else:
                 not_ids = ", ".join(map(literal, NOT_IDS))
-                row, law = self._first(f"{column} IN ({not_ids}) OR regexp_matches({column}, '[[:cntrl:]]')"), TEXT_LAW
+                row, law = self._first(f"{column} IN ({not_ids}) OR regexp_matches({column}, '{CONTROLS}')"), TEXT_LAW
+                if row is None:
+                    row, law = self._first(f"length({column}) > {MAX_ID_CHARACTERS}"), LENGTH_LAW
             if row is not None:
                 self._refuse(row, (name,), law, ())
 
-    def _check_times(self) -> str:
-        """SQL of the time as a number; the error has the row that is in the way of the kind that most rows are."""
+    def _moment(self) -> str:
+        """SQL of what the rows are ordered by."""
         if self._form.time is None:
             return "0"
-        failed = []
-        for kind in TIMES:
-            sql = kind.format(time="time_text")
-            row = self._first(f"time_text IS NOT NULL AND ({sql}) IS NULL")
-            if row is None:
-                return sql
-            failed.append(row)
-        return self._refuse(max(failed), (self._form.time,), TIME_LAW, ())
+        try:
+            return times.moment(self._database)
+        except times.UnreadableError as error:
+            return self._refuse(error.row, (self._form.time,), times.LAW, ())
 
     def _first(self, condition: str) -> int | None:
         ((row,),) = self._database.execute(f"SELECT min(rowid) FROM rows WHERE {condition}").fetchall()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,18 @@ import duckdb
 
 from blade_tune.config import guess
 from blade_tune.data import folder
-from blade_tune.data.raw.cut import PARTS, Cut
+from blade_tune.data.cells import guarded
+from blade_tune.data.raw.cut import PARTS, SEALED, Cut
 from blade_tune.data.raw.database import connected, scratch
 from blade_tune.data.raw.files import literal, open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat, Recipe
 from blade_tune.data.raw.unpack import find
-from blade_tune.data.sources.split_files import FILES, IDS, PREPARATION
+from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
 from blade_tune.errors import DataError
 
 OnStep = Callable[[str, Callable[[], float]], object]  # what is done now, and a function that says how far it is, in %
+OnReplace = Callable[[list[str]], object]  # what of an older preparation would be another; raises where it must not be
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,27 @@ class Preparation:
     file: str | None = None  # the file that is wanted of an archive or a folder
 
 
-def prepare(preparation: Preparation, out: Path, on_step: OnStep) -> dict[str, Any]:
+def prepare(
+    preparation: Preparation, out: Path, on_step: OnStep, may_replace: OnReplace = lambda _: None
+) -> dict[str, Any]:
     """Write the split files, the ids behind their numbers, and `preparation.json`; gives what that says.
 
     Memory is bounded whatever the size of the log; what does not fit lies in a folder beside `out` until the end.
+
+    Args:
+        preparation: what is prepared.
+        out: the folder, which an older preparation may be in.
+        on_step: is told what is done.
+        may_replace: is asked before other data takes the place of an older preparation: before the log is read where
+            columns mean something else, else when rows are found to differ.
 
     Raises:
         DataError: the log is malformed, or nothing is left of it; `out` is as it was.
     """
     folder.check_place(out, PREPARATION)
+    older = _older(out)
+    if meaning := _other_meaning(older, preparation):
+        may_replace(meaning)
     with scratch(out) as place, connected(place) as database:
 
         def step(words: str) -> None:
@@ -63,10 +77,39 @@ def prepare(preparation: Preparation, out: Path, on_step: OnStep) -> dict[str, A
         targets = sum(1 << k for k, name in enumerate(preparation.form.behaviors) if name != preparation.auxiliary)
         left_out |= Cut(database, targets, preparation.recipe).apply()
         step("writing")
-        facts = _facts(preparation, database, num_rows, left_out)
+        source = {"file": preparation.source.name, "bytes": file.path.stat().st_size}
+        facts = {"source": source, **_facts(preparation, database, num_rows, left_out)}
         _write(database, len(preparation.form.behaviors), place / "split", facts)
+        checksums = read_preparation(place / "split")["sha256"]
+        if older is not None and not meaning and older.get("sha256") != checksums:
+            may_replace(["rows"])
         folder.replace(place / "split", out)
     return facts
+
+
+def _older(out: Path) -> dict[str, Any] | None:
+    """What an older preparation says of itself, nothing where that cannot be read; None where there is none."""
+    try:
+        return read_preparation(out) or None
+    except DataError:
+        return {}
+
+
+def _other_meaning(older: Mapping[str, Any] | None, preparation: Preparation) -> list[str]:
+    """What columns meant in an older preparation and mean otherwise now; studies of it could not read these data."""
+    if older is None:
+        return []
+    form = preparation.form.model_dump(mode="json")
+    before = {
+        "behaviors": older.get("log", {}).get("behaviors", ["unknown"]),
+        "auxiliary": [older.get("auxiliary", "unknown")],
+    }
+    now = {"behaviors": form["behaviors"], "auxiliary": [preparation.auxiliary]}
+    return [
+        f"{name} {','.join(map(str, before[name]))}, now {','.join(now[name])}"
+        for name in now
+        if before[name] != now[name]
+    ]
 
 
 def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
@@ -102,6 +145,7 @@ def _facts(
         "rows": num_rows,
         "left_out": left_out,
         "parts": parts,
+        "ids": GUARDED,
         "users": ids[0],
         "items": ids[1],
     }
@@ -117,8 +161,11 @@ def _write(database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path,
             f"JOIN items ON items.id = item_id WHERE part = {part} ORDER BY users.number, position"
         )
         _copy(database, rows, place / FILES[name], "HEADER false")
+        if name in SEALED:
+            (place / FILES[name]).chmod(folder.PRIVATE_FILE)
     for kind, file in IDS.items():
-        _copy(database, f"SELECT number, id AS {kind} FROM {kind}s ORDER BY number", place / file, "HEADER true")
+        ids = f"SELECT number, {guarded('id::VARCHAR')} AS {kind} FROM {kind}s ORDER BY number"
+        _copy(database, ids, place / file, "HEADER true")
     checksums = {path.name: _checksum(path) for path in sorted(place.iterdir())}
     content = json.dumps({**facts, "sha256": checksums}, indent=2, ensure_ascii=False)
     (place / PREPARATION).write_text(content + "\n", encoding="utf-8")

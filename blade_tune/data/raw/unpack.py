@@ -1,14 +1,15 @@
 """Archives and compressed files, unpacked whole into a scratch folder or refused."""
 
 import gzip
-import shutil
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from backports import zstd
 
@@ -18,8 +19,13 @@ COMPRESSED: dict[str, Callable[[Path], Any]] = {
     ".gz": gzip.GzipFile,
     ".zst": zstd.ZstdFile,
 }  # both check what they read
-BROKEN = (EOFError, zlib.error, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+BROKEN = (
+    *(EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile),
+    *(NotImplementedError, RuntimeError, ValueError, struct.error),  # zipfile's words for what it does not know
+)
 CHUNK_BYTES = 2**22
+MAX_RATIO = 250  # of bytes unpacked to packed: logs have 3 to 30, a file made to fill a disk 1,000 and more
+ALWAYS_BYTES = 2**30  # which no disk is filled by, whatever the ratio
 
 Found = TypeVar("Found")
 
@@ -41,7 +47,7 @@ def find(source: Path, wanted: str | None, scratch: Path) -> PlainFile:
         scratch: in whose folder `unpacked` it is unpacked.
 
     Raises:
-        DataError: it is missing, cut or broken, or is an archive with places outside of itself.
+        DataError: it is missing, cut or broken, is an archive with places outside of itself, or fills the disk.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder.")
@@ -60,8 +66,8 @@ def _plain(path: Path, scratch: Path) -> PlainFile:
     if opened is None:
         return PlainFile(path, str(path))
     target = scratch / path.stem
-    with _reading(path), opened(path) as packed, target.open("wb") as file:
-        shutil.copyfileobj(packed, file, CHUNK_BYTES)
+    with _reading(path), opened(path) as packed:
+        _copy(packed, target, path, path.stat().st_size)
     return PlainFile(target, str(path))
 
 
@@ -77,14 +83,30 @@ def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
         members = [member for member in opened.infolist() if not member.is_dir()]
         for member in members:
             place = PurePosixPath(member.filename.replace("\\", "/"))
-            if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
+            if not place.parts or place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
                 raise DataError(f"{archive}: must hold files inside itself only, got {member.filename!r}.")
         names = [member for member in members if wanted in (None, PurePosixPath(member.filename).name)]
         member = _only(names, wanted or "one file", archive)
         target = scratch / PurePosixPath(member.filename).name
-        with opened.open(member) as packed, target.open("wb") as file:
-            shutil.copyfileobj(packed, file, CHUNK_BYTES)
+        with opened.open(member) as packed:
+            _copy(packed, target, archive, member.compress_size)
     return target
+
+
+def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> None:
+    """Unpack into a file.
+
+    Raises:
+        DataError: far more comes out than a log packs into so few bytes.
+    """
+    most, written = max(ALWAYS_BYTES, MAX_RATIO * packed_bytes), 0
+    with target.open("wb") as file:
+        while chunk := packed.read(CHUNK_BYTES):
+            written += len(chunk)
+            if written > most:
+                law = f"must unpack to at most {MAX_RATIO} times its size or {ALWAYS_BYTES:,} bytes, and is more"
+                raise DataError(f"{source}: {law}; unpack it yourself where that is meant.")
+            file.write(chunk)
 
 
 def _only(found: list[Found], wanted: str, place: Path) -> Found:

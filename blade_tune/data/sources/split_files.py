@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from blade_tune.batch import Interactions
 from blade_tune.data import digest
+from blade_tune.data.cells import text_of
 from blade_tune.data.config import DataConfig
 from blade_tune.data.published import PUBLISHED
 from blade_tune.data.sources.base import Source
@@ -20,6 +21,7 @@ from blade_tune.errors import DataError
 
 FILES = {"train": "train.txt", "valid": "valid.txt", "between": "between_val_test.txt", "test": "test.txt"}
 IDS = {"user": "users.csv", "item": "items.csv"}  # beside files that `data prepare` wrote: the id behind each number
+GUARDED = "guarded"  # how they are written: as cells; before, they were as they are
 PREPARATION = "preparation.json"  # and how it made them
 MAX_DIGITS = 18  # any number so short fits an int64
 
@@ -51,9 +53,8 @@ class SplitFiles(Source):
 
     def origin(self) -> Mapping[str, Any]:
         """What `data prepare` wrote down; of files from elsewhere the license of the data set of this name."""
-        path = self._path("train").with_name(PREPARATION)
-        if path.is_file():
-            return _json(path)
+        if facts := read_preparation(self._path("train").parent):
+            return facts
         published = PUBLISHED.get(self._config.name)
         return {"license": published.license} if published else {}
 
@@ -69,13 +70,33 @@ class SplitFiles(Source):
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
         if hashlib.sha256(content).hexdigest() != checksum:
             raise DataError(f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again.")
-        return [name for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]]
+        names = [name for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]]
+        return [text_of(name) for name in names] if self.origin().get("ids") == GUARDED else names
 
     def _key(self, *parts: str) -> str:
         hashes = {part: hashlib.sha256(self._read(part)).hexdigest() for part in parts}
+        self._compare(hashes)
         return digest.key(
             source="split_files", behaviors=self._config.behaviors, auxiliary=self._config.auxiliary, **hashes
         )
+
+    def _compare(self, hashes: Mapping[str, str]) -> None:
+        """With what `data prepare` wrote down, where it made the files: what columns mean, and the bytes."""
+        origin, folder = self.origin(), self._path("train").parent
+        said = {"behaviors": list(self._config.behaviors), "auxiliary": self._config.auxiliary}
+        made = {"behaviors": origin.get("log", {}).get("behaviors"), "auxiliary": origin.get("auxiliary")}
+        for name, value in said.items():
+            if made[name] not in (None, value):
+                raise DataError(
+                    f"{folder}: was prepared with {name} {_listed(made[name])}, and is read with {_listed(value)}; "
+                    "correct `data` in the study's file, or prepare the log again as the study says."
+                )
+        for part, found in hashes.items():
+            if origin.get("sha256", {}).get(FILES[part], found) != found:
+                raise DataError(
+                    f"{folder / FILES[part]}: must be as `data prepare` wrote it, and was changed; prepare the data "
+                    f"again, or remove {PREPARATION} where the change is meant."
+                )
 
     def _path(self, part: str) -> Path:
         if self._directory is None:
@@ -126,11 +147,26 @@ class SplitFiles(Source):
         return rows
 
 
-def _json(path: Path) -> Any:
+def read_preparation(folder: Path) -> dict[str, Any]:
+    """What `data prepare` wrote down of a folder; empty where it wrote nothing.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = folder / PREPARATION
+    if not path.is_file():
+        return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); prepare the data again.") from None
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(name, {}), dict) for name in ("log", "sha256")):
+        raise DataError(f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again.")
+    return facts
+
+
+def _listed(names: Any) -> str:
+    return ",".join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactions:

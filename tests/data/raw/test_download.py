@@ -29,6 +29,7 @@ class Behavior:
     stops: int = 0  # so many answers end half-way through what they promise
     failures: int = 0  # so many answers are 503 first
     honors_range: bool = True
+    says_length: bool = True
     content: bytes = ARCHIVE
     ranges: list[str | None] = field(default_factory=list)
 
@@ -64,7 +65,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 return
             body = behavior.content[first:]
             self.send_response(206 if first else 200)
-            self.send_header("Content-Length", str(len(body)))
+            if behavior.says_length:
+                self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if behavior.stops:
                 behavior.stops -= 1
@@ -150,6 +152,28 @@ def test_a_server_that_does_not_give_it(server: Server, tmp_path: Path, status: 
     assert "\n" not in str(error.value)
     assert len(server.behavior.ranges) == attempts
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("says_so", [True, False])
+def test_an_endless_download_ends(server: Server, tmp_path: Path, says_so: bool) -> None:
+    """What is larger than the owner says by more than a tenth is refused, said or not, and nothing of it is kept."""
+    server.behavior.content, server.behavior.says_length = ARCHIVE * 3, says_so
+    with pytest.raises(DataError, match=r"must have at most 550,000 bytes, and the server gives more\.$"):
+        fetch(server, tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_no_link_is_followed(server: Server, tmp_path: Path) -> None:
+    """A link in the place of the beginnings is refused, and what it leads to is left alone."""
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "archives").mkdir()
+    part = tmp_path / "archives" / ".archive.zip.part"
+    part.symlink_to(tmp_path / "mine")
+    with pytest.raises(DataError, match=r"\.part: must be a file of its own, and is a link to .*mine; remove it\.$"):
+        fetch(server, tmp_path / "archives")
+    with pytest.raises(OSError, match="symbolic link"):
+        open(part, "ab", opener=download._no_link)  # noqa: SIM115 - nothing is opened
+    assert (tmp_path / "mine").read_text() == "precious"
 
 
 def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

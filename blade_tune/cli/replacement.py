@@ -1,0 +1,81 @@
+"""Prepared data in the place of older ones that studies may stand on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from blade_tune.config import read_yaml, write_yaml
+from blade_tune.data.sources.split_files import read_preparation
+from blade_tune.errors import ConfigError, DataError
+
+
+@dataclass
+class Replacement:
+    """Whether a folder may be replaced, and what is said where it is."""
+
+    out: Path
+    force: bool
+    storage: str | None
+    results: Path
+    rewritten: list[Path] = field(default_factory=list)  # study files that go along with the data
+
+    def allow(self, changes: list[str]) -> None:
+        """Say which studies break by other data in this place.
+
+        Raises:
+            ConfigError: there are some, and --force was not given.
+        """
+        from blade_tune.study.dependents import files_on, stored_on
+        from blade_tune.study.storage import resolve_url
+
+        broken = stored_on(self.out, resolve_url(self.storage, self.results))
+        if changes != ["rows"]:  # a file says nothing of rows
+            broken += map(str, files_on(self.out))
+        if not broken:
+            return
+        said = f"{self.out}: other data is prepared there already ({'; '.join(changes)})"
+        if not self.force:
+            raise ConfigError(f"{said}, and would break {', '.join(broken)}; give another --name or --out, or --force.")
+        anew = f" (written anew: {', '.join(map(str, self.rewritten))})" if self.rewritten else ""
+        click.echo(f"WARNING {said} and is replaced; this breaks {', '.join(broken)}{anew}", err=True)
+
+    def wrote(self, study: Path) -> bool:
+        """Whether --force may write a study file anew: it is as the older preparation wrote it."""
+        from blade_tune.study.template import study_text
+
+        if not self.force or not study.is_file():
+            return False
+        try:
+            older = read_preparation(self.out)
+            section = data_section(older["name"], older["log"]["behaviors"], older["auxiliary"])
+            return study.read_bytes() == study_text(section, self.out).encode()
+        except (DataError, KeyError):  # nothing is known of an older one
+            return False
+
+
+def data_section(name: str, behaviors: list[str], auxiliary: str) -> dict[str, Any]:
+    """What a study says of data that a log was prepared to."""
+    return {"source": "split_files", "name": name, "behaviors": behaviors, "auxiliary": auxiliary}
+
+
+def check_fits(study: Path, section: Mapping[str, Any], out: Path) -> None:
+    """Say that a study file was left alone, and what it must have to go with the data."""
+    try:
+        content = read_yaml(study)
+    except ConfigError as error:
+        click.echo(f"WARNING {error}", err=True)
+        content = {}
+    data, run = content.get("data"), content.get("run")
+    needed: dict[str, Any] = {}
+    if not isinstance(data, dict) or {name: data.get(name) for name in section} != section:
+        needed["data"] = dict(section)
+    if not isinstance(run, dict) or run.get("data") != str(out):
+        needed["run"] = {"data": str(out)}
+    words = f"{study}: is there already and left alone"
+    if needed:
+        click.echo(f"WARNING {words}; to go with this data it must have\n{write_yaml(needed)}", err=True, nl=False)
+    else:
+        click.echo(f"{words}; it goes with this data.", err=True)

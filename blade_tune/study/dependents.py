@@ -1,0 +1,58 @@
+"""Which studies stand on a folder of prepared data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
+from blade_tune.config import read_yaml
+from blade_tune.errors import ConfigError, NothingStoredError
+from blade_tune.study.definition import OF_RUNS
+from blade_tune.study.storage import masked, open_storage, storage_errors
+
+
+def stored_on(folder: Path, url: URL) -> list[str]:
+    """The studies of a database that were run on it, in words.
+
+    Raises:
+        StorageError: the database cannot be reached.
+    """
+    try:
+        storage = open_storage(url, create=False)
+    except NothingStoredError:
+        return []
+    with storage_errors(url):
+        studies = [study for study in storage.get_all_studies() if not study.study_name.endswith(OF_RUNS)]
+    return [
+        f"the study {study.study_name} in {masked(url)}"
+        for study in studies
+        if _is_read(
+            folder,
+            study.user_attrs.get("data_directory"),
+            study.user_attrs.get("definition", {}).get("data", {}).get("name"),
+        )
+    ]
+
+
+def files_on(folder: Path) -> list[Path]:
+    """The study files in ./studies that read it."""
+    return [path for path, data, run in _study_files() if _is_read(folder, run.get("data"), data.get("name"))]
+
+
+def _study_files() -> Iterator[tuple[Path, dict[str, object], dict[str, object]]]:
+    """Each with its sections `data` and `run`, where it has them; what is no study is none."""
+    for path in sorted(Path("studies").glob("*.yaml")):
+        try:
+            content = read_yaml(path)
+        except ConfigError:
+            continue
+        data, run = content.get("data"), content.get("run")
+        if isinstance(data, dict) and data.get("source") == "split_files" and isinstance(run, dict):
+            yield path, data, run
+
+
+def _is_read(folder: Path, directory: object, name: object) -> bool:
+    """Whether a study of this data directory and name of data reads the folder."""
+    if directory is None:
+        return False
+    return folder.resolve() in ((Path(str(directory)) / inner).resolve() for inner in ("", str(name)))
