@@ -236,17 +236,16 @@ def test_no_id_is_a_formula_in_csv(bundle, tmp_path):
     assert {user for (user,) in exact} == set(FORMULAS)
 
 
-def test_ids_cannot_steer_the_terminal(bundle, tmp_path):
-    """In warnings, C1 characters and those that turn the direction around stand as their codes."""
-    rows = [{"user": user, "item": "\u202e3", "did": "click"} for user in ("a\u202eb", "c\u200fd")]
-    write_log(tmp_path / "users.csv", rows)
-    recommender = Recommender(
-        Recommender.load(bundle).model, FORM.model_copy(update={"time": None}), ["1"], [str(n) for n in range(1, 39)]
-    )
-    histories = read_histories(tmp_path / "users.csv", recommender.log, recommender.item_numbers)
-    notes = "\n".join(recommender.rank(histories, None, 1).notes)
-    assert "a\\u202eb, c\\u200fd" in notes
-    assert notes.replace("\n", "").isprintable()
+@pytest.mark.parametrize("user", ["a\u202eb", "c\u200fd", "e\x9bf"])
+def test_ids_cannot_steer_the_terminal(bundle, tmp_path, user):
+    """Control characters, C1 ones and those that turn the direction around are refused, and stand as their codes."""
+    write_log(tmp_path / "users.csv", [{"user": user, "item": "3", "did": "click"}])
+    recommender = Recommender.load(bundle)
+    form = FORM.model_copy(update={"time": None})
+    with pytest.raises(DataError, match="user must be text without control characters") as error:
+        read_histories(tmp_path / "users.csv", form, recommender.item_numbers)
+    assert str(error.value).isprintable()
+    assert repr(user) in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["a\\b.csv", "a\\b.parquet", "\\.csv"])
