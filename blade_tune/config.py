@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blade_tune.errors import ConfigError
+from blade_tune.printable import printable_value
 
 
 class Settings(BaseModel):
@@ -58,7 +59,7 @@ def _explain(detail: Any, settings: type[Settings]) -> str:
     if not name:
         return f"{law}."
     law = re.sub(r"^Input should be", "must be", law)
-    return f"{name} {law}, got {detail['input']!r}."
+    return f"{name} {law}, got {printable_value(detail['input'])!r}."
 
 
 def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
@@ -105,8 +106,12 @@ for _class in (_Loader, _Dumper):
     )
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
     """Read a YAML mapping.
+
+    Args:
+        path: the file.
+        may_be_empty: a file that says nothing is an empty mapping, one of comments too.
 
     Raises:
         ConfigError: the file is missing, is no YAML, or is no mapping; the message has file and line.
@@ -123,6 +128,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}.") from None
     except ValueError as error:  # a date that does not exist
         raise ConfigError(f"{path}: is not valid YAML: {error}.") from None
+    if data is None and may_be_empty:
+        return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must be a YAML mapping, got {type(data).__name__}.")
     return data

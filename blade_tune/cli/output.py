@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from blade_tune.config import flatten
+from blade_tune.printable import visible
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
@@ -17,7 +18,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
     elif form == "csv":
         from blade_tune.study.curves import as_csv
 
-        click.echo(as_csv(rows), nl=False)
+        text = as_csv(rows)
+        click.echo(visible(text) if sys.stdout.isatty() else text, nl=False)
     else:
         _print_table(rows)
 
@@ -51,4 +53,4 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.5g}"
-    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else visible(str(value))

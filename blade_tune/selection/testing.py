@@ -35,6 +35,8 @@ class Opening:
 def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening) -> None:
     """Rank the test rows with each of these runs of a search's study of runs, but for those that were ranked before.
 
+    A run was ranked before where it has test figures and the ledger has a line of it.
+
     Writes test.json, test_ranks.npy and test_baseline_ranks.npy beside a run's weights.
 
     Raises:
@@ -46,7 +48,7 @@ def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
     data = stored.data(opening.data_directory)
     for run in runs:
         folder = study.files(run)
-        if folder.test.exists():
+        if folder.test.exists() and _is_written_down(stored, study, run):
             continue
         if not folder.weights.exists():
             raise RunsMissingError(f"{folder.weights}: the weights of run {run.number} must be here to be tested.")
@@ -65,6 +67,12 @@ def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
         _save(folder.test_ranks, np.stack((rows_U.numpy() + 1, evaluation.ranks_U.numpy())))
         facts = {"sealed_hash": sealed.data_hash, "baselines": baselines.metrics, **evaluation.metrics}
         write_text(folder.test, json.dumps(facts) + "\n")
+
+
+def _is_written_down(stored: StoredStudy, study: StoredStudy, run: FrozenTrial) -> bool:
+    """Whether the ledger of a search says that a run of its study of runs was ranked: no figure is shown without."""
+    line = {"trial": run.number, "of": study.definition.name, "seed": run.user_attrs["seed"]}
+    return any(line.items() <= entry.items() for entry in stored.ledger.entries())
 
 
 def _save(path: Path, ranks: NDArray[Any]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import uuid
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -130,7 +131,7 @@ def keep_members(stored: StoredStudy) -> None:
         if not path.exists():
             source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".new")
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
             shutil.copyfile(source.files(source.trials[member.trial]).weights, temporary)
             temporary.replace(path)
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -150,10 +151,9 @@ class Objective:
             StorageInternalError: the study's database is away for good.
         """
         folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
+        if "root" not in trial.user_attrs:  # what is there is of a trial of this number in an older state of the study
+            shutil.rmtree(folder.path, ignore_errors=True)
         folder.path.mkdir(parents=True, exist_ok=True)
-        if "root" not in trial.user_attrs:
-            for left in (folder.checkpoint, folder.metrics):  # of a trial of this number in another database
-                left.unlink(missing_ok=True)
         with logged_to(folder):
             try:
                 return self._train(trial, folder, check_lease)

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from blade_tune.cli.main import StderrHandler
+from blade_tune.cli.program import StderrHandler
 from blade_tune.cli.progress import LiveProgress
 from blade_tune.study.observer import Standing
 from tests.cli.program import call, finish, start, with_faults, write_study

@@ -1,0 +1,66 @@
+"""What may be shown to people and written to files: text without a secret of a URL, and without control characters.
+
+The one place that knows where a URL has its secrets. It errs on the safe side: of a URL that nobody can read for sure,
+it hides more than the secret.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+
+_URL = re.compile(r"[A-Za-z][\w+.-]*://\S+?(?=[]:,;.)'\"]*(?:\s|$))")
+_SECRET_OPTION = re.compile(r"([?&;][\w.%-]*(?:pass|pwd|secret|token|credential|key)[\w.%-]*=)(.*)", re.I | re.S)
+_ASSIGNMENT = re.compile(r"(\w*(?:password|passwd|secret)\s*=\s*)('[^']*'|\"[^\"]*\"|\S+)", re.I)  # PGPASSWORD=...
+_CONTROL = re.compile(  # all but tab and line feed; those that turn the direction of what follows are among them
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable_url(url: str) -> str:
+    """A URL without its secrets, whether or not it is well formed.
+
+    In front of the host all is hidden between the first `:` and the last `@`, since an unescaped `@` may be part of a
+    password. Of the options, all is hidden from the first secret one's value on, since an unescaped `&` may be part of
+    it.
+    """
+    scheme, slashes, rest = url.partition("://")
+    if not slashes:
+        return _ASSIGNMENT.sub(_hide_value, url)
+    options = ""
+    if secret := _SECRET_OPTION.search(rest):
+        rest, options = rest[: secret.start()], f"{secret[1]}{HIDDEN}"
+        if "@" in secret[2] and "@" not in rest:  # perhaps all of it is a password
+            rest = re.sub(r":.*", f":{HIDDEN}", rest, flags=re.S)
+    before, at, host = rest.rpartition("@")
+    if at and not scheme.lower().startswith("sqlite"):  # whose files may be called anything
+        user, colon, _ = before.partition(":")
+        rest = f"{user}{colon}{HIDDEN if colon else ''}@{host}"
+    return f"{scheme}://{rest}{options}"
+
+
+def printable(text: str) -> str:
+    """A text in which URLs and assignments have no secrets and control characters are written as escapes."""
+    hidden = _ASSIGNMENT.sub(_hide_value, _URL.sub(lambda found: printable_url(found[0]), text))
+    return visible(hidden)
+
+
+def visible(text: str) -> str:
+    """A text whose control characters are written as escapes: none of them reaches a terminal."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def printable_value(value: Any) -> Any:
+    """A plain value, such as a settings file has, without secrets in any of its texts."""
+    if isinstance(value, str):
+        return printable_url(value) if "://" in value else _ASSIGNMENT.sub(_hide_value, value)
+    if isinstance(value, Mapping):
+        return {printable_value(key): printable_value(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(printable_value(inner) for inner in value)
+    return value
+
+
+def _hide_value(found: re.Match[str]) -> str:
+    return f"{found[1]}{HIDDEN}"
