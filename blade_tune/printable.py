@@ -10,9 +10,10 @@ from typing import Any
 
 HIDDEN = "***"
 
-_URL = re.compile(r"[A-Za-z][\w+.-]*://\S+?(?=[]:,;.)'\"]*(?:\s|$))")
+_END = r"(?=[]:,;.)'\"]*(?:\s|$))"  # what closes a word is none of it
+_URL = re.compile(rf"[A-Za-z][\w+.-]*://\S+?{_END}")
 _SECRET_OPTION = re.compile(r"([?&;][\w.%-]*(?:pass|pwd|secret|token|credential|key)[\w.%-]*=)(.*)", re.I | re.S)
-_ASSIGNMENT = re.compile(r"(\w*(?:password|passwd|secret)\s*=\s*)('[^']*'|\"[^\"]*\"|\S+)", re.I)  # PGPASSWORD=...
+_ASSIGNMENT = re.compile(rf"(\w*(?:password|passwd|secret)\s*=\s*)('[^']*'|\"[^\"]*\"|\S+?{_END})", re.I)
 _CONTROL = re.compile(  # all but tab and line feed; those that turn the direction of what follows are among them
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -42,8 +43,11 @@ def printable_url(url: str) -> str:
 
 def printable(text: str) -> str:
     """A text in which URLs and assignments have no secrets and control characters are written as escapes."""
-    hidden = _ASSIGNMENT.sub(_hide_value, _URL.sub(lambda found: printable_url(found[0]), text))
-    return visible(hidden)
+    parts = _URL.split(text)
+    shown = [_ASSIGNMENT.sub(_hide_value, parts[0])]
+    for url, after in zip(_URL.findall(text), parts[1:], strict=True):
+        shown += [printable_url(url), _ASSIGNMENT.sub(_hide_value, after)]
+    return visible("".join(shown))
 
 
 def visible(text: str) -> str:
