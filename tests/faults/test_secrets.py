@@ -79,7 +79,7 @@ def test_a_secret_is_in_nothing_that_a_walk_leaves(tmp_path: Path, postgres_url:
     assert len(listed) == 2  # the run and its worker
     assert "--storage postgresql" in listed[0]
     inherited = [{**process.environ(), "PGPASSWORD": ""} for process in processes[1:]]
-    ended = finish(run)
+    ended = finish(run, timeout_s=300.0)
     assert ended.code == 0, ended.err
 
     walk = [call(*words.split(), "--storage", url, cwd=tmp_path, env=env) for words in WALK]
@@ -103,7 +103,7 @@ def test_a_secret_is_on_no_page_of_the_dashboard(tmp_path: Path, postgres_url: s
     pages = ("dashboard/", "api/meta", "api/studies", "api/studies/1")
     texts = [urllib.request.urlopen(f"http://127.0.0.1:18473/{page}").read().decode() for page in pages]
     served.send_signal(signal.SIGINT)
-    ended = finish(served)
+    ended = finish(served, timeout_s=300.0)
     assert '"study_name"' in texts[2] or "tiny" in texts[2]
     assert TAIL not in "".join([said, listed, ended.out, ended.err, *texts])
 
