@@ -1,9 +1,9 @@
 """Databases as they are found at the start: away for a while, wrongly named, read-only, in the home folder."""
 
 import os
-import shutil
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -13,16 +13,9 @@ from sqlalchemy.engine import URL, make_url
 
 from blade_tune.errors import StorageError
 from blade_tune.study import storage
-from blade_tune.study.storage import await_database, open_storage, resolve_url
+from blade_tune.study.storage import await_database, open_storage, resolve_url, storage_errors
 
 AWAY = "postgresql://me@127.0.0.1:1/db"  # nothing listens on port 1
-READS = """
-import sys
-from pathlib import Path
-from blade_tune.study.storage import open_storage, resolve_url
-(study,) = open_storage(resolve_url(None, Path(sys.argv[1])), create=False).get_all_studies()
-print(study.study_name, study.user_attrs)
-"""
 
 
 def test_a_database_that_is_away_is_waited_for_with_a_line(monkeypatch, caplog):
@@ -80,32 +73,46 @@ def test_the_home_folder_is_where_it_is(tmp_path: Path, monkeypatch):
     assert resolve_url("sqlite:///a~b.db", Path()).database == "a~b.db"
 
 
-def test_results_that_cannot_be_written_are_read(tmp_path: Path):
-    """Nothing is made beside the file, which may be called anything; a process without rights to it reads it."""
-    results = tmp_path / "results ?#%20"
-    study = optuna.create_study(study_name="s", storage=open_storage(resolve_url(None, results), create=True))
-    study.set_user_attr("kept", 1)
-    del study
-    shutil.copytree(results, tmp_path / "closed")  # its log is of processes that are not there any more
-    file = tmp_path / "closed" / "studies.db"
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sqlite3; sqlite3.connect({str(file)!r}).execute('PRAGMA wal_checkpoint(TRUNCATE)')",
-        ],
-        check=True,
-    )
-    for path in (tmp_path / "closed").glob("studies.db?*"):
-        path.unlink()
-    for path in (file, file.parent):
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    user = {} if os.getuid() else {"user": 65534, "group": 65534, "extra_groups": []}
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    command = [sys.executable, "-c", READS, str(tmp_path / "closed")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, **user)
-    if "Permission denied" in ended.stderr and "studies.db" not in ended.stderr:
-        pytest.skip("others may not run this Python")
-    assert ended.stdout == "s {'kept': 1}\n", ended.stderr
-    assert [path.name for path in (tmp_path / "closed").iterdir()] == ["studies.db"]
+@pytest.fixture
+def closed_place() -> Iterator[Path]:
+    """A folder that others may look into."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """Be a user whom a file's mode means something to."""
+    if os.getuid():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def test_results_that_cannot_be_written_are_read(closed_place: Path):
+    """Nothing is made beside the file, which may be called anything; what would write to it is one line."""
+    results = closed_place / "results ?#%20"
+    made = open_storage(resolve_url(None, results), create=True)
+    optuna.create_study(study_name="s", storage=made).set_user_attr("kept", 1)
+    made.remove_session()
+    made.engine.dispose()  # the last connection takes the log away
+    file = results / "studies.db"
+    (results / "studies.db.lock").unlink(missing_ok=True)
+    assert [path.name for path in results.iterdir()] == ["studies.db"]
+    file.chmod(0o444)
+    results.chmod(0o555)
+    url = resolve_url(None, results)
+    with without_rights():
+        read = open_storage(url, create=False)
+        (study,) = read.get_all_studies()
+        assert (study.study_name, study.user_attrs) == ("s", {"kept": 1})
+        with pytest.raises(StorageError, match="readonly database"), storage_errors(url):
+            read.set_study_user_attr(study._study_id, "new", 1)
+        read.engine.dispose()
+    assert [path.name for path in results.iterdir()] == ["studies.db"]
+    results.chmod(0o755)
