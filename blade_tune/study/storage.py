@@ -131,7 +131,7 @@ def await_database(url: URL) -> None:
     def is_waited_for(error: BaseException) -> bool:
         nonlocal told
         is_away = is_outage_at_start(error)
-        if is_away and not told:
+        if is_away and not told and OUTAGE_S:
             told = True
             log.warning("storage=%s is away; it is waited for, %.0f s at most", masked(url), OUTAGE_S)
         return is_away
