@@ -129,7 +129,8 @@ class Attempts:
     def renew(self, attempt_id: str) -> bool:
         """Say that the attempt is alive; False where it was taken away. Does not wait for a database that is away."""
         with self._storage.engine.begin() as connection:
-            return _is_changed(connection, attempt_id, **self._times(connection, attempt_id))
+            times = self._times(connection, attempt_id) or {"renewed": _now(connection)}
+            return _is_changed(connection, attempt_id, **times)
 
     def release(self, attempt_id: str) -> None:
         """The attempt is over; one of another process has run until its latest renewal, as far as is known."""

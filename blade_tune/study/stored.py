@@ -244,6 +244,6 @@ def require_maximized(study: optuna.Study) -> None:
     if study.directions != [StudyDirection.MAXIMIZE]:
         directions = ", ".join(direction.name.lower() for direction in study.directions)
         raise StudyDiffersError(
-            f"study {study.study_name} in this database was made to {directions}, not by blade-tune, which maximizes; "
-            "take another name or --storage."
+            f"study {study.study_name} in this database was not made by blade-tune, which maximizes, but to "
+            f"{directions}; take another name or --storage."
         )

@@ -241,7 +241,7 @@ def test_a_study_of_optuna_that_is_not_empty_is_refused(tmp_path: Path, filling:
         study.enqueue_trial({"x": 1})
     else:
         study.set_user_attr("theirs", 1)
-    with pytest.raises(StudyDiffersError, match=r"not (made )?by blade-tune.*take another name or --storage"):
+    with pytest.raises(StudyDiffersError, match=r"was not made by blade-tune.*take another name or --storage"):
         open_here(tmp_path)
     assert len(study.get_trials()) == (filling != "attribute")
     assert study.user_attrs == ({"theirs": 1} if filling == "attribute" else {})
@@ -255,5 +255,5 @@ def test_a_study_that_was_adopted_with_its_direction_is_not_gone_on_with(tmp_pat
     storage = open_storage(resolve_url(None, tmp_path), create=False)
     adopted = replace(stored, study=optuna.load_study(study_name="tiny", storage=storage), storage=storage)
     for look in (lambda: open_here(tmp_path), lambda: work(adopted)):
-        with pytest.raises(StudyDiffersError, match="was made to minimize, not by blade-tune, which maximizes"):
+        with pytest.raises(StudyDiffersError, match="not made by blade-tune, which maximizes, but to minimize"):
             look()
