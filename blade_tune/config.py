@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from blade_tune.errors import ConfigError
+from blade_tune.redact import redacted_value
 
 MAX_DEPTH, MAX_VALUES = 50, 100_000  # of a file of settings
 SMALL_LAW = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
@@ -63,7 +64,7 @@ def _explain(detail: Any, settings: type[Settings]) -> str:
     if not name:
         return f"{law}."
     law = re.sub(r"^Input should be", "must be", law)
-    return f"{name} {law}, got {detail['input']!r}."
+    return f"{name} {law}, got {redacted_value(detail['input'])!r}."
 
 
 def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
@@ -132,8 +133,12 @@ for _class in (_Loader, _Dumper):
     )
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
     """Read a YAML mapping.
+
+    Args:
+        path: the file.
+        may_be_empty: a file that says nothing is an empty mapping, one of comments too.
 
     Raises:
         ConfigError: the file is missing, is no YAML, or is no mapping; the message has file and line.
@@ -152,6 +157,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid YAML: {error}.") from None
     except RecursionError:
         raise ConfigError(f"{path}: {SMALL_LAW}.") from None
+    if data is None and may_be_empty:
+        return {}
     if not _is_small(data):
         raise ConfigError(f"{path}: {SMALL_LAW}.")
     if not isinstance(data, dict):

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from blade_tune.augment import AUGMENTATIONS
-from blade_tune.cli.main import blade_tune
+from blade_tune.cli.program import blade_tune
 from blade_tune.data.sources import SOURCES
 from blade_tune.data.sources.base import Source
 from blade_tune.models import MODELS
@@ -38,6 +38,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"parameter"},
     {"registry"},
     {"config", "files"},
+    {"redact"},
     {"errors", "printable"},
     {"__init__"},  # the version, and where the package is
 ]

@@ -24,8 +24,10 @@ def hired(study: str, flags: Mapping[str, Any], quiet: bool) -> "Iterator[Crew]"
 
 def stored_for(study: str, crew: "Crew") -> "StoredStudy":
     """The stored study that a crew works for."""
-    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.storage import await_database, resolve_url
     from blade_tune.study.stored import StoredStudy
 
     settings = crew.settings
-    return StoredStudy.load(study, resolve_url(settings.storage, settings.results), settings.results)
+    url = resolve_url(settings.storage, settings.results)
+    await_database(url)
+    return StoredStudy.load(study, url, settings.results)

@@ -1,110 +1,98 @@
-"""The program `blade-tune`."""
+"""Where the program starts: what must be in order before anything else is imported, which takes a while."""
 
-import logging
 import signal
 import sys
 
-import click
-
-from blade_tune import __version__
-from blade_tune.cli.ablate import ablate
-from blade_tune.cli.compare import compare
-from blade_tune.cli.confirm import confirm
-from blade_tune.cli.dashboard import dashboard
-from blade_tune.cli.data import data
-from blade_tune.cli.doctor import doctor
-from blade_tune.cli.export_best import export_best
-from blade_tune.cli.ledger import ledger
-from blade_tune.cli.recommend import recommend
-from blade_tune.cli.report import report
-from blade_tune.cli.reproduce import reproduce
-from blade_tune.cli.run import run
-from blade_tune.cli.show import show
-from blade_tune.cli.space import space
-from blade_tune.cli.status import status
-from blade_tune.cli.stop import stop
-from blade_tune.cli.storage import storage
-from blade_tune.cli.sweep import sweep
-from blade_tune.cli.trials import trials
-from blade_tune.cli.worker import worker
-from blade_tune.errors import BladeTuneError, InterruptedStudyError, PreemptedError
-from blade_tune.printable import printable_lines
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="blade-tune")
-def blade_tune() -> None:
-    """Tune recommenders of behavior-set sequences so that the results can be trusted.
-
-    A study is a model, a data set, a search space and a budget. It can be stopped and run again at any time; test rows
-    stay sealed until export-best or --test. Settings may also stand in ./blade-tune.yaml or as BLADE_TUNE_<SETTING>.
-
-    \b
-    Example:
-      blade-tune run --study demo --trials 20
-    """  # noqa: D301 - click's \b keeps the example's lines
-
-
-for command in (
-    run,
-    worker,
-    stop,
-    status,
-    trials,
-    show,
-    confirm,
-    export_best,
-    recommend,
-    compare,
-    ablate,
-    sweep,
-    report,
-    reproduce,
-    ledger,
-    dashboard,
-    doctor,
-    space,
-    data,
-    storage,
-):
-    blade_tune.add_command(command)
-
-
-class StderrHandler(logging.Handler):
-    """Writes to stderr as it is now: a live view replaces it, to keep lines above itself."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
-        click.echo(printable_lines(self.format(record)), err=True)
+SOON_S = 0.02
+ARGUMENTS = "_BLADE_TUNE_ARGUMENTS"  # those that were typed, for the process that shows others
 
 
 def main() -> None:
-    """Run the program; an error of ours is one message on stderr and its own exit code."""
-    handler = StderrHandler()
-    handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    logger = logging.getLogger("blade_tune")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    before = signal.signal(signal.SIGTERM, _preempted)
+    """Run the program, whichever streams are closed; a Ctrl-C or SIGTERM at any moment is no traceback."""
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        """Where nothing has to be stored first."""
+        from blade_tune.errors import PreemptedError
+
+        received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else PreemptedError("stopped; run the same command again.")
+
+    is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a background job, which a Ctrl-C does not mean
+    numbers = (signal.SIGTERM,) if is_deaf else (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, stop) for number in numbers}
+    hook, sys.unraisablehook = sys.unraisablehook, send_again
     try:
-        sys.exit(blade_tune(prog_name="blade-tune", standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:  # Ctrl-C where nothing has to be stored first
-        sys.exit(InterruptedStudyError.exit_code)
-    except BladeTuneError as error:
-        click.echo(printable_lines(f"Error: {error}"), err=True)
-        sys.exit(error.exit_code)
-    except OSError as error:  # a folder that cannot be written, a full disk
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"Error: {place}{error.strerror or error}", err=True)
-        sys.exit(BladeTuneError.exit_code)
+        open_closed_streams()
+        hide_secrets()
+        from blade_tune.cli.program import run_program
+
+        run_program()
+    except SystemExit:
+        raise
+    except BaseException:  # an interrupted import fails in any way
+        from blade_tune.errors import InterruptedStudyError, PreemptedError
+
+        if not received:
+            raise
+        sys.exit((InterruptedStudyError if received[0] == signal.SIGINT else PreemptedError).exit_code)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _preempted(*_: object) -> None:
-    """A SIGTERM where nothing has to be stored first."""
-    raise PreemptedError("stopped; run the same command again.")
+def send_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Send a signal again that came inside a callback, of a weak reference say: what is raised there ends nothing."""
+    import os
+    import threading
+
+    from blade_tune.errors import PreemptedError
+
+    if isinstance(unraisable.exc_value, KeyboardInterrupt | PreemptedError):
+        number = signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
+        threading.Timer(SOON_S, os.kill, (os.getpid(), number)).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def open_closed_streams() -> None:
+    """Have /dev/null in place of a standard stream that is closed.
+
+    Else the next file that is opened, be it a database, gets its number, and what is printed.
+    """
+    import os
+
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            os.set_inheritable(number, True)  # processes started from here shall have it
+            if null != number:
+                os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
+def hide_secrets() -> None:
+    """Have no secret in the arguments that the list of processes shows.
+
+    Where a URL with one was typed, the process becomes another of the same number, whose arguments show none, and
+    which gets those that were typed through its environment.
+    """
+    import json
+    import os
+
+    from blade_tune.redact import redacted_value
+
+    typed = json.loads(os.environ.pop(ARGUMENTS, "[]"))
+    if typed and redacted_value(typed) == sys.argv[1:]:
+        sys.argv[1:] = typed
+        return
+    shown = redacted_value(sys.orig_argv)
+    is_mine = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :]  # not so where a test calls
+    if shown != sys.orig_argv and is_mine and sys.executable:
+        env = {**os.environ, ARGUMENTS: json.dumps(sys.argv[1:])}
+        os.execve(sys.executable, shown, env)  # noqa: S606 - this program itself

@@ -18,7 +18,8 @@ def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
     elif form == "csv":
         from blade_tune.study.curves import as_csv
 
-        click.echo(as_csv(rows), nl=False)
+        text = as_csv(rows)
+        click.echo(printable_lines(text) if sys.stdout.isatty() else text, nl=False)
     else:
         _print_table(rows)
 

@@ -20,6 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 from blade_tune.parameter import Value
+from blade_tune.redact import redacted
 from blade_tune.study.observer import Observer, Standing
 from blade_tune.training.loop import EpochRecord
 
@@ -106,7 +107,7 @@ class PlainProgress(Observer):
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
-        click.echo(text, err=True)
+        click.echo(redacted(text), err=True)
 
 
 class LiveProgress(Observer):
@@ -151,11 +152,11 @@ class LiveProgress(Observer):
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """What to beat."""
         line = f"untuned, valid {self._metric}: {_baselines(figures, left_out)}"
-        self.display.console.print(line, highlight=False)
+        self.display.console.print(redacted(line), highlight=False, markup=False)
 
     def noted(self, text: str) -> None:
         """A line above the bars."""
-        self.display.console.print(text, highlight=False)
+        self.display.console.print(redacted(text), highlight=False, markup=False)
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """Add the trial's bar."""
@@ -175,7 +176,7 @@ class LiveProgress(Observer):
         self._remove(number)
         self._ended += 1
         shown = "" if value is None else f" {self._metric} {value:.4f}"
-        line = Text(f"trial {number} {outcome}{shown}")  # no markup: an error's message may have brackets
+        line = Text(redacted(f"trial {number} {outcome}{shown}"))  # no markup: an error's message may have brackets
         if standing is not None:
             per_hour = 3600 * self._ended / (time.monotonic() - self._start)
             self._study.update(self._study_task, completed=standing.scored, rate=f"{per_hour:.0f}/h")
@@ -203,7 +204,7 @@ class LiveProgress(Observer):
 
     def _show_best(self, standing: Standing) -> None:
         if standing.best_value is not None:
-            self._best.plain = (
+            self._best.plain = redacted(
                 f"best: trial {standing.best_number}, {standing.metric} {standing.best_value:.4f}, "
                 f"{assignments(standing.best_params)}"
                 f"{f'; {standing.verdict}' if standing.verdict else ''}"

@@ -80,7 +80,7 @@ def run(
     from blade_tune.study.members import check_members, keep_members, members_of, settle_members
     from blade_tune.study.opening import StudyPlace, Total, open_study
     from blade_tune.study.shipped import find
-    from blade_tune.study.storage import resolve_url, storage_errors
+    from blade_tune.study.storage import await_database, resolve_url, storage_errors
     from blade_tune.study.stored import StoredStudy
 
     resolved = resolve(flags, study)
@@ -88,10 +88,12 @@ def run(
     given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
     search = {name: value for name, value in given.items() if value is not None}
     configured = {} if settings.trials is None or flags["trials"] is not None else {"trials": settings.trials}
-    url = resolve_url(settings.storage, settings.results)
+    url, file = resolve_url(settings.storage, settings.results), find("studies", study)
+    if not dry_run:
+        await_database(url)
     named = [name.strip() for name in members.split(",")] if members else []
     if model == COMBINATION and not named:  # it goes on with those that it has
-        named = members_of(f"{find('studies', study).stem}-{model}", url, settings.results)
+        named = members_of(f"{file.stem}-{model}", url, settings.results)
     definition = StudyDefinition.load(
         study, model=model, recipe=recipe, members=named, max_epochs=epochs, search={**search, **configured}
     )

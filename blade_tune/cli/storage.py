@@ -49,7 +49,8 @@ def copy(study: str, to: str, storage: str | None, results: Path) -> None:
     """Copy a study into another database.
 
     Its trials, and what they have cost; also its runs, where it was confirmed. The study here and the files in the
-    results folder are left alone: go on with the copy by `--storage URL` and the same `--results`.
+    results folder are left alone: go on with the copy by `--storage URL` and the same `--results`. From then on the
+    files there are the copy's, and the study here needs another folder to go on.
 
     \b
     Example:

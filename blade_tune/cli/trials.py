@@ -1,11 +1,14 @@
 """`blade-tune trials`."""
 
+import logging
 from pathlib import Path
 
 import click
 
 from blade_tune.cli.options import reads_study
 from blade_tune.cli.output import print_rows
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -25,6 +28,9 @@ def trials(study: str, storage: str | None, results: Path, data: Path | None, fo
 
     stored = StoredStudy.load(study, resolve_url(storage, results), results)
     if form == "csv":
-        tables.write_tables(stored)
+        try:
+            tables.write_tables(stored)
+        except OSError as error:
+            log.warning("trials.csv and epochs.csv are left alone: %s", error.strerror)
     rows = tables.trial_rows(stored)
     print_rows(tables.brief(rows) if form == "table" else rows, form)

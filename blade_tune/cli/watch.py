@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from blade_tune.fleet.worker import why_done
+from blade_tune.printable import printable_lines
 from blade_tune.report import tables
 from blade_tune.study.stored import StoredStudy
 
@@ -83,4 +84,4 @@ def _line(worker: Facts) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "none" if value is None else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else "none" if value is None else printable_lines(str(value))

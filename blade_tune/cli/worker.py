@@ -26,12 +26,15 @@ def worker(study: str, quiet: bool, **flags: Any) -> None:
     from blade_tune.fleet.devices import assign
     from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
-    from blade_tune.study.storage import resolve_url
+    from blade_tune.study.storage import await_database, resolve_url
     from blade_tune.study.stored import StoredStudy
 
     settings = resolve(flags, study).settings
     places = assign(settings)
-    stored = StoredStudy.load(study, resolve_url(settings.storage, settings.results), settings.results)
+    url = resolve_url(settings.storage, settings.results)
+    await_database(url)
+    stored = StoredStudy.load(study, url, settings.results)
     stored.data(settings.data)  # refused here, before any process starts
+    stored.claim_folder()
     with watch(quiet) as observer:
         run_workers(stored, settings, places, observer)

@@ -1,5 +1,6 @@
 """Folders that exist whole or not at all: of arrays and plain facts, and of finished files."""
 
+import errno
 import hashlib
 import json
 import os
@@ -183,17 +184,27 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def replace(new: Path, final: Path) -> None:
-    """Put a finished folder in its place; what stood there is gone only when the new one stands."""
-    old = final.with_name(f".{final.name}.old.{os.getpid()}")
-    if final.exists():
-        final.rename(old)
-    try:
-        new.rename(final)
-    except OSError:
-        if old.exists():
-            old.rename(final)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+    """Put a finished folder in its place; what stood there is gone only when the new one stands.
+
+    Of several processes that do so at once the last one's folder stays.
+    """
+    olds: list[Path] = []
+    while True:
+        old = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
+        with suppress(FileNotFoundError):
+            final.rename(old)
+            olds.append(old)
+        try:
+            new.rename(final)
+            break
+        except OSError as error:
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was first
+                continue
+            if olds and not final.exists():
+                olds[-1].rename(final)
+            raise
+    for old in olds:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _rename(temporary: Path, path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import itertools
 import logging
-import os
 import shutil
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -254,8 +254,7 @@ def _report_difference(choice: Choice, outcome: Outcome, options: ExportOptions)
 
 def _publish(bundle: Bundle, model: Recommender, sealed: SealedData, out: Path) -> None:
     """Write beside the final place, load back, compare scores, then move."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")  # another process may export to the same place
     try:
         write_bundle(bundle, temporary)
         batch = sealed.windows(model.max_length).rows(torch.arange(min(USERS_COMPARED, sealed.search.num_users)))

@@ -16,10 +16,8 @@ from blade_tune.fleet.events import EventWriter, LogToEvents
 from blade_tune.fleet.order import Order
 from blade_tune.fleet.worker import Worker
 from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import storage_errors
+from blade_tune.study.storage import OUTAGE_S, storage_errors
 from blade_tune.study.stored import StoredStudy
-
-OUTAGE_S = 300.0  # for so long a worker waits for a database that went away
 
 
 def main() -> None:

@@ -156,7 +156,8 @@ def _study(name: str, url: URL, settings: RunSettings, fix: Tell | None) -> list
     check = f"study {name}"
     try:
         stored = StoredStudy.load(name, url, settings.results)
-    except ConfigError as error:
+        _ = stored.folder.path  # whose files are there
+    except (ConfigError, StudyDiffersError) as error:
         return [Finding(check, "problem", str(error))]
     try:
         leftovers = Leftovers(stored, settings.grace_s, settings.keep)

@@ -1,9 +1,12 @@
 """Where run settings come from: built-in < user file < project file < environment < study file < flags."""
 
+import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,14 @@ from blade_tune.study.definition import SearchConfig, StudyFile
 from blade_tune.study.shipped import find
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 
+log = logging.getLogger(__name__)
+
 BUILT_IN = "built-in"
 PROJECT_FILE = Path("blade-tune.yaml")
 PREFIX = "BLADE_TUNE_"
+OF_A_SERVICE = re.compile(  # whose name is blade-tune, or begins with it; no setting is called so
+    rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
 
 Setting = tuple[str, str, Any]  # origin, name, value
 
@@ -80,14 +88,26 @@ def user_file(environ: Mapping[str, str]) -> Path:
 
 def _file(path: Path) -> Iterator[Setting]:
     if path.is_file():
-        yield from ((str(path), name, value) for name, value in read_yaml(path).items())
+        yield from ((str(path), name, value) for name, value in read_yaml(path, may_be_empty=True).items())
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[Setting]:
-    """An empty variable is as one that is not set."""
-    for variable, value in sorted(environ.items()):
-        if variable.startswith(PREFIX) and value:
-            yield variable, variable.removeprefix(PREFIX).lower(), value
+    """An empty variable is as one that is not set, and so is one that is not the user's."""
+    ours = {variable: value for variable, value in sorted(environ.items()) if variable.startswith(PREFIX) and value}
+    links = tuple(variable for variable in ours if OF_A_SERVICE.fullmatch(variable))
+    if links:
+        _tell_of_links(links)
+    for variable in [name for name in ours if name not in links]:
+        yield variable, variable.removeprefix(PREFIX).lower(), ours[variable]
+
+
+@cache
+def _tell_of_links(links: tuple[str, ...]) -> None:
+    log.warning(
+        "%s: ignored, as a variable that Kubernetes makes for a Service called blade-tune; `enableServiceLinks: false` "
+        "in the pod leaves it out, another name of the Service does too",
+        ", ".join(links),
+    )
 
 
 def _study(study: str | None) -> Iterator[Setting]:

@@ -24,7 +24,7 @@ from blade_tune.study.observer import Observer
 from blade_tune.study.process import Owner
 from blade_tune.study.recovery import continuation
 from blade_tune.study.signals import StopSignals
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.stored import StoredStudy, require_maximized
 from blade_tune.study.trials import (
     GIVEN,
     is_continued,
@@ -61,6 +61,8 @@ class Worker:
         definition = stored.definition
         data = stored.data(order.data)
         require_same(stored.study.user_attrs["fingerprint"], definition, data.data_hash)
+        require_maximized(stored.study)
+        stored.claim_folder()
         self.stored = stored
         self.order = order
         self.observer = observer

@@ -36,6 +36,8 @@ class Opening:
 def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening) -> None:
     """Rank the test rows with each of these runs of a search's study of runs, but for those that were ranked before.
 
+    A run was ranked before where it has test figures and the ledger has a line of it.
+
     Writes test.json, test_ranks.npy and test_baseline_ranks.npy beside a run's weights.
 
     Raises:
@@ -47,7 +49,7 @@ def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
     data = stored.data(opening.data_directory)
     for run in runs:
         folder = study.files(run)
-        if _is_tested(folder):
+        if _is_tested(folder) and _is_written_down(stored, study, run):
             continue
         weights = _weights(study, run)
         settings = nest(study.values(run)).get("model", {})
@@ -77,6 +79,12 @@ def _is_tested(folder: TrialFolder) -> bool:
         log.warning("%s This is done now.", error)
         return False
     return True
+
+
+def _is_written_down(stored: StoredStudy, study: StoredStudy, run: FrozenTrial) -> bool:
+    """Whether the ledger of a search says that a run of its study of runs was ranked: no figure is shown without."""
+    line = {"trial": run.number, "of": study.definition.name, "seed": run.user_attrs["seed"]}
+    return any(line.items() <= entry.items() for entry in stored.ledger.entries())
 
 
 def _weights(study: StoredStudy, run: FrozenTrial) -> dict[str, Tensor]:

@@ -46,6 +46,7 @@ ATTEMPTS = Table(
     Column("renewed", Float, nullable=False),
     Column("released", Boolean, nullable=False),
 )
+STEP_S = 5.0  # by which a clock was set; less is what a statement waits for
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
 
@@ -81,6 +82,7 @@ class Attempts:
     def __init__(self, storage: StudyStorage, study_id: int) -> None:
         self._storage = storage
         self._study_id = study_id
+        self._begun: dict[str, float] = {}  # own attempts, by the monotonic clock
 
     @staticmethod
     def create_table(storage: StudyStorage) -> None:
@@ -115,7 +117,10 @@ class Attempts:
                 connection.execute(insert(ATTEMPTS).values(**row, **where, released=False))
             return attempt_id
 
-        return self._storage.patiently(claim)
+        claimed = self._storage.patiently(claim)
+        if claimed:
+            self._begun[claimed] = time.monotonic()
+        return claimed
 
     def link(self, attempt_id: str, trial_number: int) -> bool:
         """Say which trial fills the slot; False where the claim was taken away meanwhile."""
@@ -124,11 +129,13 @@ class Attempts:
     def renew(self, attempt_id: str) -> bool:
         """Say that the attempt is alive; False where it was taken away. Does not wait for a database that is away."""
         with self._storage.engine.begin() as connection:
-            return _is_changed(connection, attempt_id, renewed=_now(connection))
+            times = self._times(connection, attempt_id) or {"renewed": _now(connection)}
+            return _is_changed(connection, attempt_id, **times)
 
     def release(self, attempt_id: str) -> None:
-        """The attempt is over."""
+        """The attempt is over; one of another process has run until its latest renewal, as far as is known."""
         self._change(attempt_id, released=True)
+        self._begun.pop(attempt_id, None)
 
     def open_attempts(self) -> list[Attempt]:
         """Every attempt that was not released; none where the study is older than the table."""
@@ -159,9 +166,20 @@ class Attempts:
     def _change(self, attempt_id: str, **values: Any) -> bool:
         def change() -> bool:
             with self._storage.engine.begin() as connection:
-                return _is_changed(connection, attempt_id, **values, renewed=_now(connection))
+                return _is_changed(connection, attempt_id, **values, **self._times(connection, attempt_id))
 
         return self._storage.patiently(change)
+
+    def _times(self, connection: Connection, attempt_id: str) -> dict[str, Any]:
+        """When an attempt of this process was renewed, and, where the clock was set, its claim by the new one.
+
+        So an attempt costs what a clock that nobody sets says.
+        """
+        if attempt_id not in self._begun:
+            return {}
+        now, seconds = _now(connection), time.monotonic() - self._begun[attempt_id]
+        is_set = func.abs(now - ATTEMPTS.c.claimed - seconds) > STEP_S
+        return {"renewed": now, "claimed": case((is_set, now - seconds), else_=ATTEMPTS.c.claimed)}
 
     def _scored(self) -> ColumnElement[int]:
         """As `trials.is_scored` has it."""

@@ -1,6 +1,7 @@
 """The clock of a trial: after how many seconds each of its figures was there."""
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -25,6 +26,8 @@ class Clock:
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
+        begun = trial.datetime_start or datetime.now()
+        self._begun = time.monotonic() - max(0.0, (datetime.now() - begun).total_seconds())  # which nobody sets
         self._readings: list[tuple[int, float, float]] = []
         self._highest = -math.inf
 
@@ -37,8 +40,7 @@ class Clock:
             figure: what it reached.
         """
         trained = sum(record.seconds for record in history if record.epoch <= epoch)
-        begun = self._trial.datetime_start or datetime.now()
-        self._readings.append((epoch, round(trained, 3), round((datetime.now() - begun).total_seconds(), 3)))
+        self._readings.append((epoch, round(trained, 3), round(time.monotonic() - self._begun, 3)))
         if figure > self._highest:
             self._highest = figure
             self.store()

@@ -1,6 +1,6 @@
 """Where a study keeps its files under the results folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,10 +68,17 @@ class StudyFolder:
 
     results: Path
     name: str
+    guard: Callable[["StudyFolder"], object] | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> Path:
-        """The folder itself."""
+        """The folder itself, which every file of it is asked for through.
+
+        Raises:
+            StudyDiffersError: a guard says that what is there is another study's.
+        """
+        if self.guard is not None:
+            self.guard(self)
         return self.results / self.name
 
     @property

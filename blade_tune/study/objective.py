@@ -151,10 +151,9 @@ class Objective:
             StorageInternalError: the study's database is away for good.
         """
         folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
+        if "root" not in trial.user_attrs:  # what is there is of a trial of this number in an older state of the study
+            remove(folder.path)
         make_folder(folder.path)
-        if "root" not in trial.user_attrs:
-            for left in (folder.checkpoint, folder.metrics):  # of a trial of this number in another database
-                remove(left)
         with logged_to(folder):
             try:
                 return self._train(trial, folder, check_lease)

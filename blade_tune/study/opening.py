@@ -6,6 +6,7 @@ from pathlib import Path
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.engine import URL
 
@@ -16,9 +17,11 @@ from blade_tune.models.build import model_class
 from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import fingerprint, require_same
-from blade_tune.study.folder import StudyFolder, write_text
-from blade_tune.study.storage import creating, open_storage, storage_errors
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.folder import write_text
+from blade_tune.study.ownership import Identity
+from blade_tune.study.safe_storage import StudyStorage
+from blade_tune.study.storage import await_database, creating, open_storage, storage_errors
+from blade_tune.study.stored import StoredStudy, require_maximized
 
 
 @dataclass(frozen=True)
@@ -60,14 +63,12 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
     """
     if reason := model_class(definition.model).too_large(data.num_users, data.num_items):
         raise ConfigError(f"study {definition.name}: {reason}")
+    await_database(place.url)
     with storage_errors(place.url):
         storage = open_storage(place.url, create=True)
         with creating(place.url):
             Attempts.create_table(storage)
-            if definition.name not in [study.study_name for study in storage.get_all_studies()]:
-                new = optuna.create_study(study_name=definition.name, storage=storage, direction="maximize")
-                Attempts(storage, storage.get_study_id_from_name(new.study_name)).clear()
-            study = optuna.load_study(study_name=definition.name, storage=storage)
+            study = _load_or_create(storage, definition.name)
             _name_metric(study, definition.objective.metric)
             _identify(study, definition, data.data_hash)
             budget = total.settle(definition.search.trials, study)
@@ -78,8 +79,28 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
             study.set_user_attr("definition", content)
             directory = place.data_directory
             study.set_user_attr("data_directory", str(directory.resolve()) if directory else None)
-        write_text(StudyFolder(place.results, definition.name).definition, write_yaml(content))
-        return StoredStudy.of(storage, definition.name, place.results)
+        stored = StoredStudy.of(storage, definition.name, place.results)
+        stored.claim_folder()
+        write_text(stored.folder.definition, write_yaml(content))
+        return stored
+
+
+def _load_or_create(storage: StudyStorage, name: str) -> optuna.Study:
+    """The study of a name, whichever process made it.
+
+    Whoever made an empty one by Optuna itself may have given it another direction, which nothing changes later, so it
+    is made anew.
+    """
+    if name in [study.study_name for study in storage.get_all_studies()]:
+        study = optuna.load_study(study_name=name, storage=storage)
+        if study.user_attrs or study.get_trials(deepcopy=False):
+            require_maximized(study)
+            return study
+        optuna.delete_study(study_name=name, storage=storage)
+    study = optuna.create_study(study_name=name, storage=storage, direction=StudyDirection.MAXIMIZE)
+    Attempts(storage, storage.get_study_id_from_name(name)).clear()
+    Identity.new().store(study)  # from here on it is ours, whatever ends this process
+    return study
 
 
 def _name_metric(study: optuna.Study, metric: str) -> None:
@@ -100,7 +121,7 @@ def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) 
 
 def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
     """Fill a study that is new, or that was new when another process was killed right here."""
-    if any(trial.state != TrialState.WAITING for trial in study.get_trials(deepcopy=False)):
+    if Identity.of(study) is None or any(trial.state != TrialState.WAITING for trial in study.get_trials()):
         raise StudyDiffersError(
             f"study {definition.name} in this database was not made by blade-tune; take another name or --storage."
         )

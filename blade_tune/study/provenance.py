@@ -1,5 +1,6 @@
 """Where a model came from: enough to make it again."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from typing import Any
 import torch
 
 import blade_tune
+from blade_tune.redact import redacted_value
 
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 PACKAGES = ("blade-tune", "torch", "optuna", "numpy", "sqlalchemy")
 
 
@@ -38,7 +41,7 @@ def environment(device: torch.device) -> dict[str, Any]:
     return {
         **software(device),
         "threads": torch.get_num_threads(),
-        "command": " ".join(["blade-tune", *sys.argv[1:]]),
+        "command": " ".join(["blade-tune", *map(redacted_value, sys.argv[1:])]),
         "created": now(),
     }
 
@@ -49,17 +52,28 @@ def now() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that the package runs from, with + if files differ from it; None outside one."""
-    folder = Path(blade_tune.__file__).parent
+    """The commit of the checkout that the package's own files are tracked in, with + if files differ from it.
+
+    None where there is none: a virtual environment inside some other repository is not part of it.
+    """
+    file = Path(blade_tune.__file__)
     try:
-        commit = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*"],  # noqa: S607 - git as on PATH
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        _git("ls-files", "--error-unmatch", file.name, folder=file.parent)
+        return _git("describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*", folder=file.parent) or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return commit.stdout.strip() or None
+
+
+def _git(*words: str, folder: Path) -> str:
+    """What git says of the repository that a folder is in, whichever one a hook that runs this names in variables."""
+    env = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
+    done = subprocess.run(  # noqa: S603 - no word of it is anybody else's
+        ["git", *words],  # noqa: S607 - git as on PATH
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    return done.stdout.strip()

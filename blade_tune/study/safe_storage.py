@@ -18,11 +18,14 @@ from sqlalchemy import URL, Table, Update, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from blade_tune.redact import redacted_url
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 STUDIES: Table = models.StudyModel.__table__
+STUDY_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
 TRIALS: Table = models.TrialModel.__table__
 REPORTS: Table = models.TrialIntermediateValueModel.__table__
 
@@ -30,6 +33,11 @@ MAX_WAIT_S = 5.0
 BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
 OUTAGE_STATES = ("08", "40", "57P", "53300")  # connection, deadlock, shutdown and start of the server, too many clients
 REFUSALS = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")  # these have no SQLSTATE
+WRONG_URLS = (  # nor have these
+    *("Name or service not known", "nodename nor servname", "No address associated", "Servname not supported"),
+    *("invalid port", "invalid integer", "invalid sslmode", "invalid value", "could not match"),
+    *("does not support SSL", "received invalid response", "expected authentication request", "certificate"),
+)
 
 
 class StudyStorage(RDBStorage):
@@ -111,16 +119,25 @@ class StudyStorage(RDBStorage):
         return self.patiently(give)
 
 
-def patiently(call: Callable[[], T], outage_s: float, url: URL) -> T:
-    """Make a call on a database again and again while it is away, with a warning each time, for `outage_s` at most."""
+def patiently(
+    call: Callable[[], T], outage_s: float, url: URL, is_waited_for: Callable[[BaseException], bool] | None = None
+) -> T:
+    """Make a call on a database again and again while it is away, with a warning each time, for `outage_s` at most.
+
+    Args:
+        call: may be made again.
+        outage_s: for how long.
+        url: of the database.
+        is_waited_for: which errors are waited for; those of `is_outage` unless said otherwise.
+    """
 
     def warn(attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
-        place = url.render_as_string(hide_password=True)
+        place = redacted_url(url.render_as_string(hide_password=False))
         log.warning("storage=%s is away, next try in %.1f s: %s", place, attempt.upcoming_sleep, reason_of(error))
 
     retrying = Retrying(
-        retry=retry_if_exception(is_outage),
+        retry=retry_if_exception(is_waited_for or is_outage),
         stop=stop_after_delay(outage_s),
         wait=wait_random_exponential(multiplier=0.1, max=MAX_WAIT_S),
         before_sleep=warn,
@@ -184,6 +201,11 @@ def is_outage(error: BaseException) -> bool:
     if cause.sqlstate is not None:
         return cause.sqlstate.startswith(OUTAGE_STATES)
     return not any(words in str(cause) for words in REFUSALS)
+
+
+def is_outage_at_start(error: BaseException) -> bool:
+    """The same of a database that was never reached: what says that the URL itself is wrong is no outage."""
+    return is_outage(error) and not any(words in reason_of(error) for words in WRONG_URLS)
 
 
 def lacks_table(error: BaseException) -> bool:

@@ -1,10 +1,15 @@
 """Where studies are stored: a SQLite file by default, a PostgreSQL server for fleets; one URL apart."""
 
+import logging
+import os
+import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import psutil
@@ -17,11 +22,24 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
 from blade_tune.config import guess
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
-from blade_tune.study.safe_storage import StudyStorage, lacks_table, patiently, reason_of
+from blade_tune.redact import HIDDEN, redacted_url
+from blade_tune.study.safe_storage import (
+    StudyStorage,
+    is_outage_at_start,
+    lacks_table,
+    patiently,
+    reason_of,
+)
+
+log = logging.getLogger(__name__)
 
 SQLITE, POSTGRES = "sqlite", "postgresql+psycopg"
+POSTGRES_NAMES = ("postgres", "postgresql")
+SCHEME = re.compile(r"[\w+.-]{1,32}")
+USER_INFO = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?")  # as SQLAlchemy reads it
 IN_MEMORY = (None, "", ":memory:")
 BUSY_TIMEOUT_S = 60
+OUTAGE_S = 300.0  # a database that went away is waited for so long
 CREATION_S = 60  # one process waits for another that creates tables or a study
 CREATION_LOCK = 0xB1ADE  # number of PostgreSQL's advisory lock
 CONNECTION = {  # libpq's: a server that vanished without a word is noticed within half a minute
@@ -47,22 +65,83 @@ def resolve_url(storage: str | None, results: Path) -> URL:
     """
     if storage is None:
         return URL.create(SQLITE, database=str(results / "studies.db"))
+    scheme = storage.partition("://")[0] if "://" in storage else "?"
+    if scheme in (*POSTGRES_NAMES, POSTGRES):
+        _require_readable(storage)
     with suppress(ArgumentError, ValueError):  # the latter for a port that is no number
         url = make_url(storage)
-        if url.drivername in ("postgres", "postgresql"):
+        if url.drivername in POSTGRES_NAMES:
             url = url.set(drivername=POSTGRES)
-        if url.drivername == POSTGRES or (url.drivername == SQLITE and url.database not in IN_MEMORY):
+        if url.drivername == SQLITE and url.database not in IN_MEMORY:
+            return url.set(database=os.path.expanduser(url.database or ""))
+        if url.drivername == POSTGRES:
             return url
-    scheme = storage.partition("://")[0] if "://" in storage else "?"
     raise ConfigError(
         f"the storage must be a database URL, {SQLITE}:///FILE or {POSTGRES}://USER@HOST/DATABASE, "
-        f"got one of scheme {scheme!r}."
+        f"got one of scheme {scheme if SCHEME.fullmatch(scheme) else '?'!r}."
     )
 
 
+def _require_readable(storage: str) -> None:
+    """Refuse a URL of PostgreSQL whose parts can be taken for others: a password would be shown as a host.
+
+    Raises:
+        ConfigError: it says what to write instead, and shows no password.
+    """
+    rest = USER_INFO.sub("", storage, 1)
+    place, _, options = rest.partition("?")
+    before = storage.removesuffix(rest) + place
+    if "@" in place:
+        raise ConfigError(
+            f"the storage URL {redacted_url(before)} must have one @, in front of its host; an @ in a user name or a "
+            "password is written %40, a / is written %2F."
+        )
+    names = [name if equals else None for name, equals, _ in (each.partition("=") for each in options.split("&"))]
+    if options and not _libpq_options().issuperset(names):
+        raise ConfigError(
+            f"the storage URL {redacted_url(before)}?{HIDDEN} must have options of libpq only, NAME=VALUE&NAME=VALUE; "
+            "an & in a value is written %26."
+        )
+
+
+@cache
+def _libpq_options() -> frozenset[str]:
+    from psycopg.pq import Conninfo  # a third of a second, which SQLite does without
+
+    return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
+
+
 def masked(url: URL) -> str:
-    """The URL without its password, for people and logs."""
-    return url.render_as_string(hide_password=True)
+    """The URL without its secrets, for people and logs."""
+    return redacted_url(url.render_as_string(hide_password=False))
+
+
+def await_database(url: URL) -> None:
+    """Wait for a database that is away at the start, for as long as a running study would; one line says so.
+
+    Raises:
+        StorageError: it is away for longer, or waiting does not help: the URL, the user or the password is wrong.
+    """
+    if url.drivername == SQLITE and not Path(url.database or "").exists():
+        return
+    engine = create_engine(url, poolclass=NullPool, **_connecting(url))
+    reads = text("SELECT count(*) FROM sqlite_master" if url.drivername == SQLITE else "SELECT 1")
+    told = False
+
+    def is_waited_for(error: BaseException) -> bool:
+        nonlocal told
+        is_away = is_outage_at_start(error)
+        if is_away and not told and OUTAGE_S:
+            told = True
+            log.warning("storage=%s is away; it is waited for, %.0f s at most", masked(url), OUTAGE_S)
+        return is_away
+
+    def reach() -> None:
+        with engine.connect() as connection:
+            connection.execute(reads)
+
+    with storage_errors(url):
+        patiently(reach, OUTAGE_S, url, is_waited_for)
 
 
 def open_storage(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
@@ -192,8 +271,32 @@ def file_system(path: Path) -> str:
 
 def _engine_options(url: URL) -> dict[str, Any]:
     if url.drivername == SQLITE:
-        return {"connect_args": {"timeout": BUSY_TIMEOUT_S}, "pool_events": [(_set_pragmas, "connect")]}
-    return {"connect_args": _connection_options(url), "pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
+        pragmas = {} if _is_read_only(url) else {"pool_events": [(_set_pragmas, "connect")]}
+        return {**_connecting(url), **pragmas}
+    return {**_connecting(url), "pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
+
+
+def _connecting(url: URL) -> dict[str, Any]:
+    """How `create_engine` shall connect."""
+    if url.drivername != SQLITE:
+        return {"connect_args": _connection_options(url)}
+    if _is_read_only(url):
+        return {"creator": partial(_connect_reading, Path(url.database or ""))}
+    return {"connect_args": {"timeout": BUSY_TIMEOUT_S}}
+
+
+def _is_read_only(url: URL) -> bool:
+    """Whether a SQLite file is there, and neither it nor anything beside it can be written."""
+    file = Path(url.database or "")
+    return file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+
+def _connect_reading(file: Path) -> sqlite3.Connection:
+    """Connect to a file that cannot be written: without a log beside it nobody writes to it, so it needs no locks."""
+    log_file = Path(f"{file}-wal")
+    is_written = log_file.exists() and log_file.stat().st_size > 0
+    uri = f"file:{quote(str(file.resolve()))}?mode=ro{'' if is_written else '&immutable=1'}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
 
 
 def _connection_options(url: URL) -> dict[str, int]:

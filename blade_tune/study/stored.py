@@ -9,6 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 from sqlalchemy.engine import URL
 
@@ -21,10 +22,11 @@ from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import OF_RUNS, StudyDefinition, max_length
 from blade_tune.study.folder import FILES, StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
+from blade_tune.study.ownership import Identity, Ownership
 from blade_tune.study.provenance import now
 from blade_tune.study.safe_storage import StudyStorage, lacks_table
 from blade_tune.study.sampling import build_pruner, build_sampler
-from blade_tune.study.storage import load_study, open_storage
+from blade_tune.study.storage import creating, load_study, masked, open_storage
 from blade_tune.study.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
 from blade_tune.study.verdict import PAIRED, Verdict, below_untuned, of_best
 from blade_tune.training.baselines import Baselines, valid_baselines
@@ -76,7 +78,8 @@ class StoredStudy:
         definition = replace(definition, home=StudyFolder(results, name.removesuffix(OF_RUNS)).path)
         study.sampler = build_sampler(definition.search, definition.space)
         study.pruner = build_pruner(definition.search.pruner, definition.train)
-        return cls(study, definition, StudyFolder(results, name), storage)
+        ownership = Ownership(study, definition, masked(storage.engine.url))
+        return cls(study, definition, StudyFolder(results, name, ownership), storage)
 
     @classmethod
     def find(cls, name: str, url: URL, results: Path) -> "StoredStudy | None":
@@ -109,6 +112,19 @@ class StoredStudy:
     def attempts(self) -> Attempts:
         """Who is at work on it."""
         return Attempts(self.storage, self.study_id)
+
+    def claim_folder(self) -> None:
+        """Make the study's folder its own, before anything is written there; a study of before gets its id.
+
+        Raises:
+            StudyDiffersError: the folder has the files of another study; the message names both.
+        """
+        if Identity.of(self.study) is None:
+            with creating(self.storage.engine.url):
+                if Identity.of(self.study) is None:
+                    Identity.new().store(self.study)
+        if isinstance(self.folder.guard, Ownership):
+            self.folder.guard.claim(self.folder)
 
     def ask_to_stop(self, *, now: bool) -> None:
         """Have every supervisor that works on the study at this moment end its run, wherever it is."""
@@ -197,6 +213,7 @@ class StoredStudy:
             directory: where its files are, if anywhere but where the study remembers them.
             entry: which trial is evaluated, on which seed, by which command.
         """
+        self.claim_folder()
         line = {"study": self.definition.name, **entry, "when": now()}
         return open_for_evaluation(data, self.data_directory(directory), self.ledger, line)
 
@@ -228,3 +245,17 @@ class StoredStudy:
                 f"{directory or 'its source'} has {data.data_hash[:12]}; give --data."
             )
         return data
+
+
+def require_maximized(study: optuna.Study) -> None:
+    """Refuse to go on with a study whose best trials are taken for its worst.
+
+    Raises:
+        StudyDiffersError: it was made outside blade-tune, with another direction or with several.
+    """
+    if study.directions != [StudyDirection.MAXIMIZE]:
+        directions = ", ".join(direction.name.lower() for direction in study.directions)
+        raise StudyDiffersError(
+            f"study {study.study_name} in this database was not made by blade-tune, which maximizes, but to "
+            f"{directions}; take another name or --storage."
+        )

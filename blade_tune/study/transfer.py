@@ -12,7 +12,8 @@ from sqlalchemy.engine import URL
 
 from blade_tune.errors import ConfigError, StorageError
 from blade_tune.study.budget import ATTEMPTS, Attempts
-from blade_tune.study.safe_storage import STUDIES, StudyStorage
+from blade_tune.study.ownership import Identity
+from blade_tune.study.safe_storage import STUDIES, STUDY_ATTRIBUTES, StudyStorage
 from blade_tune.study.storage import connect, creating, masked, open_storage, storage_errors, versions
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import count_states
@@ -56,6 +57,8 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
             from_study_name=name, from_storage=stored.storage, to_storage=target, to_study_name=unfinished
         )
         study_id = target.get_study_id_from_name(unfinished)
+        Identity.new(Identity.of(stored.study)).store(optuna.load_study(study_name=unfinished, storage=target))
+        _forget_files(target, study_id)
         _copy_attempts(stored, target, study_id)
         _require_idle(stored)
         if _extent(target.get_all_trials(study_id)) != _extent(stored.trials):
@@ -73,6 +76,17 @@ def _require_idle(stored: StoredStudy) -> None:
             f"{f'trial {running[0]} runs' if running else 'a worker has it'}; `blade-tune stop` ends it, and what a "
             "killed worker left is found by the next `blade-tune run`."
         )
+
+
+def _forget_files(target: StudyStorage, study_id: int) -> None:
+    """Have a copy show none of the study's own files in the dashboard: both would write them, each for itself.
+
+    The next run of the copy writes its own. Those of trials are never written again.
+    """
+    attributes = STUDY_ATTRIBUTES
+    mine = (attributes.c.study_id == study_id) & attributes.c.key.startswith("artifacts:")
+    with target.engine.begin() as connection:
+        connection.execute(attributes.delete().where(mine))
 
 
 def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> None:

@@ -44,6 +44,12 @@ MISTAKES = {
 }  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """A run does not wait for a database that is away when it starts."""
+    monkeypatch.setattr("blade_tune.study.storage.OUTAGE_S", 0.0)
+
+
 @pytest.mark.parametrize(("code", "words", "told"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_ends_in_its_code_and_one_message(finished, code, words, told):
     """Nothing on stdout, one message on stderr that names fact and way out, no traceback, no password."""

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from blade_tune import __version__
-from blade_tune.cli.main import blade_tune
+from blade_tune.cli.program import blade_tune
 
 HEAVY = (
     "duckdb",
@@ -99,7 +99,7 @@ def test_help_loads_nothing_heavy():
     calls = [[*param.values[0], "--help"] for param in COMMANDS]
     script = f"""
 import sys
-from blade_tune.cli.main import blade_tune
+from blade_tune.cli.program import blade_tune
 for words in {calls}:
     blade_tune(words, standalone_mode=False)
 print("loaded:", *sorted(set({HEAVY}) & set(sys.modules)))

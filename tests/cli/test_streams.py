@@ -6,18 +6,22 @@ import logging
 import os
 import pty
 import re
+import signal
 import struct
+import subprocess
 import termios
+import time
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
-from blade_tune.cli.main import StderrHandler
+from blade_tune.cli.program import StderrHandler
 from blade_tune.cli.progress import LiveProgress
 from blade_tune.study.observer import Standing
-from tests.cli.program import call, finish, start, with_faults, write_study
+from tests.cli.program import PROGRAM, call, finish, start, with_faults, write_study
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -96,3 +100,43 @@ def run_in_terminal(*words: str, cwd: Path, **options: Any) -> tuple[int, str]:
         pass
     os.close(reader)
     return finish(process).code, drawn.decode()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_traceback(tmp_path, closed):
+    """A run whose standard streams are closed scores its trials, and nothing that it prints goes into its files."""
+    write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1})
+    words = f'exec "{PROGRAM}" run --study tiny {closed}'
+    ended = subprocess.run(["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
+    assert call("status", "--study", "tiny", "-f", "json", cwd=tmp_path).out.count('"complete": 1') == 1
+    assert not any(b"study=tiny scored" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path):
+    """Whenever it comes once the program has begun: exit code 130, and not a word."""
+    for wait_s in (0.5, 1.0, 1.5):
+        process = start("status", "--study", "tiny", cwd=tmp_path)
+        until_begun(process)
+        time.sleep(wait_s)
+        process.send_signal(signal.SIGINT)
+        ended = finish(process)
+        assert ended.code in (130, 4), ended  # 4 where it was faster
+        assert "Traceback" not in ended.err
+
+
+def until_begun(process: subprocess.Popen[str]) -> None:
+    """Wait until a process handles a Ctrl-C itself: Python's own start is not ours."""
+    status = Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "_json" not in status.read_text():
+        time.sleep(0.01)
+
+
+def test_escapes_of_a_tag_do_not_reach_the_terminal(tmp_path):
+    """A tag of a study file is shown with its escapes written out."""
+    enqueue = [{"model": {"alpha": 0.5}, "tag": "a\x1b[2Jb"}]
+    write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1}, enqueue=enqueue)
+    assert call("run", "--study", "tiny", "-q", cwd=tmp_path).code == 0
+    shown = call("trials", "--study", "tiny", cwd=tmp_path).out
+    assert "a\\x1b[2Jb" in shown
+    assert "\x1b" not in shown

@@ -92,8 +92,9 @@ def written(fleet: Fleet) -> str:
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)], ids=["verbose", "quiet"])
 @pytest.mark.parametrize("host", ["localhost:1", "nowhere.invalid"])
-def test_a_password_is_in_no_error(tmp_path, host, quiet):
+def test_a_password_is_in_no_error(tmp_path, host, quiet, monkeypatch):
     """A server that cannot be reached ends the run in 4; the message has the masked URL."""
+    monkeypatch.setattr("blade_tune.study.storage.OUTAGE_S", 0.0)
     write_study(tmp_path / "studies" / "tiny.yaml")
     url = make_url(f"postgresql://tuner@{host}/studies").set(password=PASSWORD)
     ended = call("run", "--study", "tiny", "--storage", url.render_as_string(False), *quiet, cwd=tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError
-from blade_tune.fleet.precedence import BUILT_IN, Resolved, resolve
+from blade_tune.fleet.precedence import BUILT_IN, OF_A_SERVICE, Resolved, resolve
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -204,3 +204,35 @@ def test_silence_is_judged_after_two_heartbeats_at_least(places):
         places.resolve()
     places.flag(grace_s="200s")
     assert places.resolve().settings.grace_s == 200
+
+
+LINKS = (
+    *("BLADE_TUNE_SERVICE_HOST", "BLADE_TUNE_SERVICE_PORT", "BLADE_TUNE_SERVICE_PORT_HTTP", "BLADE_TUNE_PORT"),
+    *("BLADE_TUNE_PORT_80_TCP", "BLADE_TUNE_PORT_80_TCP_ADDR", "BLADE_TUNE_PORT_80_UDP_PROTO"),
+    *("BLADE_TUNE_DB_SERVICE_HOST", "BLADE_TUNE_STORAGE_PORT_5432_TCP_PORT"),
+)
+
+
+def test_what_kubernetes_sets_for_a_service_is_ignored_with_a_hint(places, caplog):
+    """Of a Service called blade-tune, or one that begins so; settings beside them count, none is called so."""
+    for name in LINKS:
+        places.environ[name] = "tcp://10.0.0.1:80"
+    places.variable(workers=3)
+    assert places.resolve().settings.workers == 3
+    assert "enableServiceLinks: false" in caplog.text
+    assert all(name in caplog.text for name in LINKS)
+    assert not any(OF_A_SERVICE.fullmatch(f"BLADE_TUNE_{name.upper()}") for name in RunSettings.model_fields)
+
+
+def test_a_misspelled_variable_is_still_an_error(places):
+    """With a guess."""
+    places.environ["BLADE_TUNE_WORKRES"] = "3"
+    with pytest.raises(ConfigError, match=r"BLADE_TUNE_WORKRES: .*Did you mean workers"):
+        places.resolve()
+
+
+@pytest.mark.parametrize("content", ["", "\n", "# workers: 3\n", "---\n"])
+def test_an_empty_settings_file_says_nothing(places, content):
+    """Neither the project's nor the user's."""
+    Path("blade-tune.yaml").write_text(content)
+    assert places.resolve().settings == RunSettings()

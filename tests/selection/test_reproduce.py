@@ -36,9 +36,7 @@ def test_the_first_epoch_that_differs_is_named(search: StoredStudy, epoch: int):
 
 def test_a_loss_in_its_last_bit_is_a_difference(search: StoredStudy):
     """Nothing is rounded away, unless a tolerance is given."""
-    past = edited(
-        search, 1, 2, lambda record: record["losses"].update(next=record["losses"]["next"] * (1 + 1e-12))
-    )
+    past = edited(search, 1, 2, lambda record: record["losses"].update(next=record["losses"]["next"] * (1 + 1e-12)))
     with pytest.raises(ReproductionError, match=r"epoch 2 differs first: loss\.next"):
         make_again(past, search.data(None), CPU)
     found = make_again(past, search.data(None), CPU, tolerance=1e-9)

@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy import event, update
+from sqlalchemy import event, select, update
 from sqlalchemy.exc import OperationalError
 
 from blade_tune.errors import LeaseLostError
@@ -185,6 +185,32 @@ def test_gpu_time_is_what_attempts_held_of_gpus(slots):
         with slots.storage.engine.begin() as connection:
             connection.execute(times)
     assert slots.budget.gpu_seconds() == pytest.approx(60.0)
+
+
+@pytest.mark.parametrize("step_s", [7200.0, -7200.0])
+def test_a_clock_that_is_set_charges_nothing(slots, step_s):
+    """Forward or back: an attempt costs what the time took, and says that it was heard of just now."""
+    attempt = slots.budget.claim(9, Claimant(Owner.here(), "cuda", 1.0))
+    with slots.storage.engine.begin() as connection:  # as if it were claimed by a clock that was set since
+        connection.execute(update(ATTEMPTS).values(claimed=ATTEMPTS.c.claimed - step_s, renewed=0.0))
+    for change in (slots.budget.renew, slots.budget.release):
+        change(attempt)
+        assert 0.0 <= slots.budget.gpu_seconds() < 60.0
+    with slots.storage.engine.begin() as connection:
+        assert slots.budget.now() - connection.scalar(select(ATTEMPTS.c.renewed)) < 60.0
+
+
+def test_a_lost_attempt_costs_what_it_is_known_to_have_run(slots):
+    """Whoever finds it, days later say, does not charge the days."""
+    attempt = slots.budget.claim(9, Claimant(Owner.here(), "cuda", 1.0))
+    with slots.storage.engine.begin() as connection:
+        connection.execute(
+            update(ATTEMPTS).values(claimed=ATTEMPTS.c.claimed - 9e4, renewed=ATTEMPTS.c.claimed - 9e4 + 50)
+        )
+    finder = Attempts(slots.storage, slots.storage.get_study_id_from_name("s"))
+    finder.release(attempt)
+    assert finder.gpu_seconds() == pytest.approx(50.0)
+    assert finder.open_attempts() == []
 
 
 def test_a_database_without_attempts_has_none(database_url):

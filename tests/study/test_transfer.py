@@ -105,7 +105,11 @@ def test_a_copy_is_the_study(study: StoredStudy, database_url: str, tmp_path: Pa
     )
     copy = StoredStudy.load("tiny", url, tmp_path)
     assert list(map(content, copy.trials)) == list(map(content, study.trials))
-    assert copy.study.user_attrs == study.study.user_attrs
+    attrs, copied = study.study.user_attrs, copy.study.user_attrs
+    own, theirs = attrs.pop("identity"), copied.pop("identity")
+    assert copied == attrs
+    assert theirs["id"] != own["id"]
+    assert theirs["copied"] == [own["id"]]
     assert copy.study.direction == study.study.direction
     assert copy.attempts.gpu_seconds() == study.attempts.gpu_seconds() == 3600.0
     assert [study.study_name for study in copy.storage.get_all_studies()] == ["tiny"]

@@ -8,7 +8,7 @@ from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import why_done
 from blade_tune.study.observer import Observer
-from blade_tune.study.storage import resolve_url, storage_errors
+from blade_tune.study.storage import await_database, resolve_url, storage_errors
 from blade_tune.study.stored import StopRequest, StoredStudy
 
 
@@ -65,6 +65,7 @@ class Job:
         try:
             places = [replace(place, share=place.share * self.share) for place in assign(self.settings)]
             url = resolve_url(storage, results)
+            await_database(url)
             with storage_errors(url):
                 stored = StoredStudy.load(self.study, url, results)
                 if over := self.why_over(stored):

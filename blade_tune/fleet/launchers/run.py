@@ -3,7 +3,6 @@
 import time
 from contextlib import closing
 
-from blade_tune.fleet.child import OUTAGE_S
 from blade_tune.fleet.launchers.base import Launcher
 from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.launchers.story import Story
@@ -11,7 +10,7 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import FATAL
 from blade_tune.study.observer import Observer
 from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import storage_errors
+from blade_tune.study.storage import OUTAGE_S, storage_errors
 from blade_tune.study.stored import StoredStudy
 
 POLL_S = 1.0

@@ -1,0 +1,104 @@
+"""The program `blade-tune`: its commands, and how each of its errors ends it."""
+
+import io
+import logging
+import sys
+
+import click
+
+from blade_tune import __version__
+from blade_tune.cli.ablate import ablate
+from blade_tune.cli.compare import compare
+from blade_tune.cli.confirm import confirm
+from blade_tune.cli.dashboard import dashboard
+from blade_tune.cli.data import data
+from blade_tune.cli.doctor import doctor
+from blade_tune.cli.export_best import export_best
+from blade_tune.cli.ledger import ledger
+from blade_tune.cli.recommend import recommend
+from blade_tune.cli.report import report
+from blade_tune.cli.reproduce import reproduce
+from blade_tune.cli.run import run
+from blade_tune.cli.show import show
+from blade_tune.cli.space import space
+from blade_tune.cli.status import status
+from blade_tune.cli.stop import stop
+from blade_tune.cli.storage import storage
+from blade_tune.cli.sweep import sweep
+from blade_tune.cli.trials import trials
+from blade_tune.cli.worker import worker
+from blade_tune.errors import BladeTuneError, InterruptedStudyError
+from blade_tune.redact import redacted
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="blade-tune")
+def blade_tune() -> None:
+    """Tune recommenders of behavior-set sequences so that the results can be trusted.
+
+    A study is a model, a data set, a search space and a budget. It can be stopped and run again at any time; test rows
+    stay sealed until export-best or --test. Settings may also stand in ./blade-tune.yaml or as BLADE_TUNE_<SETTING>.
+
+    \b
+    Example:
+      blade-tune run --study demo --trials 20
+    """  # noqa: D301 - click's \b keeps the example's lines
+
+
+for command in (
+    run,
+    worker,
+    stop,
+    status,
+    trials,
+    show,
+    confirm,
+    export_best,
+    recommend,
+    compare,
+    ablate,
+    sweep,
+    report,
+    reproduce,
+    ledger,
+    dashboard,
+    doctor,
+    space,
+    data,
+    storage,
+):
+    blade_tune.add_command(command)
+
+
+class StderrHandler(logging.Handler):
+    """Writes to stderr as it is now: a live view replaces it, to keep lines above itself."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        click.echo(redacted(self.format(record)), err=True)
+
+
+def run_program() -> None:
+    """Run the program; an error of ours is one message on stderr and its own exit code."""
+    handler = StderrHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    logger = logging.getLogger("blade_tune")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        sys.exit(blade_tune(prog_name="blade-tune", standalone_mode=False))
+    except click.ClickException as error:
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(redacted(shown.getvalue()), nl=False, err=True)  # it may repeat what was typed
+        sys.exit(error.exit_code)
+    except click.Abort:  # Ctrl-C where nothing has to be stored first
+        sys.exit(InterruptedStudyError.exit_code)
+    except BladeTuneError as error:
+        click.echo(f"Error: {redacted(str(error))}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:  # a folder that cannot be written, a full disk
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"Error: {redacted(f'{place}{error.strerror or error}')}", err=True)
+        sys.exit(BladeTuneError.exit_code)
