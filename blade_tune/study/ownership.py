@@ -123,7 +123,8 @@ class Ownership:
                 self._refuse(path, "a study that this database does not know")
             self._adopted.add(path)
         elif self.identity is None or owner.id not in (self.identity.id, *self.identity.copied):
-            self._refuse(path, str(owner))
+            gone = ", which is not there any more" if owner.storage == self._storage else ""
+            self._refuse(path, f"{owner}{gone}")
         return owner
 
     def _refuse(self, path: Path, other: str) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import signal
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -77,10 +78,14 @@ def test_a_trial_that_failed_before_its_first_epoch_shows_what_there_is(tmp_path
 
 
 def test_no_trial_shows_the_curve_of_another(tmp_path: Path, monkeypatch):
-    """A folder that a trial of the same number in another database has left lends a failed trial no curve."""
+    """A folder that a trial of the same number in a newer state of the database has left lends a failed trial none."""
     run(tmp_path, search__trials=1)
-    for file in tmp_path.glob("studies.db*"):
-        file.unlink()
+    tables = ("trials", "trial_params", "trial_values", "trial_intermediate_values")
+    tables += ("trial_user_attributes", "trial_system_attributes")
+    with sqlite3.connect(tmp_path / "studies.db") as connection:  # as a backup of before the trial has it
+        for table in tables:
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - of the lines above
+    connection.close()
     test_a_trial_that_failed_before_its_first_epoch_shows_what_there_is(tmp_path, monkeypatch)
 
 
