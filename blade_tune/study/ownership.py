@@ -12,7 +12,6 @@ import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -104,7 +103,7 @@ class Ownership:
         if owner is not None and owner.id == identity.id:
             return
         text = json.dumps(asdict(Owner(self._definition.name, identity.id, self._storage)), indent=2) + "\n"
-        if owner is not None:  # of which this is a copy
+        if owner is not None or (path / FILE).exists():  # of which this is a copy, or damaged
             write_text(path / FILE, text)
         elif not _write_new(path / FILE, text):  # another process was first
             self._check(path)
@@ -168,15 +167,9 @@ class Ownership:
 
 
 def _read(path: Path) -> Owner | None:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        try:
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return Owner(**content)
-        except (ValueError, TypeError):
-            raise StudyDiffersError(
-                f"{path}: must say whose files these are, and cannot be read; delete it, and the study whose trials "
-                "are there takes the folder again."
-            ) from None
+    """None where there is none, or where it is damaged: the study whose trials are there takes the folder again."""
+    with suppress(OSError, ValueError, TypeError):
+        return Owner(**json.loads(path.read_text(encoding="utf-8")))
     return None
 
 

@@ -42,7 +42,7 @@ def test_a_command_that_looks_prints_its_result_alone(finished, words, form):
 
 def test_status_has_budget_trials_and_best(status):
     """`status -f json` has exactly these keys; the best trial has number, value and dotted parameters."""
-    first, then = ["name", "model", "metric", "budget", "scored", "trials", "best"], ["baselines", "verdict"]
+    first, then = ["name", "model", "metric", "budget", "scored", "trials", "best"], ["baselines", "verdict", "warning"]
     assert list(status) == [*first, *then, "time_to_baseline", "noise", "failures", "gpu_hours", "workers"]
     assert (status["name"], status["model"], status["metric"]) == ("tiny", "blade", "ndcg@10")
     assert (status["budget"], status["scored"]) == (3, 3)
@@ -129,7 +129,7 @@ def test_export_writes_a_bundle(finished_copy, status):
     assert ended.code == 0
     assert ended.err.startswith("WARNING study=tiny no winner is confirmed")
     facts = json.loads(ended.out)
-    assert list(facts) == ["bundle", "rule", "trial", "valid", "test", "test_users", "baselines", "verdict"]
+    assert list(facts) == ["bundle", "rule", "trial", "valid", "test", "test_users", "baselines", "verdict", "warning"]
     assert facts["bundle"] == "final"
     assert facts["valid"]["ndcg@10"] == status["best"]["value"]
     assert set(facts["test"]) == set(facts["valid"])

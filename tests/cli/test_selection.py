@@ -5,7 +5,9 @@ import io
 import json
 import shutil
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -101,13 +103,15 @@ def test_without_a_confirmation_export_warns(finished_copy: Path):
 
 
 def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
-    """A trial is made again exactly; after its stored curve was changed the first epoch that differs is named."""
+    """A trial is made again exactly; after the database's figure was changed the first epoch that differs is named."""
     again = call("reproduce", "-s", "tiny", "--trial", "1", "-f", "json", cwd=finished_copy)
-    assert json.loads(again.out) == {"trial": 1, "epochs": 2, "largest_difference": 0.0, "changed": []}
+    assert json.loads(again.out) == {"trial": 1, "epochs": 2, "largest_difference": 0.0, "changed": [], "written": []}
     path = finished_copy / "results" / "tiny" / "trials" / "1" / "metrics.jsonl"
     path.write_text(path.read_text().replace('"hr@5": ', '"hr@5": 1'))
+    with closing(sqlite3.connect(finished_copy / "results" / "studies.db")) as database, database:
+        database.execute("UPDATE trial_intermediate_values SET intermediate_value = 0.99")
     other = call("reproduce", "-s", "tiny", "--trial", "1", cwd=finished_copy)
-    assert (other.code, "epoch 1 differs first: hr@5" in other.err) == (7, True)
+    assert (other.code, "epoch 1 differs first: ndcg@10 was 0.99" in other.err) == (7, True)
 
 
 def test_compare_prints_one_table(tmp_path: Path):

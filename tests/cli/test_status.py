@@ -54,7 +54,7 @@ def test_the_time_to_the_baseline_stands_beside_the_verdict(finished):
     """In JSON and in the table; its seconds are those of the database, so no file of a trial is needed."""
     facts = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=finished).out)
     names = list(facts)
-    assert names[names.index("verdict") + 1] == "time_to_baseline"
+    assert names[names.index("verdict") :][:3] == ["verdict", "warning", "time_to_baseline"]
     found, best = facts["time_to_baseline"], max(facts["baselines"].values())
     assert (found["figure"], facts["baselines"][found["baseline"]]) == (best, best)
     assert (found["trial"] is None) == (facts["best"]["value"] <= best)
@@ -103,7 +103,8 @@ def test_watching_a_finished_study_ends(finished):
     """It is shown once, with why there is nothing to watch."""
     ended = call("status", "--study", "tiny", "--watch", cwd=finished)
     assert (ended.code, ended.err) == (0, "")
-    shown, why = ended.out.splitlines()
+    shown, *warnings, why = ended.out.splitlines()
+    assert all(" is BELOW untuned " in warning for warning in warnings)
     figures = r"popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}"
     verdict = r"(not )?above item_knn: [-+]0\.\d{4} \([-+]0\.\d{4} to [-+]0\.\d{4}\)"
     assert re.fullmatch(rf"study=tiny scored=3/3 complete=3 best=0\.\d{{4}} best_trial=\d {figures} {verdict}", shown)
@@ -115,12 +116,16 @@ def test_watching_follows_a_study_to_its_end(worked_on):
     watching = start("status", "--study", "tiny", "--watch", "--every", "0.1", cwd=worked_on)
     assert watching.stdout is not None
     assert watching.stdout.readline().startswith("study=tiny scored=3/4 complete=3 running=1 ")
-    assert watching.stdout.readline().startswith("trial=3 epochs=1 best=0.2500 host=")
+    line = watching.stdout.readline()
+    if " is BELOW untuned " in line:
+        line = watching.stdout.readline()
+    assert line.startswith("trial=3 epochs=1 best=0.2500 host=")
     study = open_tiny(worked_on).study
     study.tell(3, 0.5)
     ended = finish(watching)
     assert (ended.code, ended.err) == (0, "")
-    shown, why = ended.out.splitlines()
+    shown, *warnings, why = ended.out.splitlines()
+    assert all(" is BELOW untuned " in warning for warning in warnings)
     assert shown.startswith("study=tiny scored=4/4 complete=4 best=0.5000 best_trial=3 popularity=0.")
     assert why == "4 of 4 trials are scored"
 

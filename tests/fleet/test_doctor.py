@@ -28,6 +28,7 @@ from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.process import Owner
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.training.checkpoint import save_checkpoint
 from tests.study import tiny
 
 GIB = 2**30
@@ -334,7 +335,7 @@ def test_a_continuation_without_its_checkpoint_is_a_warning(stored, results):
     )
     what = "trials that wait to go on, with no checkpoint in these results: 3"
     assert about("study tiny", examine(results)) == [("warning", what)]
-    stored.folder.trial(0).checkpoint.touch()
+    save_checkpoint(stored.folder.trial(0).checkpoint, {})
     assert [state for state, _ in about("study tiny", examine(results))] == ["ok"]
 
 

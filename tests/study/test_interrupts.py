@@ -10,7 +10,7 @@ import optuna
 import pytest
 from safetensors.torch import load_file
 
-from blade_tune.errors import InterruptedStudyError, PreemptedError
+from blade_tune.errors import InterruptedStudyError, PreemptedError, StudyDiffersError
 from blade_tune.study import objective
 from blade_tune.study.clock import CLOCK
 from blade_tune.study.folder import FILES, StudyFolder
@@ -162,13 +162,14 @@ def test_a_continued_trial_is_not_pruned_where_it_has_been(tmp_path: Path, monke
     assert sorted(stored(tmp_path).trials[1].intermediate_values) == [2, 4, 6]
 
 
-def test_a_checkpoint_of_another_study_is_not_gone_on_from(tmp_path: Path, left_alone: Path):
-    """A new trial begins anew, whatever a database that is gone has left in the folder of its number."""
+def test_a_checkpoint_of_another_study_is_not_gone_on_from(tmp_path: Path):
+    """A folder with trials that a database does not know is another study's: the run is refused before any trial."""
     folder = StudyFolder(tmp_path, "tiny").trial(0)
     folder.path.mkdir(parents=True)
     folder.checkpoint.write_bytes(b"of another trial 0")
-    run(tmp_path, search__trials=1, **LONG)
-    assert result(tmp_path, 0) == result(left_alone, 0)
+    with pytest.raises(StudyDiffersError, match="a study that this database does not know"):
+        run(tmp_path, search__trials=1, **LONG)
+    assert folder.checkpoint.read_bytes() == b"of another trial 0"
 
 
 def test_signals_are_handled_as_before_after_a_run(tmp_path: Path):

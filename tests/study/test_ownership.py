@@ -197,14 +197,15 @@ def test_a_copy_shows_no_file_that_the_study_writes(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"study": "tiny"}'])
-def test_an_owner_that_cannot_be_read_is_a_clear_refusal(tmp_path: Path, content: str):
-    """It says what to delete, and after that the study has its folder again."""
+def test_an_owner_that_cannot_be_read_is_as_none(tmp_path: Path, content: str):
+    """The study whose trials are there has its folder all the same, and its next run writes the owner again."""
     stored = run_in("a.db", tmp_path)
-    (tmp_path / "tiny" / FILE).write_text(content)
-    with pytest.raises(StudyDiffersError, match=r"owner\.json: must say whose files these are"):
-        _ = again(stored).folder.path
-    (tmp_path / "tiny" / FILE).unlink()
-    assert run_in("a.db", tmp_path, search__trials=3).standing().scored == 3
+    owner = tmp_path / "tiny" / FILE
+    before = owner.read_text()
+    owner.write_text(content)
+    assert stored.folder.path == tmp_path / "tiny"
+    run_in("a.db", tmp_path)
+    assert owner.read_text() == before
 
 
 # A study that Optuna itself made
