@@ -61,7 +61,7 @@ def found(stored: StoredStudy) -> list[tuple[Any, ...]]:
     told = []
     for trial in stored.trials:
         files = stored.files(trial)
-        attrs = {k: v for k, v in trial.user_attrs.items() if k not in ("seconds", "threads", "clock")}
+        attrs = {k: v for k, v in trial.user_attrs.items() if k not in ("seconds", "threads", "clock", "files")}
         contents = (files.weights.read_bytes(), np.load(files.ranks).tolist(), files.config.read_text())
         told.append((trial.state, trial.value, trial.params, attrs, trial.intermediate_values, *contents))
     return told
