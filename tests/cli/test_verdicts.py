@@ -295,9 +295,7 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     assert (files / "valid.md").read_text(encoding="utf-8") == table
     latex = (files / "valid.tex").read_text(encoding="utf-8")
     assert r"\ddag{} not above item\_knn: the interval of the mean" in latex
-    assert [row in latex for row in (r"blade \dag{} \ddag{} ! &", r"item\_knn \ddag{} &", r"sequential\_rules &")] == [
-        True
-    ] * 3
+    assert all(row in latex for row in (r"blade \dag{} \ddag{} ! &", r"item\_knn \ddag{} ", r"sequential\_rules &"))
     rows = {row["model"]: row for row in csv.DictReader(io.StringIO((files / "valid.csv").read_text()))}
     said = {name: row["verdict"] for name, row in rows.items() if row["verdict"]}
     assert {name: words.partition(":")[0] for name, words in said.items()} == {
