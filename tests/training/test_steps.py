@@ -9,7 +9,7 @@ import torch
 from blade_tune.data.store import SearchData
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import Hooks, Training
+from blade_tune.training.loop import Training
 from tests.builders import make_model
 
 LENGTH = 6
@@ -32,11 +32,6 @@ def make(tiny: SearchData, device_data: DeviceData) -> Make:
         return Training(make_model("blade", tiny.catalog, 1, **small), windows, negatives, config, "ndcg@10")
 
     return build
-
-
-@pytest.fixture
-def hooks(device_data: DeviceData) -> Hooks:
-    return Hooks(device_data.evaluator)
 
 
 def test_adam_has_decay_in_its_gradient(make: Make):
