@@ -78,7 +78,8 @@ def test_readers_and_reports_do_not_disturb_each_other(fleet: Fleet):
     with dashboard(fleet) as reader:
         assert run.wait(TIMEOUT_S) == 0, fleet.said
     assert len(fleet.require_whole(TRIALS, EPOCHS)) == TRIALS
-    assert "WARNING" not in fleet.said
+    warnings = [line for line in fleet.said.splitlines() if "WARNING" in line]
+    assert [line for line in warnings if " is BELOW untuned " not in line] == []  # so few epochs beat nothing
     assert reader.errors == []
     assert len(reader.answers) >= POLLS_AT_LEAST
     assert reader.answers == sorted(reader.answers)

@@ -102,6 +102,18 @@ def test_damaged_test_figures_are_taken_again(search: StoredStudy, name: str, ca
     assert len(search.ledger.entries()) == lines + 1
 
 
+def test_no_test_figure_is_shown_without_a_line_in_the_ledger(search: StoredStudy):
+    """Figures that are there, and of which the ledger of this search says nothing, are taken again, with a line."""
+    before, lines = scored(search, "test"), search.ledger.entries()
+    search.ledger.path.unlink()
+    search.study.set_user_attr("ledger", None)
+    open_test_rows(search, runs_of(search), OPENING)
+    assert scored(search, "test") == before
+    said = ("trial", "of", "seed", "command")
+    again = [{name: line[name] for name in said} for line in search.ledger.entries()]
+    assert again == [{name: line[name] for name in said} for line in lines]
+
+
 def test_test_figures_of_before_are_read(search: StoredStudy):
     """A file without a digest is taken where it has all figures and nothing else."""
     study = find_runs(search)
