@@ -72,8 +72,8 @@ class LogFile(ABC):
         """SQL of a column of it as text."""
         return quoted(name)
 
-    def keep_digits(self, name: str) -> bool:  # noqa: ARG002 - most forms keep them
-        """Whether the relation is another now: numbers of a column have all their digits, where it rounded some."""
+    def keep_digits(self, fractional: Callable[[], Sequence[str]]) -> bool:  # noqa: ARG002 - most forms keep them
+        """Whether the relation is another now: numbers of these columns have all digits, where it rounded some."""
         return False
 
     @contextmanager
@@ -178,12 +178,15 @@ class JsonLinesFile(LogFile):
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         return f"read_json({_place(self.path)}, format = 'newline_delimited', columns = {{{columns}}})"
 
-    def keep_digits(self, name: str) -> bool:
-        """Where the column has numbers of more digits than a double, read a copy in which they are text.
+    def keep_digits(self, fractional: Callable[[], Sequence[str]]) -> bool:
+        """Where the columns have numbers of more digits than a double, read a copy in which they are text.
 
         The database reads a number with a fraction as a double, which knows 15 digits for sure.
         """
-        number = re.compile(_key(name) + rb"(-?[0-9.eE+-]{%d,})" % MORE_DIGITS)
+        if not (names := fractional()):
+            return False
+        keys = rb"|".join(map(_key, names))
+        number = re.compile(rb"((?:%s)\s*:\s*)(-?[0-9.eE+-]{%d,})" % (keys, MORE_DIGITS))
         with self.path.open("rb") as file:
             if not file.seek(0, os.SEEK_END):
                 return False
@@ -274,14 +277,14 @@ def open_log(file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: 
 
 
 def _key(name: str) -> bytes:
-    """Pattern of a key of a JSON object up to its value, each character plain or escaped."""
+    """Pattern of a key of a JSON object, each character plain or escaped."""
 
     def either(character: str) -> bytes:
         units = character.encode("utf-16-be")
         escaped = b"".join(rb"\\u(?i:%04x)" % int.from_bytes(units[k : k + 2]) for k in range(0, len(units), 2))
         return b"(?:%s|%s)" % (re.escape(character.encode()), escaped)
 
-    return rb'("%s"\s*:\s*)' % b"".join(map(either, name))
+    return b'"%s"' % b"".join(map(either, name))
 
 
 def quoted(name: str) -> str:

@@ -10,6 +10,8 @@ from blade_tune.errors import DataError
 TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
 NOT_IDS = ("NaN", "nan")  # other programs write it for nothing
 NO_INTEGER = -1
+INTEGER = r"\s*([0-9]+|[0-9]{1,15}\.0*)\s*"  # with a point where another program took it for a fraction
+FRACTION = r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?"
 INTEGER_LAW = f"a whole number from 0 to {2**63 - 1}"
 MAX_ID_CHARACTERS = 2**16
 CONTROLS = r"[[:cntrl:]\x{80}-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]"  # of direction too
@@ -32,7 +34,7 @@ class Log:
     def __init__(self, database: duckdb.DuckDBPyConnection, file: LogFile, form: LogFormat) -> None:
         self._database, self._file, self._form = database, file, form
         self._read()
-        if form.time and not times.is_whole(database) and file.keep_digits(form.time):
+        if file.keep_digits(self._fractional):
             database.execute("DROP TABLE rows")
             self._read()
         self._check_ids()
@@ -41,6 +43,14 @@ class Log:
         self._time = self._moment()
         self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
         self._used += f" AND {times.HAS_TIME}" if form.time else ""
+
+    def _fractional(self) -> list[str]:
+        """The columns of ids and times in which some number is not a plain whole one."""
+        form = self._form
+        columns = {} if form.integer_ids else {form.user: "user_id", form.item: "item_id"}
+        number = f"regexp_full_match({{}}, '{FRACTION}') AND NOT regexp_full_match({{}}, '[0-9]+')"
+        names = [name for name, column in columns.items() if self._first(number.format(column, column)) is not None]
+        return [*names, form.time] if form.time and not times.is_whole(self._database) else names
 
     def _read(self) -> None:
         """Make the table `rows`."""
@@ -122,8 +132,10 @@ class Log:
         column = quoted(name)
         if not self._form.integer_ids:
             return column
-        number = f"coalesce(try_cast({column} AS BIGINT), {NO_INTEGER})"
-        return f"CASE WHEN {column} IS NOT NULL THEN greatest({number}, {NO_INTEGER}) END"
+        number = f"try_cast({column} AS BIGINT)"
+        is_plain, is_whole = f"{number}::VARCHAR = {column}", f"regexp_full_match({column}, '{INTEGER}')"
+        found = f"CASE WHEN {is_plain} THEN {number} WHEN {is_whole} THEN {number} END"
+        return f"CASE WHEN {column} IS NOT NULL THEN greatest(coalesce({found}, {NO_INTEGER}), {NO_INTEGER}) END"
 
     def _check_ids(self) -> None:
         for column, name in (("user_id", self._form.user), ("item_id", self._form.item)):
