@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
 
 from tests.cli.program import Ended, call, finish, read_until, start, with_faults, write_study
+from tests.cli.test_dashboard import free_port
 from tests.postgres import Server
 
 SECRET = "s3cr3t-Zq9"  # noqa: S105 - the test server asks for none
@@ -97,11 +98,12 @@ def test_a_secret_is_on_no_page_of_the_dashboard(tmp_path: Path, postgres_url: s
     write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1})
     url = with_secret(postgres_url, place)
     assert call("run", "--study", "tiny", "--storage", url, "-q", cwd=tmp_path).code == 0
-    served = start("dashboard", "--storage", url, "--port", "18473", cwd=tmp_path)
+    port = free_port()
+    served = start("dashboard", "--storage", url, "--port", str(port), cwd=tmp_path)
     said = read_until(served, "Ctrl-C ends it")
     listed = " ".join(psutil.Process(served.pid).cmdline())
     pages = ("dashboard/", "api/meta", "api/studies", "api/studies/1")
-    texts = [urllib.request.urlopen(f"http://127.0.0.1:18473/{page}").read().decode() for page in pages]
+    texts = [urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}").read().decode() for page in pages]
     served.send_signal(signal.SIGINT)
     ended = finish(served, timeout_s=300.0)
     assert '"study_name"' in texts[2] or "tiny" in texts[2]
