@@ -90,7 +90,7 @@ def main() -> None:
 def report(stored: StoredStudy, kills: Counter[str], total: int, code: int) -> None:
     trials = stored.trials
     executed = lost = 0
-    for root in {root_number(trial.user_attrs, trial.number) for trial in trials}:
+    for root in {root_number(trial) for trial in trials}:
         path = stored.folder.trial(root).log
         epochs = EPOCH.findall(path.read_text()) if path.exists() else []
         executed += len(epochs)

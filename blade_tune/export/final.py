@@ -34,6 +34,7 @@ from blade_tune.study.definition import max_length
 from blade_tune.study.objective import build_training
 from blade_tune.study.provenance import environment
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import best_trial, num_scored
 from blade_tune.study.verdict import of_pair, pair
 from blade_tune.training.baselines import REFERENCE, measure
@@ -130,7 +131,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     model, outcome = retrain(choice, data, options)
     _report_difference(choice, outcome, options)
 
-    seed = choice.trial.user_attrs["seed"]
+    seed = TrialRecord(choice.trial).seed
     opening = {"trial": choice.search_trial, "seed": seed, "command": "export-best"}
     sealed = stored.open_test(data, options.data_directory, opening)
     evaluation, metrics = test(model, sealed, stored.definition.objective, options.device)
@@ -174,15 +175,15 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
 def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[Recommender, Outcome]:
     """Train the chosen configuration again, with its seed, up to its best epoch."""
     definition, trial = choice.source.definition, choice.trial
-    values = choice.source.values(trial)
+    values, record = choice.source.values(trial), TrialRecord(trial)
     if not definition.is_fitted:
-        values["train.max_epochs"] = trial.user_attrs["best_epoch"]
+        values["train.max_epochs"] = record.best_epoch
     if options.with_valid and not definition.is_fitted:
-        values["train.eval_every"] = trial.user_attrs["best_epoch"]  # nothing is left to choose an epoch by
+        values["train.eval_every"] = record.best_epoch  # nothing is left to choose an epoch by
     make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
     device_data = make(data, max_length(definition, values), definition.objective, options.device)
-    seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
-    training = build_training(definition, values, data, device_data, seed, threads)
+    threads = record.get(TrialRecord.threads)
+    training = build_training(definition, values, data, device_data, record.seed, threads)
     outcome = training.run(Hooks(device_data.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)
     return training.model.eval(), outcome

@@ -110,9 +110,9 @@ class Leftovers:
 
     def _stranded(self, trials: list[FrozenTrial]) -> list[int]:
         """Waiting trials that were trained before, where the checkpoint is not in this results folder."""
-        trained = {root_number(trial.user_attrs, trial.number) for trial in trials if trial.intermediate_values}
+        trained = {root_number(trial) for trial in trials if trial.intermediate_values}
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        roots = {trial.number: root_number(trial.user_attrs, trial.number) for trial in waiting}
+        roots = {trial.number: root_number(trial) for trial in waiting}
         folder = self._stored.folder
         return [n for n, root in roots.items() if root in trained and not folder.trial(root).checkpoint.exists()]
 
@@ -130,7 +130,7 @@ class Leftovers:
         return [path for trial in ranked(trials)[self._keep :] if (path := self._folder(trial).weights).exists()]
 
     def _folder(self, trial: FrozenTrial) -> TrialFolder:
-        return self._stored.folder.trial(root_number(trial.user_attrs, trial.number))
+        return self._stored.folder.trial(root_number(trial))
 
     def _warn(self, what: str, remedy: str) -> Finding:
         return Finding(self._check, "warning", what, remedy)

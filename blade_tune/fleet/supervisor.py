@@ -28,6 +28,7 @@ from blade_tune.study.recovery import MAX_RETRIES, Recovery
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.storage import SQLITE
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import EndReason, attributes
 
 log = logging.getLogger(__name__)
 
@@ -221,12 +222,13 @@ class Supervisor:
     def _time_out(self, process: ChildProcess, number: int, limit: float) -> None:
         """End the trial of a worker that was killed for it."""
         process.trial = None
-        attrs = {"reason": "timeout", "message": f"ran for {limit:.0f} s, the limit of a trial."}
+        message = f"ran for {limit:.0f} s, the limit of a trial."
+        attrs = attributes(reason=EndReason.TIMEOUT, message=message)
         storage, study_id = self.stored.storage, self.stored.study_id
         if self.questions.ask(lambda: storage.give_away(study_id, number, attrs, None)):
             self.questions.ask(lambda: Cleaner(self.stored, self.order.keep).clean(number))
             standing = self.questions.ask(self.stored.standing)
-            self.observer.trial_ended(number, f"fail (timeout: {attrs['message']})", None, standing)
+            self.observer.trial_ended(number, f"fail ({EndReason.TIMEOUT}: {message})", None, standing)
         self._sweep()
 
     def _sweep(self) -> None:

@@ -16,7 +16,6 @@ from blade_tune.fleet.turns import device_turn
 from blade_tune.study.artifacts import upload_trial
 from blade_tune.study.budget import Claimant
 from blade_tune.study.fingerprint import require_same
-from blade_tune.study.folder import FILES
 from blade_tune.study.kept import digests, read_ranks
 from blade_tune.study.lease import Lease
 from blade_tune.study.objective import End, Objective
@@ -25,15 +24,15 @@ from blade_tune.study.process import Owner
 from blade_tune.study.recovery import continuation
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.stored import StoredStudy, require_maximized
+from blade_tune.study.trial_record import EndReason, Given, TrialRecord, attributes
 from blade_tune.study.trials import (
-    GIVEN,
     is_continued,
     latest_failures,
     num_configurations,
     num_scored,
     ranked,
 )
-from blade_tune.study.verdict import PAIRED, pair
+from blade_tune.study.verdict import pair
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.training.device_data import resolve_device
 
@@ -110,15 +109,18 @@ class Worker:
     def _run_trial(self, attempt: str) -> None:
         with Lease(self.stored.attempts, attempt, self.order.heartbeat_s) as lease:
             trial = self.stored.study.ask()
-            if self.stored.definition.is_given and GIVEN not in trial.user_attrs:
+            if self.stored.definition.is_given and Given.of(trial) is None:
                 self._drop(trial)  # another worker took the last run at this moment
                 return
             try:
                 lease.link(trial.number)
-                with device_turn(self.claimant, alone=trial.user_attrs.get("alone", False), signals=self.signals):
+                with device_turn(
+                    self.claimant, alone=TrialRecord(trial).get(TrialRecord.alone, False), signals=self.signals
+                ):
                     end = self.objective(trial, lease.check)
             except (LeaseLostError, InterruptedStudyError, KeyboardInterrupt) as error:
-                reason = "superseded" if isinstance(error, LeaseLostError) else "interrupted"
+                is_lost = isinstance(error, LeaseLostError)
+                reason = EndReason.SUPERSEDED if is_lost else EndReason.INTERRUPTED
                 end = End(TrialState.FAIL, reason=reason, message=str(error))
             if not self._store(trial, end):
                 log.warning("trial=%d was given to another worker; its result is dropped", trial.number)
@@ -128,32 +130,35 @@ class Worker:
         self.observer.trial_ended(trial.number, describe(row), row.value, None)
         if end.error:
             raise end.error
-        if end.reason == "oom":
+        if end.reason == EndReason.OUT_OF_MEMORY:
             raise WorkerSpentError(f"trial {trial.number}: {end.message}")
 
     def _is_any_waiting(self) -> bool:
         return any(trial.state == TrialState.WAITING for trial in self.stored.trials)
 
     def _drop(self, trial: Trial) -> None:
-        attrs = {"reason": "superseded", "message": "every run was taken."}
+        attrs = attributes(reason=EndReason.SUPERSEDED, message="every run was taken.")
         self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, None)
 
     def _store(self, trial: Trial, end: End) -> bool:
         """Write down how a trial ended; False where it was given to somebody else meanwhile."""
-        attrs = {name: text for name, text in (("reason", end.reason), ("message", end.message)) if text}
-        retry_alone = end.reason == "oom" and self.order.share < 1.0 and not trial.user_attrs.get("alone")
+        given = {"reason": end.reason, "message": end.message}
+        attrs = attributes(**{name: text for name, text in given.items() if text})
+        record = TrialRecord(trial)
+        retry_alone = (
+            end.reason == EndReason.OUT_OF_MEMORY and self.order.share < 1.0 and not record.get(TrialRecord.alone)
+        )
         if end.is_continued or retry_alone:
-            attrs["reason"] = "superseded" if retry_alone else end.reason
+            attrs |= attributes(reason=EndReason.SUPERSEDED) if retry_alone else {}
             row = self._row(trial)
             again = continuation(row, alone=True) if retry_alone else continuation(row)
             return self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, again)
         try:
-            for name, text in attrs.items():
-                trial.set_user_attr(name, text)
+            record.write(attrs)
             if end.state == TrialState.COMPLETE:
                 self._pair(trial)
             shown = upload_trial(trial, self.stored.folder, self.objective.metric)
-            trial.set_user_attr(FILES, {**digests(self.stored.files(self._row(trial))), **shown})
+            record.files = {**digests(self.stored.files(self._row(trial))), **shown}
             self.stored.study.tell(trial, end.value, state=end.state)
         except (UpdateFinishedTrialError, ValueError):  # the latter is `tell`'s word for a row that has ended
             row = self._row(trial)
@@ -172,7 +177,7 @@ class Worker:
             ranks_U = torch.from_numpy(read_ranks(self.stored.files(row)))
             paired = pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric)
             figures = {name: reached[self.objective.metric] for name, reached in baselines.metrics.items()}
-            trial.set_user_attr(PAIRED, {**paired, "baselines": figures})
+            TrialRecord(trial).paired = {**paired, "baselines": figures}
 
     def _row(self, trial: Trial) -> FrozenTrial:
         return self.stored.trials[trial.number]
@@ -205,7 +210,7 @@ def check_failures(stored: StoredStudy, order: Order) -> None:
         traceback = TRACEBACK + text.rpartition(TRACEBACK)[2].rstrip() if TRACEBACK in text else ""
         raise TooManyFailuresError(
             f"study {order.study}: {len(failures)} trials in a row came to nothing; the latest, trial {latest.number}: "
-            + (traceback or latest.user_attrs.get("message", "of no known cause"))
+            + (traceback or TrialRecord(latest).get(TrialRecord.message, "of no known cause"))
         )
 
 
@@ -240,7 +245,8 @@ class Cleaner:
 
 def describe(trial: FrozenTrial) -> str:
     """How a trial ended, in a few words."""
-    reason = trial.user_attrs.get("reason", "")
-    message = trial.user_attrs.get("message", "")
-    state = trial.state.name.lower()
-    return state if reason in ("", "pruned") else f"{state} ({reason}{': ' + message if message else ''})"
+    record, state = TrialRecord(trial), trial.state.name.lower()
+    reason, message = record.get(TrialRecord.reason, ""), record.get(TrialRecord.message, "")
+    if reason in ("", EndReason.PRUNED):
+        return state
+    return f"{state} ({reason}{': ' + message if message else ''})"

@@ -20,6 +20,7 @@ from blade_tune.study.artifacts import keep_study_file
 from blade_tune.study.curves import as_csv
 from blade_tune.study.repeats import History, configuration
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -130,8 +131,8 @@ def leaderboard(stored: StoredStudy) -> list[Row]:
             "value": trial.value,
             "runs": num_runs[configuration(space, trial.params)],
             **(_confirmed(confirmed.get(trial.number)) if confirmed else {}),
-            "best_epoch": trial.user_attrs.get("best_epoch"),
-            "num_parameters": trial.user_attrs.get("num_parameters"),
+            "best_epoch": TrialRecord(trial).get(TrialRecord.best_epoch),
+            "num_parameters": TrialRecord(trial).get(TrialRecord.num_parameters),
             **{name: value for name, value in stored.values(trial).items() if name in space.free},
         }
         for rank, trial in enumerate(trials, start=1)

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 from blade_tune.selection.runs import find_runs
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import is_continued, is_scored, logical_trials, root_number
 
 Row = dict[str, Any]
@@ -65,20 +66,21 @@ def _by_root(trials: Iterable[FrozenTrial]) -> Iterator[list[FrozenTrial]]:
     """The rows of every trial that was started, oldest first."""
     groups: defaultdict[int, list[FrozenTrial]] = defaultdict(list)
     for trial in trials:
-        groups[root_number(trial.user_attrs, trial.number)].append(trial)
+        groups[root_number(trial)].append(trial)
     return (rows for rows in groups.values() if len(rows) > 1 or rows[0].state != TrialState.WAITING)
 
 
 def _cost(attempts: Sequence[FrozenTrial]) -> tuple[int, float]:
     """Epochs and seconds; what an attempt says of itself includes those that it went on from."""
-    epochs = [trial.user_attrs.get("epochs", max(trial.intermediate_values, default=0)) for trial in attempts]
-    return max(epochs), max(trial.user_attrs.get("seconds", 0.0) for trial in attempts)
+    epochs, seconds = TrialRecord.epochs, TrialRecord.seconds
+    trained = [TrialRecord(trial).get(epochs, max(trial.intermediate_values, default=0)) for trial in attempts]
+    return max(trained), max(TrialRecord(trial).get(seconds, 0.0) for trial in attempts)
 
 
 def _kind(trial: FrozenTrial) -> str:
     if not trial.state.is_finished() or is_continued(trial):
         return "unfinished"
-    if trial.user_attrs.get("replicate", 0) > 0:
+    if TrialRecord(trial).get(TrialRecord.replicate, 0) > 0:
         return "repeated"
     if not is_scored(trial):
         return "failed"
@@ -95,17 +97,18 @@ def prune_audit(stored: StoredStudy) -> list[Row]:
     `reached` is its best value up to the mark; `best then` that of the trials which had completed before it ended.
     """
     trials = completed(stored)
-    return [_audited(trial, trials) for trial in trials if "pruned_at" in trial.user_attrs]
+    return [_audited(trial, trials) for trial in trials if TrialRecord.pruned_at in TrialRecord(trial)]
 
 
 def _audited(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Row:
-    marked, final = trial.user_attrs["pruned_at"], trial.value or 0.0
+    record = TrialRecord(trial)
+    marked, final = record.pruned_at, trial.value or 0.0
     then = max((other.value or 0.0 for other in trials if _ended(other) < _ended(trial)), default=None)
     before = reached(trial, marked)
     return {
         "trial": trial.number,
         "marked": marked,
-        "epochs": trial.user_attrs.get("epochs", max(trial.intermediate_values, default=marked)),
+        "epochs": record.get(TrialRecord.epochs, max(trial.intermediate_values, default=marked)),
         "reached": before,
         "final": final,
         "gain": final - before,

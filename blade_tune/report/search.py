@@ -10,6 +10,7 @@ from blade_tune.errors import DataError
 from blade_tune.report import curve_figures, figures, numbers, parameter_figures, tables
 from blade_tune.report.section import Section, Study, plural, values
 from blade_tune.report.text_tables import Entry, Table, among_baselines
+from blade_tune.study.trial_record import TrialRecord
 
 TOP = 20  # trials in the table
 NOTHING_YET = "No trial has been scored yet."
@@ -164,9 +165,9 @@ def identity(study: Study) -> Iterator[Section]:
     whole = study.stored.study.user_attrs.get("fingerprint", {})
     digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     made_with = Counter(
-        tuple(str(trial.user_attrs[name]) for name in ("device", "versions", "commit"))
-        for trial in study.stored.trials
-        if "versions" in trial.user_attrs
+        (record.device, record.versions, record.commit)
+        for record in map(TrialRecord, study.stored.trials)
+        if TrialRecord.versions in record
     )
     facts = {"fingerprint": digest[:16]}
     for (device, versions, commit), count in made_with.items():

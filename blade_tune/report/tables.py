@@ -14,6 +14,7 @@ from blade_tune.study.folder import write_text
 from blade_tune.study.passing import first_passing
 from blade_tune.study.repeats import pooled_noise
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord, columns
 from blade_tune.study.trials import (
     best_trial,
     count_states,
@@ -25,8 +26,6 @@ from blade_tune.study.trials import (
 )
 
 Row = dict[str, Any]
-
-FACTS = ("best_epoch", "epochs", "seconds", "seed", "num_parameters", "pruned_at", "tag", "message")
 
 
 def status(stored: StoredStudy) -> Row:
@@ -58,7 +57,9 @@ def status(stored: StoredStudy) -> Row:
 def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     """How many trials came to nothing, by reason: those that failed, and the invalid ones and those out of memory."""
     ended = (trial for trial in trials if trial.state.is_finished() and not is_continued(trial))
-    return dict(Counter(trial.user_attrs.get("reason", "unknown") for trial in ended if not is_scored(trial)))
+    return dict(
+        Counter(TrialRecord(trial).get(TrialRecord.reason, "unknown") for trial in ended if not is_scored(trial))
+    )
 
 
 def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> Row:
@@ -90,16 +91,16 @@ def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
 
 
 def _trial_row(trial: FrozenTrial, params: Row) -> Row:
-    attrs = trial.user_attrs
+    record = TrialRecord(trial)
     return {
         "number": trial.number,
         "state": "continued" if is_continued(trial) else trial.state.name.lower(),
-        "reason": attrs.get("reason"),
-        "root": root_number(attrs, trial.number),
+        "reason": record.get(TrialRecord.reason),
+        "root": root_number(trial),
         "value": trial.value,
         **params,
-        **{name: attrs.get(name) for name in FACTS},
-        **{name: value for name, value in attrs.items() if name.startswith("valid.")},
+        **{name: record.stored.get(name) for name in columns()},
+        **{f"valid.{name}": value for name, value in record.metrics.items()},
         "started": _time(trial.datetime_start),
         "ended": _time(trial.datetime_complete),
     }
@@ -107,7 +108,7 @@ def _trial_row(trial: FrozenTrial, params: Row) -> Row:
 
 def brief(rows: Sequence[Row]) -> list[Row]:
     """The columns of trial rows that fit a screen, parameters without their group, the root where it is another row."""
-    kept = ("number", "state", "reason", "root", "value", "best_epoch", "epochs", "seconds", "tag")
+    kept = ("number", "state", "reason", "root", "value", *columns(brief=True))
     shown = ({**row, "root": None if row["root"] == row["number"] else row["root"]} for row in rows)
     return [
         {name.partition(".")[2] or name: value for name, value in row.items() if name in kept or _is_parameter(name)}
@@ -122,7 +123,7 @@ def _is_parameter(name: str) -> bool:
 def epoch_rows(stored: StoredStudy) -> list[Row]:
     """A row an epoch of every trial that has a folder: losses, learning rate, seconds, and metrics where evaluated."""
     return [
-        {"trial": root_number(trial.user_attrs, trial.number), **row}
+        {"trial": root_number(trial), **row}
         for trial in logical_trials(stored.trials)
         for row in curve_rows(stored.files(trial))
     ]

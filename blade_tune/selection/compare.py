@@ -35,6 +35,7 @@ from blade_tune.study.shipped import available, find
 from blade_tune.study.space_files import load_space
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import logical_trials, num_scored
 from blade_tune.study.verdict import Verdict, below_untuned
 from blade_tune.training.baselines import REFERENCE
@@ -227,11 +228,11 @@ def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
 def spent(stored: StoredStudy) -> dict[str, float]:
     """What a search has cost: scored trials, and epochs and hours of all its trials."""
     trials = stored.trials
-    latest = [trial.user_attrs for trial in logical_trials(trials)]
+    latest = [TrialRecord(trial) for trial in logical_trials(trials)]
     return {
         "trials": num_scored(trials),
-        "epochs": 0 if stored.definition.is_fitted else sum(attrs.get("epochs", 0) for attrs in latest),
-        "hours": sum(attrs.get("seconds", 0.0) for attrs in latest) / 3600,
+        "epochs": 0 if stored.definition.is_fitted else sum(record.get(TrialRecord.epochs, 0) for record in latest),
+        "hours": sum(record.get(TrialRecord.seconds, 0.0) for record in latest) / 3600,
         "gpu_hours": stored.attempts.gpu_seconds() / 3600,
     }
 

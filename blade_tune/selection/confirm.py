@@ -17,6 +17,7 @@ from blade_tune.selection.statistics import Floats, estimate, probability_best, 
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.repeats import configuration
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import ranked
 from blade_tune.study.verdict import Verdict
 from blade_tune.training.baselines import REFERENCE, Baselines
@@ -105,6 +106,10 @@ def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) 
     return [Run(stored.values(trial), seed, f"trial {trial.number}") for trial in trials for seed in fresh]
 
 
+def _seconds_per_epoch(runs: Sequence[TrialRecord]) -> float:
+    return sum(run.seconds for run in runs) / sum(run.epochs for run in runs)
+
+
 def _confirmation(
     stored: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
 ) -> Confirmation:
@@ -120,8 +125,8 @@ def _confirmation(
             scores=tuple(float(run.value or 0.0) for run in runs),
             estimate=estimate(scores_X.tolist()),
             prob_best=float(probability),
-            num_parameters=runs[0].user_attrs["num_parameters"],
-            seconds_per_epoch=sum(r.user_attrs["seconds"] for r in runs) / sum(r.user_attrs["epochs"] for r in runs),
+            num_parameters=TrialRecord(runs[0]).num_parameters,
+            seconds_per_epoch=_seconds_per_epoch(list(map(TrialRecord, runs))),
         )
         for (trial, runs), scores_X, probability in zip(whole, scores_CX, probabilities, strict=True)
     ]

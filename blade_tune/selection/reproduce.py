@@ -21,6 +21,7 @@ from blade_tune.study.kept import ranks_content, read_epochs, read_ranks, read_w
 from blade_tune.study.objective import build_training
 from blade_tune.study.provenance import software_lines
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome
 
@@ -116,9 +117,10 @@ def make_again(
     definition, trial = past.stored.definition, past.trial
     values = past.stored.values(trial)
     device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
-    seed, threads = trial.user_attrs["seed"], trial.user_attrs.get("threads")
+    record = TrialRecord(trial)
+    seed, threads = record.seed, record.get(TrialRecord.threads)
     training = build_training(definition, values, data, device_data, seed, threads)
-    changed = tuple(_changes(trial.user_attrs, software_lines(device)))
+    changed = tuple(_changes(record.stored, software_lines(device)))
     differences: list[float] = []
 
     def compare(record: EpochRecord) -> None:

@@ -26,7 +26,8 @@ from blade_tune.study.observer import Observer
 from blade_tune.study.opening import StudyPlace, open_study
 from blade_tune.study.storage import creating
 from blade_tune.study.stored import BASELINES, StoredStudy
-from blade_tune.study.trials import GIVEN, Given, logical_trials, num_scored
+from blade_tune.study.trial_record import Given, attributes
+from blade_tune.study.trials import logical_trials, num_scored
 
 SHORTEST_S = 0.1  # a limit of time that is over
 KEEP_ALL = 1_000_000  # every run keeps its weights, which `--test` ranks with
@@ -124,7 +125,7 @@ def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
         key = _key(runs.definition, run.values, run.seed)
         if key not in known:
             known.add(key)
-            attrs = {GIVEN: {"values": dict(run.values), "seed": run.seed}, "tag": run.label}
+            attrs = attributes(given={"values": dict(run.values), "seed": run.seed}, tag=run.label)
             runs.study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs=attrs))
     trials = runs.trials
     runs.study.set_user_attr("budget", num_scored(trials) + sum(trial.state in UNFINISHED for trial in trials))
@@ -138,7 +139,7 @@ def is_complete(trial: FrozenTrial) -> bool:
 def _given(trials: Iterable[FrozenTrial]) -> Iterator[tuple[FrozenTrial, tuple[Mapping[str, Value], int]]]:
     """Each trial with the values and the seed that it was given."""
     for trial in trials:
-        if given := Given.of(trial.user_attrs):
+        if given := Given.of(trial):
             yield trial, (given.values, given.seed)
 
 

@@ -23,6 +23,7 @@ from blade_tune.selection.statistics import Estimate, estimate, paired_bootstrap
 from blade_tune.study.folder import TrialFolder
 from blade_tune.study.kept import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.verdict import LEVEL, Verdict
 from blade_tune.training.baselines import REFERENCE
 
@@ -87,7 +88,7 @@ def _validated(study: StoredStudy, run: FrozenTrial) -> Scored:
     again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again"
     if not folder.ranks.exists():
         raise RunsMissingError(f"{folder.ranks}: must be in this results folder; give --results, or {again}.")
-    figures = {name: float(run.user_attrs[f"valid.{name}"]) for name in METRICS}
+    figures = {name: TrialRecord(run).metrics[name] for name in METRICS}
     try:
         return _agreed(folder.ranks, read_ranks(folder), figures), figures
     except DamagedFileError as error:

@@ -18,6 +18,7 @@ from blade_tune.space import nest
 from blade_tune.study.folder import TrialFolder
 from blade_tune.study.kept import read_test, read_weights, write_test
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.evaluation import Evaluator
 
@@ -56,7 +57,7 @@ def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
         place, members = f"run {run.number}", study.definition.member_models
         model = build_model(study.definition.model, settings, data.catalog, place, members)
         model.load_state_dict(weights)
-        entry = {"trial": run.number, "of": study.definition.name, "seed": run.user_attrs["seed"]}
+        entry = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
         sealed = stored.open_test(data, opening.data_directory, {**entry, "command": opening.command})
         windows = sealed.windows(model.max_length).to(opening.device)
         rows_U = rows_with(sealed.test)
@@ -83,7 +84,7 @@ def _is_tested(folder: TrialFolder) -> bool:
 
 def _is_written_down(stored: StoredStudy, study: StoredStudy, run: FrozenTrial) -> bool:
     """Whether the ledger of a search says that a run of its study of runs was ranked: no figure is shown without."""
-    line = {"trial": run.number, "of": study.definition.name, "seed": run.user_attrs["seed"]}
+    line = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
     return any(line.items() <= entry.items() for entry in stored.ledger.entries())
 
 

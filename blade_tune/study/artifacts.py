@@ -66,7 +66,7 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, st
     digests: dict[str, str] = {}
     try:
         store = artifact_store(folder.results)
-        files = folder.trial(root_number(trial.user_attrs, trial.number))
+        files = folder.trial(root_number(trial))
         with tempfile.TemporaryDirectory() as scratch:
             for path in shown_files(files, metric, Path(scratch)):
                 digest = sha256(path)

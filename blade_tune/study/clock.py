@@ -9,9 +9,8 @@ from optuna.trial import FrozenTrial, Trial
 
 from blade_tune.study.curves import curve_rows
 from blade_tune.study.folder import TrialFolder
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.training.loop import EpochRecord
-
-CLOCK = "clock"  # user attribute of a row, a reading an evaluation: epoch, seconds of training, seconds of the row
 
 
 class Clock:
@@ -51,12 +50,12 @@ class Clock:
         Raises:
             UpdateFinishedTrialError: the row was ended by somebody else.
         """
-        self._trial.set_user_attr(CLOCK, [*self._readings])
+        TrialRecord(self._trial).clock = [*self._readings]
 
 
 def row_seconds(trial: FrozenTrial) -> dict[int, float]:
     """After how many seconds of its own a row had reported each epoch; empty where that was not stored."""
-    return {epoch: seconds for epoch, _, seconds in trial.user_attrs.get(CLOCK, ())}
+    return {epoch: seconds for epoch, _, seconds in TrialRecord(trial).get(TrialRecord.clock, ())}
 
 
 def training_seconds(trial: FrozenTrial, files: TrialFolder, metric: str) -> Mapping[int, float]:
@@ -70,8 +69,9 @@ def training_seconds(trial: FrozenTrial, files: TrialFolder, metric: str) -> Map
         files: of the trial.
         metric: the study's.
     """
-    if CLOCK in trial.user_attrs:
-        return {epoch: seconds for epoch, seconds, _ in trial.user_attrs[CLOCK]}
+    record = TrialRecord(trial)
+    if TrialRecord.clock in record:
+        return {epoch: seconds for epoch, seconds, _ in record.clock}
     found, trained = {}, 0.0
     for row in curve_rows(files):
         trained += row["seconds"]

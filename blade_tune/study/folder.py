@@ -6,15 +6,15 @@ from pathlib import Path
 
 from blade_tune.files import write_whole
 
-FILES = "files"  # user attribute of an ended trial: the SHA-256 of each file that it left, by name
-
 
 @dataclass(frozen=True)
 class TrialFolder:
     """DIR/<study>/trials/<number>/."""
 
     path: Path
-    digests: Mapping[str, str] = field(default_factory=dict, compare=False)  # as FILES has them, where it is known
+    digests: Mapping[str, str] = field(
+        default_factory=dict, compare=False
+    )  # of the files it left, by name, where they are known
 
     @property
     def config(self) -> Path:

@@ -42,7 +42,8 @@ from blade_tune.study.observer import Observer
 from blade_tune.study.provenance import software_lines
 from blade_tune.study.repeats import replicate_index
 from blade_tune.study.sampling import warmup_epochs
-from blade_tune.study.trials import CONTINUED, Given, root_number
+from blade_tune.study.trial_record import EndReason, Given, TrialRecord, attributes
+from blade_tune.study.trials import root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.fitting import Fitting
@@ -95,14 +96,14 @@ class End:
 
     state: TrialState
     value: float | None = None
-    reason: str = ""
+    reason: EndReason | None = None
     message: str = ""
     error: BladeTuneError | None = None  # ends the run too, once the trial is stored
 
     @property
     def is_continued(self) -> bool:
         """Whether a later row goes on from here."""
-        return self.reason in CONTINUED
+        return self.reason is not None and self.reason.is_continued
 
 
 class Objective:
@@ -150,59 +151,61 @@ class Objective:
         Raises:
             StorageInternalError: the study's database is away for good.
         """
-        folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
-        if "root" not in trial.user_attrs:  # what is there is of a trial of this number in an older state of the study
+        folder = self.folder.trial(root_number(trial))
+        if TrialRecord.root not in TrialRecord(
+            trial
+        ):  # what is there is of a trial of this number in an older state of the study
             remove(folder.path)
         make_folder(folder.path)
         with logged_to(folder):
             try:
                 return self._train(trial, folder, check_lease)
             except optuna.TrialPruned:
-                return End(TrialState.PRUNED, reason="pruned")
+                return End(TrialState.PRUNED, reason=EndReason.PRUNED)
             except (StorageInternalError, SQLAlchemyError):
                 raise
             except (LeaseLostError, UpdateFinishedTrialError) as error:
-                return End(TrialState.FAIL, reason="superseded", message=str(error))
+                return End(TrialState.FAIL, reason=EndReason.SUPERSEDED, message=str(error))
             except (InterruptedStudyError, KeyboardInterrupt) as error:
-                return End(TrialState.FAIL, reason="interrupted", message=str(error))
+                return End(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=str(error))
             except NonFiniteError as error:
-                return End(TrialState.FAIL, reason="nan", message=str(error))
+                return End(TrialState.FAIL, reason=EndReason.NOT_FINITE, message=str(error))
             except ConfigError as error:
-                return End(TrialState.PRUNED, reason="invalid", message=str(error))
+                return End(TrialState.PRUNED, reason=EndReason.INVALID, message=str(error))
             except Exception as error:
                 return _end_of(error, trial.number, folder)
 
     def _train(self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]) -> End:
         values, seed = self._settle(trial)
-        trial.set_user_attr("seed", seed)
+        record = TrialRecord(trial)
+        record.seed = seed
         write_text(folder.config, write_yaml(nest(values)))
         self.observer.trial_started(trial.number, values)
         device_data = self.device_data(max_length(self.definition, values))
-        threads = trial.user_attrs.get("threads")  # of the attempt before: sums depend on their number
+        threads = record.get(TrialRecord.threads)  # of the attempt before: sums depend on their number
         training = build_training(self.definition, values, self.data, device_data, seed, threads)
-        trial.set_user_attr("threads", torch.get_num_threads())
-        for name, text in software_lines(device_data.windows.device).items():
-            trial.set_user_attr(name, text)
+        record.threads = torch.get_num_threads()
+        record.write(attributes(**software_lines(device_data.windows.device)))
         clock = Clock(trial)
         try:
             outcome = training.run(self._hooks(trial, folder, training, clock, check_lease))
         finally:  # what a trial has cost is known however it ends
             with suppress(UpdateFinishedTrialError):
-                trial.set_user_attr("num_parameters", training.model.num_parameters)
-                trial.set_user_attr("epochs", len(training.history))
-                trial.set_user_attr("seconds", round(sum(record.seconds for record in training.history), 3))
+                record.num_parameters = training.model.num_parameters
+                record.epochs = len(training.history)
+                record.seconds = round(sum(epoch.seconds for epoch in training.history), 3)
                 clock.store()
         _keep(trial, folder, outcome)
         return End(TrialState.COMPLETE, outcome.metrics[self.metric])
 
     def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
         """The configuration and the training seed: as given, or as the sampler proposes them."""
-        if given := Given.of(trial.user_attrs):
+        if given := Given.of(trial):
             return dict(given.values), given.seed
         space = self.definition.space
         values = space.suggest(trial)  # all of it, before anything can end the trial
         replicate = replicate_index(space, trial.study.get_trials(deepcopy=False), trial)
-        trial.set_user_attr("replicate", replicate)
+        TrialRecord(trial).replicate = replicate
         return values, training_seed(self.definition.search.seed, values, replicate)
 
     def _hooks(
@@ -213,7 +216,7 @@ class Objective:
         clock: Clock,
         check_lease: Callable[[], None],
     ) -> Hooks:
-        root = root_number(trial.user_attrs, trial.number)
+        root = root_number(trial)
 
         def on_epoch(record: EpochRecord) -> None:
             self.observer.epoch_ended(trial.number, record)
@@ -227,8 +230,8 @@ class Objective:
                 return
             if not is_audited(self.definition.search.seed, root, self.definition.search.pruner.audit):
                 raise optuna.TrialPruned(f"pruned at epoch {record.epoch}")
-            if "pruned_at" not in trial.user_attrs:
-                trial.set_user_attr("pruned_at", record.epoch)
+            if TrialRecord.pruned_at not in TrialRecord(trial):
+                TrialRecord(trial).pruned_at = record.epoch
 
         def should_stop() -> bool:
             check_lease()  # before the checkpoint, which may be another worker's by now
@@ -241,12 +244,16 @@ class Objective:
 def _end_of(error: Exception, number: int, folder: TrialFolder) -> End:
     """The end of a trial that nobody meant to end."""
     if is_out_of_memory(error):
-        return End(TrialState.PRUNED, reason="oom", message=str(error).strip().partition("\n")[0] or "out of memory")
+        return End(
+            TrialState.PRUNED,
+            reason=EndReason.OUT_OF_MEMORY,
+            message=str(error).strip().partition("\n")[0] or "out of memory",
+        )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message = f"{folder.path}: {error.strerror}; make room, then run the same command again."
-        return End(TrialState.FAIL, reason="interrupted", message=message, error=DiskFullError(message))
+        return End(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=message, error=DiskFullError(message))
     log.exception("trial=%d failed", number)
-    return End(TrialState.FAIL, reason="error", message=f"{type(error).__name__}: {error}")
+    return End(TrialState.FAIL, reason=EndReason.ERROR, message=f"{type(error).__name__}: {error}")
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -260,9 +267,9 @@ def _keep(trial: Trial, folder: TrialFolder, outcome: Outcome) -> None:
     """Store what a finished training is remembered by."""
     write_whole(folder.weights, save(outcome.weights))
     write_ranks(folder.ranks, outcome.ranks_U.numpy())
-    trial.set_user_attr("best_epoch", outcome.best_epoch)
-    for name, value in outcome.metrics.items():
-        trial.set_user_attr(f"valid.{name}", value)
+    record = TrialRecord(trial)
+    record.best_epoch = outcome.best_epoch
+    record.metrics = outcome.metrics
 
 
 class _TrialLog(logging.FileHandler):

@@ -22,6 +22,7 @@ from blade_tune.study.ownership import Identity
 from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.storage import await_database, creating, open_storage, storage_errors
 from blade_tune.study.stored import StoredStudy, require_maximized
+from blade_tune.study.trial_record import attributes
 
 
 @dataclass(frozen=True)
@@ -126,5 +127,5 @@ def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
             f"study {definition.name} in this database was not made by blade-tune; take another name or --storage."
         )
     for index, entry in enumerate(definition.enqueue):
-        attrs = {"tag": entry.tag, "metadata": entry.model_dump(mode="json")["metadata"]}
+        attrs = attributes(tag=entry.tag, metadata=entry.model_dump(mode="json")["metadata"])
         study.enqueue_trial(definition.enqueued_params(index), user_attrs=attrs, skip_if_exists=True)

@@ -21,7 +21,8 @@ from blade_tune.errors import ConfigError, DamagedFileError, StudyDiffersError
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.study.kept import read_epochs
-from blade_tune.study.trials import GIVEN, logical_trials, root_number, trial_values
+from blade_tune.study.trial_record import Given
+from blade_tune.study.trials import logical_trials, root_number, trial_values
 
 IDENTITY = "identity"  # user attribute of a study: its id, and those of the studies that it is a copy of
 FILE = "owner.json"
@@ -97,16 +98,18 @@ class Ownership:
         Raises:
             StudyDiffersError: it has the files of another study; the message names both.
         """
-        path, owner, identity = folder.results / folder.name, self._check(folder.results / folder.name), self.identity
+        path, identity = folder.results / folder.name, self.identity
+        was_there = (path / FILE).exists()  # before it is read, for another process may write it in between
+        owner = self._check(path)
         if identity is None:
             raise ValueError("a study gets its id before it writes")
         if owner is not None and owner.id == identity.id:
             return
         text = json.dumps(asdict(Owner(self._definition.name, identity.id, self._storage)), indent=2) + "\n"
-        if owner is not None or (path / FILE).exists():  # of which this is a copy, or damaged
+        if was_there:  # of a study that this is a copy of, or damaged
             write_text(path / FILE, text)
         elif not _write_new(path / FILE, text):  # another process was first
-            self._check(path)
+            self.claim(folder)
 
     @property
     def identity(self) -> Identity | None:
@@ -138,7 +141,7 @@ class Ownership:
 
         A folder without trials and without openings of test rows is nobody's.
         """
-        trials = {root_number(trial.user_attrs, trial.number): trial for trial in logical_trials(self._trials())}
+        trials = {root_number(trial): trial for trial in logical_trials(self._trials())}
         folders = [each for each in path.glob("trials/*") if each.name.isdecimal()]
         if not folders:
             ledger = path / "ledger.jsonl"
@@ -152,7 +155,7 @@ class Ownership:
 
     def _fits(self, files: TrialFolder, trial: FrozenTrial) -> bool | None:
         """Whether a trial's files are its own: False where the settings differ, None where that is not certain."""
-        if not trial.params and GIVEN not in trial.user_attrs:
+        if not trial.params and Given.of(trial) is None:
             return None
         try:
             config, epochs = flatten(read_yaml(files.config)), read_epochs(files)

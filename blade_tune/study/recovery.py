@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,26 +10,24 @@ from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.files import remove
 from blade_tune.study.budget import Attempt, Attempts
-from blade_tune.study.clock import CLOCK
-from blade_tune.study.folder import FILES, StudyFolder
+from blade_tune.study.folder import StudyFolder
 from blade_tune.study.safe_storage import StudyStorage
-from blade_tune.study.trials import GIVEN, root_number
+from blade_tune.study.trial_record import EndReason, TrialRecord, attributes
+from blade_tune.study.trials import root_number
 
 log = logging.getLogger(__name__)
 
 MAX_RETRIES = 5  # without progress
-OF_ONE_ATTEMPT = ("reason", "message", "seed", "epochs", CLOCK, FILES)  # user attrs that do not go over to the next one
 
 
 def continuation(trial: FrozenTrial, **attrs: Any) -> FrozenTrial:
     """The row that goes on from a trial's checkpoint with the same parameters."""
-    kept = {name: value for name, value in trial.user_attrs.items() if name not in OF_ONE_ATTEMPT}
     fixed = {name: value for name, value in trial.system_attrs.items() if name == "fixed_params"}
     return optuna.create_trial(
         state=TrialState.WAITING,
         params=trial.params,
         distributions=trial.distributions,
-        user_attrs={**kept, "root": root_number(trial.user_attrs, trial.number), **attrs},
+        user_attrs={**TrialRecord(trial).inherited, **attributes(root=root_number(trial), **attrs)},
         system_attrs=fixed,  # of an enqueued trial that was lost before it took them
     )
 
@@ -101,20 +98,22 @@ class Recovery:
         if trial.state != TrialState.RUNNING:
             return False
         done = max(trial.intermediate_values, default=0)
-        before = int(trial.user_attrs.get("reached", 0))
-        retries = 1 if done > before else int(trial.user_attrs.get("retries", 0)) + 1
-        attrs: Mapping[str, Any] = {"reason": "lost", "message": message}
+        record = TrialRecord(trial)
+        before = record.get(TrialRecord.reached, 0)
+        retries = 1 if done > before else record.get(TrialRecord.retries, 0) + 1
+        reason = EndReason.LOST
         new: FrozenTrial | None = continuation(trial, retries=retries, reached=max(done, before))
-        if not trial.params and not (new and new.system_attrs) and GIVEN not in trial.user_attrs:
+        if not trial.params and not (new and new.system_attrs) and TrialRecord.given not in record:
             new = None  # nothing is known of it that could be tried again
         elif retries > MAX_RETRIES:
-            attrs = {"reason": "error", "message": f"lost {retries} times in a row without progress: {message}"}
+            reason, message = EndReason.ERROR, f"lost {retries} times in a row without progress: {message}"
             new = None
-        given = self._storage.give_away(self._study_id, number, attrs, new)
+        ended = attributes(reason=reason, message=message)
+        given = self._storage.give_away(self._study_id, number, ended, new)
         if given:
-            log.warning("trial=%d reason=%s %s", number, attrs["reason"], attrs["message"])
+            log.warning("trial=%d reason=%s %s", number, reason, message)
             if new is None:
-                remove(self._folder.trial(root_number(trial.user_attrs, number)).checkpoint)
+                remove(self._folder.trial(root_number(trial)).checkpoint)
         return given
 
     @property

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blade_tune.parameter import Value
 from blade_tune.space import Space
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import logical_trials, root_number, trial_values
 
 LEADING_SHARE = 0.05  # of the configurations with a value, the best: of 72 three, and none of the first few
@@ -54,10 +55,11 @@ def replicate_index(space: Space, trials: Iterable[FrozenTrial], trial: Trial | 
 
     Before is by the number of their first row. A trial that goes on keeps what was decided when it started.
     """
-    if "replicate" in trial.user_attrs:
-        return int(trial.user_attrs["replicate"])
-    own, root = configuration(space, trial.params), root_number(trial.user_attrs, trial.number)
-    earlier = (other for other in logical_trials(trials) if root_number(other.user_attrs, other.number) < root)
+    record = TrialRecord(trial)
+    if TrialRecord.replicate in record:
+        return record.replicate
+    own, root = configuration(space, trial.params), root_number(trial)
+    earlier = (other for other in logical_trials(trials) if root_number(other) < root)
     return sum(configuration(space, given_params(other)) == own for other in earlier)
 
 
@@ -88,6 +90,6 @@ def _values(space: Space, trials: Iterable[FrozenTrial]) -> dict[Configuration, 
     by_seed: defaultdict[Configuration, dict[Any, float]] = defaultdict(dict)
     for trial in trials:
         if trial.state == TrialState.COMPLETE and trial.value is not None:
-            seed = trial.user_attrs.get("seed", trial.number)
+            seed = TrialRecord(trial).get(TrialRecord.seed, trial.number)
             by_seed[frozenset(trial_values(space, trial).items())][seed] = trial.value
     return {tried: list(values.values()) for tried, values in by_seed.items()}

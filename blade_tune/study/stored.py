@@ -20,15 +20,16 @@ from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import OF_RUNS, StudyDefinition, max_length
-from blade_tune.study.folder import FILES, StudyFolder, TrialFolder
+from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
 from blade_tune.study.ownership import Identity, Ownership
 from blade_tune.study.provenance import now
 from blade_tune.study.safe_storage import StudyStorage, lacks_table
 from blade_tune.study.sampling import build_pruner, build_sampler
 from blade_tune.study.storage import creating, load_study, masked, open_storage
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
-from blade_tune.study.verdict import PAIRED, Verdict, below_untuned, of_best
+from blade_tune.study.verdict import Verdict, below_untuned, of_best
 from blade_tune.training.baselines import Baselines, valid_baselines
 
 BASELINES = "baselines"  # user attribute of a study: their window, their metrics, and which were left out
@@ -164,7 +165,7 @@ class StoredStudy:
         if not completed:
             return ""
         best = completed[0]
-        figures = best.user_attrs.get(PAIRED, {}).get("baselines", self.baseline_figures)
+        figures = TrialRecord(best).get(TrialRecord.paired, {}).get("baselines", self.baseline_figures)
         return below_untuned(f"trial {best.number}", best.value or 0.0, figures)
 
     @property
@@ -202,8 +203,8 @@ class StoredStudy:
 
     def files(self, trial: FrozenTrial) -> TrialFolder:
         """Where one of its trials has its files, whichever row it began with."""
-        folder = self.folder.trial(root_number(trial.user_attrs, trial.number))
-        return replace(folder, digests=trial.user_attrs.get(FILES, {}))
+        folder = self.folder.trial(root_number(trial))
+        return replace(folder, digests=TrialRecord(trial).get(TrialRecord.files, {}))
 
     def open_test(self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]) -> SealedData:
         """Open the sealed rows, with a line in the study's ledger, whose end the database remembers.

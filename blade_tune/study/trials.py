@@ -2,36 +2,19 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blade_tune.parameter import Value
 from blade_tune.space import Space
-
-GIVEN = "given"  # user attribute of a trial whose configuration and seed were not sought but given
-CONTINUED = ("interrupted", "lost", "superseded")  # attempts that a later row of the same logical trial went on from
-
-
-@dataclass(frozen=True)
-class Given:
-    """What a row of a study of runs shall train: a whole configuration by dotted name, on a seed."""
-
-    values: Mapping[str, Value]
-    seed: int
-
-    @classmethod
-    def of(cls, user_attrs: Mapping[str, Any]) -> "Given | None":
-        """What a row was given; None for a trial of a search."""
-        return cls(**user_attrs[GIVEN]) if GIVEN in user_attrs else None
+from blade_tune.study.trial_record import CONTINUED, Given, TrialRecord
 
 
 def trial_values(space: Space, trial: FrozenTrial) -> dict[str, Value]:
     """The configuration of a stored trial by dotted name."""
-    given = Given.of(trial.user_attrs)
+    given = Given.of(trial)
     return dict(given.values) if given else space.values(trial.params)
 
 
@@ -42,9 +25,9 @@ def is_scored(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and bool(trial.intermediate_values)
 
 
-def root_number(user_attrs: Mapping[str, Any], number: int) -> int:
+def root_number(trial: Trial | FrozenTrial) -> int:
     """The number of the first row of a trial that may have been interrupted."""
-    return int(user_attrs.get("root", number))
+    return TrialRecord(trial).get(TrialRecord.root, trial.number)
 
 
 def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -92,9 +75,9 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
 def is_continued(trial: FrozenTrial) -> bool:
     """Whether a row is an attempt that a later row goes on from."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("reason") in CONTINUED
+    return trial.state == TrialState.FAIL and TrialRecord(trial).get(TrialRecord.reason, "") in CONTINUED
 
 
 def logical_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """The latest row of every trial: of one that was interrupted and continued only the row that went on last."""
-    return list({root_number(trial.user_attrs, trial.number): trial for trial in trials}.values())
+    return list({root_number(trial): trial for trial in trials}.values())

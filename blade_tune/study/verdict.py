@@ -9,6 +9,7 @@ from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from blade_tune.metrics import gains
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.training.baselines import REFERENCE
 
 PAIRED = "paired"  # user attribute of a completed trial, see `pair`
@@ -94,6 +95,5 @@ def of_pair(paired: Mapping[str, Any], num_candidates: int = 1) -> Verdict:
 
 def of_best(best: FrozenTrial | None, num_completed: int) -> Verdict | None:
     """That of a search's best trial; None where it was not compared when it ended."""
-    if best is None or PAIRED not in best.user_attrs:
-        return None
-    return of_pair(best.user_attrs[PAIRED], num_completed)
+    paired = None if best is None else TrialRecord(best).get(TrialRecord.paired)
+    return None if paired is None else of_pair(paired, num_completed)

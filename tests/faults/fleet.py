@@ -127,7 +127,7 @@ class Fleet:
                 assert sorted(trial.intermediate_values) == list(range(1, epochs + 1)), trial.number
             else:
                 assert is_continued(trial), (trial.number, trial.state, trial.user_attrs)
-        roots = [root_number(trial.user_attrs, trial.number) for trial in trials if trial.params]
+        roots = [root_number(trial) for trial in trials if trial.params]
         assert len(set(roots)) == total
         return trials
 

@@ -47,7 +47,7 @@ def test_a_trial_without_memory_is_tried_again_alone(fleet: Fleet):
 
 def epochs(fleet: Fleet, trial: FrozenTrial) -> list[str]:
     """When a trial's epochs ended."""
-    root = root_number(trial.user_attrs, trial.number)
+    root = root_number(trial)
     return EPOCH_LINE.findall(StudyFolder(fleet.results, "tiny").trial(root).log.read_text())
 
 

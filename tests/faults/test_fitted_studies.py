@@ -33,7 +33,7 @@ def require_each_once(fleet: Fleet) -> None:
     assert states[TrialState.COMPLETE] == TRIALS
     assert states[TrialState.RUNNING] == states[TrialState.WAITING] == 0
     complete = (trial for trial in trials if trial.state == TrialState.COMPLETE)
-    assert len({root_number(trial.user_attrs, trial.number) for trial in complete}) == TRIALS
+    assert len({root_number(trial) for trial in complete}) == TRIALS
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 
 from blade_tune.report import curve_figures
-from blade_tune.study.clock import CLOCK
 from blade_tune.study.trials import best_trial, num_scored
 from tests.report import made_up
 from tests.report.made_up import EVAL_EVERY, trial
@@ -26,7 +25,7 @@ def without_clock(stored, numbers):
     rows = copy.deepcopy(stored.trials)
     for row in rows:
         if row.number in numbers:
-            del row.user_attrs[CLOCK]
+            del row.user_attrs["clock"]
     return made_up.in_memory(rows, stored)
 
 

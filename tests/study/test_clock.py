@@ -11,7 +11,7 @@ import pytest
 from optuna.trial import Trial, TrialState
 
 from blade_tune.errors import InterruptedStudyError
-from blade_tune.study.clock import CLOCK, Clock, row_seconds, training_seconds
+from blade_tune.study.clock import Clock, row_seconds, training_seconds
 from blade_tune.study.folder import TrialFolder
 from blade_tune.training.loop import EpochRecord
 from tests.study import tiny
@@ -31,7 +31,7 @@ def records(*seconds: float) -> list[EpochRecord]:
 
 
 def stored_readings(trial: Trial) -> list[Any]:
-    return list(trial.study.trials[trial.number].user_attrs.get(CLOCK, []))
+    return list(trial.study.trials[trial.number].user_attrs.get("clock", []))
 
 
 def test_a_reading_has_the_seconds_of_training_until_then(trial):
@@ -66,7 +66,7 @@ def test_every_report_of_a_run_has_its_time(tmp_path: Path):
     """Training adds up to what the trial says it has cost; its row took longer."""
     tiny.run(tmp_path, search__trials=2, train={"max_epochs": 4, "eval_every": 2})
     for row in tiny.stored(tmp_path).trials:
-        readings = row.user_attrs[CLOCK]
+        readings = row.user_attrs["clock"]
         assert [epoch for epoch, *_ in readings] == [*row.intermediate_values] == [2, 4]
         assert readings[-1][1] == pytest.approx(row.user_attrs["seconds"], abs=1e-3)
         assert 0 < readings[0][1] < readings[0][2] < readings[1][2]
@@ -77,10 +77,10 @@ def test_a_row_that_goes_on_has_a_clock_of_its_own(tmp_path: Path):
     with pytest.raises(InterruptedStudyError):
         tiny.run(tmp_path, Kill(0, 2, signal.SIGINT), search__trials=1, **LONG)
     first, waiting = tiny.stored(tmp_path).trials
-    assert ([epoch for epoch, *_ in first.user_attrs[CLOCK]], CLOCK in waiting.user_attrs) == ([2], False)
+    assert ([epoch for epoch, *_ in first.user_attrs["clock"]], "clock" in waiting.user_attrs) == ([2], False)
     tiny.run(tmp_path, search__trials=1, **LONG)
-    before, after = (row.user_attrs[CLOCK] for row in tiny.stored(tmp_path).trials)
-    assert before == first.user_attrs[CLOCK]
+    before, after = (row.user_attrs["clock"] for row in tiny.stored(tmp_path).trials)
+    assert before == first.user_attrs["clock"]
     assert [epoch for epoch, *_ in after] == [2, 4]
     assert after[0][:2] == before[0][:2]
     assert after[1][1] > after[0][1]
@@ -91,13 +91,13 @@ def test_a_fit_has_a_time(tmp_path: Path):
     space = {"model": {"max_length": 6, "counts": {"choice": ["all", "target_set"]}}}
     tiny.run(tmp_path, model="popularity", space=space, train={}, search__trials=1)
     (row,) = tiny.stored(tmp_path).trials
-    ((epoch, trained, seconds),) = row.user_attrs[CLOCK]
+    ((epoch, trained, seconds),) = row.user_attrs["clock"]
     assert (epoch, 0 < trained <= seconds) == (1, True)
 
 
 def test_the_database_is_asked_before_the_files(tmp_path: Path):
     """Its readings are what is told, without a file."""
-    row = optuna.create_trial(value=0.2, intermediate_values={2: 0.2}, user_attrs={CLOCK: [[2, 3.0, 5.0]]})
+    row = optuna.create_trial(value=0.2, intermediate_values={2: 0.2}, user_attrs={"clock": [[2, 3.0, 5.0]]})
     assert training_seconds(row, TrialFolder(tmp_path), METRIC) == {2: 3.0}
     assert row_seconds(row) == {2: 5.0}
 

@@ -10,7 +10,7 @@ from blade_tune.errors import ConfigError, InterruptedStudyError
 from blade_tune.files import write_whole
 from blade_tune.study import recovery
 from blade_tune.study.curves import curve_rows
-from blade_tune.study.folder import FILES, StudyFolder, TrialFolder
+from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.objective import logged_to
 from blade_tune.study.recovery import Recovery
 from tests.damage import damages
@@ -79,10 +79,10 @@ def test_every_end_has_the_digests_of_its_files(tmp_path: Path):
         run(tmp_path, Kill(0, 1, signal.SIGINT), search__trials=1)
     run(tmp_path, search__trials=1)
     first, last = stored(tmp_path).trials
-    assert FILES not in first.user_attrs
-    names = {name for name in last.user_attrs[FILES] if "/" not in name}
+    assert "files" not in first.user_attrs
+    names = {name for name in last.user_attrs["files"] if "/" not in name}
     assert names == {"config.yaml", "metrics.jsonl", "best.safetensors", "ranks.npy"}
-    assert sum(name.startswith("artifacts/") for name in last.user_attrs[FILES]) == 4
+    assert sum(name.startswith("artifacts/") for name in last.user_attrs["files"]) == 4
 
 
 def test_a_file_in_the_place_of_a_folder_is_one_clear_error(tmp_path: Path):

@@ -12,8 +12,7 @@ from safetensors.torch import load_file
 
 from blade_tune.errors import InterruptedStudyError, PreemptedError, StudyDiffersError
 from blade_tune.study import objective
-from blade_tune.study.clock import CLOCK
-from blade_tune.study.folder import FILES, StudyFolder
+from blade_tune.study.folder import StudyFolder
 from blade_tune.training.loop import EpochRecord, Training
 from tests.study.tiny import Watch, rows, run, stored
 
@@ -45,7 +44,7 @@ def result(results: Path, number: int) -> dict[str, Any]:
         "params": trial.params,
         "value": trial.value,
         "curve": trial.intermediate_values,
-        "facts": {k: v for k, v in trial.user_attrs.items() if k not in ("seconds", "root", CLOCK, FILES)},
+        "facts": {k: v for k, v in trial.user_attrs.items() if k not in ("seconds", "root", "clock", "files")},
         "weights": {name: weight.tolist() for name, weight in weights.items()},
         "ranks": np.load(folder.ranks).tolist(),
     }

@@ -9,7 +9,6 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from blade_tune.study.clock import CLOCK
 from blade_tune.study.folder import StudyFolder
 from blade_tune.study.passing import Passing, first_passing
 from blade_tune.study.stored import StoredStudy
@@ -35,9 +34,9 @@ def study(tmp_path: Path, rows: list[FrozenTrial], model: str = "blade") -> Stor
 
 def row(begun: float, curve: dict[int, float], state: TrialState = TrialState.COMPLETE, **attrs: Any) -> FrozenTrial:
     """One that began so many seconds after the study and ran for 1,000; an epoch took 10 s, of which it trained 8."""
-    attrs = {CLOCK: [[epoch, 8.0 * epoch, 10.0 * epoch] for epoch in curve], **attrs}
-    if attrs[CLOCK] is None:
-        del attrs[CLOCK]
+    attrs = {"clock": [[epoch, 8.0 * epoch, 10.0 * epoch] for epoch in curve], **attrs}
+    if attrs["clock"] is None:
+        del attrs["clock"]
     value = max(curve.values()) if state == TrialState.COMPLETE else None
     made = create_trial(state=state, value=value, intermediate_values=curve, user_attrs=attrs)
     made.datetime_start = START + timedelta(seconds=begun)
@@ -155,6 +154,6 @@ def test_a_study_that_was_run_says_it_of_its_own_database(tmp_path: Path):
     stored.study.set_user_attr("baselines", low)
     elsewhere = replace(stored, folder=StudyFolder(tmp_path / "elsewhere", "tiny"))
     found = first_passing(elsewhere, elsewhere.trials)
-    _, trained, seconds = stored.trials[0].user_attrs[CLOCK][0]
+    _, trained, seconds = stored.trials[0].user_attrs["clock"][0]
     assert (found.trial, found.epoch, found.is_upper_bound) == (0, 1, False)
     assert (found.training_seconds, found.study_seconds) == (trained, seconds)

@@ -16,8 +16,9 @@ from blade_tune.study import recovery
 from blade_tune.study.budget import Attempts, Claimant
 from blade_tune.study.folder import StudyFolder
 from blade_tune.study.process import Owner, this_host
-from blade_tune.study.recovery import MAX_RETRIES, OF_ONE_ATTEMPT, Recovery
+from blade_tune.study.recovery import MAX_RETRIES, Recovery
 from blade_tune.study.storage import open_storage, resolve_url
+from blade_tune.study.trial_record import ATTRIBUTES
 from blade_tune.training.loop import EpochRecord
 from tests.study.tiny import Watch, rows, run, stored
 
@@ -163,11 +164,12 @@ def test_a_running_trial_that_nobody_has_is_continued(ward):
 def test_a_continuation_knows_what_its_trial_was(ward, gone):
     """Tags and whatever else the trial was given go over to it, but not what belongs to one attempt."""
     trial, _ = ward.begin(gone)
-    for name in ("tag", "threads", "replicate", *OF_ONE_ATTEMPT):
+    for name in ATTRIBUTES:
         trial.set_user_attr(name, 1)
     ward.recovery.sweep()
     attrs = ward.study.trials[1].user_attrs
-    assert attrs == {"tag": 1, "threads": 1, "replicate": 1, "root": 0, "retries": 1, "reached": 0}
+    own = {"reason", "message", "seed", "epochs", "clock", "files"}
+    assert attrs == dict.fromkeys(ATTRIBUTES.keys() - own, 1) | {"root": 1, "retries": 2, "reached": 1}
 
 
 def test_a_trial_is_tried_again_while_it_makes_progress(ward, gone):

@@ -70,5 +70,6 @@ def test_states_are_counted_with_continued_rows_apart():
 
 def test_a_row_that_goes_on_knows_its_root():
     """A trial's root is itself, unless it goes on from another."""
-    assert root_number({}, 7) == 7
-    assert root_number({"root": 3}, 7) == 3
+    own, other = optuna.create_trial(value=0.1), optuna.create_trial(value=0.1, user_attrs={"root": 3})
+    own.number = other.number = 7
+    assert (root_number(own), root_number(other)) == (7, 3)

@@ -8,6 +8,7 @@ from optuna.trial import FrozenTrial, TrialState
 from blade_tune.fleet.worker import describe
 from blade_tune.study.observer import Observer
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import is_continued
 from blade_tune.training.loop import EpochRecord
 
@@ -39,7 +40,7 @@ class Story:
 
     def _tell_of(self, trial: FrozenTrial) -> None:
         number, observer = trial.number, self._observer
-        if number not in self._epochs and "seed" in trial.user_attrs:  # now all parameters are known
+        if number not in self._epochs and TrialRecord.seed in TrialRecord(trial):  # now all parameters are known
             self._epochs[number] = 0, time.monotonic()
             observer.trial_started(number, trial.params)
         if number in self._epochs:
