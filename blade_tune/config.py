@@ -83,8 +83,8 @@ def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
 
 def _yaml() -> YAML:
     """A reader and writer of YAML 1.2: 1e-3 is a number, 020 is 20, yes is a text, and a key may stand only once."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False  # type: ignore[assignment] - declared as None
+    yaml: Any = YAML(typ="safe", pure=True)  # whose types say that its switches are always None
+    yaml.default_flow_style = False
     yaml.allow_unicode = True
     yaml.sort_base_mapping_type_on_output = False
     return yaml
