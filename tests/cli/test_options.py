@@ -7,10 +7,12 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from blade_tune.cli.dry_run import print_plan
 from blade_tune.cli.options import METAVARS, run_flags, run_settings, study_option
+from blade_tune.cli.run import run
 from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.precedence import resolve
@@ -99,3 +101,16 @@ def test_a_dry_run_makes_nothing(capsys):
     printed = capsys.readouterr().out
     for words in ("heartbeat_s", "worker 0", "model.num_heads", "space points", "not yet"):
         assert words in printed
+
+
+@pytest.mark.parametrize("given", ["tiny", "studies/tiny.yaml"])
+def test_a_run_reads_its_study_file_once(monkeypatch, given: str):
+    """Settings, definition and the origins of a dry run are all taken from one reading."""
+    Path("studies").mkdir()
+    Path("studies/tiny.yaml").write_text(write_yaml(TINY))
+    read: list[Path] = []
+    load = yaml.load
+    monkeypatch.setattr(yaml, "load", lambda text, **how: read.append(text) or load(text, **how))
+    ended = CliRunner().invoke(run, ["--study", given, "--device", "cpu", "--dry-run"])
+    assert (ended.exit_code, ended.exception) == (0, None)
+    assert read.count(Path("studies/tiny.yaml").read_text()) == 1
