@@ -4,14 +4,14 @@ import click
 
 from blade_tune.cli.crew import hired
 from blade_tune.cli.effects import show_effects
-from blade_tune.cli.options import OF_RUNS, format_option, quiet_option, run_settings, seeds_option, study_option
+from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
 @seeds_option
-@run_settings(*OF_RUNS)
+@run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
 def ablate(study: str, seeds: int | None, settings: RunSettings, form: str, quiet: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from blade_tune.cli.crew import hired
-from blade_tune.cli.options import OF_WORK, format_option, quiet_option, run_settings, usable_device
+from blade_tune.cli.options import WORK_FLAGS, format_option, quiet_option, run_settings, usable_device
 from blade_tune.cli.output import print_rows
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.loss_names import NextItemLoss
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option("--test", is_flag=True, help="Open the test rows for the winners' runs; each is a line of the ledger.")
 @click.option("--uneven", is_flag=True, help="Print the table though budgets differ by over 5%, with a footnote.")
 @click.option("--dry-run", is_flag=True, help="Time a moment of each model and print what all of it takes at most.")
-@run_settings(*OF_WORK)
+@run_settings(*WORK_FLAGS)
 @format_option
 @quiet_option
 def compare(

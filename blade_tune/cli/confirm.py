@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from blade_tune.cli.crew import hired
-from blade_tune.cli.options import OF_RUNS, format_option, quiet_option, run_settings, study_option, usable_device
+from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.fleet.settings import RunSettings
 
@@ -17,7 +17,7 @@ from blade_tune.fleet.settings import RunSettings
 )
 @click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds that all share.")
 @click.option("--test", is_flag=True, help="Open the test rows for the winner's runs; each is a line of the ledger.")
-@run_settings(*OF_RUNS)
+@run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
 def confirm(study: str, top: int, seeds: int, test: bool, settings: RunSettings, form: str, quiet: bool) -> None:

@@ -2,12 +2,12 @@
 
 import click
 
-from blade_tune.cli.options import STORAGE, run_settings
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
-@run_settings(*STORAGE)
+@run_settings(*STORAGE_FLAGS)
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.option(
     "--host", metavar="ADDR", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."

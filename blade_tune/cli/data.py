@@ -7,7 +7,7 @@ from blade_tune.cli.data_prepare import prepare
 from blade_tune.cli.data_synth import synth
 from blade_tune.cli.data_xray import data_of, xray
 from blade_tune.cli.groups import InOrder
-from blade_tune.cli.options import STORAGE, format_option, run_settings, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings, study_option
 from blade_tune.cli.output import print_facts
 from blade_tune.fleet.settings import RunSettings
 
@@ -31,7 +31,7 @@ data.add_command(synth)
 
 @data.command()
 @study_option
-@run_settings("data", *STORAGE)
+@run_settings("data", *STORAGE_FLAGS)
 @format_option
 def stats(study: str, settings: RunSettings, form: str) -> None:
     """Print what the data of a study holds.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blade_tune.cli.groups import InOrder
-from blade_tune.cli.options import STORAGE, Command, format_option, quiet_option, run_settings
+from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
 from blade_tune.cli.output import print_facts
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
@@ -48,7 +48,7 @@ out_option = click.option(
 def replace_options(command: Command) -> Command:
     """What becomes of an older preparation, and where studies may stand on it."""
     for option in (
-        run_settings(*STORAGE),
+        run_settings(*STORAGE_FLAGS),
         click.option("--force", is_flag=True, help="Replace prepared data that studies stand on; says which break."),
     ):
         command = option(command)

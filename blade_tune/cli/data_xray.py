@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blade_tune.cli.options import STORAGE, format_option, quiet_option, run_settings, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.cli.steps import watch_steps
 from blade_tune.fleet.settings import RunSettings
@@ -28,7 +28,7 @@ SOUGHT = {  # finding -> what is shown while it is measured
 
 @click.command()
 @study_option
-@run_settings("data", *STORAGE)
+@run_settings("data", *STORAGE_FLAGS)
 @format_option
 @quiet_option
 def xray(study: str, settings: RunSettings, form: str, quiet: bool) -> None:

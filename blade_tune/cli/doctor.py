@@ -4,14 +4,14 @@ from typing import Any
 
 import click
 
-from blade_tune.cli.options import STORAGE, format_option, run_flags
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_flags
 from blade_tune.cli.output import print_rows
 
 
 @click.command()
 @click.option("--study", "-s", metavar="NAME", help="Look at this study. Default: all of the database.")
 @click.option("--fix", is_flag=True, help="Queue again what lost its worker, remove what crashes left.")
-@run_flags(*STORAGE, "data")
+@run_flags(*STORAGE_FLAGS, "data")
 @format_option
 def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
     """Find what would stop a run or was left by a crash.

@@ -5,7 +5,7 @@ from typing import get_args
 
 import click
 
-from blade_tune.cli.options import STORAGE, format_option, quiet_option, run_settings, study_option, usable_device
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
 from blade_tune.cli.output import print_facts
 from blade_tune.export import Rule
 from blade_tune.fleet.settings import RunSettings
@@ -26,7 +26,7 @@ from blade_tune.fleet.settings import RunSettings
     "winner. Default: confirmed where there is one, else best.",
 )
 @click.option("--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count.")
-@run_settings("data", *STORAGE, "device")
+@run_settings("data", *STORAGE_FLAGS, "device")
 @format_option
 @quiet_option
 def export_best(

@@ -2,14 +2,14 @@
 
 import click
 
-from blade_tune.cli.options import STORAGE, format_option, run_settings, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings, study_option
 from blade_tune.cli.output import print_rows
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
-@run_settings(*STORAGE)
+@run_settings(*STORAGE_FLAGS)
 @format_option
 def ledger(study: str, settings: RunSettings, form: str) -> None:
     """Print and verify the list of evaluations on test rows.

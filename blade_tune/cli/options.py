@@ -31,9 +31,10 @@ METAVARS = {  # the run settings that commands have flags of
     "heartbeat_s": "SECONDS",
     "grace_s": "SECONDS",
 }
-OF_WORK = tuple(name for name in METAVARS if name != "trials")
-OF_RUNS = tuple(name for name in OF_WORK if name not in ("keep", "gpu_hours"))  # whose number and weights are settled
-STORAGE = ("storage", "results")
+WORK_FLAGS = tuple(name for name in METAVARS if name != "trials")
+# Runs of given configurations all keep their weights, and how many there are is their limit.
+RUNS_FLAGS = tuple(name for name in WORK_FLAGS if name not in ("keep", "gpu_hours"))
+STORAGE_FLAGS = ("storage", "results")
 
 
 def run_flags(*names: str) -> Callable[[Command], Command]:
@@ -95,7 +96,7 @@ quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on 
 
 def reads_study(command: Command) -> Command:
     """Add the options of a command that prints something about a stored study."""
-    for option in (format_option, run_settings(*STORAGE), study_option):
+    for option in (format_option, run_settings(*STORAGE_FLAGS), study_option):
         command = option(command)
     return command
 

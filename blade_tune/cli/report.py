@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from blade_tune.cli.options import STORAGE, run_settings, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings, study_option
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -16,7 +16,7 @@ from blade_tune.fleet.settings import RunSettings
     metavar="DIR",
     help="Folder to write. Default: RESULTS/STUDY/report.",
 )
-@run_settings(*STORAGE)
+@run_settings(*STORAGE_FLAGS)
 def report(study: str, out: Path | None, settings: RunSettings) -> None:
     """Write a study's figures and tables as one page.
 

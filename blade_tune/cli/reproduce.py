@@ -2,7 +2,7 @@
 
 import click
 
-from blade_tune.cli.options import STORAGE, format_option, quiet_option, run_settings, study_option, usable_device
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
 from blade_tune.cli.output import print_facts
 from blade_tune.fleet.settings import RunSettings
 
@@ -17,7 +17,7 @@ from blade_tune.fleet.settings import RunSettings
     show_default=True,
     help="Relative difference that counts as none; bits are equal on the same kind of device only.",
 )
-@run_settings("data", *STORAGE, "device")
+@run_settings("data", *STORAGE_FLAGS, "device")
 @format_option
 @quiet_option
 def reproduce(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from blade_tune.cli.options import OF_WORK, quiet_option, run_flags, study_option
+from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.fleet.launchers import LAUNCHERS
 from blade_tune.study.definition import PrunerName, SamplerName
 from blade_tune.study.recipes import RECIPES, RecipeName
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     type=click.Choice(get_args(PrunerName)),
     help="What ends weak trials; default: the study file's, which keeps the better 75%.",
 )
-@run_flags(*OF_WORK)
+@run_flags(*WORK_FLAGS)
 @click.option("--launcher", type=click.Choice(list(LAUNCHERS)), help="Have this cluster run WORKERS jobs.")
 @click.option(
     "--launcher-option", "launcher_options", multiple=True, metavar="KEY=VALUE", help="One of the cluster's own."

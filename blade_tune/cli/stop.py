@@ -2,14 +2,14 @@
 
 import click
 
-from blade_tune.cli.options import STORAGE, run_settings, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings, study_option
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
 @click.option("--now", is_flag=True, help="Do not wait for the end of an epoch; go back to the last checkpoint.")
-@run_settings(*STORAGE)
+@run_settings(*STORAGE_FLAGS)
 def stop(study: str, now: bool, settings: RunSettings) -> None:
     """End every run of a study, on all machines.
 

@@ -3,7 +3,7 @@
 import click
 
 from blade_tune.cli.groups import InOrder
-from blade_tune.cli.options import STORAGE, run_settings, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings, study_option
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -20,7 +20,7 @@ def storage() -> None:
 
 
 @storage.command()
-@run_settings(*STORAGE)
+@run_settings(*STORAGE_FLAGS)
 def upgrade(settings: RunSettings) -> None:
     """Bring a database of an older Optuna up to date.
 
@@ -42,7 +42,7 @@ def upgrade(settings: RunSettings) -> None:
 @storage.command()
 @study_option
 @click.option("--to", required=True, metavar="URL", help="The other database; an empty one will do.")
-@run_settings(*STORAGE)
+@run_settings(*STORAGE_FLAGS)
 def copy(study: str, to: str, settings: RunSettings) -> None:
     """Copy a study into another database.
 

@@ -4,7 +4,7 @@ import click
 
 from blade_tune.cli.crew import hired
 from blade_tune.cli.effects import show_effects
-from blade_tune.cli.options import OF_RUNS, format_option, quiet_option, run_settings, seeds_option, study_option
+from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -13,7 +13,7 @@ from blade_tune.fleet.settings import RunSettings
 @click.option("--param", "params", multiple=True, required=True, metavar="NAME", help="Dotted name; may be repeated.")
 @click.option("--values", multiple=True, required=True, metavar="LIST", help="Its values, separated by commas.")
 @seeds_option
-@run_settings(*OF_RUNS)
+@run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
 def sweep(

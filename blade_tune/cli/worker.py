@@ -2,13 +2,13 @@
 
 import click
 
-from blade_tune.cli.options import OF_WORK, quiet_option, run_settings, study_option
+from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_settings, study_option
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
-@run_settings(*OF_WORK)
+@run_settings(*WORK_FLAGS)
 @quiet_option
 def worker(study: str, settings: RunSettings, quiet: bool) -> None:
     """Join a stored study, from any machine that has its data.

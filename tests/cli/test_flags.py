@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import blade_tune.cli
-from blade_tune.cli.options import METAVARS, OF_WORK
+from blade_tune.cli.options import METAVARS, WORK_FLAGS
 from blade_tune.cli.program import blade_tune as program
 from blade_tune.export import Rule
 from blade_tune.fleet.launchers import LAUNCHERS
@@ -152,7 +152,7 @@ def test_every_run_setting_has_a_flag():
     """`run` has a flag of each run setting; no other command has one for its number of trials."""
     assert set(METAVARS) == set(RunSettings.model_fields)
     assert {parameter.name for parameter in COMMANDS["run"].params} >= set(METAVARS)
-    assert set(METAVARS) - set(OF_WORK) == {"trials"}
+    assert set(METAVARS) - set(WORK_FLAGS) == {"trials"}
 
 
 @pytest.mark.parametrize("words", ["status", "show 0", "trials"])
