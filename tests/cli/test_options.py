@@ -9,12 +9,14 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from sqlalchemy.exc import OperationalError
 
 from blade_tune.cli.dry_run import print_plan
 from blade_tune.cli.options import METAVARS, run_flags, run_settings, study_option
+from blade_tune.cli.program import blade_tune
 from blade_tune.cli.run import run
 from blade_tune.config import write_yaml
-from blade_tune.errors import ConfigError
+from blade_tune.errors import ConfigError, StorageError
 from blade_tune.fleet.precedence import resolve
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.study.definition import StudyDefinition
@@ -114,3 +116,21 @@ def test_a_run_reads_its_study_file_once(monkeypatch, given: str):
     ended = CliRunner().invoke(run, ["--study", given, "--device", "cpu", "--dry-run"])
     assert (ended.exit_code, ended.exception) == (0, None)
     assert read.count(Path("studies/tiny.yaml").read_text()) == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["show 0", "trials", "status", "ledger", "stop", "report", "export-best", "data stats"]
+)
+def test_a_database_that_fails_is_one_line(monkeypatch, words: str):
+    """Whatever a command was asking it: the error names the database without its password."""
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT secret", {}, Exception("connection lost"))
+
+    monkeypatch.setattr("blade_tune.study.workspace.open_storage", lambda *_, **__: None)
+    monkeypatch.setattr("blade_tune.study.stored.load_study", fail)
+    place = ["--study", "mine", "--storage", "postgresql://me:secret@server/studies"]
+    ended = CliRunner().invoke(blade_tune, [*words.split(), *place])
+    assert isinstance(ended.exception, StorageError)
+    assert str(ended.exception).endswith("@server/studies: connection lost")
+    assert "secret" not in str(ended.exception)
