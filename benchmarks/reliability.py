@@ -22,9 +22,9 @@ from pathlib import Path
 import psutil
 
 from blade_tune.config import read_yaml, write_yaml
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import count_states, num_scored, root_number
+from blade_tune.study.workspace import Workspace
 
 STUDY = "reliability"
 SUPERVISOR_SHARE = 0.1
@@ -80,7 +80,7 @@ def main() -> None:
             kills["worker"] += 1
     run.send_signal(signal.SIGTERM)
     code = run.wait()
-    stored = StoredStudy.load(STUDY, resolve_url(given.storage, given.results), given.results)
+    stored = Workspace.at(given.storage, given.results).study(STUDY)
     total = num_scored(stored.trials) + given.workers
     print(f"stopped with {code}; {num_scored(stored.trials)} scored, now to {total} without kills", flush=True)
     code = start("--trials", str(total)).wait()

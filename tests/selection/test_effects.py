@@ -5,7 +5,7 @@ import pytest
 
 from blade_tune.errors import ConfigError
 from blade_tune.report.selection_tables import effect_rows, effect_table
-from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
+from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
 from blade_tune.selection.scores import user_groups
 from blade_tune.selection.statistics import paired_bootstrap
@@ -54,7 +54,7 @@ def test_the_winners_own_value_is_its_own_run(confirmed: StoredStudy):
     assert num_rows(confirmed) == 4
     assert table.effects[0].comparison.difference == 0.0
     assert table.effects[0].p_adjusted == 1.0
-    assert table.base.metrics["ndcg@10"] == tuple(run.value for run in winning_runs(confirmed, found))
+    assert table.base.metrics["ndcg@10"] == tuple(run.value for run in found.winning_runs)
 
 
 def test_ablations_are_the_models_own(confirmed: StoredStudy):
