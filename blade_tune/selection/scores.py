@@ -88,9 +88,10 @@ def valid_figures(study: StoredStudy, trial: FrozenTrial) -> dict[str, float]:
     if not stored or stored.keys() >= set(METRICS):
         return stored
     try:
-        return summarize(torch.from_numpy(_validated(study, trial))) | stored
+        found = summarize(torch.from_numpy(_validated(study, trial)))
     except RunsMissingError:
         return stored
+    return stored | {metric: figure for metric, figure in found.items() if metric not in stored}
 
 
 def _validated(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:

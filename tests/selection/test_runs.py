@@ -40,7 +40,7 @@ def test_a_run_trains_what_it_was_given(search: StoredStudy):
     (trial,) = require(search, [Run({**SMALL, "model.lambda_": 0.0}, 7, "")])
     assert trial.user_attrs["seed"] == 7
     assert trial.params == {}
-    assert Given.of(trial.user_attrs) == Given({**SMALL, "model.lambda_": 0.0}, 7)
+    assert Given.of(trial) == Given({**SMALL, "model.lambda_": 0.0}, 7)
     assert trial.user_attrs["tag"] == "no contrast"
     assert trial.user_attrs["num_parameters"] > 0
 
