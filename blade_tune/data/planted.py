@@ -5,14 +5,14 @@ from numpy.typing import NDArray
 
 from blade_tune.batch import Interactions
 from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, led_to
+from blade_tune.metrics import CUTOFFS, METRICS, gains_by_rank
 
-CUTOFFS = (5, 10, 20)
 MAX_USERS = 5_000  # whose rankings are computed; of more users the first ones
 CELLS = 2_000_000  # of a table of users and items that is in memory at a time
 
 
 def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interactions) -> dict[str, float]:
-    """Expected NDCG@k and HR@k on valid rows of the ranking by the true probability of each item.
+    """Expected figure of each metric on valid rows of the ranking by the true probability of each item.
 
     Met items are left out of the ranking, and valid rows whose item has no train row are left out, as in evaluation. No
     ranking has a higher expectation; on the valid rows at hand a model may be lucky.
@@ -35,9 +35,13 @@ def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interact
         kept_U1 = 1 - prob_UV[:, ~known_V].sum(axis=1, keepdims=True)  # rows whose item has no train row are left out
         tops.append(-np.sort(-prob_UV[:, known_V] / kept_U1, axis=1)[:, : max(CUTOFFS)])
     mean_R = np.concatenate(tops).mean(axis=0)
-    gains_R = 1 / np.log2(np.arange(len(mean_R)) + 2)
-    ndcg = {f"ndcg@{k}": float((mean_R * gains_R)[:k].sum()) for k in CUTOFFS}
-    return ndcg | {f"hr@{k}": float(mean_R[:k].sum()) for k in CUTOFFS}
+    return {metric: _expected(mean_R, metric) for metric in METRICS}
+
+
+def _expected(prob_R: NDArray[np.float64], metric: str) -> float:
+    """Return what a user is expected to add to a metric, by the probability of each rank; a small catalog has few."""
+    gain_R = np.array(gains_by_rank(metric))[: len(prob_R)]
+    return float((prob_R[: len(gain_R)] * gain_R).sum())
 
 
 def next_item_probabilities(config: SyntheticConfig, histories: list[Interactions]) -> NDArray[np.float64]:

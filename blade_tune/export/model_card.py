@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from blade_tune.metrics import CUTOFFS, by_cutoff
 from blade_tune.models.build import model_class
 from blade_tune.study.verdict import below_untuned
 
 if TYPE_CHECKING:
     from blade_tune.export.bundle import Bundle
 
-SHOWN = ("ndcg@5", "hr@5", "ndcg@10", "hr@10", "ndcg@20", "hr@20")
+SHOWN = by_cutoff(*CUTOFFS)
 
 CHOSEN = {
     "confirmed": "the configuration with the highest mean over fresh seeds, among the top of the search",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.metrics import by_cutoff
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
 from blade_tune.selection.compare import Comparisons
@@ -21,7 +22,7 @@ from blade_tune.training.baselines import REFERENCE
 
 Row = dict[str, Any]
 
-SHOWN = ("ndcg@5", "hr@5", "ndcg@10", "hr@10")  # as in BLADE, Table 1
+SHOWN = by_cutoff(5, 10)  # as in BLADE, Table 1
 LEVEL = 0.05
 
 
@@ -143,7 +144,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
             }
         )
     rows += [
-        {"model": name, **{metric: figures[metric] for metric in SHOWN}, "part": comparisons.part}
+        {"model": name, **{metric: figures.get(metric) for metric in SHOWN}, "part": comparisons.part}
         for name, figures in comparisons.baselines.items()
     ]
     return sorted(rows, key=lambda row: -_reached(comparisons, row["model"]))
@@ -172,7 +173,8 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         label = entry.model + (" †" if entry.is_told else "") + low
         rows.append((_reached(comparisons, entry.model), label, [*cells, *cost]))
     for name, figures in comparisons.baselines.items():
-        rows.append((figures[comparisons.metric], name, [*(Cell(figures[metric]) for metric in SHOWN), "", "", "", ""]))
+        known = [Cell(figures[metric]) if metric in figures else "" for metric in SHOWN]
+        rows.append((figures[comparisons.metric], name, [*known, "", "", "", ""]))
     rows.sort(key=lambda row: -row[0])
     seeds = max(len(entry.scores.ranks_SU) for entry in comparisons.entries)
     return Table(

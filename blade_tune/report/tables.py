@@ -7,6 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from blade_tune.selection.scores import valid_figures
 from blade_tune.space import GROUPS
 from blade_tune.study.budget import Attempt
 from blade_tune.study.curves import as_csv, curve_rows
@@ -81,7 +82,7 @@ def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> 
 def trial_rows(stored: StoredStudy) -> list[Row]:
     """A row a trial, in order of number; every row has the same columns, parameters under their dotted names."""
     absent = dict.fromkeys(stored.definition.space.free)
-    return [_trial_row(trial, {**absent, **_params(stored, trial)}) for trial in stored.trials]
+    return [_trial_row(stored, trial, {**absent, **_params(stored, trial)}) for trial in stored.trials]
 
 
 def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
@@ -90,7 +91,7 @@ def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
     return {name: values[name] for name in stored.definition.space.free if name in trial.params}
 
 
-def _trial_row(trial: FrozenTrial, params: Row) -> Row:
+def _trial_row(stored: StoredStudy, trial: FrozenTrial, params: Row) -> Row:
     record = TrialRecord(trial)
     return {
         "number": trial.number,
@@ -100,7 +101,7 @@ def _trial_row(trial: FrozenTrial, params: Row) -> Row:
         "value": trial.value,
         **params,
         **{name: record.stored.get(name) for name in columns()},
-        **{f"valid.{name}": value for name, value in record.metrics.items()},
+        **{f"valid.{name}": value for name, value in valid_figures(stored, trial).items()},
         "started": _time(trial.datetime_start),
         "ended": _time(trial.datetime_complete),
     }
@@ -131,7 +132,7 @@ def epoch_rows(stored: StoredStudy) -> list[Row]:
 
 def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
     """Everything about one trial: its row, its whole configuration, and its curve on the study's metric."""
-    row = _trial_row(trial, {})
+    row = _trial_row(stored, trial, {})
     row["configuration"] = stored.values(trial)
     row["curve"] = {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())}
     row["folder"] = str(stored.folder.trial(row["root"]).path)

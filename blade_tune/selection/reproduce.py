@@ -84,6 +84,9 @@ class Past:
         largest = 0.0
         before = next((_figures(past) for past in self.records if past["epoch"] == record.epoch), {})
         now = _figures(vars(record))
+        was_evaluated = any(metric in before for metric in record.metrics)
+        if was_evaluated:  # what is new then are metrics that were declared after the trial
+            now = {name: figure for name, figure in now.items() if name in before or name not in record.metrics}
         for name in dict.fromkeys((*before, *now)) if self.is_whole else before:
             difference = _relative(before.get(name, math.nan), now.get(name, math.nan))
             if not difference <= tolerance:

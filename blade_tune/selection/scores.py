@@ -5,8 +5,9 @@ Shapes stand in names: S seeds, U evaluated users.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from blade_tune.data.sequences import rows_with
 from blade_tune.data.statistics import tail_users
 from blade_tune.data.store import SearchData
 from blade_tune.errors import DamagedFileError, RunsMissingError
-from blade_tune.metrics import METRICS, gains, summarize
+from blade_tune.metrics import METRICS, agree, gains, summarize
 from blade_tune.selection.statistics import Estimate, estimate, paired_bootstrap
 from blade_tune.study.folder import TrialFolder
 from blade_tune.study.kept import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
@@ -29,19 +30,21 @@ from blade_tune.training.baselines import REFERENCE
 
 Part = Literal["valid", "test"]
 
-Scored = tuple[NDArray[np.int32], Mapping[str, float]]  # ranks_U, and the figures that come from them
-
-ROUNDING = 1e-6  # of figures that were summed on another device
 FEWEST_USERS = 30  # of a group whose mean is shown
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of one configuration on the rows of one part, a row a seed."""
+    """Ranks of one configuration on the rows of one part, a row a seed, and the figures that they give."""
 
     label: str
-    metrics: dict[str, tuple[float, ...]]  # as the evaluations said, one a seed
     ranks_SU: NDArray[np.int32]
+
+    @cached_property
+    def metrics(self) -> dict[str, tuple[float, ...]]:
+        """The figures of every metric, one a seed; a metric may be younger than the runs."""
+        summaries = [summarize(torch.from_numpy(ranks_U)) for ranks_U in self.ranks_SU]
+        return {name: tuple(summary[name] for summary in summaries) for name in METRICS}
 
     def estimate(self, metric: str) -> Estimate:
         """Mean over seeds."""
@@ -72,47 +75,53 @@ def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], par
         RunsMissingError: their files are not in this results folder, or not as they were.
         DamagedFileError: those of test rows are not as they were.
     """
-    per_run: list[Mapping[str, float]] = []
-    ranks: list[NDArray[np.int32]] = []
-    for run in runs:
-        ranks_U, figures = _tested(study, run) if part == "test" else _validated(study, run)
-        ranks.append(ranks_U)
-        per_run.append(figures)
-    metrics = {name: tuple(float(figures[name]) for figures in per_run) for name in METRICS}
-    return Scores(label, metrics, np.stack(ranks))
+    ranks_of = _tested if part == "test" else _validated
+    return Scores(label, np.stack([ranks_of(study, run) for run in runs]))
 
 
-def _validated(study: StoredStudy, run: FrozenTrial) -> Scored:
-    """ranks_U of a run on the valid rows, and its figures."""
+def valid_figures(study: StoredStudy, trial: FrozenTrial) -> dict[str, float]:
+    """Return a trial's validation figures by metric: those that were stored, and those that its ranks add.
+
+    Ranks add metrics that were declared after the trial, where they are at hand and whole.
+    """
+    stored = TrialRecord(trial).metrics
+    if not stored or stored.keys() >= set(METRICS):
+        return stored
+    try:
+        found = summarize(torch.from_numpy(_validated(study, trial)))
+    except RunsMissingError:
+        return stored
+    return stored | {metric: figure for metric, figure in found.items() if metric not in stored}
+
+
+def _validated(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
+    """Return ranks_U of a run on the valid rows."""
     folder = study.files(run)
     again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again"
     if not folder.ranks.exists():
         raise RunsMissingError(f"{folder.ranks}: must be in this results folder; give --results, or {again}.")
-    figures = {name: TrialRecord(run).metrics[name] for name in METRICS}
     try:
-        return _agreed(folder.ranks, read_ranks(folder), figures), figures
+        return _agreed(folder.ranks, read_ranks(folder), TrialRecord(run).metrics)
     except DamagedFileError as error:
         raise RunsMissingError(f"{error} {again[0].upper()}{again[1:]}.") from None
 
 
-def _tested(study: StoredStudy, run: FrozenTrial) -> Scored:
-    """The same on the test rows."""
+def _tested(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
+    """Return ranks_U of a run on the test rows."""
     folder = study.files(run)
     if not folder.test.exists():
         raise RunsMissingError(f"{folder.test}: the test figures of run {run.number} must be in this results folder.")
-    facts = read_test(folder)
-    figures = {name: float(facts[name]) for name in METRICS}
-    return _agreed(folder.test_ranks, read_test_ranks(folder)[1], figures), figures
+    facts = read_test(folder)  # first, for it checks the ranks beside it too
+    return _agreed(folder.test_ranks, read_test_ranks(folder)[1], facts)
 
 
-def _agreed(path: Path, ranks_U: NDArray[np.int32], figures: Mapping[str, float]) -> NDArray[np.int32]:
-    """Ranks that have given the figures beside them.
+def _agreed(path: Path, ranks_U: NDArray[np.int32], facts: Mapping[str, Any]) -> NDArray[np.int32]:
+    """Return the ranks, which must give the figures among the facts that were stored beside them.
 
     Raises:
         DamagedFileError: they give others.
     """
-    found = summarize(torch.from_numpy(ranks_U))
-    if any(abs(found[name] - figure) > ROUNDING for name, figure in figures.items()):
+    if not agree(torch.from_numpy(ranks_U), facts):
         raise DamagedFileError(f"{path}: holds other ranks than those that its figures come from.")
     return ranks_U
 
@@ -139,7 +148,8 @@ def tested_beside(
 ) -> tuple[Mapping[str, Mapping[str, float]], Verdict | None]:
     """What baselines reached on the test rows when a run was tested, and the verdict there.
 
-    Neither is known of runs that an earlier version tested.
+    Neither is known of runs that an earlier version tested. Of the metrics that were declared since, only the reference
+    baseline has figures, for its ranks are kept.
 
     Args:
         files: of the run.
@@ -148,6 +158,8 @@ def tested_beside(
     """
     metrics = read_test(files).get("baselines", {})
     ranks_U = torch.from_numpy(read_test_baseline_ranks(files)) if files.test_baseline_ranks.exists() else None
+    if ranks_U is not None and REFERENCE in metrics:
+        metrics[REFERENCE] = {**summarize(ranks_U), **metrics[REFERENCE]}
     return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)
 
 

@@ -12,7 +12,7 @@ from blade_tune.batch import Catalog, Interactions
 from blade_tune.data import digest, measured
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
-from blade_tune.metrics import summarize
+from blade_tune.metrics import agree, summarize
 from blade_tune.models.build import build_model
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
@@ -27,7 +27,6 @@ RECIPES: Mapping[str, tuple[str, Mapping[str, Value]]] = {  # name -> model, and
 }
 REFERENCE = "item_knn"  # the one that a winner must lie above
 MOST_ITEMS = 200_000  # for which the reference is fitted: docs/performance.md has the time and memory
-ROUNDING = 1e-6  # of figures that were summed on another machine
 VERSION = 1  # raise where a recipe gives other figures than before
 
 
@@ -84,13 +83,13 @@ def valid_baselines(data: SearchData, objective: EvaluationConfig, max_length: i
 
 
 def _read(arrays: measured.Arrays, facts: Mapping[str, Any]) -> Baselines:
-    """What was kept.
+    """Return what was kept; of a metric that was declared later the ranks give the figures.
 
     Raises:
         ValueError: the ranks do not give the figures.
     """
-    found = Baselines(ranks={name: torch.tensor(array) for name, array in arrays.items()}, **facts)
-    for name, ranks_U in found.ranks.items():
-        if not all(abs(figure - found.metrics[name][key]) < ROUNDING for key, figure in summarize(ranks_U).items()):
-            raise ValueError
-    return found
+    ranks = {name: torch.tensor(array) for name, array in arrays.items()}
+    if not all(agree(ranks_U, facts["metrics"][name]) for name, ranks_U in ranks.items()):
+        raise ValueError
+    metrics = {name: summarize(ranks_U) | facts["metrics"][name] for name, ranks_U in ranks.items()}
+    return Baselines(metrics, ranks, facts["left_out"])

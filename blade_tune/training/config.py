@@ -1,12 +1,16 @@
 """Settings of training and of evaluation; importing them loads no torch."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from blade_tune.config import Settings
+from blade_tune.metrics import METRICS
 
-Metric = Literal["ndcg@5", "ndcg@10", "ndcg@20", "hr@5", "hr@10", "hr@20"]
+if TYPE_CHECKING:
+    Metric = str  # type checkers know no Literal whose values are computed
+else:
+    Metric = Literal[METRICS]
 
 
 class TrainConfig(Settings):

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blade_tune.metrics import gains
+from blade_tune.metrics import gains, gains_by_rank
 from blade_tune.training.ranking import rank_of
 from blade_tune.xray.task import Task
 
 METRIC = "ndcg@10"
-CUTOFF = 10
 
 
 def gains_of(task: Task, scores: Iterable[NDArray[np.float32]], *, may_repeat: bool = False) -> NDArray[np.float64]:
@@ -35,5 +34,6 @@ def chance_gains(task: Task) -> NDArray[np.float64]:
     """gains_U to expect of a ranking by lot, of all items that are ranked."""
     met_U = np.array([len(np.unique(task.met(user))) for user in range(len(task))], np.int64)
     ranked_U = np.maximum(task.num_items - met_U, 1)
-    sums_R = np.concatenate(([0.0], np.cumsum(1 / np.log2(np.arange(CUTOFF) + 2))))
-    return np.where(task.is_met_U, 0.0, sums_R[np.minimum(ranked_U, CUTOFF)] / ranked_U)
+    gain_R = gains_by_rank(METRIC)
+    sums_R = np.concatenate(([0.0], np.cumsum(gain_R)))  # at r, of all ranks below r
+    return np.where(task.is_met_U, 0.0, sums_R[np.minimum(ranked_U, len(gain_R))] / ranked_U)

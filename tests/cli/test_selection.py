@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from blade_tune.config import write_yaml
+from blade_tune.metrics import by_cutoff
 from blade_tune.study.workspace import Workspace
 from tests.cli.program import call, finish, start, write_study
 
@@ -36,7 +37,7 @@ def test_confirm_says_who_wins_and_how_sure_that_is(confirmed: Path):
     assert winner["corrected_low"] < winner["low"]
     assert winner["corrected_high"] == pytest.approx(winner["high"])
     assert second["corrected_low"] is None
-    assert set(said["test"]) == {"ndcg@5", "hr@5", "ndcg@10", "hr@10"}
+    assert set(said["test"]) == set(by_cutoff(5, 10))
     again = call("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", cwd=confirmed)
     assert "carries the bias of having been chosen" in again.out
     assert again.err.count("started") == 0

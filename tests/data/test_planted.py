@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blade_tune.batch import Interactions
-from blade_tune.data.planted import CUTOFFS, best_reachable, next_item_probabilities
+from blade_tune.data.planted import best_reachable, next_item_probabilities
 from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, generate, rarity
 from blade_tune.data.split import Split, split_by_time
+from blade_tune.metrics import CUTOFFS
 from tests.data.examples import SYNTHETIC, config
 
 MANY = config(SYNTHETIC, num_users=4000, num_items=60, num_clusters=6, noise=0.3, max_length=16)

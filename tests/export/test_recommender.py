@@ -176,7 +176,7 @@ def test_the_model_card_says_what_it_is(bundle: Path) -> None:
     ledger = stored(bundle.parent).study.user_attrs["ledger"]
     for words in (
         "license of the data: none: the data is made up",
-        f"| {metrics['test']['ndcg@10']:.4f} | {low:.4f} to {high:.4f} |",
+        f"| {metrics['test']['ndcg@10']:.4f} | {low:.4f} to {high:.4f}",
         f"seed of the training: {provenance['training_seed']}",
         f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
         provenance["data_hash"],

@@ -166,8 +166,9 @@ def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):
     """An ablation or sweep is a table; one whose files are elsewhere is a warning, and the page is written."""
 
     def scores(label, value):
+        """Of 100 users this share is hit at the first rank, one more on the second seed."""
         return Scores(
-            label, dict.fromkeys(("ndcg@5", "hr@5", "ndcg@10", "hr@10"), (value, value + 0.01)), np.ones((2, 9))
+            label, np.array([[0] * hits + [99] * (100 - hits) for hits in (round(value * 100) + s for s in (0, 1))])
         )
 
     effect = Effect(scores("no <gate>", 0.1), Comparison(-0.1, -0.12, -0.08, 0.001), 0.002)

@@ -121,7 +121,7 @@ def test_no_test_figure_is_shown_without_a_line_in_the_ledger(search: StoredStud
 
 
 def test_test_figures_of_before_are_read(search: StoredStudy):
-    """A file without a digest is taken where it has all figures and nothing else."""
+    """A file without a digest is taken where it has figures of metrics and nothing else."""
     study = find_runs(search)
     assert study is not None
     before = scored(search, "test")

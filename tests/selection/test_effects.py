@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from blade_tune.errors import ConfigError
+from blade_tune.metrics import METRICS
 from blade_tune.report.selection_tables import effect_rows, effect_table
 from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
 from blade_tune.selection.scores import user_groups
 from blade_tune.selection.statistics import paired_bootstrap
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.trial_record import TrialRecord
 from tests.selection.small import num_rows, own_crew
 
 
@@ -38,8 +40,12 @@ def test_a_sweep_changes_one_setting_of_the_winner(confirmed: StoredStudy):
 
 
 def test_stored_ranks_give_the_stored_metrics(confirmed: StoredStudy):
-    """The mean of users' gains is the metric that the evaluation said, for every metric and seed."""
+    """Figures from ranks, and the mean of users' gains, are what the evaluation said, for every metric and seed."""
     (found,) = study_effects(confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_crew())
+    confirmation = load_confirmation(confirmed)
+    assert confirmation is not None
+    runs = [TrialRecord(run).metrics for run in winning_runs(confirmed, confirmation)]
+    assert found.base.metrics == {metric: tuple(figures[metric] for figures in runs) for metric in METRICS}
     for scores in (found.base, found.effects[0].scores):
         for metric, values in scores.metrics.items():
             assert scores.gains(metric).mean(axis=1).tolist() == pytest.approx(list(values), abs=1e-12)

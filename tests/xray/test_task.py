@@ -15,7 +15,7 @@ from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
 from blade_tune.training.fitting import Fitting
 from blade_tune.xray import task as task_module
-from blade_tune.xray.hits import CUTOFF, METRIC, chance_gains, gains_of
+from blade_tune.xray.hits import METRIC, chance_gains, gains_of
 from blade_tune.xray.pairs import Pairs
 from blade_tune.xray.task import Exclude, Task, train_task, valid_task
 from tests.xray.conftest import random_task
@@ -47,9 +47,9 @@ def test_chance_is_the_mean_of_many_rankings() -> None:
 
 
 def test_with_fewer_items_than_places_chance_always_hits() -> None:
-    """In a catalog smaller than the cutoff every item has a place that counts."""
-    task = random_task(1, num_items=CUTOFF - 4)
-    assert (chance_gains(task)[~task.is_met_U] > 1 / np.log2(CUTOFF + 1)).all()
+    """In a catalog smaller than the cutoff, which is 10, every item has a place that counts."""
+    task = random_task(1, num_items=6)
+    assert (chance_gains(task)[~task.is_met_U] > 1 / np.log2(10 + 1)).all()
 
 
 def test_recommenders_are_chosen_by_earlier_rows(planted: Callable[..., SearchData]) -> None:
