@@ -28,9 +28,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-import yaml
 from gpu_ways import TRIAL_EPOCHS, Way
 
+from blade_tune.config import write_yaml
 from blade_tune.data.config import data_config
 from blade_tune.data.store import prepare
 
@@ -134,7 +134,7 @@ class Bench:
         given = self.options
         study = given.results / "gpu-start.yaml"
         space = {"model": {**given.model, "alpha": {"float": [0.0, 1.0]}}, "train": {"batch_size": given.batch_size}}
-        study.write_text(yaml.safe_dump({"model": "blade", "space": space, "data": given.data_config}))
+        study.write_text(write_yaml({"model": "blade", "space": space, "data": given.data_config}))
         place = ["--study", str(study), "--results", str(given.results), "--device", given.device]
         place += ["--data", str(given.data)] if given.data else []
         for words in ([], ["--per-gpu", "auto"]):

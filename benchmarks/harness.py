@@ -49,13 +49,13 @@ from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import training_seed
 from blade_tune.study.lease import Lease
 from blade_tune.study.observer import Observer
-from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.opening import Total, open_study
 from blade_tune.study.safe_storage import TRIALS
 from blade_tune.study.sampling import SeededSampler
 from blade_tune.study.shipped import find
 from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from blade_tune.training import loop
 from blade_tune.training.evaluation import Evaluation, Evaluator
 from blade_tune.training.loop import Hooks, Outcome, Training
@@ -220,7 +220,7 @@ def work(folder: Path, definition: StudyDefinition, total: int, observer: Observ
 
 def opened(folder: Path, definition: StudyDefinition, total: int) -> StoredStudy:
     """The study of a results folder, made if it is not there."""
-    data, place = prepare(definition.data, None, folder), StudyPlace(resolve_url(None, folder), folder)
+    data, place = prepare(definition.data, None, folder), Workspace.at(None, folder)
     return open_study(definition, data, place, Total(total))
 
 

@@ -31,12 +31,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-import yaml
 from numpy.typing import NDArray
 from optuna.pruners import BasePruner, PatientPruner
 from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
+from blade_tune.config import write_yaml
 from blade_tune.study.definition import PrunerConfig
 from blade_tune.study.sampling import build_pruner, warmup_epochs
 from blade_tune.training.config import TrainConfig
@@ -105,7 +105,7 @@ def run_curves(options: argparse.Namespace) -> None:
         np.savetxt(folder / name, rows, "%d", ",")
     study = folder / f"{STUDY}.yaml"
     search = {"sampler": "tpe", "pruner": {"kind": "none"}, "seed": options.seed}
-    study.write_text(yaml.safe_dump({**DEFINITION, "search": search}))
+    study.write_text(write_yaml({**DEFINITION, "search": search}))
     place = ("--study", str(study), "--results", str(options.results))
     blade_tune("run", *place, "--data", str(folder), "--trials", str(options.trials), "--device", "cpu")
     epochs, trials = (read(options.results / STUDY / f"{name}.csv") for name in ("epochs", "trials"))

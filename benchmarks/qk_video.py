@@ -3,7 +3,7 @@
     python benchmarks/qk_video.py --data DIR --dry-run      # what it takes on this machine
     python benchmarks/qk_video.py --data DIR                # 9 models x 60 trials, top 3 on 5 seeds, then the test rows
 
-It is `blade-tune compare --dataset qk-video --models all --test`, whose figures it puts beside those of
+It is `blade-tune compare --study qk-video --models all --test`, whose figures it puts beside those of
 results/paper/published.csv. It can be stopped and goes on. What follows `--` goes to `compare`: `-- --workers 4`,
 `-- --loss ce`. Prints the CSV it writes.
 """
@@ -21,7 +21,7 @@ PUBLISHED = Path(__file__).parents[1] / "results" / "paper" / "published.csv"
 
 
 def compare(options: argparse.Namespace, form: str, *more: str) -> str:
-    command = [sys.executable, "-m", "blade_tune", "compare", "--dataset", "qk-video", "--models", options.models]
+    command = [sys.executable, "-m", "blade_tune", "compare", "--study", "qk-video", "--models", options.models]
     command += ["--data", str(options.data), "--results", str(options.results), "--trials", str(options.trials)]
     command += ["--top", str(options.top), "--seeds", str(options.seeds), "-f", form, *options.rest, *more]
     command += ["--epochs", str(options.epochs)] if options.epochs else []

@@ -20,11 +20,11 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-import yaml
 
-from blade_tune.study.storage import resolve_url
+from blade_tune.config import read_yaml, write_yaml
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import count_states, num_scored, root_number
+from blade_tune.study.workspace import Workspace
 
 STUDY = "reliability"
 SUPERVISOR_SHARE = 0.1
@@ -33,11 +33,11 @@ EPOCH = re.compile(r" epoch=(\d+) ")
 
 def write_study(folder: Path) -> Path:
     """The demo with trials of a minute, which outlive their workers."""
-    content = yaml.safe_load((Path(__file__).parents[1] / "studies" / "demo.yaml").read_text())
+    content = read_yaml(Path(__file__).parents[1] / "studies" / "demo.yaml")
     content["train"] = {**content.get("train", {}), "max_epochs": 120, "eval_every": 4, "patience": 30}
     content["search"] = {**content["search"], "pruner": {"kind": "percentile", "percentile": 75.0}}
     path = folder / f"{STUDY}.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(write_yaml(content))
     return path
 
 
@@ -80,7 +80,7 @@ def main() -> None:
             kills["worker"] += 1
     run.send_signal(signal.SIGTERM)
     code = run.wait()
-    stored = StoredStudy.load(STUDY, resolve_url(given.storage, given.results), given.results)
+    stored = Workspace.at(given.storage, given.results).study(STUDY)
     total = num_scored(stored.trials) + given.workers
     print(f"stopped with {code}; {num_scored(stored.trials)} scored, now to {total} without kills", flush=True)
     code = start("--trials", str(total)).wait()

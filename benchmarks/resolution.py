@@ -18,8 +18,8 @@ import statsmodels.formula.api as smf
 from optuna.trial import TrialState
 
 from blade_tune.selection.statistics import holm
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 
 CHOICES = ("set_softmax", "init", "ffn_multiple", "cross_residual", "contrast_on")
 
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--storage", help="database; default: RESULTS/studies.db")
     parser.add_argument("--out", type=Path, default=Path("results/paper"))
     options = parser.parse_args()
-    stored = StoredStudy.load(options.study, resolve_url(options.storage, options.results), options.results)
+    stored = Workspace.at(options.storage, options.results).study(options.study)
     trials = trials_of(stored)
     effects = effects_of(trials, stored.definition.objective.metric)
     for name, table in (("trials", trials), ("effects", effects)):

@@ -1,14 +1,17 @@
 """The base of every settings class, and the one reader of YAML."""
 
 import difflib
+import io
 import itertools
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import YAMLError
 
 from blade_tune.errors import ConfigError
 from blade_tune.redact import redacted_value
@@ -78,59 +81,13 @@ def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
     return [field.alias or name for name, field in settings.model_fields.items()]
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which 1e-3 is a number, a key may stand only once, and no number is other than it looks.
-
-    YAML 1.1 reads 020 as 16 and 1:30 as 90; both are refused.
-    """
-
-    def construct_plain_int(self, node: yaml.ScalarNode) -> int:
-        self._check_plain(node, self.construct_yaml_int)
-        return int(self.construct_yaml_int(node))
-
-    def construct_plain_float(self, node: yaml.ScalarNode) -> float:
-        self._check_plain(node, self.construct_yaml_float)
-        return float(self.construct_yaml_float(node))
-
-    def _check_plain(self, node: yaml.ScalarNode, construct: Callable[[yaml.ScalarNode], float]) -> None:
-        if ":" in node.value or re.match(r"[-+]?0[0-7_]+$", node.value):
-            raise yaml.constructor.ConstructorError(
-                None,
-                None,
-                f"{node.value} would be read as {construct(node)}; write that, or quotes around a text",
-                node.start_mark,
-            )
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # what is merged in may be given again
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                break  # refused below
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes the text that `_Loader` would read as a number or as the end of a line."""
-
-    def represent_text(self, text: str) -> yaml.Node:
-        style = '"' if re.search("[\x85\u2028\u2029]", text) else None  # only there they are escaped
-        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_plain_int)
-_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_plain_float)
-_Dumper.add_representer(str, _Dumper.represent_text)
-
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-    )
+def _yaml() -> YAML:
+    """A reader and writer of YAML 1.2: 1e-3 is a number, 020 is 20, yes is a text, and a key may stand only once."""
+    yaml: Any = YAML(typ="safe", pure=True)  # whose types say that its switches are always None
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.sort_base_mapping_type_on_output = False
+    return yaml
 
 
 def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
@@ -144,12 +101,16 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
         ConfigError: the file is missing, is no YAML, or is no mapping; the message has file and line.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+        data = _yaml().load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: must be UTF-8 text.") from None
-    except yaml.YAMLError as error:
+    except DuplicateKeyError as error:  # whose own words repeat the value, which may be a secret
+        key = re.search('key "(.*?)"', str(error.problem), re.DOTALL)
+        name = f"{key[1]} " if key else ""
+        raise ConfigError(f"{path}:{error.problem_mark.line + 1}: is not valid YAML: {name}is given twice.") from None
+    except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}.") from None
@@ -169,8 +130,8 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
 def read_value(text: str) -> Any:
     """What a word would be in a YAML file: a number, true or false, else text."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError):
+        return _yaml().load(text)
+    except (YAMLError, ValueError, RecursionError):
         return text
 
 
@@ -198,4 +159,6 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def write_yaml(data: Mapping[str, Any]) -> str:
     """Plain data as YAML text that `read_yaml` gives back unchanged."""
-    return yaml.dump(dict(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    text = io.StringIO()
+    _yaml().dump(dict(data), text)
+    return text.getvalue()

@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from blade_tune.loss_names import NextItemLoss as NextItemLoss
+
 Similarity = Literal["dot", "cosine"]
-NextItemLoss = Literal["bce", "ce", "sampled_softmax"]
 
 LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}  # of a softmax over all items; the CPU's is measured, the GPU's is not
 FEWEST_ROWS = 16  # at once, however many items there are

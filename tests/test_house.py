@@ -36,7 +36,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"layers", "augment", "losses", "data"},
     {"batch", "metrics", "space"},
     {"parameter"},
-    {"registry"},
+    {"registry", "loss_names"},
     {"config", "files"},
     {"redact"},
     {"errors", "printable"},

@@ -1,21 +1,20 @@
 """`blade-tune ablate`."""
 
-from typing import Any
-
 import click
 
-from blade_tune.cli.crew import hired, stored_for
+from blade_tune.cli.crew import hired
 from blade_tune.cli.effects import show_effects
-from blade_tune.cli.options import format_option, quiet_option, seeds_option, study_option, trains_runs
+from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
 @seeds_option
-@trains_runs
+@run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
-def ablate(study: str, seeds: int | None, form: str, quiet: bool, **flags: Any) -> None:
+def ablate(study: str, seeds: int | None, settings: RunSettings, form: str, quiet: bool) -> None:
     """Take parts out of the confirmed winner, one at a time.
 
     Which parts is for the model to say; BLADE's are those of its paper's Table 3. All configurations are trained on the
@@ -28,7 +27,7 @@ def ablate(study: str, seeds: int | None, form: str, quiet: bool, **flags: Any) 
     """  # noqa: D301
     from blade_tune.selection.effects import ablations, study_effects
 
-    with hired(study, flags, quiet) as crew:
-        stored = stored_for(study, crew)
+    with hired(settings, quiet) as crew:
+        stored = settings.workspace.study_to_work_on(study)
         tables = study_effects(stored, ablations(stored), seeds, crew)
     show_effects(stored, tables, form)

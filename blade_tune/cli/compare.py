@@ -1,26 +1,28 @@
 """`blade-tune compare`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from blade_tune.cli.crew import hired
-from blade_tune.cli.options import format_option, quiet_option, usable_device, works_on_study
+from blade_tune.cli.options import WORK_FLAGS, format_option, quiet_option, run_settings, usable_device
 from blade_tune.cli.output import print_rows
+from blade_tune.fleet.settings import RunSettings
+from blade_tune.loss_names import NextItemLoss
 from blade_tune.models import MODELS
 from blade_tune.study.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
-    from blade_tune.losses import NextItemLoss
     from blade_tune.selection.compare import Budget
     from blade_tune.study.definition import StudyDefinition
 
 
 @click.command()
 @click.option(
-    "--dataset",
+    "--study",
+    "-s",
     required=True,
-    metavar="STUDY",
+    metavar="NAME|FILE",
     help="Study file, by name or path, whose data, protocol, epochs, sampler and pruner all models share.",
 )
 @click.option("--models", required=True, metavar="LIST", help="Models, separated by commas, or all.")
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--loss",
-    type=click.Choice(["bce", "ce", "sampled_softmax"]),
+    type=click.Choice(get_args(NextItemLoss)),
     help="One loss for all models, instead of the recipe's or each one's own.",
 )
 @click.option(
@@ -41,14 +43,14 @@ if TYPE_CHECKING:
 @click.option("--test", is_flag=True, help="Open the test rows for the winners' runs; each is a line of the ledger.")
 @click.option("--uneven", is_flag=True, help="Print the table though budgets differ by over 5%, with a footnote.")
 @click.option("--dry-run", is_flag=True, help="Time a moment of each model and print what all of it takes at most.")
-@works_on_study
+@run_settings(*WORK_FLAGS)
 @format_option
 @quiet_option
 def compare(
-    dataset: str,
+    study: str,
     models: str,
     trials: int,
-    loss: "NextItemLoss | None",
+    loss: NextItemLoss | None,
     recipe: RecipeName | None,
     epochs: int | None,
     top: int,
@@ -56,20 +58,20 @@ def compare(
     test: bool,
     uneven: bool,
     dry_run: bool,
+    settings: RunSettings,
     form: str,
     quiet: bool,
-    **flags: Any,
 ) -> None:
     """Tune models under equal budgets and compare them.
 
     Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
     configurations are confirmed on fresh seeds. The table has mean and deviation, the loss, what each search has cost,
     what untuned baselines reach, who is not above item_knn, and who is worse beyond chance. It can be stopped and goes
-    on. Validation figures without --test: test rows stay sealed. Tables are also written to RESULTS/DATASET.compare/.
+    on. Validation figures without --test: test rows stay sealed. Tables are also written to RESULTS/STUDY.compare/.
 
     \b
     Example:
-      blade-tune compare --dataset demo --models blade,blade_released --trials 8 --seeds 3
+      blade-tune compare --study demo --models blade,blade_released --trials 8 --seeds 3
     """  # noqa: D301
     from blade_tune.errors import ConfigError
     from blade_tune.report.dashboard import publish
@@ -83,13 +85,12 @@ def compare(
     training = comparing.HowTrained(recipe, loss)
     every = [name for name in MODELS if name != COMBINATION]  # which has members, that were tuned before
     names = every if models == "all" else [model.strip() for model in models.split(",")]
-    definitions = comparing.define(dataset, names, budget, training)
+    definitions = comparing.define(study, names, budget, training)
     if dry_run:
-        _print_costs(dataset, definitions, budget, flags, form)
+        _print_costs(definitions, budget, settings, form)
         return
-    with hired(dataset, flags, quiet) as crew:
+    with hired(settings, quiet) as crew:
         studies = comparing.run_comparison(definitions, budget, crew)
-        settings = crew.settings
         opening = Opening("compare --test", usable_device(settings.device), settings.data)
         differing = comparing.uneven(studies, settings.gpu_hours)
         if differing and not uneven:
@@ -111,16 +112,12 @@ def compare(
         print_rows(rows, form)
 
 
-def _print_costs(
-    dataset: str, definitions: "list[StudyDefinition]", budget: "Budget", flags: dict[str, Any], form: str
-) -> None:
+def _print_costs(definitions: "list[StudyDefinition]", budget: "Budget", settings: RunSettings, form: str) -> None:
     """A row a model, and their sum."""
-    from blade_tune.fleet.precedence import resolve
     from blade_tune.report.selection_tables import cost_rows
     from blade_tune.selection.compare import check_sizes
     from blade_tune.selection.cost import estimate
 
-    settings = resolve(flags, dataset).settings
     check_sizes(definitions, settings)
     device = usable_device(settings.device)
     print_rows(cost_rows([estimate(definition, budget, settings, device) for definition in definitions]), form)

@@ -4,9 +4,10 @@ from typing import Any
 
 import click
 
-from blade_tune.cli.crew import hired, stored_for
-from blade_tune.cli.options import format_option, quiet_option, study_option, trains_runs, usable_device
+from blade_tune.cli.crew import hired
+from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
 from blade_tune.cli.output import print_facts, print_rows
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
@@ -16,10 +17,10 @@ from blade_tune.cli.output import print_facts, print_rows
 )
 @click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds that all share.")
 @click.option("--test", is_flag=True, help="Open the test rows for the winner's runs; each is a line of the ledger.")
-@trains_runs
+@run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
-def confirm(study: str, top: int, seeds: int, test: bool, form: str, quiet: bool, **flags: Any) -> None:
+def confirm(study: str, top: int, seeds: int, test: bool, settings: RunSettings, form: str, quiet: bool) -> None:
     """Train the top again on fresh seeds and choose by the mean.
 
     The best of many noisy trials is mostly lucky; its mean over fresh seeds is not. Runs are stored as study
@@ -30,24 +31,19 @@ def confirm(study: str, top: int, seeds: int, test: bool, form: str, quiet: bool
     Example:
       blade-tune confirm --study demo --top 3 --seeds 3
     """  # noqa: D301
-    from blade_tune.errors import RunsMissingError
     from blade_tune.report.dashboard import publish
     from blade_tune.report.selection_tables import confirmation_rows, confirmation_words, winner_test
-    from blade_tune.selection import confirm as confirming
+    from blade_tune.selection.confirm import confirm
     from blade_tune.selection.testing import Opening, test_runs
 
-    with hired(study, flags, quiet) as crew:
-        stored = stored_for(study, crew)
-        confirmation = confirming.confirm(stored, top, seeds, crew)
-        if confirmation is None:
-            raise RunsMissingError(
-                f"study {study}: not every run came to its end; the same command goes on from there."
-            )
+    with hired(settings, quiet) as crew:
+        stored = settings.workspace.study_to_work_on(study)
+        confirmation = confirm(stored, top, seeds, crew)
         tested: dict[str, Any] = {}
         if test:
-            opening = Opening("confirm --test", usable_device(crew.settings.device), crew.settings.data)
-            test_runs(stored, confirming.winning_runs(stored, confirmation), opening)
-            tested = {"test": winner_test(stored, confirmation)}
+            opening = Opening("confirm --test", usable_device(settings.device), settings.data)
+            test_runs(stored, confirmation, opening)
+            tested = {"test": winner_test(confirmation)}
     publish(stored)
     rows = confirmation_rows(confirmation)
     if form == "json":

@@ -1,21 +1,19 @@
 """`blade-tune dashboard`."""
 
-from pathlib import Path
-
 import click
 
-from blade_tune.cli.options import results_option, storage_option
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
-@storage_option
-@results_option
+@run_settings(*STORAGE_FLAGS)
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.option(
     "--host", metavar="ADDR", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
 )
 @click.option("--edit", is_flag=True, help="Let pages change and delete studies, and write notes.")
-def dashboard(storage: str | None, results: Path, port: int, host: str, edit: bool) -> None:
+def dashboard(settings: RunSettings, port: int, host: str, edit: bool) -> None:
     """Show all studies in optuna-dashboard.
 
     It may stay open while studies run. Only this machine reaches it unless --host says otherwise, it answers under
@@ -27,10 +25,10 @@ def dashboard(storage: str | None, results: Path, port: int, host: str, edit: bo
     """  # noqa: D301
     from blade_tune.report.guard import is_loopback
     from blade_tune.report.serving import application, serve
-    from blade_tune.study.storage import masked, resolve_url
+    from blade_tune.study.storage import masked
 
-    url = resolve_url(storage, results)
-    app = application(url, results, host, edit=edit)
+    url = settings.workspace.url
+    app = application(url, settings.results, host, edit=edit)
     if not is_loopback(host):
         may = "read and delete" if edit else "read"
         click.echo(f"WARNING no login: whoever reaches {host} on port {port} can {may} all studies.", err=True)

@@ -1,18 +1,18 @@
 """`blade-tune data`."""
 
-from pathlib import Path
-
 import click
 
 from blade_tune.cli.data_get import get
 from blade_tune.cli.data_prepare import prepare
 from blade_tune.cli.data_synth import synth
 from blade_tune.cli.data_xray import data_of, xray
-from blade_tune.cli.options import data_option, format_option, results_option, storage_option, study_option
+from blade_tune.cli.groups import InOrder
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings, study_option
 from blade_tune.cli.output import print_facts
+from blade_tune.fleet.settings import RunSettings
 
 
-@click.group()
+@click.group(cls=InOrder)
 def data() -> None:
     """Get data, make studies of it, look at it.
 
@@ -27,16 +27,13 @@ def data() -> None:
 data.add_command(get)
 data.add_command(prepare)
 data.add_command(synth)
-data.add_command(xray)
 
 
 @data.command()
 @study_option
-@data_option
-@storage_option
-@results_option
+@run_settings("data", *STORAGE_FLAGS)
 @format_option
-def stats(study: str, data: Path | None, storage: str | None, results: Path, form: str) -> None:
+def stats(study: str, settings: RunSettings, form: str) -> None:
     """Print what the data of a study holds.
 
     Users, items, interactions, behaviors, lengths; what popularity and an untuned item_knn reach on the valid rows;
@@ -54,11 +51,14 @@ def stats(study: str, data: Path | None, storage: str | None, results: Path, for
     from blade_tune.training.baselines import valid_baselines
     from blade_tune.xray.measure import known_xray
 
-    definition, data, search = data_of(study, data, storage, results)
+    definition, data, search = data_of(study, settings)
     facts = describe(search, count_sealed(search, data), open_source(definition.data, data).origin())
     window, objective = max_length(definition, definition.space.fixed), definition.objective
-    baselines = valid_baselines(search, objective, window, results)
+    baselines = valid_baselines(search, objective, window, settings.results)
     facts["baselines"] = {"valid": {**baselines.metrics, **baselines.left_out}}
-    if (found := known_xray(search.data_hash, objective.exclude, window, results)) is not None:
+    if (found := known_xray(search.data_hash, objective.exclude, window, settings.results)) is not None:
         facts["xray"] = {name: finding.verdict for name, finding in found.items()}
     print_facts(facts, form)
+
+
+data.add_command(xray)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blade_tune.cli.options import Command, format_option, quiet_option, results_option, storage_option
+from blade_tune.cli.groups import InOrder
+from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
 from blade_tune.cli.output import print_facts
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
@@ -47,15 +48,14 @@ out_option = click.option(
 def replace_options(command: Command) -> Command:
     """What becomes of an older preparation, and where studies may stand on it."""
     for option in (
-        results_option,
-        storage_option,
+        run_settings(*STORAGE_FLAGS),
         click.option("--force", is_flag=True, help="Replace prepared data that studies stand on; says which break."),
     ):
         command = option(command)
     return command
 
 
-@click.group()
+@click.group(cls=InOrder)
 def prepare() -> None:
     """Make a log into the split that studies read.
 
@@ -198,7 +198,7 @@ def _replacement(out: Path, options: dict[str, Any]) -> "Replacement":
     """What is said of an older preparation, taken from the options of a command."""
     from blade_tune.cli.replacement import Replacement
 
-    return Replacement(out, force=options.pop("force"), storage=options.pop("storage"), results=options.pop("results"))
+    return Replacement(out, force=options.pop("force"), settings=options.pop("settings"))
 
 
 def _run(preparation: "Preparation", replacement: "Replacement", form: str, quiet: bool, study: str) -> None:

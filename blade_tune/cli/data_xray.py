@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blade_tune.cli.options import (
-    data_option,
-    format_option,
-    quiet_option,
-    results_option,
-    storage_option,
-    study_option,
-)
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.cli.steps import watch_steps
+from blade_tune.fleet.settings import RunSettings
 
 if TYPE_CHECKING:
     from blade_tune.data.store import SearchData
@@ -34,12 +28,10 @@ SOUGHT = {  # finding -> what is shown while it is measured
 
 @click.command()
 @study_option
-@data_option
-@storage_option
-@results_option
+@run_settings("data", *STORAGE_FLAGS)
 @format_option
 @quiet_option
-def xray(study: str, data: Path | None, storage: str | None, results: Path, form: str, quiet: bool) -> None:
+def xray(study: str, settings: RunSettings, form: str, quiet: bool) -> None:
     """Tell what matters in the data of a study.
 
     Order, recency, behavior sets, the told set, repeats, popularity: for each, what a recommender made of counts gains
@@ -53,12 +45,12 @@ def xray(study: str, data: Path | None, storage: str | None, results: Path, form
     from blade_tune.study.definition import max_length
     from blade_tune.xray.measure import xray as measured
 
-    definition, _, search = data_of(study, data, storage, results)
+    definition, _, search = data_of(study, settings)
     start = time.perf_counter()
     with watch_steps(quiet) as step:
         window = max_length(definition, definition.space.fixed)
         exclude = definition.objective.exclude
-        found = measured(search, exclude, window, results, lambda name: step(SOUGHT[name], lambda: 0.0))
+        found = measured(search, exclude, window, settings.results, lambda name: step(SOUGHT[name], lambda: 0.0))
     if not quiet:
         seconds = time.perf_counter() - start
         click.echo(f"NDCG@10 on valid rows, exclude {exclude}, window {window}: {seconds:.1f} s", err=True)
@@ -80,24 +72,17 @@ def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
     }
 
 
-def data_of(
-    study: str, data: Path | None, storage: str | None, results: Path
-) -> tuple["StudyDefinition", Path | None, "SearchData"]:
+def data_of(study: str, settings: RunSettings) -> tuple["StudyDefinition", Path | None, "SearchData"]:
     """The definition of a study, stored or from its file, where its data is, and its search data.
 
     Args:
         study: its name, or the path of its file.
-        data: where its data is, unless the study remembers it.
-        storage: the database, unless it is that of the results.
-        results: the folder of everything that runs write.
+        settings: where studies are, and where its data is, unless the study remembers it.
     """
     from blade_tune.data.store import prepare
     from blade_tune.study.definition import StudyDefinition
-    from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import StoredStudy
 
-    stored = StoredStudy.find(study, resolve_url(storage, results), results)
-    if stored:
-        return stored.definition, stored.data_directory(data), stored.data(data)
+    if stored := settings.workspace.find(study):
+        return stored.definition, stored.data_directory(settings.data), stored.data(settings.data)
     definition = StudyDefinition.load(study)
-    return definition, data, prepare(definition.data, data, results)
+    return definition, settings.data, prepare(definition.data, settings.data, settings.results)

@@ -4,16 +4,14 @@ from typing import Any
 
 import click
 
-from blade_tune.cli.options import format_option, run_option
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_flags
 from blade_tune.cli.output import print_rows
 
 
 @click.command()
 @click.option("--study", "-s", metavar="NAME", help="Look at this study. Default: all of the database.")
 @click.option("--fix", is_flag=True, help="Queue again what lost its worker, remove what crashes left.")
-@run_option("storage", "URL")
-@run_option("results", "DIR")
-@run_option("data", "DIR")
+@run_flags(*STORAGE_FLAGS, "data")
 @format_option
 def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
     """Find what would stop a run or was left by a crash.
@@ -29,8 +27,9 @@ def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
     from blade_tune.export.checksums import bundle_findings
     from blade_tune.fleet.doctor import examine
     from blade_tune.fleet.precedence import resolve
+    from blade_tune.study.shipped import StudySource
 
-    settings = resolve(flags, study).settings
+    settings = resolve(flags, StudySource.find(study) if study else None).settings
     if flags["data"] is not None and study is None:
         raise click.UsageError("--data is of one study: name it with --study.")
     findings = examine(settings, study, (lambda line: click.echo(line, err=True)) if fix else None)

@@ -9,13 +9,11 @@ from blade_tune.fleet.precedence import Resolved
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.opening import Total
-from blade_tune.study.shipped import find
-from blade_tune.study.storage import resolve_url
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.shipped import StudySource
 
 
 def print_plan(
-    study: str,
+    source: StudySource,
     definition: StudyDefinition,
     resolved: Resolved,
     total: Total,
@@ -25,7 +23,7 @@ def print_plan(
     """Print every value with its origin; nothing is started, prepared or made.
 
     Args:
-        study: name or path of the study's file.
+        source: the study's file.
         definition: the study as it would be run.
         resolved: the settings of the run.
         total: how many trials are asked for.
@@ -33,9 +31,9 @@ def print_plan(
         launcher: the cluster that would place the workers; None for this machine.
     """
     settings = resolved.settings
-    stored = StoredStudy.find(definition.name, resolve_url(settings.storage, settings.results), settings.results)
+    stored = settings.workspace.find(definition.name)
     budget = settle_budget(resolved, definition, total, stored)
     places = [] if launcher else assign(settings)
     rows = run_rows(resolved, [] if settings.per_gpu == "auto" else places, budget, stored)
-    rows += definition_rows(definition, find("studies", study), flags)
+    rows += definition_rows(definition, source, flags)
     print_rows(rows + stored_rows(definition, stored), "table")

@@ -1,26 +1,18 @@
 """`blade-tune export-best`."""
 
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import click
 
-from blade_tune.cli.options import (
-    data_option,
-    device_option,
-    format_option,
-    quiet_option,
-    results_option,
-    storage_option,
-    study_option,
-    usable_device,
-)
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
 from blade_tune.cli.output import print_facts
+from blade_tune.export import Rule
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command("export-best")
 @study_option
-@data_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -29,25 +21,20 @@ from blade_tune.cli.output import print_facts
 )
 @click.option(
     "--rule",
-    type=click.Choice(["confirmed", "best", "1se"]),
+    type=click.Choice(get_args(Rule)),
     help="confirmed: the winner of `confirm`; best: of the search; 1se: the smallest that cannot be told from the "
     "winner. Default: confirmed where there is one, else best.",
 )
 @click.option("--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count.")
-@storage_option
-@results_option
-@device_option
+@run_settings("data", *STORAGE_FLAGS, "device")
 @format_option
 @quiet_option
 def export_best(
     study: str,
-    data: Path | None,
     out: Path | None,
-    rule: Any,
+    rule: Rule | None,
     with_valid: bool,
-    storage: str | None,
-    results: Path,
-    device: str,
+    settings: RunSettings,
     form: str,
     quiet: bool,
 ) -> None:
@@ -64,13 +51,12 @@ def export_best(
     from blade_tune.cli.progress import watch_training
     from blade_tune.export.final import ExportOptions, export_best
     from blade_tune.report.dashboard import publish
-    from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import StoredStudy
 
-    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    stored = settings.workspace.study(study)
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
-        metrics = export_best(stored, ExportOptions(out, usable_device(device), data, rule, with_valid, on_epoch))
+        device = usable_device(settings.device)
+        metrics = export_best(stored, ExportOptions(out, device, settings.data, rule, with_valid, on_epoch))
     shown = {name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")}
     publish(stored)
     reached = {name: figures[stored.definition.objective.metric] for name, figures in metrics["baselines"].items()}

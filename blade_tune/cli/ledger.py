@@ -1,19 +1,17 @@
 """`blade-tune ledger`."""
 
-from pathlib import Path
-
 import click
 
-from blade_tune.cli.options import format_option, results_option, storage_option, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings, study_option
 from blade_tune.cli.output import print_rows
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
-@storage_option
-@results_option
+@run_settings(*STORAGE_FLAGS)
 @format_option
-def ledger(study: str, storage: str | None, results: Path, form: str) -> None:
+def ledger(study: str, settings: RunSettings, form: str) -> None:
     """Print and verify the list of evaluations on test rows.
 
     Each line holds the hash of the one before, and the study's database remembers the last. A ledger that was changed
@@ -23,10 +21,7 @@ def ledger(study: str, storage: str | None, results: Path, form: str) -> None:
     Example:
       blade-tune ledger --study demo
     """  # noqa: D301
-    from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import StoredStudy
-
-    entries = StoredStudy.load(study, resolve_url(storage, results), results).ledger.entries()
+    entries = settings.workspace.study(study).ledger.entries()
     print_rows([{"line": number, **entry} for number, entry in enumerate(entries, start=1)], form)
     if form == "table":
         click.echo(f"test rows of study {study} were evaluated {len(entries)} times; the ledger is whole.")

@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -12,23 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 Command = TypeVar("Command", bound=Callable[..., object])
-Callback = Callable[[click.Context, click.Parameter, Any], Any]
 
-study_option = click.option(
-    "--study", "-s", required=True, metavar="NAME|FILE", help="Name of the study, or the path of its file."
-)
-
-
-def run_option(name: str, metavar: str, callback: Callback | None = None) -> Callable[[Command], Command]:
-    """The flag of a run setting, as it was typed or None: `resolve` puts it beside files and environment."""
-    field = RunSettings.model_fields[name]
-    description = field.description or ""
-    default = "" if field.default is None else f" Default: {field.default}."
-    words = f"{description[0].upper()}{description[1:]}.{default}"
-    return click.option(f"--{name.replace('_', '-')}", metavar=metavar, callback=callback, help=words)
-
-
-METAVARS = {
+METAVARS = {  # the run settings that commands have flags of
+    "trials": "N",
     "data": "DIR",
     "workers": "N",
     "device": "NAME",
@@ -44,38 +31,57 @@ METAVARS = {
     "heartbeat_s": "SECONDS",
     "grace_s": "SECONDS",
 }
-OF_A_SEARCH = ("keep", "gpu_hours")  # runs keep all weights, and their number is their limit
+WORK_FLAGS = tuple(name for name in METAVARS if name != "trials")
+# Runs of given configurations all keep their weights, and how many there are is their limit.
+RUNS_FLAGS = tuple(name for name in WORK_FLAGS if name not in ("keep", "gpu_hours"))
+STORAGE_FLAGS = ("storage", "results")
 
 
-def works_on_study(command: Command) -> Command:
-    """The settings of a command that trains: where its workers are, how long they work, and what they leave."""
-    for name, metavar in reversed(METAVARS.items()):
-        command = run_option(name, metavar)(command)
-    return command
+def run_flags(*names: str) -> Callable[[Command], Command]:
+    """Add flags of run settings to a command that gets them as they were typed, or None, and settles them itself."""
+
+    def add(command: Command) -> Command:
+        for name in reversed(names):
+            field = RunSettings.model_fields[name]
+            words = field.description or ""
+            default = "" if field.default is None else f" Default: {field.default}."
+            flag, words = f"--{name.replace('_', '-')}", f"{words[0].upper()}{words[1:]}.{default}"
+            command = click.option(flag, name, metavar=METAVARS[name], help=words)(command)
+        return command
+
+    return add
 
 
-def trains_runs(command: Command) -> Command:
-    """The same for a command that trains given configurations only."""
-    for name, metavar in reversed(METAVARS.items()):
-        command = command if name in OF_A_SEARCH else run_option(name, metavar)(command)
-    return command
+def run_settings(*names: str) -> Callable[[Command], Command]:
+    """Add flags of run settings to a command that gets `settings`: what flags, files and environment say together.
+
+    Where the database is among them, its errors are one line without a password, wherever they come from.
+    """
+
+    def add(command: Command) -> Command:
+        @wraps(command)
+        def settle(*args: Any, **given: Any) -> object:
+            from blade_tune.fleet.precedence import resolve
+            from blade_tune.study.shipped import StudySource
+
+            study = given.get("study")
+            flags = {name: given.pop(name) for name in names}
+            settings = resolve(flags, StudySource.find(study) if study else None).settings
+            if "storage" not in names:
+                return command(*args, settings=settings, **given)
+            from blade_tune.study.storage import storage_errors
+
+            with storage_errors(settings.workspace.url):
+                return command(*args, settings=settings, **given)
+
+        return run_flags(*names)(cast("Command", settle))
+
+    return add
 
 
-def setting_option(name: str, metavar: str) -> Callable[[Command], Command]:
-    """The same for a command that asks for few settings: its value, wherever that is said."""
-
-    def settle(context: click.Context, _: click.Parameter, typed: str | None) -> Any:
-        from blade_tune.fleet.precedence import resolve
-
-        return getattr(resolve({name: typed}, context.params.get("study")).settings, name)
-
-    return run_option(name, metavar, settle)
-
-
-results_option = setting_option("results", "DIR")
-storage_option = setting_option("storage", "URL")
-data_option = setting_option("data", "DIR")
-device_option = setting_option("device", "NAME")
+study_option = click.option(
+    "--study", "-s", required=True, metavar="NAME|FILE", help="Name of the study, or the path of its file."
+)
 format_option = click.option(
     "--format", "-f", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
 )
@@ -89,8 +95,8 @@ quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on 
 
 
 def reads_study(command: Command) -> Command:
-    """The options of a command that prints something about a stored study."""
-    for option in (format_option, data_option, results_option, storage_option, study_option):
+    """Add the options of a command that prints something about a stored study."""
+    for option in (format_option, run_settings(*STORAGE_FLAGS), study_option):
         command = option(command)
     return command
 

@@ -14,6 +14,7 @@ from blade_tune.cli.dashboard import dashboard
 from blade_tune.cli.data import data
 from blade_tune.cli.doctor import doctor
 from blade_tune.cli.export_best import export_best
+from blade_tune.cli.groups import InSections
 from blade_tune.cli.ledger import ledger
 from blade_tune.cli.recommend import recommend
 from blade_tune.cli.report import report
@@ -31,7 +32,7 @@ from blade_tune.errors import BladeTuneError, InterruptedStudyError
 from blade_tune.redact import redacted
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=InSections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="blade-tune")
 def blade_tune() -> None:
     """Tune recommenders of behavior-set sequences so that the results can be trusted.
@@ -45,29 +46,15 @@ def blade_tune() -> None:
     """  # noqa: D301 - click's \b keeps the example's lines
 
 
-for command in (
-    run,
-    worker,
-    stop,
-    status,
-    trials,
-    show,
-    confirm,
-    export_best,
-    recommend,
-    compare,
-    ablate,
-    sweep,
-    report,
-    reproduce,
-    ledger,
-    dashboard,
-    doctor,
-    space,
-    data,
-    storage,
-):
-    blade_tune.add_command(command)
+blade_tune.add_sections(
+    {
+        "Run a study": (run, worker, stop, status, trials, show),
+        "Confirm the winner and use it": (confirm, export_best, recommend),
+        "Compare models and effects": (compare, ablate, sweep),
+        "Report and check": (report, reproduce, ledger, dashboard),
+        "Look after data, spaces and databases": (doctor, space, data, storage),
+    }
+)
 
 
 class StderrHandler(logging.Handler):

@@ -9,9 +9,10 @@ from typing import TextIO
 import click
 
 from blade_tune.cli.data_prepare import columns_options
-from blade_tune.cli.options import device_option, quiet_option, usable_device
+from blade_tune.cli.options import quiet_option, run_settings, usable_device
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
+from blade_tune.fleet.settings import RunSettings
 from blade_tune.printable import printable_lines
 
 
@@ -30,7 +31,7 @@ from blade_tune.printable import printable_lines
     help="A .csv or .parquet. Default: stdout.",
 )
 @columns_options(required=False)
-@device_option
+@run_settings("device")
 @quiet_option
 def recommend(
     bundle: Path,
@@ -44,7 +45,7 @@ def recommend(
     time: str | None,
     type: str | None,  # noqa: A002 - click calls it as the flag is called
     session: str | None,
-    device: str,
+    settings: RunSettings,
     quiet: bool,
 ) -> None:
     """Recommend items to users by their histories.
@@ -68,7 +69,7 @@ def recommend(
         check_suffix(out)
     with watch_steps(quiet) as on_step:
         on_step(f"loading {bundle}", lambda: 0.0)
-        recommender = Recommender.load(bundle, usable_device(device))
+        recommender = Recommender.load(bundle, usable_device(settings.device))
         if warning := warning_of(bundle):
             click.echo(f"WARNING {warning}", err=True)
         given = {"user": user, "item": item, "time": time, "type": type, "session": session}

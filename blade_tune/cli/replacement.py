@@ -10,6 +10,7 @@ import click
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.data.sources.split_files import read_preparation
 from blade_tune.errors import ConfigError, DataError
+from blade_tune.fleet.settings import RunSettings
 
 
 @dataclass
@@ -18,8 +19,7 @@ class Replacement:
 
     out: Path
     force: bool
-    storage: str | None
-    results: Path
+    settings: RunSettings  # where studies are
     rewritten: list[Path] = field(default_factory=list)  # study files that go along with the data
 
     def allow(self, changes: list[str]) -> None:
@@ -29,9 +29,8 @@ class Replacement:
             ConfigError: there are some, and --force was not given.
         """
         from blade_tune.study.dependents import files_on, stored_on
-        from blade_tune.study.storage import resolve_url
 
-        broken = stored_on(self.out, resolve_url(self.storage, self.results))
+        broken = stored_on(self.out, self.settings.workspace.url)
         if changes != ["rows"]:  # a file says nothing of rows
             broken += map(str, files_on(self.out))
         if not broken:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from blade_tune.cli.options import results_option, storage_option, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings, study_option
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
@@ -15,9 +16,8 @@ from blade_tune.cli.options import results_option, storage_option, study_option
     metavar="DIR",
     help="Folder to write. Default: RESULTS/STUDY/report.",
 )
-@storage_option
-@results_option
-def report(study: str, out: Path | None, storage: str | None, results: Path) -> None:
+@run_settings(*STORAGE_FLAGS)
+def report(study: str, out: Path | None, settings: RunSettings) -> None:
     """Write a study's figures and tables as one page.
 
     report.html opens anywhere, without a network; tables.md and tables.tex hold its tables. An older report in the same
@@ -28,11 +28,7 @@ def report(study: str, out: Path | None, storage: str | None, results: Path) -> 
       blade-tune report --study demo
     """  # noqa: D301
     from blade_tune.report.page import write_report
-    from blade_tune.study.storage import resolve_url, storage_errors
-    from blade_tune.study.stored import StoredStudy
 
-    url = resolve_url(storage, results)
-    stored = StoredStudy.load(study, url, results)
-    with storage_errors(url):
-        for path in write_report(stored, out or stored.folder.path / "report"):
-            click.echo(path)
+    stored = settings.workspace.study(study)
+    for path in write_report(stored, out or stored.folder.path / "report"):
+        click.echo(path)

@@ -1,20 +1,10 @@
 """`blade-tune reproduce`."""
 
-from pathlib import Path
-
 import click
 
-from blade_tune.cli.options import (
-    data_option,
-    device_option,
-    format_option,
-    quiet_option,
-    results_option,
-    storage_option,
-    study_option,
-    usable_device,
-)
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
 from blade_tune.cli.output import print_facts
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
@@ -27,20 +17,14 @@ from blade_tune.cli.output import print_facts
     show_default=True,
     help="Relative difference that counts as none; bits are equal on the same kind of device only.",
 )
-@data_option
-@storage_option
-@results_option
-@device_option
+@run_settings("data", *STORAGE_FLAGS, "device")
 @format_option
 @quiet_option
 def reproduce(
     study: str,
     trial: int,
     tolerance: float,
-    data: Path | None,
-    storage: str | None,
-    results: Path,
-    device: str,
+    settings: RunSettings,
     form: str,
     quiet: bool,
 ) -> None:
@@ -56,11 +40,10 @@ def reproduce(
     """  # noqa: D301
     from blade_tune.cli.progress import watch_training
     from blade_tune.selection.reproduce import Past, make_again
-    from blade_tune.study.storage import resolve_url
-    from blade_tune.study.stored import StoredStudy
 
-    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    stored = settings.workspace.study(study)
     past = Past.of(stored, trial)
     with watch_training(quiet, f"trial {trial} again") as on_epoch:
-        again = make_again(past, stored.data(data), usable_device(device), tolerance, on_epoch)
+        device = usable_device(settings.device)
+        again = make_again(past, stored.data(settings.data), device, tolerance, on_epoch)
     print_facts(vars(again), form)

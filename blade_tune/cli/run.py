@@ -1,12 +1,13 @@
 """`blade-tune run`."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from blade_tune.cli.options import quiet_option, run_option, study_option, works_on_study
+from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.fleet.launchers import LAUNCHERS
+from blade_tune.study.definition import PrunerName, SamplerName
 from blade_tune.study.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @study_option
-@run_option("trials", "N")
+@run_flags("trials")
 @click.option("--add", type=click.IntRange(min=1), metavar="K", help="So many scored trials more than before.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most; part of the study's identity.")
 @click.option("--model", help="Another model than the file's, with its own space; stored as STUDY-MODEL.")
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     "--members", metavar="LIST", help="Of a combination: stored studies, or STUDY:TRIAL, separated by commas."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Study seed; part of the study's identity.")
-@click.option("--sampler", type=click.Choice(["tpe", "random", "grid", "qmc", "gp"]), help="What proposes trials.")
+@click.option("--sampler", type=click.Choice(get_args(SamplerName)), help="What proposes trials.")
 @click.option(
     "--pruner",
-    type=click.Choice(["percentile", "median", "asha", "hyperband", "none"]),
+    type=click.Choice(get_args(PrunerName)),
     help="What ends weak trials; default: the study file's, which keeps the better 75%.",
 )
-@works_on_study
+@run_flags(*WORK_FLAGS)
 @click.option("--launcher", type=click.Choice(list(LAUNCHERS)), help="Have this cluster run WORKERS jobs.")
 @click.option(
     "--launcher-option", "launcher_options", multiple=True, metavar="KEY=VALUE", help="One of the cluster's own."
@@ -49,8 +50,8 @@ def run(
     recipe: RecipeName | None,
     members: str | None,
     seed: int | None,
-    sampler: str | None,
-    pruner: str | None,
+    sampler: SamplerName | None,
+    pruner: PrunerName | None,
     launcher: str | None,
     launcher_options: tuple[str, ...],
     dry_run: bool,
@@ -78,27 +79,27 @@ def run(
     from blade_tune.fleet.run import run_workers
     from blade_tune.study.definition import COMBINATION, StudyDefinition
     from blade_tune.study.members import check_members, keep_members, members_of, settle_members
-    from blade_tune.study.opening import StudyPlace, Total, open_study
-    from blade_tune.study.shipped import find
-    from blade_tune.study.storage import await_database, resolve_url, storage_errors
-    from blade_tune.study.stored import StoredStudy
+    from blade_tune.study.opening import Total, open_study
+    from blade_tune.study.shipped import StudySource
+    from blade_tune.study.storage import await_database, storage_errors
 
-    resolved = resolve(flags, study)
+    source = StudySource.read(study)
+    resolved = resolve(flags, source)
     settings = resolved.settings
     given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
     search = {name: value for name, value in given.items() if value is not None}
     configured = {} if settings.trials is None or flags["trials"] is not None else {"trials": settings.trials}
-    url, file = resolve_url(settings.storage, settings.results), find("studies", study)
+    workspace = settings.workspace
     if not dry_run:
-        await_database(url)
+        await_database(workspace.url)
     named = [name.strip() for name in members.split(",")] if members else []
     if model == COMBINATION and not named:  # it goes on with those that it has
-        named = members_of(f"{file.stem}-{model}", url, settings.results)
+        named = members_of(f"{source.path.stem}-{model}", workspace)
     definition = StudyDefinition.load(
-        study, model=model, recipe=recipe, members=named, max_epochs=epochs, search={**search, **configured}
+        source, model=model, recipe=recipe, members=named, max_epochs=epochs, search={**search, **configured}
     )
     if definition.members:
-        definition = settle_members(definition, url, settings.results)
+        definition = settle_members(definition, workspace)
     total = Total(settings.trials if flags["trials"] is not None else None, add or 0)
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
@@ -111,16 +112,16 @@ def run(
             "sampler": sampler,
             "pruner": pruner,
         }
-        print_plan(study, definition, resolved, total, by_flag, launcher)
+        print_plan(source, definition, resolved, total, by_flag, launcher)
         return
     folder = settings.results / definition.name / "jobs"
     cluster = choose(launcher, settings, launcher_options, folder) if launcher else None
     places = [] if cluster else assign(settings)
-    known = StoredStudy.find(definition.name, url, settings.results)
+    known = workspace.find(definition.name)
     directory = known.data_directory(settings.data) if known else settings.data
     data = prepare(definition.data, directory, settings.results)
-    check_members(definition, data, url, settings.results)
-    stored = open_study(definition, data, StudyPlace(url, settings.results, directory), total)
+    check_members(definition, data, workspace)
+    stored = open_study(definition, data, workspace, total, directory=directory)
     keep_members(stored)
     warn_of_size(stored)
     try:
@@ -135,7 +136,7 @@ def run(
         if add and isinstance(error, InterruptedStudyError):
             raise type(error)("stopped; run the same command without --add to go on from here.") from None
         raise
-    with storage_errors(url):
+    with storage_errors(workspace.url):
         _show(stored)
 
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import format_option
 from blade_tune.cli.output import print_rows
 from blade_tune.errors import ConfigError
@@ -21,7 +22,7 @@ recipe_option = click.option(
 model_option = click.option("--model", help="Model that the space is for; default: what its name begins with.")
 
 
-@click.group()
+@click.group(cls=InOrder)
 def space() -> None:
     """Look at search spaces and check them.
 

@@ -1,13 +1,13 @@
 """`blade-tune status`."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
 
 from blade_tune.cli.options import reads_study
 from blade_tune.cli.output import print_facts, print_rows
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
@@ -23,9 +23,7 @@ from blade_tune.cli.output import print_facts, print_rows
 @reads_study
 def status(
     study: str,
-    storage: str | None,
-    results: Path,
-    data: Path | None,  # noqa: ARG001
+    settings: RunSettings,
     form: str,
     watch: bool,
     every: float,
@@ -43,19 +41,15 @@ def status(
     from blade_tune.cli.watch import watch_study
     from blade_tune.fleet.doctor import warn_of_size
     from blade_tune.report import tables
-    from blade_tune.study.storage import resolve_url, storage_errors
-    from blade_tune.study.stored import StoredStudy
 
     if watch and form != "table":
         raise click.UsageError("--watch is for people; a program asks `status -f json` again and again.")
-    url = resolve_url(storage, results)
-    stored = StoredStudy.load(study, url, results)
-    with storage_errors(url):
-        warn_of_size(stored)
-        if watch:
-            watch_study(stored, every)
-        else:
-            _print(tables.status(stored), form)
+    stored = settings.workspace.study(study)
+    warn_of_size(stored)
+    if watch:
+        watch_study(stored, every)
+    else:
+        _print(tables.status(stored), form)
 
 
 def _print(facts: Mapping[str, Any], form: str) -> None:

@@ -1,13 +1,13 @@
 """`blade-tune storage`."""
 
-from pathlib import Path
-
 import click
 
-from blade_tune.cli.options import results_option, storage_option, study_option
+from blade_tune.cli.groups import InOrder
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings, study_option
+from blade_tune.fleet.settings import RunSettings
 
 
-@click.group()
+@click.group(cls=InOrder)
 def storage() -> None:
     """Look after the databases that studies are stored in.
 
@@ -20,9 +20,8 @@ def storage() -> None:
 
 
 @storage.command()
-@storage_option
-@results_option
-def upgrade(storage: str | None, results: Path) -> None:
+@run_settings(*STORAGE_FLAGS)
+def upgrade(settings: RunSettings) -> None:
     """Bring a database of an older Optuna up to date.
 
     One that is current is left alone, and one of a newer Optuna is refused. Stop all runs first, and keep a copy.
@@ -31,10 +30,10 @@ def upgrade(storage: str | None, results: Path) -> None:
     Example:
       blade-tune storage upgrade --storage postgresql://me@server/studies
     """  # noqa: D301
-    from blade_tune.study.storage import masked, resolve_url
+    from blade_tune.study.storage import masked
     from blade_tune.study.transfer import upgrade
 
-    url = resolve_url(storage, results)
+    url = settings.workspace.url
     before, now = upgrade(url)
     done = f"is current, version {now}." if before == now else f"upgraded from version {before} to {now}."
     click.echo(f"{masked(url)}: {done}")
@@ -43,9 +42,8 @@ def upgrade(storage: str | None, results: Path) -> None:
 @storage.command()
 @study_option
 @click.option("--to", required=True, metavar="URL", help="The other database; an empty one will do.")
-@storage_option
-@results_option
-def copy(study: str, to: str, storage: str | None, results: Path) -> None:
+@run_settings(*STORAGE_FLAGS)
+def copy(study: str, to: str, settings: RunSettings) -> None:
     """Copy a study into another database.
 
     Its trials, and what they have cost; also its runs, where it was confirmed. The study here and the files in the
@@ -57,12 +55,12 @@ def copy(study: str, to: str, storage: str | None, results: Path) -> None:
       blade-tune storage copy --study demo --to postgresql://me@server/studies
     """  # noqa: D301
     from blade_tune.selection.runs import find_runs
-    from blade_tune.study.storage import masked, resolve_url
-    from blade_tune.study.stored import StoredStudy
+    from blade_tune.study.storage import masked
     from blade_tune.study.transfer import copy_study
+    from blade_tune.study.workspace import Workspace
 
-    url = resolve_url(to, results)
-    stored = StoredStudy.load(study, resolve_url(storage, results), results)
+    url = Workspace.at(to, settings.results).url
+    stored = settings.workspace.study(study)
     for copied in filter(None, (stored, find_runs(stored))):
         counts = copy_study(copied, url)
         states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)

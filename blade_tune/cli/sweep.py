@@ -1,12 +1,11 @@
 """`blade-tune sweep`."""
 
-from typing import Any
-
 import click
 
-from blade_tune.cli.crew import hired, stored_for
+from blade_tune.cli.crew import hired
 from blade_tune.cli.effects import show_effects
-from blade_tune.cli.options import format_option, quiet_option, seeds_option, study_option, trains_runs
+from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
@@ -14,7 +13,7 @@ from blade_tune.cli.options import format_option, quiet_option, seeds_option, st
 @click.option("--param", "params", multiple=True, required=True, metavar="NAME", help="Dotted name; may be repeated.")
 @click.option("--values", multiple=True, required=True, metavar="LIST", help="Its values, separated by commas.")
 @seeds_option
-@trains_runs
+@run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
 def sweep(
@@ -22,9 +21,9 @@ def sweep(
     params: tuple[str, ...],
     values: tuple[str, ...],
     seeds: int | None,
+    settings: RunSettings,
     form: str,
     quiet: bool,
-    **flags: Any,
 ) -> None:
     """Vary a parameter around the confirmed winner.
 
@@ -43,8 +42,8 @@ def sweep(
 
     if len(params) != len(values) or len(set(params)) < len(params):
         raise ConfigError(f"each --param must have its own --values, got {len(params)} and {len(values)}.")
-    with hired(study, flags, quiet) as crew:
-        stored = stored_for(study, crew)
+    with hired(settings, quiet) as crew:
+        stored = settings.workspace.study_to_work_on(study)
         wanted = sweeps(stored, dict(zip(params, values, strict=True)))
         tables = study_effects(stored, wanted, seeds, crew)
     show_effects(stored, tables, form)

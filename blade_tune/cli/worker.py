@@ -1,17 +1,16 @@
 """`blade-tune worker`."""
 
-from typing import Any
-
 import click
 
-from blade_tune.cli.options import quiet_option, study_option, works_on_study
+from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_settings, study_option
+from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
-@works_on_study
+@run_settings(*WORK_FLAGS)
 @quiet_option
-def worker(study: str, quiet: bool, **flags: Any) -> None:
+def worker(study: str, settings: RunSettings, quiet: bool) -> None:
     """Join a stored study, from any machine that has its data.
 
     The study was made by `run`, which also says how many trials it has; both may go on at the same time. Data of
@@ -24,16 +23,10 @@ def worker(study: str, quiet: bool, **flags: Any) -> None:
     """  # noqa: D301
     from blade_tune.cli.progress import watch
     from blade_tune.fleet.devices import assign
-    from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
-    from blade_tune.study.storage import await_database, resolve_url
-    from blade_tune.study.stored import StoredStudy
 
-    settings = resolve(flags, study).settings
     places = assign(settings)
-    url = resolve_url(settings.storage, settings.results)
-    await_database(url)
-    stored = StoredStudy.load(study, url, settings.results)
+    stored = settings.workspace.study_to_work_on(study)
     stored.data(settings.data)  # refused here, before any process starts
     stored.claim_folder()
     with watch(quiet) as observer:

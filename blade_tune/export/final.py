@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -22,13 +22,13 @@ from blade_tune.data.sequences import rows_with
 from blade_tune.data.sources.base import open_source
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
+from blade_tune.export import Rule
 from blade_tune.export.bundle import Bundle, write_bundle
 from blade_tune.export.model_card import below_untuned_on_test
 from blade_tune.export.reading import load_bundle
 from blade_tune.metrics import gains
 from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
-from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import estimate
 from blade_tune.study.definition import max_length
 from blade_tune.study.objective import build_training
@@ -46,8 +46,6 @@ from blade_tune.training.loop import EpochRecord, Hooks, Outcome
 log = logging.getLogger(__name__)
 
 USERS_COMPARED = 256
-
-Rule = Literal["confirmed", "best", "1se"]
 
 
 @dataclass(frozen=True)
@@ -108,8 +106,7 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
     if best.number not in {candidate.trial for candidate in confirmation.candidates}:
         log.warning("study=%s trial=%d is now the best of the search and was not confirmed", name, best.number)
     candidate = confirmation.smallest if rule == "1se" else confirmation.winner
-    runs = find_runs(stored)
-    assert runs is not None, "a confirmation has runs"  # noqa: S101 - for the type checker
+    runs = confirmation.runs
     return Choice(rule or "confirmed", candidate.trial, runs, runs.trials[candidate.runs[0]])
 
 

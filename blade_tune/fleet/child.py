@@ -17,7 +17,7 @@ from blade_tune.fleet.order import Order
 from blade_tune.fleet.worker import Worker
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.storage import OUTAGE_S, storage_errors
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
         code, why = 0, ""
         try:
             with storage_errors(order.url):
-                stored = StoredStudy.load(order.study, order.url, order.results, outage_s=OUTAGE_S)
+                stored = Workspace(order.url, order.results).study(order.study, outage_s=OUTAGE_S)
                 why = Worker(stored, order, writer, signals).run()
         except BladeTuneError as error:
             code, why = error.exit_code, str(error)

@@ -40,7 +40,6 @@ from blade_tune.study.storage import (
     file_system,
     masked,
     open_storage,
-    resolve_url,
     storage_errors,
 )
 from blade_tune.study.stored import StoredStudy
@@ -64,7 +63,7 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
         study: the study to look at; None for all of the database, each with the data that it remembers.
         fix: repair what can be repaired, and tell what takes a while.
     """
-    url = resolve_url(settings.storage, settings.results)
+    url = settings.workspace.url
     findings = [*_versions(), *_devices(), _results(settings.results)]
     findings += measured_damage(settings.results, fix=fix is not None)
     try:
@@ -73,7 +72,7 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
             findings.append(Finding("storage", "ok", _describe(storage, url)))
             stored = [each.study_name for each in storage.get_all_studies() if "definition" in each.user_attrs]
             for name in [study] if study else stored:
-                findings += _study(name, url, settings if study else settings.model_copy(update={"data": None}), fix)
+                findings += _study(name, settings if study else settings.model_copy(update={"data": None}), fix)
     except NothingStoredError as error:
         findings.append(Finding("storage", "problem" if study else "ok", str(error)))
     except BladeTuneError as error:
@@ -151,11 +150,11 @@ def _describe(storage: StudyStorage, url: URL) -> str:
     return f"{masked(url)}: SQLite {sqlite}, journal {mode}, {pages * size / 2**20:.1f} MiB, {version}"
 
 
-def _study(name: str, url: URL, settings: RunSettings, fix: Tell | None) -> list[Finding]:
+def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Finding]:
     """What was repaired, then what there still is to say, be it that there is nothing."""
     check = f"study {name}"
     try:
-        stored = StoredStudy.load(name, url, settings.results)
+        stored = settings.workspace.study(name)
         _ = stored.folder.path  # whose files are there
     except (ConfigError, StudyDiffersError) as error:
         return [Finding(check, "problem", str(error))]

@@ -4,7 +4,6 @@ import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,9 +12,8 @@ from typing import Any
 from blade_tune.config import parse, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.models import MODELS
 from blade_tune.study.definition import SearchConfig, StudyFile
-from blade_tune.study.shipped import find
+from blade_tune.study.shipped import StudySource
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
@@ -48,13 +46,15 @@ class Resolved:
     origins: Mapping[str, str]
 
 
-def resolve(flags: Mapping[str, Any], study: str | None = None, environ: Mapping[str, str] = os.environ) -> Resolved:
+def resolve(
+    flags: Mapping[str, Any], source: StudySource | None = None, environ: Mapping[str, str] = os.environ
+) -> Resolved:
     """Settle every run setting; the last place that says something wins.
 
     Args:
         flags: name -> what was typed; None where nothing was.
-        study: name or path of a study, whose file has `search.trials` and a section `run`; one that is only stored has
-            no file, and says nothing.
+        source: the file of a study, with `search.trials` and a section `run`; None where there is none, for a study
+            that is only stored.
         environ: the environment.
 
     Raises:
@@ -62,7 +62,7 @@ def resolve(flags: Mapping[str, Any], study: str | None = None, environ: Mapping
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(RunSettings.model_fields, BUILT_IN)
-    layers = (_file(user_file(environ)), _file(PROJECT_FILE), _environment(environ), _study(study), _flags(flags))
+    layers = (_file(user_file(environ)), _file(PROJECT_FILE), _environment(environ), _study(source), _flags(flags))
     for origin, name, value in (setting for layer in layers for setting in layer):
         if name in DEFINITION and name not in RunSettings.model_fields:
             raise ConfigError(
@@ -110,29 +110,15 @@ def _tell_of_links(links: tuple[str, ...]) -> None:
     )
 
 
-def _study(study: str | None) -> Iterator[Setting]:
-    path = study_file(study) if study else None
-    if path is None:
+def _study(source: StudySource | None) -> Iterator[Setting]:
+    if source is None:
         return
-    content = read_yaml(path)
-    for section in ("search", "run"):
-        if not isinstance(content.get(section) or {}, Mapping):
-            raise ConfigError(f"{path}: {section} must be a mapping, got {content[section]!r}.")
-    search, run = content.get("search") or {}, content.get("run") or {}
+    search, run, origin = source.section("search"), source.section("run"), str(source.path)
     if "trials" in run:
-        raise ConfigError(f"{path}: run.trials belongs into search.trials.")
+        raise ConfigError(f"{origin}: run.trials belongs into search.trials.")
     if "trials" in search:
-        yield str(path), "trials", search["trials"]
-    yield from ((str(path), name, value) for name, value in run.items())
-
-
-def study_file(study: str) -> Path | None:
-    """The file of a study, also of one that was stored as <study>-<model>; None where there is none here."""
-    endings = (f"-{model}" for model in MODELS)
-    for name in (study, *(study.removesuffix(ending) for ending in endings if study.endswith(ending))):
-        with suppress(ConfigError):
-            return find("studies", name)
-    return None
+        yield origin, "trials", search["trials"]
+    yield from ((origin, name, value) for name, value in run.items())
 
 
 def _flags(flags: Mapping[str, Any]) -> Iterator[Setting]:

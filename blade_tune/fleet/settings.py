@@ -3,11 +3,15 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from blade_tune.config import Settings
+from blade_tune.study.definition import TRIALS, TrialCount
+
+if TYPE_CHECKING:
+    from blade_tune.study.workspace import Workspace
 
 UNIT_S = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit in UNIT_S))
@@ -62,7 +66,7 @@ class RunSettings(Settings):
     `precedence.resolve` builds it from all of them, and checks that a lost worker is not declared too early.
     """
 
-    trials: Count | None = Field(None, description="scored trials in all, not more; default: the study file's")
+    trials: TrialCount | None = Field(None, description=f"{TRIALS}, not more; default: the study file's")
     workers: Count | None = Field(None, description="trials at a time; default: one a GPU, without a GPU one")
     device: str = Field("auto", description="where to train: auto, cpu, cuda or cuda:N")
     gpus: Annotated[str | None, BeforeValidator(read_gpus)] = Field(
@@ -86,3 +90,14 @@ class RunSettings(Settings):
     )
     results: Folder = Field(Path("results"), description="folder of everything that runs write")
     data: Folder | None = Field(None, description="folder of the data's files; a stored study remembers it")
+
+    @property
+    def workspace(self) -> "Workspace":
+        """Where its studies are stored and their files are.
+
+        Raises:
+            ConfigError: the storage is no URL of a database that studies can be in.
+        """
+        from blade_tune.study.workspace import Workspace  # a database's libraries, which help texts do without
+
+        return Workspace.at(self.storage, self.results)

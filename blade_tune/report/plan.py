@@ -1,10 +1,9 @@
 """What a run would do, as plain rows: every setting, its value, and what said so."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from blade_tune.config import flatten, read_yaml
+from blade_tune.config import flatten
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report.spaces import space_rows
@@ -12,7 +11,8 @@ from blade_tune.study import recipes
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.fingerprint import differences
 from blade_tune.study.opening import Total
-from blade_tune.study.storage import masked, resolve_url
+from blade_tune.study.shipped import StudySource
+from blade_tune.study.storage import masked
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import num_scored
 
@@ -44,7 +44,7 @@ def run_rows(
     values = settings.model_dump(mode="json")
     values["trials"], origins["trials"] = budget
     values["workers"] = len(places) or values["workers"]
-    values["storage"] = masked(resolve_url(settings.storage, settings.results))
+    values["storage"] = masked(settings.workspace.url)
     if stored and settings.data is None and (remembered := stored.data_directory(None)):
         values["data"], origins["data"] = str(remembered), STORED
     rows = [_row(name, value, origins[name]) for name, value in values.items()]
@@ -66,16 +66,16 @@ def settle_budget(
     return budget, resolved.origins["trials"] if budget == said else STORED
 
 
-def definition_rows(definition: StudyDefinition, file: Path, flags: Mapping[str, Any]) -> list[Row]:
+def definition_rows(definition: StudyDefinition, source: StudySource, flags: Mapping[str, Any]) -> list[Row]:
     """A row a value of the study's definition, its space at the end.
 
     Args:
         definition: the study.
-        file: what it was read from.
+        source: the file that it was read from.
         flags: model, recipe, epochs, seed, sampler and pruner as typed, or None.
     """
-    content, space = read_yaml(file), definition.space
-    said = dict.fromkeys((*content, *flatten(content)), str(file))
+    content, space = source.content, definition.space
+    said = dict.fromkeys((*content, *flatten(content)), str(source.path))
     if definition.model != content["model"]:  # which the flag brings with its own space
         said |= {"space": "--model", "enqueue": "--model"}
     if definition.recipe != content.get("recipe", recipes.OF_FILES):

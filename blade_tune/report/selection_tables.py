@@ -11,16 +11,13 @@ from blade_tune.metrics import by_cutoff
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
 from blade_tune.selection.compare import Comparisons
-from blade_tune.selection.confirm import winning_runs
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects
-from blade_tune.selection.runs import find_runs
 from blade_tune.selection.scores import Scores, load_scores
 from blade_tune.selection.statistics import Estimate
 from blade_tune.study.curves import as_csv
 from blade_tune.study.folder import write_text
-from blade_tune.study.stored import StoredStudy
 from blade_tune.training.baselines import REFERENCE
 
 Row = dict[str, Any]
@@ -72,12 +69,10 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
     return words
 
 
-def winner_test(stored: StoredStudy, confirmation: Confirmation) -> Row:
+def winner_test(confirmation: Confirmation) -> Row:
     """The winner's test figures: mean and deviation over its runs, all of which were opened."""
-    study = find_runs(stored)
-    assert study is not None, "a confirmation has runs"  # noqa: S101 - for the type checker
-    runs = winning_runs(stored, confirmation)
-    scores = load_scores(study, f"trial {confirmation.winner.trial}", runs, "test")
+    label = f"trial {confirmation.winner.trial}"
+    scores = load_scores(confirmation.runs, label, confirmation.winning_runs, "test")
     return {metric: _estimate(scores.estimate(metric)) for metric in SHOWN}
 
 

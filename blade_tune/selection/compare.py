@@ -15,25 +15,24 @@ from blade_tune.config import read_yaml
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.losses import NextItemLoss
+from blade_tune.loss_names import NextItemLoss
 from blade_tune.models import MODELS
 from blade_tune.models.build import build_model, model_class
 from blade_tune.parameter import Value
 from blade_tune.registry import load
-from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
+from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.confirmation import Candidate
-from blade_tune.selection.runs import Crew, find_runs
+from blade_tune.selection.runs import Crew
 from blade_tune.selection.scores import Part, Scores, load_scores, tested_beside, user_groups, verdict_on
 from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.space import nest
 from blade_tune.study.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.study.folder import TrialFolder
-from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.opening import Total, open_study
 from blade_tune.study.recipes import OF_FILES, RecipeName
 from blade_tune.study.shipped import available, find
 from blade_tune.study.space_files import load_space
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import logical_trials, num_scored
@@ -68,6 +67,7 @@ class Entry:
 
     model: str
     study: StoredStudy
+    files: TrialFolder  # of the winner's first run
     winner: Candidate
     scores: Scores
     is_told: bool  # the behavior set of the item to predict
@@ -179,17 +179,15 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew:
         RunsMissingError: a winner could not be confirmed.
     """
     settings = crew.settings
-    url = resolve_url(settings.storage, settings.results)
     check_sizes(definitions, settings)
     studies = []
     for definition in definitions:
         known = search_of(definition, settings)
         directory = known.data_directory(settings.data) if known else settings.data
         data = prepare(definition.data, directory, settings.results)
-        stored = open_study(definition, data, StudyPlace(url, settings.results, directory), Total(budget.trials))
+        stored = open_study(definition, data, settings.workspace, Total(budget.trials), directory=directory)
         crew.work(stored)
-        if confirm(stored, budget.top, budget.seeds, crew) is None:
-            raise RunsMissingError(f"study {definition.name}: no winner is confirmed; the same command goes on.")
+        confirm(stored, budget.top, budget.seeds, crew)
         studies.append(stored)
     return studies
 
@@ -214,7 +212,7 @@ def prepared(definition: StudyDefinition, settings: RunSettings) -> SearchData:
 
 def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy | None:
     """The search as far as it is stored."""
-    return StoredStudy.find(definition.name, resolve_url(settings.storage, settings.results), settings.results)
+    return settings.workspace.find(definition.name)
 
 
 def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
@@ -276,38 +274,31 @@ def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
 
 
 def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
-    confirmation, study = load_confirmation(stored), find_runs(stored)
-    if confirmation is None or study is None:
+    confirmation = load_confirmation(stored)
+    if confirmation is None:
         raise RunsMissingError(f"study {stored.definition.name}: no winner is confirmed; the same command goes on.")
-    runs = winning_runs(stored, confirmation)
+    study, runs = confirmation.runs, confirmation.winning_runs
     if part == "test":
-        test_runs(stored, runs, opening)
-    model, winner = stored.definition.model, confirmation.winner
+        test_runs(stored, confirmation, opening)
+    model, winner, files = stored.definition.model, confirmation.winner, study.files(runs[0])
     scores = load_scores(study, model, runs, part)
     data = stored.data(opening.data_directory)
     settings, members = nest(winner.values).get("model", {}), stored.definition.member_models
     built = build_model(model, settings, data.catalog, f"trial {winner.trial}", members)
     if part == "test":
-        baselines, verdict = tested_beside(study.files(runs[0]), scores, stored.definition.objective.metric)
+        baselines, verdict = tested_beside(files, scores, stored.definition.objective.metric)
     else:
         found, count = stored.measure_baselines(data, winner.values), len(confirmation.candidates)
         baselines = found.metrics
         verdict = verdict_on(scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count)
     loss = loss_of(stored.definition, winner.values)
     seen = built.told_target_set, built.max_length
-    return Entry(model, stored, winner, scores, *seen, loss, spent(stored), baselines, verdict)
+    return Entry(model, stored, files, winner, scores, *seen, loss, spent(stored), baselines, verdict)
 
 
 def _groups(entry: Entry, part: Part, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
     data = entry.study.data(opening.data_directory)
-    return user_groups(data, _files(entry) if part == "test" else None)
-
-
-def _files(entry: Entry) -> TrialFolder:
-    """Of the winner's first run."""
-    study = find_runs(entry.study)
-    assert study is not None, "a winner has runs"  # noqa: S101 - for the type checker
-    return study.files(study.trials[entry.winner.runs[0]])
+    return user_groups(data, entry.files if part == "test" else None)
 
 
 def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | dict[str, Any]:

@@ -12,7 +12,7 @@ from blade_tune.errors import NothingToExportError, RunsMissingError
 from blade_tune.models.build import model_class
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, rows, seeds
-from blade_tune.selection.scores import Scores, load_scores, verdict_on
+from blade_tune.selection.scores import load_scores, verdict_on
 from blade_tune.selection.statistics import Floats, estimate, probability_best, winner_interval
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.repeats import configuration
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 ATTRIBUTE = "confirmation"
 
 
-def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confirmation | None:
+def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confirmation:
     """Train the `top` best configurations of a search on `num_seeds` fresh seeds each, two at least.
 
     A model that no seed changes is fitted once; its candidates are told apart over users.
@@ -37,6 +37,7 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confir
 
     Raises:
         NothingToExportError: no trial has completed.
+        RunsMissingError: a limit ended it before every run came to its end; the same call goes on from there.
         InterruptedStudyError: the user stopped it; the same call goes on from there.
     """
     trials = leaders(stored, top)
@@ -46,9 +47,11 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confir
     execute(stored, _wanted(stored, trials, num_seeds), crew)
     confirmation = load_confirmation(stored)
     if confirmation is None:
-        return None
+        raise RunsMissingError(
+            f"study {stored.definition.name}: not every run came to its end; the same command goes on from there."
+        )
     found = stored.measure_baselines(stored.data(crew.settings.data), confirmation.winner.values)
-    verdict = _verdict(stored, confirmation, found)
+    verdict = _verdict(confirmation, found)
     baselines = {name: figures[confirmation.metric] for name, figures in found.metrics.items()}
     facts = {**asked, "verdict": vars(verdict) if verdict else None, "baselines": baselines}
     stored.study.set_user_attr(ATTRIBUTE, facts)
@@ -78,26 +81,21 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
     asked = stored.study.user_attrs.get(ATTRIBUTE)
     if asked is None:
         return None
+    if (runs := find_runs(stored)) is None:
+        return None
     search = stored.trials
     trials, num_seeds = [search[number] for number in asked["trials"]], asked["seeds"]
-    runs = rows(stored, _wanted(stored, trials, num_seeds))
-    ended = [run for run in runs if run and run.state.is_finished()]
-    if len(ended) < len(runs):
+    found = rows(runs, _wanted(stored, trials, num_seeds))
+    ended = [run for run in found if run and run.state.is_finished()]
+    if len(ended) < len(found):
         return None
     groups = [ended[first : first + num_seeds] for first in range(0, len(ended), num_seeds)]
     whole = [(trial, group) for trial, group in zip(trials, groups, strict=True) if all(map(is_complete, group))]
     if not whole:
         return None
-    confirmation = _confirmation(stored, whole, num_seeds)
+    confirmation = _confirmation(stored, runs, whole, num_seeds)
     verdict = Verdict(**asked["verdict"]) if asked.get("verdict") else None
     return replace(confirmation, verdict=verdict, baselines=asked.get("baselines", stored.baseline_figures))
-
-
-def winning_runs(stored: StoredStudy, confirmation: Confirmation) -> list[FrozenTrial]:
-    """The winner's runs, one a seed."""
-    runs = find_runs(stored)
-    trials = runs.trials if runs else []
-    return [trials[number] for number in confirmation.winner.runs]
 
 
 def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) -> list[Run]:
@@ -111,9 +109,10 @@ def _seconds_per_epoch(runs: Sequence[TrialRecord]) -> float:
 
 
 def _confirmation(
-    stored: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
+    stored: StoredStudy, study: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
 ) -> Confirmation:
-    scores_CX = _scores(stored, [runs for _, runs in whole])
+    """All candidates of a search whose runs, in their own study, are whole."""
+    scores_CX = _scores(study, [runs for _, runs in whole])
     scores = {trial.number: scores_X for (trial, _), scores_X in zip(whole, scores_CX, strict=True)}
     probabilities = probability_best(scores_CX)
     candidates = [
@@ -137,27 +136,22 @@ def _confirmation(
         seeds=seeds(stored.definition, num_seeds),
         candidates=tuple(candidates),
         winner_interval=winner_interval(scores[candidates[0].trial].tolist(), len(candidates)),
+        runs=study,
     )
 
 
-def _scores(stored: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floats:
+def _scores(study: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floats:
     """scores_CX of each candidate: its runs' values, or, where seeds change nothing, what each user adds to the one."""
-    if is_seeded(stored.definition):
+    if is_seeded(study.definition):
         return np.array([[run.value for run in runs] for runs in groups], dtype=np.float64)
-    metric = stored.definition.objective.metric
-    return np.concatenate([_load(stored, runs).gains(metric) for runs in groups])
+    metric = study.definition.objective.metric
+    return np.concatenate([load_scores(study, "", runs, "valid").gains(metric) for runs in groups])
 
 
-def _load(stored: StoredStudy, runs: Sequence[FrozenTrial]) -> Scores:
-    study = find_runs(stored)
-    assert study is not None, "there are runs of it"  # noqa: S101 - for the type checker
-    return load_scores(study, stored.definition.name, runs, "valid")
-
-
-def _verdict(stored: StoredStudy, confirmation: Confirmation, baselines: Baselines) -> Verdict | None:
+def _verdict(confirmation: Confirmation, baselines: Baselines) -> Verdict | None:
     """On the winner; None where its ranks are elsewhere or damaged, with a warning."""
     try:
-        scores = _load(stored, winning_runs(stored, confirmation))
+        scores = load_scores(confirmation.runs, "the winner", confirmation.winning_runs, "valid")
     except RunsMissingError as error:
         log.warning("the winner cannot be compared with %s user by user: %s", REFERENCE, error)
         return None

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from optuna.trial import FrozenTrial
+
 from blade_tune.parameter import Value
 from blade_tune.selection.statistics import Estimate
+from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict, below_untuned
 
 
@@ -39,11 +42,18 @@ class Confirmation:
     winner_interval: tuple[float, float]  # of the first one's mean, corrected for having been chosen
     verdict: Verdict | None = None  # on the first one; None where the reference baseline or ranks were not at hand
     baselines: Mapping[str, float] = field(default_factory=dict)  # what untuned models reach on the same rows
+    runs: StoredStudy = field(compare=False, repr=False, kw_only=True)  # the study of runs that it was made of
 
     @property
     def winner(self) -> Candidate:
         """The candidate of the highest confirmed mean."""
         return self.candidates[0]
+
+    @property
+    def winning_runs(self) -> list[FrozenTrial]:
+        """The winner's runs, one a seed."""
+        trials = self.runs.trials
+        return [trials[number] for number in self.winner.runs]
 
     @property
     def warning(self) -> str:

@@ -105,20 +105,22 @@ def study_effects(
             "variants": {label: dict(changes) for label, changes in variants.items()},
         }
     stored.study.set_user_attr(ATTRIBUTE, asked)
-    execute(stored, [run for title in tables for run in _wanted(stored, asked[title])], crew)
-    runs = {title: require(stored, _wanted(stored, asked[title])) for title in tables}
-    return [_table(stored, title, asked[title], runs[title]) for title in tables]
+    study = execute(stored, [run for title in tables for run in _wanted(stored, asked[title])], crew)
+    runs = {title: require(study, _wanted(stored, asked[title])) for title in tables}
+    return [_table(study, title, asked[title], runs[title]) for title in tables]
 
 
 def load_effects(stored: StoredStudy) -> list[Effects]:
     """The tables of all changes whose runs are complete."""
-    asked = stored.study.user_attrs.get(ATTRIBUTE, {})
+    asked, study = stored.study.user_attrs.get(ATTRIBUTE, {}), find_runs(stored)
+    if study is None:
+        return []
     tables = []
     for title, facts in asked.items():
-        wanted = rows(stored, _wanted(stored, facts))
+        wanted = rows(study, _wanted(stored, facts))
         runs = [run for run in wanted if run and is_complete(run)]
         if len(runs) == len(wanted):
-            tables.append(_table(stored, title, facts, runs))
+            tables.append(_table(study, title, facts, runs))
     return tables
 
 
@@ -129,10 +131,9 @@ def _wanted(stored: StoredStudy, facts: Mapping[str, Any]) -> list[Run]:
     return [Run({**facts["values"], **changes}, seed, label) for label, changes in variants.items() for seed in fresh]
 
 
-def _table(stored: StoredStudy, title: str, facts: Mapping[str, Any], runs: Sequence[FrozenTrial]) -> Effects:
-    study = find_runs(stored)
-    assert study is not None, "complete runs have a study"  # noqa: S101 - for the type checker
-    count, metric = facts["seeds"], stored.definition.objective.metric
+def _table(study: StoredStudy, title: str, facts: Mapping[str, Any], runs: Sequence[FrozenTrial]) -> Effects:
+    """The table of some changes from complete runs of a study of runs."""
+    count, metric = facts["seeds"], study.definition.objective.metric
     groups = [runs[first : first + count] for first in range(0, len(runs), count)]
     labels = [f"trial {facts['trial']}", *facts["variants"]]
     base, *changed = [load_scores(study, label, group, "valid") for label, group in zip(labels, groups, strict=True)]

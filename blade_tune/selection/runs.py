@@ -23,11 +23,12 @@ from blade_tune.study.budget import UNFINISHED
 from blade_tune.study.definition import OF_RUNS, StudyDefinition
 from blade_tune.study.fingerprint import shared_seed
 from blade_tune.study.observer import Observer
-from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.opening import open_study
 from blade_tune.study.storage import creating
 from blade_tune.study.stored import BASELINES, StoredStudy
 from blade_tune.study.trial_record import Given, attributes
 from blade_tune.study.trials import logical_trials, num_scored
+from blade_tune.study.workspace import Workspace
 
 SHORTEST_S = 0.1  # a limit of time that is over
 KEEP_ALL = 1_000_000  # every run keeps its weights, which `--test` ranks with
@@ -73,42 +74,44 @@ def find_runs(stored: StoredStudy) -> StoredStudy | None:
         return None
 
 
-def execute(stored: StoredStudy, wanted: Sequence[Run], crew: Crew) -> None:
+def execute(stored: StoredStudy, wanted: Sequence[Run], crew: Crew) -> StoredStudy:
     """Train what of the wanted runs was not trained before; what failed before is tried again.
+
+    Returns:
+        The study of runs beside the search.
 
     Raises:
         InterruptedStudyError: the user stopped it; the same call goes on from there.
         StudyDiffersError: the data is not what the study was run on.
     """
     data = stored.data(crew.settings.data)
-    place = StudyPlace(stored.storage.engine.url, stored.folder.results, stored.data_directory(crew.settings.data))
-    runs = open_study(stored.definition.of_runs(), data, place)
+    workspace = Workspace(stored.storage.engine.url, stored.folder.results)
+    directory = stored.data_directory(crew.settings.data)
+    runs = open_study(stored.definition.of_runs(), data, workspace, directory=directory)
     if (baselines := stored.study.user_attrs.get(BASELINES)) is not None:
         runs.study.set_user_attr(BASELINES, baselines)
-    with creating(place.url):
+    with creating(workspace.url):
         _plan(runs, wanted)
     crew.work(runs, keep=KEEP_ALL, gpu_hours=None)
+    return runs
 
 
-def rows(stored: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
+def rows(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
     """The trial of each wanted run in whatever state it is, in their order; None where nobody wanted it before."""
-    runs = find_runs(stored)
-    if runs is None:
-        return [None] * len(wanted)
     latest = {_key(runs.definition, *given): trial for trial, given in _given(logical_trials(runs.trials))}
     return [latest.get(_key(runs.definition, run.values, run.seed)) for run in wanted]
 
 
-def require(stored: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial]:
-    """The same where all must be there.
+def require(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial]:
+    """The trial of each wanted run, in their order, where all must be complete.
 
     Raises:
         RunsMissingError: the message counts them and says what to do.
     """
-    trials = [trial if trial and is_complete(trial) else None for trial in rows(stored, wanted)]
+    trials = [trial if trial and is_complete(trial) else None for trial in rows(runs, wanted)]
     missing = [run.label for run, trial in zip(wanted, trials, strict=True) if trial is None]
     if missing:
-        name = f"{stored.definition.name}{OF_RUNS}"
+        name = runs.definition.name
         raise RunsMissingError(
             f"study {name}: {len(missing)} of {len(wanted)} runs are not complete "
             f"({', '.join(dict.fromkeys(missing))}); `blade-tune trials --study {name}` says why. "

@@ -1,7 +1,6 @@
 """Test figures of finished runs: each is ranked on the sealed rows once, with a line in the ledger of its search."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from blade_tune.data.sequences import rows_with
 from blade_tune.errors import DamagedFileError, RunsMissingError
 from blade_tune.models.build import build_model
-from blade_tune.selection.runs import find_runs
+from blade_tune.selection.confirmation import Confirmation
 from blade_tune.space import nest
 from blade_tune.study.folder import TrialFolder
 from blade_tune.study.kept import read_test, read_weights, write_test
@@ -34,8 +33,8 @@ class Opening:
     data_directory: Path | None
 
 
-def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening) -> None:
-    """Rank the test rows with each of these runs of a search's study of runs, but for those that were ranked before.
+def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening) -> None:
+    """Rank the test rows with each run of a search's confirmed winner, but for those that were ranked before.
 
     A run was ranked before where it has test figures and the ledger has a line of it.
 
@@ -45,10 +44,8 @@ def test_runs(stored: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
         RunsMissingError: a run's weights are not here.
         DataError: the ledger is broken, or the data has changed.
     """
-    study = find_runs(stored)
-    assert study is not None, "runs have a study"  # noqa: S101 - for the type checker
-    data = stored.data(opening.data_directory)
-    for run in runs:
+    study, data = confirmation.runs, stored.data(opening.data_directory)
+    for run in confirmation.winning_runs:
         folder = study.files(run)
         if _is_tested(folder) and _is_written_down(stored, study, run):
             continue

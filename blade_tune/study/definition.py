@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from blade_tune.config import Settings, flatten, guess, parse, read_yaml
+from blade_tune.config import Settings, flatten, guess, parse
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
@@ -18,7 +18,7 @@ from blade_tune.space import Space, nest
 from blade_tune.study import recipes
 from blade_tune.study.old_words import modernized
 from blade_tune.study.recipes import RecipeName
-from blade_tune.study.shipped import find
+from blade_tune.study.shipped import StudySource, find
 from blade_tune.study.space_files import load_space
 from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 
@@ -29,6 +29,8 @@ COMBINATION, MOST_MEMBERS = "combination", 5  # the model made of other studies'
 
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
 PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
+TrialCount = Annotated[int, Field(ge=1)]
+TRIALS = "scored trials in all"
 
 
 class PrunerConfig(Settings):
@@ -50,7 +52,7 @@ class PrunerConfig(Settings):
 class SearchConfig(Settings):
     """How the space is searched."""
 
-    trials: int = Field(50, ge=1, description="scored trials in all; --trials wins")
+    trials: TrialCount = Field(50, description=f"{TRIALS}; --trials wins")
     sampler: SamplerName = Field("tpe", description="what proposes configurations")
     pruner: PrunerConfig = PrunerConfig()
     seed: int = Field(2026, ge=0, description="study seed: every sampler and training seed comes from it")
@@ -110,7 +112,7 @@ class StudyDefinition:
     @classmethod
     def load(
         cls,
-        study: str,
+        study: str | StudySource,
         *,
         model: str | None = None,
         recipe: RecipeName | None = None,
@@ -121,7 +123,7 @@ class StudyDefinition:
         """Read a study by name or path.
 
         Args:
-            study: a name in ./studies or in the package, or a path.
+            study: a name in ./studies or in the package, a path, or the file as it was read.
             model: another model than the file's, with the space of its own name; the study is then called
                 `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model. One that is
                 fitted has no use for the file's training settings, and its defaults are tried first.
@@ -134,12 +136,10 @@ class StudyDefinition:
         Raises:
             ConfigError: what the file says breaks a rule, or a model without epochs is given a number of them.
         """
-        path = find("studies", study)
-        content = read_yaml(path)
-        name = path.stem
-        for key in ("train", "search"):
-            if not isinstance(content.get(key) or {}, Mapping):
-                raise ConfigError(f"{path}: {key} must be a mapping, got {content[key]!r}.")
+        source = study if isinstance(study, StudySource) else StudySource.read(study)
+        path, name = source.path, source.path.stem
+        train, searched = source.section("train"), source.section("search")
+        content = dict(source.content)
         if is_other := model is not None and model != content.get("model"):
             content |= {"model": model, "space": model, "enqueue": [], "members": members}
             name = f"{name}-{model}"
@@ -156,8 +156,8 @@ class StudyDefinition:
         if max_epochs is not None:
             if is_fitted(content.get("model")):
                 raise ConfigError(f"--epochs: {content['model']} is fitted at once and has no epochs.")
-            content["train"] = {**(content.get("train") or {}), "max_epochs": max_epochs}
-        content["search"] = _overridden(content.get("search") or {}, search)
+            content["train"] = {**train, "max_epochs": max_epochs}
+        content["search"] = _overridden(searched, search)
         definition = cls.from_mapping(name, content, str(path))
         if definition.is_given:
             raise ConfigError(f"{path}: given is for studies of runs, which have no file.")

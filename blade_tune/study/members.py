@@ -8,7 +8,6 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial
 from safetensors.torch import load_file
-from sqlalchemy.engine import URL
 from torch import Tensor
 
 from blade_tune.data.store import SearchData
@@ -20,26 +19,26 @@ from blade_tune.study.folder import StudyFolder
 from blade_tune.study.kept import read_whole
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import best_trial
+from blade_tune.study.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 AS_THEN = "must hold a member's weights as they were when the combination was made."
 
 
-def settle_members(definition: StudyDefinition, url: URL, results: Path) -> StudyDefinition:
+def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDefinition:
     """The definition with each member that was named as STUDY or STUDY:TRIAL found; nothing is written.
 
     A study of before keeps the members that it was made with, as long as the names fit them.
 
     Args:
         definition: of the combination.
-        url: the database of its members' studies.
-        results: where their files are.
+        workspace: where it and its members' studies are.
 
     Raises:
         ConfigError: there is no such study or trial, or its weights were not kept.
     """
-    known = StoredStudy.find(definition.name, url, results)
+    known = workspace.find(definition.name)
     before = known.definition.members if known else ()
     members = []
     for index, member in enumerate(definition.members):
@@ -49,7 +48,7 @@ def settle_members(definition: StudyDefinition, url: URL, results: Path) -> Stud
         elif isinstance(kept, Member) and member in (kept.study, f"{kept.study}:{kept.trial}"):
             members.append(kept)
         else:
-            members.append(_find(member, url, results))
+            members.append(_find(member, workspace))
     return _with_window(replace(definition, members=tuple(members)))
 
 
@@ -67,9 +66,9 @@ def _with_window(definition: StudyDefinition) -> StudyDefinition:
     return definition
 
 
-def _find(name: str, url: URL, results: Path) -> Member:
+def _find(name: str, workspace: Workspace) -> Member:
     study, _, number = name.partition(":")
-    stored = StoredStudy.find(study, url, results)
+    stored = workspace.find(study)
     if stored is None:
         raise ConfigError(f"member {name}: no study {study} is stored here; run it first.")
     if stored.definition.members:
@@ -105,28 +104,27 @@ def _trial(stored: StoredStudy, name: str, number: str) -> FrozenTrial:
     return best
 
 
-def check_members(definition: StudyDefinition, data: SearchData, url: URL, results: Path) -> None:
+def check_members(definition: StudyDefinition, data: SearchData, workspace: Workspace) -> None:
     """Refuse members that a study cannot be made with, before anything of it is stored.
 
     Args:
         definition: with settled members.
         data: of the combination.
-        url: the database of the members' studies.
-        results: where their files, and copies of before, are.
+        workspace: where the members' studies are, and copies of before.
 
     Raises:
         ConfigError: a member was trained on other data.
         DataError: its weights, or the copy of them, are not those that the study was made with.
     """
-    known = StoredStudy.find(definition.name, url, results)
+    known = workspace.find(definition.name)
     if known and known.definition.members != definition.members:
         return  # opening it will refuse them, with what differs
-    folder = StudyFolder(results, definition.name)
+    folder = StudyFolder(workspace.results, definition.name)
     for index, member in enumerate(definition.settled_members):
         copy = folder.member(index)
         if _is_whole(copy, member.digest):
             continue
-        source = StoredStudy.load(member.study, url, results)
+        source = workspace.study(member.study)
         theirs = source.study.user_attrs["fingerprint"]["data"]
         if theirs != data.data_hash:
             raise ConfigError(
@@ -151,9 +149,9 @@ def keep_members(stored: StoredStudy) -> None:
             write_whole(path, source.files(source.trials[member.trial]).weights.read_bytes())
 
 
-def members_of(study: str, url: URL, results: Path) -> list[str]:
+def members_of(study: str, workspace: Workspace) -> list[str]:
     """The members that a stored study was made with, as they may be named again; none where it is not stored."""
-    stored = StoredStudy.find(study, url, results)
+    stored = workspace.find(study)
     return [f"{member.study}:{member.trial}" for member in stored.definition.settled_members] if stored else []
 
 

@@ -8,7 +8,6 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
-from sqlalchemy.engine import URL
 
 from blade_tune.config import write_yaml
 from blade_tune.data.store import SearchData
@@ -23,15 +22,7 @@ from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.storage import await_database, creating, open_storage, storage_errors
 from blade_tune.study.stored import StoredStudy, require_maximized
 from blade_tune.study.trial_record import attributes
-
-
-@dataclass(frozen=True)
-class StudyPlace:
-    """Where a study is stored, its files and its data; none of it is part of its identity."""
-
-    url: URL
-    results: Path
-    data_directory: Path | None = None
+from blade_tune.study.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -52,10 +43,24 @@ class Total:
         return (settled if self.trials is None else self.trials) + self.add
 
 
-def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace, total: Total = Total()) -> StoredStudy:
+def open_study(
+    definition: StudyDefinition,
+    data: SearchData,
+    workspace: Workspace,
+    total: Total = Total(),
+    *,
+    directory: Path | None = None,
+) -> StoredStudy:
     """Create the study, or open the stored one if it asks the same question.
 
     Of several processes that do so at once, one creates it.
+
+    Args:
+        definition: the study.
+        data: its search data.
+        workspace: where it is stored.
+        total: how many scored trials are asked for.
+        directory: where the files of its data are, which the study remembers; None for data without files.
 
     Raises:
         ConfigError: the model does not go with data of this size; nothing was made.
@@ -64,10 +69,10 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
     """
     if reason := model_class(definition.model).too_large(data.num_users, data.num_items):
         raise ConfigError(f"study {definition.name}: {reason}")
-    await_database(place.url)
-    with storage_errors(place.url):
-        storage = open_storage(place.url, create=True)
-        with creating(place.url):
+    await_database(workspace.url)
+    with storage_errors(workspace.url):
+        storage = open_storage(workspace.url, create=True)
+        with creating(workspace.url):
             Attempts.create_table(storage)
             study = _load_or_create(storage, definition.name)
             _name_metric(study, definition.objective.metric)
@@ -78,9 +83,8 @@ def open_study(definition: StudyDefinition, data: SearchData, place: StudyPlace,
             search = definition.search.model_copy(update={"trials": budget})
             content = replace(definition, search=search).to_mapping()
             study.set_user_attr("definition", content)
-            directory = place.data_directory
             study.set_user_attr("data_directory", str(directory.resolve()) if directory else None)
-        stored = StoredStudy.of(storage, definition.name, place.results)
+        stored = StoredStudy.of(storage, definition.name, workspace.results)
         stored.claim_folder()
         write_text(stored.folder.definition, write_yaml(content))
         return stored

@@ -1,13 +1,62 @@
 """Finding studies and search spaces: here, in the installed package, or by path."""
 
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import blade_tune
-from blade_tune.config import guess
+from blade_tune.config import guess, read_yaml
 from blade_tune.errors import ConfigError
+from blade_tune.models import MODELS
 
 Kind = Literal["studies", "search_spaces"]
+
+
+@dataclass(frozen=True)
+class StudySource:
+    """A study file as it was read, once: run settings and the definition are both taken from it."""
+
+    path: Path
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, study: str) -> "StudySource":
+        """Read the file behind a study's name or path.
+
+        Raises:
+            ConfigError: there is none, or it is no YAML mapping.
+        """
+        path = find("studies", study)
+        return cls(path, read_yaml(path))
+
+    @classmethod
+    def find(cls, study: str) -> "StudySource | None":
+        """Read the file of a study, also of one that was stored as <study>-<model>; None where there is none here.
+
+        Raises:
+            ConfigError: it is no YAML mapping.
+        """
+        endings = (f"-{model}" for model in MODELS)
+        for name in (study, *(study.removesuffix(ending) for ending in endings if study.endswith(ending))):
+            with suppress(ConfigError):
+                path = find("studies", name)
+                break
+        else:
+            return None
+        return cls(path, read_yaml(path))
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """One of its mappings; empty where it says nothing of it.
+
+        Raises:
+            ConfigError: it is no mapping.
+        """
+        found = self.content.get(name) or {}
+        if not isinstance(found, Mapping):
+            raise ConfigError(f"{self.path}: {name} must be a mapping, got {found!r}.")
+        return found
 
 
 def find(kind: Kind, name: str) -> Path:

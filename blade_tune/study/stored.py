@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
-from sqlalchemy.engine import URL
 
 from blade_tune.data.ledger import Head, Ledger
 from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.store import SearchData, prepare
-from blade_tune.errors import ConfigError, NothingStoredError, StudyDiffersError
+from blade_tune.errors import ConfigError, StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.study.budget import Attempts
 from blade_tune.study.definition import OF_RUNS, StudyDefinition, max_length
@@ -24,9 +22,9 @@ from blade_tune.study.folder import StudyFolder, TrialFolder
 from blade_tune.study.observer import Standing
 from blade_tune.study.ownership import Identity, Ownership
 from blade_tune.study.provenance import now
-from blade_tune.study.safe_storage import StudyStorage, lacks_table
+from blade_tune.study.safe_storage import StudyStorage
 from blade_tune.study.sampling import build_pruner, build_sampler
-from blade_tune.study.storage import creating, load_study, masked, open_storage
+from blade_tune.study.storage import creating, load_study, masked
 from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
 from blade_tune.study.verdict import Verdict, below_untuned, of_best
@@ -53,25 +51,12 @@ class StoredStudy:
     storage: StudyStorage
 
     @classmethod
-    def load(cls, name: str, url: URL, results: Path, *, outage_s: float = 0.0) -> "StoredStudy":
-        """Open a study by its stored name, or by the path of its file.
-
-        Args:
-            name: of the study.
-            url: the database.
-            results: the folder of everything that runs write.
-            outage_s: for how long a call waits for a database that was reached before.
+    def of(cls, storage: StudyStorage, name: str, results: Path) -> "StoredStudy":
+        """Open a study of a database that is open.
 
         Raises:
-            StorageError: the database cannot be reached.
             ConfigError: it has no study of this name, or one that was not made by a run.
         """
-        name = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-        return cls.of(open_storage(url, create=False, outage_s=outage_s), name, results)
-
-    @classmethod
-    def of(cls, storage: StudyStorage, name: str, results: Path) -> "StoredStudy":
-        """The same, of a database that is open."""
         study = load_study(storage, name)
         if "definition" not in study.user_attrs:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
@@ -81,18 +66,6 @@ class StoredStudy:
         study.pruner = build_pruner(definition.search.pruner, definition.train)
         ownership = Ownership(study, definition, masked(storage.engine.url))
         return cls(study, definition, StudyFolder(results, name, ownership), storage)
-
-    @classmethod
-    def find(cls, name: str, url: URL, results: Path) -> "StoredStudy | None":
-        """The same, or None where no run has stored a study of this name."""
-        try:
-            return cls.load(name, url, results)
-        except (ConfigError, NothingStoredError):
-            return None
-        except StorageInternalError as error:
-            if lacks_table(error):  # which another process is making at this moment
-                return None
-            raise
 
     @property
     def trials(self) -> list[FrozenTrial]:

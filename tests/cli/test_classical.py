@@ -15,8 +15,7 @@ from blade_tune.models import MODELS, ease
 from blade_tune.models.build import model_class
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
-from blade_tune.study.storage import resolve_url
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import Ended, call, write_study
 
 CLASSICAL = [
@@ -53,7 +52,7 @@ def trials(folder: Path, study: str) -> list[dict[str, Any]]:
 def stored_names(folder: Path) -> list[str]:
     """The studies in the folder's database."""
     results = folder / "results"
-    known = StoredStudy.load("tiny-item_knn", resolve_url(None, results), results)
+    known = Workspace.at(None, results).study("tiny-item_knn")
     return [study.study_name for study in known.storage.get_all_studies()]
 
 
@@ -342,7 +341,7 @@ def test_data_that_is_too_large_for_a_model_is_refused(fitted_copy: Path, monkey
 @pytest.mark.slow
 def test_fits_are_compared_under_equal_budgets(fitted_copy: Path):
     """Each has as many trials, none has epochs or a loss, and a deviation stands only where a seed changes anything."""
-    words = "compare --dataset tiny --models item_knn,popularity,ials --trials 2 --top 1 --seeds 2 -q"
+    words = "compare --study tiny --models item_knn,popularity,ials --trials 2 --top 1 --seeds 2 -q"
     ended = do(fitted_copy, words)
     header, _, *lines = [line.strip("|").split("|") for line in ended.out.splitlines() if line.startswith("|")]
     columns = [name.strip() for name in header]

@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from blade_tune.config import read_yaml
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import TINY, Ended, call, write_study
 from tests.cli.test_classical import do, recommended, refused, trials, write_histories
 
@@ -25,7 +25,7 @@ TRIALS = 3
 
 def load(folder: Path, study: str) -> StoredStudy:
     results = folder / "results"
-    return StoredStudy.load(study, resolve_url(None, results), results)
+    return Workspace.at(None, results).study(study)
 
 
 def is_stored(folder: Path, study: str = NAME) -> bool:

@@ -16,8 +16,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from blade_tune.study.storage import resolve_url
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import call, finish, start
 
 START_S = 60.0  # on a machine that has much else to do
@@ -130,7 +129,7 @@ def test_edit_lets_pages_change_studies(finished_copy, port):
 def test_it_may_stay_open_while_a_study_runs(finished_copy, port):
     """A trial that starts and ends while the dashboard is open shows up, with its state."""
     results = finished_copy / "results"
-    study = StoredStudy.load("tiny", resolve_url(None, results), results).study
+    study = Workspace.at(None, results).study("tiny").study
 
     def states() -> list[str]:
         return [trial["state"] for trial in json.loads(get(port, "/api/studies/1?after=0"))["trials"]]

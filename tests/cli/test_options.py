@@ -7,16 +7,21 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
+from sqlalchemy.exc import OperationalError
 
 from blade_tune.cli.dry_run import print_plan
-from blade_tune.cli.options import run_option, setting_option, study_option
+from blade_tune.cli.options import METAVARS, run_flags, run_settings, study_option
+from blade_tune.cli.program import blade_tune
+from blade_tune.cli.run import run
 from blade_tune.config import write_yaml
-from blade_tune.errors import ConfigError
+from blade_tune.errors import ConfigError, StorageError
 from blade_tune.fleet.precedence import resolve
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.opening import Total
+from blade_tune.study.shipped import StudySource
 from tests.cli.program import TINY
 
 Call = Callable[..., Any]
@@ -35,10 +40,10 @@ def results_of() -> Call:
     got: list[Path] = []
 
     @click.command()
-    @setting_option("results", "DIR")
+    @run_settings("results")
     @study_option
-    def command(study: str, results: Path) -> None:  # noqa: ARG001
-        got.append(results)
+    def command(settings: RunSettings, **_: str) -> None:
+        got.append(settings.results)
 
     def call(*words: str) -> Path:
         ended = CliRunner().invoke(command, ["-s", "mine", *words])
@@ -73,7 +78,7 @@ def test_a_broken_file_is_told_by_every_command(results_of):
 def test_a_flag_is_declared_by_its_setting(name):
     """Its name and the words of its help are the setting's; what is typed reaches the command as it is."""
     got = {}
-    command = click.command()(run_option(name, "X")(lambda **given: got.update(given)))
+    command = click.command()(run_flags(name)(lambda **given: got.update(given)))
     flag = "--" + name.replace("_", "-")
     CliRunner().invoke(command, [flag, "typed"])
     assert got == {name: "typed"}
@@ -81,7 +86,7 @@ def test_a_flag_is_declared_by_its_setting(name):
     assert got == {name: None}
     shown = " ".join(CliRunner().invoke(command, ["--help"], terminal_width=300).output.split())
     assert (
-        re.search(rf"{flag} X (.*?)\. ", shown)[1]
+        re.search(rf"{flag} {METAVARS[name]} (.*?)\. ", shown)[1]
         .lower()
         .startswith(RunSettings.model_fields[name].description.lower())
     )
@@ -92,8 +97,40 @@ def test_a_dry_run_makes_nothing(capsys):
     Path("studies").mkdir()
     Path("studies/tiny.yaml").write_text(write_yaml(TINY))
     before = sorted(Path().rglob("*"))
-    print_plan("tiny", StudyDefinition.load("tiny"), resolve({"device": "cpu"}, "tiny"), Total(), {}, None)
+    source = StudySource.read("tiny")
+    print_plan(source, StudyDefinition.load(source), resolve({"device": "cpu"}, source), Total(), {}, None)
     assert sorted(Path().rglob("*")) == before
     printed = capsys.readouterr().out
     for words in ("heartbeat_s", "worker 0", "model.num_heads", "space points", "not yet"):
         assert words in printed
+
+
+@pytest.mark.parametrize("given", ["tiny", "studies/tiny.yaml"])
+def test_a_run_reads_its_study_file_once(monkeypatch, given: str):
+    """Settings, definition and the origins of a dry run are all taken from one reading."""
+    Path("studies").mkdir()
+    Path("studies/tiny.yaml").write_text(write_yaml(TINY))
+    read: list[Path] = []
+    load = yaml.load
+    monkeypatch.setattr(yaml, "load", lambda text, **how: read.append(text) or load(text, **how))
+    ended = CliRunner().invoke(run, ["--study", given, "--device", "cpu", "--dry-run"])
+    assert (ended.exit_code, ended.exception) == (0, None)
+    assert read.count(Path("studies/tiny.yaml").read_text()) == 1
+
+
+@pytest.mark.parametrize(
+    "words", ["show 0", "trials", "status", "ledger", "stop", "report", "export-best", "data stats"]
+)
+def test_a_database_that_fails_is_one_line(monkeypatch, words: str):
+    """Whatever a command was asking it: the error names the database without its password."""
+
+    def fail(*_: object) -> None:
+        raise OperationalError("SELECT secret", {}, Exception("connection lost"))
+
+    monkeypatch.setattr("blade_tune.study.workspace.open_storage", lambda *_, **__: None)
+    monkeypatch.setattr("blade_tune.study.stored.load_study", fail)
+    place = ["--study", "mine", "--storage", "postgresql://me:secret@server/studies"]
+    ended = CliRunner().invoke(blade_tune, [*words.split(), *place])
+    assert isinstance(ended.exception, StorageError)
+    assert str(ended.exception).endswith("@server/studies: connection lost")
+    assert "secret" not in str(ended.exception)

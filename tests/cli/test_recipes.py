@@ -2,13 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from blade_tune.cli.compare import compare
 from blade_tune.config import read_yaml, write_yaml
-from blade_tune.losses import NextItemLoss
 from blade_tune.study.recipes import SHARED
 from tests.cli.program import TINY, call
 
@@ -81,7 +79,7 @@ def test_a_dry_run_says_whose_each_value_is(ran: Path):
     "words",
     [
         "run --study tiny --recipe sharde",
-        "compare --dataset tiny --models blade,sasrec --recipe sharde",
+        "compare --study tiny --models blade,sasrec --recipe sharde",
         "space show sasrec --recipe sharde",
         "space check sasrec --recipe sharde",
     ],
@@ -96,7 +94,7 @@ def test_a_misspelled_recipe_is_a_mistake_of_usage(ran: Path, words: str):
 def test_a_misspelled_recipe_in_a_file_is_told(ran: Path):
     """With the file and the key."""
     (ran / "studies" / "wrong.yaml").write_text(write_yaml({**SHARED_FILE, "recipe": "sharde"}), encoding="utf-8")
-    for words in (["run", "--study"], ["compare", "--models", "blade,sasrec", "--loss", "ce", "--dataset"]):
+    for words in (["run", "--study"], ["compare", "--models", "blade,sasrec", "--loss", "ce", "--study"]):
         ended = call(*words, "wrong", cwd=ran)
         assert (ended.code, ended.out) == (2, "")
         assert "wrong.yaml" in ended.err
@@ -110,7 +108,7 @@ def test_compare_takes_a_recipe_for_all(ran: Path):
         path = ran / "search_spaces" / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(write_yaml(small), encoding="utf-8")
-    words = ["compare", "--dataset", "tiny", "--models", "blade,sasrec", "--epochs", "1", "--top", "1", "--seeds", "2"]
+    words = ["compare", "--study", "tiny", "--models", "blade,sasrec", "--epochs", "1", "--top", "1", "--seeds", "2"]
     words += ["--trials", "1", "-q", "-f", "json"]
     try:
         published, shared = (
@@ -127,9 +125,3 @@ def test_compare_takes_a_recipe_for_all(ran: Path):
         assert written(ran, f"tiny.compare-{name}")["enqueue"][0]["tag"] == "default"
     assert (ran / "results" / "tiny.compare-published").is_dir()
     assert (ran / "results" / "tiny.compare").is_dir()
-
-
-def test_compare_offers_every_loss():
-    """The choices of --loss, which is read without torch, are the losses that there are."""
-    [option] = [parameter for parameter in compare.params if parameter.name == "loss"]
-    assert tuple(option.type.choices) == get_args(NextItemLoss)

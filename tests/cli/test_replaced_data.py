@@ -9,8 +9,8 @@ import pytest
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.data.sources.split_files import PREPARATION
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import StudyPlace, open_study
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.opening import open_study
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import Ended, call
 
 STUDY, DATA = Path("studies/shop.yaml"), Path("data/shop")
@@ -42,8 +42,8 @@ def store_study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.chdir(folder)
         definition, results = StudyDefinition.load("shop"), Path("results")
-        place = StudyPlace(resolve_url(None, results), results, DATA)
-        open_study(definition, prepared(definition.data, DATA, results), place)
+        data = prepared(definition.data, DATA, results)
+        open_study(definition, data, Workspace.at(None, results), directory=DATA)
 
 
 def test_other_columns_need_force_and_say_which_studies_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,12 +103,14 @@ def test_show_has_everything_about_a_trial(finished):
     assert (finished / facts["folder"] / "config.yaml").is_file()
 
 
-def test_csv_writes_the_tables_of_the_study_anew(finished_copy):
-    """`trials -f csv` writes trials.csv, equal to what it prints, and epochs.csv with a row an epoch."""
+def test_tables_are_written_where_that_is_asked_for(finished_copy):
+    """`trials` alone writes none, with --save trials.csv as `-f csv` prints it, and epochs.csv with a row an epoch."""
     folder = finished_copy / "results" / "tiny"
     for name in ("trials.csv", "epochs.csv"):
         (folder / name).unlink()
     printed = call("trials", "--study", "tiny", "-f", "csv", cwd=finished_copy).out
+    assert not [name for name in ("trials.csv", "epochs.csv") if (folder / name).exists()]
+    assert call("trials", "--study", "tiny", "--save", cwd=finished_copy).code == 0
     assert (folder / "trials.csv").read_text() == printed
     epochs = rows((folder / "epochs.csv").read_text())
     assert [(row["trial"], row["epoch"]) for row in epochs] == [(str(n), str(e)) for n in range(3) for e in (1, 2)]

@@ -15,8 +15,7 @@ import pytest
 
 from blade_tune.config import write_yaml
 from blade_tune.metrics import by_cutoff
-from blade_tune.study.storage import resolve_url
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import call, finish, start, write_study
 
 
@@ -124,7 +123,7 @@ def test_compare_prints_one_table(tmp_path: Path):
         path.write_text(
             write_yaml({"model": {"embedding_size": 8, "max_length": 8, "dropout": {"choice": [0.1, 0.2]}}})
         )
-    words = ("compare", "--dataset", "tiny", "--models", "blade,blade_released", "--top", "1", "--seeds", "2", "-q")
+    words = ("compare", "--study", "tiny", "--models", "blade,blade_released", "--top", "1", "--seeds", "2", "-q")
     planned = call(*words, "--trials", "2", "--epochs", "1", "--dry-run", "-f", "json", cwd=tmp_path)
     assert [(row["model"], row["epochs_at_most"]) for row in json.loads(planned.out)] == [
         ("blade", 4),
@@ -139,7 +138,7 @@ def test_compare_prints_one_table(tmp_path: Path):
     assert "item_knn, untuned" in ended.out
     folder = tmp_path / "results" / "tiny.compare"
     assert {path.name for path in folder.iterdir()} == {"valid.md", "valid.tex", "valid.csv"}
-    lone = StoredStudy.load("tiny.compare-blade", resolve_url(None, tmp_path / "results"), tmp_path / "results")
+    lone = Workspace.at(None, tmp_path / "results").study("tiny.compare-blade")
     lone.study.set_user_attr("budget", 3)
     assert call("worker", "-s", "tiny.compare-blade", "-q", cwd=tmp_path).code == 0
     refused = call(*words, "--trials", "2", "--epochs", "1", cwd=tmp_path)

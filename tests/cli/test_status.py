@@ -15,8 +15,8 @@ from blade_tune.fleet import doctor
 from blade_tune.study.budget import Claimant
 from blade_tune.study.clock import Clock
 from blade_tune.study.process import Owner
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import EpochRecord
 from tests.cli.program import call, finish, start
 from tests.cli.test_streams import ESCAPE
@@ -37,7 +37,7 @@ def worked_on(finished_copy: Path) -> Path:
 
 def open_tiny(folder: Path) -> StoredStudy:
     results = folder / "results"
-    return StoredStudy.load("tiny", resolve_url(None, results), results)
+    return Workspace.at(None, results).study("tiny")
 
 
 def test_json_has_who_is_at_work(worked_on):

@@ -15,8 +15,8 @@ import optuna_dashboard
 import pytest
 
 from blade_tune.config import write_yaml
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from blade_tune.training import baselines
 from tests.cli.program import Ended, call, write_study
 from tests.cli.test_streams import ESCAPE, run_in_terminal
@@ -57,7 +57,7 @@ def do(folder: Path, words: str) -> Ended:
 
 def load(folder: Path, study: str) -> StoredStudy:
     results = folder / "results"
-    return StoredStudy.load(study, resolve_url(None, results), results)
+    return Workspace.at(None, results).study(study)
 
 
 def verdicts(text: str) -> set[str]:
@@ -279,7 +279,7 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     """‡ stands beside these models alone, a footnote has the words, also for LaTeX, and CSV has each verdict."""
     folder = shutil.copytree(shop, tmp_path / "copy")
     models = "--models blade,item_knn,sequential_rules"
-    ended = do(folder, f"compare --dataset shop {models} --trials 1 --epochs 1 --top 1 --seeds 2 -q")
+    ended = do(folder, f"compare --study shop {models} --trials 1 --epochs 1 --top 1 --seeds 2 -q")
     table = ended.out
     labels = re.findall(r"^\| ([\w ,]+?)(?: [†‡!]+)* +\|", table, re.MULTILINE)
     reached = [float(cell) for cell in re.findall(r"^\|(?:[^|]*\|){3} *[*<u>]*([\d.]+)", table, re.MULTILINE)]

@@ -7,8 +7,7 @@ import pytest
 
 from blade_tune.report.dashboard import note
 from blade_tune.report.page import write_report
-from blade_tune.study.storage import resolve_url
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from blade_tune.xray.verdict import NAMES
 from tests.cli.program import call, write_study
 
@@ -54,7 +53,7 @@ def test_it_tells_what_it_does_and_is_kept(tmp_path: Path) -> None:
 def test_it_is_shown_where_the_data_is_described(finished_copy: Path) -> None:
     """`data stats`, the page and the dashboard's note have it once it was asked for, and nothing of it before."""
     results = finished_copy / "results"
-    stored = StoredStudy.load("tiny", resolve_url(None, results), results)
+    stored = Workspace.at(None, results).study("tiny")
 
     def shown() -> list[bool]:
         stats = call("data", "stats", "--study", "tiny", "-f", "json", cwd=finished_copy)

@@ -22,9 +22,9 @@ from blade_tune.export.reading import load_bundle
 from blade_tune.metrics import METRICS, summarize
 from blade_tune.space import Space
 from blade_tune.study import objective
-from blade_tune.study.opening import StudyPlace, open_study
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.opening import open_study
 from blade_tune.study.trials import best_trial
+from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import EpochRecord
 from tests.data.examples import SPLIT_FILES, write_split
 from tests.study.tiny import content, define, run, stored, work
@@ -236,8 +236,8 @@ def test_other_data_is_refused(tmp_path: Path):
     """A study whose files changed since is not exported, and its test rows stay sealed."""
     files = write_split(tmp_path / "files")
     study = define(**{**content(), "data": SPLIT_FILES, "search": {"trials": 1}})
-    place = StudyPlace(resolve_url(None, tmp_path), tmp_path, files)
-    work(open_study(study, prepare(study.data, files, tmp_path), place))
+    data = prepare(study.data, files, tmp_path)
+    work(open_study(study, data, Workspace.at(None, tmp_path), directory=files))
     write_split(files, valid=["3,10,0,1,0,0", "8,20,0,0,0,1"])
     expected = rf"^study tiny was run on data of hash [0-9a-f]{{12}}, {files} has [0-9a-f]{{12}}; give --data\.$"
     with pytest.raises(StudyDiffersError, match=expected) as error:

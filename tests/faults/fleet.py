@@ -15,6 +15,7 @@ from blade_tune.study.folder import StudyFolder
 from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import is_continued, num_scored, root_number
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import start, write_study
 
 INJECTED = Path(__file__).parent / "injected"
@@ -100,7 +101,7 @@ class Fleet:
     @property
     def stored(self) -> StoredStudy:
         """The study as it is in the database now."""
-        return StoredStudy.load("tiny", self.url, self.results)
+        return Workspace(self.url, self.results).study("tiny")
 
     @property
     def rows(self) -> list[tuple[str, str]]:

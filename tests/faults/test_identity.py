@@ -8,7 +8,8 @@ import pytest
 
 from blade_tune.data.store import prepare
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.opening import open_study
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import TINY, call
 from tests.faults.fleet import Fleet
 
@@ -37,7 +38,7 @@ def test_another_question_is_refused_before_the_first_row(fleet: Fleet, monkeypa
     monkeypatch.chdir(fleet.folder)
     fleet.define(2)
     definition = StudyDefinition.load("tiny")
-    open_study(definition, prepare(definition.data, None, fleet.results), StudyPlace(fleet.url, fleet.results))
+    open_study(definition, prepare(definition.data, None, fleet.results), Workspace(fleet.url, fleet.results))
     place, value = CHANGES[change]
     fleet.define(2, **changed(place, value))
     ended = call("run", "--study", "tiny", cwd=Path())

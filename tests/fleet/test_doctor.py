@@ -24,10 +24,10 @@ from blade_tune.fleet.findings import Finding
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.study import fingerprint
 from blade_tune.study.budget import ATTEMPTS, Claimant
-from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.opening import open_study
 from blade_tune.study.process import Owner
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from blade_tune.training.checkpoint import save_checkpoint
 from tests.study import tiny
 
@@ -188,7 +188,7 @@ def test_an_empty_server_is_no_problem(tmp_path, postgres_url):
 def test_a_study_on_any_database_is_looked_at(tmp_path, database_url):
     """The database is described by its kind and version."""
     definition = tiny.define()
-    open_study(definition, tiny.tiny_data(tmp_path), StudyPlace(resolve_url(database_url, tmp_path), tmp_path))
+    open_study(definition, tiny.tiny_data(tmp_path), Workspace.at(database_url, tmp_path))
     findings = examine(tmp_path, storage=database_url)
     ((state, what),) = about("storage", findings)
     assert (state, ("PostgreSQL" if "postgres" in database_url else "SQLite") in what) == ("ok", True)

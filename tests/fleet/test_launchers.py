@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
+from ruamel.yaml import YAML
 from sqlalchemy.engine import make_url
 
 import blade_tune
@@ -346,7 +346,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_yaml_of_the_docs_is_yaml():
     """Every manifest parses, and has a kind."""
-    documents = [document for block in blocks("yaml") for document in yaml.safe_load_all(block)]
+    documents = [document for block in blocks("yaml") for document in YAML(typ="safe", pure=True).load_all(block)]
     assert {document["kind"] for document in documents} >= {"Job"}
 
 

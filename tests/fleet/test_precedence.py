@@ -10,6 +10,7 @@ from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.precedence import BUILT_IN, OF_A_SERVICE, Resolved, resolve
 from blade_tune.fleet.settings import RunSettings
+from blade_tune.study.shipped import StudySource
 
 
 class Places:
@@ -43,7 +44,8 @@ class Places:
         return f"--{next(iter(said)).replace('_', '-')}"
 
     def resolve(self) -> Resolved:
-        return resolve(self.flags, self.study, self.environ)
+        source = StudySource.find(self.study) if self.study else None
+        return resolve(self.flags, source, self.environ)
 
     def _write(self, path: Path, said: dict[str, Any]) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)

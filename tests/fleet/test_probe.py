@@ -17,10 +17,10 @@ from blade_tune.fleet.probe import MODULE, Largest, Measured, fill, most_useful
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.study.observer import Observer
-from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.opening import Total, open_study
 from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import call, write_study
 from tests.study.tiny import define, tiny_data
 
@@ -52,7 +52,7 @@ class Notes(Observer):
 
 
 def stored(results: Path, trials: int = 8, **changes: object) -> StoredStudy:
-    place = StudyPlace(resolve_url(None, results), results)
+    place = Workspace.at(None, results)
     return open_study(define(**changes), tiny_data(results), place, Total(trials))
 
 
@@ -226,15 +226,14 @@ from blade_tune.fleet.devices import Place
 from blade_tune.fleet.probe import fill
 from blade_tune.study.observer import Observer
 from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import resolve_url
-from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 
 class Tell(Observer):
     def noted(self, text):
         print(text.split()[0], flush=True)
 
 results = Path(sys.argv[1])
-study = StoredStudy.load("tiny", resolve_url(None, results), results)
+study = Workspace.at(None, results).study("tiny")
 fill([Place("cpu", "", 1.0, 2)], study, None, Tell(), StopSignals())
 """
 

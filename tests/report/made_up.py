@@ -14,11 +14,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from blade_tune.data.store import prepare
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.statistics import estimate, winner_interval
-from blade_tune.study.opening import StudyPlace, open_study
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.opening import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
 from blade_tune.study.verdict import Verdict
+from blade_tune.study.workspace import Workspace
 from tests.study.tiny import define
 
 SPACE: dict[str, Any] = {
@@ -58,9 +58,7 @@ def empty_study(results: Path) -> StoredStudy:
         search__trials=40,
         search__pruner={"kind": "percentile"},
     )
-    return open_study(
-        definition, prepare(definition.data, None, results), StudyPlace(resolve_url(None, results), results)
-    )
+    return open_study(definition, prepare(definition.data, None, results), Workspace.at(None, results))
 
 
 def study(results: Path, count: int = 40) -> StoredStudy:
@@ -158,6 +156,7 @@ def confirmation(seeds: int = 5) -> Confirmation:
         tuple(ordered),
         winner_interval(ordered[0].scores, 3),
         Verdict("item_knn", 0.131, 0.1, 0.15),
+        runs=None,  # its figures stand here
     )
 
 

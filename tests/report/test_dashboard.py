@@ -51,7 +51,7 @@ def confirmed(stored: StoredStudy) -> Confirmation:
     values = stored.values(trial)
     winner = Candidate(trial.number, values, trial.value or 0.0, (0, 1, 2), SCORES, estimate(SCORES), 0.75, 100, 1.0)
     return Confirmation(
-        "ndcg@10", "fresh seed", (1, 2, 3), (winner,), (0.18, 0.23), Verdict("item_knn", 0.1, -0.1, 0.3)
+        "ndcg@10", "fresh seed", (1, 2, 3), (winner,), (0.18, 0.23), Verdict("item_knn", 0.1, -0.1, 0.3), runs=stored
     )
 
 

@@ -12,10 +12,11 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
 from blade_tune.study import recipes
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import StudyPlace, Total, open_study
+from blade_tune.study.opening import Total, open_study
 from blade_tune.study.recipes import SHARED
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.shipped import StudySource
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.study.tiny import content, define, tiny_data
 
 FILE = Path("studies/tiny.yaml")
@@ -36,8 +37,8 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def stored() -> StoredStudy:
     """The tiny study as a run of nothing leaves it."""
     results = Path("results")
-    place = StudyPlace(resolve_url(None, results), results, Path("data"))
-    return open_study(define(space="narrow"), tiny_data(results), place, Total(5))
+    place = Workspace.at(None, results)
+    return open_study(define(space="narrow"), tiny_data(results), place, Total(5), directory=Path("data"))
 
 
 def table(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, str]]:
@@ -49,11 +50,11 @@ def definition_table(**flags: Any) -> dict[str, tuple[Any, str]]:
     search = {name: flags[name] for name in ("seed", "sampler") if name in flags}
     asked = {"model": flags.get("model"), "recipe": flags.get("recipe"), "max_epochs": flags.get("epochs")}
     definition = StudyDefinition.load("tiny", **asked, search=search)
-    return table(definition_rows(definition, FILE, flags))
+    return table(definition_rows(definition, StudySource.read("tiny"), flags))
 
 
 def run_table(stored: StoredStudy | None = None, add: int = 0, **flags: Any) -> dict[str, tuple[Any, str]]:
-    resolved = resolve(flags, "tiny")
+    resolved = resolve(flags, StudySource.read("tiny"))
     places = assign(resolved.settings, Machine(("0", "1"), 8))
     budget = settle_budget(resolved, define(), Total(flags.get("trials"), add), stored)
     return table(run_rows(resolved, places, budget, stored))

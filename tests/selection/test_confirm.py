@@ -11,17 +11,17 @@ from blade_tune.data.store import prepare
 from blade_tune.errors import InterruptedStudyError, NonFiniteError, NothingToExportError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models.blade import Blade
-from blade_tune.selection.confirm import confirm, leaders, load_confirmation, winning_runs
+from blade_tune.selection.confirm import confirm, leaders, load_confirmation
 from blade_tune.selection.confirmation import Candidate, Confirmation
-from blade_tune.selection.runs import find_runs, seeds
+from blade_tune.selection.runs import seeds
 from blade_tune.selection.statistics import estimate, winner_interval
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
 from blade_tune.study.observer import Observer
-from blade_tune.study.opening import StudyPlace, open_study
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.opening import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
+from blade_tune.study.workspace import Workspace
 from tests.export.test_export import CPU
 from tests.selection.small import IdleCrew, num_rows, own_crew
 from tests.study.tiny import define, run, stored, work
@@ -30,13 +30,10 @@ from tests.study.tiny import define, run, stored, work
 def test_all_candidates_share_fresh_seeds(search: StoredStudy):
     """The top configurations are trained on the same seeds, none of which any trial of the search had."""
     found = confirm(search, 3, 2, own_crew())
-    assert found is not None
     assert found.seeds == seeds(search.definition, 2)
     assert {candidate.trial for candidate in found.candidates} == {trial.number for trial in ranked(search.trials)[:3]}
-    runs = find_runs(search)
-    assert runs is not None
     for candidate in found.candidates:
-        rows = [runs.trials[number] for number in candidate.runs]
+        rows = [found.runs.trials[number] for number in candidate.runs]
         assert tuple(row.user_attrs["seed"] for row in rows) == found.seeds
         assert tuple(row.value for row in rows) == candidate.scores
         assert all(row.user_attrs["given"]["values"] == candidate.values for row in rows)
@@ -45,7 +42,6 @@ def test_all_candidates_share_fresh_seeds(search: StoredStudy):
 def test_the_winner_has_the_highest_confirmed_mean(search: StoredStudy):
     """What the search thought of it plays no part; figures are those of the statistics."""
     found = confirm(search, 4, 2, own_crew())
-    assert found is not None
     means = [np.mean(candidate.scores) for candidate in found.candidates]
     assert means == sorted(means, reverse=True)
     assert found.winner.estimate == estimate(found.winner.scores)
@@ -99,8 +95,7 @@ def test_an_unfinished_confirmation_is_none(search: StoredStudy):
     with pytest.raises(InterruptedStudyError):
         confirm(search, 2, 2, own_crew(_Stops(after=3)))
     assert load_confirmation(search) is None
-    found = confirm(search, 2, 2, own_crew())
-    assert found is not None
+    confirm(search, 2, 2, own_crew())
     assert num_rows(search) == 4
 
 
@@ -116,7 +111,6 @@ def test_a_configuration_that_fails_is_no_candidate(search: StoredStudy, monkeyp
 
     monkeypatch.setattr(Blade, "losses", broken)
     found = confirm(search, 2, 2, own_crew())
-    assert found is not None
     assert [candidate.trial for candidate in found.candidates] == [second.number]
 
 
@@ -136,19 +130,18 @@ def test_the_smallest_that_cannot_be_told_apart():
     best = candidate(0, (0.30, 0.34, 0.32), 900)  # one standard error below its mean is 0.3085
     close, as_small = candidate(1, (0.31, 0.31, 0.31), 500, 2.0), candidate(2, (0.309, 0.309, 0.309), 500, 1.0)
     far = candidate(3, (0.308, 0.308, 0.308), 100)
-    found = Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, close, as_small, far), (0.0, 1.0))
+    found = Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, close, as_small, far), (0.0, 1.0), runs=None)
     assert found.smallest is as_small
-    assert Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, far), (0.0, 1.0)).smallest is best
+    assert Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, far), (0.0, 1.0), runs=None).smallest is best
 
 
 def test_test_rows_are_opened_for_the_winner_once(search: StoredStudy):
     """Each run of the winner is a line of the ledger; asked again, nothing is opened."""
     found = confirm(search, 2, 2, own_crew())
-    assert found is not None
     assert search.ledger.entries() == []
-    runs = winning_runs(search, found)
+    runs = found.winning_runs
     for _ in range(2):
-        open_test_rows(search, runs, Opening("confirm --test", CPU, None))
+        open_test_rows(search, found, Opening("confirm --test", CPU, None))
         entries = search.ledger.entries()
         assert [(entry["trial"], entry["seed"]) for entry in entries] == [
             (row.number, row.user_attrs["seed"]) for row in runs
@@ -161,12 +154,9 @@ def test_test_figures_are_those_of_the_kept_weights(search: StoredStudy):
     from blade_tune.export.final import ExportOptions, export_best
 
     found = confirm(search, 2, 2, own_crew())
-    assert found is not None
-    first = winning_runs(search, found)[0]
-    open_test_rows(search, [first], Opening("confirm --test", CPU, None))
-    beside = find_runs(search)
-    assert beside is not None
-    said = json.loads(beside.files(first).test.read_text())
+    first = found.winning_runs[0]
+    open_test_rows(search, found, Opening("confirm --test", CPU, None))
+    said = json.loads(found.runs.files(first).test.read_text())
     exported = export_best(search, ExportOptions(search.folder.best, CPU))
     assert (exported["rule"], exported["trial"]) == ("confirmed", found.winner.trial)
     assert {name: said[name] for name in exported["test"]} == exported["test"]
@@ -177,28 +167,29 @@ def test_test_figures_are_those_of_the_kept_weights(search: StoredStudy):
 def test_weights_that_are_elsewhere_open_nothing(search: StoredStudy):
     """Where a run's weights are not here, the ledger has no line for it."""
     found = confirm(search, 2, 2, own_crew())
-    assert found is not None
-    runs, beside = winning_runs(search, found), find_runs(search)
-    assert beside is not None
-    beside.files(runs[0]).weights.unlink()
+    found.runs.files(found.winning_runs[0]).weights.unlink()
     with pytest.raises(RunsMissingError, match="weights of run"):
-        open_test_rows(search, runs, Opening("confirm --test", CPU, None))
+        open_test_rows(search, found, Opening("confirm --test", CPU, None))
     assert search.ledger.entries() == []
 
 
 def test_a_confirmation_on_each_database(tmp_path: Path, database_url: str):
     """SQLite and PostgreSQL hold search, runs and what was found alike; asked for at once, runs are planned once."""
     definition = define(search__trials=2)
-    place = StudyPlace(resolve_url(database_url, tmp_path), tmp_path)
+    place = Workspace.at(database_url, tmp_path)
     search = open_study(definition, prepare(definition.data, None, tmp_path), place)
     work(search)
-    asked = [Thread(target=confirm, args=(search, 2, 2, IdleCrew(RunSettings(), [], Observer()))) for _ in range(3)]
+
+    def ask() -> None:
+        with pytest.raises(RunsMissingError, match="not every run came to its end"):
+            confirm(search, 2, 2, IdleCrew(RunSettings(), [], Observer()))
+
+    asked = [Thread(target=ask) for _ in range(3)]
     for thread in asked:
         thread.start()
     for thread in asked:
         thread.join()
     assert num_rows(search) == 4
     found = confirm(search, 2, 2, own_crew())
-    assert found is not None
     assert num_rows(search) == 4
-    assert load_confirmation(StoredStudy.load("tiny", place.url, tmp_path)) == found
+    assert load_confirmation(place.study("tiny")) == found

@@ -11,7 +11,8 @@ import torch
 from optuna.trial import FrozenTrial
 
 from blade_tune.errors import ConfigError, DamagedFileError, RunsMissingError
-from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
+from blade_tune.selection.confirm import confirm, load_confirmation
+from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.scores import load_scores
 from blade_tune.selection.scores import tested_beside as baselines_beside
@@ -19,6 +20,7 @@ from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
 from blade_tune.study.members import settle_members
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.damage import damages
 from tests.selection.small import own_crew
 from tests.study.tiny import define, stored
@@ -32,7 +34,7 @@ def tested(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = shutil.copytree(searched, tmp_path_factory.mktemp("tested") / "results")
     search = stored(results)
     confirm(search, 1, 2, own_crew())
-    open_test_rows(search, runs_of(search), OPENING)
+    open_test_rows(search, confirmed(search), OPENING)
     return results
 
 
@@ -41,10 +43,14 @@ def search(tested: Path, tmp_path: Path) -> StoredStudy:
     return stored(shutil.copytree(tested, tmp_path / "results"))
 
 
-def runs_of(search: StoredStudy) -> list[FrozenTrial]:
+def confirmed(search: StoredStudy) -> Confirmation:
     confirmation = load_confirmation(search)
     assert confirmation is not None
-    return winning_runs(search, confirmation)
+    return confirmation
+
+
+def runs_of(search: StoredStudy) -> list[FrozenTrial]:
+    return confirmed(search).winning_runs
 
 
 def scored(search: StoredStudy, part: str) -> tuple[object, ...]:
@@ -96,7 +102,7 @@ def test_damaged_test_figures_are_taken_again(search: StoredStudy, name: str, ca
     assert study is not None
     path = study.files(runs_of(search)[0]).path / name
     path.write_bytes(path.read_bytes()[:-9])
-    open_test_rows(search, runs_of(search), OPENING)
+    open_test_rows(search, confirmed(search), OPENING)
     assert f"{path}: is not as it was written" in caplog.text
     assert scored(search, "test") == before
     assert len(search.ledger.entries()) == lines + 1
@@ -107,7 +113,7 @@ def test_no_test_figure_is_shown_without_a_line_in_the_ledger(search: StoredStud
     before, lines = scored(search, "test"), search.ledger.entries()
     search.ledger.path.unlink()
     search.study.set_user_attr("ledger", None)
-    open_test_rows(search, runs_of(search), OPENING)
+    open_test_rows(search, confirmed(search), OPENING)
     assert scored(search, "test") == before
     said = ("trial", "of", "seed", "command")
     again = [{name: line[name] for name in said} for line in search.ledger.entries()]
@@ -140,14 +146,14 @@ def test_a_model_with_other_weights_is_not_tested(search: StoredStudy, spoil: Ca
     files.test.unlink()
     spoil(files.weights)
     with pytest.raises(RunsMissingError, match=r"`blade-tune reproduce --study tiny\.runs --trial 0` makes them again"):
-        open_test_rows(search, runs_of(search), OPENING)
+        open_test_rows(search, confirmed(search), OPENING)
     assert len(search.ledger.entries()) == lines
 
 
 def test_a_damaged_trial_is_no_member(search: StoredStudy):
     """A combination is not made of other weights than the trial's."""
-    url, results = search.storage.engine.url, search.folder.results
+    workspace = Workspace(search.storage.engine.url, search.folder.results)
     definition = define(model="combination", space={"model": {"max_length": 6}}, train={}, members=["tiny:0", "tiny:1"])
     change(search.files(search.trials[0]).weights)
     with pytest.raises(ConfigError, match=r"member tiny:0: .*best\.safetensors: is not as the trial left it\."):
-        settle_members(definition, url, results)
+        settle_members(definition, workspace)

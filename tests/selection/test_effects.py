@@ -6,7 +6,7 @@ import pytest
 from blade_tune.errors import ConfigError
 from blade_tune.metrics import METRICS
 from blade_tune.report.selection_tables import effect_rows, effect_table
-from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
+from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
 from blade_tune.selection.scores import user_groups
 from blade_tune.selection.statistics import paired_bootstrap
@@ -44,7 +44,7 @@ def test_stored_ranks_give_the_stored_metrics(confirmed: StoredStudy):
     (found,) = study_effects(confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_crew())
     confirmation = load_confirmation(confirmed)
     assert confirmation is not None
-    runs = [TrialRecord(run).metrics for run in winning_runs(confirmed, confirmation)]
+    runs = [TrialRecord(run).metrics for run in confirmation.winning_runs]
     assert found.base.metrics == {metric: tuple(figures[metric] for figures in runs) for metric in METRICS}
     for scores in (found.base, found.effects[0].scores):
         for metric, values in scores.metrics.items():
@@ -60,7 +60,7 @@ def test_the_winners_own_value_is_its_own_run(confirmed: StoredStudy):
     assert num_rows(confirmed) == 4
     assert table.effects[0].comparison.difference == 0.0
     assert table.effects[0].p_adjusted == 1.0
-    assert table.base.metrics["ndcg@10"] == tuple(run.value for run in winning_runs(confirmed, found))
+    assert table.base.metrics["ndcg@10"] == tuple(run.value for run in found.winning_runs)
 
 
 def test_ablations_are_the_models_own(confirmed: StoredStudy):

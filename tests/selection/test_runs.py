@@ -7,7 +7,7 @@ import pytest
 from blade_tune.errors import ConfigError, NonFiniteError, RunsMissingError
 from blade_tune.models.blade import Blade
 from blade_tune.parameter import Value
-from blade_tune.selection.runs import Run, execute, find_runs, require, rows, seeds
+from blade_tune.selection.runs import Run, execute, require, rows, seeds
 from blade_tune.study.fingerprint import shared_seed, training_seed
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import Given, num_scored
@@ -23,12 +23,12 @@ def wanted(*alphas: float, num_seeds: int = 1) -> list[Run]:
 def test_a_run_is_made_once(search: StoredStudy):
     """What was trained before is found, also where it is wanted beside others, or with its defaults written out."""
     crew = own_crew()
-    execute(search, wanted(0.0, 0.5), crew)
+    runs = execute(search, wanted(0.0, 0.5), crew)
     assert crew.worked == [("tiny.runs", 2)]
-    (first, second) = require(search, wanted(0.0, 0.5))
+    (first, second) = require(runs, wanted(0.0, 0.5))
     execute(search, wanted(0.5, 1.0), crew)
     assert crew.worked[1:] == [("tiny.runs", 3)]
-    assert [trial.number for trial in require(search, wanted(0.0, 0.5))] == [first.number, second.number]
+    assert [trial.number for trial in require(runs, wanted(0.0, 0.5))] == [first.number, second.number]
     spelled_out = Run({**SMALL, "model.tau": 0.3}, 100, "alpha by default")  # alpha is 0.5 by default, tau 0.3
     execute(search, [spelled_out, spelled_out], crew)
     assert num_rows(search) == 3
@@ -36,8 +36,8 @@ def test_a_run_is_made_once(search: StoredStudy):
 
 def test_a_run_trains_what_it_was_given(search: StoredStudy):
     """Configuration and seed are those that were asked for, also outside the search space; nothing is drawn."""
-    execute(search, [Run({**SMALL, "model.lambda_": 0.0}, 7, "no contrast")], own_crew())
-    (trial,) = require(search, [Run({**SMALL, "model.lambda_": 0.0}, 7, "")])
+    runs = execute(search, [Run({**SMALL, "model.lambda_": 0.0}, 7, "no contrast")], own_crew())
+    (trial,) = require(runs, [Run({**SMALL, "model.lambda_": 0.0}, 7, "")])
     assert trial.user_attrs["seed"] == 7
     assert trial.params == {}
     assert Given.of(trial) == Given({**SMALL, "model.lambda_": 0.0}, 7)
@@ -55,12 +55,12 @@ def test_the_search_is_left_alone(search: StoredStudy):
 
 def test_equal_seeds_give_equal_runs(search: StoredStudy):
     """On a CPU the same run in another study of runs has the same value to the last bit; another seed has another."""
-    execute(search, wanted(0.5, num_seeds=2), own_crew())
-    one, other = require(search, wanted(0.5, num_seeds=2))
+    runs = execute(search, wanted(0.5, num_seeds=2), own_crew())
+    one, other = require(runs, wanted(0.5, num_seeds=2))
     best = search.trials[0]
     again = Run(search.values(best), best.user_attrs["seed"], "as the search did")
     execute(search, [again], own_crew())
-    (trial,) = require(search, [again])
+    (trial,) = require(runs, [again])
     assert trial.value == best.value
     assert one.value != other.value
 
@@ -84,17 +84,17 @@ def test_a_failed_run_costs_only_itself(search: StoredStudy, monkeypatch: pytest
         return losses(self, batch)
 
     monkeypatch.setattr(Blade, "losses", broken)
-    execute(search, wanted(0.0, 0.25, 0.5), own_crew())
-    assert [trial.state.name if trial else None for trial in rows(search, wanted(0.0, 0.25, 0.5))] == [
+    runs = execute(search, wanted(0.0, 0.25, 0.5), own_crew())
+    assert [trial.state.name if trial else None for trial in rows(runs, wanted(0.0, 0.25, 0.5))] == [
         "COMPLETE",
         "FAIL",
         "COMPLETE",
     ]
     with pytest.raises(RunsMissingError, match=r"1 of 3 runs are not complete \(alpha 0\.25\)"):
-        require(search, wanted(0.0, 0.25, 0.5))
+        require(runs, wanted(0.0, 0.25, 0.5))
     monkeypatch.setattr(Blade, "losses", losses)
     execute(search, wanted(0.0, 0.25, 0.5), own_crew())
-    assert len(require(search, wanted(0.0, 0.25, 0.5))) == 3
+    assert len(require(runs, wanted(0.0, 0.25, 0.5))) == 3
     assert num_rows(search) == 4
 
 
@@ -107,9 +107,7 @@ def test_a_run_must_be_a_configuration(search: StoredStudy):
 
 def test_who_finds_no_run_left_adds_none(search: StoredStudy):
     """A worker that comes to a study of runs without a waiting row trains nothing and leaves no scored row."""
-    execute(search, wanted(0.0), own_crew())
-    runs = find_runs(search)
-    assert runs is not None
+    runs = execute(search, wanted(0.0), own_crew())
     runs.study.set_user_attr("budget", 9)  # as if eight others had failed
     own_crew().work(runs)
     assert num_scored(runs.trials) == 1

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from tests.cli.program import finish, start, write_study
 from tests.data.examples import SPLIT_FILES
 
@@ -53,7 +53,7 @@ def search(folder: Path, garbage: bytes | None, **env: str) -> StoredStudy:
             (folder / "data" / name).write_bytes(garbage)
     ended = finish(start("run", "--study", "tiny", "--data", "data", "--workers", "1", cwd=folder, env=env))
     assert ended.code == 0, ended.err
-    return StoredStudy.load("tiny", resolve_url(None, folder / "results"), folder / "results")
+    return Workspace.at(None, folder / "results").study("tiny")
 
 
 def found(stored: StoredStudy) -> list[tuple[Any, ...]]:

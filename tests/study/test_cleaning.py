@@ -12,10 +12,10 @@ from optuna.trial import TrialState
 from blade_tune.fleet.worker import Cleaner
 from blade_tune.study import objective
 from blade_tune.study.objective import build_training
-from blade_tune.study.opening import StudyPlace, open_study
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.opening import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.trials import ranked
+from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import Training
 from tests.study.tiny import Watch, define, run, tiny_data
 
@@ -25,7 +25,7 @@ KEEP = 2
 @pytest.fixture
 def fresh(tmp_path: Path) -> StoredStudy:
     """The tiny study with no trial."""
-    return open_study(define(), tiny_data(tmp_path), StudyPlace(resolve_url(None, tmp_path), tmp_path))
+    return open_study(define(), tiny_data(tmp_path), Workspace.at(None, tmp_path))
 
 
 def end(stored: StoredStudy, value: float | None) -> int:

@@ -10,8 +10,8 @@ from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError, StudyDiffersError
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.old_words import modernized
-from blade_tune.study.opening import StudyPlace, open_study
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.opening import open_study
+from blade_tune.study.workspace import Workspace
 from tests.study.tiny import content, define, stored, tiny_data
 
 STORED: dict[str, Any] = {  # as version 0.1.0 of November 2026 stored the tiny study
@@ -75,7 +75,7 @@ def test_a_definition_of_an_earlier_version_opens():
 
 def test_a_database_of_an_earlier_version_opens(tmp_path: Path):
     """A stored study whose definition has the old words opens with the schedule that they mean."""
-    open_study(define(), tiny_data(tmp_path), StudyPlace(resolve_url(None, tmp_path), tmp_path))
+    open_study(define(), tiny_data(tmp_path), Workspace.at(None, tmp_path))
     stored(tmp_path).study.set_user_attr("definition", STORED)
     assert stored(tmp_path).definition.train.schedule == "plateau"
 
@@ -103,7 +103,7 @@ def test_what_is_modern_stays_and_nothing_is_written_to():
 
 def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path):
     """Its identity, in the old words and without the settings of today, is that of its file read now."""
-    place = StudyPlace(resolve_url(None, tmp_path), tmp_path)
+    place = Workspace.at(None, tmp_path)
     train = {**content()["train"], "plateau_schedule": True}
     open_study(define(train=train), tiny_data(tmp_path), place)
     before = stored(tmp_path)
@@ -135,7 +135,7 @@ IDLE = {"optimizer": "adamw", "averaging": 0.0, "clip_norm": 0.0, "warmup_steps"
 
 def test_a_setting_that_is_gone_may_stand_where_it_did_nothing(tmp_path: Path):
     """A study from when it was there opens, and goes on as the same study."""
-    place = StudyPlace(resolve_url(None, tmp_path), tmp_path)
+    place = Workspace.at(None, tmp_path)
     open_study(define(), tiny_data(tmp_path), place)
     before = stored(tmp_path)
     identity, definition = before.study.user_attrs["fingerprint"], before.study.user_attrs["definition"]

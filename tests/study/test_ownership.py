@@ -13,11 +13,12 @@ from sqlalchemy import text
 
 from blade_tune.data.store import prepare
 from blade_tune.errors import StudyDiffersError
-from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.opening import open_study
 from blade_tune.study.ownership import FILE, IDENTITY
 from blade_tune.study.storage import open_storage, resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.transfer import copy_study
+from blade_tune.study.workspace import Workspace
 from tests.crowd import PROCESSES, Crowd
 from tests.study.tiny import define, tiny_data, work
 
@@ -30,7 +31,7 @@ def open_in(database: str, results: Path, **changes: Any) -> StoredStudy:
     """The tiny study in a database of its own beside the results."""
     definition = define(**changes)
     url = resolve_url(f"sqlite:///{results}/{database}", results)
-    return open_study(definition, prepare(definition.data, None, results), StudyPlace(url, results))
+    return open_study(definition, prepare(definition.data, None, results), Workspace(url, results))
 
 
 def run_in(database: str, results: Path, **changes: Any) -> StoredStudy:
@@ -42,7 +43,7 @@ def run_in(database: str, results: Path, **changes: Any) -> StoredStudy:
 
 def again(stored: StoredStudy) -> StoredStudy:
     """The same as another process opens it."""
-    return StoredStudy.load("tiny", stored.storage.engine.url, stored.folder.results)
+    return Workspace(stored.storage.engine.url, stored.folder.results).study("tiny")
 
 
 def make_old(stored: StoredStudy) -> None:
@@ -72,7 +73,7 @@ def test_every_way_to_a_file_is_guarded(tmp_path: Path):
     """A study that is stored is read from its database alone; none of its files is looked up in another's folder."""
     mine = run_in("a.db", tmp_path / "mine")
     run_in("b.db", tmp_path, search__seed=7)
-    stranger = StoredStudy.load("tiny", mine.storage.engine.url, tmp_path)
+    stranger = Workspace(mine.storage.engine.url, tmp_path).study("tiny")
     assert stranger.standing().scored == 2
     assert stranger.data(None).data_hash == mine.data(None).data_hash
     for look in (
@@ -153,7 +154,7 @@ def test_a_copy_takes_the_files_over_when_it_goes_on(tmp_path: Path):
     source = run_in("a.db", tmp_path)
     url = resolve_url(f"sqlite:///{tmp_path}/b.db", tmp_path)
     copy_study(source, url)
-    copy = StoredStudy.load("tiny", url, tmp_path)
+    copy = Workspace(url, tmp_path).study("tiny")
     assert copy.files(copy.trials[0]).weights.exists()
     assert again(source).files(source.trials[0]).weights.exists()
 
@@ -185,7 +186,7 @@ def test_a_copy_shows_no_file_that_the_study_writes(tmp_path: Path):
     )
     url = resolve_url(f"sqlite:///{tmp_path}/b.db", tmp_path)
     copy_study(source, url)
-    copy = StoredStudy.load("tiny", url, tmp_path)
+    copy = Workspace(url, tmp_path).study("tiny")
     kept = [optuna.artifacts.get_all_artifact_meta(one.study) for one in (source, copy)]
     assert [len(metas) for metas in kept] == [1, 0]
     of_trials = [
@@ -217,7 +218,7 @@ def made_by_optuna(results: Path, **options: Any) -> optuna.Study:
 
 
 def open_here(results: Path) -> StoredStudy:
-    return open_study(define(), tiny_data(results), StudyPlace(resolve_url(None, results), results))
+    return open_study(define(), tiny_data(results), Workspace.at(None, results))
 
 
 @pytest.mark.parametrize("directions", [["minimize"], ["maximize"], ["minimize", "maximize"]])

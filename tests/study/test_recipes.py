@@ -11,9 +11,9 @@ from blade_tune.models import MODELS
 from blade_tune.space import Space
 from blade_tune.study import recipes
 from blade_tune.study.definition import StudyDefinition, config_classes, is_fitted
-from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.opening import open_study
 from blade_tune.study.recipes import SHARED, complete
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.workspace import Workspace
 from blade_tune.training.config import TrainConfig
 from tests.study.tiny import content, stored, tiny_data
 
@@ -219,7 +219,7 @@ def test_a_model_that_is_no_name_is_refused(tmp_path: Path, model: Any):
 def test_what_is_stored_is_read_back_under_any_later_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A stored study has all that it was run with: a recipe that would say more, or another thing, changes nothing."""
     definition = StudyDefinition.from_mapping("tiny", content(recipe="shared"), "tiny.yaml")
-    open_study(definition, tiny_data(tmp_path), StudyPlace(resolve_url(None, tmp_path), tmp_path))
+    open_study(definition, tiny_data(tmp_path), Workspace.at(None, tmp_path))
     monkeypatch.setattr(recipes, "SHARED", {**SHARED, "train.patience": 5, "model.ffn_multiple": 4})
     assert "train.patience" in StudyDefinition.from_mapping("x", content(recipe="shared"), "x").space.fixed
     again = stored(tmp_path).definition

@@ -10,10 +10,11 @@ from sqlalchemy import insert, inspect, text
 
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
 from blade_tune.study.budget import ATTEMPTS, Attempts
-from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.opening import open_study
 from blade_tune.study.storage import open_storage, resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.transfer import copy_study, upgrade
+from blade_tune.study.workspace import Workspace
 from tests.study.tiny import define, tiny_data
 
 OLD = "v3.0.0.d"  # it has no index of the trials by study
@@ -70,7 +71,7 @@ def test_a_database_that_cannot_be_upgraded_is_refused(tmp_path: Path):
 @pytest.fixture
 def study(tmp_path: Path) -> StoredStudy:
     """The tiny study with a trial of each kind that can be at rest, and an attempt on a GPU of an hour."""
-    place = StudyPlace(resolve_url(None, tmp_path / "here"), tmp_path / "here")
+    place = Workspace.at(None, tmp_path / "here")
     opened = open_study(define(), tiny_data(tmp_path / "data"), place)
     space = {"model.alpha": optuna.distributions.FloatDistribution(0, 1)}
     rest = {"params": {"model.alpha": 0.5}, "distributions": space, "user_attrs": {"seed": 7}}
@@ -103,7 +104,7 @@ def test_a_copy_is_the_study(study: StoredStudy, database_url: str, tmp_path: Pa
     assert {state: count for state, count in counts.items() if count} == dict.fromkeys(
         ("complete", "pruned", "failed", "waiting"), 1
     )
-    copy = StoredStudy.load("tiny", url, tmp_path)
+    copy = Workspace(url, tmp_path).study("tiny")
     assert list(map(content, copy.trials)) == list(map(content, study.trials))
     attrs, copied = study.study.user_attrs, copy.study.user_attrs
     own, theirs = attrs.pop("identity"), copied.pop("identity")
@@ -155,8 +156,8 @@ def test_a_copy_that_did_not_end_is_no_study(
         copy_study(study, url)
     assert error.type is KeyboardInterrupt or "its trials changed" in str(error.value)
     with pytest.raises(ConfigError, match="no study 'tiny' is stored"):
-        StoredStudy.load("tiny", url, tmp_path)
+        Workspace(url, tmp_path).study("tiny")
     monkeypatch.undo()
     copy_study(study, url)
-    assert len(StoredStudy.load("tiny", url, tmp_path).trials) == len(study.trials)
+    assert len(Workspace(url, tmp_path).study("tiny").trials) == len(study.trials)
     assert len(open_storage(url, create=False).get_all_studies()) == 1

@@ -13,10 +13,10 @@ from blade_tune.fleet.worker import Worker
 from blade_tune.parameter import Value
 from blade_tune.study.definition import StudyDefinition
 from blade_tune.study.observer import Observer
-from blade_tune.study.opening import StudyPlace, open_study
+from blade_tune.study.opening import open_study
 from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import resolve_url
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import EpochRecord
 
 DATA: dict[str, Any] = {
@@ -94,7 +94,7 @@ class Watch(Observer):
 def run(results: Path, observer: Observer | None = None, *, options: Mapping[str, Any] = {}, **changes: Any) -> str:
     """Run the tiny study, with some values of its file changed, in a results folder; gives why it ended."""
     definition = define(**changes)
-    place = StudyPlace(resolve_url(None, results), results)
+    place = Workspace.at(None, results)
     return work(open_study(definition, prepare(definition.data, None, results), place), observer, **options)
 
 
@@ -131,7 +131,7 @@ def order_for(stored: StoredStudy, **options: Any) -> Order:
 
 def stored(results: Path) -> StoredStudy:
     """The tiny study as it is stored."""
-    return StoredStudy.load("tiny", resolve_url(None, results), results)
+    return Workspace.at(None, results).study("tiny")
 
 
 def rows(results: Path) -> list[tuple[str, str]]:

@@ -8,8 +8,9 @@ from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import why_done
 from blade_tune.study.observer import Observer
-from blade_tune.study.storage import await_database, resolve_url, storage_errors
+from blade_tune.study.storage import storage_errors
 from blade_tune.study.stored import StopRequest, StoredStudy
+from blade_tune.study.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,11 @@ class Job:
 
     def work(self, storage: str) -> Ended:
         """Train on this machine until the run is over; never raises what a user can meet."""
-        results = self.settings.results
         try:
             places = [replace(place, share=place.share * self.share) for place in assign(self.settings)]
-            url = resolve_url(storage, results)
-            await_database(url)
-            with storage_errors(url):
-                stored = StoredStudy.load(self.study, url, results)
+            workspace = Workspace.at(storage, self.settings.results)
+            with storage_errors(workspace.url):
+                stored = workspace.study_to_work_on(self.study)
                 if over := self.why_over(stored):
                     return over
                 stored.data(self.settings.data)

@@ -10,7 +10,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.fleet.launchers.base import Launcher, require
 from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.storage import POSTGRES, SQLITE, resolve_url
+from blade_tune.study.storage import POSTGRES, SQLITE
 
 DEFAULTS = {"num_cpus": 1, "max_restarts": 5}
 
@@ -37,7 +37,7 @@ class Ray(Launcher):
         if settings.per_gpu == "auto":
             raise ConfigError("--launcher ray needs the share of a GPU before it places a worker; give --per-gpu K.")
         self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        if len(self._ray.nodes()) > 1 and resolve_url(settings.storage, settings.results).drivername == SQLITE:
+        if len(self._ray.nodes()) > 1 and settings.workspace.url.drivername == SQLITE:
             raise ConfigError(
                 f"--launcher ray: this cluster has several machines, which need a database that each reaches; give "
                 f"--storage {POSTGRES}://USER@HOST/DATABASE."

@@ -12,6 +12,7 @@ from blade_tune.study.observer import Observer
 from blade_tune.study.signals import StopSignals
 from blade_tune.study.storage import OUTAGE_S, storage_errors
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.workspace import Workspace
 
 POLL_S = 1.0
 
@@ -31,7 +32,7 @@ def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, obs
         BladeTuneError: as one of the jobs said, or a signal.
     """
     url = stored.storage.engine.url
-    stored = StoredStudy.load(stored.definition.name, url, stored.folder.results, outage_s=OUTAGE_S)
+    stored = Workspace(url, stored.folder.results).study(stored.definition.name, outage_s=OUTAGE_S)
     with closing(launcher), storage_errors(url), StopSignals().listening() as signals:
         job = Job.of(stored, settings)
         observer.run_started(stored.standing(), stored.definition.train.max_epochs)

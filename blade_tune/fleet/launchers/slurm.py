@@ -12,7 +12,7 @@ from blade_tune.errors import ConfigError, PreemptedError
 from blade_tune.fleet.launchers.base import Launcher, require
 from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.storage import POSTGRES, SQLITE, resolve_url
+from blade_tune.study.storage import POSTGRES, SQLITE
 
 STORAGE = "BLADE_TUNE_STORAGE"  # SLURM hands the environment down to its jobs
 DEFAULTS = {"name": "blade-tune", "timeout_min": 240, "slurm_signal_delay_s": 120}
@@ -73,7 +73,7 @@ class Slurm(Launcher):
             raise ConfigError(
                 f"--launcher-option {refused[0]} is not to be set: a job is one task, --workers are jobs."
             )
-        if cluster != "local" and resolve_url(settings.storage, settings.results).drivername == SQLITE:
+        if cluster != "local" and settings.workspace.url.drivername == SQLITE:
             raise ConfigError(
                 f"--launcher slurm needs a database that every node reaches, got a SQLite file; give --storage "
                 f"{POSTGRES}://USER@HOST/DATABASE."

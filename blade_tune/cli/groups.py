@@ -1,0 +1,34 @@
+"""Groups whose help lists commands in the order in which they are used, not of the alphabet."""
+
+from collections.abc import Mapping, Sequence
+
+import click
+
+
+class InOrder(click.Group):
+    """A group that lists its commands as they were added."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the commands in the order that help lists them in."""
+        return list(self.commands)
+
+
+class InSections(InOrder):
+    """A group that lists its commands under headings."""
+
+    sections: Mapping[str, list[str]] = {}
+
+    def add_sections(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
+        """Add commands, in order, by the heading that help has them under."""
+        for command in (command for commands in sections.values() for command in commands):
+            self.add_command(command)
+        self.sections = {title: [str(command.name) for command in commands] for title, commands in sections.items()}
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write a section a heading, all with columns of the same width."""
+        width = max(map(len, self.commands))
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                limit = formatter.width - width - 6
+                rows = [(name.ljust(width), self.commands[name].get_short_help_str(limit)) for name in names]
+                formatter.write_dl(rows)
