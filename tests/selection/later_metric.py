@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from blade_tune.cli.program import blade_tune
 from blade_tune.data.store import prepare
 from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import StudyPlace, open_study
-from blade_tune.study.storage import resolve_url
+from blade_tune.study.opening import open_study
+from blade_tune.study.workspace import Workspace
 from tests.study.tiny import content, work
 
 RESULTS = Path("results")
@@ -23,8 +23,7 @@ COMMANDS = {
     "show": "show 0 -s tiny -f json",
     "confirm": "confirm -s tiny --top 2 --seeds 2 --test -q -f json",
     "sweep": "sweep -s tiny --param model.alpha --values 0.5 -q -f json",
-    "compare": "compare --dataset tiny --models blade,item_knn --trials 2 --top 1 --seeds 2 --epochs 1 --test "
-    "-q -f json",
+    "compare": "compare -s tiny --models blade,item_knn --trials 2 --top 1 --seeds 2 --epochs 1 --test -q -f json",
     "reproduce": "reproduce -s tiny --trial 0 -f json",
     "export": "export-best -s tiny -q -f json",
     "stats": "data stats -s tiny -f json",
@@ -42,7 +41,7 @@ def search_by(metric: str) -> None:
     """Run another study of the same data, by the new metric."""
     definition = StudyDefinition.from_mapping("by-mrr", content(objective__metric=metric), "by-mrr.yaml")
     data = prepare(definition.data, None, RESULTS)
-    work(open_study(definition, data, StudyPlace(resolve_url(None, RESULTS), RESULTS)))
+    work(open_study(definition, data, Workspace.at(None, RESULTS)))
 
 
 def main() -> None:

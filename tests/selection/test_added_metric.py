@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from blade_tune.config import write_yaml
 from blade_tune.selection.compare import Budget, compare, define, run_comparison
-from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
+from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import study_effects, sweeps
-from blade_tune.selection.runs import find_runs
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
 from tests.selection.small import SEARCH, own_crew
@@ -47,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     opening = Opening("confirm --test", torch.device("cpu"), None)
     confirmation = load_confirmation(search)
     assert confirmation is not None
-    open_test_rows(search, winning_runs(search, confirmation), opening)
+    open_test_rows(search, confirmation, opening)
     study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -55,10 +54,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         compare(studies, "test", opening)
     files = search.files(search.trials[WITHOUT_RANKS])
     files.ranks.unlink()
-    runs = find_runs(search)
-    assert runs is not None
-    for run_ in winning_runs(search, confirmation):  # as the version wrote them that knew of no digests
-        path = runs.files(run_).test
+    for winning in confirmation.winning_runs:  # as the version wrote them that knew of no digests
+        path = confirmation.runs.files(winning).test
         facts = json.loads(path.read_text())
         path.write_text(json.dumps({name: value for name, value in facts.items() if name not in ("files", "sha256")}))
     return folder
@@ -99,11 +96,9 @@ def test_trials_of_before_have_it_from_their_ranks(said: dict[str, Any], place: 
 
 def test_tables_of_before_have_it_from_ranks(said: dict[str, Any], place: Path):
     """`confirm --test`, `sweep`, `compare --test` and the report show it beside what they showed."""
-    search = stored(place / "results")
-    runs, confirmation = find_runs(search), load_confirmation(search)
-    assert runs is not None
+    confirmation = load_confirmation(stored(place / "results"))
     assert confirmation is not None
-    winning = [runs.files(run) for run in winning_runs(search, confirmation)]
+    winning = [confirmation.runs.files(run) for run in confirmation.winning_runs]
     assert said["confirm"]["test"]["later_mrr@10"]["mean"] == pytest.approx(
         np.mean([mrr(np.load(files.test_ranks)[1]) for files in winning])
     )

@@ -44,7 +44,7 @@ def test_stored_ranks_give_the_stored_metrics(confirmed: StoredStudy):
     (found,) = study_effects(confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_crew())
     confirmation = load_confirmation(confirmed)
     assert confirmation is not None
-    runs = [TrialRecord(run).metrics for run in winning_runs(confirmed, confirmation)]
+    runs = [TrialRecord(run).metrics for run in confirmation.winning_runs]
     assert found.base.metrics == {metric: tuple(figures[metric] for figures in runs) for metric in METRICS}
     for scores in (found.base, found.effects[0].scores):
         for metric, values in scores.metrics.items():
