@@ -21,8 +21,8 @@ from blade_tune.data.config import data_config
 from blade_tune.data.sequences import Windows
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.layers import attention, dropout, experts
-from blade_tune.models import blade
-from blade_tune.models.blade import Blade, BladeConfig
+from blade_tune.models.blade import model as blade
+from blade_tune.models.blade.model import Blade, BladeConfig
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.negatives import NegativeSampler

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from blade_tune import losses
 from blade_tune.losses import binary_cross_entropy, contrastive, richness, softmax_loss
-from tests.models.twin_blade import contrastive_loss, sigmoid
+from tests.models.blade.twin_blade import contrastive_loss, sigmoid
 
 
 def views(num_users: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,7 +10,9 @@ from blade_tune.batch import Batch
 from blade_tune.data.store import SearchData
 from blade_tune.layers import attention
 from blade_tune.layers.dropout import draw_signs
-from blade_tune.models import base, blade, blade_released
+from blade_tune.models import base
+from blade_tune.models.blade import model as blade
+from blade_tune.models.blade import released as blade_released
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Hooks, Outcome, Training
