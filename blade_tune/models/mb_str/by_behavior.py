@@ -1,13 +1,12 @@
 """Maps of which every label has its own: the weights that a state meets depend on its label."""
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from blade_tune.kernels.permute import permute
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.identity import NearIdentity
 
@@ -49,8 +48,7 @@ class ByLabelSorted(ByLabel):
 
     def enter(self, states: Tensor) -> Tensor:
         """Sort."""
-        rows_ND: Tensor = Permuted.apply(super().enter(states), self.order_N, self.places_N)  # type: ignore[no-untyped-call]
-        return rows_ND
+        return permute(super().enter(states), self.order_N, self.places_N)
 
     def linear(self, rows_ND: Tensor, weight_KDF: Tensor, bias_KF: Tensor | None = None) -> Tensor:
         """One product a label."""
@@ -63,8 +61,7 @@ class ByLabelSorted(ByLabel):
 
     def leave(self, rows_ND: Tensor) -> Tensor:
         """Put each row back."""
-        restored_ND: Tensor = Permuted.apply(rows_ND, self.places_N, self.order_N)  # type: ignore[no-untyped-call]
-        return super().leave(restored_ND)
+        return super().leave(permute(rows_ND, self.places_N, self.order_N))
 
 
 class ByLabelPlaced(ByLabel):
@@ -88,23 +85,6 @@ def by_label(labels: Tensor, num_labels: int) -> ByLabel:
     """Whichever is the faster of the two; they give the same."""
     form = ByLabelSorted if labels.device.type == "cpu" else ByLabelPlaced
     return form(labels, num_labels)
-
-
-class Permuted(torch.autograd.Function):
-    """Rows in another order; the gradient is put in order too, where autograd would add it up row by row."""
-
-    @staticmethod
-    def forward(ctx: Any, rows_ND: Tensor, order_N: Tensor, places_N: Tensor) -> Tensor:
-        """The rows that stand at `order_N`; `places_N` is its inverse."""
-        ctx.save_for_backward(places_N)
-        return rows_ND.index_select(0, order_N)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_ND: Tensor) -> tuple[Tensor | None, ...]:
-        """Of the rows."""
-        (places_N,) = ctx.saved_tensors
-        return grad_ND.index_select(0, places_N), None, None
 
 
 class LabelLinear(nn.Module):
