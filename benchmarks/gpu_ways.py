@@ -20,9 +20,10 @@ from blade_tune.batch import Batch
 from blade_tune.data.config import data_config
 from blade_tune.data.sequences import Windows
 from blade_tune.data.store import SearchData, prepare
+from blade_tune.kernels.gram import plain_gram
 from blade_tune.layers import attention, dropout, experts
-from blade_tune.models import blade
-from blade_tune.models.blade import Blade, BladeConfig
+from blade_tune.models.blade import model as blade
+from blade_tune.models.blade.model import Blade, BladeConfig
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.negatives import NegativeSampler
@@ -193,7 +194,7 @@ def make_mappable() -> None:
 
     dropout.dropout = experts.dropout = drop
     attention.attend = attend
-    losses.Gram = SimpleNamespace(apply=lambda views: views @ views.T)
+    losses.gram = plain_gram
 
 
 def leave_out_cpu_ways() -> None:

@@ -5,7 +5,7 @@
 DIR holds QK-Video's split files. The twin is written as such code usually is: a loader that makes one sample after the
 other in Python, every row padded to 50 steps, three separate passes, a loop over the experts, torch's own dropout, and
 Adam as it comes. It trains our model's weights, and with dropout off its loss and gradients are ours
-(tests/models/test_naive.py). `--profile` prints where our time goes instead.
+(tests/models/blade/test_naive.py). `--profile` prints where our time goes instead.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader, Dataset
 
 from blade_tune.data.store import SearchData, prepare
-from blade_tune.models.blade_released import (
+from blade_tune.models.blade.released import (
     BladeReleased,
     BladeReleasedConfig,
     NormedAttention,

@@ -34,7 +34,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"training"},
     {"models"},
     {"layers", "augment", "losses", "data"},
-    {"batch", "metrics", "space"},
+    {"kernels", "batch", "metrics", "space"},
     {"parameter"},
     {"registry", "loss_names"},
     {"config", "files"},
@@ -54,7 +54,7 @@ FORBIDDEN = {  # beyond the order above
     "export": {"click"},
     "selection": {"click"},
 }
-PURE = ("models", "layers", "augment", "losses", "metrics", "batch")  # of disk and clock
+PURE = ("models", "layers", "kernels", "augment", "losses", "metrics", "batch")  # of disk and clock
 IMPURE = {"datetime", "io", "os", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile", "time"}
 IMPURE_CALLS = {"open", "torch.load", "torch.save", "np.load", "np.save", "np.fromfile", "np.memmap"}
 

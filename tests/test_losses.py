@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blade_tune import losses
-from blade_tune.losses import binary_cross_entropy, contrastive, richness, softmax_loss
-from tests.models.twin_blade import contrastive_loss, sigmoid
+from blade_tune.losses import binary_cross_entropy, contrastive, richness
+from tests.models.blade.twin_blade import contrastive_loss, sigmoid
 
 
 def views(num_users: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -90,34 +90,6 @@ def test_gradients_of_the_contrastive_loss_are_those_of_two_products(similarity)
     """The one product of the backward pass gives what differences of the loss give."""
     views_2ND = torch.stack(views(4, 3)).requires_grad_()
     assert torch.autograd.gradcheck(lambda both_2ND: contrastive(*both_2ND, similarity, 0.5), (views_2ND,))
-
-
-@pytest.mark.parametrize("fewest_rows", [1, 3, 16])
-def test_the_softmax_loss_in_blocks_is_torch_s(fewest_rows, monkeypatch):
-    """However few logits are made at once, value and gradients are those of torch's cross-entropy, weighted."""
-    monkeypatch.setattr(losses, "FEWEST_ROWS", fewest_rows)
-    monkeypatch.setitem(losses.LOGITS_AT_ONCE, "cpu", 1)
-    random = torch.Generator().manual_seed(0)
-    states_ND, vectors_VD = (torch.randn(n, 3, generator=random, dtype=torch.float64) for n in (7, 9))
-    inputs = [tensor.requires_grad_() for tensor in (states_ND, vectors_VD)]
-    targets_N = torch.randint(9, (7,), generator=random)
-    weights_N = torch.rand(7, generator=random, dtype=torch.float64)
-    ours = 3.0 * softmax_loss(states_ND, vectors_VD, targets_N, weights_N)
-    each_N = torch.nn.functional.cross_entropy(states_ND @ vectors_VD.T, targets_N, reduction="none")
-    theirs = 3.0 * (each_N * weights_N).sum()
-    torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=0)
-    for one, other in zip(*(torch.autograd.grad(loss, inputs) for loss in (ours, theirs)), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
-
-
-def test_the_softmax_loss_of_nothing_is_zero():
-    """Without a single step the loss is zero and its gradients are zero, not NaN."""
-    states_ND = torch.zeros(0, 3, requires_grad=True)
-    vectors_VD = torch.ones(9, 3, requires_grad=True)
-    loss = softmax_loss(states_ND, vectors_VD, torch.zeros(0, dtype=torch.int64), torch.zeros(0))
-    loss.backward()
-    assert loss == 0.0
-    assert not vectors_VD.grad.any()
 
 
 @given(st.floats(-20, 20), st.lists(st.floats(-20, 20), min_size=1, max_size=5))

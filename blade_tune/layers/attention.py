@@ -1,13 +1,10 @@
 """Attention over left-padded sequences: the mask rule, plain, behavior-aware and cross attention."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from blade_tune.layers.dropout import draw_signs
+from blade_tune.kernels.dropped_attention import dropped_attention
 from blade_tune.layers.identity import NearIdentity, blur, gather
 
 
@@ -30,47 +27,10 @@ def attend(query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: 
     """softmax(q k^T / sqrt(width of v) + mask) v, weights dropped at `rate`; gives attended_BHLX."""
     scale = value_BHLX.shape[-1] ** -0.5
     if rate and query_BHLX.device.type == "cpu":  # where torch has no fused kernel with dropout
-        inputs = (query_BHLX * scale, key_BHLX, value_BHLX, mask_B1LL, rate)
-        attended_BHLX: Tensor = DroppedAttention.apply(*inputs)  # type: ignore[no-untyped-call]
-        return attended_BHLX
+        return dropped_attention(query_BHLX * scale, key_BHLX, value_BHLX, mask_B1LL, rate)
     return functional.scaled_dot_product_attention(
         query_BHLX, key_BHLX, value_BHLX, attn_mask=mask_B1LL, dropout_p=rate, scale=scale
     )
-
-
-class DroppedAttention(torch.autograd.Function):
-    """Attention with dropout on a CPU: softmax(q k^T + mask), dropped, times v.
-
-    It keeps one number a weight for the backward pass, where autograd keeps three: the weight with a sign, negative
-    where it was dropped. It works in the memory that it has. And it computes on transposed heads (X, L), since a
-    product whose result is as narrow as a head takes up to four times as long.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float) -> Tensor:
-        """The attended values; all are (B, H, L, X), the query is scaled."""
-        query, key = query.mT.contiguous(), key.mT.contiguous()
-        buffer = (query.mT @ key).add_(mask)
-        signed = buffer.softmax(dim=-1)
-        share = draw_signs(buffer, rate)
-        left = torch.clamp(signed.copysign_(buffer), min=0.0, out=buffer)
-        value = value.mT.contiguous().mul(1.0 / share)
-        attended = value @ left.mT
-        ctx.save_for_backward(query, key, value, signed, attended)
-        ctx.share = share
-        return attended.mT
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """With P the weights: dS = P' * dP' - P * rowsum(P' * dP'), and the row sums are those of grad * attended."""
-        query, key, value, signed, attended = ctx.saved_tensors
-        grad, left = grad.mT.contiguous(), signed.relu()
-        grad_value = (grad @ left).mul_(1.0 / ctx.share)
-        row_sums = (grad * attended).sum(dim=-2)[..., None]
-        grad_scores = (grad.mT @ value).mul_(left)
-        grad_scores.addcmul_(torch.abs(signed, out=left), row_sums, value=-1.0)
-        return (key @ grad_scores.mT).mT, (query @ grad_scores).mT, grad_value.mT, None, None
 
 
 class MultiHeadAttention(NearIdentity):

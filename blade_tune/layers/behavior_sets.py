@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from blade_tune.layers.table import UserTable
+from blade_tune.layers.embedding import UserTable
 
 SetSoftmax = Literal["all", "present"]
 FactorInit = Literal["xavier", "ones"]

@@ -1,15 +1,15 @@
 """Models: a name and the class that recommends."""
 
 MODELS = {
-    "blade": "blade_tune.models.blade:Blade",
-    "blade_released": "blade_tune.models.blade_released:BladeReleased",
+    "blade": "blade_tune.models.blade.model:Blade",
+    "blade_released": "blade_tune.models.blade.released:BladeReleased",
     "sasrec": "blade_tune.models.sasrec:SasRec",
     "cl4srec": "blade_tune.models.cl4srec:Cl4SRec",
-    "dymus": "blade_tune.models.dymus:Dymus",
-    "dymus_plus": "blade_tune.models.dymus_plus:DymusPlus",
-    "mbht": "blade_tune.models.mbht:Mbht",
-    "mb_str": "blade_tune.models.mb_str:MbStr",
-    "eidp": "blade_tune.models.eidp:Eidp",
+    "dymus": "blade_tune.models.dymus.model:Dymus",
+    "dymus_plus": "blade_tune.models.dymus.plus:DymusPlus",
+    "mbht": "blade_tune.models.mbht.model:Mbht",
+    "mb_str": "blade_tune.models.mb_str.model:MbStr",
+    "eidp": "blade_tune.models.eidp.model:Eidp",
     "popularity": "blade_tune.models.popularity:Popularity",
     "item_knn": "blade_tune.models.item_knn:ItemKnn",
     "sequential_rules": "blade_tune.models.sequential_rules:SequentialRules",

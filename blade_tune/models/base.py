@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.config import Settings
+from blade_tune.kernels.softmax_loss import softmax_loss
+from blade_tune.layers.behavior_types import Labels, Reduction
+from blade_tune.layers.embedding import Table
 from blade_tune.layers.identity import near_identity
-from blade_tune.layers.labels import Labels, Reduction
-from blade_tune.layers.table import Table
-from blade_tune.losses import NextItemLoss, binary_cross_entropy, sampled_softmax, softmax_loss
+from blade_tune.losses import NextItemLoss, binary_cross_entropy, sampled_softmax
 from blade_tune.parameter import Value
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from blade_tune.batch import Batch
-from blade_tune.layers.labels import Labels
+from blade_tune.layers.behavior_types import Labels
 from blade_tune.models import MODELS
 from blade_tune.models.base import NeuralRecommender, Recommender
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model

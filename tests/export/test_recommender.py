@@ -22,7 +22,7 @@ from blade_tune.errors import ConfigError, DataError
 from blade_tune.export import final
 from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.export.recommender import Recommender
-from blade_tune.layers.table import UserTable
+from blade_tune.layers.embedding import UserTable
 from blade_tune.models import MODELS
 from tests.builders import BEHAVIORS, MAX_LENGTH, make_catalog, make_model
 from tests.cli.program import Ended, call

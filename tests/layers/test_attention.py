@@ -3,8 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blade_tune.layers.attention import BehaviorAwareAttention, DroppedAttention, MultiHeadAttention, causal_mask
-from blade_tune.layers.dropout import draw_signs
+from blade_tune.layers.attention import BehaviorAwareAttention, MultiHeadAttention, causal_mask
 from tests.builders import shaken
 from tests.layers.twins import attention, may_look, weights_of
 
@@ -58,34 +57,3 @@ def test_attention_dropout_acts_only_in_training():
     assert torch.equal(module(states_BLD, states_BLD, mask_B1LL), still_BLD)
     module.train()
     assert not torch.allclose(module(states_BLD, states_BLD, mask_B1LL), still_BLD)
-
-
-@pytest.mark.parametrize("width", [3, 6])  # of queries and keys; behavior-aware ones are twice as wide as values
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_dropped_attention_and_its_gradients_are_those_of_the_plain_steps(width, rate):
-    """With the same draws, attention with dropout and all its gradients are softmax, mask and product one by one."""
-    random = torch.Generator().manual_seed(0)
-    L = REAL_BL.shape[1]
-    inputs = [torch.randn(3, 2, L, size, dtype=torch.float64, generator=random) for size in (width, width, 3)]
-    query, key, value = (heads.requires_grad_() for heads in inputs)
-    mask_B1LL = causal_mask(REAL_BL, torch.float64)
-    torch.manual_seed(1)
-    ours = DroppedAttention.apply(query, key, value, mask_B1LL, rate)
-    torch.manual_seed(1)
-    weights = torch.softmax(query @ key.mT + mask_B1LL, dim=-1)
-    share = draw_signs(signs := torch.empty_like(weights), rate)
-    plain = (weights * (signs > 0) / share) @ value
-    torch.testing.assert_close(ours, plain, atol=1e-12, rtol=0)
-    grad = torch.randn(ours.shape, dtype=torch.float64, generator=random)
-    for gradient, twin in zip(
-        *(torch.autograd.grad(out, (query, key, value), grad) for out in (ours, plain)), strict=True
-    ):
-        torch.testing.assert_close(gradient, twin, atol=1e-12, rtol=0)
-
-
-def test_dropped_attention_leaves_its_inputs_alone():
-    """Nothing is changed in place that somebody else may hold, in whatever order it lies in memory."""
-    heads = torch.randn(3, 2, 4, 5).mT
-    before = heads.clone()
-    DroppedAttention.apply(heads, heads, heads, torch.zeros(3, 1, 5, 5), 0.5)
-    assert torch.equal(heads, before)

@@ -5,7 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from blade_tune.layers import attention, dropout
+from blade_tune.kernels import dropped_attention
+from blade_tune.layers import dropout
 from tests.builders import make_batch, make_catalog, make_model
 
 CATALOG = make_catalog()
@@ -27,7 +28,7 @@ def places(monkeypatch) -> Counter:
         monkeypatch.setattr(module, "draw_signs", draw_and_count)
 
     recorded("states", dropout)
-    recorded("attention", attention)
+    recorded("attention", dropped_attention)
     return counter
 
 

@@ -7,7 +7,7 @@ import torch
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.losses import contrastive
-from blade_tune.models.blade_released import BladeReleased, BladeReleasedConfig
+from blade_tune.models.blade.released import BladeReleased, BladeReleasedConfig
 from tests.parity.weights import assert_same, fixture, from_blade_release
 
 

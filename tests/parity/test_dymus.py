@@ -10,7 +10,7 @@ from torch import Tensor
 
 from blade_tune.batch import Batch, Catalog
 from blade_tune.models import MODELS
-from blade_tune.models.dymus import RoutedRecommender
+from blade_tune.models.dymus.model import RoutedRecommender
 from blade_tune.registry import load
 from tests.parity.weights import Weights, as_tensor, assert_same, fixture
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from blade_tune.batch import Batch, Catalog
-from blade_tune.layers.prob_sparse import ProbSparseAttention
-from blade_tune.models.eidp import Eidp, EidpConfig, hamming
+from blade_tune.models.eidp.model import Eidp, EidpConfig, hamming
+from blade_tune.models.eidp.prob_sparse import ProbSparseAttention
 from tests.parity.weights import Weights, as_tensor, assert_same, fixture, renamed
 
 ATTENTION = {

@@ -1,6 +1,6 @@
 import pytest
 
-from blade_tune.layers.fusion import FUSIONS
+from blade_tune.models.blade.fusion import FUSIONS
 from tests.parity.weights import as_tensor, assert_same, fixture, renamed
 
 WEIGHTS = {

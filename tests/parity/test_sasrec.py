@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from blade_tune.batch import Batch
+from blade_tune.kernels.softmax_loss import softmax_loss
 from blade_tune.layers.attention import MultiHeadAttention, causal_mask
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.transformer import TransformerBlock
-from blade_tune.losses import softmax_loss
 from blade_tune.models.sasrec import SasRec, SasRecConfig
 from tests.builders import make_catalog
 from tests.parity.weights import Weights, as_tensor, assert_same, fixture, from_torch_attention, renamed

@@ -10,7 +10,7 @@ import pytest
 from blade_tune.data.store import prepare
 from blade_tune.errors import InterruptedStudyError, NonFiniteError, NothingToExportError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.models.blade import Blade
+from blade_tune.models.blade.model import Blade
 from blade_tune.selection.confirm import confirm, leaders, load_confirmation
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.runs import seeds

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from blade_tune.errors import ConfigError, NonFiniteError, RunsMissingError
-from blade_tune.models.blade import Blade
+from blade_tune.models.blade.model import Blade
 from blade_tune.parameter import Value
 from blade_tune.selection.runs import Run, execute, require, rows, seeds
 from blade_tune.study.fingerprint import shared_seed, training_seed

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from blade_tune.errors import ConfigError, DiskFullError, TooManyFailuresError
-from blade_tune.models.blade import Blade
+from blade_tune.models.blade.model import Blade
 from blade_tune.study import objective
 from blade_tune.study.folder import StudyFolder
 from blade_tune.training import loop

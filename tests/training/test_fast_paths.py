@@ -8,9 +8,11 @@ from torch import Tensor
 
 from blade_tune.batch import Batch
 from blade_tune.data.store import SearchData
+from blade_tune.kernels.dropped_attention import plain_dropped_attention
 from blade_tune.layers import attention
-from blade_tune.layers.dropout import draw_signs
-from blade_tune.models import base, blade, blade_released
+from blade_tune.models import base
+from blade_tune.models.blade import model as blade
+from blade_tune.models.blade import released as blade_released
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Hooks, Outcome, Training
@@ -22,11 +24,10 @@ MODELS = {"blade": blade, "blade_released": blade_released}
 
 def plain_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float) -> Tensor:
     """Step by step, under autograd; with the draws of the fast one."""
-    weights = torch.softmax(query @ key.mT * value.shape[-1] ** -0.5 + mask, dim=-1)
+    query = query * value.shape[-1] ** -0.5
     if rate:
-        share = draw_signs(signs := torch.empty_like(weights), rate)
-        weights = weights * (signs > 0) / share
-    return weights @ value
+        return plain_dropped_attention(query, key, value, mask, rate)
+    return torch.softmax(query @ key.mT + mask, dim=-1) @ value
 
 
 def slow_down(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:

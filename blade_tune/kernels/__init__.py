@@ -1,0 +1,1 @@
+"""Hand-written operations: each module has the fast form that models call and, above it, the plain form it replaces."""

@@ -1,0 +1,1 @@
+"""BLADE, as its paper describes it and as its authors released it."""

@@ -1,0 +1,1 @@
+"""DyMuS and DyMuS+ and the layers that only they use."""

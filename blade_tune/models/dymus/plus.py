@@ -1,0 +1,46 @@
+"""DyMuS+: DyMuS whose recurrences hear of the routing, round after round (Cho et al., AAAI 2023)."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from blade_tune.batch import Catalog
+from blade_tune.models.dymus.behavior_sequences import LabelSequences
+from blade_tune.models.dymus.context_recurrence import ContextRecurrence, Reading
+from blade_tune.models.dymus.model import DymusConfig, RoutedRecommender
+from blade_tune.models.dymus.routing import CapsuleRouting
+
+
+class DymusPlus(RoutedRecommender):
+    """States are capsules, and each round of routing reads the sequences anew, in a context that its answers add to.
+
+    The first round has no context and reads a sequence once for all samples of its user; in the others each sample has
+    answers, and so a reading, of its own.
+    """
+
+    def __init__(self, config: DymusConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        size, num_behaviors = config.embedding_size, catalog.num_behaviors
+        self.recurrences = nn.ModuleList(
+            ContextRecurrence(size, size, config.capsule_size) for _ in range(num_behaviors)
+        )
+        self.routing = CapsuleRouting(num_behaviors, size, config.capsule_size, config.routing_rounds)
+
+    def states(self, sequences: LabelSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
+        """See the base."""
+        readings = [
+            Reading(
+                cast(ContextRecurrence, recurrence),
+                sequences.steps_BKXD[:, k],
+                sequences.ends_BKL[:, k],
+                rows_N,
+                steps_N,
+            )
+            for k, recurrence in enumerate(self.recurrences)
+        ]
+
+        def read(answers: list[Tensor]) -> Tensor:
+            return self.dropout(torch.stack([reading(answers) for reading in readings], dim=1))
+
+        return self.routing(read, self.routed_items())

@@ -1,0 +1,1 @@
+"""EIDP and the attention that only it uses."""

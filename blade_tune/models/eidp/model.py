@@ -1,0 +1,237 @@
+"""EIDP: explicit and implicit patterns of behavior sets (Chen et al., KDD 2024), as OshiNoCSMA/EIDP computes it."""
+
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.attention import causal_mask
+from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
+from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.embedding import UserTable
+from blade_tune.layers.feed_forward import FeedForward
+from blade_tune.layers.identity import NearIdentity, Positions, blur, gather
+from blade_tune.layers.initialization import initialize
+from blade_tune.models.base import AttentionConfig, ItemTable, NeuralRecommender, in_pieces, only_when
+from blade_tune.models.eidp.prob_sparse import ProbSparseAttention
+
+
+class EidpConfig(AttentionConfig):
+    """Hyperparameters of EIDP; the defaults are its published setting for QK-Video, but for the width."""
+
+    num_blocks: int = Field(2, ge=1, le=8, description="stacked layers of each behavior's encoder, C")
+    num_heads: int = Field(4, ge=1, le=16, description="heads of the encoders, H; must divide embedding_size")
+    dropout: float = Field(0.6, ge=0.0, le=0.9, description="dropout rate of embeddings and encoders")
+    dcba_dropout: float = Field(0.6, ge=0.0, le=0.9, description="dropout rate of the explicit path's attention")
+    cba_dropout: float = Field(0.8, ge=0.0, le=0.9, description="dropout rate of the attention over behaviors' views")
+    prob_exact: bool = Field(True, description="compute every query of the encoders; false is the public code")
+    sampling_factor: int = Field(
+        8,
+        ge=1,
+        description="queries computed per logarithm of the window's length, a",
+        json_schema_extra=only_when(prob_exact=(False,)),
+    )
+    layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
+
+
+class ResidualFeedForward(nn.Module):
+    """LN(x + drop(relu(drop(x W1 + b1)) W2 + b2))."""
+
+    def __init__(self, size: int, dropout: float, eps: float) -> None:
+        super().__init__()
+        self.feed_forward = FeedForward(size, size, functional.relu, dropout)
+        self.dropout = Dropout(dropout)
+        self.norm = nn.LayerNorm(size, eps)
+
+    def forward(self, states_BLD: Tensor) -> Tensor:
+        """Transform each step by itself."""
+        return self.norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
+
+
+class BehaviorEncoder(nn.Module):
+    """Layers of attention over one behavior's view of a sequence; all share one feed-forward network and its norm."""
+
+    def __init__(self, config: EidpConfig) -> None:
+        super().__init__()
+        size, eps = config.embedding_size, config.layer_norm_eps
+        factor = None if config.prob_exact else config.sampling_factor
+        self.attentions = nn.ModuleList(
+            ProbSparseAttention(size, config.num_heads, config.dropout, eps, factor) for _ in range(config.num_blocks)
+        )
+        self.feed_forward = ResidualFeedForward(size, config.dropout, eps)
+
+    def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:
+        """All layers."""
+        for attention in self.attentions:
+            states_BLD = self.feed_forward(attention(states_BLD, real_BL))
+        return states_BLD
+
+
+class ExplicitAttention(NearIdentity):
+    """softmax(LN(s) Wq (s Wk)^T / sqrt(d) + mask) + the explicit weights, times s Wv."""
+
+    def __init__(self, size: int, dropout: float, eps: float) -> None:
+        super().__init__()
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size)
+        self.value = nn.Linear(size, size)
+        self.query_norm = nn.LayerNorm(size, eps)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, source_BLD: Tensor, explicit_BML: Tensor, mask_BML: Tensor) -> Tensor:
+        """What the newest M steps gather, M being the rows of the mask."""
+        query_BMD = self.query(self.query_norm(source_BLD[:, -mask_BML.shape[1] :])) * source_BLD.shape[-1] ** -0.5
+        weights_BML = torch.softmax(query_BMD @ self.key(source_BLD).mT + mask_BML, dim=-1) + explicit_BML
+        return self.dropout(weights_BML) @ self.value(source_BLD)
+
+    def near_identity(self) -> None:
+        """See all steps alike; what it gathers is for the model to say."""
+        blur(self.query, self.key)
+
+
+class ViewAttention(NearIdentity):
+    """The target set g asks the views x of a step: LN(drop(softmax_k(x_k Wk . g Wq / sqrt(d)) x_k Wv) Wo + g)."""
+
+    def __init__(self, size: int, dropout: float, eps: float) -> None:
+        super().__init__()
+        self.query = nn.Linear(size, size)
+        self.key = nn.Linear(size, size)
+        self.value = nn.Linear(size, size)
+        self.output = nn.Linear(size, size)
+        self.norm = nn.LayerNorm(size, eps)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, views_BLKD: Tensor, targets_BLD: Tensor) -> Tensor:
+        """One state a step."""
+        query_BLD1 = self.query(targets_BLD)[..., None] * targets_BLD.shape[-1] ** -0.5
+        weights_BLK1 = self.dropout(torch.softmax(self.key(views_BLKD) @ query_BLD1, dim=2))
+        gathered_BLD = (weights_BLK1 * self.value(views_BLKD)).sum(dim=2)
+        return self.norm(self.output(gathered_BLD) + targets_BLD)
+
+    def near_identity(self) -> None:
+        """Gather the mean of the views."""
+        gather(self.value, self.output)
+        blur(self.query, self.key)
+
+
+class Eidp(NeuralRecommender):
+    """The mean of an explicit path, attention that also sees how far two sets are apart, and an implicit one.
+
+    The implicit path encodes one view of the sequence for each behavior; the target's set chooses among them.
+
+    Deviates: every query of the encoders is computed, and attention is kept off padding. The public code draws the
+    queries that it computes, in evaluation too, so that its scores cannot be repeated, and lets padding be attended to;
+    `prob_exact: false` has it so; there a step may even learn of later ones, through padding between them. Padding is
+    the zero vector, where the public code leaves row 0 of its table as it was drawn, and no item of the softmax.
+    Distances between sets are a product of sets, a user's weights of them a row of one table.
+    """
+
+    Config = EidpConfig
+    config: EidpConfig
+    reads = "sets"
+    told_target_set = True
+    is_causal = True
+
+    def __init__(self, config: EidpConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        size, eps, num_behaviors = config.embedding_size, config.layer_norm_eps, catalog.num_behaviors
+        self.items = ItemTable(catalog.num_items, size)
+        self.positions = Positions(config.max_length, size)
+        self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
+        self.distances = UserTable(catalog.num_users, num_behaviors + 1)  # weight of each distance, of each user
+        self.item_attention = ExplicitAttention(size, config.dcba_dropout, eps)
+        self.position_attention = ExplicitAttention(size, config.dcba_dropout, eps)
+        self.explicit_output = nn.Linear(size, size)
+        self.explicit_norm = nn.LayerNorm(size, eps)
+        self.explicit_feed_forward = ResidualFeedForward(size, config.dcba_dropout, eps)
+        self.encoders = nn.ModuleList(BehaviorEncoder(config) for _ in range(num_behaviors))
+        self.view_attention = ViewAttention(size, config.cba_dropout, eps)
+        self.view_feed_forward = ResidualFeedForward(size, config.cba_dropout, eps)
+        self.dropout = Dropout(config.dropout)
+        initialize(self, "xavier")
+        nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)  # Xavier's, of each row by itself
+
+    def begin_as_mean(self) -> None:
+        """See the base; of the explicit path items alone are gathered."""
+        super().begin_as_mean()
+        gather(self.item_attention.value, self.explicit_output)
+        nn.init.zeros_(self.position_attention.value.weight)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """The states of all steps (B, L, D)."""
+        return self._ask(batch, batch.items_BL.shape[1])
+
+    def _ask(self, batch: Batch, newest: int) -> Tensor:
+        """The states of so many of the newest steps."""
+        if not self.config.prob_exact:  # the public code's states depend on padding
+            batch = self._padded(batch)
+        items_BLD = self.items(batch.items_BL) * self.config.embedding_size**0.5
+        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last one
+        weights_BLK = self.sets.weights(batch.users_B, batch.sets_BLK)
+        explicit_BMD = self.explicit(batch, items_BLD, positions_LD, weights_BLK, newest)
+        return (explicit_BMD + self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)) / 2
+
+    def _padded(self, batch: Batch) -> Batch:
+        """The same windows with all their padding."""
+        missing = self.max_length - batch.items_BL.shape[1]
+        return replace(
+            batch,
+            items_BL=functional.pad(batch.items_BL, (missing, 0)),
+            sets_BLK=functional.pad(batch.sets_BLK, (0, 0, missing, 0)),
+            target_sets_BLK=functional.pad(batch.target_sets_BLK, (0, 0, missing, 0)),
+        )
+
+    def explicit(
+        self, batch: Batch, items_BLD: Tensor, positions_LD: Tensor, weights_BLK: Tensor, newest: int
+    ) -> Tensor:
+        """Items and positions, each with its set, attend by their own scores and by the distances of sets."""
+        behaviors_BLD = weights_BLK @ self.sets.behaviors.weight
+        states_BLD = self.dropout(items_BLD + positions_LD + behaviors_BLD)
+        mask_BML = causal_mask(batch.real_BL, items_BLD.dtype)[:, 0, -newest:]
+        distances_BMN = self.distances(batch.users_B).gather(1, hamming(batch.sets_BLK, newest).flatten(1))
+        distances_BML = distances_BMN.view_as(mask_BML) * self.config.embedding_size**-0.5
+        explicit_BML = torch.softmax(distances_BML + mask_BML, dim=-1)
+        gathered_BMD = self.item_attention(items_BLD + behaviors_BLD, explicit_BML, mask_BML)
+        gathered_BMD = gathered_BMD + self.position_attention(positions_LD + behaviors_BLD, explicit_BML, mask_BML)
+        residual_BMD = (states_BLD + behaviors_BLD)[:, -newest:]
+        return self.explicit_feed_forward(self.explicit_norm(self.explicit_output(gathered_BMD) + residual_BMD))
+
+    def implicit(self, batch: Batch, steps_BLD: Tensor, weights_BLK: Tensor, newest: int) -> Tensor:
+        """Each behavior's encoder sees steps as strongly as they have the behavior; the target set asks them all."""
+        strengths_BLK = weights_BLK * torch.where(batch.sets_BLK > 0, float(weights_BLK.shape[-1]), 1.0)
+        steps_BLD = self.dropout(steps_BLD)
+        views = [
+            encoder(steps_BLD * strengths_BLK[..., k : k + 1], batch.real_BL)[:, -newest:]
+            for k, encoder in enumerate(self.encoders)
+        ]
+        targets_BMD = batch.target_sets_BLK[:, -newest:].to(steps_BLD.dtype) @ self.sets.behaviors.weight
+        return self.view_feed_forward(self.view_attention(torch.stack(views, dim=2), targets_BMD))
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`next`: the loss of the next item, mean over real steps by their weights."""
+
+        def compute(piece: Batch) -> Tensor:
+            states_BLD = self.encode(piece)
+            return self.items.next_item_loss(states_BLD, piece, self.weights(piece), self.config.loss)
+
+        losses = in_pieces(compute, batch, self.items, (self.sets.user_factors, self.distances))
+        return {"next": self.mean(losses, self.weights(batch))}
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """The state of the newest step."""
+        return self._ask(batch, 1)[:, 0]
+
+    def item_vectors(self) -> Tensor:
+        """The item table, unscaled."""
+        return self.items.vectors_VD
+
+
+def hamming(sets_BLK: Tensor, newest: int) -> Tensor:
+    """distances_BML: by how many behaviors the sets of the newest M steps differ from those of all steps, int64."""
+    sets_BLK = sets_BLK.float()
+    sizes_BL = sets_BLK.sum(dim=-1)
+    common_BML = sets_BLK[:, -newest:] @ sets_BLK.mT
+    return (sizes_BL[:, -newest:, None] + sizes_BL[:, None] - 2 * common_BML).long()

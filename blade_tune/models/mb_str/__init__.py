@@ -1,0 +1,1 @@
+"""MB-STR and the layers that only it uses."""

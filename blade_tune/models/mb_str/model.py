@@ -1,0 +1,116 @@
+"""MB-STR: multi-behavior sequential transformer (Yuan et al., SIGIR 2022), as yuanenming/mb-str computes it."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from blade_tune.augment.cloze import ask, hide
+from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.initialization import initialize
+from blade_tune.losses import NextItemLoss
+from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, NeuralRecommender, in_pieces, labels_of
+from blade_tune.models.mb_str.behavior_pairs import BehaviorPairAttention, BehaviorPairs, behavior_pairs
+from blade_tune.models.mb_str.by_behavior import LabelFeedForward
+from blade_tune.models.mb_str.gated_experts import GatedExperts
+from blade_tune.models.mb_str.relative_position import relative_buckets
+
+
+class MbStrConfig(AttentionConfig, LabelConfig):
+    """Hyperparameters of MB-STR."""
+
+    dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate")
+    layer_norm_eps: float = Field(1e-5, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
+    loss: NextItemLoss = Field(
+        "ce", description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative"
+    )
+    ffn_multiple: Literal[1, 2, 4] = Field(4, description="inner width of feed-forward networks over d, f/d")
+    num_shared_experts: int = Field(3, ge=1, le=64, description="experts of the head that all behaviors share")
+    mask_prob: float = Field(0.2, ge=0.01, le=1.0, description="probability that a slot is hidden in training")
+
+
+class MbStrBlock(nn.Module):
+    """Attention by pairs of behaviors, then a feed-forward network of each behavior; post-norm, dropout at the end."""
+
+    def __init__(self, config: MbStrConfig, num_behaviors: int) -> None:
+        super().__init__()
+        size = config.embedding_size
+        self.attention = BehaviorPairAttention(size, config.num_heads, num_behaviors, config.dropout)
+        self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
+        self.feed_forward = LabelFeedForward(num_behaviors, size, size * config.ffn_multiple, config.dropout)
+        self.feed_forward_norm = nn.LayerNorm(size, config.layer_norm_eps)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, states_BLD: Tensor, pairs: BehaviorPairs) -> Tensor:
+        """One block."""
+        attended_BLD = self.attention(states_BLD, pairs)
+        states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
+        forwarded_BLD = self.feed_forward(states_BLD, pairs.labels)
+        return self.dropout(self.feed_forward_norm(states_BLD + self.dropout(forwarded_BLD)))
+
+
+class MbStr(NeuralRecommender):
+    """A cloze model: items are hidden, their behaviors are not; both sides of a slot are read, without positions.
+
+    The label of a slot picks its projections, its feed-forward network and its experts in the head, and labels of two
+    slots how one attends to the other.
+
+    Deviates: training reads each user's newest window; the public code takes a random one in a fifth of the cases.
+    Padding and slots without a behavior have no parameters: the public code has a map and a class of pairs for them.
+    Padding is no item of the softmax either. Matrices of pairs, relative biases and gates start by N(0, 1), as in the
+    public code, all else by N(0, 0.02), where that code leaves the head's experts to torch. Dropout acts on embeddings
+    and on inner states of feed-forward networks too, as is usual in BERT's family.
+    """
+
+    Config = MbStrConfig
+    config: MbStrConfig
+    reads = "labels"
+    told_target_set = True
+    is_causal = False
+    buckets_LL: Tensor
+
+    def __init__(self, config: MbStrConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        size, num_behaviors = config.embedding_size, catalog.num_behaviors
+        self.labels = labels_of(catalog, config)
+        self.items = ItemTable(catalog.num_items, size, has_mask=True)
+        self.blocks = nn.ModuleList(MbStrBlock(config, num_behaviors) for _ in range(config.num_blocks))
+        self.head = GatedExperts(size, config.num_shared_experts, num_behaviors, config.layer_norm_eps)
+        self.dropout = Dropout(config.dropout)
+        self.register_buffer("buckets_LL", relative_buckets(config.max_length), persistent=False)
+        initialize(self, "normal")
+
+    def read(self, cloze: Batch) -> tuple[Tensor, Tensor]:
+        """states_BLD and labels_BL of the slots, before the head."""
+        real_BL, labels_BL = cloze.real_BL, self.labels(cloze.sets_BLK)
+        L = real_BL.shape[1]
+        states_BLD = self.dropout(self.items(cloze.items_BL))
+        num_behaviors = self.catalog.num_behaviors
+        pairs = behavior_pairs(labels_BL, real_BL, self.buckets_LL[:L, :L], num_behaviors, states_BLD.dtype)
+        for block in self.blocks:
+            states_BLD = block(states_BLD, pairs)
+        return states_BLD, labels_BL
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`next`: the loss of the hidden items, mean over them by their weights."""
+        cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=False)
+
+        def compute(piece: Batch) -> Tensor:
+            states_BLD, labels_BL = self.read(piece)
+            hidden_BL = piece.target_items_BL > 0
+            states_ND = self.head(states_BLD[hidden_BL], labels_BL[hidden_BL])
+            weights_N = self.weights(piece)[hidden_BL]
+            return self.items.loss_at(states_ND, piece, hidden_BL, weights_N, self.config.loss)
+
+        weights_N = self.weights(cloze)[cloze.target_items_BL > 0]
+        return {"next": self.mean(in_pieces(compute, cloze, self.items), weights_N)}
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """The state of one more slot, whose item is hidden and whose behaviors are the target set's."""
+        states_BLD, labels_BL = self.read(ask(batch, self.max_length, self.items.mask_item))
+        return self.head(states_BLD[:, -1], labels_BL[:, -1])
+
+    def item_vectors(self) -> Tensor:
+        """The item table, which is the input's too."""
+        return self.items.vectors_VD

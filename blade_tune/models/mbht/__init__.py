@@ -1,0 +1,1 @@
+"""MBHT and the layers that only it uses."""

@@ -1,0 +1,168 @@
+"""MBHT: a multi-scale transformer and hypergraphs of items (Yang et al., KDD 2022), after yuh-yang/MBHT-KDD22."""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from blade_tune.augment.cloze import ask, hide
+from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.dropout import Dropout
+from blade_tune.layers.feed_forward import FeedForward
+from blade_tune.layers.identity import Positions
+from blade_tune.layers.initialization import initialize
+from blade_tune.losses import NextItemLoss
+from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, NeuralRecommender, labels_of
+from blade_tune.models.mbht.hypergraph import (
+    HypergraphConvolution,
+    ItemMetric,
+    SourceAttention,
+    fill_hidden,
+    propagation,
+)
+from blade_tune.models.mbht.multi_scale import MultiScaleAttention, Scales
+
+
+class MbhtConfig(AttentionConfig, LabelConfig):
+    """Hyperparameters of MBHT."""
+
+    dropout: float = Field(0.5, ge=0.0, le=0.9, description="dropout rate of embeddings and blocks")
+    hypergraph_dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate of hypergraph convolution")
+    layer_norm_eps: float = Field(1e-12, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
+    loss: NextItemLoss = Field(
+        "ce", description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative"
+    )
+    ffn_multiple: Literal[1, 2, 4] = Field(4, description="inner width of feed-forward networks over d, f/d")
+    mask_prob: float = Field(
+        0.2, ge=0.0, le=1.0, description="probability that a slot is hidden in training; the last one always is"
+    )
+    scales: Literal["10-2-5", "10-5-10", "5-2-10", "10-4-20", "5-4-20", "4-2-3"] = Field(
+        "10-2-5",
+        description="mixtures of slots that low-rank attention sees, then slots in a mean at two coarser scales",
+    )
+    hyper_len: int = Field(
+        6, ge=1, lt=1000, description="most similar slots, itself included, whose item's hyperedge a slot joins"
+    )
+    window: int = Field(
+        10,
+        ge=0,
+        lt=1000,
+        description="known slots up to so far before a hidden one, and 3/5 as far after it, stand for it in the graph",
+    )
+    as_published: bool = Field(
+        False, description="as the public code: similarity normalized over time, means of slots far apart"
+    )
+
+
+class MbhtBlock(nn.Module):
+    """Multi-scale attention without a residual around it, then a feed-forward network with one, post-norm."""
+
+    def __init__(self, config: MbhtConfig, scales: Scales) -> None:
+        super().__init__()
+        size, eps = config.embedding_size, config.layer_norm_eps
+        self.attention = MultiScaleAttention(size, config.num_heads, config.dropout, eps, scales)
+        self.feed_forward = FeedForward(size, size * config.ffn_multiple)
+        self.feed_forward_norm = nn.LayerNorm(size, eps)
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:
+        """One block."""
+        states_BLD = self.attention(states_BLD, real_BL)
+        return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
+
+
+class Mbht(NeuralRecommender):
+    """A cloze model: a transformer over items, positions and labels, beside a hypergraph of each sequence's items.
+
+    Sequences stand at the front of a fixed number of slots, max_length or the next number that both scales divide.
+    A hidden slot has no label.
+
+    Deviates: similarity is a cosine over features and a mean is of neighboring slots, as the paper has it. The public
+    code divides each feature by its norm over time, where the learned metric cancels out, and takes means of slots far
+    apart; `as_published` does so. Its metric is the mean of two vectors; ours is that mean, and starts at ones. Slots
+    equally similar after the floor at 0.01 are told apart by their similarity before it. A hidden slot without a known
+    one near it keeps its own state, theirs is NaN. Every slot may be hidden and trained on, theirs skips the first.
+    The window after a hidden slot follows from the one before it: published pairs are (10, 6), (20, 12), (30, 18).
+    There are as many label embeddings as labels, and padding is no item of the softmax.
+    """
+
+    Config = MbhtConfig
+    config: MbhtConfig
+    reads = "labels"
+    told_target_set = False
+    is_causal = False
+
+    def __init__(self, config: MbhtConfig, catalog: Catalog) -> None:
+        super().__init__(config, catalog)
+        size = config.embedding_size
+        rank, *widths = map(int, config.scales.split("-"))
+        step = math.lcm(*widths)
+        self.num_slots = math.ceil(config.max_length / step) * step
+        scales = Scales(self.num_slots, rank, tuple(widths), "strided" if config.as_published else "contiguous")
+        self.labels = labels_of(catalog, config)
+        self.items = ItemTable(catalog.num_items, size, has_mask=True)
+        self.positions = Positions(self.num_slots, size)
+        self.behaviors = nn.Embedding(catalog.num_behaviors + 1, size)  # row 0: none, or hidden
+        self.input_norm = nn.LayerNorm(size, config.layer_norm_eps)
+        self.blocks = nn.ModuleList(MbhtBlock(config, scales) for _ in range(config.num_blocks))
+        self.gate = nn.Linear(size, size)
+        self.metric = ItemMetric(size, over_time=config.as_published)
+        self.hypergraph = HypergraphConvolution(size, config.hypergraph_dropout)
+        self.join = SourceAttention(size)
+        self.dropout = Dropout(config.dropout)
+        initialize(self, "normal")
+
+    def fill(self, cloze: Batch) -> Tensor:
+        """states_BLD of all slots, from the front; L is their fixed number."""
+        items_BL = self._at_front(cloze.items_BL, cloze)
+        labels_BL = self._at_front(self.labels(cloze.sets_BLK), cloze)
+        real_BL, masked_BL = items_BL > 0, items_BL == self.items.mask_item
+        known_BL = real_BL & ~masked_BL
+        items_BLD = self.items(items_BL)
+        behaviors_BLD = self.behaviors(labels_BL.masked_fill(masked_BL, 0))
+        states_BLD = self.dropout(self.input_norm(items_BLD + self.positions.weight + behaviors_BLD))
+        for block in self.blocks:
+            states_BLD = block(states_BLD, real_BL)
+        gated_BLD = items_BLD * torch.sigmoid(self.gate(items_BLD))
+        propagation_BLL = propagation(self.metric(gated_BLD), items_BL, known_BL, self.config.hyper_len)
+        related_BLD = self.hypergraph(gated_BLD, propagation_BLL)
+        window = self.config.window
+        related_BLD = fill_hidden(related_BLD, known_BL, masked_BL, window, window * 3 // 5)
+        joined_BLD: Tensor = self.join(states_BLD, related_BLD)
+        return joined_BLD
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """`next`: the loss of the hidden items, mean over them by their weights.
+
+        Slots are as many for every user, so pieces of the batch would save nothing.
+        """
+        cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=True)
+        hidden_BL = cloze.target_items_BL > 0
+        states_ND = self._from_front(self.fill(cloze), cloze)[hidden_BL]
+        weights_N = self.weights(cloze)[hidden_BL]
+        loss = self.items.loss_at(states_ND, cloze, hidden_BL, weights_N, self.config.loss)
+        return {"next": self.mean([loss], weights_N)}
+
+    def final_states(self, batch: Batch) -> Tensor:
+        """The state of one more slot, whose item is hidden."""
+        cloze = ask(batch, self.max_length, self.items.mask_item)
+        return self._from_front(self.fill(cloze), cloze)[:, -1]
+
+    def item_vectors(self) -> Tensor:
+        """The item table, which is the input's too."""
+        return self.items.vectors_VD
+
+    def _at_front(self, values_BL: Tensor, cloze: Batch) -> Tensor:
+        """The same of each slot, moved from the end of a window to the front of the slots; zero elsewhere."""
+        length, lengths_B1 = values_BL.shape[1], cloze.lengths_B[:, None]
+        slots_L = torch.arange(self.num_slots, device=values_BL.device)
+        places_BL = (slots_L + length - lengths_B1).clamp_max(length - 1)
+        return torch.where(slots_L < lengths_B1, values_BL.gather(1, places_BL), 0)
+
+    def _from_front(self, states_BLD: Tensor, cloze: Batch) -> Tensor:
+        """The states of a window's slots, back at its end; padding has that of the first slot."""
+        length, lengths_B1 = cloze.items_BL.shape[1], cloze.lengths_B[:, None]
+        places_BL = (torch.arange(-length, 0, device=lengths_B1.device) + lengths_B1).clamp_min(0)
+        return states_BLD.gather(1, places_BL[..., None].expand(-1, -1, states_BLD.shape[-1]))
