@@ -40,25 +40,25 @@ from torch import nn
 from blade_tune.config import read_yaml
 from blade_tune.data.store import prepare
 from blade_tune.fleet import worker
-from blade_tune.fleet.order import Order
 from blade_tune.fleet.worker import Cleaner, Worker
+from blade_tune.fleet.worker_config import Order
 from blade_tune.metrics import summarize
-from blade_tune.study import objective
-from blade_tune.study.budget import Attempts
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.fingerprint import training_seed
-from blade_tune.study.lease import Lease
-from blade_tune.study.observer import Observer
-from blade_tune.study.opening import Total, open_study
-from blade_tune.study.safe_storage import TRIALS
-from blade_tune.study.sampling import SeededSampler
-from blade_tune.study.shipped import find
-from blade_tune.study.signals import StopSignals
+from blade_tune.search.samplers import SeededSampler
+from blade_tune.spec.catalog import find
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.fingerprint import training_seed
+from blade_tune.storage.attempts import Attempts
+from blade_tune.storage.lease import Lease
+from blade_tune.storage.optuna_storage import TRIALS
+from blade_tune.study.create import Total, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.training import loop
 from blade_tune.training.evaluation import Evaluation, Evaluator
 from blade_tune.training.loop import Hooks, Outcome, Training
+from blade_tune.trial import objective
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 
 EPOCHS, EVAL_EVERY = 100, 5
 SMALL = {"num_users": 600, "num_items": 100}
@@ -88,7 +88,7 @@ PARTS = (
 )
 
 
-class Stopwatch(Observer):
+class Stopwatch(Callback):
     """Seconds of each trial, and of its parts: what is spent in a part within another is not the other's."""
 
     def __init__(self) -> None:
@@ -208,14 +208,14 @@ def fill(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> None:
             connection.execute(insert(tables[name]), values)
 
 
-def work(folder: Path, definition: StudyDefinition, total: int, observer: Observer, device: str = "cpu") -> None:
+def work(folder: Path, definition: StudyDefinition, total: int, callback: Callback, device: str = "cpu") -> None:
     """Be the worker of a study until so many trials are scored, as `blade-tune run` starts one."""
     stored = opened(folder, definition, total)
     url = stored.storage.engine.url.render_as_string(hide_password=False)
     place = {"study": stored.definition.name, "storage": url, "results": folder, "data": None}
     limits = {"keep": 5, "max_consecutive_failures": 5, "heartbeat_s": 30.0, "grace_s": 120.0}
     order = Order(**place, **limits, device=device, share=1.0, since=datetime.now(UTC))
-    Worker(stored, order, observer, StopSignals()).run()
+    Worker(stored, order, callback, StopSignals()).run()
 
 
 def opened(folder: Path, definition: StudyDefinition, total: int) -> StoredStudy:
@@ -289,7 +289,7 @@ def first_steps(folder: Path, definition: StudyDefinition, total: int, device: s
 
     Training.run, Training.train_epoch = timed, no_epoch
     Evaluator.__call__ = lambda *_: Evaluation(dict.fromkeys(summarize(torch.empty(0)), 0.01), torch.zeros(4867))
-    work(folder, definition, total, Observer(), device)
+    work(folder, definition, total, Callback(), device)
     return times
 
 

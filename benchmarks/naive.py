@@ -30,7 +30,7 @@ from blade_tune.models.blade.released import (
     ReleasedIntermediateBlock,
     ResidualFeedForward,
 )
-from blade_tune.study.definition import StudyDefinition
+from blade_tune.spec.definition import StudyDefinition
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Training

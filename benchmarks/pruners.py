@@ -9,7 +9,7 @@ five of them and a valid row, 256 are drawn to train on. NDCG@10 of 256 users is
 with a valid row there are ranked too: of these the newest train row alone is kept, which gives a window to rank with
 and no step to train on.
 
-`replay` feeds the curves to Optuna's pruners as `study/objective.py` does, in shuffled orders of a half of them, so
+`replay` feeds the curves to Optuna's pruners as `trial/objective.py` does, in shuffled orders of a half of them, so
 that not always the same one is the best, by workers that train at the same pace, and with the patience of the shipped
 studies: a sixth of the evaluations. Prints a table of means: "best kept" is the share of orders in which the best
 trial is not pruned, "regret" what the best completed trial lacks of it, "rank correlation" Spearman's, of the best
@@ -37,8 +37,8 @@ from optuna.trial import TrialState
 from scipy.stats import spearmanr
 
 from blade_tune.config import write_yaml
-from blade_tune.study.definition import PrunerConfig
-from blade_tune.study.sampling import build_pruner, warmup_epochs
+from blade_tune.search.samplers import build_pruner, warmup_epochs
+from blade_tune.spec.definition import PrunerConfig
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
 

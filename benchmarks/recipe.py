@@ -22,7 +22,7 @@ from time_to_quality import DATA, curve_of
 
 from blade_tune.data.config import data_config
 from blade_tune.data.store import prepare
-from blade_tune.study.recipes import SHARED
+from blade_tune.spec.recipes import SHARED
 
 FIELDS = ("model", "variant", "seed", "before a step", "best", "after s", "total s", "curve")
 BLADE = {"num_blocks": 1, "num_experts": 2, "set_softmax": "present"}

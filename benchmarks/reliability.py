@@ -22,8 +22,8 @@ from pathlib import Path
 import psutil
 
 from blade_tune.config import read_yaml, write_yaml
+from blade_tune.storage.trials import count_states, num_scored, root_number
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import count_states, num_scored, root_number
 from blade_tune.study.workspace import Workspace
 
 STUDY = "reliability"

@@ -29,11 +29,11 @@ from blade_tune.errors import InterruptedStudyError
 from blade_tune.models import MODELS
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import model_class
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.objective import build_training
-from blade_tune.study.recipes import RECIPES
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.recipes import RECIPES
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import EpochRecord, Hooks
+from blade_tune.trial.objective import build_training
 
 DATA = {
     "source": "split_files",

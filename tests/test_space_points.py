@@ -12,7 +12,7 @@ from blade_tune import space as spaces
 from blade_tune.config import read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.space import Space, nest
-from blade_tune.study.definition import StudyDefinition
+from blade_tune.spec.definition import StudyDefinition
 from tests.cli.program import TINY, call
 from tests.test_space import CONFIGS, Model, configurations
 

@@ -10,11 +10,11 @@ from blade_tune.cli.output import print_rows
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.loss_names import NextItemLoss
 from blade_tune.models import MODELS
-from blade_tune.study.recipes import RECIPES, RecipeName
+from blade_tune.spec.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.selection.compare import Budget
-    from blade_tune.study.definition import StudyDefinition
+    from blade_tune.spec.definition import StudyDefinition
 
 
 @click.command()
@@ -79,7 +79,7 @@ def compare(
     from blade_tune.report.text_tables import markdown
     from blade_tune.selection import compare as comparing
     from blade_tune.selection.testing import Opening
-    from blade_tune.study.definition import COMBINATION
+    from blade_tune.spec.definition import COMBINATION
 
     budget = comparing.Budget(trials, top, seeds, epochs)
     training = comparing.HowTrained(recipe, loss)

@@ -17,5 +17,5 @@ def hired(settings: RunSettings, quiet: bool) -> "Iterator[Crew]":
     from blade_tune.fleet.devices import assign
     from blade_tune.selection.runs import Crew
 
-    with watch(quiet) as observer:
-        yield Crew(settings, assign(settings), observer)
+    with watch(quiet) as callback:
+        yield Crew(settings, assign(settings), callback)

@@ -25,7 +25,7 @@ def dashboard(settings: RunSettings, port: int, host: str, edit: bool) -> None:
     """  # noqa: D301
     from blade_tune.report.guard import is_loopback
     from blade_tune.report.serving import application, serve
-    from blade_tune.study.storage import masked
+    from blade_tune.storage.connect import masked
 
     url = settings.workspace.url
     app = application(url, settings.results, host, edit=edit)

@@ -47,7 +47,7 @@ def stats(study: str, settings: RunSettings, form: str) -> None:
     from blade_tune.data.sealed import count_sealed
     from blade_tune.data.sources.base import open_source
     from blade_tune.data.statistics import describe
-    from blade_tune.study.definition import max_length
+    from blade_tune.spec.definition import max_length
     from blade_tune.training.baselines import valid_baselines
     from blade_tune.xray.measure import known_xray
 

@@ -163,7 +163,7 @@ def event_log(
     from blade_tune.cli.replacement import check_fits, data_section
     from blade_tune.data.config import data_config
     from blade_tune.data.raw.prepare import Preparation
-    from blade_tune.study.template import write_study
+    from blade_tune.spec.template import write_study
 
     name = name or source.name.partition(".")[0]
     pairs = [pair.partition("=") for pair in behaviors.split(",")]

@@ -55,7 +55,7 @@ def synth(
     """  # noqa: D301
     from blade_tune.data.config import data_config
     from blade_tune.data.sources.base import open_source
-    from blade_tune.study.template import write_study
+    from blade_tune.spec.template import write_study
 
     given = {"noise": noise, "seed": seed, "without": without.split(",") if without else None}
     names = behaviors.split(",")

@@ -14,7 +14,7 @@ from blade_tune.fleet.settings import RunSettings
 
 if TYPE_CHECKING:
     from blade_tune.data.store import SearchData
-    from blade_tune.study.definition import StudyDefinition
+    from blade_tune.spec.definition import StudyDefinition
 
 SOUGHT = {  # finding -> what is shown while it is measured
     "order": "Does it matter what came before what?",
@@ -42,7 +42,7 @@ def xray(study: str, settings: RunSettings, form: str, quiet: bool) -> None:
     Example:
       blade-tune data xray --study qk-video --data ~/data/qk-video
     """  # noqa: D301
-    from blade_tune.study.definition import max_length
+    from blade_tune.spec.definition import max_length
     from blade_tune.xray.measure import xray as measured
 
     definition, _, search = data_of(study, settings)
@@ -80,7 +80,7 @@ def data_of(study: str, settings: RunSettings) -> tuple["StudyDefinition", Path 
         settings: where studies are, and where its data is, unless the study remembers it.
     """
     from blade_tune.data.store import prepare
-    from blade_tune.study.definition import StudyDefinition
+    from blade_tune.spec.definition import StudyDefinition
 
     if stored := settings.workspace.find(study):
         return stored.definition, stored.data_directory(settings.data), stored.data(settings.data)

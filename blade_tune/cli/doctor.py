@@ -24,10 +24,10 @@ def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
     Example:
       blade-tune doctor --study demo --fix
     """  # noqa: D301
+    from blade_tune.doctor.checks import examine
     from blade_tune.export.checksums import bundle_findings
-    from blade_tune.fleet.doctor import examine
     from blade_tune.fleet.precedence import resolve
-    from blade_tune.study.shipped import StudySource
+    from blade_tune.spec.catalog import StudySource
 
     settings = resolve(flags, StudySource.find(study) if study else None).settings
     if flags["data"] is not None and study is None:

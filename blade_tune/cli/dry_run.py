@@ -7,9 +7,9 @@ from blade_tune.cli.output import print_rows
 from blade_tune.fleet.devices import assign
 from blade_tune.fleet.precedence import Resolved
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import Total
-from blade_tune.study.shipped import StudySource
+from blade_tune.spec.catalog import StudySource
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.study.create import Total
 
 
 def print_plan(

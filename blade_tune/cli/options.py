@@ -62,14 +62,14 @@ def run_settings(*names: str) -> Callable[[Command], Command]:
         @wraps(command)
         def settle(*args: Any, **given: Any) -> object:
             from blade_tune.fleet.precedence import resolve
-            from blade_tune.study.shipped import StudySource
+            from blade_tune.spec.catalog import StudySource
 
             study = given.get("study")
             flags = {name: given.pop(name) for name in names}
             settings = resolve(flags, StudySource.find(study) if study else None).settings
             if "storage" not in names:
                 return command(*args, settings=settings, **given)
-            from blade_tune.study.storage import storage_errors
+            from blade_tune.storage.connect import storage_errors
 
             with storage_errors(settings.workspace.url):
                 return command(*args, settings=settings, **given)

@@ -16,7 +16,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
     if form == "json":
         click.echo(json.dumps(list(rows), indent=2))
     elif form == "csv":
-        from blade_tune.study.curves import as_csv
+        from blade_tune.trial.curves import as_csv
 
         text = as_csv(rows)
         click.echo(printable_lines(text) if sys.stdout.isatty() else text, nl=False)

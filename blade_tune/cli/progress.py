@@ -21,17 +21,17 @@ from rich.text import Text
 
 from blade_tune.parameter import Value
 from blade_tune.redact import redacted
-from blade_tune.study.observer import Observer, Standing
 from blade_tune.training.loop import EpochRecord
+from blade_tune.trial.callback import Callback, StudySummary
 
 PLAIN_EVERY_S = 30.0  # a line of a running trial at most so often
 
 
 @contextmanager
-def watch(quiet: bool) -> Iterator[Observer]:
-    """The observer that suits stderr."""
+def watch(quiet: bool) -> Iterator[Callback]:
+    """The callback that suits stderr."""
     if quiet:
-        yield Observer()
+        yield Callback()
     elif sys.stderr.isatty():
         live = LiveProgress(Console(stderr=True))
         with live.display:
@@ -52,7 +52,7 @@ def _baselines(figures: Mapping[str, float], left_out: Mapping[str, str]) -> str
     return " ".join([*measured, *(f"{name}=none ({why})" for name, why in left_out.items())])
 
 
-class PlainProgress(Observer):
+class PlainProgress(Callback):
     """One line an event, key=value."""
 
     def __init__(self) -> None:
@@ -62,10 +62,10 @@ class PlainProgress(Observer):
         self._last = self._start
         self._ended = 0
 
-    def run_started(self, standing: Standing, max_epochs: int) -> None:
+    def run_started(self, summary: StudySummary, max_epochs: int) -> None:
         """The first line."""
-        self._metric, self._max_epochs = standing.metric, max_epochs
-        self._line(f"study={standing.name} scored={standing.scored}/{standing.budget} max_epochs={max_epochs}")
+        self._metric, self._max_epochs = summary.metric, max_epochs
+        self._line(f"study={summary.name} scored={summary.scored}/{summary.budget} max_epochs={max_epochs}")
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """What to beat."""
@@ -85,32 +85,32 @@ class PlainProgress(Observer):
             figures = f" {self._metric}={record.metrics[self._metric]:.4f}" if record.metrics else ""
             self._line(f"trial={number} epoch={record.epoch}/{self._max_epochs}{figures} s={record.seconds:.2f}")
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing | None) -> None:
+    def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
         """A line a trial."""
         self._ended += 1
         line = f"trial={number} {outcome} value={'none' if value is None else f'{value:.4f}'}"
-        if standing is not None:
-            left = standing.budget - standing.scored
+        if summary is not None:
+            left = summary.budget - summary.scored
             seconds = (time.monotonic() - self._start) / self._ended
-            highest = standing.best_value
-            best = "best=none" if highest is None else f"best={highest:.4f} best_trial={standing.best_number}"
-            line += f" {best} scored={standing.scored}/{standing.budget} left_s={seconds * left:.0f}"
+            highest = summary.best_value
+            best = "best=none" if highest is None else f"best={highest:.4f} best_trial={summary.best_number}"
+            line += f" {best} scored={summary.scored}/{summary.budget} left_s={seconds * left:.0f}"
         self._line(line)
 
-    def run_ended(self, why: str, standing: Standing) -> None:
+    def run_ended(self, why: str, summary: StudySummary) -> None:
         """The last lines."""
-        if standing.verdict:
-            self._line(f"best_trial={standing.best_number} {standing.verdict}")
-        if standing.warning:
-            self._line(f"WARNING {standing.warning}")
-        self._line(f"study={standing.name} ended: {why}")
+        if summary.verdict:
+            self._line(f"best_trial={summary.best_number} {summary.verdict}")
+        if summary.warning:
+            self._line(f"WARNING {summary.warning}")
+        self._line(f"study={summary.name} ended: {why}")
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
         click.echo(redacted(text), err=True)
 
 
-class LiveProgress(Observer):
+class LiveProgress(Callback):
     """A bar for the study and one for each trial that runs, the best so far, and a line above for each that ends."""
 
     def __init__(self, console: Console) -> None:
@@ -141,13 +141,11 @@ class LiveProgress(Observer):
         self._start = time.monotonic()
         self._ended = 0
 
-    def run_started(self, standing: Standing, max_epochs: int) -> None:
+    def run_started(self, summary: StudySummary, max_epochs: int) -> None:
         """Show where the study stands."""
-        self._metric, self._max_epochs = standing.metric, max_epochs
-        self._study.update(
-            self._study_task, description=standing.name, total=standing.budget, completed=standing.scored
-        )
-        self._show_best(standing)
+        self._metric, self._max_epochs = summary.metric, max_epochs
+        self._study.update(self._study_task, description=summary.name, total=summary.budget, completed=summary.scored)
+        self._show_best(summary)
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """What to beat."""
@@ -171,17 +169,17 @@ class LiveProgress(Observer):
             figures = f"{self._metric} {record.metrics[self._metric]:.4f}, best {self._highest[number]:.4f}"
         self._trials.update(self._tasks[number], completed=record.epoch, figures=figures)
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, standing: Standing | None) -> None:
+    def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
         """Write the trial's line and move the study's bar."""
         self._remove(number)
         self._ended += 1
         shown = "" if value is None else f" {self._metric} {value:.4f}"
         line = Text(redacted(f"trial {number} {outcome}{shown}"))  # no markup: an error's message may have brackets
-        if standing is not None:
+        if summary is not None:
             per_hour = 3600 * self._ended / (time.monotonic() - self._start)
-            self._study.update(self._study_task, completed=standing.scored, rate=f"{per_hour:.0f}/h")
-            self._show_best(standing)
-            if standing.best_number == number:
+            self._study.update(self._study_task, completed=summary.scored, rate=f"{per_hour:.0f}/h")
+            self._show_best(summary)
+            if summary.best_number == number:
                 line.append(" best", style="bold green")
         self.display.console.print(line)
 
@@ -189,25 +187,25 @@ class LiveProgress(Observer):
         """Take the trial's bar away."""
         self._remove(number)
 
-    def run_ended(self, why: str, standing: Standing) -> None:
+    def run_ended(self, why: str, summary: StudySummary) -> None:
         """Take all trials' bars away."""
         for number in list(self._tasks):
             self._remove(number)
-        self._show_best(standing)
-        if standing.warning:
-            self.display.console.print(Text(f"WARNING {standing.warning}", style="bold red"))
+        self._show_best(summary)
+        if summary.warning:
+            self.display.console.print(Text(f"WARNING {summary.warning}", style="bold red"))
         self.display.console.print(why, highlight=False)
 
     def _remove(self, number: int) -> None:
         if number in self._tasks:
             self._trials.remove_task(self._tasks.pop(number))
 
-    def _show_best(self, standing: Standing) -> None:
-        if standing.best_value is not None:
+    def _show_best(self, summary: StudySummary) -> None:
+        if summary.best_value is not None:
             self._best.plain = redacted(
-                f"best: trial {standing.best_number}, {standing.metric} {standing.best_value:.4f}, "
-                f"{assignments(standing.best_params)}"
-                f"{f'; {standing.verdict}' if standing.verdict else ''}"
+                f"best: trial {summary.best_number}, {summary.metric} {summary.best_value:.4f}, "
+                f"{assignments(summary.best_params)}"
+                f"{f'; {summary.verdict}' if summary.verdict else ''}"
             )
 
 

@@ -43,7 +43,7 @@ class Replacement:
 
     def wrote(self, study: Path) -> bool:
         """Whether --force may write a study file anew: it is as the older preparation wrote it."""
-        from blade_tune.study.template import study_text
+        from blade_tune.spec.template import study_text
 
         if not self.force or not study.is_file():
             return False

@@ -7,8 +7,8 @@ import click
 
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.fleet.launchers import LAUNCHERS
-from blade_tune.study.definition import PrunerName, SamplerName
-from blade_tune.study.recipes import RECIPES, RecipeName
+from blade_tune.spec.definition import PrunerName, SamplerName
+from blade_tune.spec.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.study.stored import StoredStudy
@@ -70,18 +70,18 @@ def run(
     from blade_tune.cli.dry_run import print_plan
     from blade_tune.cli.progress import watch
     from blade_tune.data.store import prepare
+    from blade_tune.doctor.checks import warn_of_size
     from blade_tune.errors import BladeTuneError, ConfigError, InterruptedStudyError
     from blade_tune.fleet.devices import assign
-    from blade_tune.fleet.doctor import warn_of_size
     from blade_tune.fleet.launchers.base import choose
     from blade_tune.fleet.launchers.run import run_jobs
     from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
-    from blade_tune.study.definition import COMBINATION, StudyDefinition
+    from blade_tune.spec.catalog import StudySource
+    from blade_tune.spec.definition import COMBINATION, StudyDefinition
+    from blade_tune.storage.connect import await_database, storage_errors
+    from blade_tune.study.create import Total, open_study
     from blade_tune.study.members import check_members, keep_members, members_of, settle_members
-    from blade_tune.study.opening import Total, open_study
-    from blade_tune.study.shipped import StudySource
-    from blade_tune.study.storage import await_database, storage_errors
 
     source = StudySource.read(study)
     resolved = resolve(flags, source)
@@ -125,11 +125,11 @@ def run(
     keep_members(stored)
     warn_of_size(stored)
     try:
-        with watch(quiet) as observer:
+        with watch(quiet) as callback:
             if cluster:
-                run_jobs(stored, settings, cluster, observer)
+                run_jobs(stored, settings, cluster, callback)
             else:
-                run_workers(stored, settings, places, observer)
+                run_workers(stored, settings, places, callback)
     except BladeTuneError as error:
         with suppress(Exception):  # on a full disk, or without the database, what ended the run says more
             _show(stored)

@@ -8,7 +8,7 @@ from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import format_option
 from blade_tune.cli.output import print_rows
 from blade_tune.errors import ConfigError
-from blade_tune.study.recipes import OF_FILES, RECIPES, RecipeName
+from blade_tune.spec.recipes import OF_FILES, RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.config import Settings
@@ -84,10 +84,10 @@ def check(name: str, model: str | None, recipe: RecipeName) -> None:
 
 def _space(name: str, model: str | None, recipe: RecipeName) -> "tuple[Space, dict[str, type[Settings]]]":
     from blade_tune.models import MODELS
-    from blade_tune.study.definition import config_classes, is_fitted
-    from blade_tune.study.recipes import complete
-    from blade_tune.study.shipped import find
-    from blade_tune.study.space_files import load_space
+    from blade_tune.spec.catalog import find
+    from blade_tune.spec.definition import config_classes, is_fitted
+    from blade_tune.spec.recipes import complete
+    from blade_tune.spec.space_files import load_space
 
     path = find("search_spaces", name)
     model = model or path.stem.partition("-")[0]

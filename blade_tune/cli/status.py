@@ -39,7 +39,7 @@ def status(
       blade-tune status --study demo --watch
     """  # noqa: D301
     from blade_tune.cli.watch import watch_study
-    from blade_tune.fleet.doctor import warn_of_size
+    from blade_tune.doctor.checks import warn_of_size
     from blade_tune.report import tables
 
     if watch and form != "table":

@@ -30,7 +30,7 @@ def upgrade(settings: RunSettings) -> None:
     Example:
       blade-tune storage upgrade --storage postgresql://me@server/studies
     """  # noqa: D301
-    from blade_tune.study.storage import masked
+    from blade_tune.storage.connect import masked
     from blade_tune.study.transfer import upgrade
 
     url = settings.workspace.url
@@ -55,7 +55,7 @@ def copy(study: str, to: str, settings: RunSettings) -> None:
       blade-tune storage copy --study demo --to postgresql://me@server/studies
     """  # noqa: D301
     from blade_tune.selection.runs import find_runs
-    from blade_tune.study.storage import masked
+    from blade_tune.storage.connect import masked
     from blade_tune.study.transfer import copy_study
     from blade_tune.study.workspace import Workspace
 

@@ -29,5 +29,5 @@ def worker(study: str, settings: RunSettings, quiet: bool) -> None:
     stored = settings.workspace.study_to_work_on(study)
     stored.data(settings.data)  # refused here, before any process starts
     stored.claim_folder()
-    with watch(quiet) as observer:
-        run_workers(stored, settings, places, observer)
+    with watch(quiet) as callback:
+        run_workers(stored, settings, places, callback)

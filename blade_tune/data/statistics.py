@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.data.published import differences
+from blade_tune.data.reference_statistics import differences
 from blade_tune.data.store import SearchData
 
 TAIL_SHARE = 0.8  # a user with a larger share of long-tail behaviors is a tail user (BLADE, Figure 4)

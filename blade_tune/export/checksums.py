@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from blade_tune.doctor.finding import Finding
 from blade_tune.errors import DataError
-from blade_tune.fleet.findings import Finding
 
 FILE = "checksums.json"
 FILES = (  # of a bundle, all that it lists

@@ -30,18 +30,18 @@ from blade_tune.metrics import gains
 from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.statistics import estimate
-from blade_tune.study.definition import max_length
-from blade_tune.study.objective import build_training
-from blade_tune.study.provenance import environment
+from blade_tune.spec.definition import max_length
+from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.storage.trials import best_trial, num_scored
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
-from blade_tune.study.trials import best_trial, num_scored
 from blade_tune.study.verdict import of_pair, pair
 from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluation, Evaluator
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome
+from blade_tune.trial.objective import build_training
+from blade_tune.trial.provenance import environment
 
 log = logging.getLogger(__name__)
 

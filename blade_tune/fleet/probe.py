@@ -18,10 +18,10 @@ from typing import Any, Self
 from blade_tune.errors import WorkerError
 from blade_tune.fleet.devices import Place, shared
 from blade_tune.fleet.probe_child import Answer, Task
-from blade_tune.study.observer import Observer
-from blade_tune.study.signals import StopSignals
+from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import num_scored
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Largest:
 
 
 def fill(
-    places: list[Place], stored: StoredStudy, data: Path | None, observer: Observer, signals: StopSignals
+    places: list[Place], stored: StoredStudy, data: Path | None, callback: Callback, signals: StopSignals
 ) -> list[Place]:
     """As many workers in each place as turn out useful in the first; one where that cannot be found out.
 
@@ -98,7 +98,7 @@ def fill(
         places: one a device.
         stored: the study.
         data: its folder here, if not the one that it remembers.
-        observer: hears what is going on.
+        callback: hears what is going on.
         signals: end it.
 
     Raises:
@@ -121,23 +121,23 @@ def fill(
         round_s=ROUND_S,
     )
     try:
-        with Probe(task, places[0], observer, signals) as probe:
+        with Probe(task, places[0], callback, signals) as probe:
             best = most_useful(probe.measure, limit)
     except (WorkerError, OSError) as error:
         log.warning("per_gpu=1, for a probe of the device failed: %s", error)
         return places
     log.info("probe study=%s %s", definition.name, best)
-    observer.noted(f"probe per_gpu={best.workers}")
+    callback.noted(f"probe per_gpu={best.workers}")
     return shared(places, best.workers)
 
 
 class Probe:
     """Processes that train in one place, round by round; they end with the block."""
 
-    def __init__(self, task: Task, place: Place, observer: Observer, signals: StopSignals) -> None:
+    def __init__(self, task: Task, place: Place, callback: Callback, signals: StopSignals) -> None:
         self._task = task
         self._place = place
-        self._observer = observer
+        self._observer = callback
         self._signals = signals
         self._processes: list[subprocess.Popen[str]] = []
         self._listeners: list[threading.Thread] = []

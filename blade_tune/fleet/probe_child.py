@@ -20,10 +20,10 @@ from blade_tune.config import Settings
 from blade_tune.data.store import prepare
 from blade_tune.errors import NonFiniteError
 from blade_tune.parameter import Value
-from blade_tune.study.definition import StudyDefinition, max_length
-from blade_tune.study.objective import build_training
+from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.training.device_data import DeviceData, resolve_device
 from blade_tune.training.loop import Training
+from blade_tune.trial.objective import build_training
 
 CONTEXT = 2**30  # bytes that a process takes of a GPU beside torch's own; about twice what is usual
 

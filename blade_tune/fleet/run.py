@@ -3,30 +3,30 @@
 from datetime import UTC, datetime
 
 from blade_tune.fleet.devices import Place
-from blade_tune.fleet.order import Order
 from blade_tune.fleet.probe import fill
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import Supervisor
-from blade_tune.study.observer import Observer
-from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import storage_errors
+from blade_tune.fleet.worker_config import WorkerConfig
+from blade_tune.storage.connect import storage_errors
 from blade_tune.study.stored import StoredStudy
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 
 
-def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place], observer: Observer) -> str:
+def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place], callback: Callback) -> str:
     """Work on an open study until it needs no more trials; gives why.
 
     Args:
         stored: the study.
         settings: within which limits; `data` where its data is here, if not where the study remembers it.
         places: one a worker, or, where `per_gpu` is auto, one a device.
-        observer: hears every event.
+        callback: hears every event.
 
     Raises:
         BladeTuneError: see errors.py; the exit code says what ended the run.
     """
     url = stored.storage.engine.url
-    order = Order(
+    config = WorkerConfig(
         study=stored.definition.name,
         storage=url.render_as_string(hide_password=False),
         results=stored.folder.results,
@@ -40,11 +40,11 @@ def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place],
         since=datetime.now(UTC),
     )
     with storage_errors(url), StopSignals().listening() as signals:
-        observer.run_started(stored.standing(), stored.definition.train.max_epochs)
+        callback.run_started(stored.summary(), stored.definition.train.max_epochs)
         if figures := stored.baseline_figures:
-            observer.baselines_measured(figures, stored.baselines_left_out)
+            callback.baselines_measured(figures, stored.baselines_left_out)
         if settings.per_gpu == "auto":
-            places = fill(places, stored, settings.data, observer, signals)
-        why = Supervisor(stored, order, places, settings, observer, signals).run()
-        observer.run_ended(why, stored.standing())
+            places = fill(places, stored, settings.data, callback, signals)
+        why = Supervisor(stored, config, places, settings, callback, signals).run()
+        callback.run_ended(why, stored.summary())
     return why

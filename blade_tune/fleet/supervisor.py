@@ -16,19 +16,19 @@ from blade_tune.errors import (
     WorkerError,
     WorkerSpentError,
 )
-from blade_tune.fleet.child_process import ChildProcess, Event
+from blade_tune.fleet.database_queries import BoundedQueries
 from blade_tune.fleet.devices import Place
-from blade_tune.fleet.events import dispatch
-from blade_tune.fleet.order import Order
-from blade_tune.fleet.questions import Questions
+from blade_tune.fleet.messages import dispatch
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import Cleaner, why_done
-from blade_tune.study.observer import Observer
-from blade_tune.study.recovery import MAX_RETRIES, Recovery
-from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import SQLITE
+from blade_tune.fleet.worker_config import WorkerConfig
+from blade_tune.fleet.worker_process import Event, WorkerProcess
+from blade_tune.storage.connect import SQLITE
+from blade_tune.storage.recovery import MAX_RETRIES, Recovery
+from blade_tune.storage.trial_record import EndReason, attributes
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import EndReason, attributes
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Slot:
     """One worker's place, through all the processes that fill it."""
 
     place: Place
-    process: ChildProcess | None = None
+    process: WorkerProcess | None = None
     start_at: float = 0.0
     deaths: int = 0
     is_done: bool = False
@@ -59,27 +59,27 @@ class Supervisor:
         order: what workers do; each gets the device of its place.
         places: one a worker.
         settings: of the run; here its limits count.
-        observer: hears what workers tell.
+        callback: hears what workers tell.
         signals: of this process.
     """
 
     def __init__(
         self,
         stored: StoredStudy,
-        order: Order,
+        config: WorkerConfig,
         places: list[Place],
         settings: RunSettings,
-        observer: Observer,
+        callback: Callback,
         signals: StopSignals,
     ) -> None:
         self.stored = stored
-        self.order = order
+        self.config = config
         self.settings = settings
-        self.observer = observer
+        self.callback = callback
         self.signals = signals
         self.slots = [Slot(place) for place in places]
-        self.recovery = Recovery(stored.storage, stored.study, stored.attempts, order.grace_s, stored.folder)
-        self.questions = Questions(self.recovery.forget)
+        self.recovery = Recovery(stored.storage, stored.study, stored.attempts, config.grace_s, stored.folder)
+        self.queries = BoundedQueries(self.recovery.forget)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._started = time.monotonic()
         self._stop_before = stored.stop_request()
@@ -128,7 +128,7 @@ class Supervisor:
                 slot.is_done = True
             elif not slot.is_done and now >= slot.start_at:
                 self._start(slot, now)
-        if now - self._swept > min(SWEEP_S, self.order.grace_s / 4):
+        if now - self._swept > min(SWEEP_S, self.config.grace_s / 4):
             self._sweep()
             self._check_study()
 
@@ -140,7 +140,7 @@ class Supervisor:
             self._stop("stopped")
         limit = self.settings.time
         if limit is not None and now - self._started > limit and self._stopping is None:
-            self._stop(f"the time limit of {limit:.0f} s is reached", within_s=self.order.grace_s)
+            self._stop(f"the time limit of {limit:.0f} s is reached", within_s=self.config.grace_s)
         for slot in self.slots:
             if slot.process is not None and now >= self._hurry_at:
                 slot.process.stop(now=True)
@@ -153,10 +153,10 @@ class Supervisor:
         """Stop for the study's cost, or because somebody elsewhere says so."""
         limit = self.settings.gpu_hours
         if limit is not None and self._stopping is None:
-            cost = self.questions.ask(self.stored.attempts.gpu_seconds)
+            cost = self.queries.ask(self.stored.attempts.gpu_seconds)
             if cost is not None and cost / 3600 >= limit:
-                self._stop(f"the limit of {limit:g} GPU hours is reached", within_s=self.order.grace_s)
-        request = self.questions.ask(self.stored.stop_request)
+                self._stop(f"the limit of {limit:g} GPU hours is reached", within_s=self.config.grace_s)
+        request = self.queries.ask(self.stored.stop_request)
         if request is not None and request != self._stop_before:
             self._stop_before = request
             self._error = self._error or InterruptedStudyError(
@@ -174,13 +174,13 @@ class Supervisor:
         self._hurry_at = min(self._hurry_at, time.monotonic() + within_s)
 
     def _start(self, slot: Slot, now: float) -> None:
-        order = self.order.model_copy(update={"device": slot.place.device, "share": slot.place.share})
+        config = self.config.model_copy(update={"device": slot.place.device, "share": slot.place.share})
         try:
-            slot.process = ChildProcess(slot.place, order, self._events)
+            slot.process = WorkerProcess(slot.place, config, self._events)
         except OSError as error:  # no memory, too many processes
             self._put_off(slot, now, f"a worker cannot be started: {error.strerror}")
 
-    def _look_after(self, slot: Slot, process: ChildProcess, now: float) -> None:
+    def _look_after(self, slot: Slot, process: WorkerProcess, now: float) -> None:
         """Notice that a worker hangs or has ended."""
         limit = self.settings.trial_time
         if limit is not None and process.trial is not None and now - process.trial_started > limit:
@@ -197,7 +197,7 @@ class Supervisor:
         slot.process = None
         self._sweep()
         if process.trial is not None:
-            self.observer.trial_lost(process.trial)
+            self.callback.trial_lost(process.trial)
         if code == 0:
             self._why, slot.is_done = process.last_word or "", True
         elif code in FATAL and process.last_word is not None:
@@ -219,16 +219,16 @@ class Supervisor:
         slot.start_at = now + wait
         log.warning("%s, another starts in %.1f s", what, wait)
 
-    def _time_out(self, process: ChildProcess, number: int, limit: float) -> None:
+    def _time_out(self, process: WorkerProcess, number: int, limit: float) -> None:
         """End the trial of a worker that was killed for it."""
         process.trial = None
         message = f"ran for {limit:.0f} s, the limit of a trial."
         attrs = attributes(reason=EndReason.TIMEOUT, message=message)
         storage, study_id = self.stored.storage, self.stored.study_id
-        if self.questions.ask(lambda: storage.give_away(study_id, number, attrs, None)):
-            self.questions.ask(lambda: Cleaner(self.stored, self.order.keep).clean(number))
-            standing = self.questions.ask(self.stored.standing)
-            self.observer.trial_ended(number, f"fail ({EndReason.TIMEOUT}: {message})", None, standing)
+        if self.queries.ask(lambda: storage.give_away(study_id, number, attrs, None)):
+            self.queries.ask(lambda: Cleaner(self.stored, self.config.keep).clean(number))
+            summary = self.queries.ask(self.stored.summary)
+            self.callback.trial_ended(number, f"fail ({EndReason.TIMEOUT}: {message})", None, summary)
         self._sweep()
 
     def _sweep(self) -> None:
@@ -238,7 +238,7 @@ class Supervisor:
         if url.drivername == SQLITE and not Path(url.database or "").exists():  # and it writes on without an error
             self._error = self._error or StorageError(f"{url.database}: was removed while the study ran.")
             self._stop("failed", within_s=0.0)
-        self.questions.ask(self.recovery.sweep)
+        self.queries.ask(self.recovery.sweep)
 
     def _handle_events(self, wait_s: float = 0.0) -> None:
         """Pass on what workers said since the last time."""
@@ -249,7 +249,7 @@ class Supervisor:
                 process.heard(name, arguments)
                 if name == "trial_ended":
                     number, outcome, value = arguments
-                    self.observer.trial_ended(number, outcome, value, self.questions.ask(self.stored.standing))
+                    self.callback.trial_ended(number, outcome, value, self.queries.ask(self.stored.summary))
                 else:
-                    dispatch(name, arguments, self.observer)
+                    dispatch(name, arguments, self.callback)
                 event = self._events.get_nowait()

@@ -11,30 +11,30 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blade_tune.errors import InterruptedStudyError, LeaseLostError, TooManyFailuresError, WorkerSpentError
 from blade_tune.files import remove
-from blade_tune.fleet.order import Order
-from blade_tune.fleet.turns import device_turn
-from blade_tune.study.artifacts import upload_trial
-from blade_tune.study.budget import Claimant
-from blade_tune.study.fingerprint import require_same
-from blade_tune.study.kept import digests, read_ranks
-from blade_tune.study.lease import Lease
-from blade_tune.study.objective import End, Objective
-from blade_tune.study.observer import Observer
-from blade_tune.study.process import Owner
-from blade_tune.study.recovery import continuation
-from blade_tune.study.signals import StopSignals
-from blade_tune.study.stored import StoredStudy, require_maximized
-from blade_tune.study.trial_record import EndReason, Given, TrialRecord, attributes
-from blade_tune.study.trials import (
+from blade_tune.fleet.device_lock import device_turn
+from blade_tune.fleet.worker_config import WorkerConfig
+from blade_tune.spec.fingerprint import require_same
+from blade_tune.storage.attempts import Claimant
+from blade_tune.storage.lease import Lease
+from blade_tune.storage.process import Owner
+from blade_tune.storage.recovery import continuation
+from blade_tune.storage.trial_record import EndReason, Given, TrialRecord, attributes
+from blade_tune.storage.trials import (
     is_continued,
     latest_failures,
     num_configurations,
     num_scored,
     ranked,
 )
+from blade_tune.study.stored import StoredStudy, require_maximized
 from blade_tune.study.verdict import pair
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.training.device_data import resolve_device
+from blade_tune.trial.artifacts import upload_trial
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.files import digests, read_ranks
+from blade_tune.trial.objective import End, Objective
+from blade_tune.trial.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
@@ -48,35 +48,35 @@ class Worker:
 
     Args:
         stored: the study, of which this machine has the data.
-        order: what to do.
-        observer: hears every event.
+        config: what to do.
+        callback: hears every event.
         signals: asked after every epoch.
 
     Raises:
         StudyDiffersError: the data here, or this version of the program, is not what the study was run with.
     """
 
-    def __init__(self, stored: StoredStudy, order: Order, observer: Observer, signals: StopSignals) -> None:
+    def __init__(self, stored: StoredStudy, config: WorkerConfig, callback: Callback, signals: StopSignals) -> None:
         definition = stored.definition
-        data = stored.data(order.data)
+        data = stored.data(config.data)
         require_same(stored.study.user_attrs["fingerprint"], definition, data.data_hash)
         require_maximized(stored.study)
         stored.claim_folder()
         self.stored = stored
-        self.order = order
-        self.observer = observer
+        self.config = config
+        self.callback = callback
         self.signals = signals
-        device = resolve_device(order.device)
-        self.claimant = Claimant(Owner.here(), device.type, order.share)
-        self.cleaner = Cleaner(stored, order.keep)
-        self.objective = Objective(definition, data, stored.folder, device, observer, lambda: bool(signals))
+        device = resolve_device(config.device)
+        self.claimant = Claimant(Owner.here(), device.type, config.share)
+        self.cleaner = Cleaner(stored, config.keep)
+        self.objective = Objective(definition, data, stored.folder, device, callback, lambda: bool(signals))
         is_new = not stored.baseline_figures
         if is_new and len(data.train) > SLOW_ROWS:
-            observer.noted("measuring what untuned models reach; this is done once for these data")
+            callback.noted("measuring what untuned models reach; this is done once for these data")
         self.data = data
         left_out = stored.measure_baselines(data).left_out
         if is_new:
-            observer.baselines_measured(stored.baseline_figures, left_out)
+            callback.baselines_measured(stored.baseline_figures, left_out)
 
     def run(self) -> str:
         """Train until no slot is left; gives why there is none.
@@ -92,7 +92,7 @@ class Worker:
                 return why
             if self.signals:
                 raise self.signals.error()
-            check_failures(self.stored, self.order)
+            check_failures(self.stored, self.config)
             attempt = None
             if not self.stored.definition.is_given or self._is_any_waiting():
                 attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
@@ -107,7 +107,7 @@ class Worker:
             gc.freeze()  # modules, data and rows outlive a trial; to search them took most of the time between two
 
     def _run_trial(self, attempt: str) -> None:
-        with Lease(self.stored.attempts, attempt, self.order.heartbeat_s) as lease:
+        with Lease(self.stored.attempts, attempt, self.config.heartbeat_s) as lease:
             trial = self.stored.study.ask()
             if self.stored.definition.is_given and Given.of(trial) is None:
                 self._drop(trial)  # another worker took the last run at this moment
@@ -124,10 +124,10 @@ class Worker:
                 end = End(TrialState.FAIL, reason=reason, message=str(error))
             if not self._store(trial, end):
                 log.warning("trial=%d was given to another worker; its result is dropped", trial.number)
-                self.observer.trial_lost(trial.number)
+                self.callback.trial_lost(trial.number)
                 return
         row = self._row(trial)
-        self.observer.trial_ended(trial.number, describe(row), row.value, None)
+        self.callback.trial_ended(trial.number, describe(row), row.value, None)
         if end.error:
             raise end.error
         if end.reason == EndReason.OUT_OF_MEMORY:
@@ -146,7 +146,7 @@ class Worker:
         attrs = attributes(**{name: text for name, text in given.items() if text})
         record = TrialRecord(trial)
         retry_alone = (
-            end.reason == EndReason.OUT_OF_MEMORY and self.order.share < 1.0 and not record.get(TrialRecord.alone)
+            end.reason == EndReason.OUT_OF_MEMORY and self.config.share < 1.0 and not record.get(TrialRecord.alone)
         )
         if end.is_continued or retry_alone:
             attrs |= attributes(reason=EndReason.SUPERSEDED) if retry_alone else {}
@@ -196,20 +196,21 @@ def why_done(stored: StoredStudy) -> str | None:
     return None
 
 
-def check_failures(stored: StoredStudy, order: Order) -> None:
+def check_failures(stored: StoredStudy, config: WorkerConfig) -> None:
     """Give up where trial after trial of this run came to nothing.
 
     Raises:
         TooManyFailuresError: with the latest one's traceback, or its message where there is none here.
     """
-    failures = latest_failures(trial for trial in stored.trials if _ended_since(trial, order.since))
-    if len(failures) >= order.max_consecutive_failures:
+    failures = latest_failures(trial for trial in stored.trials if _ended_since(trial, config.since))
+    if len(failures) >= config.max_consecutive_failures:
         latest = failures[0]
         log_file = stored.files(latest).log
         text = log_file.read_text(encoding="utf-8", errors="replace") if log_file.is_file() else ""
         traceback = TRACEBACK + text.rpartition(TRACEBACK)[2].rstrip() if TRACEBACK in text else ""
         raise TooManyFailuresError(
-            f"study {order.study}: {len(failures)} trials in a row came to nothing; the latest, trial {latest.number}: "
+            f"study {config.study}: {len(failures)} trials in a row came to nothing; "
+            f"the latest, trial {latest.number}: "
             + (traceback or TrialRecord(latest).get(TrialRecord.message, "of no known cause"))
         )
 

@@ -1,1 +1,1 @@
-"""Numbers about a study as plain tables."""
+"""What is shown of a study: tables, figures, the page, the dashboard."""

@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 from blade_tune.report import theme
 from blade_tune.report.figures import add_baselines
 from blade_tune.report.numbers import reached
-from blade_tune.study.clock import training_seconds
+from blade_tune.storage.trials import best_trial, is_scored, logical_trials
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import best_trial, is_scored, logical_trials
+from blade_tune.trial.clock import training_seconds
 
 MAX_CURVES = 100
 MAX_POINTS = 6_000  # over epochs: the dashboard stores that figure in its database

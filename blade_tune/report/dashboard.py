@@ -14,14 +14,14 @@ from blade_tune.report import curve_figures, figures
 from blade_tune.report.data import findings
 from blade_tune.report.section import plural, shown
 from blade_tune.report.tables import Row, status
+from blade_tune.search.replicates import History, configuration
 from blade_tune.selection.confirm import leaders, load_confirmation
 from blade_tune.selection.confirmation import Candidate, Confirmation
-from blade_tune.study.artifacts import keep_study_file
-from blade_tune.study.curves import as_csv
-from blade_tune.study.repeats import History, configuration
+from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.verdict import Verdict
+from blade_tune.trial.artifacts import keep_study_file
+from blade_tune.trial.curves import as_csv
 
 log = logging.getLogger(__name__)
 

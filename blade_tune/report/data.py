@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from blade_tune.report.section import Section, Study, interval
 from blade_tune.report.text_tables import Table
-from blade_tune.study.definition import max_length
+from blade_tune.spec.definition import max_length
 from blade_tune.study.stored import StoredStudy
 from blade_tune.xray.measure import Findings, known_xray
 

@@ -10,10 +10,10 @@ from plotly.subplots import make_subplots
 
 from blade_tune.report import numbers, theme
 from blade_tune.report.numbers import reached
+from blade_tune.search.replicates import pooled_noise
 from blade_tune.selection.statistics import expected_best as expected_highest
-from blade_tune.study.repeats import pooled_noise
+from blade_tune.storage.trials import best_trial, is_scored, logical_trials
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import best_trial, is_scored, logical_trials
 
 BASELINE_DASHES = ("dot", "dashdot", "dash")
 MAX_COUNTS = 200  # places at which the expected best is computed

@@ -11,9 +11,9 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import binomtest
 
 from blade_tune.selection.runs import find_runs
+from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.storage.trials import is_continued, is_scored, logical_trials, root_number
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
-from blade_tune.study.trials import is_continued, is_scored, logical_trials, root_number
 
 Row = dict[str, Any]
 

@@ -14,11 +14,11 @@ from blade_tune.printable import printable_lines
 from blade_tune.report import choice, data, search
 from blade_tune.report.section import Section, Study, plural
 from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
-from blade_tune.study.folder import write_text
-from blade_tune.study.provenance import now
+from blade_tune.storage.folder import write_text
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import is_popularity
 from blade_tune.training.baselines import REFERENCE
+from blade_tune.trial.provenance import now
 
 PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     choice.winner,

@@ -7,14 +7,14 @@ from blade_tune.config import flatten
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report.spaces import space_rows
-from blade_tune.study import recipes
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.fingerprint import differences
-from blade_tune.study.opening import Total
-from blade_tune.study.shipped import StudySource
-from blade_tune.study.storage import masked
+from blade_tune.spec import recipes
+from blade_tune.spec.catalog import StudySource
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.fingerprint import differences
+from blade_tune.storage.connect import masked
+from blade_tune.storage.trials import num_scored
+from blade_tune.study.create import Total
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import num_scored
 
 Row = dict[str, Any]
 

@@ -10,7 +10,7 @@ from blade_tune.errors import DataError
 from blade_tune.report import curve_figures, figures, numbers, parameter_figures, tables
 from blade_tune.report.section import Section, Study, plural, values
 from blade_tune.report.text_tables import Entry, Table, among_baselines
-from blade_tune.study.trial_record import TrialRecord
+from blade_tune.storage.trial_record import TrialRecord
 
 TOP = 20  # trials in the table
 NOTHING_YET = "No trial has been scored yet."

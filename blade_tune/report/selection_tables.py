@@ -16,9 +16,9 @@ from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects
 from blade_tune.selection.scores import Scores, load_scores
 from blade_tune.selection.statistics import Estimate
-from blade_tune.study.curves import as_csv
-from blade_tune.study.folder import write_text
+from blade_tune.storage.folder import write_text
 from blade_tune.training.baselines import REFERENCE
+from blade_tune.trial.curves import as_csv
 
 Row = dict[str, Any]
 

@@ -16,8 +16,8 @@ from sqlalchemy.engine import URL
 
 from blade_tune.errors import BladeTuneError, ConfigError
 from blade_tune.report.guard import guarded
-from blade_tune.study.artifacts import artifact_store
-from blade_tune.study.storage import open_storage
+from blade_tune.storage.connect import open_storage
+from blade_tune.trial.artifacts import artifact_store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

@@ -7,16 +7,13 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from blade_tune.search.replicates import pooled_noise
 from blade_tune.selection.scores import valid_figures
 from blade_tune.space import GROUPS
-from blade_tune.study.budget import Attempt
-from blade_tune.study.curves import as_csv, curve_rows
-from blade_tune.study.folder import write_text
-from blade_tune.study.passing import first_passing
-from blade_tune.study.repeats import pooled_noise
-from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord, columns
-from blade_tune.study.trials import (
+from blade_tune.storage.attempts import Attempt
+from blade_tune.storage.folder import write_text
+from blade_tune.storage.trial_record import TrialRecord, columns
+from blade_tune.storage.trials import (
     best_trial,
     count_states,
     is_continued,
@@ -25,6 +22,9 @@ from blade_tune.study.trials import (
     num_scored,
     root_number,
 )
+from blade_tune.study.stored import StoredStudy
+from blade_tune.study.time_to_baseline import first_passing
+from blade_tune.trial.curves import as_csv, curve_rows
 
 Row = dict[str, Any]
 

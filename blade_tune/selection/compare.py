@@ -27,15 +27,15 @@ from blade_tune.selection.scores import Part, Scores, load_scores, tested_beside
 from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.space import nest
-from blade_tune.study.definition import StudyDefinition, defaults_first, is_fitted
-from blade_tune.study.folder import TrialFolder
-from blade_tune.study.opening import Total, open_study
-from blade_tune.study.recipes import OF_FILES, RecipeName
-from blade_tune.study.shipped import available, find
-from blade_tune.study.space_files import load_space
+from blade_tune.spec.catalog import available, find
+from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
+from blade_tune.spec.recipes import OF_FILES, RecipeName
+from blade_tune.spec.space_files import load_space
+from blade_tune.storage.folder import TrialFolder
+from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.storage.trials import logical_trials, num_scored
+from blade_tune.study.create import Total, open_study
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
-from blade_tune.study.trials import logical_trials, num_scored
 from blade_tune.study.verdict import Verdict, below_untuned
 from blade_tune.training.baselines import REFERENCE
 

@@ -10,15 +10,15 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.errors import NothingToExportError, RunsMissingError
 from blade_tune.models.build import model_class
+from blade_tune.search.replicates import configuration
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, rows, seeds
 from blade_tune.selection.scores import load_scores, verdict_on
 from blade_tune.selection.statistics import Floats, estimate, probability_best, winner_interval
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.repeats import configuration
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.storage.trials import ranked
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
-from blade_tune.study.trials import ranked
 from blade_tune.study.verdict import Verdict
 from blade_tune.training.baselines import REFERENCE, Baselines
 

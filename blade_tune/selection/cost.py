@@ -11,11 +11,11 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.selection.compare import Budget, loss_of, prepared, search_of
 from blade_tune.selection.confirm import is_seeded
 from blade_tune.selection.runs import find_runs, is_complete
-from blade_tune.study.definition import StudyDefinition, max_length
-from blade_tune.study.objective import build_training
-from blade_tune.study.trials import num_scored
+from blade_tune.spec.definition import StudyDefinition, max_length
+from blade_tune.storage.trials import num_scored
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.fitting import Fitting
+from blade_tune.trial.objective import build_training
 
 STEPS = 2  # of the default batch size are timed, once they ran before
 SECONDS_AN_HOUR = 3600

@@ -16,14 +16,14 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, DamagedFileError, InterruptedStudyError, ReproductionError
 from blade_tune.files import write_whole
 from blade_tune.selection.runs import is_complete
-from blade_tune.study.definition import max_length
-from blade_tune.study.kept import ranks_content, read_epochs, read_ranks, read_weights
-from blade_tune.study.objective import build_training
-from blade_tune.study.provenance import software_lines
+from blade_tune.spec.definition import max_length
+from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import EpochRecord, Hooks, Outcome
+from blade_tune.trial.files import ranks_content, read_epochs, read_ranks, read_weights
+from blade_tune.trial.objective import build_training
+from blade_tune.trial.provenance import software_lines
 
 log = logging.getLogger(__name__)
 

@@ -19,16 +19,16 @@ from blade_tune.fleet.devices import Place
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.parameter import Value
-from blade_tune.study.budget import UNFINISHED
-from blade_tune.study.definition import OF_RUNS, StudyDefinition
-from blade_tune.study.fingerprint import shared_seed
-from blade_tune.study.observer import Observer
-from blade_tune.study.opening import open_study
-from blade_tune.study.storage import creating
+from blade_tune.spec.definition import OF_RUNS, StudyDefinition
+from blade_tune.spec.fingerprint import shared_seed
+from blade_tune.storage.attempts import UNFINISHED
+from blade_tune.storage.connect import creating
+from blade_tune.storage.trial_record import Given, attributes
+from blade_tune.storage.trials import logical_trials, num_scored
+from blade_tune.study.create import open_study
 from blade_tune.study.stored import BASELINES, StoredStudy
-from blade_tune.study.trial_record import Given, attributes
-from blade_tune.study.trials import logical_trials, num_scored
 from blade_tune.study.workspace import Workspace
+from blade_tune.trial.callback import Callback
 
 SHORTEST_S = 0.1  # a limit of time that is over
 KEEP_ALL = 1_000_000  # every run keeps its weights, which `--test` ranks with
@@ -51,14 +51,14 @@ class Crew:
 
     settings: RunSettings
     places: list[Place]
-    observer: Observer
+    callback: Callback
     started: float = field(default_factory=time.monotonic)
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
         """Work on a study until it needs no more trials; all that a crew does shares one limit of time."""
         limit = self.settings.time
         left = None if limit is None else max(SHORTEST_S, limit - (time.monotonic() - self.started))
-        run_workers(study, self.settings.model_copy(update={**changes, "time": left}), self.places, self.observer)
+        run_workers(study, self.settings.model_copy(update={**changes, "time": left}), self.places, self.callback)
 
 
 def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:

@@ -21,12 +21,12 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import DamagedFileError, RunsMissingError
 from blade_tune.metrics import METRICS, agree, gains, summarize
 from blade_tune.selection.statistics import Estimate, estimate, paired_bootstrap
-from blade_tune.study.folder import TrialFolder
-from blade_tune.study.kept import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
+from blade_tune.storage.folder import TrialFolder
+from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
 from blade_tune.study.verdict import LEVEL, Verdict
 from blade_tune.training.baselines import REFERENCE
+from blade_tune.trial.files import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
 
 Part = Literal["valid", "test"]
 

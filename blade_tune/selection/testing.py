@@ -14,12 +14,12 @@ from blade_tune.errors import DamagedFileError, RunsMissingError
 from blade_tune.models.build import build_model
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.space import nest
-from blade_tune.study.folder import TrialFolder
-from blade_tune.study.kept import read_test, read_weights, write_test
+from blade_tune.storage.folder import TrialFolder
+from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
 from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.evaluation import Evaluator
+from blade_tune.trial.files import read_test, read_weights, write_test
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""A study: what is searched on which data, how many trials, and where they are kept."""
+"""A study that is made, opened, copied and owned; `workspace` is the one door to it."""

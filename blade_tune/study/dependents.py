@@ -7,8 +7,8 @@ from sqlalchemy.engine import URL
 
 from blade_tune.config import read_yaml
 from blade_tune.errors import ConfigError, NothingStoredError
-from blade_tune.study.definition import OF_RUNS
-from blade_tune.study.storage import masked, open_storage, storage_errors
+from blade_tune.spec.definition import OF_RUNS
+from blade_tune.storage.connect import masked, open_storage, storage_errors
 
 
 def stored_on(folder: Path, url: URL) -> list[str]:

@@ -3,27 +3,23 @@
 import hashlib
 import logging
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
-from safetensors.torch import load_file
-from torch import Tensor
 
 from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, DamagedFileError, DataError
-from blade_tune.files import sha256, write_whole
+from blade_tune.files import write_whole
 from blade_tune.space import nest
-from blade_tune.study.definition import Member, StudyDefinition
-from blade_tune.study.folder import StudyFolder
-from blade_tune.study.kept import read_whole
+from blade_tune.spec.definition import Member, StudyDefinition
+from blade_tune.storage.folder import StudyFolder
+from blade_tune.storage.trials import best_trial
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import best_trial
 from blade_tune.study.workspace import Workspace
+from blade_tune.trial.files import read_whole
+from blade_tune.trial.member_weights import AS_THEN, is_whole
 
 log = logging.getLogger(__name__)
-
-AS_THEN = "must hold a member's weights as they were when the combination was made."
 
 
 def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDefinition:
@@ -122,7 +118,7 @@ def check_members(definition: StudyDefinition, data: SearchData, workspace: Work
     folder = StudyFolder(workspace.results, definition.name)
     for index, member in enumerate(definition.settled_members):
         copy = folder.member(index)
-        if _is_whole(copy, member.digest):
+        if is_whole(copy, member.digest):
             continue
         source = workspace.study(member.study)
         theirs = source.study.user_attrs["fingerprint"]["data"]
@@ -131,7 +127,7 @@ def check_members(definition: StudyDefinition, data: SearchData, workspace: Work
                 f"member {member.study}: was trained on other data (hash {theirs[:12]}, not {data.data_hash[:12]})."
             )
         weights = source.files(source.trials[member.trial]).weights
-        if not _is_whole(weights, member.digest):
+        if not is_whole(weights, member.digest):
             raise DataError(f"{weights}: {AS_THEN} {_again(member.study, member.trial)}")
 
 
@@ -142,7 +138,7 @@ def keep_members(stored: StoredStudy) -> None:
     """
     for index, member in enumerate(stored.definition.settled_members):
         path = stored.folder.member(index)
-        if not _is_whole(path, member.digest):
+        if not is_whole(path, member.digest):
             if path.exists():
                 log.warning("%s: was damaged, and is copied again from study %s", path, member.study)
             source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
@@ -155,29 +151,7 @@ def members_of(study: str, workspace: Workspace) -> list[str]:
     return [f"{member.study}:{member.trial}" for member in stored.definition.settled_members] if stored else []
 
 
-def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
-    """The weights of a stored study's members, checked.
-
-    Raises:
-        DataError: a file is missing or is not as it was.
-    """
-    assert definition.home is not None, "a stored study has a folder"  # noqa: S101 - for the type checker
-    folder = StudyFolder(definition.home.parent, definition.home.name)
-    return [_state(folder.member(index), member.digest) for index, member in enumerate(definition.settled_members)]
-
-
-@lru_cache(maxsize=8)
-def _state(path: Path, digest: str) -> dict[str, Tensor]:
-    if not _is_whole(path, digest):
-        raise DataError(f"{path}: {AS_THEN} `blade-tune run` of the combination copies them again from their study.")
-    return load_file(path)
-
-
 def damaged_members(stored: StoredStudy) -> list[Path]:
     """The copies of members' weights that are there and are not as they were."""
     wanted = ((stored.folder.member(i), each.digest) for i, each in enumerate(stored.definition.settled_members))
-    return [path for path, digest in wanted if path.exists() and not _is_whole(path, digest)]
-
-
-def _is_whole(path: Path, digest: str) -> bool:
-    return path.is_file() and sha256(path) == digest
+    return [path for path, digest in wanted if path.exists() and not is_whole(path, digest)]

@@ -18,11 +18,11 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.config import flatten, read_yaml
 from blade_tune.errors import ConfigError, DamagedFileError, StudyDiffersError
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
-from blade_tune.study.kept import read_epochs
-from blade_tune.study.trial_record import Given
-from blade_tune.study.trials import logical_trials, root_number, trial_values
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.storage.folder import StudyFolder, TrialFolder, write_text
+from blade_tune.storage.trial_record import Given
+from blade_tune.storage.trials import logical_trials, root_number, trial_values
+from blade_tune.trial.files import read_epochs
 
 IDENTITY = "identity"  # user attribute of a study: its id, and those of the studies that it is a copy of
 FILE = "owner.json"

@@ -16,19 +16,19 @@ from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, StudyDiffersError
 from blade_tune.parameter import Value
-from blade_tune.study.budget import Attempts
-from blade_tune.study.definition import OF_RUNS, StudyDefinition, max_length
-from blade_tune.study.folder import StudyFolder, TrialFolder
-from blade_tune.study.observer import Standing
+from blade_tune.search.samplers import build_pruner, build_sampler
+from blade_tune.spec.definition import OF_RUNS, StudyDefinition, max_length
+from blade_tune.storage.attempts import Attempts
+from blade_tune.storage.connect import creating, load_study, masked
+from blade_tune.storage.folder import StudyFolder, TrialFolder
+from blade_tune.storage.optuna_storage import StudyStorage
+from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.storage.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
 from blade_tune.study.ownership import Identity, Ownership
-from blade_tune.study.provenance import now
-from blade_tune.study.safe_storage import StudyStorage
-from blade_tune.study.sampling import build_pruner, build_sampler
-from blade_tune.study.storage import creating, load_study, masked
-from blade_tune.study.trial_record import TrialRecord
-from blade_tune.study.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
 from blade_tune.study.verdict import Verdict, below_untuned, of_best
 from blade_tune.training.baselines import Baselines, valid_baselines
+from blade_tune.trial.callback import StudySummary
+from blade_tune.trial.provenance import now
 
 BASELINES = "baselines"  # user attribute of a study: their window, their metrics, and which were left out
 
@@ -109,11 +109,11 @@ class StoredStudy:
         asked = self.study.user_attrs.get("stop")
         return StopRequest(**asked) if asked else None
 
-    def standing(self) -> Standing:
+    def summary(self) -> StudySummary:
         """How far the study is."""
         trials = self.trials
         best = best_trial(trials)
-        return Standing(
+        return StudySummary(
             name=self.definition.name,
             metric=self.definition.objective.metric,
             scored=num_scored(trials),

@@ -11,12 +11,12 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.engine import URL
 
 from blade_tune.errors import ConfigError, StorageError
-from blade_tune.study.budget import ATTEMPTS, Attempts
+from blade_tune.storage.attempts import ATTEMPTS, Attempts
+from blade_tune.storage.connect import connect, creating, masked, open_storage, storage_errors, versions
+from blade_tune.storage.optuna_storage import STUDIES, STUDY_ATTRIBUTES, StudyStorage
+from blade_tune.storage.trials import count_states
 from blade_tune.study.ownership import Identity
-from blade_tune.study.safe_storage import STUDIES, STUDY_ATTRIBUTES, StudyStorage
-from blade_tune.study.storage import connect, creating, masked, open_storage, storage_errors, versions
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import count_states
 
 
 def upgrade(url: URL) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from blade_tune.metrics import gains
-from blade_tune.study.trial_record import TrialRecord
+from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.training.baselines import REFERENCE
 
 PAIRED = "paired"  # user attribute of a completed trial, see `pair`

@@ -7,8 +7,8 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.engine import URL
 
 from blade_tune.errors import ConfigError, NothingStoredError
-from blade_tune.study.safe_storage import lacks_table
-from blade_tune.study.storage import await_database, open_storage, resolve_url
+from blade_tune.storage.connect import await_database, open_storage, resolve_url
+from blade_tune.storage.optuna_storage import lacks_table
 from blade_tune.study.stored import StoredStudy
 
 

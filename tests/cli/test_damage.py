@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from blade_tune.config import write_yaml
+from blade_tune.doctor.damaged_files import Damage, measured_damage
 from blade_tune.export import checksums
-from blade_tune.fleet.damage import Damage, measured_damage
 from blade_tune.study import ownership
 from blade_tune.study.stored import StoredStudy
 from tests.cli.program import Ended, call

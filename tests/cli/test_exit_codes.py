@@ -47,7 +47,7 @@ MISTAKES = {
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """A run does not wait for a database that is away when it starts."""
-    monkeypatch.setattr("blade_tune.study.storage.OUTAGE_S", 0.0)
+    monkeypatch.setattr("blade_tune.storage.connect.OUTAGE_S", 0.0)
 
 
 @pytest.mark.parametrize(("code", "words", "told"), MISTAKES.values(), ids=MISTAKES)

@@ -19,9 +19,9 @@ from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError, StorageError
 from blade_tune.fleet.precedence import resolve
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import Total
-from blade_tune.study.shipped import StudySource
+from blade_tune.spec.catalog import StudySource
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.study.create import Total
 from tests.cli.program import TINY
 
 Call = Callable[..., Any]

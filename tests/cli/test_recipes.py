@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from blade_tune.config import read_yaml, write_yaml
-from blade_tune.study.recipes import SHARED
+from blade_tune.spec.recipes import SHARED
 from tests.cli.program import TINY, call
 
 SHARED_FILE = {name: value for name, value in TINY.items() if name != "recipe"}

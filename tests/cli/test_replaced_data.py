@@ -8,8 +8,8 @@ import pytest
 
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.data.sources.split_files import PREPARATION
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import open_study
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from tests.cli.program import Ended, call
 

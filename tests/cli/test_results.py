@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blade_tune.config import read_yaml
-from blade_tune.study.recipes import RECIPES, SHARED
+from blade_tune.spec.recipes import RECIPES, SHARED
 from tests.cli.program import TINY, call
 
 FREE = ["model.alpha", "model.augmentation", "model.mask_exponent", "train.learning_rate"]

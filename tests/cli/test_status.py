@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from blade_tune.fleet import doctor
-from blade_tune.study.budget import Claimant
-from blade_tune.study.clock import Clock
-from blade_tune.study.process import Owner
+from blade_tune.doctor import checks as doctor
+from blade_tune.storage.attempts import Claimant
+from blade_tune.storage.process import Owner
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import EpochRecord
+from blade_tune.trial.clock import Clock
 from tests.cli.program import call, finish, start
 from tests.cli.test_streams import ESCAPE
 

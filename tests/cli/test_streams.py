@@ -20,7 +20,7 @@ from rich.console import Console
 
 from blade_tune.cli.program import StderrHandler
 from blade_tune.cli.progress import LiveProgress
-from blade_tune.study.observer import Standing
+from blade_tune.trial.callback import StudySummary
 from tests.cli.program import PROGRAM, call, finish, start, with_faults, write_study
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -77,7 +77,7 @@ def test_the_live_view_takes_any_message():
     """A failed trial's message is shown as it is, whatever brackets it has."""
     shown = io.StringIO()
     view = LiveProgress(Console(file=shown, width=120))
-    view.trial_ended(0, "fail (error: [/b] is no [red]tag)", None, Standing("tiny", "ndcg@10", 0, 3))
+    view.trial_ended(0, "fail (error: [/b] is no [red]tag)", None, StudySummary("tiny", "ndcg@10", 0, 3))
     assert "trial 0 fail (error: [/b] is no [red]tag)" in shown.getvalue()
 
 

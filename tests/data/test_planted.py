@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blade_tune.batch import Interactions
-from blade_tune.data.planted import best_reachable, next_item_probabilities
+from blade_tune.data.oracle import best_reachable, next_item_probabilities
 from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, generate, rarity
 from blade_tune.data.split import Split, split_by_time
 from blade_tune.metrics import CUTOFFS

@@ -21,11 +21,11 @@ from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.export.reading import load_bundle
 from blade_tune.metrics import METRICS, summarize
 from blade_tune.space import Space
-from blade_tune.study import objective
-from blade_tune.study.opening import open_study
-from blade_tune.study.trials import best_trial
+from blade_tune.storage.trials import best_trial
+from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import EpochRecord
+from blade_tune.trial import objective
 from tests.data.examples import SPLIT_FILES, write_split
 from tests.study.tiny import content, define, run, stored, work
 

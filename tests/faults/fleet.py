@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
-from blade_tune.study.folder import StudyFolder
-from blade_tune.study.storage import resolve_url
+from blade_tune.storage.connect import resolve_url
+from blade_tune.storage.folder import StudyFolder
+from blade_tune.storage.trials import is_continued, num_scored, root_number
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import is_continued, num_scored, root_number
 from blade_tune.study.workspace import Workspace
 from tests.cli.program import start, write_study
 
@@ -80,7 +80,9 @@ class Fleet:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes among them, the oldest first."""
-        found = [process for process in self.processes() if "blade_tune.fleet.child" in " ".join(cmdline(process))]
+        found = [
+            process for process in self.processes() if "blade_tune.fleet.worker_main" in " ".join(cmdline(process))
+        ]
         return sorted(found, key=lambda process: process.create_time())
 
     def _owns(self, process: psutil.Process) -> bool:

@@ -5,8 +5,8 @@ import re
 import pytest
 from optuna.trial import FrozenTrial
 
-from blade_tune.study.folder import StudyFolder
-from blade_tune.study.trials import root_number
+from blade_tune.storage.folder import StudyFolder
+from blade_tune.storage.trials import root_number
 from tests.faults.fleet import Fleet
 
 EPOCH_LINE = re.compile(r"^(\S+ \S+) INFO blade_tune.training.loop epoch=", re.M)

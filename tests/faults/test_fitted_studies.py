@@ -8,7 +8,7 @@ import psutil
 import pytest
 from optuna.trial import TrialState
 
-from blade_tune.study.trials import root_number
+from blade_tune.storage.trials import root_number
 from tests.faults.fleet import TIMEOUT_S, Fleet, until
 
 TRIALS = 50

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from blade_tune.data.store import prepare
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import open_study
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from tests.cli.program import TINY, call
 from tests.faults.fleet import Fleet

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
 
-from blade_tune.fleet.order import Order
-from blade_tune.study.folder import StudyFolder
+from blade_tune.fleet.worker_config import Order
+from blade_tune.storage.folder import StudyFolder
 from tests.cli.program import call, write_study
 from tests.faults.fleet import TIMEOUT_S, Fleet, cmdline, until
 from tests.postgres import OwnServer, Server
@@ -94,7 +94,7 @@ def written(fleet: Fleet) -> str:
 @pytest.mark.parametrize("host", ["localhost:1", "nowhere.invalid"])
 def test_a_password_is_in_no_error(tmp_path, host, quiet, monkeypatch):
     """A server that cannot be reached ends the run in 4; the message has the masked URL."""
-    monkeypatch.setattr("blade_tune.study.storage.OUTAGE_S", 0.0)
+    monkeypatch.setattr("blade_tune.storage.connect.OUTAGE_S", 0.0)
     write_study(tmp_path / "studies" / "tiny.yaml")
     url = make_url(f"postgresql://tuner@{host}/studies").set(password=PASSWORD)
     ended = call("run", "--study", "tiny", "--storage", url.render_as_string(False), *quiet, cwd=tmp_path)

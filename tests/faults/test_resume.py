@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from blade_tune.study.folder import StudyFolder
+from blade_tune.storage.folder import StudyFolder
 from tests.cli.program import call
 from tests.faults.fleet import TIMEOUT_S, Fleet, until
 
@@ -69,7 +69,7 @@ def test_a_stopped_and_killed_trial_is_bit_for_bit_one_that_was_left_alone(fleet
 
 def test_a_finished_study_starts_nothing(left_alone: Fleet, monkeypatch: pytest.MonkeyPatch):
     """Run again, it ends in 0 and says why, without a worker and without a new row."""
-    monkeypatch.delattr("blade_tune.fleet.supervisor.ChildProcess")
+    monkeypatch.delattr("blade_tune.fleet.supervisor.WorkerProcess")
     ended = call("run", "--study", "tiny", cwd=left_alone.folder)
     assert (ended.code, ended.err.splitlines()[-1]) == (0, "study=tiny ended: 1 of 1 trials are scored")
     left_alone.require_whole(1, EPOCHS)

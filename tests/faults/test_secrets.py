@@ -142,7 +142,7 @@ def refused() -> list[str]:
 @pytest.mark.parametrize("words", REFUSED)
 def test_a_secret_is_in_no_error(tmp_path: Path, postgres_url: str, words: str, monkeypatch: pytest.MonkeyPatch):
     """A connection that fails ends in 4, a URL that cannot be meant in 2; as flag, as variable and in a file."""
-    monkeypatch.setattr("blade_tune.study.storage.OUTAGE_S", 0.0)
+    monkeypatch.setattr("blade_tune.storage.connect.OUTAGE_S", 0.0)
     write_study(tmp_path / "studies" / "tiny.yaml")
     for codes, urls in (((1, 4), failing(postgres_url)), ((2,), refused())):
         for url in urls:

@@ -19,13 +19,13 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from blade_tune.doctor.finding import Finding
 from blade_tune.fleet import doctor, leftovers
-from blade_tune.fleet.findings import Finding
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study import fingerprint
-from blade_tune.study.budget import ATTEMPTS, Claimant
-from blade_tune.study.opening import open_study
-from blade_tune.study.process import Owner
+from blade_tune.spec import fingerprint
+from blade_tune.storage.attempts import ATTEMPTS, Claimant
+from blade_tune.storage.process import Owner
+from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.checkpoint import save_checkpoint

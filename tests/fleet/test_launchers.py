@@ -24,7 +24,7 @@ from blade_tune.fleet.launchers.base import Launcher, choose
 from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.launchers.run import run_jobs
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.observer import Observer
+from blade_tune.trial.callback import Callback
 from tests.cli import program
 from tests.cli.program import Ended as Program
 from tests.cli.program import call, finish, read_until, start, write_study
@@ -191,7 +191,7 @@ def test_what_ends_all_jobs_ends_the_run(ended, error, words, stored):
     told = Told(*ended)
     settings = RunSettings(results=stored.folder.results, workers=2)
     with pytest.raises(error, match=words) as raised:
-        run_jobs(stored, settings, told, Observer())
+        run_jobs(stored, settings, told, Callback())
     assert raised.value.exit_code == {"died": 5, "data differs": 3, "5 in a row": 5}[words]
     assert told.closed
 
@@ -200,14 +200,14 @@ def test_a_limit_that_a_job_met_ends_the_run(stored):
     """What one job says when it ended in order is why the run ends, beside one that died."""
     told = Told(Ended(None, "died"), Ended(0, "the limit of 3 GPU hours is reached"))
     settings = RunSettings(results=stored.folder.results, workers=2)
-    assert run_jobs(stored, settings, told, Observer()) == "the limit of 3 GPU hours is reached"
+    assert run_jobs(stored, settings, told, Callback()) == "the limit of 3 GPU hours is reached"
 
 
 def test_a_done_study_submits_nothing(tmp_path):
     """Run again with a launcher, a finished study gives no job to the cluster."""
     tiny.run(tmp_path, search__trials=1)
     told = Told()  # would mind a job
-    assert run_jobs(tiny.stored(tmp_path), RunSettings(results=tmp_path), told, Observer()).startswith("1 of 1")
+    assert run_jobs(tiny.stored(tmp_path), RunSettings(results=tmp_path), told, Callback()).startswith("1 of 1")
 
 
 # SLURM

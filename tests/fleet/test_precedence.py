@@ -10,7 +10,7 @@ from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.precedence import BUILT_IN, OF_A_SERVICE, Resolved, resolve
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.shipped import StudySource
+from blade_tune.spec.catalog import StudySource
 
 
 class Places:

@@ -16,11 +16,11 @@ from blade_tune.fleet.devices import Place
 from blade_tune.fleet.probe import MODULE, Largest, Measured, fill, most_useful
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.observer import Observer
-from blade_tune.study.opening import Total, open_study
-from blade_tune.study.signals import StopSignals
+from blade_tune.study.create import Total, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 from tests.cli.program import call, write_study
 from tests.study.tiny import define, tiny_data
 
@@ -41,7 +41,7 @@ class Device:
         return Measured(workers, self.steps_per_s[workers], (1, self.need), (1000, free))
 
 
-class Notes(Observer):
+class Notes(Callback):
     """Keeps what was noted."""
 
     def __init__(self) -> None:
@@ -147,11 +147,11 @@ def test_a_costly_configuration_is_tried():
 @pytest.mark.usefixtures("_short")
 def test_a_probe_trains_the_study_itself(tmp_path):
     """It gives whole places with equal parts of the device, tells every round, and leaves no process and no trial."""
-    study, observer = stored(tmp_path), Notes()
-    places = fill([CPU, CPU], study, None, observer, StopSignals())
+    study, callback = stored(tmp_path), Notes()
+    places = fill([CPU, CPU], study, None, callback, StopSignals())
     assert places in ([CPU] * 2, [Place("cpu", "", 0.5, 1)] * 4)
-    assert observer.notes[0].startswith("probe workers=1 steps_per_s=")
-    assert observer.notes[-1] == f"probe per_gpu={len(places) // 2}"
+    assert callback.notes[0].startswith("probe workers=1 steps_per_s=")
+    assert callback.notes[-1] == f"probe per_gpu={len(places) // 2}"
     assert study.trials == []
     assert children() == []
 
@@ -160,14 +160,14 @@ def test_a_probe_trains_the_study_itself(tmp_path):
 def test_nothing_is_tried_where_one_worker_is_all(place, trials, tmp_path, monkeypatch):
     """With one trial left to do, or one CPU thread, a second worker is of no use."""
     monkeypatch.setattr(probe, "Probe", None)
-    assert fill([place], stored(tmp_path, trials), None, Observer(), StopSignals()) == [place]
+    assert fill([place], stored(tmp_path, trials), None, Callback(), StopSignals()) == [place]
 
 
 def test_a_probe_that_fails_leaves_one_worker(tmp_path, caplog):
     """A warning has the reason; the run goes on."""
     study = stored(tmp_path)
     gpu = Place("cuda", "", 1.0, 2)  # which this process sees none of
-    assert fill([gpu], study, None, Observer(), StopSignals()) == [gpu]
+    assert fill([gpu], study, None, Callback(), StopSignals()) == [gpu]
     assert "per_gpu=1, for a probe of the device failed: " in caplog.text
     assert "Error: " in caplog.text
     assert children() == []
@@ -177,11 +177,11 @@ def test_a_probe_that_fails_leaves_one_worker(tmp_path, caplog):
 @pytest.mark.usefixtures("_short")
 def test_a_run_may_find_out_itself(tmp_path):
     """per_gpu auto is a run like any other, to its last trial; run again, it tries nothing."""
-    study, observer = stored(tmp_path, trials=2), Notes()
+    study, callback = stored(tmp_path, trials=2), Notes()
     for _ in range(2):
-        run_workers(study, RunSettings(per_gpu="auto", results=tmp_path), [CPU], observer)
+        run_workers(study, RunSettings(per_gpu="auto", results=tmp_path), [CPU], callback)
         assert len(study.trials) == 2
-    assert sum(note.startswith("probe per_gpu=") for note in observer.notes) == 1
+    assert sum(note.startswith("probe per_gpu=") for note in callback.notes) == 1
 
 
 def test_a_signal_ends_a_probe(tmp_path):
@@ -189,7 +189,7 @@ def test_a_signal_ends_a_probe(tmp_path):
     signals = StopSignals()
     signals.received = signal.SIGINT
     with pytest.raises(InterruptedStudyError):
-        fill([CPU], stored(tmp_path), None, Observer(), signals)
+        fill([CPU], stored(tmp_path), None, Callback(), signals)
     assert children() == []
 
 
@@ -224,11 +224,11 @@ import sys
 from pathlib import Path
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.probe import fill
-from blade_tune.study.observer import Observer
-from blade_tune.study.signals import StopSignals
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 from blade_tune.study.workspace import Workspace
 
-class Tell(Observer):
+class Tell(Callback):
     def noted(self, text):
         print(text.split()[0], flush=True)
 

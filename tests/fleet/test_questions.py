@@ -5,8 +5,8 @@ import threading
 import pytest
 from optuna.exceptions import StorageInternalError
 
-from blade_tune.fleet import questions
-from blade_tune.fleet.questions import Questions
+from blade_tune.fleet import database_queries as queries
+from blade_tune.fleet.database_queries import BoundedQueries
 
 
 class Outages:
@@ -26,14 +26,14 @@ def refuse() -> None:
 def test_an_answer_is_given():
     """A database that answers is asked as if there were no thread."""
     outages = Outages()
-    assert Questions(outages).ask(lambda: 7) == 7
+    assert BoundedQueries(outages).ask(lambda: 7) == 7
     assert outages.count == 0
 
 
 def test_a_refusal_is_an_outage(caplog):
     """It is told once and remembered every time, until an answer comes."""
     outages = Outages()
-    asked = Questions(outages)
+    asked = BoundedQueries(outages)
     assert [asked.ask(refuse), asked.ask(refuse)] == [None, None]
     assert asked.ask(lambda: 7) == 7
     assert outages.count == 2
@@ -44,9 +44,9 @@ def test_a_refusal_is_an_outage(caplog):
 
 def test_a_database_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch, caplog):
     """Without an answer in time the question is left alone, and none is asked until it is answered after all."""
-    monkeypatch.setattr(questions, "ANSWER_S", 0.1)
+    monkeypatch.setattr(queries, "ANSWER_S", 0.1)
     outages, answered = Outages(), threading.Event()
-    asked = Questions(outages)
+    asked = BoundedQueries(outages)
     assert asked.ask(lambda: answered.wait(10.0)) is None
     assert asked.ask(lambda: pytest.fail("asked while busy")) is None
     assert outages.count == 1
@@ -60,4 +60,4 @@ def test_a_database_that_hangs_holds_nothing_up(monkeypatch: pytest.MonkeyPatch,
 def test_a_mistake_of_ours_is_no_outage():
     """Other errors are raised where the question was asked."""
     with pytest.raises(ZeroDivisionError):
-        Questions(pytest.fail).ask(lambda: 1 / 0)
+        BoundedQueries(pytest.fail).ask(lambda: 1 / 0)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from blade_tune.errors import ConfigError
-from blade_tune.fleet.turns import device_turn, private_folder
-from blade_tune.study.budget import Claimant
-from blade_tune.study.process import Owner
-from blade_tune.study.signals import StopSignals
+from blade_tune.fleet.device_lock import device_turn, private_folder
+from blade_tune.storage.attempts import Claimant
+from blade_tune.storage.process import Owner
+from blade_tune.trial.signals import StopSignals
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from blade_tune.data.store import prepare
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.statistics import estimate, winner_interval
-from blade_tune.study.opening import open_study
+from blade_tune.storage.trials import ranked
+from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import ranked
 from blade_tune.study.verdict import Verdict
 from blade_tune.study.workspace import Workspace
 from tests.study.tiny import define

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from blade_tune.report import curve_figures
-from blade_tune.study.trials import best_trial, num_scored
+from blade_tune.storage.trials import best_trial, num_scored
 from tests.report import made_up
 from tests.report.made_up import EVAL_EVERY, trial
 

@@ -15,8 +15,8 @@ from optuna.artifacts import get_all_artifact_meta
 from blade_tune.report import dashboard
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.statistics import estimate
+from blade_tune.storage.trials import ranked
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import ranked
 from blade_tune.study.verdict import Verdict
 from tests.report import made_up
 from tests.study import tiny

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blade_tune.report import curve_figures, figures, numbers, parameter_figures, theme
-from blade_tune.study.trials import best_trial, num_scored
+from blade_tune.storage.trials import best_trial, num_scored
 from tests.report import made_up
 from tests.report.made_up import COMPLETE, PRUNED
 

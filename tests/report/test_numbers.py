@@ -4,7 +4,7 @@ import pytest
 from optuna.trial import TrialState
 
 from blade_tune.report import numbers
-from blade_tune.study.trials import logical_trials, num_scored
+from blade_tune.storage.trials import logical_trials, num_scored
 from tests.report import made_up
 from tests.report.made_up import COMPLETE, EPOCHS, FAIL, PRUNED, trial
 

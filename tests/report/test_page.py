@@ -16,9 +16,9 @@ from blade_tune.report.page import write_report
 from blade_tune.selection.effects import Effect, Effects
 from blade_tune.selection.scores import Scores
 from blade_tune.selection.statistics import Comparison
-from blade_tune.study.budget import Attempts
+from blade_tune.storage.attempts import Attempts
+from blade_tune.storage.trials import ranked
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import ranked
 from blade_tune.study.verdict import Verdict
 from tests.report import made_up
 from tests.report.made_up import COMPLETE

@@ -10,11 +10,11 @@ from blade_tune.fleet.devices import Machine, assign
 from blade_tune.fleet.precedence import BUILT_IN, resolve
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
-from blade_tune.study import recipes
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import Total, open_study
-from blade_tune.study.recipes import SHARED
-from blade_tune.study.shipped import StudySource
+from blade_tune.spec import recipes
+from blade_tune.spec.catalog import StudySource
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.recipes import SHARED
+from blade_tune.study.create import Total, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from tests.study.tiny import content, define, tiny_data

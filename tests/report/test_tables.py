@@ -15,11 +15,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import TrialState, create_trial
 
 from blade_tune.report import tables
-from blade_tune.study.budget import ATTEMPTS, Attempts, Claimant
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.folder import StudyFolder
-from blade_tune.study.process import Owner
-from blade_tune.study.storage import open_storage, resolve_url
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.storage.attempts import ATTEMPTS, Attempts, Claimant
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.storage.folder import StudyFolder
+from blade_tune.storage.process import Owner
 from blade_tune.study.stored import StoredStudy
 from tests.cli.program import TINY
 

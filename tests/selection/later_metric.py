@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from blade_tune.cli.program import blade_tune
 from blade_tune.data.store import prepare
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.opening import open_study
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from tests.study.tiny import content, work
 

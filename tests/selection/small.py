@@ -6,8 +6,8 @@ from typing import Any
 
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.selection.runs import Crew, find_runs
-from blade_tune.study.observer import Observer
 from blade_tune.study.stored import StoredStudy
+from blade_tune.trial.callback import Callback
 from tests.study.tiny import work
 
 SEARCH: Mapping[str, Any] = {"search__trials": 4, "data__long_tail": ["share", "follow"]}
@@ -21,7 +21,7 @@ class OwnCrew(Crew):
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
         self.worked.append((study.definition.name, study.budget))
-        work(study, self.observer, keep=changes.get("keep", 5))
+        work(study, self.callback, keep=changes.get("keep", 5))
 
 
 class IdleCrew(Crew):
@@ -31,9 +31,9 @@ class IdleCrew(Crew):
         """Nothing."""
 
 
-def own_crew(observer: Observer | None = None) -> OwnCrew:
+def own_crew(callback: Callback | None = None) -> OwnCrew:
     """A crew without limits."""
-    return OwnCrew(RunSettings(), [], observer or Observer())
+    return OwnCrew(RunSettings(), [], callback or Callback())
 
 
 def num_rows(search: StoredStudy) -> int:

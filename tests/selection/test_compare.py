@@ -18,11 +18,11 @@ from blade_tune.selection.cost import estimate
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.selection.testing import Opening
-from blade_tune.study.definition import is_fitted
-from blade_tune.study.recipes import RECIPES, SHARED, RecipeName
-from blade_tune.study.shipped import find
+from blade_tune.spec.catalog import find
+from blade_tune.spec.definition import is_fitted
+from blade_tune.spec.recipes import RECIPES, SHARED, RecipeName
+from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import num_scored
 from tests.export.test_export import CPU
 from tests.selection.small import OwnCrew
 from tests.study.tiny import content
@@ -60,9 +60,9 @@ def studies(place: Path) -> list[StoredStudy]:
 
 def crew(place: Path) -> OwnCrew:
     from blade_tune.fleet.settings import RunSettings
-    from blade_tune.study.observer import Observer
+    from blade_tune.trial.callback import Callback
 
-    return OwnCrew(RunSettings(results=place / "results"), [], Observer())
+    return OwnCrew(RunSettings(results=place / "results"), [], Callback())
 
 
 def test_models_share_all_but_their_space(place: Path, monkeypatch: pytest.MonkeyPatch):

@@ -17,11 +17,11 @@ from blade_tune.selection.runs import seeds
 from blade_tune.selection.statistics import estimate, winner_interval
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
-from blade_tune.study.observer import Observer
-from blade_tune.study.opening import open_study
+from blade_tune.storage.trials import ranked
+from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import ranked
 from blade_tune.study.workspace import Workspace
+from blade_tune.trial.callback import Callback
 from tests.export.test_export import CPU
 from tests.selection.small import IdleCrew, num_rows, own_crew
 from tests.study.tiny import define, run, stored, work
@@ -78,7 +78,7 @@ def test_repeats_of_a_configuration_are_one_candidate(tmp_path: Path):
     assert found[0] == ranked(stored(tmp_path).trials)[0]
 
 
-class _Stops(Observer):
+class _Stops(Callback):
     """Ctrl-C after some trials have ended."""
 
     def __init__(self, after: int) -> None:
@@ -182,7 +182,7 @@ def test_a_confirmation_on_each_database(tmp_path: Path, database_url: str):
 
     def ask() -> None:
         with pytest.raises(RunsMissingError, match="not every run came to its end"):
-            confirm(search, 2, 2, IdleCrew(RunSettings(), [], Observer()))
+            confirm(search, 2, 2, IdleCrew(RunSettings(), [], Callback()))
 
     asked = [Thread(target=ask) for _ in range(3)]
     for thread in asked:

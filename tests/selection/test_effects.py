@@ -10,8 +10,8 @@ from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
 from blade_tune.selection.scores import user_groups
 from blade_tune.selection.statistics import paired_bootstrap
+from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trial_record import TrialRecord
 from tests.selection.small import num_rows, own_crew
 
 

@@ -5,8 +5,8 @@ import torch
 
 from blade_tune.errors import ConfigError, ReproductionError
 from blade_tune.selection.reproduce import Past, make_again
-from blade_tune.study import provenance
 from blade_tune.study.stored import StoredStudy
+from blade_tune.trial import provenance
 
 CPU = torch.device("cpu")
 

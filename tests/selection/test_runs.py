@@ -8,9 +8,9 @@ from blade_tune.errors import ConfigError, NonFiniteError, RunsMissingError
 from blade_tune.models.blade.model import Blade
 from blade_tune.parameter import Value
 from blade_tune.selection.runs import Run, execute, require, rows, seeds
-from blade_tune.study.fingerprint import shared_seed, training_seed
+from blade_tune.spec.fingerprint import shared_seed, training_seed
+from blade_tune.storage.trials import Given, num_scored
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import Given, num_scored
 from tests.selection.small import num_rows, own_crew
 
 SMALL: Mapping[str, Value] = {"model.embedding_size": 8, "model.max_length": 6, "model.num_experts": 1}

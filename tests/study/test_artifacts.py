@@ -15,8 +15,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import TrialState
 
 from blade_tune.errors import InterruptedStudyError
+from blade_tune.storage.folder import StudyFolder
 from blade_tune.study import artifacts, objective
-from blade_tune.study.folder import StudyFolder
 from tests.study.test_interrupts import Kill
 from tests.study.tiny import rows, run, stored
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from blade_tune.study.fingerprint import is_audited
+from blade_tune.spec.fingerprint import is_audited
 from tests.study.tiny import run, stored
 
 PRUNING = {"train__max_epochs": 4, "train__patience": 9, "search__trials": 12}

@@ -14,11 +14,11 @@ from sqlalchemy import event, select, update
 from sqlalchemy.exc import OperationalError
 
 from blade_tune.errors import LeaseLostError
-from blade_tune.study.budget import ATTEMPTS, Attempts, Claimant
-from blade_tune.study.lease import Lease
-from blade_tune.study.process import Owner
-from blade_tune.study.safe_storage import StudyStorage
-from blade_tune.study.storage import open_storage, resolve_url
+from blade_tune.storage.attempts import ATTEMPTS, Attempts, Claimant
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.storage.lease import Lease
+from blade_tune.storage.optuna_storage import StudyStorage
+from blade_tune.storage.process import Owner
 
 HERE = Claimant(Owner.here(), "cpu", 1.0)
 SLOTS = 20

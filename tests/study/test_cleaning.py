@@ -10,13 +10,13 @@ import pytest
 from optuna.trial import TrialState
 
 from blade_tune.fleet.worker import Cleaner
-from blade_tune.study import objective
-from blade_tune.study.objective import build_training
-from blade_tune.study.opening import open_study
+from blade_tune.storage.trials import ranked
+from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.trials import ranked
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import Training
+from blade_tune.trial import objective
+from blade_tune.trial.objective import build_training
 from tests.study.tiny import Watch, define, run, tiny_data
 
 KEEP = 2

@@ -11,9 +11,9 @@ import pytest
 from optuna.trial import Trial, TrialState
 
 from blade_tune.errors import InterruptedStudyError
-from blade_tune.study.clock import Clock, row_seconds, training_seconds
-from blade_tune.study.folder import TrialFolder
+from blade_tune.storage.folder import TrialFolder
 from blade_tune.training.loop import EpochRecord
+from blade_tune.trial.clock import Clock, row_seconds, training_seconds
 from tests.study import tiny
 from tests.study.test_interrupts import LONG, Kill
 

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blade_tune.study.curves import HEIGHT, WIDTH, as_csv, curve_svg
+from blade_tune.trial.curves import HEIGHT, WIDTH, as_csv, curve_svg
 
 ROWS = [
     {"epoch": 1, "loss.next": 0.5, "loss.contrastive": 0.25},

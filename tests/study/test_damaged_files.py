@@ -8,11 +8,11 @@ from optuna.trial import TrialState
 
 from blade_tune.errors import ConfigError, InterruptedStudyError
 from blade_tune.files import write_whole
-from blade_tune.study import recovery
-from blade_tune.study.curves import curve_rows
-from blade_tune.study.folder import StudyFolder, TrialFolder
-from blade_tune.study.objective import logged_to
-from blade_tune.study.recovery import Recovery
+from blade_tune.storage import recovery
+from blade_tune.storage.folder import StudyFolder, TrialFolder
+from blade_tune.storage.recovery import Recovery
+from blade_tune.trial.curves import curve_rows
+from blade_tune.trial.objective import logged_to
 from tests.damage import damages
 from tests.study.test_interrupts import Kill, result
 from tests.study.test_recovery import GRACE_S

@@ -7,11 +7,11 @@ import torch
 
 from blade_tune.data.config import DataConfig
 from blade_tune.data.store import prepare
-from blade_tune.study.definition import StudyDefinition, max_length
-from blade_tune.study.objective import build_training
+from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.training.baselines import measure
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Hooks
+from blade_tune.trial.objective import build_training
 
 GOOD = {
     "model.num_heads": 2,

@@ -10,9 +10,9 @@ import torch
 
 from blade_tune.errors import ConfigError, DiskFullError, TooManyFailuresError
 from blade_tune.models.blade.model import Blade
-from blade_tune.study import objective
-from blade_tune.study.folder import StudyFolder
+from blade_tune.storage.folder import StudyFolder
 from blade_tune.training import loop
+from blade_tune.trial import objective
 from tests.study.tiny import Watch, rows, run, stored
 
 Break = Callable[[Iterator[Exception | None]], None]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from blade_tune.errors import StudyDiffersError
-from blade_tune.study import fingerprint as module
-from blade_tune.study.fingerprint import fingerprint, require_same, sampler_seed, training_seed
+from blade_tune.spec import fingerprint as module
+from blade_tune.spec.fingerprint import fingerprint, require_same, sampler_seed, training_seed
 from tests.study.tiny import define
 
 OTHER_STUDIES = {

@@ -11,9 +11,9 @@ import pytest
 from safetensors.torch import load_file
 
 from blade_tune.errors import InterruptedStudyError, PreemptedError, StudyDiffersError
-from blade_tune.study import objective
-from blade_tune.study.folder import StudyFolder
+from blade_tune.storage.folder import StudyFolder
 from blade_tune.training.loop import EpochRecord, Training
+from blade_tune.trial import objective
 from tests.study.tiny import Watch, rows, run, stored
 
 LONG: dict[str, Any] = {"train": {"max_epochs": 4, "eval_every": 2, "schedule": "plateau"}}

@@ -8,9 +8,9 @@ import pytest
 
 from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError, StudyDiffersError
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.old_words import modernized
-from blade_tune.study.opening import open_study
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.old_words import modernized
+from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from tests.study.tiny import content, define, stored, tiny_data
 

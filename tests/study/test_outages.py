@@ -19,8 +19,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from blade_tune.study.safe_storage import StudyStorage, is_outage, reason_of
-from blade_tune.study.storage import open_storage, resolve_url
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.storage.optuna_storage import StudyStorage, is_outage, reason_of
 
 NOT_PATIENT = {"create_new_study", "delete_study"}  # see StudyStorage
 
@@ -190,7 +190,7 @@ def test_a_server_that_is_away_delays_and_harms_nothing(restartable, monkeypatch
 
     So does a worker that is started meanwhile.
     """
-    monkeypatch.setattr("blade_tune.study.safe_storage.MAX_WAIT_S", 0.5)
+    monkeypatch.setattr("blade_tune.storage.optuna_storage.MAX_WAIT_S", 0.5)
     with restartable.database() as url:
         _, study = patient_storage(url)
         trial = study.ask()
@@ -212,7 +212,7 @@ def test_a_server_that_is_away_delays_and_harms_nothing(restartable, monkeypatch
 
 def test_a_locked_file_delays(tmp_path, monkeypatch, caplog):
     """A call waits for a SQLite file that another program holds for longer than the busy timeout."""
-    monkeypatch.setattr("blade_tune.study.storage.BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("blade_tune.storage.connect.BUSY_TIMEOUT_S", 0.1)
     storage, study = patient_storage(f"sqlite:///{tmp_path}/studies.db")
     trial = study.ask()
     other = sqlite3.connect(tmp_path / "studies.db", check_same_thread=False)

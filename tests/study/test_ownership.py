@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from blade_tune.data.store import prepare
 from blade_tune.errors import StudyDiffersError
-from blade_tune.study.opening import open_study
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.study.create import open_study
 from blade_tune.study.ownership import FILE, IDENTITY
-from blade_tune.study.storage import open_storage, resolve_url
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.transfer import copy_study
 from blade_tune.study.workspace import Workspace
@@ -74,7 +74,7 @@ def test_every_way_to_a_file_is_guarded(tmp_path: Path):
     mine = run_in("a.db", tmp_path / "mine")
     run_in("b.db", tmp_path, search__seed=7)
     stranger = Workspace(mine.storage.engine.url, tmp_path).study("tiny")
-    assert stranger.standing().scored == 2
+    assert stranger.summary().scored == 2
     assert stranger.data(None).data_hash == mine.data(None).data_hash
     for look in (
         lambda: stranger.folder.path,
@@ -121,7 +121,7 @@ def test_a_study_and_a_folder_of_before_find_each_other(tmp_path: Path):
     assert files(tmp_path) == before
 
     opened = run_in("a.db", tmp_path, search__trials=3)
-    assert opened.standing().scored == 3
+    assert opened.summary().scored == 3
     assert json.loads((tmp_path / "tiny" / FILE).read_text())["id"] == opened.study.user_attrs[IDENTITY]["id"]
     with pytest.raises(StudyDiffersError, match=BOTH.format("c.db", "a.db")):
         open_in("c.db", tmp_path)
@@ -135,7 +135,7 @@ def test_two_studies_of_before_are_told_apart_by_their_trials(tmp_path: Path):
     make_old(other)
     with pytest.raises(StudyDiffersError, match="holds those of a study that this database does not know"):
         open_in("elsewhere/b.db", tmp_path, search__trials=2, search__seed=7)
-    assert run_in("a.db", tmp_path, search__trials=3).standing().scored == 3
+    assert run_in("a.db", tmp_path, search__trials=3).summary().scored == 3
 
 
 def test_leftovers_of_before_do_not_keep_a_study_out(tmp_path: Path):
@@ -163,7 +163,7 @@ def test_a_copy_takes_the_files_over_when_it_goes_on(tmp_path: Path):
         again(source).files(source.trials[0])
     with pytest.raises(StudyDiffersError, match=BOTH.format("a.db", "b.db")):
         run_in("a.db", tmp_path, search__trials=3)
-    assert again(source).standing().scored == 2  # which its database says
+    assert again(source).summary().scored == 2  # which its database says
 
 
 def test_a_copy_that_comes_late_is_refused_too(tmp_path: Path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import blade_tune
-from blade_tune.study.provenance import _commit
+from blade_tune.trial.provenance import _commit
 
 
 def repository(folder: Path, *tracked: Path) -> str:

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy.engine import URL, make_url
 
 from blade_tune.errors import StorageError
-from blade_tune.study import storage
-from blade_tune.study.storage import await_database, open_storage, resolve_url, storage_errors
+from blade_tune.storage import connect as storage
+from blade_tune.storage.connect import await_database, open_storage, resolve_url, storage_errors
 
 AWAY = "postgresql://me@127.0.0.1:1/db"  # nothing listens on port 1
 

@@ -9,10 +9,10 @@ from blade_tune.config import Settings, write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
 from blade_tune.space import Space
-from blade_tune.study import recipes
-from blade_tune.study.definition import StudyDefinition, config_classes, is_fitted
-from blade_tune.study.opening import open_study
-from blade_tune.study.recipes import SHARED, complete
+from blade_tune.spec import recipes
+from blade_tune.spec.definition import StudyDefinition, config_classes, is_fitted
+from blade_tune.spec.recipes import SHARED, complete
+from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.config import TrainConfig
 from tests.study.tiny import content, stored, tiny_data

@@ -12,13 +12,13 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
-from blade_tune.study import recovery
-from blade_tune.study.budget import Attempts, Claimant
-from blade_tune.study.folder import StudyFolder
-from blade_tune.study.process import Owner, this_host
-from blade_tune.study.recovery import MAX_RETRIES, Recovery
-from blade_tune.study.storage import open_storage, resolve_url
-from blade_tune.study.trial_record import ATTRIBUTES
+from blade_tune.storage import recovery
+from blade_tune.storage.attempts import Attempts, Claimant
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.storage.folder import StudyFolder
+from blade_tune.storage.process import Owner, this_host
+from blade_tune.storage.recovery import MAX_RETRIES, Recovery
+from blade_tune.storage.trial_record import ATTRIBUTES
 from blade_tune.training.loop import EpochRecord
 from tests.study.tiny import Watch, rows, run, stored
 
@@ -256,7 +256,7 @@ class Thief(Watch):
 
 @pytest.mark.parametrize("epoch", [1, 3])
 def test_a_late_worker_goes_on(tmp_path: Path, epoch: int, caplog: Any):
-    """Its observer hears that the trial is lost, in its last epoch too; it may go on with that trial itself."""
+    """Its callback hears that the trial is lost, in its last epoch too; it may go on with that trial itself."""
     thief = Thief(tmp_path, epoch)
     run(tmp_path, thief, search__trials=2, train__max_epochs=3)
     assert rows(tmp_path) == [("FAIL", "lost"), ("COMPLETE", ""), ("COMPLETE", "")]

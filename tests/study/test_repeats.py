@@ -9,8 +9,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from blade_tune.search.replicates import LEADER_RUNS, History, configuration, pooled_noise, replicate_index
 from blade_tune.space import Space
-from blade_tune.study.repeats import LEADER_RUNS, History, configuration, pooled_noise, replicate_index
 
 SPACE = Space.from_mapping(
     {"model": {"alpha": {"float": [0.0, 1.0], "step": 0.1}, "kind": {"choice": ["a", "b"]}, "depth": 3}}, "space"

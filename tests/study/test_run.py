@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from blade_tune.config import read_yaml
 from blade_tune.errors import ConfigError, StudyDiffersError
 from blade_tune.space import Space
-from blade_tune.study.folder import StudyFolder
-from blade_tune.study.objective import build_training
-from blade_tune.study.storage import open_storage, resolve_url
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.storage.folder import StudyFolder
 from blade_tune.training.device_data import DeviceData
+from blade_tune.trial.objective import build_training
 from tests.study.test_fingerprint import OTHER_STUDIES
 from tests.study.tiny import Watch, define, rows, run, stored
 

@@ -14,8 +14,8 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 
-from blade_tune.study.safe_storage import REPORTS, STUDIES, TRIALS, StudyStorage
-from blade_tune.study.storage import open_storage, resolve_url
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.storage.optuna_storage import REPORTS, STUDIES, TRIALS, StudyStorage
 
 
 def open_url(url: str, outage_s: float = 0.0) -> StudyStorage:

@@ -10,10 +10,10 @@ from blade_tune.models import MODELS
 from blade_tune.parameter import Free
 from blade_tune.registry import load
 from blade_tune.space import Space, nest
-from blade_tune.study.definition import StudyDefinition, config_classes, is_fitted
-from blade_tune.study.recipes import RECIPES, SHARED, RecipeName, complete
-from blade_tune.study.shipped import available, find
-from blade_tune.study.space_files import load_space
+from blade_tune.spec.catalog import available, find
+from blade_tune.spec.definition import StudyDefinition, config_classes, is_fitted
+from blade_tune.spec.recipes import RECIPES, SHARED, RecipeName, complete
+from blade_tune.spec.space_files import load_space
 from blade_tune.training.config import TrainConfig
 
 CARD = {  # the parameters that BLADE's paper varies

@@ -8,7 +8,7 @@ import pytest
 from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.space import Space
-from blade_tune.study.space_files import load_space
+from blade_tune.spec.space_files import load_space
 
 BLOCK = {"model": {"a": {"choice": [1, 2]}, "b": {"float": [0.0, 1.0]}}, "train": {"c": 5}}
 MORE = {"model": {"b": 7}, "train": {"d": {"int": [1, 3]}}}

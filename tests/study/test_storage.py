@@ -14,8 +14,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
-from blade_tune.study import storage
-from blade_tune.study.storage import connect, creating, load_study, masked, open_storage, resolve_url, storage_errors
+from blade_tune.storage import connect as storage
+from blade_tune.storage.connect import connect, creating, load_study, masked, open_storage, resolve_url, storage_errors
 from tests.crowd import PROCESSES, Crowd
 
 POSTGRES_URL = "postgresql+psycopg://me:s3cret@127.0.0.1:1/studies"  # nothing listens on port 1
@@ -83,7 +83,7 @@ def test_a_password_may_hold_anything(password: str, monkeypatch: pytest.MonkeyP
         filled = url.format(SCHEMA_VERSION="x")  # as Optuna does
         reached.append(make_url(filled).password)
 
-    monkeypatch.setattr("blade_tune.study.storage.StudyStorage", reach)
+    monkeypatch.setattr("blade_tune.storage.connect.StudyStorage", reach)
     connect(resolve_url(POSTGRES_URL, Path()).set(password=password), create=False)
     assert reached == [password]
 
@@ -216,7 +216,7 @@ def test_creating_is_done_by_one_at_a_time(database_url: str, crowd: Crowd, tmp_
 
 def test_waiting_for_another_creator_ends(database_url: str, monkeypatch: pytest.MonkeyPatch):
     """A process that never ends its creating is a storage error for others, after a while."""
-    monkeypatch.setattr("blade_tune.study.storage.CREATION_S", 1)
+    monkeypatch.setattr("blade_tune.storage.connect.CREATION_S", 1)
     url = resolve_url(database_url, Path())
     with creating(url), pytest.raises(StorageError, match=r"held it for 1 s|lock timeout"), creating(url):
         pass

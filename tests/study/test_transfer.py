@@ -9,9 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import insert, inspect, text
 
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
-from blade_tune.study.budget import ATTEMPTS, Attempts
-from blade_tune.study.opening import open_study
-from blade_tune.study.storage import open_storage, resolve_url
+from blade_tune.storage.attempts import ATTEMPTS, Attempts
+from blade_tune.storage.connect import open_storage, resolve_url
+from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.transfer import copy_study, upgrade
 from blade_tune.study.workspace import Workspace
@@ -36,7 +36,7 @@ def test_an_old_database_is_made_current(database_url: str):
         optuna.create_trial(value=0.5, intermediate_values={1: 0.5})
     )
     make_old(database_url)
-    handlers, ours = list(logging.getLogger().handlers), logging.getLogger("blade_tune.study.storage")
+    handlers, ours = list(logging.getLogger().handlers), logging.getLogger("blade_tune.storage.connect")
     version, now = upgrade(url)
     assert version == OLD != now
     storage = open_storage(url, create=False)

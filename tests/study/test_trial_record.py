@@ -8,7 +8,7 @@ import pytest
 
 import blade_tune
 from blade_tune.report.tables import brief, trial_rows
-from blade_tune.study.trial_record import ATTRIBUTES, Attribute, EndReason, TrialRecord, attributes
+from blade_tune.storage.trial_record import ATTRIBUTES, Attribute, EndReason, TrialRecord, attributes
 from tests.study import tiny
 
 PACKAGE = Path(blade_tune.__file__).parent

@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from blade_tune.study.trials import best_trial, count_states, latest_failures, num_scored, ranked, root_number
+from blade_tune.storage.trials import best_trial, count_states, latest_failures, num_scored, ranked, root_number
 
 C, P, F, R, W = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
 

@@ -8,7 +8,7 @@ import pytest
 import blade_tune
 from blade_tune.errors import ConfigError, NothingStoredError
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.opening import open_study
+from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from tests.study.tiny import define, tiny_data
 

@@ -8,16 +8,16 @@ from typing import Any
 
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import WorkerSpentError
-from blade_tune.fleet.order import Order
 from blade_tune.fleet.worker import Worker
+from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.parameter import Value
-from blade_tune.study.definition import StudyDefinition
-from blade_tune.study.observer import Observer
-from blade_tune.study.opening import open_study
-from blade_tune.study.signals import StopSignals
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import EpochRecord
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 
 DATA: dict[str, Any] = {
     "source": "synthetic",
@@ -73,8 +73,8 @@ def tiny_data(root: Path, **changes: Any) -> SearchData:
     return prepare(define(**{f"data__{name}": value for name, value in changes.items()}).data, None, root)
 
 
-class Watch(Observer):
-    """Remembers what a run told; a test's own observer builds on it."""
+class Watch(Callback):
+    """Remembers what a run told; a test's own callback builds on it."""
 
     def __init__(self) -> None:
         self.started: dict[int, Mapping[str, Value]] = {}
@@ -91,27 +91,27 @@ class Watch(Observer):
         self.ended.append((number, outcome))
 
 
-def run(results: Path, observer: Observer | None = None, *, options: Mapping[str, Any] = {}, **changes: Any) -> str:
+def run(results: Path, callback: Callback | None = None, *, options: Mapping[str, Any] = {}, **changes: Any) -> str:
     """Run the tiny study, with some values of its file changed, in a results folder; gives why it ended."""
     definition = define(**changes)
     place = Workspace.at(None, results)
-    return work(open_study(definition, prepare(definition.data, None, results), place), observer, **options)
+    return work(open_study(definition, prepare(definition.data, None, results), place), callback, **options)
 
 
-def work(stored: StoredStudy, observer: Observer | None = None, **options: Any) -> str:
+def work(stored: StoredStudy, callback: Callback | None = None, **options: Any) -> str:
     """Be the one worker of an open study, in this process."""
-    order = order_for(stored, **options)
+    config = order_for(stored, **options)
     with StopSignals().listening() as signals:
         while True:
             try:
-                return Worker(stored, order, observer or Observer(), signals).run()
+                return Worker(stored, config, callback or Callback(), signals).run()
             except WorkerSpentError:
                 continue  # as a supervisor does, with another process
 
 
-def order_for(stored: StoredStudy, **options: Any) -> Order:
+def order_for(stored: StoredStudy, **options: Any) -> WorkerConfig:
     """What a worker of the study is told, some of it changed."""
-    return Order(
+    return WorkerConfig(
         **{
             "study": stored.definition.name,
             "storage": stored.storage.engine.url.render_as_string(hide_password=False),

@@ -17,9 +17,9 @@ import torch
 from blade_tune.models import MODELS
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import model_class
-from blade_tune.study.objective import build_training
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Hooks
+from blade_tune.trial.objective import build_training
 from tests.study.tiny import define, tiny_data
 
 KEPT = Path(__file__).with_name("published_recipe.json")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from blade_tune.data.published import KUAISAR_LICENSE, TENREC_LICENSE
 from blade_tune.data.raw.settings import LogFormat
+from blade_tune.data.reference_statistics import KUAISAR_LICENSE, TENREC_LICENSE
 
 TENREC_PAGE = "https://tenrec0.github.io/"
 

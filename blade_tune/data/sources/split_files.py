@@ -15,7 +15,7 @@ from blade_tune.batch import Interactions
 from blade_tune.data import digest
 from blade_tune.data.cells import text_of
 from blade_tune.data.config import DataConfig
-from blade_tune.data.published import PUBLISHED
+from blade_tune.data.reference_statistics import PUBLISHED
 from blade_tune.data.sources.base import Source
 from blade_tune.errors import DataError
 

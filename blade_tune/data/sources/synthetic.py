@@ -92,7 +92,7 @@ class Synthetic(Source):
 
     def origin(self) -> Mapping[str, Any]:
         """It is made up; and the best that a model can reach."""
-        from blade_tune.data.planted import best_reachable
+        from blade_tune.data.oracle import best_reachable
 
         split = self._split()
         best = {} if self._config.shuffle_sets else best_reachable(self._config, split.train, split.valid)

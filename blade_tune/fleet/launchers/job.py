@@ -7,10 +7,10 @@ from blade_tune.fleet.devices import assign
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import why_done
-from blade_tune.study.observer import Observer
-from blade_tune.study.storage import storage_errors
+from blade_tune.storage.connect import storage_errors
 from blade_tune.study.stored import StopRequest, StoredStudy
 from blade_tune.study.workspace import Workspace
+from blade_tune.trial.callback import Callback
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Job:
                     return over
                 stored.data(self.settings.data)
                 settings = self.settings.model_copy(update={"time": self._time_left(stored)})
-                return Ended(0, run_workers(stored, settings, places, Observer()))
+                return Ended(0, run_workers(stored, settings, places, Callback()))
         except BladeTuneError as error:
             return Ended(error.exit_code, str(error))
 

@@ -10,7 +10,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.fleet.launchers.base import Launcher, require
 from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.storage import POSTGRES, SQLITE
+from blade_tune.storage.connect import POSTGRES, SQLITE
 
 DEFAULTS = {"num_cpus": 1, "max_restarts": 5}
 

@@ -5,19 +5,19 @@ from contextlib import closing
 
 from blade_tune.fleet.launchers.base import Launcher
 from blade_tune.fleet.launchers.job import Ended, Job
-from blade_tune.fleet.launchers.story import Story
+from blade_tune.fleet.launchers.study_poller import StudyPoller
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import FATAL
-from blade_tune.study.observer import Observer
-from blade_tune.study.signals import StopSignals
-from blade_tune.study.storage import OUTAGE_S, storage_errors
+from blade_tune.storage.connect import OUTAGE_S, storage_errors
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
+from blade_tune.trial.callback import Callback
+from blade_tune.trial.signals import StopSignals
 
 POLL_S = 1.0
 
 
-def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, observer: Observer) -> str:
+def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, callback: Callback) -> str:
     """Have `workers` jobs work on an open study until it needs no more trials; gives why.
 
     A signal asks the whole run to store what it has and to end; a second one cancels the jobs.
@@ -26,7 +26,7 @@ def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, obs
         stored: the study.
         settings: the limits of the run; devices are those that each job has.
         launcher: where the jobs go.
-        observer: hears every event, a little later.
+        callback: hears every event, a little later.
 
     Raises:
         BladeTuneError: as one of the jobs said, or a signal.
@@ -35,20 +35,20 @@ def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, obs
     stored = Workspace(url, stored.folder.results).study(stored.definition.name, outage_s=OUTAGE_S)
     with closing(launcher), storage_errors(url), StopSignals().listening() as signals:
         job = Job.of(stored, settings)
-        observer.run_started(stored.standing(), stored.definition.train.max_epochs)
+        callback.run_started(stored.summary(), stored.definition.train.max_epochs)
         over = job.why_over(stored)
         if over is None:
             count = settings.workers or 1
             launcher.submit(job, url.render_as_string(hide_password=False), count)
-            over = _last_word(_watch(stored, job, launcher, Story(stored, observer), signals, count), job, stored)
+            over = _last_word(_watch(stored, job, launcher, StudyPoller(stored, callback), signals, count), job, stored)
         if signals:
             raise signals.error()
-        observer.run_ended(over.settle(), stored.standing())
+        callback.run_ended(over.settle(), stored.summary())
     return over.why
 
 
 def _watch(
-    stored: StoredStudy, job: Job, launcher: Launcher, story: Story, signals: StopSignals, count: int
+    stored: StoredStudy, job: Job, launcher: Launcher, story: StudyPoller, signals: StopSignals, count: int
 ) -> list[Ended]:
     """Tell the story until all jobs have ended; gives how."""
     is_asked = False

@@ -12,7 +12,7 @@ from blade_tune.errors import ConfigError, PreemptedError
 from blade_tune.fleet.launchers.base import Launcher, require
 from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.storage import POSTGRES, SQLITE
+from blade_tune.storage.connect import POSTGRES, SQLITE
 
 STORAGE = "BLADE_TUNE_STORAGE"  # SLURM hands the environment down to its jobs
 DEFAULTS = {"name": "blade-tune", "timeout_min": 240, "slurm_signal_delay_s": 120}

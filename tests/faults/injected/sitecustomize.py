@@ -65,7 +65,7 @@ def fill_disk(_: Any) -> None:
 
 def install() -> None:
     """Put the faults where they happen."""
-    from blade_tune.study import recovery
+    from blade_tune.storage import recovery
     from blade_tune.training.loop import Training
 
     recovery.MAX_RETRIES = FAULTS.get("max_retries", recovery.MAX_RETRIES)

@@ -1,0 +1,1 @@
+"""What is wrong with a machine, a database or a study, and what can be mended."""

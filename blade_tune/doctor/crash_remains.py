@@ -1,0 +1,147 @@
+"""What crashes leave of a study: attempts and rows that nobody works on, and files that nobody reads."""
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from blade_tune.doctor.finding import Finding
+from blade_tune.files import remove
+from blade_tune.storage.attempts import Attempt
+from blade_tune.storage.folder import TrialFolder
+from blade_tune.storage.recovery import Recovery, orphans
+from blade_tune.storage.trials import logical_trials, ranked, root_number
+from blade_tune.study.stored import StoredStudy
+
+WATCH_EVERY_S = 5.0  # at most; a grace period of seconds asks for more
+TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")  # of a file that is written beside its place
+TEMPORARY_AGE_S = 3600.0  # nothing is written for so long: the process, perhaps another machine's, is gone
+MENDED = "the next run queues it again; so does doctor --fix"
+
+Tell = Callable[[str], None]
+
+
+class Leftovers:
+    """The leftovers of one study.
+
+    Args:
+        stored: the study.
+        grace_s: a worker that is silent for so long is lost.
+        keep: how many of the best trials keep their weights.
+    """
+
+    def __init__(self, stored: StoredStudy, grace_s: float, keep: int) -> None:
+        self._stored = stored
+        self._grace_s = grace_s
+        self._keep = keep
+        self._check = f"study {stored.definition.name}"
+
+    def findings(self) -> Iterator[Finding]:
+        """A warning for each kind; nothing is changed."""
+        trials = self._stored.trials
+        for attempt in self._overdue():
+            what = "a slot" if attempt.trial_number is None else f"trial {attempt.trial_number}"
+            ended = "gone" if attempt.owner.is_gone() else f"silent for more than {self._grace_s:.0f} s"
+            host = attempt.owner.host.partition("/")[0]
+            yield self._warn(f"{what} is held by process {attempt.owner.pid} on {host}, which is {ended}", MENDED)
+        if orphans := self._orphans():
+            yield self._warn(f"running trials that no worker has: {_listed(orphans)}", MENDED)
+        if stranded := self._stranded(trials):
+            what = f"trials that wait to go on, with no checkpoint in these results: {_listed(stranded)}"
+            yield self._warn(what, "run with the --results that they ran with; with these they begin anew")
+        if count := len(self._temporary()):
+            yield self._warn(f"temporary files that nobody writes any more: {count}", "doctor --fix removes them")
+        if count := len(self._checkpoints(trials)):
+            yield self._warn(f"checkpoints of trials that have ended: {count}", "doctor --fix removes them")
+        if count := len(self._weights(trials)):
+            what = f"trials that have weights, and are not among the best {self._keep}: {count}"
+            yield self._warn(what, "the next trial that ends removes them; a run's --keep says how many stay")
+
+    def remove(self, tell: Tell) -> Iterator[Finding]:
+        """Queue again what has lost its worker, and remove files, but for weights; gives what was done.
+
+        Args:
+            tell: hears what takes a while.
+        """
+        released, lost = self._recover(tell)
+        files = [*self._temporary(), *self._checkpoints(self._stored.trials)]
+        for file in files:
+            remove(file)
+        for what, done in (
+            ("slots of lost workers, freed", released),
+            ("trials of lost workers, given away", _listed(lost)),
+            ("temporary files and old checkpoints, removed", len(files)),
+        ):
+            if done:
+                yield Finding(self._check, "ok", f"fixed: {what}: {done}")
+
+    def _recover(self, tell: Tell) -> tuple[int, list[int]]:
+        """Sweep, and where a worker is silent watch it for the whole grace period, as `Recovery` asks for."""
+        attempts, stored = self._stored.attempts, self._stored
+        before = {attempt.attempt_id for attempt in self._overdue()}
+        recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s, stored.folder)
+        lost = recovery.sweep()
+        step = min(WATCH_EVERY_S, self._grace_s / 4)
+        end = time.monotonic() + self._grace_s + step
+        if silent := self._overdue():
+            tell(f"{self._check}: silent workers, now watched for {self._grace_s:.0f} s: {len(silent)}")
+        while self._overdue() and time.monotonic() < end:
+            time.sleep(step)
+            lost += recovery.sweep()
+        return len(before - {attempt.attempt_id for attempt in attempts.open_attempts()}), lost
+
+    def _overdue(self) -> list[Attempt]:
+        """Attempts whose process is gone, or that did not renew for the grace period by the database's clock."""
+        attempts = self._stored.attempts
+        heard_since = attempts.now() - self._grace_s
+        return [each for each in attempts.open_attempts() if each.owner.is_gone() or each.renewed < heard_since]
+
+    def _orphans(self) -> list[int]:
+        """Trials that run before and after a look at the attempts, of which none has them or may be asking for one."""
+        before = self._running()
+        unheld = orphans(before, self._stored.attempts.open_attempts())
+        return sorted(set(unheld) & set(self._running()))
+
+    def _running(self) -> list[int]:
+        return [trial.number for trial in self._stored.trials if trial.state == TrialState.RUNNING]
+
+    def _stranded(self, trials: list[FrozenTrial]) -> list[int]:
+        """Waiting trials that were trained before, where the checkpoint is not in this results folder."""
+        trained = {root_number(trial) for trial in trials if trial.intermediate_values}
+        waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        roots = {trial.number: root_number(trial) for trial in waiting}
+        folder = self._stored.folder
+        return [n for n, root in roots.items() if root in trained and not folder.trial(root).checkpoint.exists()]
+
+    def _temporary(self) -> list[Path]:
+        """Files that were never moved to their place."""
+        named = (path for path in self._stored.folder.path.rglob(".*") if TEMPORARY.fullmatch(path.name))
+        return [path for path in named if _age_s(path) > TEMPORARY_AGE_S]
+
+    def _checkpoints(self, trials: list[FrozenTrial]) -> list[Path]:
+        """Of trials that no row goes on from."""
+        ended = (trial for trial in logical_trials(trials) if trial.state.is_finished())
+        return [path for trial in ended if (path := self._folder(trial).checkpoint).exists()]
+
+    def _weights(self, trials: Iterable[FrozenTrial]) -> list[Path]:
+        return [path for trial in ranked(trials)[self._keep :] if (path := self._folder(trial).weights).exists()]
+
+    def _folder(self, trial: FrozenTrial) -> TrialFolder:
+        return self._stored.folder.trial(root_number(trial))
+
+    def _warn(self, what: str, remedy: str) -> Finding:
+        return Finding(self._check, "warning", what, remedy)
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _age_s(path: Path) -> float:
+    """How long ago a file was written; 0 where it is gone, moved to its place."""
+    with suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime
+    return 0.0

@@ -1,0 +1,210 @@
+"""Files of a study that are not as they were written: found, and made again where what they held is known elsewhere."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from optuna.artifacts import get_all_artifact_meta
+from optuna.trial import FrozenTrial, TrialState
+
+from blade_tune.config import read_yaml, write_yaml
+from blade_tune.data import measured
+from blade_tune.doctor.finding import Finding
+from blade_tune.errors import BladeTuneError, ConfigError, DamagedFileError
+from blade_tune.files import remove, sha256, write_whole
+from blade_tune.space import nest
+from blade_tune.storage.folder import TrialFolder
+from blade_tune.storage.trials import logical_trials
+from blade_tune.study.members import damaged_members
+from blade_tune.study.stored import StoredStudy
+from blade_tune.training.checkpoint import load_checkpoint
+from blade_tune.trial import files as kept
+from blade_tune.trial.artifacts import shown_files
+
+FIX = "doctor --fix writes it again"
+MEASURED = (".baselines", ".xray")  # of the results folder: what was measured once on a data set
+DERIVED = ("trials.csv", "epochs.csv", "report/*", "effects/*")  # of a study's folder: what commands write anew
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A file, and what to do about it."""
+
+    path: Path
+    remedy: str
+
+
+class Damage:
+    """The damaged files of one study.
+
+    Args:
+        stored: the study.
+    """
+
+    def __init__(self, stored: StoredStudy) -> None:
+        self._stored = stored
+        self._name = stored.definition.name
+
+    def findings(self) -> Iterator[Finding]:
+        """What is damaged; nothing is changed."""
+        if fault := self._stored.ledger.fault():
+            yield Finding(f"study {self._name}", "problem", fault, "" if "--fix" in fault else "put a copy of it back")
+        for damaged in self._damaged():
+            yield Finding(f"study {self._name}", "warning", f"{damaged.path}: is not as it was written", damaged.remedy)
+
+    def mend(self) -> Iterator[Finding]:
+        """Make again what can be made again; gives what was done."""
+        mended = [self._stored.ledger.mend()] if self._stored.ledger.fault() else []
+        if self._is_definition_damaged():
+            mended.append(_write(self._stored.folder.definition, write_yaml(self._definition).encode()))
+        for trial in logical_trials(self._stored.trials):
+            mended += self._mend_trial(trial)
+        for what in filter(None, mended):
+            yield Finding(f"study {self._name}", "ok", f"fixed: {what}")
+
+    def _mend_trial(self, trial: FrozenTrial) -> Iterator[str | None]:
+        files = self._stored.files(trial)
+        if files.config in self._damaged_files(files):
+            yield _write(files.config, write_yaml(nest(self._stored.values(trial))).encode())
+        damaged = self._damaged_artifacts(trial)
+        if not damaged:
+            return
+        with tempfile.TemporaryDirectory() as scratch:
+            shown = {path.name: path for path in self._shown(files, Path(scratch))}
+            for path, name in damaged.items():
+                if name in shown and sha256(shown[name]) == files.digests[str(path.relative_to(self._results))]:
+                    yield _write(path, shown[name].read_bytes())
+
+    def _damaged(self) -> Iterator[Damaged]:
+        folder = self._stored.folder
+        if self._is_definition_damaged():
+            yield Damaged(folder.definition, FIX)
+        for path in damaged_members(self._stored):
+            yield Damaged(path, "the next run of the combination copies it again from the member's study")
+        for pattern in DERIVED:
+            for path in folder.path.glob(pattern):
+                if not path.is_file() or not path.stat().st_size:
+                    yield Damaged(path, "the command that wrote it writes it anew")
+        for trial in logical_trials(self._stored.trials):
+            yield from self._damaged_of(trial)
+
+    def _damaged_of(self, trial: FrozenTrial) -> Iterator[Damaged]:
+        files = self._stored.files(trial)
+        again = f"blade-tune reproduce --study {self._name} --trial {trial.number} makes it again"
+        remedies = {
+            files.config: FIX,
+            files.metrics: "its epochs are left out of tables and figures; put a copy of it back",
+            files.log: "nothing is computed from it",
+            files.ranks: again,
+            files.weights: again,
+            files.test: kept.AGAIN,
+            files.checkpoint: "the trial starts anew",
+        }
+        for path in self._damaged_files(files, trial):
+            yield Damaged(path, remedies[path])
+        for path, name in self._damaged_artifacts(trial).items():
+            yield Damaged(
+                path, f"{name} of trial {trial.number} in the dashboard; {FIX}, where the trial's own file is whole"
+            )
+
+    def _damaged_files(self, files: TrialFolder, trial: FrozenTrial | None = None) -> list[Path]:
+        """Of a trial's folder: those that differ from what the database knows of them, or that cannot be read.
+
+        Weights may be missing: those of all but the best trials are removed.
+        """
+        if not files.path.exists():  # in other results
+            return []
+        checks: dict[Path, Callable[[], object]] = {
+            files.config: lambda: kept.read_whole(files, files.config),
+            files.metrics: lambda: kept.read_epochs(files),
+            files.ranks: lambda: kept.read_ranks(files),
+            files.weights: lambda: kept.read_weights(files),
+            files.test: lambda: kept.read_test(files),
+            files.log: lambda: _read_log(files.log),
+        }
+        if trial and trial.state == TrialState.WAITING:
+            checks[files.checkpoint] = lambda: load_checkpoint(files.checkpoint)
+        required = {files.path / name for name in files.digests if "/" not in name} - {files.weights}
+        return [path for path, check in checks.items() if (path.exists() or path in required) and not _passes(check)]
+
+    def _damaged_artifacts(self, trial: FrozenTrial) -> dict[Path, str]:
+        """Files that the dashboard shows of a trial, and what as; of a trial of before nothing is known of them."""
+        known = self._stored.files(trial).digests
+        found = {}
+        for meta in get_all_artifact_meta(trial, storage=self._stored.storage):
+            path = self._results / "artifacts" / meta.artifact_id
+            digest = known.get(str(path.relative_to(self._results)))
+            if digest and path.parent.exists() and (not path.is_file() or sha256(path) != digest):
+                found[path] = meta.filename
+        return found
+
+    def _shown(self, files: TrialFolder, scratch: Path) -> Iterator[Path]:
+        return shown_files(files, self._stored.definition.objective.metric, scratch)
+
+    @property
+    def _results(self) -> Path:
+        return self._stored.folder.results
+
+    @property
+    def _definition(self) -> dict[str, Any]:
+        """As the study was made."""
+        return dict(self._stored.study.user_attrs["definition"])
+
+    def _is_definition_damaged(self) -> bool:
+        path = self._stored.folder.definition
+        if not path.exists():
+            return False
+        try:
+            return read_yaml(path) != self._definition
+        except (BladeTuneError, OSError, ValueError):
+            return True
+
+
+def measured_damage(results: Path, *, fix: bool) -> Iterator[Finding]:
+    """Damaged measurements of a results folder, which are made again where they are asked for.
+
+    Args:
+        results: the folder.
+        fix: remove them.
+    """
+    for path in (path for name in MEASURED for path in (results / name).glob("*")):
+        if not path.name.startswith(".") and not measured.is_whole(path):
+            if fix:
+                remove(path)
+                yield Finding("results", "ok", f"fixed: {path}, removed")
+            else:
+                yield Finding("results", "warning", f"{path}: is not as it was written", "it is measured again")
+
+
+def _write(path: Path, content: bytes) -> str | None:
+    """Write a file again; gives what was done, or None where something else is in its place."""
+    try:
+        write_whole(path, content)
+    except (ConfigError, OSError):
+        return None
+    return f"{path}, written again"
+
+
+def _passes(check: Callable[[], object]) -> bool:
+    try:
+        check()
+    except DamagedFileError:
+        return False
+    return True
+
+
+def _read_log(path: Path) -> None:
+    """Read a log as text.
+
+    Raises:
+        DamagedFileError: it is none.
+    """
+    try:
+        content = path.read_bytes()
+        content.decode()
+    except (OSError, ValueError):
+        content = b"\0"
+    if b"\0" in content:
+        raise DamagedFileError(f"{path}: must be text, and is not.")

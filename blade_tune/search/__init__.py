@@ -1,0 +1,1 @@
+"""What is tried next: samplers, pruners, replicates."""

@@ -1,0 +1,1 @@
+"""A study as it is written: definition, spaces, recipes, identity. Needs no database."""

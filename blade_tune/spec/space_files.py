@@ -1,0 +1,67 @@
+"""Space files: a model's own parameters, blocks that several spaces share, and what only the published recipe varies.
+
+Beside the groups `model` and `train` a file may have `include`, the name of a space or a list of names whose parameters
+are added where the file has none of that name, and `published`, parameters of the published recipe: there they win
+over the file's own, and nothing is included.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blade_tune.config import read_yaml
+from blade_tune.errors import ConfigError
+from blade_tune.parameter import Value
+from blade_tune.space import Space
+from blade_tune.spec.catalog import find
+from blade_tune.spec.recipes import OF_FILES, RecipeName
+
+Groups = dict[str, dict[str, Any]]
+
+
+def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Value] = {}) -> Space:
+    """Read a space file as a recipe has it.
+
+    Args:
+        path: of the file.
+        recipe: its name.
+        train: training settings that a study fixes, which take the place of those of included blocks.
+
+    Raises:
+        ConfigError: the file or a block that it includes is missing or no space.
+    """
+    content = read_yaml(path)
+    included, published = content.pop("include", None) or [], content.pop("published", None) or {}
+    names = [included] if isinstance(included, str) else included
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: include must be the name of a space or a list of names, got {included!r}.")
+    if recipe == "published":
+        return Space.from_mapping(_joined(content, published, f"{path}: published"), str(path))
+    for name in names:
+        block = read_yaml(find("search_spaces", name))
+        if nested := {"include", "published"} & set(block):
+            raise ConfigError(f"{path}: {name} cannot be included, for it has {min(nested)} itself.")
+        content = _joined(_fixing(train, block), content, f"{path}: include {name}")
+    return Space.from_mapping(content, str(path))
+
+
+def _fixing(train: Mapping[str, Value], block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The block with the given training settings in the place of its own."""
+    own = block.get("train")
+    if not isinstance(own, Mapping):
+        return block
+    return {**block, "train": {name: train.get(name, entry) for name, entry in own.items()}}
+
+
+def _joined(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
+    """Both, parameter by parameter; those above win, and stand first."""
+    for part in (above, below):
+        if not isinstance(part, Mapping):
+            raise ConfigError(f"{place} must have groups of parameters, got {part!r}.")
+    merged: Groups = {}
+    for group in dict.fromkeys((*above, *below)):
+        parts = [part.get(group) or {} for part in (above, below)]
+        if not all(isinstance(part, Mapping) for part in parts):
+            raise ConfigError(f"{place}: {group} must be a mapping of parameters.")
+        merged[group] = {**parts[0], **{name: entry for name, entry in parts[1].items() if name not in parts[0]}}
+    return merged

@@ -1,0 +1,1 @@
+"""A study as it is stored: database, attempts, leases, recovery, the rows of trials. Needs no torch."""

@@ -1,0 +1,1 @@
+"""One training of a study: objective, files, figures, signals."""

@@ -1,0 +1,37 @@
+"""The weights of a combination's members, in the folder of its study."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from blade_tune.errors import DataError
+from blade_tune.files import sha256
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.storage.folder import StudyFolder
+
+AS_THEN = "must hold a member's weights as they were when the combination was made."
+
+
+def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
+    """The weights of a stored study's members, checked.
+
+    Raises:
+        DataError: a file is missing or is not as it was.
+    """
+    assert definition.home is not None, "a stored study has a folder"  # noqa: S101 - for the type checker
+    folder = StudyFolder(definition.home.parent, definition.home.name)
+    return [_state(folder.member(index), member.digest) for index, member in enumerate(definition.settled_members)]
+
+
+@lru_cache(maxsize=8)
+def _state(path: Path, digest: str) -> dict[str, Tensor]:
+    if not is_whole(path, digest):
+        raise DataError(f"{path}: {AS_THEN} `blade-tune run` of the combination copies them again from their study.")
+    return load_file(path)
+
+
+def is_whole(path: Path, digest: str) -> bool:
+    """Return whether a file is there and has this SHA-256."""
+    return path.is_file() and sha256(path) == digest
