@@ -55,7 +55,7 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.training import loop
 from blade_tune.training.evaluation import Evaluation, Evaluator
-from blade_tune.training.loop import Hooks, Outcome, Training
+from blade_tune.training.loop import Hooks, Training, TrainingResult
 from blade_tune.trial import objective
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
@@ -278,7 +278,7 @@ def first_steps(folder: Path, definition: StudyDefinition, total: int, device: s
     """Run real models that do not train; gives when each came to its first step and when its training was over."""
     times, run = [], Training.run
 
-    def timed(self: Training, hooks: Hooks) -> Outcome:
+    def timed(self: Training, hooks: Hooks) -> TrainingResult:
         outcome = run(self, hooks)
         times.append((self.begun, time.time()))
         return outcome

@@ -2,8 +2,8 @@
 
 import click
 
-from blade_tune.cli.crew import hired
 from blade_tune.cli.effects import show_effects
+from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
 from blade_tune.fleet.settings import RunSettings
 
@@ -27,7 +27,7 @@ def ablate(study: str, seeds: int | None, settings: RunSettings, form: str, quie
     """  # noqa: D301
     from blade_tune.selection.effects import ablations, study_effects
 
-    with hired(settings, quiet) as crew:
+    with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
-        tables = study_effects(stored, ablations(stored), seeds, crew)
+        tables = study_effects(stored, ablations(stored), seeds, executor)
     show_effects(stored, tables, form)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from blade_tune.cli.crew import hired
+from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import WORK_FLAGS, format_option, quiet_option, run_settings, usable_device
 from blade_tune.cli.output import print_rows
 from blade_tune.fleet.settings import RunSettings
@@ -89,8 +89,8 @@ def compare(
     if dry_run:
         _print_costs(definitions, budget, settings, form)
         return
-    with hired(settings, quiet) as crew:
-        studies = comparing.run_comparison(definitions, budget, crew)
+    with executor_of(settings, quiet) as executor:
+        studies = comparing.run_comparison(definitions, budget, executor)
         opening = Opening("compare --test", usable_device(settings.device), settings.data)
         differing = comparing.uneven(studies, settings.gpu_hours)
         if differing and not uneven:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from blade_tune.cli.crew import hired
+from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.fleet.settings import RunSettings
@@ -36,9 +36,9 @@ def confirm(study: str, top: int, seeds: int, test: bool, settings: RunSettings,
     from blade_tune.selection.confirm import confirm
     from blade_tune.selection.testing import Opening, test_runs
 
-    with hired(settings, quiet) as crew:
+    with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
-        confirmation = confirm(stored, top, seeds, crew)
+        confirmation = confirm(stored, top, seeds, executor)
         tested: dict[str, Any] = {}
         if test:
             opening = Opening("confirm --test", usable_device(settings.device), settings.data)

@@ -60,8 +60,8 @@ def recommend(
       blade-tune recommend --bundle results/demo/best --users histories.csv --target like,share -k 10
     """  # noqa: D301
     from blade_tune.data.raw.settings import LogFormat
-    from blade_tune.export.bundle import warning_of
     from blade_tune.export.histories import read_histories
+    from blade_tune.export.model_card import warning_of
     from blade_tune.export.output import check_suffix, write_recommendations
     from blade_tune.export.recommender import Recommender
 

@@ -2,8 +2,8 @@
 
 import click
 
-from blade_tune.cli.crew import hired
 from blade_tune.cli.effects import show_effects
+from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
 from blade_tune.fleet.settings import RunSettings
 
@@ -42,8 +42,8 @@ def sweep(
 
     if len(params) != len(values) or len(set(params)) < len(params):
         raise ConfigError(f"each --param must have its own --values, got {len(params)} and {len(values)}.")
-    with hired(settings, quiet) as crew:
+    with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
         wanted = sweeps(stored, dict(zip(params, values, strict=True)))
-        tables = study_effects(stored, wanted, seeds, crew)
+        tables = study_effects(stored, wanted, seeds, executor)
     show_effects(stored, tables, form)

@@ -17,7 +17,7 @@ from blade_tune.printable import printable_lines
 from blade_tune.report import tables
 from blade_tune.study.stored import StoredStudy
 
-Facts = Mapping[str, Any]
+Status = Mapping[str, Any]
 
 
 def watch_study(stored: StoredStudy, every_s: float) -> None:
@@ -33,7 +33,7 @@ def watch_study(stored: StoredStudy, every_s: float) -> None:
 
 
 @contextmanager
-def _display() -> Iterator[Callable[[Facts], None]]:
+def _display() -> Iterator[Callable[[Status], None]]:
     """What suits stdout."""
     if sys.stdout.isatty():
         with Live(auto_refresh=False) as live:
@@ -41,7 +41,7 @@ def _display() -> Iterator[Callable[[Facts], None]]:
     else:
         shown: set[str] = set()
 
-        def show(facts: Facts) -> None:
+        def show(facts: Status) -> None:
             lines = [_headline(facts), *_warning(facts), *map(_line, facts["workers"])]
             for line in lines:
                 if line not in shown:
@@ -52,7 +52,7 @@ def _display() -> Iterator[Callable[[Facts], None]]:
         yield show
 
 
-def _view(facts: Facts) -> Group:
+def _view(facts: Status) -> Group:
     workers = Table(box=None, pad_edge=False, header_style="bold")
     for name in facts["workers"][0] if facts["workers"] else ():
         workers.add_column(name)
@@ -62,7 +62,7 @@ def _view(facts: Facts) -> Group:
     return Group(*map(Text, lines), workers)
 
 
-def _headline(facts: Facts) -> str:
+def _headline(facts: Status) -> str:
     """The study in one line: whatever there is any of, and the best."""
     counts = {name: count for name, count in facts["trials"].items() if count}
     entries = {"study": facts["name"], "scored": f"{facts['scored']}/{facts['budget']}", **counts}
@@ -74,11 +74,11 @@ def _headline(facts: Facts) -> str:
     return f"{line} {facts['verdict']['words']}" if facts["verdict"] else line
 
 
-def _warning(facts: Facts) -> list[str]:
+def _warning(facts: Status) -> list[str]:
     return [f"WARNING {facts['warning']}"] if facts["warning"] else []
 
 
-def _line(worker: Facts) -> str:
+def _line(worker: Status) -> str:
     """A worker in one line, without what changes though nothing happens."""
     return " ".join(f"{name}={_text(value)}" for name, value in worker.items() if name != "heard_s")
 

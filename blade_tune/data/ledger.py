@@ -29,7 +29,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LedgerContent:
     """What a ledger's file holds."""
 
     records: tuple[Record, ...]  # of the whole lines, each of which follows from the one before
@@ -118,7 +118,7 @@ class Ledger:
             self._settle(len(reading.records) + 1, last)
             return f"line {len(reading.records) + 1} of the ledger, written again whole"
 
-    def _mendable(self, reading: Reading) -> Record | None:
+    def _mendable(self, reading: LedgerContent) -> Record | None:
         """The line that is to be written behind the whole ones, empty where none is; None where nothing is proven."""
         known, number, rest = self._known, len(reading.records) + 1, reading.rest.rstrip(b"\0")  # zeros of a power cut
         if b"\n" in reading.rest.removesuffix(b"\n"):
@@ -133,7 +133,7 @@ class Ledger:
         begun = json.dumps({"previous": reading.hash, "entry": {}}).encode()[:-2]
         return {} if begun.startswith(rest) or rest.startswith(begun) else None
 
-    def _require_whole(self, reading: Reading) -> None:
+    def _require_whole(self, reading: LedgerContent) -> None:
         cure = "" if self._mendable(reading) is None else " Nothing else is lost: `blade-tune doctor --fix` mends it."
         if reading.rest:
             raise DataError(
@@ -147,7 +147,7 @@ class Ledger:
                 f"the study's.{cure or COPY}"
             )
 
-    def _read(self) -> Reading:
+    def _read(self) -> LedgerContent:
         try:
             content = self.path.read_bytes() if self.path.exists() else b""
         except OSError as error:
@@ -160,7 +160,7 @@ class Ledger:
                 break
             records.append(json.loads(line))
             size += len(line)
-        return Reading(tuple(records), size, content[size:])
+        return LedgerContent(tuple(records), size, content[size:])
 
     def _add(self, descriptor: int, record: Record) -> None:
         try:

@@ -14,7 +14,7 @@ from blade_tune.files import make_folder, remove
 log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, NDArray[Any]]
-Measured = TypeVar("Measured")
+T = TypeVar("T")
 
 
 def keep(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ def keep(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
     folder.write(path, arrays, {"facts": dict(facts), "digest": digest.content_hash(arrays, facts=facts)})
 
 
-def find(path: Path, read: Callable[[Arrays, Mapping[str, Any]], Measured]) -> Measured | None:
+def find(path: Path, read: Callable[[Arrays, Mapping[str, Any]], T]) -> T | None:
     """What was kept at a path; None where nothing was, or where it is damaged, with a warning.
 
     Args:

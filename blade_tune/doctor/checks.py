@@ -20,7 +20,7 @@ from blade_tune import __version__
 from blade_tune.data.sources.base import open_source
 from blade_tune.doctor.crash_remains import Leftovers, Tell
 from blade_tune.doctor.damaged_files import Damage, measured_damage
-from blade_tune.doctor.finding import Finding, State
+from blade_tune.doctor.diagnosis import Diagnosis, State
 from blade_tune.errors import (
     BladeTuneError,
     ConfigError,
@@ -55,7 +55,7 @@ SMALLER = "a new study for each version of the space is better"
 NEW_STORAGE = "start the server, go on with a copy of a broken file, or give another --storage"
 
 
-def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = None) -> list[Finding]:
+def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = None) -> list[Diagnosis]:
     """Everything there is to say; what is looked at is not changed, unless it is to be fixed.
 
     Args:
@@ -69,14 +69,14 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
     try:
         with storage_errors(url):
             storage = open_storage(url, create=False)
-            findings.append(Finding("storage", "ok", _describe(storage, url)))
+            findings.append(Diagnosis("storage", "ok", _describe(storage, url)))
             stored = [each.study_name for each in storage.get_all_studies() if "definition" in each.user_attrs]
             for name in [study] if study else stored:
                 findings += _study(name, settings if study else settings.model_copy(update={"data": None}), fix)
     except NothingStoredError as error:
-        findings.append(Finding("storage", "problem" if study else "ok", str(error)))
+        findings.append(Diagnosis("storage", "problem" if study else "ok", str(error)))
     except BladeTuneError as error:
-        findings.append(Finding("storage", "problem", str(error), NEW_STORAGE))
+        findings.append(Diagnosis("storage", "problem", str(error), NEW_STORAGE))
     return findings
 
 
@@ -86,9 +86,9 @@ def warn_of_size(stored: StoredStudy) -> None:
         log.warning("study=%s has %d trials: %s", stored.definition.name, rows, SMALLER)
 
 
-def _versions() -> Iterator[Finding]:
+def _versions() -> Iterator[Diagnosis]:
     shown = ", ".join(f"{name} {metadata.version(name)}" for name in SHOWN)
-    yield Finding("versions", "ok", f"python {platform.python_version()}, blade-tune {__version__}, {shown}")
+    yield Diagnosis("versions", "ok", f"python {platform.python_version()}, blade-tune {__version__}, {shown}")
     declared: list[str] = []
     with suppress(metadata.PackageNotFoundError):  # it runs from its sources
         declared = metadata.requires("blade-tune") or []
@@ -97,24 +97,28 @@ def _versions() -> Iterator[Finding]:
             version = metadata.version(requirement.name)
             if not requirement.specifier.contains(version, prereleases=True):
                 what = f"{requirement.name} must be {requirement.specifier}, and is {version}"
-                yield Finding("versions", "problem", what, f"pip install '{requirement}'")
+                yield Diagnosis("versions", "problem", what, f"pip install '{requirement}'")
 
 
-def _devices() -> Iterator[Finding]:
+def _devices() -> Iterator[Diagnosis]:
     gpus, threads = torch.cuda.device_count(), Machine.here().threads
     for gpu in range(gpus):
         try:
             free, total = torch.cuda.mem_get_info(gpu)
         except RuntimeError as error:
-            yield Finding("devices", "problem", f"cuda:{gpu} does not work: {error}", "run with --device cpu or --gpus")
+            yield Diagnosis(
+                "devices", "problem", f"cuda:{gpu} does not work: {error}", "run with --device cpu or --gpus"
+            )
         else:
             name = torch.cuda.get_device_name(gpu)
-            yield Finding("devices", "ok", f"cuda:{gpu} is {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB are free")
+            yield Diagnosis(
+                "devices", "ok", f"cuda:{gpu} is {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB are free"
+            )
     trains = "" if gpus else f", no GPU for torch {torch.__version__}: trials train on the CPU"
-    yield Finding("devices", "ok", f"{threads} CPU threads{trains}")
+    yield Diagnosis("devices", "ok", f"{threads} CPU threads{trains}")
 
 
-def _results(folder: Path) -> Finding:
+def _results(folder: Path) -> Diagnosis:
     """Whether runs can write where they write everything."""
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     kind, free = file_system(place), shutil.disk_usage(place).free
@@ -126,9 +130,11 @@ def _results(folder: Path) -> Finding:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        return Finding("results", "problem", f"{what}; nothing can be written: {error.strerror}", "give --results DIR")
+        return Diagnosis(
+            "results", "problem", f"{what}; nothing can be written: {error.strerror}", "give --results DIR"
+        )
     state: State = "problem" if free < NO_SPACE else "warning" if free < LITTLE_SPACE else "ok"
-    return Finding("results", state, what, "" if state == "ok" else "make room, or give --results DIR")
+    return Diagnosis("results", state, what, "" if state == "ok" else "make room, or give --results DIR")
 
 
 def _describe(storage: StudyStorage, url: URL) -> str:
@@ -150,26 +156,26 @@ def _describe(storage: StudyStorage, url: URL) -> str:
     return f"{masked(url)}: SQLite {sqlite}, journal {mode}, {pages * size / 2**20:.1f} MiB, {version}"
 
 
-def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Finding]:
+def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis]:
     """What was repaired, then what there still is to say, be it that there is nothing."""
     check = f"study {name}"
     try:
         stored = settings.workspace.study(name)
         _ = stored.folder.path  # whose files are there
     except (ConfigError, StudyDiffersError) as error:
-        return [Finding(check, "problem", str(error))]
+        return [Diagnosis(check, "problem", str(error))]
     try:
         leftovers = Leftovers(stored, settings.grace_s, settings.keep)
         damage = Damage(stored)
         fixed = [*leftovers.remove(fix), *damage.mend()] if fix else []
         found = [*_identity(stored, settings.data), *leftovers.findings(), *damage.findings()]
         scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
-        return fixed + (found or [Finding(check, "ok", f"{scored}, and a run here goes on with it")])
+        return fixed + (found or [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")])
     finally:
         stored.storage.engine.dispose()  # a database may have more studies than a server takes connections
 
 
-def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Finding]:
+def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Diagnosis]:
     """Whether a run here would go on with the study."""
     definition = stored.definition
     check = f"study {definition.name}"
@@ -178,11 +184,11 @@ def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Finding]:
         require_same(identity, definition, identity["data"])
         _require_data(stored, data)
     except StudyDiffersError as error:
-        yield Finding(check, "problem", str(error))
+        yield Diagnosis(check, "problem", str(error))
     except DataError as error:
-        yield Finding(check, "warning", str(error))
+        yield Diagnosis(check, "warning", str(error))
     if (rows := len(stored.trials)) > MANY_ROWS:
-        yield Finding(check, "warning", f"{rows} trials", SMALLER)
+        yield Diagnosis(check, "warning", f"{rows} trials", SMALLER)
 
 
 def _require_data(stored: StoredStudy, given: Path | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
-from blade_tune.doctor.finding import Finding
+from blade_tune.doctor.diagnosis import Diagnosis
 from blade_tune.files import remove
 from blade_tune.storage.attempts import Attempt
 from blade_tune.storage.folder import TrialFolder
@@ -39,7 +39,7 @@ class Leftovers:
         self._keep = keep
         self._check = f"study {stored.definition.name}"
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Diagnosis]:
         """A warning for each kind; nothing is changed."""
         trials = self._stored.trials
         for attempt in self._overdue():
@@ -60,7 +60,7 @@ class Leftovers:
             what = f"trials that have weights, and are not among the best {self._keep}: {count}"
             yield self._warn(what, "the next trial that ends removes them; a run's --keep says how many stay")
 
-    def remove(self, tell: Tell) -> Iterator[Finding]:
+    def remove(self, tell: Tell) -> Iterator[Diagnosis]:
         """Queue again what has lost its worker, and remove files, but for weights; gives what was done.
 
         Args:
@@ -76,7 +76,7 @@ class Leftovers:
             ("temporary files and old checkpoints, removed", len(files)),
         ):
             if done:
-                yield Finding(self._check, "ok", f"fixed: {what}: {done}")
+                yield Diagnosis(self._check, "ok", f"fixed: {what}: {done}")
 
     def _recover(self, tell: Tell) -> tuple[int, list[int]]:
         """Sweep, and where a worker is silent watch it for the whole grace period, as `Recovery` asks for."""
@@ -132,8 +132,8 @@ class Leftovers:
     def _folder(self, trial: FrozenTrial) -> TrialFolder:
         return self._stored.folder.trial(root_number(trial))
 
-    def _warn(self, what: str, remedy: str) -> Finding:
-        return Finding(self._check, "warning", what, remedy)
+    def _warn(self, what: str, remedy: str) -> Diagnosis:
+        return Diagnosis(self._check, "warning", what, remedy)
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.data import measured
-from blade_tune.doctor.finding import Finding
+from blade_tune.doctor.diagnosis import Diagnosis
 from blade_tune.errors import BladeTuneError, ConfigError, DamagedFileError
 from blade_tune.files import remove, sha256, write_whole
 from blade_tune.space import nest
@@ -47,14 +47,18 @@ class Damage:
         self._stored = stored
         self._name = stored.definition.name
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Diagnosis]:
         """What is damaged; nothing is changed."""
         if fault := self._stored.ledger.fault():
-            yield Finding(f"study {self._name}", "problem", fault, "" if "--fix" in fault else "put a copy of it back")
+            yield Diagnosis(
+                f"study {self._name}", "problem", fault, "" if "--fix" in fault else "put a copy of it back"
+            )
         for damaged in self._damaged():
-            yield Finding(f"study {self._name}", "warning", f"{damaged.path}: is not as it was written", damaged.remedy)
+            yield Diagnosis(
+                f"study {self._name}", "warning", f"{damaged.path}: is not as it was written", damaged.remedy
+            )
 
-    def mend(self) -> Iterator[Finding]:
+    def mend(self) -> Iterator[Diagnosis]:
         """Make again what can be made again; gives what was done."""
         mended = [self._stored.ledger.mend()] if self._stored.ledger.fault() else []
         if self._is_definition_damaged():
@@ -62,7 +66,7 @@ class Damage:
         for trial in logical_trials(self._stored.trials):
             mended += self._mend_trial(trial)
         for what in filter(None, mended):
-            yield Finding(f"study {self._name}", "ok", f"fixed: {what}")
+            yield Diagnosis(f"study {self._name}", "ok", f"fixed: {what}")
 
     def _mend_trial(self, trial: FrozenTrial) -> Iterator[str | None]:
         files = self._stored.files(trial)
@@ -162,7 +166,7 @@ class Damage:
             return True
 
 
-def measured_damage(results: Path, *, fix: bool) -> Iterator[Finding]:
+def measured_damage(results: Path, *, fix: bool) -> Iterator[Diagnosis]:
     """Damaged measurements of a results folder, which are made again where they are asked for.
 
     Args:
@@ -173,9 +177,9 @@ def measured_damage(results: Path, *, fix: bool) -> Iterator[Finding]:
         if not path.name.startswith(".") and not measured.is_whole(path):
             if fix:
                 remove(path)
-                yield Finding("results", "ok", f"fixed: {path}, removed")
+                yield Diagnosis("results", "ok", f"fixed: {path}, removed")
             else:
-                yield Finding("results", "warning", f"{path}: is not as it was written", "it is measured again")
+                yield Diagnosis("results", "warning", f"{path}: is not as it was written", "it is measured again")
 
 
 def _write(path: Path, content: bytes) -> str | None:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from blade_tune.doctor.finding import Finding
+from blade_tune.doctor.diagnosis import Diagnosis
 from blade_tune.errors import DataError
 
 FILE = "checksums.json"
@@ -56,7 +56,7 @@ def verify(folder: Path) -> str:
     return digest
 
 
-def bundle_findings(results: Path, study: str | None) -> Iterator[Finding]:
+def bundle_findings(results: Path, study: str | None) -> Iterator[Diagnosis]:
     """What the doctor says of exported models that are not as they were written.
 
     Args:
@@ -67,7 +67,7 @@ def bundle_findings(results: Path, study: str | None) -> Iterator[Finding]:
         try:
             verify(folder)
         except DataError as error:
-            yield Finding(f"study {folder.parent.name}", "warning", str(error), "export-best writes it anew")
+            yield Diagnosis(f"study {folder.parent.name}", "warning", str(error), "export-best writes it anew")
 
 
 def _sha256(path: Path) -> str:

@@ -23,9 +23,10 @@ from blade_tune.data.sources.base import open_source
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
 from blade_tune.export import Rule
-from blade_tune.export.bundle import Bundle, write_bundle
+from blade_tune.export.bundle import Bundle
 from blade_tune.export.model_card import below_untuned_on_test
 from blade_tune.export.reading import load_bundle
+from blade_tune.export.writing import write_bundle
 from blade_tune.metrics import gains
 from blade_tune.models.base import Recommender
 from blade_tune.selection.confirm import load_confirmation
@@ -39,7 +40,7 @@ from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluation, Evaluator
-from blade_tune.training.loop import EpochRecord, Hooks, Outcome
+from blade_tune.training.loop import EpochRecord, Hooks, TrainingResult
 from blade_tune.trial.objective import build_training
 from blade_tune.trial.provenance import environment
 
@@ -169,7 +170,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     return {**choice.facts, **bundle.metrics, "warning": warning or None}
 
 
-def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[Recommender, Outcome]:
+def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[Recommender, TrainingResult]:
     """Train the chosen configuration again, with its seed, up to its best epoch."""
     definition, trial = choice.source.definition, choice.trial
     values, record = choice.source.values(trial), TrialRecord(trial)
@@ -243,7 +244,7 @@ def _choices(field: str) -> tuple[str, ...]:
     return get_args(EvaluationConfig.model_fields[field].annotation)
 
 
-def _report_difference(choice: Choice, outcome: Outcome, options: ExportOptions) -> None:
+def _report_difference(choice: Choice, outcome: TrainingResult, options: ExportOptions) -> None:
     """Say so where training again gave another validation figure (another machine, threads or device may)."""
     trial, again = choice.trial, outcome.metrics[choice.source.definition.objective.metric]
     if not options.with_valid and again != trial.value:

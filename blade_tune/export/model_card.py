@@ -1,16 +1,16 @@
 """The model card: what a bundle is, how it was made and measured, and what it is good for."""
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
+from blade_tune.export.bundle import Bundle
 from blade_tune.metrics import CUTOFFS, by_cutoff
 from blade_tune.models.build import model_class
 from blade_tune.study.verdict import below_untuned
-
-if TYPE_CHECKING:
-    from blade_tune.export.bundle import Bundle
 
 SHOWN = by_cutoff(*CUTOFFS)
 
@@ -57,7 +57,7 @@ Intervals are 95%, over users (Student's t), for this one training: {seeds}.{pro
 """
 
 
-def model_card(bundle: "Bundle") -> str:
+def model_card(bundle: Bundle) -> str:
     """The card in Markdown."""
     catalog, log = bundle.catalog, bundle.log
     targets = [name for k, name in enumerate(catalog.behaviors) if k != catalog.auxiliary]
@@ -86,7 +86,7 @@ def model_card(bundle: "Bundle") -> str:
     )
 
 
-def _counts(bundle: "Bundle") -> dict[str, int]:
+def _counts(bundle: Bundle) -> dict[str, int]:
     return dict(zip(bundle.catalog.behaviors, bundle.catalog.behavior_counts_K, strict=True))
 
 
@@ -134,6 +134,15 @@ def below_untuned_on_test(metrics: Mapping[str, Any]) -> str:
     return below_untuned(f"the model's {metric} on test rows", metrics["test"][metric], reached)
 
 
+def warning_of(folder: Path) -> str:
+    """Which untuned baselines a bundle's model is below on its test rows, in words; empty where it is below none.
+
+    Nothing is known of the bundles of a version that did not measure them.
+    """
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return below_untuned_on_test(metrics) if {"metric", "baselines", "test"} <= metrics.keys() else ""
+
+
 def _verdict(metrics: Mapping[str, Any]) -> str:
     """Whether the model is worth more than a baseline that takes seconds."""
     verdict, warning = metrics["verdict"], below_untuned_on_test(metrics)
@@ -147,7 +156,7 @@ def _verdict(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _protocol(bundle: "Bundle") -> str:
+def _protocol(bundle: Bundle) -> str:
     told = "is told" if bundle.metrics["told_target_set"] else "is not told"
     users, misses = bundle.metrics["test_users"], bundle.metrics["unhittable"]
     return (

@@ -41,7 +41,7 @@ Count = Annotated[int, Field(strict=True, ge=0, lt=2**63)]
 Number = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
 
 
-class Member(Settings):
+class MemberEntry(Settings):
     """A model that a combination is made of."""
 
     model: str
@@ -52,7 +52,7 @@ class Facts(Settings):
     """What catalog.json holds."""
 
     model: str
-    members: tuple[Member, ...] = ()  # of a combination
+    members: tuple[MemberEntry, ...] = ()  # of a combination
     num_users: Number
     num_items: Number
     behaviors: tuple[str, ...] = Field(min_length=1, max_length=MAX_BEHAVIORS)

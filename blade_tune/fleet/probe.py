@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from blade_tune.errors import WorkerError
 from blade_tune.fleet.devices import Place, shared
-from blade_tune.fleet.probe_child import Answer, Task
+from blade_tune.fleet.probe_child import Answer, ProbeTask
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
@@ -111,7 +111,7 @@ def fill(
     if limit < 2:
         return places
     definition = stored.definition
-    task = Task(
+    task = ProbeTask(
         name=definition.name,
         definition=definition.to_mapping(),
         values=definition.space.suggest(Largest()),
@@ -134,7 +134,7 @@ def fill(
 class Probe:
     """Processes that train in one place, round by round; they end with the block."""
 
-    def __init__(self, task: Task, place: Place, callback: Callback, signals: StopSignals) -> None:
+    def __init__(self, task: ProbeTask, place: Place, callback: Callback, signals: StopSignals) -> None:
         self._task = task
         self._place = place
         self._observer = callback

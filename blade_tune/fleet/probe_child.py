@@ -28,7 +28,7 @@ from blade_tune.trial.objective import build_training
 CONTEXT = 2**30  # bytes that a process takes of a GPU beside torch's own; about twice what is usual
 
 
-class Task(Settings):
+class ProbeTask(Settings):
     """What each process trains; JSON."""
 
     name: str
@@ -51,7 +51,7 @@ class Answer(Settings):
 class Trainer:
     """One process's part: the task's training, on the rows of as many steps as a tenth of a round has time for."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: ProbeTask) -> None:
         self.round_s = task.round_s
         definition = StudyDefinition.from_stored(task.name, task.definition)
         data = prepare(definition.data, task.data, task.results)
@@ -92,7 +92,7 @@ class Trainer:
 
 def main() -> None:
     """Train whenever the probe says so, until it is gone."""
-    task = Task.model_validate_json(sys.stdin.readline())
+    task = ProbeTask.model_validate_json(sys.stdin.readline())
     stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
     rounds: queue.SimpleQueue[int] = queue.SimpleQueue()

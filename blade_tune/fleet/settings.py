@@ -55,7 +55,7 @@ def folder(path: Path) -> Path:
     return path
 
 
-Count = Annotated[int, Field(ge=1)]
+AtLeastOne = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(read_duration), Field(gt=0, allow_inf_nan=False)]
 Folder = Annotated[Path, AfterValidator(folder)]
 
@@ -67,7 +67,7 @@ class RunSettings(Settings):
     """
 
     trials: TrialCount | None = Field(None, description=f"{TRIALS}, not more; default: the study file's")
-    workers: Count | None = Field(None, description="trials at a time; default: one a GPU, without a GPU one")
+    workers: AtLeastOne | None = Field(None, description="trials at a time; default: one a GPU, without a GPU one")
     device: str = Field("auto", description="where to train: auto, cpu, cuda or cuda:N")
     gpus: Annotated[str | None, BeforeValidator(read_gpus)] = Field(
         None, description="which GPUs: all, none, numbers (0,1), or GPU- and MIG- ids; default: all"
@@ -75,8 +75,8 @@ class RunSettings(Settings):
     per_gpu: Annotated[int | Literal["auto"] | None, BeforeValidator(read_per_gpu)] = Field(
         None, description="workers on each GPU, or auto: as many as a probe finds useful; default: one"
     )
-    keep: Count = Field(5, description="best trials that keep their weights")
-    max_consecutive_failures: Count = Field(5, description="end when so many trials in a row fail (exit code 5)")
+    keep: AtLeastOne = Field(5, description="best trials that keep their weights")
+    max_consecutive_failures: AtLeastOne = Field(5, description="end when so many trials in a row fail (exit code 5)")
     time: Seconds | None = Field(None, description="end after so long (90s, 30m, 8h); what runs is queued")
     gpu_hours: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="end when the study has cost so many GPU hours in all"

@@ -33,7 +33,7 @@ from blade_tune.training.device_data import resolve_device
 from blade_tune.trial.artifacts import upload_trial
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.files import digests, read_ranks
-from blade_tune.trial.objective import End, Objective
+from blade_tune.trial.objective import Objective, TrialResult
 from blade_tune.trial.signals import StopSignals
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class Worker:
             except (LeaseLostError, InterruptedStudyError, KeyboardInterrupt) as error:
                 is_lost = isinstance(error, LeaseLostError)
                 reason = EndReason.SUPERSEDED if is_lost else EndReason.INTERRUPTED
-                end = End(TrialState.FAIL, reason=reason, message=str(error))
+                end = TrialResult(TrialState.FAIL, reason=reason, message=str(error))
             if not self._store(trial, end):
                 log.warning("trial=%d was given to another worker; its result is dropped", trial.number)
                 self.callback.trial_lost(trial.number)
@@ -140,7 +140,7 @@ class Worker:
         attrs = attributes(reason=EndReason.SUPERSEDED, message="every run was taken.")
         self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, None)
 
-    def _store(self, trial: Trial, end: End) -> bool:
+    def _store(self, trial: Trial, end: TrialResult) -> bool:
         """Write down how a trial ended; False where it was given to somebody else meanwhile."""
         given = {"reason": end.reason, "message": end.message}
         attrs = attributes(**{name: text for name, text in given.items() if text})

@@ -10,10 +10,10 @@ from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from blade_tune.errors import NothingToExportError
 from blade_tune.printable import printable
-from blade_tune.report import curve_figures, figures
+from blade_tune.report import Row, curve_figures, figures
 from blade_tune.report.data import findings
 from blade_tune.report.section import plural, shown
-from blade_tune.report.tables import Row, status
+from blade_tune.report.tables import status
 from blade_tune.search.replicates import History, configuration
 from blade_tune.selection.confirm import leaders, load_confirmation
 from blade_tune.selection.confirmation import Candidate, Confirmation

@@ -4,18 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import binomtest
 
+from blade_tune.report import Row
 from blade_tune.selection.runs import find_runs
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import is_continued, is_scored, logical_trials, root_number
 from blade_tune.study.stored import StoredStudy
-
-Row = dict[str, Any]
 
 KINDS = ("complete", "pruned", "repeated", "failed", "unfinished", "fresh seeds")  # what a trial's cost is charged to
 MIN_TRIALS = 20  # completed ones; the top tenth of fewer is a single trial

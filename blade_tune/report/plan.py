@@ -6,6 +6,7 @@ from typing import Any
 from blade_tune.config import flatten
 from blade_tune.fleet.devices import Place
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
+from blade_tune.report import Row
 from blade_tune.report.spaces import space_rows
 from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource
@@ -15,8 +16,6 @@ from blade_tune.storage.connect import masked
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.create import Total
 from blade_tune.study.stored import StoredStudy
-
-Row = dict[str, Any]
 
 STORED = "stored study"
 FLAGS = {  # a value of the definition -> the flag that may say it

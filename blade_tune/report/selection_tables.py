@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.metrics import by_cutoff
+from blade_tune.report import Row
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
 from blade_tune.selection.compare import Comparisons
@@ -19,8 +19,6 @@ from blade_tune.selection.statistics import Estimate
 from blade_tune.storage.folder import write_text
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.curves import as_csv
-
-Row = dict[str, Any]
 
 SHOWN = by_cutoff(5, 10)  # as in BLADE, Table 1
 LEVEL = 0.05

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from blade_tune.report import Row
 from blade_tune.search.replicates import pooled_noise
 from blade_tune.selection.scores import valid_figures
 from blade_tune.space import GROUPS
@@ -25,8 +25,6 @@ from blade_tune.storage.trials import (
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.time_to_baseline import first_passing
 from blade_tune.trial.curves import as_csv, curve_rows
-
-Row = dict[str, Any]
 
 
 def status(stored: StoredStudy) -> Row:

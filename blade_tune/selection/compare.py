@@ -22,8 +22,8 @@ from blade_tune.parameter import Value
 from blade_tune.registry import load
 from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.confirmation import Candidate
-from blade_tune.selection.runs import Crew
-from blade_tune.selection.scores import Part, Scores, load_scores, tested_beside, user_groups, verdict_on
+from blade_tune.selection.runs import RunExecutor
+from blade_tune.selection.scores import EvaluatedPart, Scores, load_scores, tested_beside, user_groups, verdict_on
 from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.space import nest
@@ -62,7 +62,7 @@ class HowTrained:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Contender:
     """One model of a comparison."""
 
     model: str
@@ -98,8 +98,8 @@ class Comparisons:
     """All models, the best mean first, and all pairs of them."""
 
     metric: str
-    part: Part
-    entries: tuple[Entry, ...]
+    part: EvaluatedPart
+    entries: tuple[Contender, ...]
     pairs: tuple[Pair, ...]
     groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
 
@@ -170,7 +170,7 @@ def define(
     return definitions
 
 
-def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew: Crew) -> list[StoredStudy]:
+def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, executor: RunExecutor) -> list[StoredStudy]:
     """Search and confirm with every model in turn; what is done is not done again.
 
     Raises:
@@ -178,7 +178,7 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew:
         InterruptedStudyError: the user stopped it; the same call goes on from there.
         RunsMissingError: a winner could not be confirmed.
     """
-    settings = crew.settings
+    settings = executor.settings
     check_sizes(definitions, settings)
     studies = []
     for definition in definitions:
@@ -186,8 +186,8 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, crew:
         directory = known.data_directory(settings.data) if known else settings.data
         data = prepare(definition.data, directory, settings.results)
         stored = open_study(definition, data, settings.workspace, Total(budget.trials), directory=directory)
-        crew.work(stored)
-        confirm(stored, budget.top, budget.seeds, crew)
+        executor.work(stored)
+        confirm(stored, budget.top, budget.seeds, executor)
         studies.append(stored)
     return studies
 
@@ -246,7 +246,7 @@ def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]
     return lines
 
 
-def compare(studies: Sequence[StoredStudy], part: Part, opening: Opening) -> Comparisons:
+def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Opening) -> Comparisons:
     """Put the confirmed winners beside each other.
 
     Args:
@@ -273,7 +273,7 @@ def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
     return first, second
 
 
-def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
+def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Contender:
     confirmation = load_confirmation(stored)
     if confirmation is None:
         raise RunsMissingError(f"study {stored.definition.name}: no winner is confirmed; the same command goes on.")
@@ -293,10 +293,10 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
         verdict = verdict_on(scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count)
     loss = loss_of(stored.definition, winner.values)
     seen = built.told_target_set, built.max_length
-    return Entry(model, stored, files, winner, scores, *seen, loss, spent(stored), baselines, verdict)
+    return Contender(model, stored, files, winner, scores, *seen, loss, spent(stored), baselines, verdict)
 
 
-def _groups(entry: Entry, part: Part, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
+def _groups(entry: Contender, part: EvaluatedPart, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
     data = entry.study.data(opening.data_directory)
     return user_groups(data, entry.files if part == "test" else None)
 

@@ -12,7 +12,7 @@ from blade_tune.errors import NothingToExportError, RunsMissingError
 from blade_tune.models.build import model_class
 from blade_tune.search.replicates import configuration
 from blade_tune.selection.confirmation import Candidate, Confirmation
-from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, rows, seeds
+from blade_tune.selection.runs import Run, RunExecutor, execute, find_runs, is_complete, rows, seeds
 from blade_tune.selection.scores import load_scores, verdict_on
 from blade_tune.selection.statistics import Floats, estimate, probability_best, winner_interval
 from blade_tune.spec.definition import StudyDefinition
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 ATTRIBUTE = "confirmation"
 
 
-def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confirmation:
+def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor) -> Confirmation:
     """Train the `top` best configurations of a search on `num_seeds` fresh seeds each, two at least.
 
     A model that no seed changes is fitted once; its candidates are told apart over users.
@@ -44,13 +44,13 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, crew: Crew) -> Confir
     num_seeds = num_seeds if is_seeded(stored.definition) else 1
     asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
     stored.study.set_user_attr(ATTRIBUTE, asked)
-    execute(stored, _wanted(stored, trials, num_seeds), crew)
+    execute(stored, _wanted(stored, trials, num_seeds), executor)
     confirmation = load_confirmation(stored)
     if confirmation is None:
         raise RunsMissingError(
             f"study {stored.definition.name}: not every run came to its end; the same command goes on from there."
         )
-    found = stored.measure_baselines(stored.data(crew.settings.data), confirmation.winner.values)
+    found = stored.measure_baselines(stored.data(executor.settings.data), confirmation.winner.values)
     verdict = _verdict(confirmation, found)
     baselines = {name: figures[confirmation.metric] for name, figures in found.metrics.items()}
     facts = {**asked, "verdict": vars(verdict) if verdict else None, "baselines": baselines}

@@ -13,7 +13,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
 from blade_tune.selection.confirm import is_seeded, load_confirmation
-from blade_tune.selection.runs import Crew, Run, execute, find_runs, is_complete, require, rows, seeds
+from blade_tune.selection.runs import Run, RunExecutor, execute, find_runs, is_complete, require, rows, seeds
 from blade_tune.selection.scores import Scores, load_scores, user_groups
 from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
 from blade_tune.study.stored import StoredStudy
@@ -74,7 +74,7 @@ def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str
 
 
 def study_effects(
-    stored: StoredStudy, tables: Mapping[str, Mapping[str, Changes]], num_seeds: int | None, crew: Crew
+    stored: StoredStudy, tables: Mapping[str, Mapping[str, Changes]], num_seeds: int | None, executor: RunExecutor
 ) -> list[Effects]:
     """Train the winner and each change of it on the same fresh seeds; gives a table for each that is whole.
 
@@ -82,7 +82,7 @@ def study_effects(
         stored: a search whose winner is confirmed.
         tables: title -> label -> changes.
         num_seeds: of each configuration; None for as many as the confirmation had. One where no seed changes the model.
-        crew: who trains.
+        executor: who trains.
 
     Raises:
         ConfigError: no winner is confirmed, or a changed configuration breaks a rule.
@@ -105,7 +105,7 @@ def study_effects(
             "variants": {label: dict(changes) for label, changes in variants.items()},
         }
     stored.study.set_user_attr(ATTRIBUTE, asked)
-    study = execute(stored, [run for title in tables for run in _wanted(stored, asked[title])], crew)
+    study = execute(stored, [run for title in tables for run in _wanted(stored, asked[title])], executor)
     runs = {title: require(study, _wanted(stored, asked[title])) for title in tables}
     return [_table(study, title, asked[title], runs[title]) for title in tables]
 

@@ -20,7 +20,7 @@ from blade_tune.spec.definition import max_length
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import EpochRecord, Hooks, Outcome
+from blade_tune.training.loop import EpochRecord, Hooks, TrainingResult
 from blade_tune.trial.files import ranks_content, read_epochs, read_ranks, read_weights
 from blade_tune.trial.objective import build_training
 from blade_tune.trial.provenance import software_lines
@@ -144,7 +144,7 @@ def make_again(
     return Reproduction(trial.number, past.epochs, largest, changed, written)
 
 
-def _restore(past: Past, outcome: Outcome) -> tuple[str, ...]:
+def _restore(past: Past, outcome: TrainingResult) -> tuple[str, ...]:
     """Write damaged ranks and weights of a completed trial again, and missing ones, where they are what they were.
 
     Weights that are missing are missed of a run only: a search keeps those of its best trials.

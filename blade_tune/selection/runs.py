@@ -46,7 +46,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Crew:
+class RunExecutor:
     """Who trains runs, and who hears of it."""
 
     settings: RunSettings
@@ -55,7 +55,7 @@ class Crew:
     started: float = field(default_factory=time.monotonic)
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
-        """Work on a study until it needs no more trials; all that a crew does shares one limit of time."""
+        """Work on a study until it needs no more trials; all that a executor does shares one limit of time."""
         limit = self.settings.time
         left = None if limit is None else max(SHORTEST_S, limit - (time.monotonic() - self.started))
         run_workers(study, self.settings.model_copy(update={**changes, "time": left}), self.places, self.callback)
@@ -74,7 +74,7 @@ def find_runs(stored: StoredStudy) -> StoredStudy | None:
         return None
 
 
-def execute(stored: StoredStudy, wanted: Sequence[Run], crew: Crew) -> StoredStudy:
+def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -> StoredStudy:
     """Train what of the wanted runs was not trained before; what failed before is tried again.
 
     Returns:
@@ -84,15 +84,15 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], crew: Crew) -> StoredStu
         InterruptedStudyError: the user stopped it; the same call goes on from there.
         StudyDiffersError: the data is not what the study was run on.
     """
-    data = stored.data(crew.settings.data)
+    data = stored.data(executor.settings.data)
     workspace = Workspace(stored.storage.engine.url, stored.folder.results)
-    directory = stored.data_directory(crew.settings.data)
+    directory = stored.data_directory(executor.settings.data)
     runs = open_study(stored.definition.of_runs(), data, workspace, directory=directory)
     if (baselines := stored.study.user_attrs.get(BASELINES)) is not None:
         runs.study.set_user_attr(BASELINES, baselines)
     with creating(workspace.url):
         _plan(runs, wanted)
-    crew.work(runs, keep=KEEP_ALL, gpu_hours=None)
+    executor.work(runs, keep=KEEP_ALL, gpu_hours=None)
     return runs
 
 

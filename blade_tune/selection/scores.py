@@ -28,7 +28,7 @@ from blade_tune.study.verdict import LEVEL, Verdict
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.files import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
 
-Part = Literal["valid", "test"]
+EvaluatedPart = Literal["valid", "test"]
 
 FEWEST_USERS = 30  # of a group whose mean is shown
 
@@ -62,7 +62,7 @@ class Scores:
         return estimate(self.gains(metric)[:, mask_U].mean(axis=1).tolist())
 
 
-def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], part: Part) -> Scores:
+def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], part: EvaluatedPart) -> Scores:
     """Read what complete runs of one configuration scored.
 
     Args:

@@ -11,7 +11,7 @@ from blade_tune.config import guess, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
 
-Kind = Literal["studies", "search_spaces"]
+CatalogKind = Literal["studies", "search_spaces"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class StudySource:
         return found
 
 
-def find(kind: Kind, name: str) -> Path:
+def find(kind: CatalogKind, name: str) -> Path:
     """The file behind a name in ./studies (./search_spaces), else among those shipped, or behind a path.
 
     Raises:
@@ -76,13 +76,13 @@ def find(kind: Kind, name: str) -> Path:
     return known[name]
 
 
-def available(kind: Kind) -> dict[str, Path]:
+def available(kind: CatalogKind) -> dict[str, Path]:
     """Every name and its file; a file here hides a shipped one of the same name."""
     folders = (_shipped(kind), Path(kind))
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
-def _shipped(kind: Kind) -> Path:
+def _shipped(kind: CatalogKind) -> Path:
     """Where the wheel has them, or the checkout that an editable install points to."""
     package = Path(blade_tune.__file__).parent
     inside = package / "shipped" / kind

@@ -53,7 +53,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Owner:
+class FolderOwner:
     """What a study's folder says of the study whose files it holds."""
 
     study: str
@@ -105,7 +105,7 @@ class Ownership:
             raise ValueError("a study gets its id before it writes")
         if owner is not None and owner.id == identity.id:
             return
-        text = json.dumps(asdict(Owner(self._definition.name, identity.id, self._storage)), indent=2) + "\n"
+        text = json.dumps(asdict(FolderOwner(self._definition.name, identity.id, self._storage)), indent=2) + "\n"
         if was_there:  # of a study that this is a copy of, or damaged
             write_text(path / FILE, text)
         elif not _write_new(path / FILE, text):  # another process was first
@@ -117,7 +117,7 @@ class Ownership:
         self._identity = self._identity or Identity.of(self._study)
         return self._identity
 
-    def _check(self, path: Path) -> Owner | None:
+    def _check(self, path: Path) -> FolderOwner | None:
         """The owner of a folder, which is this study or what it is a copy of; None where it has none yet."""
         owner = _read(path / FILE)
         if owner is None:
@@ -130,7 +130,7 @@ class Ownership:
         return owner
 
     def _refuse(self, path: Path, other: str) -> None:
-        mine = Owner(self._definition.name, self.identity.id if self.identity else "of before", self._storage)
+        mine = FolderOwner(self._definition.name, self.identity.id if self.identity else "of before", self._storage)
         raise StudyDiffersError(
             f"{path}: must hold the files of {mine}, and holds those of {other}. Give --results DIR, another folder or "
             "the one that this study ran with; or move this folder away, if that study is not needed any more."
@@ -169,10 +169,10 @@ class Ownership:
         return True if all(figure == known for figure, known in figures) else None
 
 
-def _read(path: Path) -> Owner | None:
+def _read(path: Path) -> FolderOwner | None:
     """None where there is none, or where it is damaged: the study whose trials are there takes the folder again."""
     with suppress(OSError, ValueError, TypeError):
-        return Owner(**json.loads(path.read_text(encoding="utf-8")))
+        return FolderOwner(**json.loads(path.read_text(encoding="utf-8")))
     return None
 
 

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from blade_tune.batch import Interactions
 from blade_tune.errors import InterruptedStudyError
 from blade_tune.models.fitted import FittedRecommender
-from blade_tune.training.loop import EpochRecord, Hooks, Outcome
+from blade_tune.training.loop import EpochRecord, Hooks, TrainingResult
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,9 @@ class Fitting:
         self.device = device
         self.history: list[EpochRecord] = []
         self.num_restored = 0
-        self.outcome = Outcome(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)  # of no fit yet
+        self.outcome = TrainingResult(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)  # of no fit yet
 
-    def run(self, hooks: Hooks) -> Outcome:
+    def run(self, hooks: Hooks) -> TrainingResult:
         """Fit and evaluate once.
 
         Raises:
@@ -55,7 +55,7 @@ class Fitting:
         log.info("fitted s=%.3f %s", record.seconds, " ".join(f"{k}={v:.6g}" for k, v in record.metrics.items()))
         hooks.on_epoch(record)
         weights = {name: weight.cpu().clone().contiguous() for name, weight in self.model.state_dict().items()}
-        self.outcome = Outcome(1, evaluation.metrics, weights, evaluation.ranks_U, self.history)
+        self.outcome = TrainingResult(1, evaluation.metrics, weights, evaluation.ranks_U, self.history)
         return self.outcome
 
     def fit(self) -> None:

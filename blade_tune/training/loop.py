@@ -35,7 +35,7 @@ class EpochRecord:
 
 
 @dataclass
-class Outcome:
+class TrainingResult:
     """The best epoch of a training, and how it came."""
 
     best_epoch: int
@@ -87,7 +87,7 @@ class Training:
         self.best_weights: dict[str, Tensor] = {}
         self.best_ranks_U = torch.empty(0, dtype=torch.int64)
 
-    def run(self, hooks: Hooks) -> Outcome:
+    def run(self, hooks: Hooks) -> TrainingResult:
         """Train to the last epoch or until patience runs out.
 
         Records of a checkpoint are replayed through `hooks.on_epoch` first.
@@ -111,9 +111,11 @@ class Training:
         return self.outcome
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> TrainingResult:
         """The best epoch so far."""
-        return Outcome(self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history)
+        return TrainingResult(
+            self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history
+        )
 
     def _epoch(self, evaluate: Callable[[Recommender], Evaluation]) -> EpochRecord:
         """One pass over the users, and an evaluation where one is due."""

@@ -42,7 +42,7 @@ from blade_tune.storage.trials import root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.fitting import Fitting
-from blade_tune.training.loop import EpochRecord, Hooks, Outcome, Training
+from blade_tune.training.loop import EpochRecord, Hooks, Training, TrainingResult
 from blade_tune.training.threads import use_all_threads, use_threads
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.clock import Clock
@@ -91,7 +91,7 @@ def build_training(
 
 
 @dataclass(frozen=True)
-class End:
+class TrialResult:
     """How a trial ended; see docs/studies.md for the reasons."""
 
     state: TrialState
@@ -141,7 +141,7 @@ class Objective:
             lambda length: DeviceData.for_search(data, length, definition.objective, device)
         )
 
-    def __call__(self, trial: Trial, check_lease: Callable[[], None] = lambda: None) -> End:
+    def __call__(self, trial: Trial, check_lease: Callable[[], None] = lambda: None) -> TrialResult:
         """Run one trial.
 
         Args:
@@ -161,21 +161,21 @@ class Objective:
             try:
                 return self._train(trial, folder, check_lease)
             except optuna.TrialPruned:
-                return End(TrialState.PRUNED, reason=EndReason.PRUNED)
+                return TrialResult(TrialState.PRUNED, reason=EndReason.PRUNED)
             except (StorageInternalError, SQLAlchemyError):
                 raise
             except (LeaseLostError, UpdateFinishedTrialError) as error:
-                return End(TrialState.FAIL, reason=EndReason.SUPERSEDED, message=str(error))
+                return TrialResult(TrialState.FAIL, reason=EndReason.SUPERSEDED, message=str(error))
             except (InterruptedStudyError, KeyboardInterrupt) as error:
-                return End(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=str(error))
+                return TrialResult(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=str(error))
             except NonFiniteError as error:
-                return End(TrialState.FAIL, reason=EndReason.NOT_FINITE, message=str(error))
+                return TrialResult(TrialState.FAIL, reason=EndReason.NOT_FINITE, message=str(error))
             except ConfigError as error:
-                return End(TrialState.PRUNED, reason=EndReason.INVALID, message=str(error))
+                return TrialResult(TrialState.PRUNED, reason=EndReason.INVALID, message=str(error))
             except Exception as error:
                 return _end_of(error, trial.number, folder)
 
-    def _train(self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]) -> End:
+    def _train(self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]) -> TrialResult:
         values, seed = self._settle(trial)
         record = TrialRecord(trial)
         record.seed = seed
@@ -196,7 +196,7 @@ class Objective:
                 record.seconds = round(sum(epoch.seconds for epoch in training.history), 3)
                 clock.store()
         _keep(trial, folder, outcome)
-        return End(TrialState.COMPLETE, outcome.metrics[self.metric])
+        return TrialResult(TrialState.COMPLETE, outcome.metrics[self.metric])
 
     def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
         """The configuration and the training seed: as given, or as the sampler proposes them."""
@@ -241,19 +241,19 @@ class Objective:
         return Hooks(evaluator, on_epoch, should_stop, folder.checkpoint)
 
 
-def _end_of(error: Exception, number: int, folder: TrialFolder) -> End:
+def _end_of(error: Exception, number: int, folder: TrialFolder) -> TrialResult:
     """The end of a trial that nobody meant to end."""
     if is_out_of_memory(error):
-        return End(
+        return TrialResult(
             TrialState.PRUNED,
             reason=EndReason.OUT_OF_MEMORY,
             message=str(error).strip().partition("\n")[0] or "out of memory",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message = f"{folder.path}: {error.strerror}; make room, then run the same command again."
-        return End(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=message, error=DiskFullError(message))
+        return TrialResult(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=message, error=DiskFullError(message))
     log.exception("trial=%d failed", number)
-    return End(TrialState.FAIL, reason=EndReason.ERROR, message=f"{type(error).__name__}: {error}")
+    return TrialResult(TrialState.FAIL, reason=EndReason.ERROR, message=f"{type(error).__name__}: {error}")
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -263,7 +263,7 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
-def _keep(trial: Trial, folder: TrialFolder, outcome: Outcome) -> None:
+def _keep(trial: Trial, folder: TrialFolder, outcome: TrainingResult) -> None:
     """Store what a finished training is remembered by."""
     write_whole(folder.weights, save(outcome.weights))
     write_ranks(folder.ranks, outcome.ranks_U.numpy())

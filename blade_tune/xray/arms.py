@@ -11,11 +11,11 @@ import numpy as np
 
 from blade_tune.batch import Catalog
 from blade_tune.xray.hits import gains_of
-from blade_tune.xray.rules import Counting, Recipe, Rules, Scores
+from blade_tune.xray.rules import Counting, ItemScores, RuleRecipe, Rules
 from blade_tune.xray.task import MOST_SCORES, Task, train_task
 from blade_tune.xray.verdict import Gains, clarity
 
-Kind = Literal["true", "shuffled sets", "any order"]
+ArmKind = Literal["true", "shuffled sets", "any order"]
 
 MOST_CHOOSING = 2_000  # users whose last train target recommenders are chosen by
 SHORT, LONG = (1 / 16, 1 / 4), (1.0, inf)  # half-lives, in mean lengths of windows
@@ -37,18 +37,18 @@ class Arms:
         self._catalog = catalog
         choosing = min(MOST_CHOOSING, MOST_SCORES // 2 // (task.num_items + 1))
         self._earlier = train_task(task, catalog.auxiliary).asking(choosing)
-        self._reached: dict[tuple[Recipe, Kind, bool], Gains] = {}
-        self._rules: dict[tuple[bool, Kind], Rules] = {}
+        self._reached: dict[tuple[RuleRecipe, ArmKind, bool], Gains] = {}
+        self._rules: dict[tuple[bool, ArmKind], Rules] = {}
 
-    def best(self, recipes: Iterable[Recipe]) -> Recipe:
+    def best(self, recipes: Iterable[RuleRecipe]) -> RuleRecipe:
         """The recipe with the highest NDCG@10 on last train targets; of equal ones the first."""
         return max(recipes, key=lambda recipe: self._earlier_gains(recipe).sum())
 
-    def clearest(self, pairs: Iterable[tuple[Recipe, Recipe]]) -> tuple[Recipe, Recipe]:
+    def clearest(self, pairs: Iterable[tuple[RuleRecipe, RuleRecipe]]) -> tuple[RuleRecipe, RuleRecipe]:
         """The pair whose first recipe is most clearly above its second one on last train targets."""
         return max(pairs, key=lambda pair: clarity(*map(self._earlier_gains, pair)))
 
-    def gains(self, recipe: Recipe, kind: Kind = "true") -> Gains:
+    def gains(self, recipe: RuleRecipe, kind: ArmKind = "true") -> Gains:
         """gains_U on the valid rows."""
         return self._gains(recipe, kind, is_earlier=False)
 
@@ -78,17 +78,17 @@ class Arms:
             Counting(first, direction, is_split, shrinkage, targets_only)
             for (is_split, shrinkage), targets_only in product(WEIGHINGS, (False, True))
         )
-        return self.best(map(Recipe, countings)).counting
+        return self.best(map(RuleRecipe, countings)).counting
 
     @cached_property
-    def base(self) -> Recipe:
+    def base(self) -> RuleRecipe:
         """The best that sees items alone, in any direction and with any half-life."""
         return self.best(grid(self.counting, self.all_half_lives, DIRECTIONS))
 
-    def _earlier_gains(self, recipe: Recipe) -> Gains:
+    def _earlier_gains(self, recipe: RuleRecipe) -> Gains:
         return self._gains(recipe, "true", is_earlier=True)
 
-    def _gains(self, recipe: Recipe, kind: Kind, *, is_earlier: bool) -> Gains:
+    def _gains(self, recipe: RuleRecipe, kind: ArmKind, *, is_earlier: bool) -> Gains:
         key = recipe, kind, is_earlier
         if key not in self._reached:
             rules = self._rules_of(kind, is_earlier=is_earlier)
@@ -96,7 +96,7 @@ class Arms:
             self._reached[key] = gains_of(rules.task, rules.scores(recipe), may_repeat=may_repeat)
         return self._reached[key]
 
-    def _rules_of(self, kind: Kind, *, is_earlier: bool) -> Rules:
+    def _rules_of(self, kind: ArmKind, *, is_earlier: bool) -> Rules:
         if (is_earlier, kind) not in self._rules:
             task = self._earlier if is_earlier else self.task
             if kind == "shuffled sets":
@@ -109,13 +109,13 @@ class Arms:
     def _by_popularity(self, targets_only: bool, *, is_earlier: bool) -> Gains:
         rules = self._rules_of("true", is_earlier=is_earlier)
         share_1V = rules.popularity(targets_only=targets_only)[None].astype(np.float32)
-        scores: Iterator[Scores] = (share_1V.copy() for _ in range(len(rules.task)))
+        scores: Iterator[ItemScores] = (share_1V.copy() for _ in range(len(rules.task)))
         return gains_of(rules.task, scores)
 
 
-def grid(counting: Counting, half_lives: Iterable[float], directions: Iterable[float]) -> list[Recipe]:
+def grid(counting: Counting, half_lives: Iterable[float], directions: Iterable[float]) -> list[RuleRecipe]:
     """Recipes of items alone with each half-life and direction."""
     return [
-        Recipe(replace(counting, half_life=half_life, direction=direction))
+        RuleRecipe(replace(counting, half_life=half_life, direction=direction))
         for half_life, direction in product(half_lives, directions)
     ]

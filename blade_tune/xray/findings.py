@@ -8,7 +8,7 @@ from typing import Any
 
 from blade_tune.xray.arms import Arms, grid
 from blade_tune.xray.hits import chance_gains
-from blade_tune.xray.rules import Counting, Recipe
+from blade_tune.xray.rules import Counting, RuleRecipe
 from blade_tune.xray.verdict import Finding, compare, mean
 
 UNDIRECTED, HARDLY_DIRECTED, DIRECTED = 0.0, 0.25, 1.0
@@ -27,7 +27,7 @@ def order(arms: Arms) -> Finding:
     """
     plain = replace(arms.counting, targets_only=False, follows_drift=True)
     directed, undirected = arms.clearest(
-        (recipe, Recipe(replace(recipe.counting, direction=UNDIRECTED)))
+        (recipe, RuleRecipe(replace(recipe.counting, direction=UNDIRECTED)))
         for recipe in grid(plain, (*arms.half_lives, inf), (HARDLY_DIRECTED, DIRECTED))
     )
     details = {**_settings(directed), "histories_in_any_order": mean(arms.gains(directed, "any order"))}
@@ -52,7 +52,7 @@ def sets(arms: Arms) -> Finding:
     alone = arms.base.counting
     half_lives = dict.fromkeys((arms.half_lives[0], alone.half_life, inf))
     seeing = arms.best(
-        Recipe(replace(counting, half_life=half_life, direction=alone.direction), set_strength=STRENGTHS[0])
+        RuleRecipe(replace(counting, half_life=half_life, direction=alone.direction), set_strength=STRENGTHS[0])
         for counting, half_life in product((alone, SPLIT), half_lives)
     )
     stronger = [replace(seeing, set_strength=strength) for strength in STRENGTHS[1:]]
@@ -96,7 +96,7 @@ COMPARISONS: Mapping[str, Callable[[Arms], Finding]] = {
 }
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
+def _settings(recipe: RuleRecipe) -> dict[str, Any]:
     """What was chosen, as plain facts; a half-life without an end, of which JSON knows nothing, is None."""
     counting = asdict(recipe.counting)
     if isinf(counting["half_life"]):

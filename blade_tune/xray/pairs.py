@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from blade_tune.batch import Ids
 from blade_tune.xray.task import Task
 
-Weights = NDArray[np.float64]
+PairWeights = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Pairs:
         """The place of the earlier row."""
         return self.laters_P - self.distances_P
 
-    def faded(self, half_life: float) -> Weights:
+    def faded(self, half_life: float) -> PairWeights:
         """weights_P: 2^(-(distance - 1) / half_life)."""
         by_distance = fading(np.arange(-1, int(self.distances_P.max(initial=0))), half_life)
         return by_distance[self.distances_P]
 
-    def split(self, weights_P: Weights) -> Weights:
+    def split(self, weights_P: PairWeights) -> PairWeights:
         """The weights, over the sums of all with the same later row."""
         sums_N = np.bincount(self.laters_P, weights=weights_P)
         return weights_P / sums_N[self.laters_P]
@@ -69,15 +69,15 @@ class Cells:
         starts = np.searchsorted(rows_X, np.arange(shape[0] + 1))
         return cls(columns_X, starts, shape, tuple(np.split(places, len(pairs))))
 
-    def sums(self, kind: int, weights_P: Weights) -> Weights:
+    def sums(self, kind: int, weights_P: PairWeights) -> PairWeights:
         """sums_X of the pairs' weights at each place."""
         return np.bincount(self.places[kind], weights_P, len(self.columns_X)).astype(np.float64, copy=False)
 
-    def matrix(self, values_X: Weights) -> Any:
+    def matrix(self, values_X: PairWeights) -> Any:
         """The CSR matrix with the given values at its places."""
         return csr_array((values_X, self.columns_X, self.starts), shape=self.shape)
 
 
-def fading(ages_N: Ids, half_life: float) -> Weights:
+def fading(ages_N: Ids, half_life: float) -> PairWeights:
     """2^(-age / half_life)."""
     return np.asarray(0.5 ** (ages_N / half_life))

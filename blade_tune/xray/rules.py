@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from blade_tune.batch import Catalog, Ids
-from blade_tune.xray.pairs import Cells, Pairs, Weights, fading
+from blade_tune.xray.pairs import Cells, Pairs, PairWeights, fading
 from blade_tune.xray.task import SEED, Task
 
-Scores = NDArray[np.float32]
+ItemScores = NDArray[np.float32]
 
 SCORES_AT_ONCE = 2**22
 FAINT = 1e-6  # weight of popularity, which orders what nothing else speaks for
@@ -33,7 +33,7 @@ class Counting:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RuleRecipe:
     """What a recommender uses, and how strongly."""
 
     counting: Counting
@@ -102,12 +102,12 @@ class Rules:
         pair = rows_N[self._pairs.earlier_P], self._items_N[self._pairs.laters_P]
         return Cells.of((self._catalog.num_behaviors * V, V), pair)
 
-    def popularity(self, *, targets_only: bool) -> Weights:
+    def popularity(self, *, targets_only: bool) -> PairWeights:
         """share_V of each item of all rows, or of those with a target behavior."""
         items_N = self._items_N[self._is_target_N] if targets_only else self._items_N
         return np.bincount(items_N, minlength=self.task.num_items + 1) / max(1, len(items_N))
 
-    def _count(self, counting: Counting) -> tuple[Weights, Any]:
+    def _count(self, counting: Counting) -> tuple[PairWeights, Any]:
         """onwards_P, the weight of each pair, and C as a CSR matrix."""
         weights_P = self._pairs.faded(counting.half_life)
         onwards_P = back_P = self._pairs.split(weights_P) if counting.is_split else weights_P
@@ -121,14 +121,14 @@ class Rules:
             counts_X = self._drifted(counts_X, onwards_X, counting.shrinkage)
         return onwards_P, self._cells.matrix(counts_X)
 
-    def _drifted(self, counts_X: Weights, onwards_X: Weights, shrinkage: float) -> Weights:
+    def _drifted(self, counts_X: PairWeights, onwards_X: PairWeights, shrinkage: float) -> PairWeights:
         """C_ij (F_.j + shrinkage F_.. / C_..) / (C_.j + shrinkage): items that come late do so in C as they do in F."""
         columns_X, V = self._cells.columns_X, self.task.num_items + 1
         onwards_V, all_V = (np.bincount(columns_X, sums_X, minlength=V) for sums_X in (onwards_X, counts_X))
         share = onwards_V.sum() / max(all_V.sum(), 1.0)
         return counts_X * ((onwards_V + shrinkage * share) / (all_V + shrinkage))[columns_X]
 
-    def scores(self, recipe: Recipe) -> Iterator[Scores]:
+    def scores(self, recipe: RuleRecipe) -> Iterator[ItemScores]:
         """scores_BV of successive users, each in an array of its own."""
         onwards_P, counts = self._counted(recipe.counting)
         totals_V = np.asarray(counts.sum(axis=1))
@@ -148,17 +148,17 @@ class Rules:
         told_U = self._codes(self.task.sets_UK)
         for first in range(0, len(self.task), size := max(1, SCORES_AT_ONCE // len(totals_V))):
             block = slice(first, first + size)
-            scores_BV: Scores = sum((windows[block] @ rules).toarray() for windows, rules in products)
+            scores_BV: ItemScores = sum((windows[block] @ rules).toarray() for windows, rules in products)
             scores_BV += faint_V
             yield scores_BV if lifts_KV is None else scores_BV * lifts_KV[told_U[block]]
 
-    def _histories(self, columns_X: Ids, weights_X: Weights, width: int) -> Any:
+    def _histories(self, columns_X: Ids, weights_X: PairWeights, width: int) -> Any:
         asked_X, _, _ = self.task.steps
         return csr_array((weights_X.astype(np.float32), (asked_X, columns_X)), shape=(len(self.task), width))
 
     def _by_set(
-        self, by_set: Any, totals_V: Weights, weights_X: Weights, strength: float
-    ) -> tuple[Ids, Weights, Weights]:
+        self, by_set: Any, totals_V: PairWeights, weights_X: PairWeights, strength: float
+    ) -> tuple[Ids, PairWeights, PairWeights]:
         """The steps' columns in rules of items under sets, their weights there, and what is left to rules of items.
 
         With n_r the weight of the pairs of i under the rarest behavior r of its step, and F_r those pairs,
@@ -170,7 +170,7 @@ class Rules:
         shares_X = weights_X / (np.asarray(by_set.sum(axis=1))[columns_X] + strength)
         return columns_X, shares_X * totals_V[items_X], shares_X * strength
 
-    def _lifts(self, strength: float) -> Scores:
+    def _lifts(self, strength: float) -> ItemScores:
         """lift_KV = (n_kj + strength p_k) / (n_j + strength) / p_k.
 
         Here n_kj counts target rows of j by their rarest behavior k, p_k is the share of k; scores are times the lift
@@ -184,7 +184,7 @@ class Rules:
         return np.asarray(shrunk_KV / share_K1, np.float32)
 
 
-def _shares(counts: Any, totals_V: Weights, recipe: Recipe) -> Any:
+def _shares(counts: Any, totals_V: PairWeights, recipe: RuleRecipe) -> Any:
     """Counts over the totals of their items; those of an item with itself weigh as the recipe says, or nothing."""
     items_X = np.repeat(np.arange(counts.shape[0]) % len(totals_V), np.diff(counts.indptr))
     weights_X = np.where(items_X == counts.indices, recipe.repeat_weight or 0.0, 1.0)

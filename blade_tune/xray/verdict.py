@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 Gains = NDArray[np.float64]
-Verdict = Literal["matters", "does not show", "too few users to tell"]
+XrayVerdict = Literal["matters", "does not show", "too few users to tell"]
 
 NAMES = ("order", "recency", "sets", "told_set", "repeats", "popularity")
 LEVEL = 0.95  # with which all lower ends hold together
@@ -34,7 +34,7 @@ class Finding:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> XrayVerdict:
         """That it matters, where the interval lies above 0; else whether a difference worth the name was ruled out."""
         if self.low > 0:
             return "matters"

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from blade_tune.batch import Interactions
 from blade_tune.data.oracle import best_reachable, next_item_probabilities
-from blade_tune.data.sources.synthetic import SyntheticConfig, clustered_items, generate, rarity
+from blade_tune.data.sources.synthetic import generate
 from blade_tune.data.split import Split, split_by_time
+from blade_tune.data.synthetic_law import SyntheticConfig, clustered_items, rarity
 from blade_tune.metrics import CUTOFFS
 from tests.data.examples import SYNTHETIC, config
 

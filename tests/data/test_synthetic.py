@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from blade_tune.data.sealed import count_sealed
-from blade_tune.data.sources.synthetic import LEAD, Synthetic, clustered_items, generate, led_to, rarity
+from blade_tune.data.sources.synthetic import Synthetic, generate
 from blade_tune.data.split import split_by_time
 from blade_tune.data.statistics import describe
 from blade_tune.data.store import prepare
+from blade_tune.data.synthetic_law import LEAD, clustered_items, led_to, rarity
 from blade_tune.errors import ConfigError
 from tests.data.examples import SYNTHETIC, config
 

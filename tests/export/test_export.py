@@ -313,7 +313,7 @@ def test_a_failure_in_the_middle_leaves_the_older_export(
         return rename(self, target)
 
     targets: dict[str, tuple[str, Callable[..., Any]]] = {
-        "save": ("blade_tune.export.bundle.save", broken),
+        "save": ("blade_tune.export.writing.save", broken),
         "np.save": ("numpy.save", broken),
         "write_bundle": ("blade_tune.export.final.write_bundle", broken),
         "load_bundle": ("blade_tune.export.final.load_bundle", broken),

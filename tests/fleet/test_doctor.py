@@ -19,7 +19,7 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
-from blade_tune.doctor.finding import Finding
+from blade_tune.doctor.diagnosis import Diagnosis
 from blade_tune.fleet import doctor, leftovers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.spec import fingerprint
@@ -66,12 +66,12 @@ def killed() -> Owner:
     return owner
 
 
-def examine(results: Path, fix: leftovers.Tell | None = None, **options: object) -> list[Finding]:
+def examine(results: Path, fix: leftovers.Tell | None = None, **options: object) -> list[Diagnosis]:
     """All findings; `pytest.fail` as a fix is one that need not wait."""
     return doctor.examine(RunSettings.model_validate({"results": results, "grace_s": 60.0, **options}), fix=fix)
 
 
-def about(check: str, findings: list[Finding]) -> list[tuple[str, str]]:
+def about(check: str, findings: list[Diagnosis]) -> list[tuple[str, str]]:
     return [(finding.state, finding.what) for finding in findings if finding.check == check]
 
 

@@ -1,11 +1,11 @@
-"""A crew that works in the test's own process."""
+"""A executor that works in the test's own process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.selection.runs import Crew, find_runs
+from blade_tune.selection.runs import RunExecutor, find_runs
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
 from tests.study.tiny import work
@@ -14,7 +14,7 @@ SEARCH: Mapping[str, Any] = {"search__trials": 4, "data__long_tail": ["share", "
 
 
 @dataclass(frozen=True)
-class OwnCrew(Crew):
+class OwnCrew(RunExecutor):
     """Works on a study without a process for each worker; remembers what it worked on, and each budget."""
 
     worked: list[tuple[str, int]] = field(default_factory=list)
@@ -24,7 +24,7 @@ class OwnCrew(Crew):
         work(study, self.callback, keep=changes.get("keep", 5))
 
 
-class IdleCrew(Crew):
+class IdleCrew(RunExecutor):
     """Trains nothing, as one whose limit of time is over."""
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
@@ -32,7 +32,7 @@ class IdleCrew(Crew):
 
 
 def own_crew(callback: Callback | None = None) -> OwnCrew:
-    """A crew without limits."""
+    """A executor without limits."""
     return OwnCrew(RunSettings(), [], callback or Callback())
 
 

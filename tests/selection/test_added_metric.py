@@ -20,7 +20,7 @@ from blade_tune.selection.effects import study_effects, sweeps
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
 from tests.selection.small import SEARCH, own_crew
-from tests.selection.test_compare import crew
+from tests.selection.test_compare import executor
 from tests.study.tiny import content, run, stored
 
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        studies = run_comparison(define("tiny", ["blade", "item_knn"], BUDGET), BUDGET, crew(folder))
+        studies = run_comparison(define("tiny", ["blade", "item_knn"], BUDGET), BUDGET, executor(folder))
         compare(studies, "test", opening)
     files = search.files(search.trials[WITHOUT_RANKS])
     files.ranks.unlink()

@@ -55,10 +55,10 @@ def studies(place: Path) -> list[StoredStudy]:
     """Both models, tuned and confirmed once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        return run_comparison(define("tiny", MODELS, BUDGET), BUDGET, crew(place))
+        return run_comparison(define("tiny", MODELS, BUDGET), BUDGET, executor(place))
 
 
-def crew(place: Path) -> OwnCrew:
+def executor(place: Path) -> OwnCrew:
     from blade_tune.fleet.settings import RunSettings
     from blade_tune.trial.callback import Callback
 
@@ -92,7 +92,7 @@ def test_budgets_are_exact_and_kept(studies: list[StoredStudy], place: Path, mon
     monkeypatch.chdir(place)
     assert [num_scored(stored.trials) for stored in studies] == [2, 2]
     before = [len(stored.trials) for stored in studies]
-    again = run_comparison(define("tiny", MODELS, BUDGET), BUDGET, crew(place))
+    again = run_comparison(define("tiny", MODELS, BUDGET), BUDGET, executor(place))
     assert [len(stored.trials) for stored in again] == before
     assert [len(found.trials) for stored in again if (found := find_runs(stored))] == [2, 2]
     assert uneven(again, None) == []
@@ -200,7 +200,7 @@ def test_every_model_takes_every_recipe_and_loss(recipe: RecipeName, loss: NextI
 def test_what_is_done_costs_nothing_more(place: Path, monkeypatch: pytest.MonkeyPatch):
     """The estimate counts the trials and runs that are left, at their most epochs, and an evaluation for each due."""
     monkeypatch.chdir(place)
-    settings = crew(place).settings
+    settings = executor(place).settings
     done = [estimate(definition, BUDGET, settings, CPU) for definition in define("tiny", MODELS, BUDGET)]
     assert [(cost.trials_left, cost.runs_left, cost.hours_at_most) for cost in done] == [(0, 0, 0.0)] * 2
     more = Budget(trials=5, top=2, seeds=3, max_epochs=3)
@@ -225,7 +225,7 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
         path.write_text(write_yaml(space))
     monkeypatch.chdir(tmp_path)
     budget = Budget(trials=2, top=1, seeds=2, max_epochs=3)
-    searches = run_comparison(define("demo", EVERY, budget), budget, crew(tmp_path))
+    searches = run_comparison(define("demo", EVERY, budget), budget, executor(tmp_path))
     assert [num_scored(stored.trials) for stored in searches] == [2] * len(EVERY)
     found = compare(searches, "valid", Opening("compare", CPU, None))
     assert {entry.model for entry in found.entries} == set(EVERY)

@@ -22,15 +22,15 @@ def wanted(*alphas: float, num_seeds: int = 1) -> list[Run]:
 
 def test_a_run_is_made_once(search: StoredStudy):
     """What was trained before is found, also where it is wanted beside others, or with its defaults written out."""
-    crew = own_crew()
-    runs = execute(search, wanted(0.0, 0.5), crew)
-    assert crew.worked == [("tiny.runs", 2)]
+    executor = own_crew()
+    runs = execute(search, wanted(0.0, 0.5), executor)
+    assert executor.worked == [("tiny.runs", 2)]
     (first, second) = require(runs, wanted(0.0, 0.5))
-    execute(search, wanted(0.5, 1.0), crew)
-    assert crew.worked[1:] == [("tiny.runs", 3)]
+    execute(search, wanted(0.5, 1.0), executor)
+    assert executor.worked[1:] == [("tiny.runs", 3)]
     assert [trial.number for trial in require(runs, wanted(0.0, 0.5))] == [first.number, second.number]
     spelled_out = Run({**SMALL, "model.tau": 0.3}, 100, "alpha by default")  # alpha is 0.5 by default, tau 0.3
-    execute(search, [spelled_out, spelled_out], crew)
+    execute(search, [spelled_out, spelled_out], executor)
     assert num_rows(search) == 3
 
 

@@ -15,7 +15,7 @@ from blade_tune.models.blade import model as blade
 from blade_tune.models.blade import released as blade_released
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import Hooks, Outcome, Training
+from blade_tune.training.loop import Hooks, Training, TrainingResult
 from tests.builders import make_model
 
 LENGTH = 6
@@ -36,7 +36,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
     monkeypatch.setattr(module, "in_pieces", lambda compute, batch, *_: [compute(batch)])
 
 
-def trained(name: str, data: SearchData, dropout: float) -> Outcome:
+def trained(name: str, data: SearchData, dropout: float) -> TrainingResult:
     """Three epochs in float64; views are not augmented, which would draw, and in pieces otherwise."""
     rates = {"dropout": dropout} | ({"early_dropout": dropout} if name == "blade_released" else {})
     views = {"augmentation": "none", "tau": 1.0, "lambda_": 0.5}

@@ -14,7 +14,7 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import EpochRecord, Hooks, Outcome, Training
+from blade_tune.training.loop import EpochRecord, Hooks, Training, TrainingResult
 from tests.builders import make_model
 
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ def hooks(device_data: DeviceData) -> Hooks:
     return Hooks(device_data.evaluator)
 
 
-def assert_same(one: Outcome, other: Outcome) -> None:
+def assert_same(one: TrainingResult, other: TrainingResult) -> None:
     """All that a training gives is equal bit for bit, but for the seconds it took."""
     assert [replace(record, seconds=0.0) for record in one.history] == [
         replace(record, seconds=0.0) for record in other.history
@@ -222,15 +222,17 @@ SAMPLED = {**LONG, "loss": "sampled_softmax", "learning_rate": 0.1}  # negatives
 
 
 @pytest.fixture(scope="module")
-def finished() -> dict[str, Outcome]:
+def finished() -> dict[str, TrainingResult]:
     return {}
 
 
 @pytest.fixture
-def left_alone(make: Make, hooks: Hooks, finished: dict[str, Outcome]) -> Callable[[dict[str, Any]], Outcome]:
+def left_alone(
+    make: Make, hooks: Hooks, finished: dict[str, TrainingResult]
+) -> Callable[[dict[str, Any]], TrainingResult]:
     """The outcome of a training of these settings that was never stopped, trained once for all tests."""
 
-    def outcome(settings: dict[str, Any]) -> Outcome:
+    def outcome(settings: dict[str, Any]) -> TrainingResult:
         if str(settings) not in finished:
             finished[str(settings)] = make(**settings).run(hooks)
         return finished[str(settings)]

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blade_tune.xray.rules import Counting, Recipe, Rules
+from blade_tune.xray.rules import Counting, RuleRecipe, Rules
 from tests.xray import twin
 from tests.xray.conftest import catalog_of, random_task
 
 PLAIN = Counting(half_life=2.0, direction=0.5, is_split=True, shrinkage=5.0, targets_only=False)
 
 
-def scores_of(rules: Rules, recipe: Recipe) -> np.ndarray:
+def scores_of(rules: Rules, recipe: RuleRecipe) -> np.ndarray:
     return np.concatenate([*rules.scores(recipe)])
 
 
@@ -46,7 +46,7 @@ def test_scores_are_those_of_the_equations(
 ) -> None:
     """Pair by pair and step by step, in plain Python."""
     task = random_task(seed)
-    recipe = Recipe(counting, set_strength, auxiliary_weight, told_strength, repeat_weight)
+    recipe = RuleRecipe(counting, set_strength, auxiliary_weight, told_strength, repeat_weight)
     catalog = catalog_of(task)
     expected_UV = np.array(twin.scores(task, catalog, recipe))
     found_UV = scores_of(Rules(task, catalog), recipe)
@@ -68,10 +68,10 @@ def test_shuffled_sets_are_other_sets_of_the_same_kind() -> None:
     """The control sees as many rows under each behavior, and what it sees does not depend on the true ones."""
     task = random_task(5, num_users=40)
     rules = Rules(task, catalog_of(task))
-    recipe = Recipe(PLAIN, set_strength=5.0)
+    recipe = RuleRecipe(PLAIN, set_strength=5.0)
     true_UV = scores_of(rules, recipe)
     shuffled = rules.with_shuffled_sets()
     assert np.bincount(shuffled._codes_N).tolist() == np.bincount(rules._codes_N).tolist()
     assert not np.allclose(scores_of(shuffled, recipe), true_UV)
-    assert np.allclose(scores_of(shuffled, Recipe(PLAIN)), scores_of(rules, Recipe(PLAIN)))
+    assert np.allclose(scores_of(shuffled, RuleRecipe(PLAIN)), scores_of(rules, RuleRecipe(PLAIN)))
     assert np.array_equal(scores_of(rules, recipe), true_UV)

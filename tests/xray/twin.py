@@ -3,7 +3,7 @@
 from math import inf
 
 from blade_tune.batch import Catalog
-from blade_tune.xray.rules import FAINT, Recipe
+from blade_tune.xray.rules import FAINT, RuleRecipe
 from blade_tune.xray.task import Task
 
 Table = dict[tuple[int, int], float]
@@ -13,7 +13,7 @@ def fade(age: float, half_life: float) -> float:
     return 1.0 if half_life == inf else 0.5 ** (age / half_life)
 
 
-def scores(task: Task, catalog: Catalog, recipe: Recipe) -> list[list[float]]:
+def scores(task: Task, catalog: Catalog, recipe: RuleRecipe) -> list[list[float]]:
     """scores_UV."""
     counting = recipe.counting
     commonest_first = sorted(range(catalog.num_behaviors), key=lambda k: -int(catalog.behavior_counts_K[k]))

@@ -9,7 +9,8 @@ from blade_tune.data import folder
 from blade_tune.data.config import DataConfig
 from blade_tune.data.raw.database import connected
 from blade_tune.data.raw.files import literal
-from blade_tune.data.sources.synthetic import SyntheticConfig, generate
+from blade_tune.data.sources.synthetic import generate
+from blade_tune.data.synthetic_law import SyntheticConfig
 from blade_tune.errors import ConfigError
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".jsonl": "FORMAT json", ".parquet": "FORMAT parquet"}

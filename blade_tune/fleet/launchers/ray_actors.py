@@ -15,7 +15,7 @@ from blade_tune.storage.connect import POSTGRES, SQLITE
 DEFAULTS = {"num_cpus": 1, "max_restarts": 5}
 
 
-class Member:
+class RayWorker:
     """A job's process on some machine of the cluster."""
 
     def work(self, job: Job, storage: str) -> Ended:
@@ -57,7 +57,7 @@ class Ray(Launcher):
         settings = job.settings.model_copy(update={"workers": 1, "per_gpu": None})
         job = replace(job, settings=settings, share=self._share)
         retries = {"max_task_retries": self._options["max_restarts"]}  # a restarted actor works again
-        actor = self._ray.remote(**self._options, **retries)(Member)
+        actor = self._ray.remote(**self._options, **retries)(RayWorker)
         for _ in range(count):
             member = actor.remote()
             ready = member.__ray_ready__.remote()

@@ -22,7 +22,7 @@ ENDED_BY_SLURM_S = 900.0  # after a SIGTERM
 
 
 @dataclass(frozen=True)
-class Task:
+class SlurmTask:
     """A job, and what becomes of it when SLURM wants its machine back."""
 
     job: Job
@@ -93,7 +93,7 @@ class Slurm(Launcher):
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which local jobs inherit: a Ctrl-C is the run's to tell
         try:
             with variables(**{STORAGE: storage}), self._executor.batch():
-                self._jobs = [self._executor.submit(Task(job)) for _ in range(count)]
+                self._jobs = [self._executor.submit(SlurmTask(job)) for _ in range(count)]
         except self._submitit.core.utils.FailedSubmissionError as error:  # what sbatch said
             raise ConfigError(f"--launcher slurm: {error}") from None
         finally:

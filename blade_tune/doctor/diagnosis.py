@@ -7,7 +7,7 @@ State = Literal["ok", "warning", "problem"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """A fact, and what to do about it.
 
     A problem stops a run or spoils it; a warning is worth knowing, or is mended by the next run.

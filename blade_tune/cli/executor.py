@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from blade_tune.fleet.settings import RunSettings
 
 if TYPE_CHECKING:
-    from blade_tune.selection.runs import Crew
+    from blade_tune.selection.runs import RunExecutor
 
 
 @contextmanager
-def hired(settings: RunSettings, quiet: bool) -> "Iterator[Crew]":
+def executor_of(settings: RunSettings, quiet: bool) -> "Iterator[RunExecutor]":
     """Place the workers that settings ask for, and show what they do."""
     from blade_tune.cli.progress import watch
     from blade_tune.fleet.devices import assign
-    from blade_tune.selection.runs import Crew
+    from blade_tune.selection.runs import RunExecutor
 
     with watch(quiet) as callback:
-        yield Crew(settings, assign(settings), callback)
+        yield RunExecutor(settings, assign(settings), callback)
