@@ -16,19 +16,17 @@ from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.losses import NextItemLoss
-from blade_tune.models import MODELS
-from blade_tune.models.build import build_model, model_class
+from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
-from blade_tune.registry import load
 from blade_tune.selection.confirm import confirm, load_confirmation, winning_runs
 from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.runs import Crew, find_runs
 from blade_tune.selection.scores import Part, Scores, load_scores, tested_beside, user_groups, verdict_on
 from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
-from blade_tune.space import nest
 from blade_tune.study.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.study.folder import TrialFolder
+from blade_tune.study.model import build_study_model
 from blade_tune.study.opening import StudyPlace, Total, open_study
 from blade_tune.study.recipes import OF_FILES, RecipeName
 from blade_tune.study.shipped import available, find
@@ -155,7 +153,7 @@ def define(
     prefix = "".join(f"{word}-" for word in (recipe if recipe != said else None, training.loss) if word)
     definitions = []
     for model in models:
-        load(MODELS, "model", model)
+        model_class(model)
         space = _space(model, recipe, training.loss)
         shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
         epochs = {} if is_fitted(model) else _epochs(content, budget.max_epochs)
@@ -284,8 +282,7 @@ def _entry(stored: StoredStudy, part: Part, opening: Opening) -> Entry:
     model, winner = stored.definition.model, confirmation.winner
     scores = load_scores(study, model, runs, part)
     data = stored.data(opening.data_directory)
-    settings, members = nest(winner.values).get("model", {}), stored.definition.member_models
-    built = build_model(model, settings, data.catalog, f"trial {winner.trial}", members)
+    built = build_study_model(stored.definition, winner.values, data.catalog, f"trial {winner.trial}")
     if part == "test":
         baselines, verdict = tested_beside(study.files(runs[0]), scores, stored.definition.objective.metric)
     else:

@@ -27,7 +27,6 @@ from blade_tune.errors import (
 )
 from blade_tune.files import make_folder, remove, write_whole
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.build import build_model
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
@@ -38,6 +37,7 @@ from blade_tune.study.fingerprint import is_audited, training_seed
 from blade_tune.study.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.study.kept import write_ranks
 from blade_tune.study.members import member_states
+from blade_tune.study.model import build_study_model
 from blade_tune.study.observer import Observer
 from blade_tune.study.provenance import software_lines
 from blade_tune.study.repeats import replicate_index
@@ -72,7 +72,7 @@ def build_training(
     settings = nest(values)
     place = f"study {definition.name}"
     torch.manual_seed(seed)
-    model = build_model(definition.model, settings.get("model", {}), data.catalog, place, definition.member_models)
+    model = build_study_model(definition, values, data.catalog, place)
     if isinstance(model, Combination):
         model.load_members(member_states(definition))
     device = device_data.windows.device
