@@ -127,8 +127,8 @@ class NeuralRecommender(DotProduct):
     - Every parameter takes part in the losses under default settings.
     - It works in any floating precision: a mask or a constant that meets a state has its type.
     - Settings are read from `self.config` when they are used, as far as no weights depend on them.
-    - `block_init: identity` changes its weights: layers that can start so are NearIdentity, and `begin_as_mean` sets what
-      they cannot. A model without such layers names `block_init` in its Config's `refused`.
+    - `block_init: identity` changes its weights: layers that can start so are NearIdentity, and `begin_as_mean` sets
+      what they cannot. A model without such layers names `block_init` in its Config's `refused`.
 
     Args:
         config: the hyperparameters, an instance of the class's `Config`.
