@@ -199,7 +199,7 @@ def make_mappable() -> None:
 
 def leave_out_cpu_ways() -> None:
     """What a model does on a CPU only is nothing that vmap or a compiler can follow."""
-    blade.in_pieces = lambda compute, batch, *_: [compute(batch)]
+    blade.in_micro_batches = lambda compute, batch, *_: [compute(batch)]
 
 
 def adam(params: dict[str, Tensor], rates_P: Tensor) -> Callable[[dict[str, Tensor]], None]:

@@ -19,7 +19,7 @@ from blade_tune.data.config import data_config
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.models import MODELS
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.build import model_class
+from blade_tune.models.build import build_model, model_class
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Training
@@ -43,8 +43,7 @@ DRAWS_NOTHING = {  # views and hidden slots that need no random number, so that 
 
 def build(name: str, loss: str, data: SearchData, **settings: object) -> NeuralRecommender:
     torch.manual_seed(0)
-    found = model_class(name)
-    return found(found.Config(loss=loss, **settings), data.catalog)
+    return build_model(name, {"loss": loss, **settings}, data.catalog, name)
 
 
 def still(name: str) -> dict[str, object]:

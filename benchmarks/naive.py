@@ -27,8 +27,8 @@ from blade_tune.models.blade.released import (
     BladeReleased,
     BladeReleasedConfig,
     NormedAttention,
+    ReleasedFeedForward,
     ReleasedIntermediateBlock,
-    ResidualFeedForward,
 )
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.training.config import TrainConfig
@@ -157,7 +157,7 @@ class PlainBladeReleased:
         attended_BLD = attention.output((weights_BHLL @ value_BHLX).transpose(1, 2).reshape(B, L, D))
         return part.norm(self.drop(attended_BLD, rate) + queries_BLD)
 
-    def feed_forward(self, part: ResidualFeedForward, states_BLD: Tensor, rate: float) -> Tensor:
+    def feed_forward(self, part: ReleasedFeedForward, states_BLD: Tensor, rate: float) -> Tensor:
         """e(r) = r + drop(gelu(drop(r W1 + b1)) W2 + b2)."""
         inner_BLD = functional.gelu(self.drop(part.expand(states_BLD), rate))
         return states_BLD + self.drop(part.contract(inner_BLD), rate)

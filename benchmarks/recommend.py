@@ -21,8 +21,7 @@ from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export.histories import read_histories
 from blade_tune.export.output import write_recommendations
 from blade_tune.export.recommender import Recommender
-from blade_tune.models import MODELS
-from blade_tune.registry import load
+from blade_tune.models.build import build_model
 
 BEHAVIORS = ("click", "like", "share", "follow")
 PROBS = np.array([0.7, 0.5, 0.05, 0.03])
@@ -72,8 +71,7 @@ def timed(call, runs):
 def made(name: str, num_items: int, device: str) -> Recommender:
     counts_K = (PROBS * KNOWN_USERS * LENGTH).astype(np.int64)
     catalog = Catalog(KNOWN_USERS, num_items, BEHAVIORS, 0, counts_K, np.diag(counts_K))
-    cls = load(MODELS, "model", name)
-    model = cls(cls.Config(), catalog).eval().to(device)
+    model = build_model(name, {}, catalog, name).eval().to(device)
     log = LogFormat(user="user", item="item", time="time", behaviors=BEHAVIORS, columns=BEHAVIORS)
     users, items = (list(map(str, range(1, number + 1))) for number in (KNOWN_USERS, num_items))
     return Recommender(model, log, users, items)

@@ -62,20 +62,25 @@ class Batch:
         """The same rows, windows cut to their newest `length` steps."""
         return self._each(lambda value: value[:, -length:] if value.dim() > 1 else value, shared=False)
 
-    def pieces(self, size: int, shortest: int = 1) -> "list[Batch]":
-        """All rows as smaller batches of similar length.
+    def micro_batches(self, size: int, shortest: int = 1) -> "list[Batch]":
+        """Split all rows into smaller batches of similar length.
 
-        So little padding is left, and what a model makes of a piece fits into a CPU's caches. On a GPU, which wants
-        large batches of one shape and no look at their content, the batch is the only piece.
+        Little padding is left then, and what a model computes for one of them fits into a CPU's caches. On a GPU, which
+        wants large batches of one shape and no look at their content, the batch is the only micro-batch.
 
         Args:
-            size: steps of a piece, at most, unless it is one row.
-            shortest: each is cut to its longest row, but to no less than so many steps.
+            size: the most steps of a micro-batch, unless it is a single row.
+            shortest: each is cut to its longest row, but to no fewer than so many steps.
+
+        Returns:
+            The micro-batches, the shortest rows first.
         """
         if self.items_BL.device.type != "cpu":
             return [self]
         order_B = self.lengths_B.argsort()
         lengths = self.lengths_B[order_B].clamp_min(shortest).tolist()
+
+        # Rows come in ascending length, so the newest one is the longest of a micro-batch so far.
         starts = [0]
         for place, length in enumerate(lengths):
             if (place + 1 - starts[-1]) * length > size and place > starts[-1]:

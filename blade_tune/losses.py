@@ -1,4 +1,4 @@
-"""The losses that models share."""
+"""The losses that models share; the softmax over all items is in kernels/softmax_loss.py."""
 
 from typing import Literal
 
@@ -13,33 +13,57 @@ Similarity = Literal["dot", "cosine"]
 
 
 def binary_cross_entropy(positive_BL: Tensor, negative_BL: Tensor) -> Tensor:
-    """softplus(-s+) + softplus(s-) of each step: one sampled negative against the true next item (BLADE, Eq. 16)."""
+    """Compare the next item with one sampled negative, softplus(-s+) + softplus(s-) (BLADE, Eq. 16).
+
+    Args:
+        positive_BL: scores of the next items.
+        negative_BL: scores of the negatives.
+
+    Returns:
+        losses_BL.
+    """
     return functional.softplus(-positive_BL) + functional.softplus(negative_BL)
 
 
 def richness(target_sets_BLK: Tensor, dtype: torch.dtype) -> Tensor:
-    """|b| / K of each step, in (0, 1]: the richer the target's behavior set, the more it counts (BLADE, Eq. 15)."""
+    """Compute |b| / K of each step: the richer the target's behavior set, the more it counts (BLADE, Eq. 15).
+
+    Returns:
+        weights_BL from 0 (no behavior) to 1, of type `dtype`.
+    """
     return target_sets_BLK.to(dtype).mean(dim=-1)
 
 
 def sampled_softmax(positive_N: Tensor, negative_NX: Tensor) -> Tensor:
-    """log(exp s+ + sum_x exp s-_x) - s+ of each step: softmax over the target and a sample of negatives.
+    """Compute the cross-entropy over a target and a sample of negatives, log(exp s+ + sum_x exp s-_x) - s+.
 
     Args:
         positive_N: scores of targets.
         negative_NX: scores of the sample, -inf where it holds the target.
+
+    Returns:
+        losses_N.
     """
     return torch.logaddexp(positive_N, negative_NX.logsumexp(dim=1)) - positive_N
 
 
 def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau: float) -> Tensor:
-    """InfoNCE over the 2N rows of two views, in float32 or wider: the mean of both directions.
+    """Compute InfoNCE over the 2N rows of two views, the mean of both directions.
 
     The positive of a row is its other view; the 2N - 2 other rows of both views are its negatives, and the positive
-    stands in the denominator (ICLRec's NCELoss, DuoRec's info_nce). `dot` is divided by the width of the vectors.
+    stands in the denominator (ICLRec's NCELoss, DuoRec's info_nce).
 
-    Deviates: BLADE's Eq. 17 sums the two directions (twice this mean), and Eq. 18 leaves the positive out of the
-    denominator, where a free dot product has no lower bound.
+    Deviates: BLADE's Eq. 17 sums the two directions, which is twice this mean. Eq. 18 leaves the positive out of the
+    denominator; the loss of a dot product then has no lower bound.
+
+    Args:
+        first_ND: one view of each user; at least two users, or nothing is contrasted.
+        second_ND: the other view of each user.
+        similarity: of two rows; a dot product is divided by D.
+        tau: temperature.
+
+    Returns:
+        The loss, a scalar in float32 or wider.
     """
     views_XD = torch.cat((first_ND, second_ND))
     if views_XD.dtype in (torch.float16, torch.bfloat16):
@@ -49,6 +73,8 @@ def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau
     similarity_XX = gram(views_XD)
     if similarity == "dot":
         similarity_XX = similarity_XX / views_XD.shape[-1]
+
+    # Each row is to find its other view, which stands N rows further, among all rows but itself.
     N, X = len(first_ND), len(views_XD)
     itself_XX = torch.eye(X, dtype=torch.bool, device=views_XD.device)
     logits_XX = (similarity_XX / tau).masked_fill(itself_XX, -torch.inf)

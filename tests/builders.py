@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog, Interactions
-from blade_tune.models.base import NeuralRecommender, Recommender
+from blade_tune.models.base import NeuralRecommender, RecommenderModel
 from blade_tune.models.build import build_model
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
@@ -79,7 +79,7 @@ def make_factors(catalog: Catalog, rows: Interactions, name: str, size: int) -> 
 
 def make_model(
     name: str, catalog: Catalog, seed: int = 0, rows: Interactions | None = None, **settings: Any
-) -> Recommender:
+) -> RecommenderModel:
     """A model of the registry for windows of MAX_LENGTH, at its start, or fitted to rows.
 
     A combination has all MEMBERS.

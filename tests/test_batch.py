@@ -16,7 +16,7 @@ MADE: dict[str, Callable[[Batch], list[Batch]]] = {
     "rows": lambda batch: [batch.rows(torch.tensor([3, 0]))],
     "newest": lambda batch: [batch.newest(2)],
     "split": lambda batch: list(batch.split(2)),
-    "pieces": lambda batch: batch.pieces(7),
+    "micro_batches": lambda batch: batch.micro_batches(7),
     "to": lambda batch: [batch.to(torch.device("cpu"))],
     "with_final_target_set": lambda batch: [batch.with_final_target_set(torch.ones(CATALOG.num_behaviors))],
 }
@@ -57,14 +57,14 @@ def test_each_kind_of_negatives_is_added_by_itself():
 
 
 @pytest.mark.parametrize("size", [1, 5, 1000])
-def test_pieces_are_the_rows_cut_to_their_length(size: int):
-    """Each row is in one piece, whole but for padding; a piece of several rows has at most so many steps."""
-    pieces = BATCH.pieces(size)
-    seen = [user for piece in pieces for user in piece.users_B.tolist()]
+def test_micro_batches_are_the_rows_cut_to_their_length(size: int):
+    """Each row is in one micro-batch, whole but for padding; one of several rows has at most so many steps."""
+    micro_batches = BATCH.micro_batches(size)
+    seen = [user for part in micro_batches for user in part.users_B.tolist()]
     assert sorted(seen) == sorted(BATCH.users_B.tolist())
-    for piece in pieces:
-        assert len(piece) == 1 or piece.items_BL.numel() <= size
-        for user, items_L in zip(piece.users_B.tolist(), piece.items_BL.tolist(), strict=True):
+    for part in micro_batches:
+        assert len(part) == 1 or part.items_BL.numel() <= size
+        for user, items_L in zip(part.users_B.tolist(), part.items_BL.tolist(), strict=True):
             [row] = (BATCH.users_B == user).nonzero()[:, 0].tolist()
             whole_L = BATCH.items_BL[row].tolist()
             assert whole_L == [0] * (len(whole_L) - len(items_L)) + items_L

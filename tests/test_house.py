@@ -5,7 +5,9 @@ import re
 import runpy
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import click
@@ -16,7 +18,7 @@ from blade_tune.cli.program import blade_tune
 from blade_tune.data.sources import SOURCES
 from blade_tune.data.sources.base import Source
 from blade_tune.models import MODELS
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import RecommenderModel
 from blade_tune.registry import load
 
 ROOT = Path(__file__).parents[1]
@@ -198,7 +200,7 @@ def test_registries_hold_places_that_exist(registry):
 
 def test_registries_hold_what_they_promise():
     """Models are Recommenders, sources are Sources."""
-    assert all(issubclass(load(MODELS, "model", name), Recommender) for name in MODELS)
+    assert all(issubclass(load(MODELS, "model", name), RecommenderModel) for name in MODELS)
     assert all(issubclass(load(SOURCES, "source", name), Source) for name in SOURCES)
 
 
@@ -219,6 +221,31 @@ def test_types():
     """mypy, strict, finds no error in the library."""
     ended = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_one_name_is_one_class():
+    """No two modules define a public class, or an alias of a type, of one name."""
+    places: defaultdict[str, list[str]] = defaultdict(list)
+    for path in LIBRARY:
+        for node in ast.parse(path.read_text()).body:
+            names = [node.name] if isinstance(node, ast.ClassDef) else []
+            if isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+            for name in names:
+                if len(name) > 1 and re.fullmatch("[A-Z][A-Za-z]*[a-z][A-Za-z]*", name):
+                    places[name].append(str(path.relative_to(PACKAGE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_no_module_is_in_a_circle_of_imports():
+    """Each module can be read after those that it imports, in functions and for type checkers too."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in LIBRARY}
+    known = set(names.values())
+    needs = {
+        name: {module for found in imports(path) for module in (found, found.rpartition(".")[0])} & known - {name}
+        for path, name in names.items()
+    }
+    list(TopologicalSorter(needs).static_order())  # raises CycleError with the modules of one
 
 
 # What is checked in

@@ -9,12 +9,16 @@ from blade_tune.registry import load
 
 
 class BehaviorStatistics(nn.Module):
-    """What the operators need to know of a data set, on the model's device.
+    """What the operators need to know of a data set, as buffers on the model's device.
 
     Attributes:
         conditional_KK: M_ij, the share of rows with behavior i that have j too (Eq. 11); zero where i never occurs.
-        mask_prob_K: P_i = m_i^c / sum_k m_k^c (Eq. 13), m the behavior counts, c the exponent.
+        mask_prob_K: P_i = m_i^c / sum_k m_k^c (Eq. 13), where m are the behavior counts and c is the exponent.
         auxiliary: the column of the auxiliary behavior.
+
+    Args:
+        catalog: the behavior counts.
+        mask_exponent: c.
     """
 
     conditional_KK: Tensor
@@ -31,12 +35,12 @@ class BehaviorStatistics(nn.Module):
 
 
 def num_steps(real_BL: Tensor, share: float) -> Tensor:
-    """floor(share * n) of each user's n real steps, (B, 1)."""
+    """Count floor(share * n) of each user's n real steps, (B, 1)."""
     return torch.floor(real_BL.sum(dim=1, keepdim=True).double() * share + 1e-6).long()  # 0.29 * 100 is 28.999...
 
 
 def choose_steps(real_BL: Tensor, rho: float) -> Tensor:
-    """A uniform subset of floor(rho * n) real steps of each user, n the user's number of real steps.
+    """Draw floor(rho * n) of each user's n real steps, uniformly.
 
     Returns:
         chosen_BL, True at the steps to change.
@@ -51,6 +55,14 @@ def add(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> 
     """Add one absent behavior, drawn by how often it goes together with those present (Eq. 11 and 12).
 
     A set that is full, empty, or never seen with another behavior stays as it is.
+
+    Args:
+        sets_BLK: the behavior sets.
+        chosen_BL: True at the steps to change.
+        statistics: of the data set.
+
+    Returns:
+        A view, sets_BLK.
     """
     weights_BLK = (sets_BLK.to(statistics.conditional_KK.dtype) @ statistics.conditional_KK) * (sets_BLK == 0)
     possible_BL = weights_BLK.sum(dim=-1) > 0
@@ -61,13 +73,31 @@ def add(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> 
 
 
 def mask(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
-    """Drop each present behavior i with probability P_i, independently (Eq. 13 and 14); a set may become empty."""
+    """Drop each present behavior i with probability P_i, independently (Eq. 13 and 14); a set may become empty.
+
+    Args:
+        sets_BLK: the behavior sets.
+        chosen_BL: True at the steps to change.
+        statistics: of the data set.
+
+    Returns:
+        A view, sets_BLK.
+    """
     dropped_BLK = torch.rand(sets_BLK.shape, device=sets_BLK.device) < statistics.mask_prob_K
     return torch.where(chosen_BL[..., None] & dropped_BLK, 0, sets_BLK)
 
 
 def flip(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
-    """Flip the auxiliary behavior: added where absent, removed where present; a set may become empty."""
+    """Add the auxiliary behavior where it is absent and remove it where it is present; a set may become empty.
+
+    Args:
+        sets_BLK: the behavior sets.
+        chosen_BL: True at the steps to change.
+        statistics: of the data set.
+
+    Returns:
+        A view, sets_BLK.
+    """
     flipped_BLK = sets_BLK.clone()
     flipped_BLK[..., statistics.auxiliary] ^= chosen_BL.to(sets_BLK.dtype)
     return flipped_BLK
@@ -79,8 +109,8 @@ class SetViews(nn.Module):
     Args:
         augmentation: a name in AUGMENTATIONS, or "none": the copy is the original.
         rho: share of a user's real steps that are changed.
-        mask_exponent: c, for the operator `mask`.
-        catalog: what the statistics come from.
+        mask_exponent: c of the operator `mask`.
+        catalog: the source of the statistics.
     """
 
     def __init__(self, augmentation: str, rho: float, mask_exponent: float, catalog: Catalog) -> None:
@@ -90,7 +120,7 @@ class SetViews(nn.Module):
         self.statistics = BehaviorStatistics(catalog, mask_exponent)
 
     def forward(self, batch: Batch) -> Tensor:
-        """One view, independent of every other; gives sets_BLK."""
+        """Draw one view, independent of every other; returns sets_BLK."""
         if self.operator is None:
             return batch.sets_BLK
         return self.operator(batch.sets_BLK, choose_steps(batch.real_BL, self.rho), self.statistics)

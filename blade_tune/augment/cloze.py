@@ -1,8 +1,8 @@
-"""Cloze: some slots of a sequence are hidden and to be filled, by models that look at both sides of a slot (BERT4Rec).
+"""Clozes: sequences with hidden slots, for models that look at both sides of a slot to fill it (BERT4Rec).
 
-A sequence is the newest interactions of a user and, in its last slot, the one to predict. It is a Batch too: its items
-are what a model sees, `mask_item` where a slot is hidden; its targets are the items of the hidden slots, 0 elsewhere;
-its sets are of the slots themselves.
+A sequence is the newest interactions of a user and, in its last slot, the one to predict. It is a Batch too. Its items
+are what a model sees, with `mask_item` where a slot is hidden. Its targets are the items of the hidden slots, and 0
+elsewhere. Its sets are those of the slots themselves.
 """
 
 from dataclasses import replace
@@ -14,14 +14,17 @@ from blade_tune.batch import Batch
 
 
 def hide(batch: Batch, length: int, mask_item: int, prob: float, *, last: bool) -> Batch:
-    """For training: each real slot is hidden with probability `prob`, the last one always where `last` says so.
+    """Make a cloze to train on, with slots hidden at random.
 
     Args:
         batch: with negatives, of its own steps or shared.
-        length: slots at most, the last one included.
-        mask_item: stands for a hidden item.
-        prob: of each slot, independently.
+        length: the most slots, the last one included.
+        mask_item: what stands for a hidden item.
+        prob: probability that a real slot is hidden, independently of others.
         last: whether the last slot is always hidden.
+
+    Returns:
+        The cloze; a negative of a slot is one of the step before it, of which the slot holds the target.
     """
     items_BL, sets_BLK = _slots(batch, batch.target_items_BL[:, -1:], length)
     hidden_BL = torch.rand(items_BL.shape, device=items_BL.device) < prob
@@ -42,7 +45,13 @@ def hide(batch: Batch, length: int, mask_item: int, prob: float, *, last: bool) 
 
 
 def ask(batch: Batch, length: int, mask_item: int) -> Batch:
-    """For evaluation: the last slot alone is hidden, and its item not known."""
+    """Make a cloze to rank with: the last slot alone is hidden, and its item unknown.
+
+    Args:
+        batch: whose last target sets are those of the item to predict.
+        length: the most slots, the last one included.
+        mask_item: what stands for a hidden item.
+    """
     items_BL, sets_BLK = _slots(batch, torch.full_like(batch.items_BL[:, -1:], mask_item), length)
     return replace(
         batch,
@@ -54,6 +63,6 @@ def ask(batch: Batch, length: int, mask_item: int) -> Batch:
 
 
 def _slots(batch: Batch, last_B1: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Items and sets of the slots, the newest interactions and then the given one."""
+    """Return the items and the sets of the slots: the newest interactions, then the given item."""
     items_BL = torch.cat((batch.items_BL, last_B1), dim=1)[:, -length:]
     return items_BL, torch.cat((batch.sets_BLK, batch.target_sets_BLK[:, -1:]), dim=1)[:, -length:]

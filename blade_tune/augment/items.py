@@ -1,7 +1,7 @@
 """Item-level augmentation (CL4SRec, ICDE 2022, section 3.2): crop, mask or reorder the items of a sequence.
 
-Each operator takes left-padded items_BL, the share of a user's n real items that it works on, and the id of [MASK], and
-gives new items_BL, left-padded too. Rows are independent of each other.
+Each operator takes left-padded items_BL, the share of a user's n real items that it works on, and the id of [MASK]. It
+returns new items_BL, left-padded too. Rows are independent of each other.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def crop(items_BL: Tensor, share: float, mask_item: int) -> Tensor:  # noqa: ARG
 
 
 def mask(items_BL: Tensor, share: float, mask_item: int) -> Tensor:
-    """Put [MASK] in place of floor(share * n) items, chosen uniformly."""
+    """Replace floor(share * n) items, chosen uniformly, by [MASK]."""
     return torch.where(choose_steps(items_BL > 0, share), mask_item, items_BL)
 
 
@@ -48,13 +48,17 @@ OPERATORS: tuple[ItemOperator, ...] = (crop, mask, reorder)
 
 
 def views(items_BL: Tensor, shares: tuple[float, float, float], mask_item: int) -> tuple[Tensor, Tensor]:
-    """Two views of each row by two different operators, drawn for each row.
+    """Draw two views of each row, by two different operators that are drawn for each row.
 
     Args:
         items_BL: left-padded.
-        shares: of crop, mask and reorder.
+        shares: the shares that crop, mask and reorder work on.
         mask_item: the id of [MASK].
+
+    Returns:
+        The two views, both items_BL.
     """
+    # Every operator makes a view of every row, and the first two of a random order are taken.
     augmented_3BL = torch.stack(
         [operator(items_BL, share, mask_item) for operator, share in zip(OPERATORS, shares, strict=True)]
     )
@@ -64,6 +68,6 @@ def views(items_BL: Tensor, shares: tuple[float, float, float], mask_item: int) 
 
 
 def _draw(most_B1: Tensor) -> Tensor:
-    """Uniform integers from 0 to `most_B1`, both included."""
+    """Draw uniform integers from 0 to `most_B1`, both included."""
     share_B1 = torch.rand(most_B1.shape, device=most_B1.device, dtype=torch.float64)
     return (share_B1 * (most_B1 + 1)).long()

@@ -28,7 +28,7 @@ from blade_tune.export.model_card import below_untuned_on_test
 from blade_tune.export.reading import load_bundle
 from blade_tune.export.writing import write_bundle
 from blade_tune.metrics import gains
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import RecommenderModel
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.statistics import estimate
 from blade_tune.spec.definition import max_length
@@ -170,7 +170,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     return {**choice.facts, **bundle.metrics, "warning": warning or None}
 
 
-def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[Recommender, TrainingResult]:
+def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[RecommenderModel, TrainingResult]:
     """Train the chosen configuration again, with its seed, up to its best epoch."""
     definition, trial = choice.source.definition, choice.trial
     values, record = choice.source.values(trial), TrialRecord(trial)
@@ -188,7 +188,7 @@ def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[R
 
 
 def test(
-    model: Recommender, sealed: SealedData, objective: EvaluationConfig, device: torch.device
+    model: RecommenderModel, sealed: SealedData, objective: EvaluationConfig, device: torch.device
 ) -> tuple[Evaluation, dict[str, Any]]:
     """Rank the test rows under the study's protocol, and, for the record, under every other one.
 
@@ -251,7 +251,7 @@ def _report_difference(choice: Choice, outcome: TrainingResult, options: ExportO
         log.warning("trial=%d value=%.6f retrained=%.6f: not reproduced exactly", trial.number, trial.value, again)
 
 
-def _publish(bundle: Bundle, model: Recommender, sealed: SealedData, out: Path) -> None:
+def _publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: Path) -> None:
     """Write beside the final place, load back, compare scores, then move."""
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")  # another process may export to the same place
     try:

@@ -21,7 +21,7 @@ from blade_tune.data.raw.settings import MAX_BEHAVIORS, LogFormat
 from blade_tune.errors import BladeTuneError, ConfigError, DataError
 from blade_tune.export import checksums
 from blade_tune.layers.sparse import Sized, Sparse
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import build_model
 from blade_tune.space import GROUPS
 
@@ -87,7 +87,7 @@ class Facts(Settings):
 class Loaded:
     """What recommends: a model on the CPU in evaluation mode, how logs are read, and the ids behind its numbers."""
 
-    model: Recommender
+    model: RecommenderModel
     log: LogFormat
     users: list[str]  # of the numbers 1, 2, ...
     items: list[str]
@@ -147,7 +147,7 @@ def _ids(path: Path, kind: str) -> list[str]:
     return ids
 
 
-def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> Recommender:
+def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> RecommenderModel:
     """The model, whose weights are still to come."""
     settings = best.get("model", {})
     if not best.keys() <= set(GROUPS) or not isinstance(settings, dict):
@@ -163,7 +163,7 @@ def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> Recommender:
         raise DataError(f"{place}{fact} It {law}; {way_out}.") from None
 
 
-def _fill(model: Recommender, weights: Mapping[str, Tensor], path: Path) -> None:
+def _fill(model: RecommenderModel, weights: Mapping[str, Tensor], path: Path) -> None:
     """Give the model its weights: those that it has, of its types and shapes, and numbers all of them."""
     own = model.state_dict()
     if odd := sorted(own.keys() ^ weights.keys()):
@@ -187,7 +187,7 @@ def _surplus(is_there: bool) -> str:
     return "none of them" if is_there else "missing"
 
 
-def _try(model: Recommender, path: Path) -> None:
+def _try(model: RecommenderModel, path: Path) -> None:
     """Recommend once: what a fit has sized fits together, and scores are numbers."""
     for part in model.modules():
         if isinstance(part, Sparse):

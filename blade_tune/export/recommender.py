@@ -19,7 +19,7 @@ from blade_tune.export.histories import Histories, Interaction, histories_of
 from blade_tune.export.reading import load_bundle
 from blade_tune.layers.embedding import UserTable
 from blade_tune.models.base import DotProduct
-from blade_tune.models.base import Recommender as Model
+from blade_tune.models.base import RecommenderModel as Model
 from blade_tune.printable import printable
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Attention over left-padded sequences: the mask rule, plain, behavior-aware and cross attention."""
+"""Attention over left-padded sequences: the causal mask, multi-head attention, behavior-aware attention."""
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +9,16 @@ from blade_tune.layers.identity import NearIdentity, blur, gather
 
 
 def causal_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:
-    """Which step may look at which: earlier real steps, and always itself.
+    """Make the mask by which a step attends to earlier real steps and always to itself.
 
-    The diagonal is on for padding too, so that no row is empty and no softmax is NaN.
+    Padding attends to itself too, so that no row is empty and no softmax is NaN.
+
+    Args:
+        real_BL: True where a step holds an interaction.
+        dtype: of the scores that the mask is added to.
 
     Returns:
-        mask_B1LL, to be added to scores: 0 where step l (third axis) may attend to step m (fourth axis), else -inf.
+        mask_B1LL: 0 where step l (third axis) may attend to step m (fourth axis), else -inf.
     """
     L = real_BL.shape[1]
     lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
@@ -24,9 +28,20 @@ def causal_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def attend(query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor, rate: float) -> Tensor:
-    """softmax(q k^T / sqrt(width of v) + mask) v, weights dropped at `rate`; gives attended_BHLX."""
+    """Compute dropout(softmax(q k^T / sqrt(d_v) + mask)) v for each head, where d_v is the width of a value.
+
+    Args:
+        query_BHLX: q.
+        key_BHLX: k, as wide as q.
+        value_BHLX: v, of any width.
+        mask_B1LL: added to scores.
+        rate: probability that an attention weight is dropped.
+
+    Returns:
+        attended_BHLX, as wide as v.
+    """
     scale = value_BHLX.shape[-1] ** -0.5
-    if rate and query_BHLX.device.type == "cpu":  # where torch has no fused kernel with dropout
+    if rate and query_BHLX.device.type == "cpu":  # torch has no fused kernel with dropout there
         return dropped_attention(query_BHLX * scale, key_BHLX, value_BHLX, mask_B1LL, rate)
     return functional.scaled_dot_product_attention(
         query_BHLX, key_BHLX, value_BHLX, attn_mask=mask_B1LL, dropout_p=rate, scale=scale
@@ -52,9 +67,12 @@ class MultiHeadAttention(NearIdentity):
         """Attend from queries to keys, which are the values too.
 
         Args:
-            queries_BLD: what asks.
-            keys_BLD: what is asked.
-            mask_B1LL: scores to add.
+            queries_BLD: the states that attend.
+            keys_BLD: the states attended to; the same tensor as the queries in self-attention.
+            mask_B1LL: added to scores.
+
+        Returns:
+            attended_BLD, as long as the queries.
         """
         if queries_BLD is keys_BLD:
             query_BHLX, key_BHLX, value_BHLX = self._heads(queries_BLD, self.query, self.key, self.value)
@@ -64,12 +82,12 @@ class MultiHeadAttention(NearIdentity):
         return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)
 
     def near_identity(self) -> None:
-        """Gather the mean."""
+        """Start by gathering the mean of the steps that it sees."""
         gather(self.value, self.output)
         blur(self.query, self.key)
 
     def _heads(self, states_BLD: Tensor, *projections: nn.Linear) -> tuple[Tensor, ...]:
-        """Several projections as one product, each split into heads."""
+        """Apply several projections as one product, and split each into heads, (B, H, L, X)."""
         weight = torch.cat([projection.weight for projection in projections])
         bias = torch.cat([projection.bias for projection in projections])
         projected = functional.linear(states_BLD, weight, bias)
@@ -97,7 +115,16 @@ class BehaviorAwareAttention(MultiHeadAttention):
         self.behavior_key = nn.Linear(size, size)
 
     def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """Attend among items, steered by the embeddings of their behavior sets."""
+        """Attend among items, steered by their behavior sets.
+
+        Args:
+            states_BLD: the states of items.
+            behaviors_BLD: the embeddings of their behavior sets.
+            mask_B1LL: added to scores.
+
+        Returns:
+            attended_BLD.
+        """
         query_BHLX, key_BHLX, value_BHLX = self._heads(states_BLD, self.query, self.key, self.value)
         behavior_query_BHLX, behavior_key_BHLX = self._heads(behaviors_BLD, self.behavior_query, self.behavior_key)
         query_BHLX = torch.cat((query_BHLX, behavior_query_BHLX), -1)
@@ -105,6 +132,6 @@ class BehaviorAwareAttention(MultiHeadAttention):
         return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)
 
     def near_identity(self) -> None:
-        """Gather the mean, whatever the behaviors."""
+        """Start by gathering the mean, with hardly any influence of behaviors."""
         super().near_identity()
         blur(self.behavior_query, self.behavior_key)

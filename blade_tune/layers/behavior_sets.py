@@ -12,10 +12,14 @@ FactorInit = Literal["xavier", "ones"]
 
 
 class BehaviorSetEmbedding(nn.Module):
-    """softmax(f_u * b) G: each user weighs the behaviors of a set in a personal way (EIDP; BLADE, Eq. 2).
+    """Embeds a set as softmax(f_u * b) G: each user u weighs the behaviors in a personal way (EIDP; BLADE, Eq. 2).
 
-    With `set_softmax="all"` an absent behavior takes part with exp(0) = 1, as EIDP's code has it; with "present" it
-    takes no part and an empty set is the zero vector.
+    Args:
+        num_users: U.
+        num_behaviors: K.
+        size: D.
+        set_softmax: "all" lets an absent behavior take part with exp(0) = 1, as in EIDP's code. With "present" it takes
+            no part, and an empty set is the zero vector.
     """
 
     def __init__(self, num_users: int, num_behaviors: int, size: int, set_softmax: SetSoftmax) -> None:
@@ -25,11 +29,11 @@ class BehaviorSetEmbedding(nn.Module):
         self.behaviors = nn.Embedding(num_behaviors, size)
 
     def forward(self, users_B: Tensor, sets_BLK: Tensor) -> Tensor:
-        """Embed sets; gives sets_BLD."""
+        """Embed the sets of each user's steps; returns sets_BLD."""
         return self.weights(users_B, sets_BLK) @ self.behaviors.weight
 
     def weights(self, users_B: Tensor, sets_BLK: Tensor) -> Tensor:
-        """weights_BLK of the behaviors in each set."""
+        """Weigh the behaviors of each set; returns weights_BLK."""
         factors_B1K = self.user_factors(users_B)[:, None]
         sets_BLK = sets_BLK.to(factors_B1K.dtype)
         logits_BLK = factors_B1K * sets_BLK

@@ -1,4 +1,4 @@
-"""Dropout whose draws cost a tenth of torch's on a CPU."""
+"""Dropout whose draws cost a tenth of torch's on a CPU (see kernels/random_signs.py)."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from blade_tune.kernels.random_signs import draw_signs
 
 
 def dropout(states: Tensor, rate: float, training: bool) -> Tensor:
-    """As torch's."""
+    """Set entries to zero with probability `rate` and divide the others by the share that is kept, as torch does."""
     if training and rate and states.device.type == "cpu":
         mask = torch.empty(states.shape, dtype=states.dtype)
         share = draw_signs(mask, rate)
@@ -17,10 +17,10 @@ def dropout(states: Tensor, rate: float, training: bool) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """`dropout` as a layer.
+    """Dropout as a layer.
 
     Args:
-        rate: in [0, 1).
+        rate: probability that an entry is dropped, in [0, 1).
     """
 
     def __init__(self, rate: float) -> None:

@@ -9,18 +9,19 @@ from blade_tune.layers.identity import NearIdentity
 
 
 class Experts(NearIdentity):
-    """sum_i gate_i e_i(x), e_i(x) = gelu(x W1_i + c1_i) W2_i + c2_i (BLADE, Eq. 7): dense, no top-k, no balance loss.
+    """Computes sum_i gate_i e_i(x) with e_i(x) = gelu(x W1_i + c1_i) W2_i + c2_i (BLADE, Eq. 7).
 
-    All first layers are one product D -> E*F; their outputs are weighed by the gates before one product E*F -> D, which
-    then sums over the experts. The loop over experts gives the same numbers.
+    Every expert computes every step: there is no top-k and no balance loss. All first layers are one product D -> E*F.
+    Their outputs are weighed by the gates before one product E*F -> D, which so sums over the experts.
 
     Args:
         size: D.
         inner_size: F, the width of one expert.
         num_experts: E.
-        inner_dropout: on the inner states, before the activation (the authors' release; the paper has none).
-        output_dropout: on the output of each expert before it is weighed (likewise). While it acts in training, the
-            second product keeps the experts apart.
+        inner_dropout: dropout rate of the inner states, before the activation (the authors' release; the paper has
+            none).
+        output_dropout: dropout rate of each expert's output before it is weighed (the release too). While it acts, in
+            training, the second product keeps the experts apart.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class Experts(NearIdentity):
         self.contract_bias_ED = nn.Parameter(torch.zeros(num_experts, size))
 
     def forward(self, states_BLD: Tensor, gates_BLE: Tensor) -> Tensor:
-        """Mix the experts' outputs with the router's weights."""
+        """Mix the experts' outputs by the router's weights; returns states_BLD."""
         E, D, F = self.expand_EDF.shape
         expand_DX = self.expand_EDF.transpose(0, 1).reshape(D, E * F)
         inner_BLX = states_BLD @ expand_DX + self.expand_bias_EF.flatten()
         inner_BLX = functional.gelu(dropout(inner_BLX, self.inner_dropout, self.training))
         inner_BLEF = inner_BLX.unflatten(-1, (E, F))
+
+        # Outputs that are dropped before they are weighed have to be made one by one.
         if self.training and self.output_dropout:
             inner_EXF = inner_BLEF.flatten(0, 1).transpose(0, 1)
             outputs_EXD = torch.baddbmm(self.contract_bias_ED[:, None], inner_EXF, self.contract_EFD)
@@ -51,5 +54,5 @@ class Experts(NearIdentity):
         return weighed_BLX @ self.contract_EFD.reshape(E * F, D) + gates_BLE @ self.contract_bias_ED
 
     def near_identity(self) -> None:
-        """Add nothing to the residual."""
+        """Start so that nothing is added to the residual."""
         nn.init.zeros_(self.contract_EFD)

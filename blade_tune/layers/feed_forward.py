@@ -12,13 +12,13 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class FeedForward(NearIdentity):
-    """a(drop(x W1 + b1)) W2 + b2; no residual, no norm, no dropout at the end.
+    """A network of two layers for each step: a(drop(x W1 + b1)) W2 + b2, without residual, norm or dropout at the end.
 
     Args:
         size: D.
         inner_size: F.
         activation: a.
-        inner_dropout: rate before the activation.
+        inner_dropout: dropout rate before the activation.
     """
 
     def __init__(
@@ -35,5 +35,5 @@ class FeedForward(NearIdentity):
         return self.contract(self.activation(self.dropout(self.expand(states_BLD))))
 
     def near_identity(self) -> None:
-        """Add nothing to the residual."""
+        """Start so that nothing is added to the residual."""
         nn.init.zeros_(self.contract.weight)

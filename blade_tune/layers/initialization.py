@@ -1,4 +1,4 @@
-"""How weights start."""
+"""The random start of weights."""
 
 from typing import Literal
 
@@ -10,10 +10,14 @@ InitName = Literal["xavier", "normal"]
 
 
 def initialize(module: nn.Module, scheme: InitName) -> None:
-    """Draw every table and matrix anew and set biases to zero; norms keep ones and zeros.
+    """Draw every table and matrix of a module anew and set biases to zero; norms keep ones and zeros.
 
-    "xavier" is EIDP's Xavier normal, each expert by its own fans; "normal" is N(0, 0.02) (RecBole, DIFF, ICLRec).
     A table's padding row becomes zero.
+
+    Args:
+        module: the module, with all layers inside it.
+        scheme: "xavier" is EIDP's Xavier normal, with fans for each expert by itself; "normal" is N(0, 0.02), as in
+            RecBole, DIFF and ICLRec.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):

@@ -1,4 +1,4 @@
-"""Sparse matrices that are part of a model: buffers to torch, CSR matrices to scipy."""
+"""Sparse matrices that are part of a model: buffers for torch, CSR matrices for scipy."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class Sized(nn.Module):
-    """A module whose buffers have the size of what they are loaded from: a fit decides it, not the constructor."""
+    """A module whose buffers take the sizes of a loaded state: a fit decides on them, not the constructor."""
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         for name, buffer in self._buffers.items():
@@ -20,16 +20,16 @@ class Sized(nn.Module):
 
 
 class Sparse(Sized):
-    """A matrix in float32 of which only what is not zero is kept; empty until `keep` or a state fills it.
+    """A sparse matrix in float32; empty until `keep` or a loaded state fills it.
 
     Args:
-        num_rows: of the matrix.
-        num_columns: of the matrix.
+        num_rows: rows of the matrix.
+        num_columns: columns of the matrix.
     """
 
-    starts: Tensor  # of each row, and the end
-    columns: Tensor
-    values: Tensor
+    starts: Tensor  # int64, where each row starts in the other two, and the end
+    columns: Tensor  # int32, of each entry
+    values: Tensor  # float32, of each entry
 
     def __init__(self, num_rows: int, num_columns: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Sparse(Sized):
         self.register_buffer("values", torch.empty(0))
 
     def keep(self, matrix: Any) -> None:
-        """Become the given scipy matrix."""
+        """Take over the entries of a scipy matrix of the same shape."""
         matrix = csr_array(matrix)
         matrix.sort_indices()
         self.starts = torch.from_numpy(matrix.indptr.astype(np.int64))

@@ -1,4 +1,4 @@
-"""The transformer block that models share."""
+"""The transformer block."""
 
 from typing import Literal
 
@@ -12,14 +12,14 @@ NormPlace = Literal["pre", "post"]
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, then feed-forward, with residuals: LN(x + sub(x)) where `norm` is post, else x + sub(LN(x)).
+    """Self-attention, then feed-forward, each with a residual and a norm.
 
     Args:
         attention: the first sub-layer.
-        feed_forward: the second.
-        dropout: rate on the output of each.
+        feed_forward: the second sub-layer.
+        dropout: dropout rate of each sub-layer's output.
         eps: epsilon of the norms.
-        norm: where they stand.
+        norm: "post" is LN(x + sub(x)), "pre" is x + sub(LN(x)).
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class TransformerBlock(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, states_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """One block; the mask holds scores to add."""
+        """Apply the block; the mask is added to attention scores."""
         if self.norm == "pre":
             normed_BLD = self.attention_norm(states_BLD)
             states_BLD = states_BLD + self.dropout(self.attention(normed_BLD, normed_BLD, mask_B1LL))

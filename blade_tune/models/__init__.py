@@ -1,4 +1,4 @@
-"""Models: a name and the class that recommends."""
+"""The registry of models: a name, and where the class of that name is; listing names imports none of them."""
 
 MODELS = {
     "blade": "blade_tune.models.blade.model:Blade",

@@ -1,44 +1,48 @@
-"""A model from its name and its settings."""
+"""The one way from a name and settings to a model."""
 
 from collections.abc import Mapping, Sequence
 
 from blade_tune.batch import Catalog
 from blade_tune.config import parse
 from blade_tune.models import MODELS
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import RecommenderModel
 from blade_tune.parameter import Value
 from blade_tune.registry import load
 
 MemberModel = tuple[str, Mapping[str, Value]]  # a model's name and settings
 
 
-def model_class(name: str) -> type[Recommender]:
-    """The class behind a name.
+def model_class(name: str) -> type[RecommenderModel]:
+    """Import the class of a model.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no model has this name.
     """
     return load(MODELS, "model", name)
 
 
 def build_model(
     name: str, settings: Mapping[str, Value], catalog: Catalog, place: str, members: Sequence[MemberModel] = ()
-) -> Recommender:
-    """A model on the CPU, neither trained nor fitted; what it draws it draws from torch's default generator.
+) -> RecommenderModel:
+    """Build a model on the CPU, neither trained nor fitted; it draws from torch's default generator.
 
     Args:
-        name: of the model.
-        settings: of its Config, by field.
-        catalog: of the data set.
+        name: a name in MODELS.
+        settings: values of its Config by field; fields left out have their defaults.
+        catalog: what is known of the data set.
         place: where the settings stood, the first words of an error.
         members: name and settings of each model that a combination is made of.
 
     Raises:
         ConfigError: there is no such model, or the settings break a rule of its Config.
+        TypeError: the model lacks a declaration (see RecommenderModel).
     """
     found = model_class(name)
     config = parse(found.Config, settings, f"{place}: model")
-    if not members:
-        return found(config, catalog)
-    built = [build_model(member, own, catalog, f"{place}: member {member}") for member, own in members]
-    return found(config, catalog, built)  # type: ignore[call-arg]  # of a Combination
+    if members:
+        built = [build_model(member, own, catalog, f"{place}: member {member}") for member, own in members]
+        model = found(config, catalog, built)  # type: ignore[call-arg]  # a Combination takes them
+    else:
+        model = found(config, catalog)
+    model.check_declarations()
+    return model

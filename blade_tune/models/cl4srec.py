@@ -11,7 +11,7 @@ from blade_tune.augment.items import views
 from blade_tune.batch import Batch, Catalog
 from blade_tune.layers.transformer import NormPlace
 from blade_tune.losses import Similarity, contrastive
-from blade_tune.models.base import in_pieces
+from blade_tune.models.micro_batches import in_micro_batches
 from blade_tune.models.sasrec import SasRec, SasRecConfig
 
 
@@ -30,8 +30,8 @@ class Cl4SRecConfig(SasRecConfig):
 class Cl4SRec(SasRec):
     """SASRec whose state after a user's newest item is contrasted between two augmented sequences.
 
-    Deviates: the next item is asked for at every step, as in SASRec, where DuoRec trains on the last step of every
-    prefix. The dot product is over d, as everywhere here: DuoRec's tau = 1 is tau = 1 / d.
+    Deviates: the next item is predicted at every step, as in SASRec, where DuoRec trains on the last step of every
+    prefix. The dot product is divided by d, as in every model here: DuoRec's tau = 1 is tau = 1 / d.
     """
 
     Config = Cl4SRecConfig
@@ -41,17 +41,25 @@ class Cl4SRec(SasRec):
         super().__init__(config, catalog, has_mask=True)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next` of SASRec; `contrastive`: lambda times InfoNCE of two views, in both directions."""
+        """Compute the terms of the loss.
+
+        Returns:
+            `next`, SASRec's loss, and, if lambda is not 0, `contrastive`, lambda times InfoNCE of two views, in both
+            directions.
+        """
+        batch = batch.newest(self.max_length)
         config = self.config
         shares = (config.crop_share, config.mask_share, config.reorder_share)
 
-        def compute(piece: Batch) -> tuple[Tensor, ...]:
-            items_BL = piece.items_BL
+        def compute(part: Batch) -> tuple[Tensor, ...]:
+            items_BL = part.items_BL
             pair = views(items_BL, shares, self.items.mask_item) if config.lambda_ else ()
-            states_BLD, *contrasted = self.encode_items(torch.cat((items_BL, *pair))).split(len(piece))
-            return (self.next_item_loss(states_BLD, piece), *(states_BLD[:, -1] for states_BLD in contrasted))
+            states_XLD = self.encode_items(torch.cat((items_BL, *pair)))
+            states_BLD, *contrasted = states_XLD.split(len(part))
+            newest = (view_BLD[:, -1] for view_BLD in contrasted)
+            return (self.next_item_loss(states_BLD, part), *newest)
 
-        losses, *contrasted = zip(*in_pieces(compute, batch, self.items), strict=True)
+        losses, *contrasted = zip(*in_micro_batches(compute, batch, self.items), strict=True)
         terms = {"next": self.mean(losses, self.weights(batch))}
         if contrasted:
             first_BD, second_BD = map(torch.cat, contrasted)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.errors import ConfigError
-from blade_tune.models.base import ModelConfig, Reads, Recommender, only_when
+from blade_tune.models.base import Reads, RecommenderModel
+from blade_tune.models.config import ModelConfig, only_when
 from blade_tune.models.fitted import FittedRecommender
 
 
@@ -18,7 +19,7 @@ def _weight(member: str) -> Any:
 
 
 class CombinationConfig(ModelConfig):
-    """What the scores of members are made comparable by, and how much each counts."""
+    """How the scores of members are made comparable, and how much each counts."""
 
     normalization: Literal["scores", "ranks"] = Field(
         "scores", description="what is summed: each member's standardized scores, or 1 / (rank_offset + rank)"
@@ -37,14 +38,14 @@ class CombinationConfig(ModelConfig):
 
 
 class Combination(FittedRecommender):
-    """Scores are the weighted sum of its members' scores, made comparable user by user over all items.
+    """A weighted sum of its members' scores, which are made comparable for each user over all items.
 
-    Nothing is fitted here: members come with their weights, which are part of this model's.
+    Nothing is fitted here: members come with their weights, which are part of this model's state.
 
     Args:
-        config: with the weights.
-        catalog: of the data set.
-        members: built, two to five; each sees the newest steps of a window, as many as it is made for.
+        config: the hyperparameters.
+        catalog: what is known of the data set.
+        members: two to five built models; each sees the newest steps of a window, as many as its own `max_length`.
 
     Raises:
         ConfigError: a member is made for longer windows than this model.
@@ -52,7 +53,7 @@ class Combination(FittedRecommender):
 
     Config = CombinationConfig
 
-    def __init__(self, config: CombinationConfig, catalog: Catalog, members: Sequence[Recommender]) -> None:
+    def __init__(self, config: CombinationConfig, catalog: Catalog, members: Sequence[RecommenderModel]) -> None:
         super().__init__(config, catalog)
         for member in members:
             if member.max_length > config.max_length:
@@ -66,18 +67,18 @@ class Combination(FittedRecommender):
         self.weights = [1.0, *(getattr(config, weight_of(place)) for place in range(2, len(members) + 1))]
 
     def load_members(self, states: Sequence[Mapping[str, Tensor]]) -> None:
-        """Give each member its weights."""
+        """Load the weights of each member, in the order of members."""
         for member, state in zip(self.members, states, strict=True):
             member.load_state_dict(state)
 
     def fit(self, rows: Interactions, seed: int) -> None:
-        """Members are fitted already."""
+        """Do nothing: members are fitted already."""
 
     def scores(self, batch: Batch) -> Tensor:
-        """The weighted sum, float32."""
+        """Sum the members' comparable scores by their weights, scores_BV in float32."""
         total_BV = torch.zeros(len(batch), self.catalog.num_items + 1, device=batch.items_BL.device)
         for member, weight in zip(self.members, self.weights, strict=True):
-            assert isinstance(member, Recommender)  # noqa: S101 - for the type checker
+            assert isinstance(member, RecommenderModel)  # noqa: S101 - for the type checker
             total_BV[:, 1:] += weight * self._comparable(member.scores(batch.newest(member.max_length))[:, 1:])
         return total_BV
 
@@ -88,19 +89,19 @@ class Combination(FittedRecommender):
 
 
 def weight_of(place: int) -> str:
-    """The field with the weight of the member at a place, from 2."""
+    """Name the field with the weight of the member at a place, from 2."""
     return f"weight_{place}"
 
 
 def standardized(scores_BV: Tensor) -> Tensor:
-    """Scores with a mean of 0 and a standard deviation of 1 in each row; 0 where all are equal."""
+    """Scale the scores of each row to a mean of 0 and a standard deviation of 1; 0 where all are equal."""
     spread_B1 = scores_BV.std(dim=1, keepdim=True, correction=0)
-    is_flat_B1 = scores_BV.amax(dim=1, keepdim=True) == scores_BV.amin(dim=1, keepdim=True)  # the mean is rounded
+    is_flat_B1 = scores_BV.amax(dim=1, keepdim=True) == scores_BV.amin(dim=1, keepdim=True)  # exact, unlike a mean
     return torch.where(is_flat_B1, 0.0, (scores_BV - scores_BV.mean(dim=1, keepdim=True)) / spread_B1)
 
 
 def ranks(scores_BV: Tensor) -> Tensor:
-    """The place of each score in its row, from 1, the highest first; of equal scores the earlier column first."""
+    """Rank the scores of each row from 1, the highest first, and of equal ones the earlier column first."""
     order_BV = scores_BV.argsort(dim=1, descending=True, stable=True)
     places_BV = torch.arange(1, scores_BV.shape[1] + 1, device=scores_BV.device, dtype=scores_BV.dtype)
     return torch.empty_like(scores_BV).scatter_(1, order_BV, places_BV.expand_as(scores_BV))

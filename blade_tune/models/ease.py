@@ -28,16 +28,16 @@ class EaseConfig(EvidenceConfig):
 
 
 class Ease(EvidenceRecommender):
-    """Scores are x B, where B minimizes |T - A B|^2 + lambda |B|^2 with a diagonal of 0.
+    """EASE: scores are x B, where B minimizes |T - A B|^2 + lambda |B|^2 with a diagonal of 0.
 
-    A is the evidence of train rows, T what was to come. With P = (A^T A + lambda I)^-1 and C = P A^T T the solution is
-    b_j = C_j - P_j C_jj / P_jj; where T is A that is Steck's b_ij = -P_ij / P_jj.
+    A is the evidence of train rows, and T is what was to come. With P = (A^T A + lambda I)^-1 and C = P A^T T the
+    solution is b_j = C_j - P_j C_jj / P_jj; where T is A, that is Steck's b_ij = -P_ij / P_jj.
 
     Where users are fewer than items, only their matrix K = (A A^T + lambda I)^-1 is inverted: C = A^T K T and
     lambda P = I - A^T K A (Woodbury), so that x B = z (T + A diag(h)) - x diag(h) with z = x A^T K and
     h_j = C_jj / (lambda P_jj).
 
-    Deviates: T may differ from A, which tells what users like of all that they meet.
+    Deviates: T may differ from A, so that it can say what users like of all that they meet.
     """
 
     Config = EaseConfig
@@ -57,7 +57,7 @@ class Ease(EvidenceRecommender):
 
     @classmethod
     def too_large(cls, num_users: int, num_items: int) -> str:
-        """Of users and items the fewer must be LARGEST at most."""
+        """Say why data is too large: of users and items the fewer must be at most LARGEST."""
         size = min(num_users, num_items)
         if size <= LARGEST:
             return ""
@@ -67,7 +67,7 @@ class Ease(EvidenceRecommender):
         )
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
-        """Solve, in float64."""
+        """Solve for B, or for K and h in user space, in float64."""
         evidence_UV, targets_UV = self.evidence(rows), self.evidence(rows, self.config.target_auxiliary_weight)
         regularization = self.config.regularization
         if not self.in_user_space:
@@ -79,7 +79,7 @@ class Ease(EvidenceRecommender):
         self.mixed.keep((targets_UV + evidence_UV.multiply(own_V[None])).T)
 
     def scores(self, batch: Batch) -> Tensor:
-        """The products x B, in float32."""
+        """Compute x B, scores_BV in float32."""
         history_BV = self.histories(batch)
         weights = self.weights.cpu().numpy().astype(np.float32, copy=False)
         if self.in_user_space:
@@ -91,7 +91,13 @@ class Ease(EvidenceRecommender):
 
 
 def in_item_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> Matrix:
-    """B."""
+    """Solve for B of all items.
+
+    Args:
+        evidence_UV: A, a sparse matrix.
+        targets_UV: T, a sparse matrix.
+        regularization: lambda.
+    """
     inverse_VV = _regularized_inverse((evidence_UV.T @ evidence_UV).toarray(), regularization)
     weights_VV: Matrix = inverse_VV @ (evidence_UV.T @ targets_UV).toarray()
     weights_VV -= inverse_VV * (weights_VV.diagonal() / inverse_VV.diagonal())
@@ -99,7 +105,16 @@ def in_item_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> M
 
 
 def in_user_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> tuple[Matrix, Matrix]:
-    """K and h."""
+    """Solve for K and h of all users, where those are fewer than items.
+
+    Args:
+        evidence_UV: A, a sparse matrix.
+        targets_UV: T, a sparse matrix.
+        regularization: lambda.
+
+    Returns:
+        K, (U, U), and h, (V + 1,).
+    """
     inverse_UU = _regularized_inverse((evidence_UV @ evidence_UV.T).toarray(), regularization)
     evidence_VU, targets_VU = evidence_UV.T.tocsr(), targets_UV.T.tocsr()
     own_V = np.zeros(evidence_UV.shape[1])
@@ -112,7 +127,7 @@ def in_user_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> t
 
 
 def _regularized_inverse(gram: Matrix, regularization: float) -> Matrix:
-    """(G + lambda I)^-1 of a symmetric matrix, which is overwritten."""
+    """Compute (G + lambda I)^-1 of a symmetric matrix G, which is overwritten."""
     np.fill_diagonal(gram, gram.diagonal() + regularization)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(gram.astype(np.float64, copy=False))))
     return inverse.numpy()

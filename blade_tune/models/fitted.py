@@ -1,4 +1,4 @@
-"""Models that are fitted to all train rows at once, where others are trained in epochs: what they share."""
+"""What models share that are fitted to all train rows at once, instead of being trained in epochs."""
 
 from abc import abstractmethod
 from typing import Any
@@ -10,23 +10,33 @@ from scipy.sparse import csr_array
 
 from blade_tune.batch import Batch, Catalog, Ids, Interactions
 from blade_tune.layers.sparse import Sized
-from blade_tune.models.base import ModelConfig, Recommender
+from blade_tune.models.base import RecommenderModel
+from blade_tune.models.config import ModelConfig
 
 Weights = NDArray[np.float64]
 
 
-class FittedRecommender(Recommender, Sized):
-    """A model without epochs, whose state is buffers alone."""
+class FittedRecommender(RecommenderModel, Sized):
+    """A model that is fitted at once.
+
+    What it must keep, beyond what every RecommenderModel keeps:
+
+    - All that it learns is in buffers, which `state_dict` holds; it has no parameters. A state that is loaded into an
+      unfitted model of the same settings makes it score as the fitted one, to the bit, whatever the sizes of buffers.
+    - Two fits with one seed are equal to the bit. Another seed matters exactly if the class says `is_seeded`.
+    - Neither a fit nor scores write to what they read.
+    - It fits any small data: one user, one item, more items than users, no row that counts.
+    """
 
     is_seeded = False
 
     @abstractmethod
     def fit(self, rows: Interactions, seed: int) -> None:
-        """Learn from all rows, those of each user in order of time.
+        """Learn from all train rows.
 
         Args:
-            rows: under internal numbers, users and items from 1.
-            seed: of all that is drawn; without effect in a model that is not `is_seeded`.
+            rows: under internal numbers, users and items from 1; the rows of each user are in order of time.
+            seed: decides all that is drawn; without effect in a model that is not `is_seeded`.
 
         Raises:
             ConfigError: the configuration does not go with data of this size.
@@ -34,12 +44,12 @@ class FittedRecommender(Recommender, Sized):
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers its buffers hold."""
+        """How many numbers the buffers hold."""
         return sum(buffer.numel() for buffer in self.buffers())
 
 
 class EvidenceConfig(ModelConfig):
-    """What a model makes of the rows of a user, in the fit and in the history that it recommends by."""
+    """How much a row of a user counts, in the fit and in the history that the model recommends by."""
 
     half_life: float = Field(
         25.0, ge=1.0, le=1000.0, description="interactions after which one of the history counts half as much"
@@ -57,9 +67,9 @@ class EvidenceConfig(ModelConfig):
 
 
 class EvidenceRecommender(FittedRecommender):
-    """A model for which a user is one weight for each item: that of the strongest evidence among its rows."""
+    """A model for which a user is one weight for each item: that of the strongest evidence among the item's rows."""
 
-    reads = "labels"  # of a set the rarest behavior counts, and whether it has a target behavior at all
+    reads = "behavior_types"  # of a set the rarest behavior counts, and whether it has a target behavior at all
     told_target_set = False
 
     def __init__(self, config: EvidenceConfig, catalog: Catalog) -> None:
@@ -67,18 +77,25 @@ class EvidenceRecommender(FittedRecommender):
         self.config = config
 
     def evidence(self, rows: Interactions, auxiliary_weight: float | None = None) -> Any:
-        """The CSR matrix (U, V + 1) of what each user's train rows say of each item, without regard to their age.
+        """Collect what each user's train rows say of each item, without regard to their age.
 
         Args:
-            rows: to fit to.
-            auxiliary_weight: of rows without a target behavior, instead of the configuration's.
+            rows: the train rows.
+            auxiliary_weight: weight of rows without a target behavior, instead of the configuration's.
+
+        Returns:
+            A CSR matrix (U, V + 1) of weights.
         """
         weights_N = self._weights(rows.sets_NK, auxiliary_weight)
         shape = (self.catalog.num_users, self.catalog.num_items + 1)
         return strongest(rows.users_N - 1, rows.items_N, weights_N, shape)
 
     def histories(self, batch: Batch) -> Any:
-        """The CSR matrix (B, V + 1), float32, of what the windows say: the older a step, the less it weighs."""
+        """Collect what the windows say of each item: the older a step, the less it weighs.
+
+        Returns:
+            A CSR matrix (B, V + 1) of weights, float32.
+        """
         batch = batch.newest(self.max_length)
         items_BL = batch.items_BL.cpu().numpy()
         rows_N, steps_N = items_BL.nonzero()
@@ -94,7 +111,17 @@ class EvidenceRecommender(FittedRecommender):
 
 
 def row_weights(sets_NK: NDArray[np.uint8], catalog: Catalog, auxiliary_weight: float, rarity_weight: float) -> Weights:
-    """The weight of each row by its behaviors, see EvidenceConfig."""
+    """Weigh each row by its behaviors (see EvidenceConfig).
+
+    Args:
+        sets_NK: the behavior sets of the rows.
+        catalog: how frequent each behavior is.
+        auxiliary_weight: weight of a row without a target behavior.
+        rarity_weight: exponent of the rarity of behaviors.
+
+    Returns:
+        weights_N.
+    """
     has_target_N = np.delete(sets_NK, catalog.auxiliary, axis=1).any(axis=1)
     counts_K = np.maximum(catalog.behavior_counts_K, 1)
     rare_K = (counts_K.max() / counts_K) ** rarity_weight
@@ -103,12 +130,12 @@ def row_weights(sets_NK: NDArray[np.uint8], catalog: Catalog, auxiliary_weight: 
 
 
 def strongest(rows_N: Ids, columns_N: Ids, weights_N: Weights, shape: tuple[int, int]) -> Any:
-    """The CSR matrix with the largest weight that stands at each place; weights of 0 are left out."""
+    """Make the CSR matrix that has, at each place, the largest weight given for it; weights of 0 are left out."""
     kept_N = weights_N > 0
     keys_N = rows_N[kept_N].astype(np.int64) * shape[1] + columns_N[kept_N]
     order_N = np.argsort(keys_N, kind="stable")
     keys_N, weights_N = keys_N[order_N], weights_N[kept_N][order_N]
     firsts_X = np.flatnonzero(np.diff(keys_N, prepend=-1))
     largest_X = np.maximum.reduceat(weights_N, firsts_X) if len(firsts_X) else weights_N
-    places = (part.astype(np.int32) for part in np.divmod(keys_N[firsts_X], shape[1]))  # as wide as a large matrix has
+    places = (part.astype(np.int32) for part in np.divmod(keys_N[firsts_X], shape[1]))  # as wide as in a large matrix
     return csr_array((largest_X, tuple(places)), shape=shape)

@@ -11,7 +11,7 @@ from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.models.base import DotProduct
 from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
 
-STEPS_AT_ONCE = 2**22  # numbers of gathered item vectors
+STEPS_AT_ONCE = 2**22  # numbers in the item vectors that are gathered at once
 
 
 class IalsConfig(EvidenceConfig):
@@ -26,11 +26,11 @@ class IalsConfig(EvidenceConfig):
 
 
 class Ials(EvidenceRecommender, DotProduct):
-    """The factors that minimize sum_ui c_ui (p_ui - x_u y_i)^2 + lambda (sum |x_u|^2 + sum |y_i|^2).
+    """iALS: the factors that minimize sum_ui c_ui (p_ui - x_u y_i)^2 + lambda (sum |x_u|^2 + sum |y_i|^2).
 
-    Confidence c is 1 + alpha times the evidence, the preference p is 1 where there is evidence and 0 elsewhere. Items
-    are fitted by the library implicit, by its conjugate gradient; a user is solved for exactly, by the history at hand,
-    so that users who were not there have a vector too.
+    Confidence c is 1 + alpha times the evidence, and the preference p is 1 where there is evidence and 0 elsewhere.
+    Items are fitted by the library implicit, by its conjugate gradient. A user is solved for exactly, from the history
+    in the window, so that users who were not there in the fit have a vector too.
     """
 
     Config = IalsConfig
@@ -43,11 +43,11 @@ class Ials(EvidenceRecommender, DotProduct):
         self.register_buffer("vectors", torch.zeros(catalog.num_items + 1, config.factors))
 
     def fit(self, rows: Interactions, seed: int) -> None:
-        """Alternate between users and items, from a start of the seed."""
+        """Alternate between users and items, from a start that the seed decides."""
         self.fit_evidence(self.evidence(rows), seed)
 
     def fit_evidence(self, evidence_UV: csr_matrix, seed: int) -> None:
-        """Likewise, from weights of what users met."""
+        """Fit to given weights of what users met, (U, V + 1), instead of train rows."""
         confidence_UV = csr_matrix(evidence_UV, dtype=np.float32)
         confidence_UV.data = 1 + self.config.alpha * confidence_UV.data
         model = AlternatingLeastSquares(
@@ -62,12 +62,14 @@ class Ials(EvidenceRecommender, DotProduct):
         self.vectors = torch.from_numpy(model.item_factors)
 
     def final_states(self, batch: Batch) -> Tensor:
-        """states_BD: the minimizing x_u of each history."""
+        """Solve for the x_u of each history, states_BD."""
         history_BV = self.histories(batch)
         longest = int(np.diff(history_BV.indptr).max(initial=1))
+
+        # The items and confidences of each row, padded to the longest row.
         places_BX = torch.from_numpy(history_BV.indptr[:-1, None] + np.arange(longest))
         met_BX = places_BX < torch.from_numpy(history_BV.indptr[1:, None])
-        items_N = torch.from_numpy(np.append(history_BV.indices, 0)).long()  # the last stands where nothing was met
+        items_N = torch.from_numpy(np.append(history_BV.indices, 0)).long()  # the last is padding
         confidence_N = torch.from_numpy(np.append(1 + self.config.alpha * history_BV.data, 0))
         places_BX = torch.where(met_BX, places_BX, len(items_N) - 1)
         vectors_VD = self.vectors.cpu()
@@ -79,18 +81,21 @@ class Ials(EvidenceRecommender, DotProduct):
         return torch.cat(states).to(batch.items_BL.device)
 
     def item_vectors(self) -> Tensor:
-        """The y_i."""
+        """Return the vectors y of all items, vectors_VD."""
         return self.vectors
 
 
 def solve_users(vectors_VD: Tensor, items_BX: Tensor, confidence_BX: Tensor, regularization: float) -> Tensor:
-    """The vectors of users, one exact half-step: (Y^T Y + sum (c - 1) y y^T + lambda I) x = sum c y.
+    """Solve for the vectors of users, one exact half-step: (Y^T Y + sum (c - 1) y y^T + lambda I) x = sum c y.
 
     Args:
-        vectors_VD: of all items.
-        items_BX: that each user met, each once.
-        confidence_BX: in them; 0 where there is no item.
+        vectors_VD: y of all items.
+        items_BX: the items that each user met, each once.
+        confidence_BX: c of these items; 0 where there is no item.
         regularization: lambda.
+
+    Returns:
+        states_BD.
     """
     D = vectors_VD.shape[1]
     everywhere_DD = vectors_VD.T @ vectors_VD + regularization * torch.eye(D, dtype=vectors_VD.dtype)

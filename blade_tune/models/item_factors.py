@@ -1,7 +1,7 @@
 """Item vectors that say which items the same users met, before anything is trained: starts of item tables.
 
-In both the score of an item after a history is about the product of its vector with the mean of the history's vectors,
-so a model that begins by passing on that mean (`block_init: identity`) begins as a classical recommender.
+With both kinds the score of an item after a history is about the product of its vector with the mean of the history's
+vectors. So a model that starts by passing on that mean (`block_init: identity`) starts as a classical recommender.
 """
 
 from collections.abc import Callable
@@ -17,24 +17,26 @@ from blade_tune.models.ials import Ials, IalsConfig
 from blade_tune.models.item_knn import ItemKnn, ItemKnnConfig
 
 Factors = NDArray[np.float32]
-NEIGHBORS = 500  # kept of each item: more change nothing that was measured, and cost memory
+NEIGHBORS = 500  # kept for each item; more of them changed nothing that was measured, and cost memory
 SHRINKAGE = 50.0
 AUXILIARY_WEIGHT, RARITY_WEIGHT = 0.6, 0.25  # of iALS, as a search on QK-Video found them
-CONFIDENCE = 0.076  # of iALS: alpha times the share of all pairs that met; likewise, it is alpha = 67 there
-REGULARIZATION = 0.25  # of iALS, where 1 would take the weakest of the factors away; likewise
+CONFIDENCE = 0.076  # of iALS: alpha times the share of all pairs that met; found by that search, alpha = 67 there
+REGULARIZATION = 0.25  # of iALS, where 1 would remove the weakest of the factors; found by that search
 
 
 def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
-    """factors_VD = Q sqrt(max(Lambda, 0)) of the largest eigenvalues Lambda of the items' similarity, vectors Q.
+    """Compute Q sqrt(max(Lambda, 0)) of the largest eigenvalues Lambda of the items' similarity and their vectors Q.
 
-    Similarity is the cosine of item columns with shrinkage, as in ItemKnn, of all rows alike; made symmetric by the
-    mean with its transpose where neighbors were cut. Row 0, padding, is zero, and so are columns beyond the number of
-    items. Nothing is drawn.
+    Similarity is the cosine of item columns with shrinkage, as in ItemKnn, with the same weight for all rows. It is
+    made symmetric by the mean with its transpose, since neighbors were cut. Nothing is drawn.
 
     Args:
-        rows: to learn from.
-        catalog: of the data set.
+        rows: the train rows.
+        catalog: what is known of the data set.
         size: D.
+
+    Returns:
+        factors_VD; row 0, padding, is zero, and so are columns beyond the number of items.
     """
     config = ItemKnnConfig(
         neighbors=min(NEIGHBORS, catalog.num_items), shrinkage=SHRINKAGE, target_auxiliary_weight=1.0
@@ -43,7 +45,7 @@ def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Fac
     knn.fit(rows, 0)
     similarity_VV = knn.similarity.matrix
     factors_VD = np.zeros((catalog.num_items + 1, size), np.float32)
-    count = min(size, catalog.num_items)  # eigsh gives fewer than all
+    count = min(size, catalog.num_items)  # eigsh cannot find all of V + 1
     if similarity_VV.nnz:
         start = np.random.default_rng(0).random(catalog.num_items + 1)
         values_D, vectors_VD = eigsh(_symmetric(similarity_VV), k=count, which="LA", v0=start)
@@ -53,18 +55,21 @@ def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Fac
 
 
 def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
-    """factors_VD = Y (Y^T Y + lambda I)^(-1/2) of the item vectors Y that iALS finds (see Ials), always the same.
+    """Compute Y (Y^T Y + lambda I)^(-1/2) of the item vectors Y that iALS finds (see Ials), with a fixed seed.
 
     A user of iALS is x = (Y^T Y + lambda I + ...)^(-1) sum c y. Without the part that is the user's own, x y_v is the
     product of the sum of c times the history's factors with the factors of v.
 
-    alpha goes with how sparse data is, lambda with the D-th singular value of the confidences where there is evidence:
-    factors along singular values below lambda vanish.
+    alpha grows with the sparsity of the data, and lambda with the D-th singular value of the confidences where there is
+    evidence: factors along singular values below lambda vanish.
 
     Args:
-        rows: to learn from.
-        catalog: of the data set.
+        rows: the train rows.
+        catalog: what is known of the data set.
         size: D.
+
+    Returns:
+        factors_VD; row 0, padding, is zero.
     """
     config = IalsConfig(factors=size, auxiliary_weight=AUXILIARY_WEIGHT, rarity_weight=RARITY_WEIGHT)
     evidence_UV = Ials(config, catalog).evidence(rows)
@@ -84,7 +89,7 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
 
 
 def _symmetric(matrix: Any) -> LinearOperator:
-    """(A + A^T) / 2 as what it makes of a vector: the sum itself would take several times the memory of A."""
+    """Make (A + A^T) / 2 as an operator on vectors: the sum itself would take several times the memory of A."""
     transposed = matrix.T
 
     def product(vector: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,7 +100,7 @@ def _symmetric(matrix: Any) -> LinearOperator:
 
 
 def _singular_value(matrix: Any, place: int) -> float:
-    """The largest singular value at place 1, the next at 2, and so on; the last but one where there are fewer."""
+    """Find the singular value at a place, the largest at place 1; the last but one where there are fewer."""
     place = min(place, min(matrix.shape) - 1)
     start = np.random.default_rng(0).random(min(matrix.shape))
     return float(svds(matrix, k=place, v0=start, return_singular_vectors=False).min()) if place else norm(matrix)

@@ -15,16 +15,16 @@ class ItemKnnConfig(ItemToItemConfig):
 
 
 class ItemKnn(ItemToItem):
-    """The cosine of item columns, with shrinkage (Bell and Koren, ICDM 2007) and asymmetry (Aiolli, RecSys 2013).
+    """Item kNN: the cosine of item columns, with shrinkage (Bell and Koren, ICDM 2007) and asymmetry (Aiolli, 2013).
 
-    c = A^T T, where A holds the evidence of train rows and T what was to come, by default rows with a target behavior
-    alone: of all that users met it tells what they like, not what they meet. Norms are Euclidean, of A and T.
+    c = A^T T, where A holds the evidence of train rows and T what was to come. By default T has rows with a target
+    behavior alone, so that it says what users like, and not what they meet. Norms are those of the columns of A and T.
     """
 
     Config = ItemKnnConfig
 
     def meetings(self, rows: Interactions) -> tuple[Iterator[Any], Weights, Weights]:
-        """Users who met both items."""
+        """Count, by weights, the users who met both items (see ItemToItem.meetings)."""
         evidence_UV, targets_UV = self.evidence(rows), self.evidence(rows, self.config.target_auxiliary_weight)
         users_VU = evidence_UV.T.tocsr()
         products_V = (users_VU != 0).astype(np.int64) @ np.diff(targets_UV.indptr)
@@ -33,5 +33,5 @@ class ItemKnn(ItemToItem):
 
 
 def _norms(matrix: Any) -> Weights:
-    """Of the columns."""
+    """Compute the Euclidean norms of a sparse matrix's columns."""
     return np.sqrt(np.asarray(matrix.power(2).sum(axis=0)))

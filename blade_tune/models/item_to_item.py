@@ -16,12 +16,12 @@ from blade_tune.errors import ConfigError
 from blade_tune.layers.sparse import Sparse
 from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender, Weights
 
-PRODUCTS_AT_ONCE = 2**24  # of a block of history items: what a fit has in memory beside the matrices themselves
-MOST_NEIGHBORS = 2**29  # of all items together: 4 GiB of numbers and similarities
+PRODUCTS_AT_ONCE = 2**24  # of a block of history items: what a fit keeps in memory besides the matrices themselves
+MOST_NEIGHBORS = 2**29  # for all items together: 4 GiB of item numbers and similarities
 
 
 class ItemToItemConfig(EvidenceConfig):
-    """How alike two items are: s_ij = c_ij / (n_i^(2 - 2a) n_j^(2a) + shrinkage), i in the history and j to come."""
+    """The similarity of items i in the history and j to come: s_ij = c_ij / (n_i^(2 - 2a) n_j^(2a) + shrinkage)."""
 
     neighbors: int = Field(200, ge=1, le=5000, description="most similar items that each item of a history speaks for")
     shrinkage: float = Field(50.0, ge=0.0, le=10_000.0, description="added below, so that few meetings say little")
@@ -34,7 +34,7 @@ class ItemToItemConfig(EvidenceConfig):
 
 
 class ItemToItem(EvidenceRecommender):
-    """Scores are x S: the weights of the history times the similarities, of which each row keeps its largest.
+    """A model whose scores are x S, the weights of the history times similarities, of which each row keeps the largest.
 
     Equal similarities at the cut stay in the order of item numbers. An item is no neighbor of itself.
     """
@@ -47,10 +47,18 @@ class ItemToItem(EvidenceRecommender):
 
     @abstractmethod
     def meetings(self, rows: Interactions) -> tuple[Iterator[Any], Weights, Weights]:
-        """C as CSR matrices of successive history items; the norms of items in histories, and of items to come."""
+        """Compute how much pairs of items met, without regard to how often each was met at all.
+
+        Args:
+            rows: the train rows.
+
+        Returns:
+            c as CSR matrices of successive blocks of history items, the norms n_i of items in histories, and the norms
+            n_j of items to come.
+        """
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
-        """Find the neighbors, block by block."""
+        """Find the neighbors of all items, block by block."""
         most = self.config.neighbors * self.catalog.num_items
         if most > MOST_NEIGHBORS:
             raise ConfigError(
@@ -72,13 +80,13 @@ class ItemToItem(EvidenceRecommender):
         return keep_largest(block, self.config.neighbors).astype(np.float32)
 
     def scores(self, batch: Batch) -> Tensor:
-        """The products x S, in float32."""
+        """Compute x S, scores_BV in float32."""
         scores_BV = (self.histories(batch) @ self.similarity.matrix).toarray()
         return torch.from_numpy(scores_BV).float().to(batch.items_BL.device)
 
 
 def blocks_of(products_V: NDArray[np.integer[Any]]) -> Iterator[slice]:
-    """Runs of items with at most PRODUCTS_AT_ONCE products together, unless one item alone has more."""
+    """Split items into runs with at most PRODUCTS_AT_ONCE products each, unless one item alone has more."""
     totals_V = np.cumsum(products_V)
     first = 0
     while first < len(products_V):
@@ -89,14 +97,14 @@ def blocks_of(products_V: NDArray[np.integer[Any]]) -> Iterator[slice]:
 
 
 def keep_largest(matrix: Any, count: int) -> Any:
-    """The CSR matrix with the `count` largest entries of each row; of equal ones those in the lower columns.
+    """Keep the `count` largest entries of each row of a CSR matrix, and of equal ones those in lower columns.
 
-    The given matrix is used up.
+    The given matrix is overwritten.
     """
     matrix.sort_indices()
     values_N, starts = matrix.data, matrix.indptr
     for row in np.flatnonzero(np.diff(starts) > count):
-        values_X = values_N[starts[row] : starts[row + 1]]  # a view
+        values_X = values_N[starts[row] : starts[row + 1]]  # a view, so that what is set below is set in the matrix
         smallest = np.partition(values_X, -count)[-count]
         ties_X = np.flatnonzero(values_X == smallest)
         ties_X = ties_X[count - int((values_X > smallest).sum()) :]

@@ -1,4 +1,4 @@
-"""Popularity: what most users met, for everybody."""
+"""Popularity: the items that most users met, recommended to every user."""
 
 from typing import Literal
 
@@ -9,12 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 from blade_tune.batch import Batch, Catalog, Ids, Interactions
-from blade_tune.models.base import DotProduct, ModelConfig
+from blade_tune.models.base import DotProduct
+from blade_tune.models.config import ModelConfig
 from blade_tune.models.fitted import FittedRecommender
 
 
 class PopularityConfig(ModelConfig):
-    """The one choice of a model that knows no user."""
+    """The one hyperparameter of a model that knows no user."""
 
     counts: Literal["all", "target", "target_set"] = Field(
         "target",
@@ -24,7 +25,7 @@ class PopularityConfig(ModelConfig):
 
 
 class Popularity(FittedRecommender, DotProduct):
-    """Scores items by their places in an order of popularity: one for all users, or one for each told set.
+    """Scores items by their places in an order of popularity, the same for all users or one for each told set.
 
     Places are whole numbers, equal for equal counts, so they are exact in float32.
     """
@@ -42,7 +43,7 @@ class Popularity(FittedRecommender, DotProduct):
         self.register_buffer("places", torch.zeros(catalog.num_items + 1, 1))
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
-        """Count."""
+        """Count the rows of every item, and order items by their counts."""
         has_target_N = np.delete(rows.sets_NK, self.catalog.auxiliary, axis=1).any(axis=1)
         counts_V = self._count(rows.items_N if self.counts == "all" else rows.items_N[has_target_N])
         counts_SV, sets_SK = counts_V[None], np.empty((0, rows.sets_NK.shape[1]), np.uint8)
@@ -58,10 +59,14 @@ class Popularity(FittedRecommender, DotProduct):
         return np.bincount(items_N, minlength=self.catalog.num_items + 1)
 
     def final_states(self, batch: Batch) -> Tensor:
-        """states_BD, D one more than the sets: 1 for the order to rank by, 0 for the others."""
+        """Choose the order to rank by.
+
+        Returns:
+            states_BD, 1 at one order and 0 at others; the last order is that of all sets without one of their own.
+        """
         same_BS = (batch.target_sets_BLK[:, -1:] == self.sets).all(dim=-1)
         return torch.cat((same_BS, ~same_BS.any(dim=1, keepdim=True)), dim=1).float()
 
     def item_vectors(self) -> Tensor:
-        """vectors_VD: the places."""
+        """Return the places of items in every order, vectors_VD."""
         return self.places

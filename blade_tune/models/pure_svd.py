@@ -10,7 +10,7 @@ from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.models.base import DotProduct
 from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
 
-ROUNDING = 1e-10  # relative: singular values below are 0
+ROUNDING = 1e-10  # singular values below this share of the largest are 0
 
 
 class PureSvdConfig(EvidenceConfig):
@@ -20,7 +20,7 @@ class PureSvdConfig(EvidenceConfig):
 
 
 class PureSvd(EvidenceRecommender, DotProduct):
-    """Scores are x V V^T: the history projected on the right singular vectors of the evidence; what is missing is 0."""
+    """PureSVD: scores are x V V^T, the history projected on the right singular vectors of the evidence matrix."""
 
     Config = PureSvdConfig
     config: PureSvdConfig
@@ -31,7 +31,7 @@ class PureSvd(EvidenceRecommender, DotProduct):
         self.register_buffer("vectors", torch.zeros(catalog.num_items + 1, 1))
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
-        """Find them by Lanczos iteration from a fixed start, or all of them where they are few."""
+        """Find the vectors by Lanczos iteration from a fixed start, or all of them where they are few."""
         evidence_UV = self.evidence(rows)
         fewest = min(evidence_UV.shape)
         if not evidence_UV.nnz:
@@ -41,14 +41,14 @@ class PureSvd(EvidenceRecommender, DotProduct):
             _, singular_D, vectors_DV = svds(evidence_UV, k=self.config.factors, v0=start)
         else:
             _, singular_D, vectors_DV = np.linalg.svd(evidence_UV.toarray(), full_matrices=False)
-        kept_D = singular_D > ROUNDING * singular_D.max()  # the others are any vectors that nothing was met along
+        kept_D = singular_D > ROUNDING * singular_D.max()  # vectors of the others are arbitrary
         self.vectors = torch.from_numpy(np.ascontiguousarray(vectors_DV[kept_D].T, dtype=np.float32))
 
     def final_states(self, batch: Batch) -> Tensor:
-        """states_BD: x V."""
+        """Compute x V, states_BD."""
         states_BD = torch.from_numpy(self.histories(batch) @ self.vectors.cpu().numpy())
         return states_BD.to(batch.items_BL.device)
 
     def item_vectors(self) -> Tensor:
-        """V."""
+        """Return V, vectors_VD."""
         return self.vectors

@@ -14,7 +14,10 @@ from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
 from blade_tune.layers.transformer import NormPlace, TransformerBlock
-from blade_tune.models.base import AttentionConfig, ItemTable, NeuralRecommender, in_pieces
+from blade_tune.models.base import NeuralRecommender
+from blade_tune.models.config import AttentionConfig
+from blade_tune.models.item_table import ItemTable
+from blade_tune.models.micro_batches import in_micro_batches
 
 
 class SasRecConfig(AttentionConfig):
@@ -27,11 +30,16 @@ class SasRecConfig(AttentionConfig):
 
 
 class SasRec(NeuralRecommender):
-    """Blocks of causal self-attention over item and position embeddings; a final norm; scores by the item table.
+    """Blocks of causal self-attention over item and position embeddings, then a norm; scores by the item table.
 
     Deviates: attention is kept off padding. In the public code the zero vectors of padding take part in every softmax,
-    so that a user's state depends on how much padding stands before it; `key_padding: false` has it so. Weights start
-    by Xavier, as in EIDP's protocol.
+    so that a user's state depends on how much padding stands before it; `key_padding: false` does the same. Weights
+    start by Xavier, as in EIDP's protocol.
+
+    Args:
+        config: the hyperparameters.
+        catalog: what is known of the data set.
+        has_mask: whether the item table has a row for [MASK].
     """
 
     Config = SasRecConfig
@@ -62,37 +70,47 @@ class SasRec(NeuralRecommender):
         )
 
     def encode(self, batch: Batch) -> Tensor:
-        """The states of all steps (B, L, D)."""
+        """Compute the states of all steps.
+
+        Returns:
+            states_BLD.
+        """
         return self.encode_items(batch.items_BL)
 
     def encode_items(self, items_BL: Tensor) -> Tensor:
-        """The same of any left-padded items."""
+        """Compute the states of all steps of any left-padded items, such as augmented ones.
+
+        Returns:
+            states_BLD.
+        """
+        items_BL = items_BL[:, -self.max_length :]
         real_BL = items_BL > 0
         visible_BL = real_BL if self.config.key_padding else torch.ones_like(real_BL)
         mask_B1LL = causal_mask(visible_BL, self.items.weight.dtype)
         items_BLD = self.items(items_BL) * self.config.embedding_size**0.5
-        positions_LD = self.positions.weight[-real_BL.shape[1] :]  # the newest step has the last one
+        positions_LD = self.positions.weight[-real_BL.shape[1] :]  # the newest step has the last position
         states_BLD = self.dropout(items_BLD + positions_LD * real_BL[..., None])
         for block in self.blocks:
             states_BLD = block(states_BLD, mask_B1LL)
         return self.final_norm(states_BLD)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the next item, mean over real steps by their weights."""
+        """Compute `next`, the weighted mean loss of the next item over real steps."""
+        batch = batch.newest(self.max_length)
 
-        def compute(piece: Batch) -> Tensor:
-            return self.next_item_loss(self.encode(piece), piece)
+        def compute(part: Batch) -> Tensor:
+            return self.next_item_loss(self.encode(part), part)
 
-        return {"next": self.mean(in_pieces(compute, batch, self.items), self.weights(batch))}
+        return {"next": self.mean(in_micro_batches(compute, batch, self.items), self.weights(batch))}
 
     def next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
-        """Its sum over the real steps of a batch or a piece."""
+        """Sum the weighted losses of the next item over the real steps of a batch or a micro-batch."""
         return self.items.next_item_loss(states_BLD, batch, self.weights(batch), self.config.loss)
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The state of the newest step."""
+        """Return the state of the newest step."""
         return self.encode(batch)[:, -1]
 
     def item_vectors(self) -> Tensor:
-        """The item table, unscaled."""
+        """Return the item table, unscaled."""
         return self.items.vectors_VD

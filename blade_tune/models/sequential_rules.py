@@ -24,20 +24,20 @@ class SequentialRulesConfig(ItemToItemConfig):
 
 
 class SequentialRules(ItemToItem):
-    """A rule i -> j weighs the more, the more often and the sooner j came after i in a user's rows.
+    """Rules i -> j that weigh the more, the more often and the sooner j came after i in a user's rows.
 
     c_ij sums decay^(distance - 1) over such pairs of rows, times the evidence of the row of i and that of the row of j
     as what is to come. Norms are the square roots of an item's summed evidence.
 
-    Deviates: the weight of a distance is geometric where the paper's is its reciprocal; rules are normalized and shrunk
-    like a cosine; `backward` counts pairs in the other order too; every item of the history speaks, not only the last.
+    Deviates: the weight of a distance is geometric; in the paper it is the reciprocal. Rules are normalized and shrunk
+    like a cosine. `backward` counts pairs in the other order too. Every item of the history counts, not only the last.
     """
 
     Config = SequentialRulesConfig
     config: SequentialRulesConfig
 
     def meetings(self, rows: Interactions) -> tuple[Iterator[Any], Weights, Weights]:
-        """Pairs of rows of one user."""
+        """Sum the weights of pairs of rows of one user (see ItemToItem.meetings)."""
         rows = rows.rows(np.argsort(rows.users_N, kind="stable"))
         evidence_N = self._weights(rows.sets_NK)
         targets_N = self._weights(rows.sets_NK, self.config.target_auxiliary_weight)
@@ -58,11 +58,24 @@ class SequentialRules(ItemToItem):
     def _pairs(
         self, rows: Interactions, places_X: NDArray[Any], block: slice, evidence_N: Weights, targets_N: Weights
     ) -> Any:
-        """C of the items of a block, whose rows stand at the given places."""
+        """Compute c of a block of history items.
+
+        Args:
+            rows: the train rows, those of each user together.
+            places_X: where the rows of the block's items stand.
+            block: the items.
+            evidence_N: weight of each row as part of a history.
+            targets_N: weight of each row as what is to come.
+
+        Returns:
+            A CSR matrix (items of the block, V + 1).
+        """
         distances_D = np.arange(1, self.config.window + 1)
         decays_D = self.config.decay ** (distances_D - 1)
         steps_D = np.concatenate((distances_D, -distances_D))
         weights_D = np.concatenate((decays_D, self.config.backward * decays_D))
+
+        # Pair each row with its neighbors on both sides; those of other users, or outside of all rows, do not count.
         others_XD = places_X[:, None] + steps_D
         inside_XD = (others_XD >= 0) & (others_XD < len(rows))
         others_XD = np.where(inside_XD, others_XD, 0)

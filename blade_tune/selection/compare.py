@@ -16,17 +16,14 @@ from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.loss_names import NextItemLoss
-from blade_tune.models import MODELS
-from blade_tune.models.build import build_model, model_class
+from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
-from blade_tune.registry import load
 from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.selection.scores import EvaluatedPart, Scores, load_scores, tested_beside, user_groups, verdict_on
 from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
-from blade_tune.space import nest
 from blade_tune.spec.catalog import available, find
 from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.spec.recipes import OF_FILES, RecipeName
@@ -38,6 +35,7 @@ from blade_tune.study.create import Total, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict, below_untuned
 from blade_tune.training.baselines import REFERENCE
+from blade_tune.trial.model import build_study_model
 
 TOLERANCE = 0.05  # budgets that differ by more are not equal
 PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")  # the training settings that all models share
@@ -156,7 +154,7 @@ def define(
     prefix = "".join(f"{word}-" for word in (recipe if recipe != said else None, training.loss) if word)
     definitions = []
     for model in models:
-        load(MODELS, "model", model)
+        model_class(model)
         space = _space(model, recipe, training.loss)
         shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
         epochs = {} if is_fitted(model) else _epochs(content, budget.max_epochs)
@@ -283,8 +281,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
     model, winner, files = stored.definition.model, confirmation.winner, study.files(runs[0])
     scores = load_scores(study, model, runs, part)
     data = stored.data(opening.data_directory)
-    settings, members = nest(winner.values).get("model", {}), stored.definition.member_models
-    built = build_model(model, settings, data.catalog, f"trial {winner.trial}", members)
+    built = build_study_model(stored.definition, winner.values, data.catalog, f"trial {winner.trial}")
     if part == "test":
         baselines, verdict = tested_beside(files, scores, stored.definition.objective.metric)
     else:

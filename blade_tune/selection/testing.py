@@ -11,15 +11,14 @@ from torch import Tensor
 
 from blade_tune.data.sequences import rows_with
 from blade_tune.errors import DamagedFileError, RunsMissingError
-from blade_tune.models.build import build_model
 from blade_tune.selection.confirmation import Confirmation
-from blade_tune.space import nest
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.evaluation import Evaluator
 from blade_tune.trial.files import read_test, read_weights, write_test
+from blade_tune.trial.model import build_study_model
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +49,7 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
         if _is_tested(folder) and _is_written_down(stored, study, run):
             continue
         weights = _weights(study, run)
-        settings = nest(study.values(run)).get("model", {})
-        place, members = f"run {run.number}", study.definition.member_models
-        model = build_model(study.definition.model, settings, data.catalog, place, members)
+        model = build_study_model(study.definition, study.values(run), data.catalog, f"run {run.number}")
         model.load_state_dict(weights)
         entry = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
         sealed = stored.open_test(data, opening.data_directory, {**entry, "command": opening.command})

@@ -8,7 +8,7 @@ from torch import Tensor
 from blade_tune.batch import Batch, Catalog
 from blade_tune.data.sequences import Windows
 from blade_tune.metrics import summarize
-from blade_tune.models.base import DotProduct, Recommender
+from blade_tune.models.base import DotProduct, RecommenderModel
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.ranking import Ranking
 
@@ -46,7 +46,7 @@ class Evaluator:
         self.ranking = Ranking(windows.targets(self.rows_U), catalog.num_items)
 
     @torch.inference_mode()
-    def __call__(self, model: Recommender) -> Evaluation:
+    def __call__(self, model: RecommenderModel) -> Evaluation:
         """Rank with the model in evaluation mode; the model's mode is left as it was."""
         was_training = model.training
         model.eval()
@@ -54,7 +54,7 @@ class Evaluator:
         model.train(was_training)
         return Evaluation(summarize(ranks_U), ranks_U)
 
-    def _ranks(self, model: Recommender) -> Tensor:
+    def _ranks(self, model: RecommenderModel) -> Tensor:
         if isinstance(model, DotProduct):
             return self.ranking(self.states(model), model.item_vectors(), self.excluded)
         return self.ranking.of_scores(lambda order_B: model.scores(self._told(order_B)), self.excluded)

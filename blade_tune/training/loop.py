@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
-from blade_tune.models.base import NeuralRecommender, Recommender
+from blade_tune.models.base import NeuralRecommender, RecommenderModel
 from blade_tune.training.checkpoint import find_checkpoint, restore_rng, rng_state, save_checkpoint
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
@@ -49,7 +49,7 @@ class TrainingResult:
 class Hooks:
     """What the surroundings of a training take part in."""
 
-    evaluate: Callable[[Recommender], Evaluation]
+    evaluate: Callable[[RecommenderModel], Evaluation]
     on_epoch: Callable[[EpochRecord], None] = lambda _: None  # after the checkpoint; may raise to end the training
     should_stop: Callable[[], bool] = lambda: False  # asked after every epoch; True ends it with a checkpoint
     checkpoint: Path | None = None  # read if it is there and whole, then written at every evaluation and when stopped
@@ -117,7 +117,7 @@ class Training:
             self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history
         )
 
-    def _epoch(self, evaluate: Callable[[Recommender], Evaluation]) -> EpochRecord:
+    def _epoch(self, evaluate: Callable[[RecommenderModel], Evaluation]) -> EpochRecord:
         """One pass over the users, and an evaluation where one is due."""
         start = time.perf_counter()
         epoch = len(self.history) + 1

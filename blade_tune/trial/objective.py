@@ -27,7 +27,6 @@ from blade_tune.errors import (
 )
 from blade_tune.files import make_folder, remove, write_whole
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.build import build_model
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
@@ -48,6 +47,7 @@ from blade_tune.trial.callback import Callback
 from blade_tune.trial.clock import Clock
 from blade_tune.trial.files import write_ranks
 from blade_tune.trial.member_weights import member_states
+from blade_tune.trial.model import build_study_model
 from blade_tune.trial.provenance import software_lines
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def build_training(
     settings = nest(values)
     place = f"study {definition.name}"
     torch.manual_seed(seed)
-    model = build_model(definition.model, settings.get("model", {}), data.catalog, place, definition.member_models)
+    model = build_study_model(definition, values, data.catalog, place)
     if isinstance(model, Combination):
         model.load_members(member_states(definition))
     device = device_data.windows.device

@@ -6,8 +6,9 @@ from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
 from blade_tune.models import MODELS
-from blade_tune.models.base import ModelConfig, NeuralRecommender
+from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import model_class
+from blade_tune.models.config import ModelConfig
 from tests.builders import make_batch, make_catalog
 
 CATALOG = make_catalog()

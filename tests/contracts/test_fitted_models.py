@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import model_class
 from tests.builders import MAX_LENGTH, MEMBERS, make_batch, make_catalog, make_model, make_rows
 from tests.contracts.subjects import BATCH, CATALOG, CONFIGS, FIELDS, FITTED, conditions, other_values
@@ -103,5 +103,5 @@ def test_models_fit_small_data_of_any_shape(name):
     """One user, one item, or more items than users: every model fits, and scores are finite."""
     for num_users, num_items in ((1, 4), (6, 1), (3, 50)):
         catalog = make_catalog(num_users=num_users, num_items=num_items)
-        model: Recommender = make_model(name, catalog)
+        model: RecommenderModel = make_model(name, catalog)
         assert model.scores(make_batch(catalog, lengths=(3,))).isfinite().all()

@@ -1,4 +1,4 @@
-"""What every model keeps; a model joins by its line in MODELS. The two files beside this one have more of each kind."""
+"""What every model keeps (see RecommenderModel); a model joins by its line in MODELS."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from blade_tune.batch import Batch
-from blade_tune.layers.behavior_types import Labels
+from blade_tune.layers.behavior_types import BehaviorTypes
 from blade_tune.models import MODELS
-from blade_tune.models.base import NeuralRecommender, Recommender
+from blade_tune.models.base import NeuralRecommender, RecommenderModel
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model
-from tests.contracts.subjects import BATCH, CATALOG, CONFIGS, FIELDS
+from tests.contracts.subjects import BATCH, CATALOG, CONFIGS
 
 
 def reading(name: str) -> dict[str, Any]:
@@ -22,12 +22,12 @@ def reading(name: str) -> dict[str, Any]:
     return {field: value for field, value in wanted.items() if field in CONFIGS[name].model_fields}
 
 
-def ranked_by(model: Recommender, batch: Batch) -> Tensor:
+def ranked_by(model: RecommenderModel, batch: Batch) -> Tensor:
     """States of a neural model, in the precision of its weights; scores of others."""
     return model.final_states(batch) if isinstance(model, NeuralRecommender) else model.scores(batch)
 
 
-def tolerance(model: Recommender) -> float:
+def tolerance(model: RecommenderModel) -> float:
     return 1e-12 if isinstance(model, NeuralRecommender) else 1e-5
 
 
@@ -68,18 +68,18 @@ def test_scores_know_the_target_set_only_if_the_model_says_so(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_scores_know_of_behaviors_what_the_model_says(name):
-    """Scores change with the sets of past steps if the model reads sets, with their labels if it reads labels.
+    """Scores change with the sets of past steps, or with their behavior types, if the model says that it reads them.
 
-    A model of labels knows no other set of the same label, one of items knows no set at all.
+    A model that reads behavior types knows no other set of the same type, one that reads items knows no set at all.
     """
     model = make_model(name, CATALOG, **reading(name)).eval()
-    labels = Labels(torch.as_tensor(CATALOG.behavior_counts_K), "rarest")
+    types = BehaviorTypes(CATALOG.behavior_counts_K, "rarest")
     real_BL1, rarest = BATCH.real_BL[..., None], int(CATALOG.behavior_counts_K.argmin())
     more_frequent_K = torch.arange(4) != rarest
-    within_BLK = torch.where(real_BL1, functional.one_hot(labels(BATCH.sets_BLK), 5)[..., 1:].to(torch.uint8), 0)
+    within_BLK = torch.where(real_BL1, functional.one_hot(types(BATCH.sets_BLK), 5)[..., 1:].to(torch.uint8), 0)
     across_BLK = torch.where(real_BL1 & more_frequent_K, 1 - BATCH.sets_BLK, BATCH.sets_BLK)
-    across_BLK[..., rarest] = real_BL1[..., 0]  # every label is the rarest behavior's
-    assert torch.equal(labels(within_BLK), labels(BATCH.sets_BLK))
+    across_BLK[..., rarest] = real_BL1[..., 0]  # the type of every set is the rarest behavior
+    assert torch.equal(types(within_BLK), types(BATCH.sets_BLK))
     same = {
         other: torch.equal(model.scores(BATCH), model.scores(replace(BATCH, sets_BLK=sets_BLK)))
         for other, sets_BLK in (("within", within_BLK), ("across", across_BLK))
@@ -125,7 +125,9 @@ def test_padding_may_be_left_out(name, length):
     torch.testing.assert_close(cut, ranked_by(model, padded), atol=tolerance(model), rtol=0)
 
 
-@pytest.mark.parametrize(("name", "field"), FIELDS)
-def test_every_field_has_a_description(name, field):
-    """Every field says what it is."""
-    assert CONFIGS[name].model_fields[field].description
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_see_no_more_than_max_length_steps(name):
+    """A window longer than `max_length` gives the scores of its newest steps, to the bit."""
+    model = make_model(name, CATALOG, max_length=4 if name != "combination" else MAX_LENGTH).eval()
+    longer = make_batch(CATALOG, lengths=(9, 7, 2), max_length=9)
+    assert torch.equal(model.scores(longer), model.scores(longer.newest(model.max_length)))

@@ -1,4 +1,4 @@
-"""What every neural model keeps. Laws about a field hold for each model whose Config has the field."""
+"""What every neural model keeps (see NeuralRecommender); tests of a field are of each model whose Config has it."""
 
 from dataclasses import replace
 from typing import Any, get_args
@@ -39,11 +39,11 @@ def test_a_fully_padded_row_brings_no_nan(name):
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
 
 
-def seeded_losses(model: NeuralRecommender, seed: int = 1) -> dict[str, float]:
+def seeded_losses(model: NeuralRecommender, seed: int = 1, batch: Batch = BATCH) -> dict[str, float]:
     """The losses in training mode; dropout and views are those of the seed."""
     torch.manual_seed(seed)
     negatives_X = torch.randint(1, CATALOG.num_items + 1, (model.num_shared_negatives,))
-    batch = BATCH.with_shared_negatives(negatives_X) if len(negatives_X) else BATCH
+    batch = batch.with_shared_negatives(negatives_X) if len(negatives_X) else batch
     return {name: loss.item() for name, loss in model.train().losses(batch).items()}
 
 
@@ -55,12 +55,6 @@ def step_states(model: NeuralRecommender, batch: Any) -> Tensor:
     """states_BLD of every step, of models that encode all steps at once."""
     states = model.encode(batch)
     return states[0] if isinstance(states, tuple) else states
-
-
-@pytest.mark.parametrize("name", NEURAL)
-def test_causal_models_encode_every_step(name):
-    """A model that calls itself causal gives the states of all steps; one that does not has no such thing."""
-    assert hasattr(model_class(name), "encode") == model_class(name).is_causal
 
 
 @pytest.mark.parametrize("name", CAUSAL)
@@ -93,21 +87,21 @@ def test_the_final_state_is_that_of_the_newest_step(name):
 
 @pytest.mark.parametrize("name", NEURAL)
 @pytest.mark.parametrize("size", [1, 7, 12])
-def test_pieces_are_the_batch(name, size, monkeypatch):
-    """Losses and gradients of a batch in pieces are those of the batch as one, whatever the size of a piece."""
+def test_micro_batches_are_the_batch(name, size, monkeypatch):
+    """Losses and gradients of a batch in micro-batches are those of the batch as one, whatever their size."""
     fields = CONFIGS[name].model_fields
     still: dict[str, Any] = {field: 0.0 for field in fields if field.endswith("dropout")}
     still |= {"augmentation": "flip", "rho": 1.0} if "augmentation" in fields else {}  # the one that draws nothing
     still |= {"crop_share": 1.0, "mask_share": 0.0, "reorder_share": 0.0} if "crop_share" in fields else {}
     model = make_model(name, CATALOG, **still).double()
-    split, results = Batch.pieces, []
-    for pieces in (lambda batch, *_, **__: [batch], lambda batch, _, shortest=1: split(batch, size, shortest)):
-        monkeypatch.setattr(Batch, "pieces", pieces)
+    split, results = Batch.micro_batches, []
+    for divide in (lambda batch, *_, **__: [batch], lambda batch, _, shortest=1: split(batch, size, shortest)):
+        monkeypatch.setattr(Batch, "micro_batches", divide)
         torch.manual_seed(1)  # what is hidden or viewed is drawn for the batch
         losses = torch.stack(list(model.losses(BATCH).values()))
         results.append((losses, *torch.autograd.grad(losses.sum(), list(model.parameters()))))
-    for whole, piecewise in zip(*results, strict=True):
-        torch.testing.assert_close(piecewise, whole, atol=1e-12, rtol=1e-10)
+    for whole, divided in zip(*results, strict=True):
+        torch.testing.assert_close(divided, whole, atol=1e-12, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", NEURAL)
@@ -129,6 +123,13 @@ def test_one_seed_one_result(name):
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert seeded_losses(one) == seeded_losses(same)
     assert seeded_losses(one) != seeded_losses(other)
+
+
+@pytest.mark.parametrize("name", NEURAL)
+def test_losses_see_no_more_than_max_length_steps(name):
+    """The losses of a longer window are those of its newest `max_length` steps, to the bit."""
+    model = make_model(name, CATALOG, max_length=4)
+    assert seeded_losses(model, batch=BATCH.newest(4)) == seeded_losses(model)
 
 
 @pytest.mark.parametrize("name", NEURAL)
@@ -179,21 +180,6 @@ def test_lambda_weighs_the_contrastive_loss(name):
     """The term `contrastive` is proportional to lambda."""
     one, ten = (seeded_losses(make_model(name, CATALOG, lambda_=weight)) for weight in (1.0, 10.0))
     assert ten["contrastive"] == pytest.approx(10 * one["contrastive"], rel=1e-6)
-
-
-@pytest.mark.parametrize("name", having("alpha"))
-@pytest.mark.parametrize(("alpha", "cut", "kept"), [(0.0, "intermediate", "early"), (1.0, "early", "intermediate")])
-def test_alpha_at_an_end_cuts_one_path(name, alpha, cut, kept):
-    """alpha = 0 leaves the intermediate path without gradient, alpha = 1 the early one; the other path learns."""
-    model = make_model(name, CATALOG, alpha=alpha)
-    total(model).backward()
-
-    def learns(path: str) -> set[bool]:
-        blocks = model.get_submodule(f"{path}_blocks").parameters()
-        return {parameter.grad is not None and bool(parameter.grad.any()) for parameter in blocks}
-
-    assert learns(cut) == {False}
-    assert True in learns(kept)
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,30 @@
 import pytest
 import torch
 
-from blade_tune.layers.embedding import Table
+from blade_tune.layers.embedding import EmbeddingTable, LocalRows
 
 IDS = torch.tensor([4, 0, 2, 4, 7])
 
 
-def test_rows_at_hand_are_the_rows():
+def test_local_rows_are_the_rows():
     """A place gives the row that its id gives, wherever in the batch it stands; ids in order have places in order."""
-    table = Table(9, 3)
-    rows_XD, places_N = table.take(IDS)
+    table = EmbeddingTable(9, 3)
+    rows_XD, places_N = table.gather_rows(IDS)
     assert places_N.tolist() == [2, 0, 1, 2, 3]
-    with table.at_hand(rows_XD):
+    with table.use_local(rows_XD):
         found = table(places_N)
     assert torch.equal(found, table(IDS))
 
 
-def test_gradients_through_rows_at_hand_are_those_of_lookups():
-    """Several lookups of rows at hand leave the gradient of the same lookups in the table; padding has none."""
-    table, gradients = Table(9, 3, padding_idx=0), []
+def test_gradients_through_local_rows_are_those_of_lookups():
+    """Several lookups of local rows leave the gradient of the same lookups in the table; padding has none."""
+    table, gradients = EmbeddingTable(9, 3, padding_idx=0), []
     factors = torch.arange(10.0).view(2, 5, 1)
-    for at_hand in (False, True):
+    for is_local in (False, True):
         table.weight.grad = None
-        if at_hand:
-            taken, places_N = table.take(IDS)
-            with table.at_hand(taken):
+        if is_local:
+            local, places_N = table.gather_rows(IDS)
+            with table.use_local(local):
                 rows = [table(places_N) for _ in range(2)]
         else:
             rows = [table(IDS) for _ in range(2)]
@@ -36,8 +36,8 @@ def test_gradients_through_rows_at_hand_are_those_of_lookups():
 
 
 def test_after_an_error_ids_are_ids_again():
-    """Whatever happens meanwhile, rows are at hand no longer than asked for."""
-    table = Table(9, 3)
-    with pytest.raises(KeyError), table.at_hand((torch.zeros(1), torch.zeros(1, 3))):
+    """Whatever happens meanwhile, local rows are in use no longer than asked for."""
+    table = EmbeddingTable(9, 3)
+    with pytest.raises(KeyError), table.use_local(LocalRows(torch.zeros(1), torch.zeros(1, 3))):
         raise KeyError
     assert torch.equal(table(torch.tensor([8]))[0], table.weight[8])

@@ -13,7 +13,7 @@ from torch import Tensor
 from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS, ease, ials, item_to_item
-from blade_tune.models.base import Recommender
+from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import build_model, model_class
 from blade_tune.models.combination import Combination, CombinationConfig
 from blade_tune.models.ease import LARGEST, Ease, in_item_space, in_user_space
@@ -53,11 +53,11 @@ def fitted(name: str, catalog: Catalog = TALL, rows: Interactions | None = None,
     return model
 
 
-def combined(members: list[Recommender], catalog: Catalog = TALL, **settings: Any) -> Combination:
+def combined(members: list[RecommenderModel], catalog: Catalog = TALL, **settings: Any) -> Combination:
     return Combination(CombinationConfig(**{"max_length": 6, **settings}), catalog, members)
 
 
-def assert_scores(model: Recommender, batch: Batch, expected: list[Vector]) -> None:
+def assert_scores(model: RecommenderModel, batch: Batch, expected: list[Vector]) -> None:
     scores_BV = model.scores(batch)
     assert scores_BV.dtype == torch.float32
     torch.testing.assert_close(scores_BV[:, 1:], torch.tensor(expected), atol=1e-5, rtol=1e-5)

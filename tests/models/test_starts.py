@@ -7,8 +7,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from blade_tune.models.base import ItemTable
 from blade_tune.models.item_factors import FACTORS, SHRINKAGE, cooccurrence_factors, ials_factors
+from blade_tune.models.item_table import ItemTable
 from tests.builders import make_batch, make_catalog, make_model, make_rows
 from tests.contracts.subjects import CONFIGS, NEURAL
 

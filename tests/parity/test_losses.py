@@ -3,7 +3,7 @@ import torch
 
 from blade_tune.batch import Batch
 from blade_tune.losses import contrastive
-from blade_tune.models.base import ItemTable
+from blade_tune.models.item_table import ItemTable
 from tests.parity.weights import as_tensor, fixture
 
 

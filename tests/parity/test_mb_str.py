@@ -20,11 +20,11 @@ def theirs() -> dict[str, Any]:
 
 
 def stacked(params: dict[str, Any], pattern: str, count: int, kind: str) -> torch.Tensor:
-    """A Linear of each label as one parameter; a Linear's weight has one row an output, ours one row an input."""
+    """A Linear of each behavior as one parameter; a Linear's weight has one row an output, ours one row an input."""
     return torch.stack([as_tensor(params[f"{pattern.format(i)}.{kind}"]).mT for i in range(count)])
 
 
-def label_linear(params: dict[str, Any], ours: str, pattern: str, count: int) -> Weights:
+def type_linear(params: dict[str, Any], ours: str, pattern: str, count: int) -> Weights:
     biases = torch.stack([as_tensor(params[f"{pattern.format(i)}.bias"]) for i in range(count)])
     return {f"{ours}.weight_KDF": stacked(params, pattern, count, "weight"), f"{ours}.bias_KF": biases}
 
@@ -42,7 +42,7 @@ def block(params: dict[str, Any], ours: str, theirs: str, K: int) -> Weights:
     weights[f"{ours}.attention.bias_HKKR"] = bias_HKKR
     for our_name, name in (("expand", "w_1"), ("contract", "w_2")):
         pattern = f"{theirs}.feed_forward.pff.{{}}.{name}"
-        weights |= label_linear(params, f"{ours}.feed_forward.{our_name}", pattern, K)
+        weights |= type_linear(params, f"{ours}.feed_forward.{our_name}", pattern, K)
     norms = {"attention_norm": "input_sublayer.norm", "feed_forward_norm": "output_sublayer.norm"}
     return weights | renamed(params, {f"{ours}.{our_name}": f"{theirs}.{name}" for our_name, name in norms.items()})
 
@@ -55,7 +55,7 @@ def from_mb_str(params: dict[str, Any], config: dict[str, Any]) -> Weights:
         weights |= block(backbone, f"blocks.{i}", f"transformer_blocks.{i}", K)
     for kind in ("weight", "bias"):
         weights[f"head.shared.{kind}"] = torch.cat([as_tensor(head[f"shared_experts.{i}.0.{kind}"]) for i in range(3)])
-    weights |= label_linear(head, "head.specific", "specific_experts.{}.0", K)
+    weights |= type_linear(head, "head.specific", "specific_experts.{}.0", K)
     return weights | {"head.gates.weight_KDF": as_tensor(head["w_gates"])} | renamed(head, {"head.norm": "ln"})
 
 
@@ -74,9 +74,9 @@ def model(theirs: dict[str, Any]) -> MbStr:
 
 @pytest.fixture
 def cloze(theirs: dict[str, Any]) -> Batch:
-    """Sets of the one behavior that each label names."""
-    items_BL, labels_BL = torch.tensor(theirs["inputs"]["x"]), torch.tensor(theirs["inputs"]["b"])
-    sets_BLK = torch.nn.functional.one_hot(labels_BL, 5)[..., 1:].to(torch.uint8)
+    """Sets of the one behavior that each type names."""
+    items_BL, types_BL = torch.tensor(theirs["inputs"]["x"]), torch.tensor(theirs["inputs"]["b"])
+    sets_BLK = torch.nn.functional.one_hot(types_BL, 5)[..., 1:].to(torch.uint8)
     return Batch(torch.arange(1, 3), items_BL, sets_BLK, torch.zeros_like(items_BL), sets_BLK)
 
 

@@ -22,8 +22,8 @@ def theirs() -> dict[str, Any]:
     return fixture("mbht_forward")
 
 
-def from_mbht(params: dict[str, Any], num_blocks: int, num_labels: int) -> Weights:
-    """Theirs has parameters that nothing uses: of its hypergraph, an output layer and label embeddings.
+def from_mbht(params: dict[str, Any], num_blocks: int, num_behaviors: int) -> Weights:
+    """Theirs has parameters that nothing uses: of its hypergraph, an output layer and behavior embeddings.
 
     Its mixtures "E" and "F" are of keys and values, matrices without a module have one row an input, and of two
     vectors of the metric only the mean counts.
@@ -44,7 +44,7 @@ def from_mbht(params: dict[str, Any], num_blocks: int, num_labels: int) -> Weigh
             f"{ours}.feed_forward_norm": f"{layer}.feed_forward.LayerNorm",
         }
     weights = renamed(params, names)
-    weights["behaviors.weight"] = as_tensor(params["type_embedding.weight"])[: num_labels + 1]
+    weights["behaviors.weight"] = as_tensor(params["type_embedding.weight"])[: num_behaviors + 1]
     weights["metric.weight_D"] = ((as_tensor(params["metric_w1"]) + as_tensor(params["metric_w2"])) / 2)[0]
     weights |= {"gate.weight": as_tensor(params["gating_weight"]).T, "gate.bias": as_tensor(params["gating_bias"])[0]}
     for ours, layer in (("first", "hgc1"), ("second", "hgc2")):
@@ -82,12 +82,12 @@ def model(theirs: dict[str, Any]) -> Mbht:
 
 @pytest.fixture
 def batch(theirs: dict[str, Any]) -> Batch:
-    """Sets of the one behavior that each label names; windows stand at their end."""
-    items_BL, labels_BL = (
+    """Sets of the one behavior that each type names; windows stand at their end."""
+    items_BL, types_BL = (
         torch.stack([torch.tensor(row).roll(12 - length) for row, length in zip(rows, LENGTHS, strict=True)])
         for rows in (theirs["inputs"]["item_seq"], theirs["inputs"]["type_seq"])
     )
-    sets_BLK = torch.nn.functional.one_hot(labels_BL, 5)[..., 1:].to(torch.uint8)
+    sets_BLK = torch.nn.functional.one_hot(types_BL, 5)[..., 1:].to(torch.uint8)
     return Batch(torch.arange(1, 4), items_BL, sets_BLK, torch.zeros_like(items_BL), sets_BLK)
 
 

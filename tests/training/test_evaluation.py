@@ -11,7 +11,8 @@ from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
 from blade_tune.errors import NonFiniteError
 from blade_tune.metrics import UNREACHABLE
-from blade_tune.models.base import DotProduct, ModelConfig, Recommender
+from blade_tune.models.base import DotProduct, RecommenderModel
+from blade_tune.models.config import ModelConfig
 from blade_tune.training import evaluation, ranking
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
@@ -43,7 +44,7 @@ class Given(DotProduct):
         return torch.eye(self.scores_UV.shape[1])
 
 
-class Dense(Recommender):
+class Dense(RecommenderModel):
     """The same scores from a model of which no product is known."""
 
     def __init__(self, scores_UV: Tensor) -> None:

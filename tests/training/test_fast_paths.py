@@ -10,7 +10,7 @@ from blade_tune.batch import Batch
 from blade_tune.data.store import SearchData
 from blade_tune.kernels.dropped_attention import plain_dropped_attention
 from blade_tune.layers import attention
-from blade_tune.models import base
+from blade_tune.models import micro_batches
 from blade_tune.models.blade import model as blade
 from blade_tune.models.blade import released as blade_released
 from blade_tune.training.config import EvaluationConfig, TrainConfig
@@ -33,7 +33,7 @@ def plain_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rat
 def slow_down(monkeypatch: pytest.MonkeyPatch, module: ModuleType) -> None:
     """Attention step by step, a batch as one, and every row looked up where it is needed."""
     monkeypatch.setattr(attention, "attend", plain_attention)
-    monkeypatch.setattr(module, "in_pieces", lambda compute, batch, *_: [compute(batch)])
+    monkeypatch.setattr(module, "in_micro_batches", lambda compute, batch, *_: [compute(batch)])
 
 
 def trained(name: str, data: SearchData, dropout: float) -> TrainingResult:
@@ -47,12 +47,12 @@ def trained(name: str, data: SearchData, dropout: float) -> TrainingResult:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("dropout", "piece"), [(0.0, 12), (0.5, 10**6)])  # in pieces, dropout draws otherwise
-def test_a_short_training_is_that_of_the_slow_twins(name, dropout, piece, tiny, monkeypatch):
-    """After three epochs all is as without pieces, rows at hand and fused attention: losses, ranks and weights."""
-    monkeypatch.setattr(base, "PIECE_STEPS", piece)
-    if dropout:  # draws come in the order of the batch, which pieces change
-        monkeypatch.setattr(Batch, "pieces", lambda batch, *_, **__: [batch])
+@pytest.mark.parametrize(("dropout", "steps"), [(0.0, 12), (0.5, 10**6)])  # micro-batches change the draws of dropout
+def test_a_short_training_is_that_of_the_slow_twins(name, dropout, steps, tiny, monkeypatch):
+    """After three epochs all is as without micro-batches, local rows and fused attention: losses, ranks and weights."""
+    monkeypatch.setattr(micro_batches, "MICRO_BATCH_STEPS", steps)
+    if dropout:  # draws come in the order of the batch, which micro-batches change
+        monkeypatch.setattr(Batch, "micro_batches", lambda batch, *_, **__: [batch])
     fast = trained(name, tiny, dropout)
     slow_down(monkeypatch, MODELS[name])
     slow = trained(name, tiny, dropout)

@@ -23,6 +23,7 @@ from blade_tune.trial.objective import build_training
 from tests.study.tiny import define, tiny_data
 
 KEPT = Path(__file__).with_name("published_recipe.json")
+BEFORE = json.loads(KEPT.read_text())  # of the models that there were; a new one has nothing to keep
 NEURAL = [name for name in MODELS if issubclass(model_class(name), NeuralRecommender)]
 SIZES = {"model.embedding_size": 16, "model.max_length": 6}
 TRAIN = {"train.batch_size": 8, "train.learning_rate": 0.01, "train.max_epochs": 3, "train.eval_every": 1}
@@ -43,9 +44,9 @@ def trained(name: str, root: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("name", NEURAL)
+@pytest.mark.parametrize("name", BEFORE)
 def test_published_recipe_gives_the_values_of_before(name: str, tmp_path: Path):
-    before, now = json.loads(KEPT.read_text())[name], trained(name, tmp_path)
+    before, now = BEFORE[name], trained(name, tmp_path)
     for losses, losses_now in zip(before["losses"], now["losses"], strict=True):
         assert losses_now == pytest.approx(losses, rel=1e-4)
     assert now["ndcg@10"] == pytest.approx(before["ndcg@10"], rel=1e-4)

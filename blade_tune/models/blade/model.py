@@ -1,6 +1,6 @@
-"""BLADE as the paper has it (AAAI 2026): dual item-behavior fusion, behavior-level augmentation, contrastive learning.
+"""BLADE as its paper describes it (AAAI 2026): dual item-behavior fusion, behavior-level augmentation, and contrast.
 
-Where the paper is silent, ambiguous or wrong, the decision stands in a docstring; `Deviates:` marks where it is left.
+Where the paper is silent, ambiguous or wrong, a docstring says what was decided. `Deviates:` marks what differs.
 """
 
 from typing import ClassVar, Literal
@@ -21,14 +21,11 @@ from blade_tune.layers.identity import NearIdentity, Positions, blur
 from blade_tune.layers.initialization import InitName, initialize
 from blade_tune.layers.transformer import TransformerBlock
 from blade_tune.losses import Similarity, contrastive, richness
-from blade_tune.models.base import (
-    AttentionConfig,
-    ItemTable,
-    NeuralRecommender,
-    SetAugmentationConfig,
-    in_pieces,
-)
+from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.blade.fusion import FUSIONS, FusionName
+from blade_tune.models.config import AttentionConfig, SetAugmentationConfig
+from blade_tune.models.item_table import ItemTable
+from blade_tune.models.micro_batches import in_micro_batches
 
 
 class BladeConfig(AttentionConfig, SetAugmentationConfig):
@@ -66,7 +63,7 @@ class BladeConfig(AttentionConfig, SetAugmentationConfig):
 
 
 def early_block(config: BladeConfig) -> TransformerBlock:
-    """Self-attention and feed-forward over fused inputs, post-norm residuals (Eq. 4)."""
+    """Build a block of the early path: self-attention and feed-forward with post-norm residuals (Eq. 4)."""
     size = config.embedding_size
     return TransformerBlock(
         MultiHeadAttention(size, config.num_heads, config.dropout),
@@ -77,7 +74,7 @@ def early_block(config: BladeConfig) -> TransformerBlock:
 
 
 class IntermediateBlock(nn.Module):
-    """Behavior-aware attention over items, then experts that the behavior set routes to (Eq. 5 to 7)."""
+    """A block of the intermediate path: behavior-aware attention, then experts that sets route to (Eq. 5 to 7)."""
 
     def __init__(self, config: BladeConfig) -> None:
         super().__init__()
@@ -90,7 +87,13 @@ class IntermediateBlock(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """One block; `behaviors_BLD` is the same in every block."""
+        """Apply the block.
+
+        Args:
+            states_BLD: the states of items.
+            behaviors_BLD: the embeddings of the steps' behavior sets, the same for every block.
+            mask_B1LL: added to attention scores.
+        """
         attended_BLD = self.attention(states_BLD, behaviors_BLD, mask_B1LL)
         states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
         gates_BLE = torch.softmax(self.router(behaviors_BLD), dim=-1)
@@ -98,9 +101,9 @@ class IntermediateBlock(nn.Module):
 
 
 class CrossBlock(NearIdentity):
-    """The target's behavior set asks the fused history: cross-attention of one head, then feed-forward (Eq. 9 and 10).
+    """Cross-attention of one head from the target's behavior set to the fused history, then feed-forward (Eq. 9, 10).
 
-    Deviates: an output projection follows the attention, as everywhere else; Eq. 10 writes none.
+    Deviates: an output projection follows the attention, as in every other attention; Eq. 10 writes none.
     """
 
     def __init__(self, config: BladeConfig) -> None:
@@ -114,20 +117,30 @@ class CrossBlock(NearIdentity):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, targets_BLD: Tensor, fused_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """The user states of each step, or of the newest ones where only those are asked for."""
+        """Compute the user states of the newest M steps.
+
+        Args:
+            targets_BLD: the embedded target sets of those steps, (B, M, D).
+            fused_BLD: the fused states of all steps.
+            mask_B1LL: added to attention scores, (B, 1, M, L).
+        """
         attended_BLD = self.attention(targets_BLD, fused_BLD, mask_B1LL)
         residual_BLD = targets_BLD if self.residual == "query" else fused_BLD[:, -targets_BLD.shape[1] :]
         states_BLD = self.attention_norm(residual_BLD + self.dropout(attended_BLD))
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
     def near_identity(self) -> None:
-        """Pass on the fused states where they are the residual; else gather their mean."""
+        """Start by passing on the fused states if they are the residual, and by gathering their mean otherwise."""
         if self.residual == "fused":
             blur(self.attention.value, self.attention.output)
 
 
 class Blade(NeuralRecommender):
-    """BLADE: an early and an intermediate fusion path, joined and asked by the target behavior set."""
+    """BLADE: an early and an intermediate fusion path, joined, and attended to from the target behavior set.
+
+    The early path fuses items and behavior sets before its blocks (Eq. 3 and 4); in the intermediate path behavior sets
+    steer attention and choose experts (Eq. 5 to 7). Their states are mixed by alpha (Eq. 8).
+    """
 
     Config = BladeConfig
     config: BladeConfig
@@ -159,21 +172,30 @@ class Blade(NeuralRecommender):
             nn.init.ones_(self.sets.user_factors.weight)
 
     def encode(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The user states U and the fused states before cross-attention, both (B, L, D)."""
-        return self._ask(batch, batch.items_BL.shape[1])
+        """Compute the states of all steps.
 
-    def _ask(self, batch: Batch, newest: int) -> tuple[Tensor, Tensor]:
-        """The user states of so many of the newest steps, and all fused states."""
+        Returns:
+            The user states U after cross-attention, and the fused states before it, both (B, L, D).
+        """
+        batch = batch.newest(self.max_length)
+        return self._attend_from_targets(batch, batch.items_BL.shape[1])
+
+    def _attend_from_targets(self, batch: Batch, newest: int) -> tuple[Tensor, Tensor]:
+        """Compute the user states of the given number of newest steps, and all fused states."""
         mask_B1LL = causal_mask(batch.real_BL, self.items.weight.dtype)
         fused_BLD = self.fuse(batch, mask_B1LL)
         targets_BMD = self.sets(batch.users_B, batch.target_sets_BLK[:, -newest:])
         return self.cross(targets_BMD, fused_BLD, mask_B1LL[:, :, -newest:]), fused_BLD
 
     def fuse(self, batch: Batch, mask_B1LL: Tensor) -> Tensor:
-        """Both paths, joined; gives fused_BLD."""
+        """Apply both paths and mix their states (Eq. 3 to 8).
+
+        Returns:
+            fused_BLD.
+        """
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.item_scale
-        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last one
+        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last position
         early_BLD = self.dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
         intermediate_BLD = self.dropout(items_BLD + positions_LD)
         for block in self.early_blocks:
@@ -183,22 +205,29 @@ class Blade(NeuralRecommender):
         return self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: richness-weighted next-item loss (Eq. 16); `contrastive`: lambda times InfoNCE of two views (Eq. 19).
+        """Compute the terms of the loss.
 
-        The original and both views go through one forward pass, piece by piece of the batch.
+        The original and both views go through one forward pass, in micro-batches.
 
         Deviates: Eq. 16 indexes step l's own item where the next one is meant.
+
+        Returns:
+            `next`, the richness-weighted loss of the next item (Eq. 16), and, if lambda is not 0, `contrastive`,
+            lambda times InfoNCE of two views (Eq. 19).
         """
+        batch = batch.newest(self.max_length)
         num_views = 2 if self.config.lambda_ else 0
 
-        def compute(piece: Batch) -> tuple[Tensor, ...]:
-            views = (self.views(piece) for _ in range(num_views))
-            states_XLD, fused_XLD = self.encode(piece.stacked(piece.sets_BLK, *views))
+        def compute(part: Batch) -> tuple[Tensor, ...]:
+            views = (self.views(part) for _ in range(num_views))
+            states_XLD, fused_XLD = self.encode(part.stacked(part.sets_BLK, *views))
+            loss = self._next_item_loss(states_XLD[: len(part)], part)
+            if not num_views:
+                return (loss,)
             contrasted_XLD = states_XLD if self.config.contrast_on == "user" else fused_XLD
-            loss = self._next_item_loss(states_XLD[: len(piece)], piece)
-            return (loss, *self._contrasted(contrasted_XLD[len(piece) :], piece)) if num_views else (loss,)
+            return (loss, *self._contrasted(contrasted_XLD[len(part) :], part))
 
-        losses, *views = zip(*in_pieces(compute, batch, self.items, (self.sets.user_factors,)), strict=True)
+        losses, *views = zip(*in_micro_batches(compute, batch, self.items, (self.sets.user_factors,)), strict=True)
         terms = {"next": self.mean(losses, self.weights(batch))}
         if views:
             first, second = map(torch.cat, views)
@@ -207,22 +236,26 @@ class Blade(NeuralRecommender):
         return terms
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The user states after the newest step, the only one that asks its history."""
-        return self._ask(batch, 1)[0][:, 0]
+        """Compute the user states after the newest step; of that step alone a target set attends to the history."""
+        return self._attend_from_targets(batch.newest(self.max_length), 1)[0][:, 0]
 
     def item_vectors(self) -> Tensor:
-        """The item table, unscaled."""
+        """Return the item table, unscaled."""
         return self.items.vectors_VD
 
     def _next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
-        """The weighed sum over real steps."""
+        """Sum the weighted losses of the real steps."""
         weights_BL = self.weights(batch)
         if self.config.richness_weight:
             weights_BL = weights_BL * richness(batch.target_sets_BLK, states_BLD.dtype)
         return self.items.next_item_loss(states_BLD, batch, weights_BL, self.config.loss)
 
     def _contrasted(self, states_XLD: Tensor, batch: Batch) -> tuple[Tensor, ...]:
-        """The states of each view of a batch as one vector of L D numbers a user, zero at padding."""
-        L = states_XLD.shape[1]
-        passes = (states.masked_fill(~batch.real_BL[..., None], 0.0) for states in states_XLD.split(len(batch)))
-        return tuple(functional.pad(states, (0, 0, self.max_length - L, 0)).flatten(1) for states in passes)
+        """Flatten the states of each view into one vector for each user, zero at padding.
+
+        Returns:
+            For each view (B, L D), where L is the model's `max_length` however long the windows are.
+        """
+        missing = self.max_length - states_XLD.shape[1]
+        views = (states.masked_fill(~batch.real_BL[..., None], 0.0) for states in states_XLD.split(len(batch)))
+        return tuple(functional.pad(states, (0, 0, missing, 0)).flatten(1) for states in views)

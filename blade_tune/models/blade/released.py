@@ -1,7 +1,8 @@
 """BLADE as the authors' release computes it, built from facts about that release, not from its code.
 
-It differs from the paper, and the paper's Table 1 was presumably made by it: plain attention in the intermediate path,
-an early path with blocks of its own, other residuals, cosine contrast, and views that differ by dropout alone (`none`).
+It differs from the paper, whose Table 1 was presumably made with it. The intermediate path has plain attention, the
+early path has blocks of its own, residuals differ, the contrast is by cosine, and views differ by dropout alone
+(`augmentation: none`).
 """
 
 from typing import ClassVar, Self
@@ -20,15 +21,11 @@ from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
 from blade_tune.losses import contrastive, richness
-from blade_tune.models.base import (
-    AttentionConfig,
-    Augmentation,
-    ItemTable,
-    NeuralRecommender,
-    SetAugmentationConfig,
-    in_pieces,
-)
+from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.blade.fusion import FusionName, SumFusion
+from blade_tune.models.config import AttentionConfig, Augmentation, SetAugmentationConfig
+from blade_tune.models.item_table import ItemTable
+from blade_tune.models.micro_batches import in_micro_batches
 
 
 class BladeReleasedConfig(AttentionConfig, SetAugmentationConfig):
@@ -63,32 +60,32 @@ class BladeReleasedConfig(AttentionConfig, SetAugmentationConfig):
 
 
 class ConcatPerceptron(nn.Module):
-    """gelu([E; B] W1 + b1) W2 + b2."""
+    """Fusion by a perceptron, gelu([E; B] W1 + b1) W2 + b2."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.project = nn.Sequential(nn.Linear(2 * size, size), nn.GELU(), nn.Linear(size, size))
 
     def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
-        """Fuse."""
+        """Fuse the embeddings of each step's item and behavior set into fused_BLD."""
         return self.project(torch.cat((items_BLD, behaviors_BLD), dim=-1))
 
 
 class JointGate(nn.Module):
-    """softmax over two logits, both from [E; B], weighs E and B."""
+    """Fusion by a gate: the softmax of two logits, both computed from [E; B], weighs E and B."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.score = nn.Sequential(nn.Linear(2 * size, size), nn.ReLU(), nn.Linear(size, 2))
 
     def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
-        """Fuse."""
+        """Fuse the embeddings of each step's item and behavior set into fused_BLD."""
         weights_BL2 = torch.softmax(self.score(torch.cat((items_BLD, behaviors_BLD), dim=-1)), dim=-1)
         return weights_BL2[..., :1] * items_BLD + weights_BL2[..., 1:] * behaviors_BLD
 
 
-class ResidualFeedForward(FeedForward):
-    """e(r) = r + drop(gelu(drop(r W1 + b1)) W2 + b2)."""
+class ReleasedFeedForward(FeedForward):
+    """A feed-forward network with a residual, r + drop(gelu(drop(r W1 + b1)) W2 + b2), without a norm."""
 
     def __init__(self, size: int, dropout: float) -> None:
         super().__init__(size, size, inner_dropout=dropout)
@@ -99,7 +96,7 @@ class ResidualFeedForward(FeedForward):
 
 
 class NormedAttention(nn.Module):
-    """LN(attention + queries)."""
+    """Attention with a residual and a norm, LN(attention + queries)."""
 
     def __init__(self, size: int, num_heads: int, dropout: float, eps: float) -> None:
         super().__init__()
@@ -108,29 +105,32 @@ class NormedAttention(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """Attend from queries to keys."""
+        """Attend from queries to keys, which are the values too; the mask is added to scores."""
         return self.norm(self.dropout(self.attention(queries_BLD, keys_BLD, mask_B1LL)) + queries_BLD)
 
 
 class ReleasedEarlyBlock(nn.Module):
-    """x1 = LN(x + LN(att(x) + x)); out = LN(e(x1))."""
+    """A block of the early path: x1 = LN(x + LN(att(x) + x)), then LN(e(x1)) with e a ReleasedFeedForward."""
 
     def __init__(self, config: BladeReleasedConfig) -> None:
         super().__init__()
         size, eps = config.embedding_size, config.layer_norm_eps
         self.attention = NormedAttention(size, config.early_num_heads, config.early_dropout, eps)
         self.attention_norm = nn.LayerNorm(size, eps)
-        self.feed_forward = ResidualFeedForward(size, config.early_dropout)
+        self.feed_forward = ReleasedFeedForward(size, config.early_dropout)
         self.feed_forward_norm = nn.LayerNorm(size, eps)
 
     def forward(self, states_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """One block."""
+        """Apply the block; the mask is added to attention scores."""
         states_BLD = self.attention_norm(states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL))
         return self.feed_forward_norm(self.feed_forward(states_BLD))
 
 
 class ReleasedIntermediateBlock(nn.Module):
-    """x1 as in the early block; out = LN(x1 + sum_i phi_i e_i(x1)), phi = softmax(B W) without bias."""
+    """A block of the intermediate path, in which the embedded behavior set B chooses among experts.
+
+    x1 = LN(x + LN(att(x) + x)), then LN(x1 + sum_i phi_i e_i(x1)) with gates phi = softmax(B W), without a bias.
+    """
 
     def __init__(self, config: BladeReleasedConfig) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ class ReleasedIntermediateBlock(nn.Module):
         self.experts_norm = nn.LayerNorm(size, eps)
 
     def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
-        """One block."""
+        """Apply the block; the mask is added to attention scores."""
         states_BLD = self.attention_norm(states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL))
         gates_BLE = torch.softmax(self.router(behaviors_BLD), dim=-1)
         # The experts' own residuals sum to one more x1, for the gates sum to 1.
@@ -150,7 +150,10 @@ class ReleasedIntermediateBlock(nn.Module):
 
 
 class BladeReleased(NeuralRecommender):
-    """The release's BLADE."""
+    """BLADE as released: the two paths of the paper, mixed by alpha and attended to from the target behavior set.
+
+    Its contrast is over padding too, whose states depend on the whole window.
+    """
 
     Config = BladeReleasedConfig
     config: BladeReleasedConfig
@@ -173,7 +176,7 @@ class BladeReleased(NeuralRecommender):
         self.early_blocks = nn.ModuleList(ReleasedEarlyBlock(config) for _ in range(config.early_num_blocks))
         self.intermediate_blocks = nn.ModuleList(ReleasedIntermediateBlock(config) for _ in range(config.num_blocks))
         self.cross = NormedAttention(size, config.num_heads, config.dropout, eps)
-        self.feed_forward = ResidualFeedForward(size, config.dropout)
+        self.feed_forward = ReleasedFeedForward(size, config.dropout)
         self.feed_forward_norm = nn.LayerNorm(size, eps)
         self.dropout = Dropout(config.dropout)
         self.early_dropout = Dropout(config.early_dropout)
@@ -181,21 +184,31 @@ class BladeReleased(NeuralRecommender):
         initialize(self, "xavier")
 
     def encode(self, batch: Batch) -> Tensor:
-        """The user states (B, L, D)."""
-        return self._ask(batch, batch.items_BL.shape[1])
+        """Compute the user states of all steps.
 
-    def _ask(self, batch: Batch, newest: int) -> Tensor:
-        """The user states of so many of the newest steps."""
+        Returns:
+            states_BLD.
+        """
+        batch = batch.newest(self.max_length)
+        return self._attend_from_targets(batch, batch.items_BL.shape[1])
+
+    def _attend_from_targets(self, batch: Batch, newest: int) -> Tensor:
+        """Compute the user states of the given number of newest steps."""
         mask_B1LL = additive_mask(batch.real_BL, self.items.weight.dtype)
         fused_BLD = self.fuse(batch, mask_B1LL)
         targets_BMD = self.sets(batch.users_B, batch.target_sets_BLK[:, -newest:])
-        return self.feed_forward_norm(self.feed_forward(self.cross(targets_BMD, fused_BLD, mask_B1LL[:, :, -newest:])))
+        states_BMD = self.cross(targets_BMD, fused_BLD, mask_B1LL[:, :, -newest:])
+        return self.feed_forward_norm(self.feed_forward(states_BMD))
 
     def fuse(self, batch: Batch, mask_B1LL: Tensor) -> Tensor:
-        """Both paths, joined; gives fused_BLD."""
+        """Apply both paths and mix their states.
+
+        Returns:
+            fused_BLD.
+        """
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.items.embedding_dim**0.5
-        # Looked up, not read off the table: a lookup gives row 0, the padding row, no gradient, so it stays zero.
+        # A lookup, unlike a slice of the table, leaves row 0, the padding row, without a gradient, so it stays zero.
         newest_L = torch.arange(self.max_length, device=batch.items_BL.device)[-batch.items_BL.shape[1] :]
         positions_LD = self.positions(newest_L)
         early_BLD = self.early_dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
@@ -207,40 +220,54 @@ class BladeReleased(NeuralRecommender):
         return self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: richness-weighted, over the sum of weights; `contrastive`: lambda times InfoNCE of two views.
+        """Compute the terms of the loss, in micro-batches.
 
-        All goes piece by piece of the batch. The contrast is over padding too, whose states depend on the whole window,
-        so only the original is cut to its real steps.
+        The contrast is over padding too, so only the windows of the next item's loss are cut to their real steps.
+
+        Returns:
+            `next`, the mean loss of the next item by richness weights, and, if lambda is not 0, `contrastive`, lambda
+            times InfoNCE of two views.
         """
+        batch = batch.newest(self.max_length)
 
-        def next_item_loss(piece: Batch) -> Tensor:
-            return self.items.next_item_loss(self.encode(piece), piece, self._weights(piece), self.config.loss)
+        def next_item_loss(part: Batch) -> Tensor:
+            return self.items.next_item_loss(self.encode(part), part, self._weights(part), self.config.loss)
 
-        def views(piece: Batch) -> tuple[Tensor, ...]:
-            return self.encode(piece.stacked(self.views(piece), self.views(piece))).flatten(1).chunk(2)
+        def views(part: Batch) -> tuple[Tensor, ...]:
+            both_XLD = self.encode(part.stacked(self.views(part), self.views(part)))
+            return both_XLD.flatten(1).chunk(2)
 
         tables = (self.items, (self.sets.user_factors,))
-        losses = in_pieces(next_item_loss, batch, *tables)
+        losses = in_micro_batches(next_item_loss, batch, *tables)
         terms = {"next": self.mean(losses, self._weights(batch))}
         if self.config.lambda_:
-            first, second = map(torch.cat, zip(*in_pieces(views, batch, *tables, self.max_length), strict=True))
+            first, second = map(torch.cat, zip(*in_micro_batches(views, batch, *tables, self.max_length), strict=True))
             terms["contrastive"] = self.config.lambda_ * contrastive(first, second, "cosine", self.config.tau)
         return terms
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The user states after the newest step, the only one that asks its history."""
-        return self._ask(batch, 1)[:, 0]
+        """Compute the user states after the newest step; of that step alone a target set attends to the history."""
+        return self._attend_from_targets(batch.newest(self.max_length), 1)[:, 0]
 
     def item_vectors(self) -> Tensor:
-        """The item table, unscaled."""
+        """Return the item table, unscaled."""
         return self.items.vectors_VD
 
     def _weights(self, batch: Batch) -> Tensor:
+        """Weigh each target by its richness and by the weights of every model."""
         return richness(batch.target_sets_BLK, self.items.weight.dtype) * self.weights(batch)
 
 
 def additive_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:
-    """-100,000 on later steps and on padding, as scores to add: where all keys are masked, all stay equally so."""
+    """Make the mask of the release's attention, in which a row of masked keys weighs them all the same.
+
+    Args:
+        real_BL: True where a step holds an interaction.
+        dtype: of the scores that the mask is added to.
+
+    Returns:
+        mask_B1LL: 0 where step l (third axis) may attend to step m (fourth axis), -100,000 on later steps and padding.
+    """
     L = real_BL.shape[1]
     lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
     allow_B1LL = (lower_LL & real_BL[:, None, :])[:, None]

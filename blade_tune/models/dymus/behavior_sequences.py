@@ -1,4 +1,4 @@
-"""Recurrences over the steps of one label at a time, for models that keep a sequence for each behavior (DyMuS)."""
+"""The steps of each behavior type as a sequence of its own, and recurrences over those sequences (DyMuS)."""
 
 from dataclasses import dataclass
 
@@ -8,60 +8,66 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True)
-class LabelSequences:
-    """The steps of each label of a window, close together.
+class BehaviorSequences:
+    """The steps of each behavior type of a window, moved together.
 
-    A recurrence over the sequence of a label passes, one after the other, the states that it has after every step of
-    the window: after step l it has seen the first `ends_BKL[:, :, l]` places.
+    A recurrence over such a sequence passes, one after the other, the states that it has after every step of the
+    window: after step l of the window it has seen the first `ends_BKL[:, :, l]` places.
     """
 
-    steps_BKXD: Tensor  # K sequences a user; X is the longest of all
+    steps_BKXD: Tensor  # K sequences for each user; X is the length of the longest of all
     ends_BKL: Tensor  # int64
 
 
-def label_sequences(steps_BLD: Tensor, labels_BL: Tensor, num_labels: int, padded_to: int | None) -> LabelSequences:
-    """Put the steps of each label in a row.
+def behavior_sequences(
+    steps_BLD: Tensor, types_BL: Tensor, num_behaviors: int, padded_to: int | None
+) -> BehaviorSequences:
+    """Move the steps of each behavior type together, in their order.
 
     Args:
         steps_BLD: the inputs of a recurrence.
-        labels_BL: 1 to K; steps of label 0 are in no sequence.
-        num_labels: K.
-        padded_to: zeros stand before the steps of each sequence, up to so many in all; None: nothing does.
+        types_BL: behavior types, 1 to K; steps of type 0 are in no sequence.
+        num_behaviors: K.
+        padded_to: length of all sequences, with zeros before their steps; None: no zeros, as long as the longest.
     """
-    of_label_BKL = labels_BL[:, None] == torch.arange(1, num_labels + 1, device=labels_BL.device)[:, None]
-    counts_BKL = of_label_BKL.cumsum(dim=-1)
+    of_type_BKL = types_BL[:, None] == torch.arange(1, num_behaviors + 1, device=types_BL.device)[:, None]
+    counts_BKL = of_type_BKL.cumsum(dim=-1)
     if padded_to is None:
-        order_BKX = (~of_label_BKL).to(torch.uint8).argsort(dim=-1, stable=True)
+        order_BKX = (~of_type_BKL).to(torch.uint8).argsort(dim=-1, stable=True)
         order_BKX = order_BKX[..., : max(1, int(counts_BKL[..., -1].max()))]
-        return LabelSequences(_gather(steps_BLD, order_BKX), counts_BKL)
-    order_BKX = of_label_BKL.to(torch.uint8).argsort(dim=-1, stable=True)
-    steps_BKXD = _gather(steps_BLD, order_BKX) * of_label_BKL.gather(2, order_BKX)[..., None]
-    steps_BKXD = functional.pad(steps_BKXD, (0, 0, padded_to - labels_BL.shape[1], 0))
-    return LabelSequences(steps_BKXD, padded_to - counts_BKL[..., -1:] + counts_BKL)
+        return BehaviorSequences(_gather(steps_BLD, order_BKX), counts_BKL)
+    order_BKX = of_type_BKL.to(torch.uint8).argsort(dim=-1, stable=True)
+    steps_BKXD = _gather(steps_BLD, order_BKX) * of_type_BKL.gather(2, order_BKX)[..., None]
+    steps_BKXD = functional.pad(steps_BKXD, (0, 0, padded_to - types_BL.shape[1], 0))
+    return BehaviorSequences(steps_BKXD, padded_to - counts_BKL[..., -1:] + counts_BKL)
 
 
 def _gather(steps_BLD: Tensor, order_BKX: Tensor) -> Tensor:
-    """steps_BKXD: the steps in the order of each label."""
+    """Gather the steps in the order of each behavior type, steps_BKXD."""
     D, K = steps_BLD.shape[-1], order_BKX.shape[1]
     return steps_BLD[:, None].expand(-1, K, -1, -1).gather(2, order_BKX[..., None].expand(-1, -1, -1, D))
 
 
-class LabelGru(nn.Module):
-    """A GRU for each label.
+class BehaviorGru(nn.Module):
+    """A GRU for each behavior type.
 
-    The public code has h = z n + (1 - z) h, torch h = (1 - z) n + z h: the same recurrence, z's weights negated.
+    The public code has h = z n + (1 - z) h, torch h = (1 - z) n + z h: the same recurrence, with z's weights negated.
     """
 
-    def __init__(self, size: int, num_labels: int) -> None:
+    def __init__(self, size: int, num_behaviors: int) -> None:
         super().__init__()
-        self.grus = nn.ModuleList(nn.GRU(size, size, batch_first=True) for _ in range(num_labels))
+        self.grus = nn.ModuleList(nn.GRU(size, size, batch_first=True) for _ in range(num_behaviors))
 
-    def forward(self, sequences: LabelSequences) -> Tensor:
-        """states_BLKD of every label after every step of the window, zero before its first."""
+    def forward(self, sequences: BehaviorSequences) -> Tensor:
+        """Run every GRU over the sequences of its behavior type.
+
+        Returns:
+            states_BLKD of every behavior type after every step of the window, zero before its first.
+        """
         after = []
-        for label, gru in enumerate(self.grus):
-            states_BXD, _ = gru(sequences.steps_BKXD[:, label].contiguous())
+        for k, gru in enumerate(self.grus):
+            states_BXD, _ = gru(sequences.steps_BKXD[:, k].contiguous())
             states_BXD = functional.pad(states_BXD, (0, 0, 1, 0))
-            ends_BL1 = sequences.ends_BKL[:, label, :, None]
+            ends_BL1 = sequences.ends_BKL[:, k, :, None]
             after.append(states_BXD.gather(1, ends_BL1.expand(-1, -1, states_BXD.shape[-1])))
         return torch.stack(after, dim=2)

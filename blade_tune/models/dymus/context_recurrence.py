@@ -1,4 +1,4 @@
-"""Recurrences of capsules over many sequences of different lengths, whose inputs a context weighs (DyMuS+).
+"""Recurrences of capsules over many sequences of different lengths, with inputs that a context weighs (DyMuS+).
 
 Shapes beyond the legend in batch.py: S sequences, M slots of a sequence, P cells (the slots that are computed, of all
 sequences), C capsules, each with weights of its own, X numbers of a capsule, Y = 3 X, N samples.
@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-ROWS = 16
+ROWS = 16  # products of a multiple of so many rows are all rounded alike
 
 
 def recur(firsts_CSY: Sequence[Tensor], weight_CXY: Tensor, bias_CY: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """r, z = sigmoid(f + s); n = tanh(f_n + r s_n); h = z n + (1 - z) h', with s = h' W + b and h' = 0 at the start.
+    """Run a gated recurrent unit over the slots of many sequences.
 
-    It is torch's GRU, whose z is 1 - z here.
+    r, z = sigmoid(f + s); n = tanh(f_n + r s_n); h = z n + (1 - z) h', with s = h' W + b and h' = 0 at the start. It is
+    torch's GRU, whose z is 1 - z here.
 
     Args:
-        firsts_CSY: f of each slot, in the order r, z, n; of all sequences of the slot before, or its first few.
+        firsts_CSY: f of each slot, in the order r, z, n. A slot has all sequences of the slot before or its first few.
         weight_CXY: W.
         bias_CY: b.
 
@@ -46,8 +47,13 @@ def recur(firsts_CSY: Sequence[Tensor], weight_CXY: Tensor, bias_CY: Tensor) -> 
 class ContextRecurrence(nn.Module):
     """A gated recurrent unit of C capsules whose inputs are weighed by a context (DyMuS+).
 
-    f = (x W_x + b_x) * (c W_c + b_c): each capsule has weights, a state and a context c of its own; x is the same for
-    all. Weights start uniform within 1 / sqrt(inputs of their product).
+    f = (x W_x + b_x) * (c W_c + b_c): each capsule has weights, a state and a context c of its own, and x is the same
+    for all. Weights start uniform within 1 / sqrt(inputs of their product).
+
+    Args:
+        size: D.
+        num_capsules: C.
+        capsule_size: X.
     """
 
     def __init__(self, size: int, num_capsules: int, capsule_size: int) -> None:
@@ -61,17 +67,20 @@ class ContextRecurrence(nn.Module):
         self.hidden_bias_CY = uniform(capsule_size, C, Y)
 
     def inputs(self, vectors_PD: Tensor) -> Tensor:
-        """inputs_PCY = x W_x + b_x of any cells."""
+        """Compute x W_x + b_x of any cells, inputs_PCY."""
         inputs_PX = torch.addmm(self.input_bias_CY.flatten(), vectors_PD, self.input_weight_DCY.flatten(1))
         return inputs_PX.unflatten(1, self.input_bias_CY.shape)
 
     def forward(self, inputs_PCY: Tensor, contexts_CPX: Tensor | None, sizes: list[int]) -> tuple[Tensor, Tensor]:
-        """The states and the candidates of all cells, both (C, P + 1, X): one more, zero, stands for no cell.
+        """Run over all cells of packed sequences.
 
         Args:
-            inputs_PCY: of cells in a packing's order.
-            contexts_CPX: likewise; None is zero.
-            sizes: the packing's.
+            inputs_PCY: x W_x + b_x of the cells, in a packing's order.
+            contexts_CPX: c of the cells, in the same order; None is zero.
+            sizes: the packing's cells of each slot.
+
+        Returns:
+            The states and the candidates of all cells, both (C, P + 1, X); the last one, zero, stands for no cell.
         """
         weights_CPY = self.context_bias_CY[:, None]
         if contexts_CPX is not None:
@@ -83,7 +92,7 @@ class ContextRecurrence(nn.Module):
 
 
 def uniform(fan_in: int, *shape: int) -> nn.Parameter:
-    """Drawn uniformly within 1 / sqrt(fan_in)."""
+    """Make a parameter drawn uniformly within 1 / sqrt(fan_in)."""
     return nn.Parameter(nn.init.uniform_(torch.empty(shape), -(fan_in**-0.5), fan_in**-0.5))
 
 
@@ -91,55 +100,57 @@ def uniform(fan_in: int, *shape: int) -> nn.Parameter:
 class Packing:
     """The order in which a recurrence computes sequences of different lengths with hardly any padding.
 
-    Cells stand slot after slot, in each the sequences that are long enough, the longest first; their number is rounded
-    up to a multiple of ROWS, since products of other sizes are rounded otherwise, and a state must not depend on who
-    is computed beside it. It takes two looks at the data, which on a GPU the padding left out outweighs many times.
+    Cells stand slot after slot. A slot has the sequences that are long enough, the longest first. Their number is
+    rounded up to a multiple of ROWS, since products of other sizes are rounded differently, and a state must not depend
+    on which others are computed with it. Packing reads the data twice, for which a GPU has to wait; the padding left
+    out outweighs that many times.
     """
 
     lengths_S: Tensor
     sizes: list[int]  # cells of each slot
     ranks_S: Tensor  # place of a sequence within a slot
     starts_M: Tensor  # of each slot's cells
-    sequences_P: Tensor
-    slots_P: Tensor
+    sequences_P: Tensor  # of each cell
+    slots_P: Tensor  # of each cell
 
     @classmethod
     def of(cls, lengths_S: Tensor, num_slots: int) -> "Packing":
-        """Pack sequences, none longer than `num_slots`."""
+        """Pack sequences of the given lengths, none longer than `num_slots`."""
         order_S = lengths_S.argsort(descending=True, stable=True)
         slots_M1 = torch.arange(num_slots, device=lengths_S.device)[:, None]
         longer_M = (lengths_S > slots_M1).sum(dim=1)
         sizes_M = (-(-longer_M // ROWS) * ROWS).clamp_max(len(lengths_S))
         takes_MS = torch.arange(len(lengths_S), device=lengths_S.device) < sizes_M[:, None]
         slots_P, places_P = takes_MS.nonzero(as_tuple=True)
+        ranks_S = torch.empty_like(order_S).scatter_(0, order_S, torch.arange(len(order_S), device=order_S.device))
         return cls(
             lengths_S,
             [size for size in sizes_M.tolist() if size],
-            torch.empty_like(order_S).scatter_(0, order_S, torch.arange(len(order_S), device=order_S.device)),
+            ranks_S,
             sizes_M.cumsum(dim=0) - sizes_M,
             order_S[places_P],
             slots_P,
         )
 
     def cells(self, sequences_N: Tensor, slots_N: Tensor) -> Tensor:
-        """Where given slots of sequences stand; slot -1 stands behind all."""
+        """Find the cells of given slots of sequences; slot -1 is the one after all cells."""
         cells_N = self.ranks_S[sequences_N] + self.starts_M[slots_N]
         return torch.where(slots_N < 0, len(self.slots_P), cells_N)
 
 
 def rows_of(table: Tensor, rows_N: Tensor) -> Tensor:
-    """Rows of a tensor by their numbers, with the gradient of an embedding: the same in every run, on a GPU too."""
+    """Take rows of a tensor with the gradient of an embedding, which is the same in every run, on a GPU too."""
     return functional.embedding(rows_N, table.flatten(1)).unflatten(-1, table.shape[1:])
 
 
 class Reading:
-    """The sequences of one behavior, as the samples of a batch read them.
+    """The sequences of one behavior, as the samples of a batch read them, round after round.
 
     Args:
-        recurrence: what reads.
-        vectors_BMD: of the items.
+        recurrence: what reads them.
+        vectors_BMD: the items of each user's sequence.
         ends_BL: how many slots of a user's sequence are before the end of each step.
-        rows_N: the user of each sample.
+        rows_N: the row of each sample's user.
         steps_N: the step after which a sample is.
     """
 
@@ -152,14 +163,19 @@ class Reading:
         self.own = Packing.of(ends_BL[rows_N, steps_N], vectors_BMD.shape[1])
         self.inputs_PCY = recurrence.inputs(vectors_BMD[self.shared.sequences_P, self.shared.slots_P])
         shared_P = self.shared.cells(rows_N[self.own.sequences_P], self.own.slots_P)
-        self.shared_P = shared_P.clamp_max(
-            len(self.shared.slots_P) - 1
-        )  # cells that only round up may stand behind all
+        self.shared_P = shared_P.clamp_max(len(self.shared.slots_P) - 1)  # cells that only round up may stand after all
         self.candidates: list[Tensor] = []  # candidates_CPX of each round
 
     def __call__(self, answers: list[Tensor]) -> Tensor:
-        """states_NCX of the samples with the answers of all rounds so far, each as answers_NCX."""
-        if not answers:
+        """Read the sequences once more.
+
+        Args:
+            answers: answers_NCX of every round so far.
+
+        Returns:
+            states_NCX of the samples.
+        """
+        if not answers:  # then samples of a user read the same, and differ in where they stop
             states_CPX, candidates_CPX = self.recurrence(self.inputs_PCY, None, self.shared.sizes)
             self.candidates = [candidates_CPX[:, self.shared_P]]
             cells_N = self.shared.cells(self.rows_N, self.own.lengths_S - 1)
@@ -172,7 +188,7 @@ class Reading:
         return states_CPX.index_select(1, cells_N).transpose(0, 1)
 
     def _contexts(self, answers: list[Tensor]) -> Tensor:
-        """contexts_CPX, the sum over rounds of a cell's candidate times its sample's answer."""
+        """Sum a cell's candidate times its sample's answer over all rounds, contexts_CPX."""
         terms = (
             candidates_CPX * rows_of(answers_NCX, self.own.sequences_P).transpose(0, 1)
             for candidates_CPX, answers_NCX in zip(self.candidates, answers, strict=True)

@@ -1,4 +1,4 @@
-"""DyMuS+: DyMuS whose recurrences hear of the routing, round after round (Cho et al., AAAI 2023)."""
+"""DyMuS+: DyMuS whose recurrences take the answers of each round of routing as a context (Cho et al., AAAI 2023)."""
 
 from typing import cast
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from blade_tune.batch import Catalog
-from blade_tune.models.dymus.behavior_sequences import LabelSequences
+from blade_tune.models.dymus.behavior_sequences import BehaviorSequences
 from blade_tune.models.dymus.context_recurrence import ContextRecurrence, Reading
 from blade_tune.models.dymus.model import DymusConfig, RoutedRecommender
 from blade_tune.models.dymus.routing import CapsuleRouting
 
 
 class DymusPlus(RoutedRecommender):
-    """States are capsules, and each round of routing reads the sequences anew, in a context that its answers add to.
+    """DyMuS+: states are capsules, and each round of routing reads the sequences anew, in a context of its answers.
 
-    The first round has no context and reads a sequence once for all samples of its user; in the others each sample has
-    answers, and so a reading, of its own.
+    The first round has no context and reads a sequence once for all samples of its user. In later rounds each sample
+    has answers of its own, and so a reading of its own.
     """
 
     def __init__(self, config: DymusConfig, catalog: Catalog) -> None:
@@ -27,8 +27,8 @@ class DymusPlus(RoutedRecommender):
         )
         self.routing = CapsuleRouting(num_behaviors, size, config.capsule_size, config.routing_rounds)
 
-    def states(self, sequences: LabelSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
-        """See the base."""
+    def states(self, sequences: BehaviorSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
+        """Compute the states of samples, by one reading of each behavior's sequences for every round of routing."""
         readings = [
             Reading(
                 cast(ContextRecurrence, recurrence),

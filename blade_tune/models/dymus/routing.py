@@ -1,6 +1,6 @@
 """Dynamic routing between capsules (DyMuS): which part of each behavior's state bears on which trait of the next item.
 
-Shapes beyond the legend in batch.py: N samples, I capsules that come in, C = D capsules that go out, X numbers of one.
+Shapes beyond the legend in batch.py: N samples, I capsules that come in, C = D capsules that go out, X numbers of each.
 """
 
 from abc import ABC, abstractmethod
@@ -16,20 +16,20 @@ Read = Callable[[list[Tensor]], Tensor]
 
 
 class Routing(nn.Module, ABC):
-    """From the states of all behaviors to one state whose product with an item's vector is its score.
+    """Routes the states of all behaviors to one state, whose product with an item's vector is the item's score.
 
-    Every capsule that comes in votes for each that goes out, u = e W; with shares k = softmax over C of b, which start
-    equal, v = a sum over I of k u. The length of v times w, plus a bias, is the state s. A round asks for the item that
-    s expects, p = softmax(s V^T) V, answers q = [p; v] W_q, and adds u . q to b.
+    Every capsule that comes in votes for each that goes out, u = e W. With shares k = softmax over C of b, which start
+    equal, v = a sum over I of k u. The length of v times w, plus a bias, is the state s. A round finds the item that s
+    expects, p = softmax(s V^T) V, answers q = [p; v] W_q, and adds u . q to b.
 
-    In the rounds nothing learns but W_q, by what its answers do to b (and to what is read in the next round): u, p and
-    v are constants there, as in the public code.
+    In the rounds only W_q learns, by what its answers do to b (and to what is read in the next round): u, p and v are
+    constants there, as in the public code.
 
     Args:
-        weight: W, as it starts.
+        weight: W at the start.
         capsule_size: X.
-        rounds: r, the last one included, which does not ask.
-        weight_dropout: rate on W.
+        rounds: r, with the last one, which has no answer.
+        weight_dropout: dropout rate on W.
     """
 
     def __init__(self, weight: Tensor, capsule_size: int, rounds: int, weight_dropout: float = 0.0) -> None:
@@ -45,11 +45,14 @@ class Routing(nn.Module, ABC):
         self.dropout = Dropout(weight_dropout)
 
     def forward(self, read: Read, vectors_VD: Tensor) -> Tensor:
-        """states_ND.
+        """Route the states of a batch of samples.
 
         Args:
-            read: gives the states of behaviors, with the answers of all rounds so far at hand.
-            vectors_VD: of the items to expect.
+            read: computes the states of behaviors, given the answers of all rounds so far.
+            vectors_VD: the vectors of the items that may be expected.
+
+        Returns:
+            states_ND.
         """
         weight, vectors_VD = self.dropout(self.weight), vectors_VD.detach()
         shares: Tensor | None = None
@@ -66,30 +69,48 @@ class Routing(nn.Module, ABC):
         return self.lengths(self.scale * self.weigh(read(answers), weight, shares))
 
     def lengths(self, capsules_NCX: Tensor) -> Tensor:
-        """s, one number a capsule."""
+        """Compute s, one number for each capsule, lengths_NC."""
         return torch.linalg.vector_norm(capsules_NCX, dim=-1) * self.length_weight_C + self.length_bias_C
 
     def answer(self, expected_ND: Tensor, capsules_NCX: Tensor) -> Tensor:
-        """answers_NCX, W_q in two parts."""
+        """Compute q = [p; v] W_q, answers_NCX; the two parts of W_q are two parameters."""
         from_item_NCX = torch.einsum("nd,cdx->ncx", expected_ND, self.item_answer_CDX)
         return from_item_NCX + torch.einsum("ncy,cyx->ncx", capsules_NCX, self.capsule_answer_CXX)
 
     @staticmethod
     @abstractmethod
     def num_capsules(weight: Tensor) -> int:
-        """C."""
+        """Return C, read off the shape of W."""
 
     @abstractmethod
     def weigh(self, states: Tensor, weight: Tensor, shares_NIC: Tensor | None) -> Tensor:
-        """The votes times their shares, summed over I; None is equal shares. Gives capsules_NCX."""
+        """Sum the votes, weighed by their shares, over the capsules that come in.
+
+        Args:
+            states: e, in the shape that the subclass reads.
+            weight: W.
+            shares_NIC: k; None stands for equal shares.
+
+        Returns:
+            capsules_NCX.
+        """
 
     @abstractmethod
     def agree(self, states: Tensor, weight: Tensor, answers_NCX: Tensor) -> Tensor:
-        """The product of each vote with the answer of whom it is for; gives logits_NIC."""
+        """Multiply each vote with the answer of the capsule that it is for.
+
+        Args:
+            states: e, in the shape that the subclass reads.
+            weight: W.
+            answers_NCX: q.
+
+        Returns:
+            logits_NIC, to be added to b.
+        """
 
 
 class StateRouting(Routing):
-    """The capsules that come in are the D entries of a state, each with K numbers, one a behavior (DyMuS)."""
+    """Routing of DyMuS: the capsules that come in are the D entries of a state, with one number for each behavior."""
 
     def __init__(
         self, num_behaviors: int, size: int, capsule_size: int, rounds: int, weight_dropout: float = 0.0
@@ -99,11 +120,11 @@ class StateRouting(Routing):
 
     @staticmethod
     def num_capsules(weight_KICX: Tensor) -> int:
-        """C."""
+        """Return C, read off the shape of W."""
         return weight_KICX.shape[2]
 
     def weigh(self, states_NKI: Tensor, weight_KICX: Tensor, shares_NIC: Tensor | None) -> Tensor:
-        """Shares weigh the states, which are fewer than the votes."""
+        """Sum the votes; shares weigh the states, which are fewer than the votes."""
         if shares_NIC is None:
             equal_NX = states_NKI.flatten(1) @ weight_KICX.flatten(2).flatten(0, 1)
             return equal_NX.unflatten(1, weight_KICX.shape[2:]) / weight_KICX.shape[2]
@@ -112,25 +133,25 @@ class StateRouting(Routing):
         return torch.bmm(weighed_CNKI.flatten(2), weight_CZX).transpose(0, 1)
 
     def agree(self, states_NKI: Tensor, weight_KICX: Tensor, answers_NCX: Tensor) -> Tensor:
-        """Likewise without making the votes."""
+        """Multiply answers with W first and then with the states, so that no votes are made."""
         weight_CXZ = weight_KICX.permute(2, 3, 0, 1).flatten(2)
         asked_CNKI = torch.bmm(answers_NCX.transpose(0, 1), weight_CXZ).unflatten(2, weight_KICX.shape[:2])
         return (asked_CNKI * states_NKI).sum(dim=2).permute(1, 2, 0)
 
 
 class CapsuleRouting(Routing):
-    """The capsules that come in are those of the behaviors' states; their numbers keep apart (DyMuS+)."""
+    """Routing of DyMuS+: the capsules that come in are those of the behaviors' states, whose numbers stay apart."""
 
     def __init__(self, num_behaviors: int, size: int, capsule_size: int, rounds: int) -> None:
         super().__init__(0.01 * torch.rand(size, capsule_size, num_behaviors, size), capsule_size, rounds)
 
     @staticmethod
     def num_capsules(weight_IXKC: Tensor) -> int:
-        """C."""
+        """Return C, read off the shape of W."""
         return weight_IXKC.shape[-1]
 
     def weigh(self, states_NKIX: Tensor, weight_IXKC: Tensor, shares_NIC: Tensor | None) -> Tensor:
-        """The votes of each, summed."""
+        """Make the votes and sum them; with equal shares one product does both."""
         if shares_NIC is None:
             states_XNZ = states_NKIX.permute(3, 0, 2, 1).flatten(2)
             equal_XNC = torch.bmm(states_XNZ, weight_IXKC.transpose(0, 1).flatten(1, 2))
@@ -138,7 +159,7 @@ class CapsuleRouting(Routing):
         return torch.einsum("ixnc,nic->ncx", self._votes(states_NKIX, weight_IXKC), shares_NIC)
 
     def agree(self, states_NKIX: Tensor, weight_IXKC: Tensor, answers_NCX: Tensor) -> Tensor:
-        """As it reads."""
+        """Make the votes and multiply them with the answers."""
         return torch.einsum("ixnc,ncx->nic", self._votes(states_NKIX, weight_IXKC), answers_NCX)
 
     @staticmethod
@@ -147,6 +168,6 @@ class CapsuleRouting(Routing):
 
 
 def expected(states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
-    """softmax(s V^T) V: the vector of the item that a state expects, which is attention to all items."""
+    """Compute the vector of the item that a state expects, softmax(s V^T) V, by attention to all items."""
     keys_11VD = vectors_VD[None, None]
     return functional.scaled_dot_product_attention(states_ND[None, None], keys_11VD, keys_11VD, scale=1.0)[0, 0]

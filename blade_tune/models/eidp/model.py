@@ -15,8 +15,11 @@ from blade_tune.layers.embedding import UserTable
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.identity import NearIdentity, Positions, blur, gather
 from blade_tune.layers.initialization import initialize
-from blade_tune.models.base import AttentionConfig, ItemTable, NeuralRecommender, in_pieces, only_when
+from blade_tune.models.base import NeuralRecommender
+from blade_tune.models.config import AttentionConfig, only_when
 from blade_tune.models.eidp.prob_sparse import ProbSparseAttention
+from blade_tune.models.item_table import ItemTable
+from blade_tune.models.micro_batches import in_micro_batches
 
 
 class EidpConfig(AttentionConfig):
@@ -37,8 +40,8 @@ class EidpConfig(AttentionConfig):
     layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
 
 
-class ResidualFeedForward(nn.Module):
-    """LN(x + drop(relu(drop(x W1 + b1)) W2 + b2))."""
+class NormedFeedForward(nn.Module):
+    """A feed-forward network with a residual and a norm, LN(x + drop(relu(drop(x W1 + b1)) W2 + b2))."""
 
     def __init__(self, size: int, dropout: float, eps: float) -> None:
         super().__init__()
@@ -52,7 +55,7 @@ class ResidualFeedForward(nn.Module):
 
 
 class BehaviorEncoder(nn.Module):
-    """Layers of attention over one behavior's view of a sequence; all share one feed-forward network and its norm."""
+    """Layers of attention over one behavior's view of a sequence; they share one feed-forward network and its norm."""
 
     def __init__(self, config: EidpConfig) -> None:
         super().__init__()
@@ -61,17 +64,17 @@ class BehaviorEncoder(nn.Module):
         self.attentions = nn.ModuleList(
             ProbSparseAttention(size, config.num_heads, config.dropout, eps, factor) for _ in range(config.num_blocks)
         )
-        self.feed_forward = ResidualFeedForward(size, config.dropout, eps)
+        self.feed_forward = NormedFeedForward(size, config.dropout, eps)
 
     def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:
-        """All layers."""
+        """Apply all layers to the states of a window, of which `real_BL` marks the interactions."""
         for attention in self.attentions:
             states_BLD = self.feed_forward(attention(states_BLD, real_BL))
         return states_BLD
 
 
 class ExplicitAttention(NearIdentity):
-    """softmax(LN(s) Wq (s Wk)^T / sqrt(d) + mask) + the explicit weights, times s Wv."""
+    """Attention with additional explicit weights: (softmax(LN(s) Wq (s Wk)^T / sqrt(d) + mask) + explicit) s Wv."""
 
     def __init__(self, size: int, dropout: float, eps: float) -> None:
         super().__init__()
@@ -82,18 +85,30 @@ class ExplicitAttention(NearIdentity):
         self.dropout = Dropout(dropout)
 
     def forward(self, source_BLD: Tensor, explicit_BML: Tensor, mask_BML: Tensor) -> Tensor:
-        """What the newest M steps gather, M being the rows of the mask."""
+        """Gather values for the newest M steps.
+
+        Args:
+            source_BLD: s, the states of all steps.
+            explicit_BML: the explicit weights.
+            mask_BML: added to scores before the softmax.
+
+        Returns:
+            gathered_BMD.
+        """
         query_BMD = self.query(self.query_norm(source_BLD[:, -mask_BML.shape[1] :])) * source_BLD.shape[-1] ** -0.5
         weights_BML = torch.softmax(query_BMD @ self.key(source_BLD).mT + mask_BML, dim=-1) + explicit_BML
         return self.dropout(weights_BML) @ self.value(source_BLD)
 
     def near_identity(self) -> None:
-        """See all steps alike; what it gathers is for the model to say."""
+        """Start by attending to all steps almost alike; the model sets what is gathered (see Eidp.begin_as_mean)."""
         blur(self.query, self.key)
 
 
 class ViewAttention(NearIdentity):
-    """The target set g asks the views x of a step: LN(drop(softmax_k(x_k Wk . g Wq / sqrt(d)) x_k Wv) Wo + g)."""
+    """Attention from the target set g to the views x of a step.
+
+    LN((sum_k drop(softmax_k(x_k Wk . g Wq / sqrt(d))) x_k Wv) Wo + g), where k runs over behaviors.
+    """
 
     def __init__(self, size: int, dropout: float, eps: float) -> None:
         super().__init__()
@@ -105,28 +120,37 @@ class ViewAttention(NearIdentity):
         self.dropout = Dropout(dropout)
 
     def forward(self, views_BLKD: Tensor, targets_BLD: Tensor) -> Tensor:
-        """One state a step."""
+        """Join the views of each step.
+
+        Args:
+            views_BLKD: one state for each step and behavior.
+            targets_BLD: g, the embedded target set of each step.
+
+        Returns:
+            states_BLD.
+        """
         query_BLD1 = self.query(targets_BLD)[..., None] * targets_BLD.shape[-1] ** -0.5
         weights_BLK1 = self.dropout(torch.softmax(self.key(views_BLKD) @ query_BLD1, dim=2))
         gathered_BLD = (weights_BLK1 * self.value(views_BLKD)).sum(dim=2)
         return self.norm(self.output(gathered_BLD) + targets_BLD)
 
     def near_identity(self) -> None:
-        """Gather the mean of the views."""
+        """Start by gathering the mean of the views."""
         gather(self.value, self.output)
         blur(self.query, self.key)
 
 
 class Eidp(NeuralRecommender):
-    """The mean of an explicit path, attention that also sees how far two sets are apart, and an implicit one.
+    """The mean of an explicit and an implicit path.
 
-    The implicit path encodes one view of the sequence for each behavior; the target's set chooses among them.
+    The explicit path is attention that also sees how far two behavior sets are apart. The implicit path encodes one
+    view of the sequence for each behavior, and the target's set chooses among them.
 
     Deviates: every query of the encoders is computed, and attention is kept off padding. The public code draws the
-    queries that it computes, in evaluation too, so that its scores cannot be repeated, and lets padding be attended to;
-    `prob_exact: false` has it so; there a step may even learn of later ones, through padding between them. Padding is
-    the zero vector, where the public code leaves row 0 of its table as it was drawn, and no item of the softmax.
-    Distances between sets are a product of sets, a user's weights of them a row of one table.
+    queries that it computes, in evaluation too, so that its scores cannot be repeated, and attends to padding;
+    `prob_exact: false` does the same, and there a step may even learn of later ones, through padding between them.
+    Padding is the zero vector and no item of the softmax; the public code leaves row 0 of its table as it was drawn.
+    Distances between sets are a product of sets, and a user's weights of them are a row of one table.
     """
 
     Config = EidpConfig
@@ -141,41 +165,46 @@ class Eidp(NeuralRecommender):
         self.items = ItemTable(catalog.num_items, size)
         self.positions = Positions(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
-        self.distances = UserTable(catalog.num_users, num_behaviors + 1)  # weight of each distance, of each user
+        self.distances = UserTable(catalog.num_users, num_behaviors + 1)  # each user's weight of each distance
         self.item_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.position_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.explicit_output = nn.Linear(size, size)
         self.explicit_norm = nn.LayerNorm(size, eps)
-        self.explicit_feed_forward = ResidualFeedForward(size, config.dcba_dropout, eps)
+        self.explicit_feed_forward = NormedFeedForward(size, config.dcba_dropout, eps)
         self.encoders = nn.ModuleList(BehaviorEncoder(config) for _ in range(num_behaviors))
         self.view_attention = ViewAttention(size, config.cba_dropout, eps)
-        self.view_feed_forward = ResidualFeedForward(size, config.cba_dropout, eps)
+        self.view_feed_forward = NormedFeedForward(size, config.cba_dropout, eps)
         self.dropout = Dropout(config.dropout)
         initialize(self, "xavier")
-        nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)  # Xavier's, of each row by itself
+        nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)  # Xavier, each row by itself
 
     def begin_as_mean(self) -> None:
-        """See the base; of the explicit path items alone are gathered."""
+        """Set weights so that a state is about the mean of the history; the explicit path gathers items alone."""
         super().begin_as_mean()
         gather(self.item_attention.value, self.explicit_output)
         nn.init.zeros_(self.position_attention.value.weight)
 
     def encode(self, batch: Batch) -> Tensor:
-        """The states of all steps (B, L, D)."""
-        return self._ask(batch, batch.items_BL.shape[1])
+        """Compute the states of all steps.
 
-    def _ask(self, batch: Batch, newest: int) -> Tensor:
-        """The states of so many of the newest steps."""
+        Returns:
+            states_BLD.
+        """
+        batch = batch.newest(self.max_length)
+        return self._encode_newest(batch, batch.items_BL.shape[1])
+
+    def _encode_newest(self, batch: Batch, newest: int) -> Tensor:
+        """Compute the states of the given number of newest steps."""
         if not self.config.prob_exact:  # the public code's states depend on padding
             batch = self._padded(batch)
         items_BLD = self.items(batch.items_BL) * self.config.embedding_size**0.5
-        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last one
+        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last position
         weights_BLK = self.sets.weights(batch.users_B, batch.sets_BLK)
         explicit_BMD = self.explicit(batch, items_BLD, positions_LD, weights_BLK, newest)
         return (explicit_BMD + self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)) / 2
 
     def _padded(self, batch: Batch) -> Batch:
-        """The same windows with all their padding."""
+        """Return windows of max_length steps, padded on the left again."""
         missing = self.max_length - batch.items_BL.shape[1]
         return replace(
             batch,
@@ -187,7 +216,18 @@ class Eidp(NeuralRecommender):
     def explicit(
         self, batch: Batch, items_BLD: Tensor, positions_LD: Tensor, weights_BLK: Tensor, newest: int
     ) -> Tensor:
-        """Items and positions, each with its set, attend by their own scores and by the distances of sets."""
+        """Apply the explicit path: items and positions, each with its set, attend by scores and by distances of sets.
+
+        Args:
+            batch: the windows.
+            items_BLD: scaled item embeddings.
+            positions_LD: position embeddings.
+            weights_BLK: the users' weights of the behaviors in each set.
+            newest: M, how many of the newest steps to compute.
+
+        Returns:
+            explicit_BMD.
+        """
         behaviors_BLD = weights_BLK @ self.sets.behaviors.weight
         states_BLD = self.dropout(items_BLD + positions_LD + behaviors_BLD)
         mask_BML = causal_mask(batch.real_BL, items_BLD.dtype)[:, 0, -newest:]
@@ -200,7 +240,17 @@ class Eidp(NeuralRecommender):
         return self.explicit_feed_forward(self.explicit_norm(self.explicit_output(gathered_BMD) + residual_BMD))
 
     def implicit(self, batch: Batch, steps_BLD: Tensor, weights_BLK: Tensor, newest: int) -> Tensor:
-        """Each behavior's encoder sees steps as strongly as they have the behavior; the target set asks them all."""
+        """Apply the implicit path: a behavior's encoder sees each step as strongly as the step has the behavior.
+
+        Args:
+            batch: the windows.
+            steps_BLD: items plus positions.
+            weights_BLK: the users' weights of the behaviors in each set.
+            newest: M, how many of the newest steps to compute.
+
+        Returns:
+            implicit_BMD, in which the target set of each step has chosen among the encoders.
+        """
         strengths_BLK = weights_BLK * torch.where(batch.sets_BLK > 0, float(weights_BLK.shape[-1]), 1.0)
         steps_BLD = self.dropout(steps_BLD)
         views = [
@@ -211,26 +261,34 @@ class Eidp(NeuralRecommender):
         return self.view_feed_forward(self.view_attention(torch.stack(views, dim=2), targets_BMD))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the next item, mean over real steps by their weights."""
+        """Compute `next`, the weighted mean loss of the next item over real steps."""
+        batch = batch.newest(self.max_length)
 
-        def compute(piece: Batch) -> Tensor:
-            states_BLD = self.encode(piece)
-            return self.items.next_item_loss(states_BLD, piece, self.weights(piece), self.config.loss)
+        def compute(part: Batch) -> Tensor:
+            return self.items.next_item_loss(self.encode(part), part, self.weights(part), self.config.loss)
 
-        losses = in_pieces(compute, batch, self.items, (self.sets.user_factors, self.distances))
+        losses = in_micro_batches(compute, batch, self.items, (self.sets.user_factors, self.distances))
         return {"next": self.mean(losses, self.weights(batch))}
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The state of the newest step."""
-        return self._ask(batch, 1)[:, 0]
+        """Compute the state of the newest step."""
+        return self._encode_newest(batch.newest(self.max_length), 1)[:, 0]
 
     def item_vectors(self) -> Tensor:
-        """The item table, unscaled."""
+        """Return the item table, unscaled."""
         return self.items.vectors_VD
 
 
 def hamming(sets_BLK: Tensor, newest: int) -> Tensor:
-    """distances_BML: by how many behaviors the sets of the newest M steps differ from those of all steps, int64."""
+    """Count by how many behaviors the sets of the newest M steps differ from those of all steps.
+
+    Args:
+        sets_BLK: the behavior sets.
+        newest: M.
+
+    Returns:
+        distances_BML, int64, from 0 to K.
+    """
     sets_BLK = sets_BLK.float()
     sizes_BL = sets_BLK.sum(dim=-1)
     common_BML = sets_BLK[:, -newest:] @ sets_BLK.mT

@@ -1,4 +1,4 @@
-"""Causal self-attention of which only the most telling queries may be computed (Informer's ProbSparse, as in EIDP)."""
+"""Causal self-attention that may compute only its most telling queries (Informer's ProbSparse, as in EIDP)."""
 
 import math
 
@@ -8,20 +8,21 @@ from torch import Tensor, nn
 from blade_tune.layers.attention import MultiHeadAttention, attend, causal_mask
 from blade_tune.layers.dropout import Dropout
 
-MASKED = -1e5  # of scores in the public code
+MASKED = -1e5  # added to masked scores, as in the public code
 
 
 class ProbSparseAttention(MultiHeadAttention):
-    """LN(attention(LN(x), x) Wo), scores over sqrt(D) whatever the number of heads; no residual.
+    """LN(attention(LN(x), x) Wo), scores divided by sqrt(D) whatever the number of heads; no residual.
 
     Args:
         size: D.
         num_heads: H.
         dropout: rate of attention weights and of the output.
         eps: epsilon of the norms.
-        sampling_factor: a; None computes every query. Else min(L, a ceil(ln L)) queries are computed, those whose
-            scores on as many randomly drawn keys have a large maximum beside their sum over L. The others get the
-            running mean of the values. As in the public code, padding is then masked as a query only, not as a key.
+        sampling_factor: a; None computes every query. With a number, min(L, a ceil(ln L)) queries are computed: those
+            whose scores on as many randomly drawn keys have a large maximum compared with their sum over L. The others
+            take the running mean of the values. As in the public code, padding is then masked as a query only, not as a
+            key.
     """
 
     def __init__(self, size: int, num_heads: int, dropout: float, eps: float, sampling_factor: int | None) -> None:
@@ -32,7 +33,12 @@ class ProbSparseAttention(MultiHeadAttention):
         self.drop = Dropout(dropout)
 
     def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:  # type: ignore[override]  # it makes its masks
-        """Attend among the steps of a window."""
+        """Attend among the steps of a window.
+
+        Args:
+            states_BLD: x.
+            real_BL: True where a step holds an interaction.
+        """
         (query_BHLX,) = self._heads(self.query_norm(states_BLD), self.query)
         key_BHLX, value_BHLX = self._heads(states_BLD, self.key, self.value)
         if self.sampling_factor is None:
@@ -47,21 +53,30 @@ class ProbSparseAttention(MultiHeadAttention):
     def _attend_sparsely(self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, real_BL: Tensor) -> Tensor:
         assert self.sampling_factor is not None, "queries are chosen"  # noqa: S101 - for the type checker
         L = real_BL.shape[1]
+
+        # Try every query on a few keys, and choose those whose scores vary most.
         num_chosen = min(L, self.sampling_factor * math.ceil(math.log(L)) or 1)
         sampled_BHLSX = key_BHLX[:, :, self.draw_keys(L, num_chosen).to(key_BHLX.device)]
         scores_BHLS = torch.einsum("bhlx,bhlsx->bhls", query_BHLX, sampled_BHLSX)
         chosen_BHC = (scores_BHLS.amax(dim=-1) - scores_BHLS.sum(dim=-1) / L).topk(num_chosen, dim=-1).indices
         is_chosen_BHL = torch.zeros_like(query_BHLX[..., 0], dtype=torch.bool).scatter_(2, chosen_BHC, True)
 
+        # Attend. A query at padding is zero and has all keys masked, so that it weighs all of them the same.
         lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
         allow_B1LL = lower_LL & real_BL[:, None, :, None]
         mask_B1LL = torch.where(allow_B1LL, 0.0, MASKED).to(query_BHLX.dtype)
         rate = self.dropout if self.training else 0.0
-        query_BHLX = query_BHLX * real_BL[:, None, :, None]  # where all keys are masked, all weigh the same
+        query_BHLX = query_BHLX * real_BL[:, None, :, None]
         attended_BHLX = attend(query_BHLX * self.num_heads**-0.5, key_BHLX, value_BHLX, mask_B1LL, rate)
+
+        # Queries that were not chosen take the mean of the values so far.
         means_BHLX = value_BHLX.cumsum(dim=2) / (real_BL.cumsum(dim=1)[:, None, :, None] + 1e-12)
         return torch.where(is_chosen_BHL[..., None], attended_BHLX, means_BHLX)
 
     def draw_keys(self, length: int, count: int) -> Tensor:
-        """places_LS of the keys on which each query is tried, the same for all users and heads."""
+        """Draw the keys on which each query is tried, the same ones for all users and heads.
+
+        Returns:
+            places_LS: `count` places from 0 to `length` - 1 for each of `length` queries.
+        """
         return torch.randint(length, (length, count))

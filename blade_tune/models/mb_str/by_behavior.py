@@ -1,4 +1,4 @@
-"""Maps of which every label has its own: the weights that a state meets depend on its label."""
+"""Maps of which every behavior type has its own: the weights that a state meets depend on its type."""
 
 from abc import ABC, abstractmethod
 
@@ -11,47 +11,62 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.identity import NearIdentity
 
 
-class ByLabel(ABC):
-    """States of known labels, 1 to K, as rows that K maps can be applied to; label 0 has no map and gives zero.
+class ByBehavior(ABC):
+    """The order in which states of known behavior types, 1 to K, go through K maps; type 0 has no map and becomes zero.
 
-    Rows are made once (`enter`), go through any number of maps, and become states again (`leave`).
+    States become rows once (`enter`), rows go through any number of maps, and become states again (`leave`).
+
+    Args:
+        types: the behavior type of each state, of any shape.
     """
 
-    def __init__(self, labels: Tensor) -> None:
-        self.shape = labels.shape
+    def __init__(self, types: Tensor) -> None:
+        self.shape = types.shape
 
     def enter(self, states: Tensor) -> Tensor:
-        """rows_ND of states of the labels' shape and one more axis."""
+        """Turn states into rows.
+
+        Args:
+            states: of the types' shape and one more axis, D.
+
+        Returns:
+            rows_ND.
+        """
         return states.flatten(0, -2)
 
     @abstractmethod
     def linear(self, rows_ND: Tensor, weight_KDF: Tensor, bias_KF: Tensor | None = None) -> Tensor:
-        """rows_NF = x W_b + c_b, with b the label of the row."""
+        """Map each row by the weights of its behavior type b: x W_b + c_b.
+
+        Returns:
+            rows_NF.
+        """
 
     def leave(self, rows_ND: Tensor) -> Tensor:
-        """The states of rows."""
+        """Turn rows back into states of the types' shape and one more axis."""
         return rows_ND.view(*self.shape, rows_ND.shape[-1])
 
 
-class ByLabelSorted(ByLabel):
-    """Rows in the order of their labels, so that those of each label are one product.
+class SortedByBehavior(ByBehavior):
+    """Rows in the order of their behavior types, so that those of each type are one product.
 
-    Its size is that of a map for all, but someone has to count the rows.
+    All products together are as large as that of one map for all, but the rows have to be counted, for which a GPU
+    would wait.
     """
 
-    def __init__(self, labels: Tensor, num_labels: int) -> None:
-        super().__init__(labels)
-        labels_N = labels.flatten()
-        self.order_N = labels_N.argsort(stable=True)
+    def __init__(self, types: Tensor, num_behaviors: int) -> None:
+        super().__init__(types)
+        types_N = types.flatten()
+        self.order_N = types_N.argsort(stable=True)
         self.places_N = self.order_N.argsort()
-        self.counts: list[int] = labels_N.bincount(minlength=num_labels + 1).tolist()
+        self.counts: list[int] = types_N.bincount(minlength=num_behaviors + 1).tolist()
 
     def enter(self, states: Tensor) -> Tensor:
-        """Sort."""
+        """Turn states into rows in the order of their types."""
         return permute(super().enter(states), self.order_N, self.places_N)
 
     def linear(self, rows_ND: Tensor, weight_KDF: Tensor, bias_KF: Tensor | None = None) -> Tensor:
-        """One product a label."""
+        """Map the rows by one product for each type."""
         none_XD, *parts = rows_ND.split(self.counts)
         if bias_KF is None:
             mapped = [part_XD @ weight_DF for part_XD, weight_DF in zip(parts, weight_KDF, strict=True)]
@@ -60,75 +75,75 @@ class ByLabelSorted(ByLabel):
         return torch.cat((rows_ND.new_zeros(len(none_XD), weight_KDF.shape[-1]), *mapped))
 
     def leave(self, rows_ND: Tensor) -> Tensor:
-        """Put each row back."""
+        """Put each row back in its place and turn rows into states."""
         return super().leave(permute(rows_ND, self.places_N, self.order_N))
 
 
-class ByLabelPlaced(ByLabel):
-    """Rows as they are; each enters one product of all maps in the place of its label, with zeros in the others.
+class PlacedByBehavior(ByBehavior):
+    """Rows in their own order; each enters one product of all maps in the place of its type, with zeros in the others.
 
-    That is K times the work, without a look at the labels: for devices that would have to wait for it.
+    That is K times the work, without reading the types: for devices on which a program would have to wait for them.
     """
 
-    def __init__(self, labels: Tensor, num_labels: int) -> None:
-        super().__init__(labels)
-        self.has_label_NK = functional.one_hot(labels.flatten(), num_labels + 1)[:, 1:]
+    def __init__(self, types: Tensor, num_behaviors: int) -> None:
+        super().__init__(types)
+        self.has_type_NK = functional.one_hot(types.flatten(), num_behaviors + 1)[:, 1:]
 
     def linear(self, rows_ND: Tensor, weight_KDF: Tensor, bias_KF: Tensor | None = None) -> Tensor:
-        """One product."""
-        has_label_NK = self.has_label_NK.to(rows_ND.dtype)
-        mapped_NF = (has_label_NK[..., None] * rows_ND[:, None]).flatten(1) @ weight_KDF.flatten(0, 1)
-        return mapped_NF if bias_KF is None else mapped_NF + has_label_NK @ bias_KF
+        """Map the rows by one product of all maps."""
+        has_type_NK = self.has_type_NK.to(rows_ND.dtype)
+        mapped_NF = (has_type_NK[..., None] * rows_ND[:, None]).flatten(1) @ weight_KDF.flatten(0, 1)
+        return mapped_NF if bias_KF is None else mapped_NF + has_type_NK @ bias_KF
 
 
-def by_label(labels: Tensor, num_labels: int) -> ByLabel:
-    """Whichever is the faster of the two; they give the same."""
-    form = ByLabelSorted if labels.device.type == "cpu" else ByLabelPlaced
-    return form(labels, num_labels)
+def by_behavior(types: Tensor, num_behaviors: int) -> ByBehavior:
+    """Choose the faster of the two forms for the device of `types`; both compute the same."""
+    form = SortedByBehavior if types.device.type == "cpu" else PlacedByBehavior
+    return form(types, num_behaviors)
 
 
-class LabelLinear(nn.Module):
-    """x W_b + c_b, with b the label of the row.
+class BehaviorLinear(nn.Module):
+    """A linear map for each behavior type: x W_b + c_b, with b the type of the row.
 
     Args:
-        num_labels: K.
+        num_behaviors: K.
         size: D.
         outputs: F.
-        std: of the normal distribution that weights start from; biases start at zero.
-        bias: whether there is c.
+        std: standard deviation of the normal distribution that weights start from; biases start at zero.
+        bias: whether there is a bias c.
     """
 
-    def __init__(self, num_labels: int, size: int, outputs: int, std: float = 0.02, *, bias: bool = True) -> None:
+    def __init__(self, num_behaviors: int, size: int, outputs: int, std: float = 0.02, *, bias: bool = True) -> None:
         super().__init__()
-        self.weight_KDF = nn.Parameter(torch.randn(num_labels, size, outputs) * std)
-        self.bias_KF = nn.Parameter(torch.zeros(num_labels, outputs)) if bias else None
+        self.weight_KDF = nn.Parameter(torch.randn(num_behaviors, size, outputs) * std)
+        self.bias_KF = nn.Parameter(torch.zeros(num_behaviors, outputs)) if bias else None
 
-    def forward(self, rows_ND: Tensor, labels: ByLabel) -> Tensor:
-        """Transform each row by the map of its label."""
-        return labels.linear(rows_ND, self.weight_KDF, self.bias_KF)
+    def forward(self, rows_ND: Tensor, by_behavior: ByBehavior) -> Tensor:
+        """Transform each row by the map of its behavior type."""
+        return by_behavior.linear(rows_ND, self.weight_KDF, self.bias_KF)
 
 
-class LabelFeedForward(NearIdentity):
-    """drop(relu(x W1_b + c1_b)) W2_b + c2_b: a feed-forward network for each label (MB-STR).
+class BehaviorFeedForward(NearIdentity):
+    """A feed-forward network for each behavior type (MB-STR): drop(relu(x W1_b + c1_b)) W2_b + c2_b.
 
     Args:
-        num_labels: K.
+        num_behaviors: K.
         size: D.
         inner_size: F.
-        dropout: rate on the inner states.
+        dropout: dropout rate of the inner states.
     """
 
-    def __init__(self, num_labels: int, size: int, inner_size: int, dropout: float) -> None:
+    def __init__(self, num_behaviors: int, size: int, inner_size: int, dropout: float) -> None:
         super().__init__()
-        self.expand = LabelLinear(num_labels, size, inner_size)
-        self.contract = LabelLinear(num_labels, inner_size, size)
+        self.expand = BehaviorLinear(num_behaviors, size, inner_size)
+        self.contract = BehaviorLinear(num_behaviors, inner_size, size)
         self.dropout = Dropout(dropout)
 
-    def forward(self, states_BLD: Tensor, labels: ByLabel) -> Tensor:
+    def forward(self, states_BLD: Tensor, by_behavior: ByBehavior) -> Tensor:
         """Transform each step by itself."""
-        inner_NF = self.dropout(self.expand(labels.enter(states_BLD), labels).relu())
-        return labels.leave(self.contract(inner_NF, labels))
+        inner_NF = self.dropout(self.expand(by_behavior.enter(states_BLD), by_behavior).relu())
+        return by_behavior.leave(self.contract(inner_NF, by_behavior))
 
     def near_identity(self) -> None:
-        """Add nothing to the residual."""
+        """Start so that nothing is added to the residual."""
         nn.init.zeros_(self.contract.weight_KDF)

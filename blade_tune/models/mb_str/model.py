@@ -7,17 +7,21 @@ from torch import Tensor, nn
 
 from blade_tune.augment.cloze import ask, hide
 from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.behavior_types import BehaviorTypes
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.initialization import initialize
 from blade_tune.losses import NextItemLoss
-from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, NeuralRecommender, in_pieces, labels_of
+from blade_tune.models.base import NeuralRecommender
+from blade_tune.models.config import AttentionConfig, BehaviorTypeConfig
+from blade_tune.models.item_table import ItemTable
 from blade_tune.models.mb_str.behavior_pairs import BehaviorPairAttention, BehaviorPairs, behavior_pairs
-from blade_tune.models.mb_str.by_behavior import LabelFeedForward
+from blade_tune.models.mb_str.by_behavior import BehaviorFeedForward
 from blade_tune.models.mb_str.gated_experts import GatedExperts
 from blade_tune.models.mb_str.relative_position import relative_buckets
+from blade_tune.models.micro_batches import in_micro_batches
 
 
-class MbStrConfig(AttentionConfig, LabelConfig):
+class MbStrConfig(AttentionConfig, BehaviorTypeConfig):
     """Hyperparameters of MB-STR."""
 
     dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate")
@@ -31,41 +35,41 @@ class MbStrConfig(AttentionConfig, LabelConfig):
 
 
 class MbStrBlock(nn.Module):
-    """Attention by pairs of behaviors, then a feed-forward network of each behavior; post-norm, dropout at the end."""
+    """Attention by pairs of behavior types, then a feed-forward network of each type; post-norm, dropout at the end."""
 
     def __init__(self, config: MbStrConfig, num_behaviors: int) -> None:
         super().__init__()
         size = config.embedding_size
         self.attention = BehaviorPairAttention(size, config.num_heads, num_behaviors, config.dropout)
         self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.feed_forward = LabelFeedForward(num_behaviors, size, size * config.ffn_multiple, config.dropout)
+        self.feed_forward = BehaviorFeedForward(num_behaviors, size, size * config.ffn_multiple, config.dropout)
         self.feed_forward_norm = nn.LayerNorm(size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
     def forward(self, states_BLD: Tensor, pairs: BehaviorPairs) -> Tensor:
-        """One block."""
+        """Apply the block; `pairs` holds what it needs to know of the behavior types of all slots."""
         attended_BLD = self.attention(states_BLD, pairs)
         states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
-        forwarded_BLD = self.feed_forward(states_BLD, pairs.labels)
+        forwarded_BLD = self.feed_forward(states_BLD, pairs.by_behavior)
         return self.dropout(self.feed_forward_norm(states_BLD + self.dropout(forwarded_BLD)))
 
 
 class MbStr(NeuralRecommender):
     """A cloze model: items are hidden, their behaviors are not; both sides of a slot are read, without positions.
 
-    The label of a slot picks its projections, its feed-forward network and its experts in the head, and labels of two
-    slots how one attends to the other.
+    The behavior type of a slot chooses its projections, its feed-forward network and its experts in the head; the types
+    of two slots choose how one attends to the other.
 
     Deviates: training reads each user's newest window; the public code takes a random one in a fifth of the cases.
-    Padding and slots without a behavior have no parameters: the public code has a map and a class of pairs for them.
+    Padding and slots without a behavior have no parameters; the public code has a map and a class of pairs for them.
     Padding is no item of the softmax either. Matrices of pairs, relative biases and gates start by N(0, 1), as in the
-    public code, all else by N(0, 0.02), where that code leaves the head's experts to torch. Dropout acts on embeddings
-    and on inner states of feed-forward networks too, as is usual in BERT's family.
+    public code, and everything else by N(0, 0.02), where that code leaves the head's experts to torch. Dropout acts on
+    embeddings and on inner states of feed-forward networks too, as is usual in BERT's family.
     """
 
     Config = MbStrConfig
     config: MbStrConfig
-    reads = "labels"
+    reads = "behavior_types"
     told_target_set = True
     is_causal = False
     buckets_LL: Tensor
@@ -73,7 +77,7 @@ class MbStr(NeuralRecommender):
     def __init__(self, config: MbStrConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
         size, num_behaviors = config.embedding_size, catalog.num_behaviors
-        self.labels = labels_of(catalog, config)
+        self.behavior_types = BehaviorTypes(catalog.behavior_counts_K, config.reduction)
         self.items = ItemTable(catalog.num_items, size, has_mask=True)
         self.blocks = nn.ModuleList(MbStrBlock(config, num_behaviors) for _ in range(config.num_blocks))
         self.head = GatedExperts(size, config.num_shared_experts, num_behaviors, config.layer_norm_eps)
@@ -82,35 +86,39 @@ class MbStr(NeuralRecommender):
         initialize(self, "normal")
 
     def read(self, cloze: Batch) -> tuple[Tensor, Tensor]:
-        """states_BLD and labels_BL of the slots, before the head."""
-        real_BL, labels_BL = cloze.real_BL, self.labels(cloze.sets_BLK)
+        """Compute the states of the slots of a cloze.
+
+        Returns:
+            states_BLD before the head, and types_BL.
+        """
+        real_BL, types_BL = cloze.real_BL, self.behavior_types(cloze.sets_BLK)
         L = real_BL.shape[1]
         states_BLD = self.dropout(self.items(cloze.items_BL))
         num_behaviors = self.catalog.num_behaviors
-        pairs = behavior_pairs(labels_BL, real_BL, self.buckets_LL[:L, :L], num_behaviors, states_BLD.dtype)
+        pairs = behavior_pairs(types_BL, real_BL, self.buckets_LL[:L, :L], num_behaviors, states_BLD.dtype)
         for block in self.blocks:
             states_BLD = block(states_BLD, pairs)
-        return states_BLD, labels_BL
+        return states_BLD, types_BL
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the hidden items, mean over them by their weights."""
+        """Compute `next`, the weighted mean loss of the hidden items."""
         cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=False)
 
-        def compute(piece: Batch) -> Tensor:
-            states_BLD, labels_BL = self.read(piece)
-            hidden_BL = piece.target_items_BL > 0
-            states_ND = self.head(states_BLD[hidden_BL], labels_BL[hidden_BL])
-            weights_N = self.weights(piece)[hidden_BL]
-            return self.items.loss_at(states_ND, piece, hidden_BL, weights_N, self.config.loss)
+        def compute(part: Batch) -> Tensor:
+            states_BLD, types_BL = self.read(part)
+            hidden_BL = part.target_items_BL > 0
+            states_ND = self.head(states_BLD[hidden_BL], types_BL[hidden_BL])
+            weights_N = self.weights(part)[hidden_BL]
+            return self.items.loss_at(states_ND, part, hidden_BL, weights_N, self.config.loss)
 
         weights_N = self.weights(cloze)[cloze.target_items_BL > 0]
-        return {"next": self.mean(in_pieces(compute, cloze, self.items), weights_N)}
+        return {"next": self.mean(in_micro_batches(compute, cloze, self.items), weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The state of one more slot, whose item is hidden and whose behaviors are the target set's."""
-        states_BLD, labels_BL = self.read(ask(batch, self.max_length, self.items.mask_item))
-        return self.head(states_BLD[:, -1], labels_BL[:, -1])
+        """Compute the state of one more slot, whose item is hidden and whose behaviors are those of the target set."""
+        states_BLD, types_BL = self.read(ask(batch, self.max_length, self.items.mask_item))
+        return self.head(states_BLD[:, -1], types_BL[:, -1])
 
     def item_vectors(self) -> Tensor:
-        """The item table, which is the input's too."""
+        """Return the item table, from which inputs are looked up too."""
         return self.items.vectors_VD

@@ -1,4 +1,4 @@
-"""How far apart two steps are, in a few classes: finer where they are near (T5's buckets)."""
+"""Distances between steps in a few classes, which are finer for near steps (T5's buckets)."""
 
 import math
 
@@ -10,9 +10,15 @@ MAX_DISTANCE = 40  # from here on all distances are one
 
 
 def relative_buckets(length: int) -> Tensor:
-    """buckets_LL of the distance m - l from step l (first axis) to step m (second axis), in [0, NUM_BUCKETS).
+    """Classify the distance m - l from step l to step m.
 
     In each half, the first eight distances have a bucket each; the others share eight by their logarithm.
+
+    Args:
+        length: L.
+
+    Returns:
+        buckets_LL, by l (first axis) and m (second axis), in [0, NUM_BUCKETS).
     """
     steps_L = torch.arange(length)
     offsets_LL = steps_L - steps_L[:, None]

@@ -9,12 +9,15 @@ from torch import Tensor, nn
 
 from blade_tune.augment.cloze import ask, hide
 from blade_tune.batch import Batch, Catalog
+from blade_tune.layers.behavior_types import BehaviorTypes
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
 from blade_tune.losses import NextItemLoss
-from blade_tune.models.base import AttentionConfig, ItemTable, LabelConfig, NeuralRecommender, labels_of
+from blade_tune.models.base import NeuralRecommender
+from blade_tune.models.config import AttentionConfig, BehaviorTypeConfig
+from blade_tune.models.item_table import ItemTable
 from blade_tune.models.mbht.hypergraph import (
     HypergraphConvolution,
     ItemMetric,
@@ -25,7 +28,7 @@ from blade_tune.models.mbht.hypergraph import (
 from blade_tune.models.mbht.multi_scale import MultiScaleAttention, Scales
 
 
-class MbhtConfig(AttentionConfig, LabelConfig):
+class MbhtConfig(AttentionConfig, BehaviorTypeConfig):
     """Hyperparameters of MBHT."""
 
     dropout: float = Field(0.5, ge=0.0, le=0.9, description="dropout rate of embeddings and blocks")
@@ -57,7 +60,7 @@ class MbhtConfig(AttentionConfig, LabelConfig):
 
 
 class MbhtBlock(nn.Module):
-    """Multi-scale attention without a residual around it, then a feed-forward network with one, post-norm."""
+    """Multi-scale attention, which has residuals inside, then a feed-forward network with one around it, post-norm."""
 
     def __init__(self, config: MbhtConfig, scales: Scales) -> None:
         super().__init__()
@@ -68,29 +71,30 @@ class MbhtBlock(nn.Module):
         self.dropout = Dropout(config.dropout)
 
     def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:
-        """One block."""
+        """Apply the block; `real_BL` marks the slots that hold an interaction."""
         states_BLD = self.attention(states_BLD, real_BL)
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
 
 class Mbht(NeuralRecommender):
-    """A cloze model: a transformer over items, positions and labels, beside a hypergraph of each sequence's items.
+    """A cloze model that joins a transformer over items, positions and behavior types with a hypergraph of items.
 
     Sequences stand at the front of a fixed number of slots, max_length or the next number that both scales divide.
-    A hidden slot has no label.
+    A hidden slot has no behavior type.
 
-    Deviates: similarity is a cosine over features and a mean is of neighboring slots, as the paper has it. The public
-    code divides each feature by its norm over time, where the learned metric cancels out, and takes means of slots far
-    apart; `as_published` does so. Its metric is the mean of two vectors; ours is that mean, and starts at ones. Slots
-    equally similar after the floor at 0.01 are told apart by their similarity before it. A hidden slot without a known
-    one near it keeps its own state, theirs is NaN. Every slot may be hidden and trained on, theirs skips the first.
-    The window after a hidden slot follows from the one before it: published pairs are (10, 6), (20, 12), (30, 18).
-    There are as many label embeddings as labels, and padding is no item of the softmax.
+    Deviates: similarity is a cosine over features and a mean is of neighboring slots, as in the paper. The public code
+    divides each feature by its norm over time, where the learned metric cancels out, and takes means of slots far
+    apart; `as_published` does the same. Its metric is the mean of two vectors; here it is that mean, and starts at
+    ones. Slots that are equally similar after the floor at 0.01 are ordered by their similarity before it. A hidden
+    slot without a known one near it keeps its own state, which is NaN in the public code. Every slot may be hidden and
+    trained on; the public code skips the first. The window after a hidden slot follows from the one before it:
+    published pairs are (10, 6), (20, 12), (30, 18). There are as many embeddings of behavior types as types, and
+    padding is no item of the softmax.
     """
 
     Config = MbhtConfig
     config: MbhtConfig
-    reads = "labels"
+    reads = "behavior_types"
     told_target_set = False
     is_causal = False
 
@@ -101,7 +105,7 @@ class Mbht(NeuralRecommender):
         step = math.lcm(*widths)
         self.num_slots = math.ceil(config.max_length / step) * step
         scales = Scales(self.num_slots, rank, tuple(widths), "strided" if config.as_published else "contiguous")
-        self.labels = labels_of(catalog, config)
+        self.behavior_types = BehaviorTypes(catalog.behavior_counts_K, config.reduction)
         self.items = ItemTable(catalog.num_items, size, has_mask=True)
         self.positions = Positions(self.num_slots, size)
         self.behaviors = nn.Embedding(catalog.num_behaviors + 1, size)  # row 0: none, or hidden
@@ -115,16 +119,24 @@ class Mbht(NeuralRecommender):
         initialize(self, "normal")
 
     def fill(self, cloze: Batch) -> Tensor:
-        """states_BLD of all slots, from the front; L is their fixed number."""
+        """Compute the states with which the hidden slots are filled.
+
+        Returns:
+            states_BLD of all slots, from the front; L is their fixed number.
+        """
         items_BL = self._at_front(cloze.items_BL, cloze)
-        labels_BL = self._at_front(self.labels(cloze.sets_BLK), cloze)
+        types_BL = self._at_front(self.behavior_types(cloze.sets_BLK), cloze)
         real_BL, masked_BL = items_BL > 0, items_BL == self.items.mask_item
         known_BL = real_BL & ~masked_BL
+
+        # The transformer.
         items_BLD = self.items(items_BL)
-        behaviors_BLD = self.behaviors(labels_BL.masked_fill(masked_BL, 0))
+        behaviors_BLD = self.behaviors(types_BL.masked_fill(masked_BL, 0))
         states_BLD = self.dropout(self.input_norm(items_BLD + self.positions.weight + behaviors_BLD))
         for block in self.blocks:
             states_BLD = block(states_BLD, real_BL)
+
+        # The hypergraph, in which known slots near a hidden one stand for it.
         gated_BLD = items_BLD * torch.sigmoid(self.gate(items_BLD))
         propagation_BLL = propagation(self.metric(gated_BLD), items_BL, known_BL, self.config.hyper_len)
         related_BLD = self.hypergraph(gated_BLD, propagation_BLL)
@@ -134,9 +146,9 @@ class Mbht(NeuralRecommender):
         return joined_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """`next`: the loss of the hidden items, mean over them by their weights.
+        """Compute `next`, the weighted mean loss of the hidden items.
 
-        Slots are as many for every user, so pieces of the batch would save nothing.
+        The number of slots is the same for every user, so micro-batches would save nothing.
         """
         cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=True)
         hidden_BL = cloze.target_items_BL > 0
@@ -146,23 +158,23 @@ class Mbht(NeuralRecommender):
         return {"next": self.mean([loss], weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:
-        """The state of one more slot, whose item is hidden."""
+        """Compute the state of one more slot, whose item is hidden."""
         cloze = ask(batch, self.max_length, self.items.mask_item)
         return self._from_front(self.fill(cloze), cloze)[:, -1]
 
     def item_vectors(self) -> Tensor:
-        """The item table, which is the input's too."""
+        """Return the item table, from which inputs are looked up too."""
         return self.items.vectors_VD
 
     def _at_front(self, values_BL: Tensor, cloze: Batch) -> Tensor:
-        """The same of each slot, moved from the end of a window to the front of the slots; zero elsewhere."""
+        """Move a value of each real slot from the end of a window to the front of all slots; others become zero."""
         length, lengths_B1 = values_BL.shape[1], cloze.lengths_B[:, None]
         slots_L = torch.arange(self.num_slots, device=values_BL.device)
         places_BL = (slots_L + length - lengths_B1).clamp_max(length - 1)
         return torch.where(slots_L < lengths_B1, values_BL.gather(1, places_BL), 0)
 
     def _from_front(self, states_BLD: Tensor, cloze: Batch) -> Tensor:
-        """The states of a window's slots, back at its end; padding has that of the first slot."""
+        """Move the states of a window's slots back to its end; padding takes that of the first slot."""
         length, lengths_B1 = cloze.items_BL.shape[1], cloze.lengths_B[:, None]
         places_BL = (torch.arange(-length, 0, device=lengths_B1.device) + lengths_B1).clamp_min(0)
         return states_BLD.gather(1, places_BL[..., None].expand(-1, -1, states_BLD.shape[-1]))

@@ -15,24 +15,24 @@ Pooling = Literal["contiguous", "strided"]
 
 @dataclass(frozen=True)
 class Scales:
-    """How a sequence is summarized."""
+    """The scales at which a sequence is summarized."""
 
     num_slots: int  # L, a multiple of every width
     rank: int  # mixtures of all slots that low-rank attention looks at
     widths: tuple[int, ...]  # slots in a mean, for each coarser scale
-    pooling: Pooling = "contiguous"  # a mean is of neighbors, or of slots that stand L / width apart
+    pooling: Pooling = "contiguous"  # means of neighbors, or of slots that stand L / width apart (strided)
 
 
 class TimeMixer(nn.Linear):
-    """A Linear along time: every new slot is a weighted sum of the old ones, with the same weights in each feature."""
+    """A linear map along time: every new slot is a weighted sum of old ones, with the same weights in each feature."""
 
     def forward(self, states_BLD: Tensor) -> Tensor:
-        """Mix slots, the last axis but one."""
+        """Mix slots, which are the last axis but one."""
         return self.weight @ states_BLD + self.bias[:, None]
 
 
 class LowRankAttention(MultiHeadAttention):
-    """Attention to a few learned mixtures of all slots in place of the slots themselves (Linformer)."""
+    """Attention to a few learned mixtures of all slots instead of the slots themselves (Linformer)."""
 
     def __init__(self, size: int, num_heads: int, dropout: float, scales: Scales) -> None:
         super().__init__(size, num_heads, dropout)
@@ -40,7 +40,7 @@ class LowRankAttention(MultiHeadAttention):
         self.mix_values = TimeMixer(scales.num_slots, scales.rank)
 
     def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, real_BL: Tensor) -> Tensor:
-        """Attend from all queries to mixtures of the real keys, which are the values too."""
+        """Attend from all queries to mixtures of the keys at real slots, which are the values too."""
         (query_BHLX,) = self._heads(queries_BLD, self.query)
         real_B1L1 = real_BL[:, None, :, None]
         key_BHLX, value_BHLX = (heads * real_B1L1 for heads in self._heads(keys_BLD, self.key, self.value))
@@ -48,7 +48,7 @@ class LowRankAttention(MultiHeadAttention):
         return self._attend(query_BHLX, key_BHLX, value_BHLX, open_mask(query_BHLX, key_BHLX))
 
     def near_identity(self) -> None:
-        """Gather the mean, which every mixture then is."""
+        """Start by gathering the mean, which every mixture of slots then is."""
         super().near_identity()
         for mixer in (self.mix_keys, self.mix_values):
             nn.init.constant_(mixer.weight, 1.0 / mixer.in_features)
@@ -57,7 +57,7 @@ class LowRankAttention(MultiHeadAttention):
 class MultiScaleAttention(NearIdentity):
     """Low-rank attention over slots and plain attention over means of slots, mixed along time into L slots again.
 
-    Each attention is LN(x + attention(x)); the mixture has no residual. The coarser scales share one attention.
+    Each scale is LN(x + attention(x)), and the mixture has no residual. The coarser scales share one attention.
     Padding is kept out of the keys and values of low-rank attention only; a mean of slots may hold padding.
     """
 
@@ -73,7 +73,7 @@ class MultiScaleAttention(NearIdentity):
         self.dropout = Dropout(dropout)
 
     def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:
-        """Attend at each scale, then mix."""
+        """Attend at each scale, then mix; `real_BL` marks the slots that hold an interaction."""
         attended_BLD = self.fine(states_BLD, states_BLD, real_BL)
         seen = [self.fine_norm(states_BLD + self.dropout(attended_BLD))]
         for width in self.scales.widths:
@@ -84,17 +84,21 @@ class MultiScaleAttention(NearIdentity):
         return mixed_BLD
 
     def near_identity(self) -> None:
-        """Pass on the finest scale."""
+        """Start by passing on the finest scale."""
         nn.init.eye_(self.mix.weight)
 
 
 def pool(states_BLD: Tensor, width: int, pooling: Pooling) -> Tensor:
-    """The mean of each `width` slots, L / width of them."""
+    """Take the mean of each `width` slots.
+
+    Returns:
+        means_BXD, where X is L / width.
+    """
     if pooling == "contiguous":
         return states_BLD.unflatten(1, (-1, width)).mean(dim=2)
     return states_BLD.unflatten(1, (width, -1)).mean(dim=1)
 
 
 def open_mask(queries: Tensor, keys: Tensor) -> Tensor:
-    """A mask to add to scores that keeps no key from any query; slots are the last axis but one."""
+    """Make a mask, to be added to scores, that hides no key; slots are the last axis but one of both arguments."""
     return queries.new_zeros(1, 1, queries.shape[-2], keys.shape[-2])

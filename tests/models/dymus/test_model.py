@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from blade_tune.models.dymus.behavior_sequences import label_sequences
+from blade_tune.models.dymus.behavior_sequences import behavior_sequences
 from blade_tune.models.dymus.routing import CapsuleRouting, StateRouting
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model, shaken
 
@@ -100,16 +100,16 @@ def test_routing_equals_its_slow_twin(kind: type[StateRouting] | type[CapsuleRou
 
 
 @pytest.mark.parametrize("padded_to", [None, 9])
-def test_sequences_hold_the_steps_of_their_label(padded_to: int | None):
+def test_sequences_hold_the_steps_of_their_type(padded_to: int | None):
     """In order, close together, with an end after every step of the window; zeros before them where asked for."""
-    labels_BL = torch.tensor([[0, 2, 1, 2, 0, 2], [1, 1, 1, 1, 1, 1]])
+    types_BL = torch.tensor([[0, 2, 1, 2, 0, 2], [1, 1, 1, 1, 1, 1]])
     steps_BLD = torch.arange(1.0, 13.0).view(2, 6, 1)
-    sequences = label_sequences(steps_BLD, labels_BL, 3, padded_to)
+    sequences = behavior_sequences(steps_BLD, types_BL, 3, padded_to)
     for user in range(2):
-        for label in range(1, 4):
+        for behavior in range(1, 4):
             for step in range(6):
-                end = int(sequences.ends_BKL[user, label - 1, step])
-                seen = steps_BLD[user, : step + 1][labels_BL[user, : step + 1] == label].flatten().tolist()
-                found = sequences.steps_BKXD[user, label - 1, :end].flatten().tolist()
-                total = int((labels_BL[user] == label).sum())
+                end = int(sequences.ends_BKL[user, behavior - 1, step])
+                seen = steps_BLD[user, : step + 1][types_BL[user, : step + 1] == behavior].flatten().tolist()
+                found = sequences.steps_BKXD[user, behavior - 1, :end].flatten().tolist()
+                total = int((types_BL[user] == behavior).sum())
                 assert found == [0.0] * (0 if padded_to is None else padded_to - total) + seen

@@ -5,24 +5,24 @@ from blade_tune.models.mb_str.relative_position import relative_buckets
 from tests.builders import shaken
 
 K, H, X = 3, 2, 2
-LABELS_BL = torch.tensor([[0, 0, 2, 1, 3], [2, 2, 3, 0, 1]])
+TYPES_BL = torch.tensor([[0, 0, 2, 1, 3], [2, 2, 3, 0, 1]])
 REAL_BL = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]).bool()  # the second user has a slot without a behavior
 
 
 def attended_by_twin(part: BehaviorPairAttention, states_LD: torch.Tensor, user: int) -> torch.Tensor:
-    """Pair after pair, each with a matrix of its own; label 0 has neither projection nor matrix nor bias."""
-    labels, real = LABELS_BL[user].tolist(), REAL_BL[user].tolist()
+    """Pair after pair, each with a matrix of its own; behavior 0 has neither projection nor matrix nor bias."""
+    types, real = TYPES_BL[user].tolist(), REAL_BL[user].tolist()
     shares_KKKH = part.score_matrices.logits_KKKH.softmax(2), part.value_matrices.logits_KKKH.softmax(2)
     bases_KHXX = part.score_matrices.bases_KHXX, part.value_matrices.bases_KHXX
-    buckets_LL = relative_buckets(len(labels))
-    out_LHX = torch.zeros(len(labels), H, X, dtype=torch.float64)
-    for i, asking in enumerate(labels):
-        seen = [j for j in range(len(labels)) if real[j] or j == i]
+    buckets_LL = relative_buckets(len(types))
+    out_LHX = torch.zeros(len(types), H, X, dtype=torch.float64)
+    for i, asking in enumerate(types):
+        seen = [j for j in range(len(types)) if real[j] or j == i]
         for head in range(H):
             scores, values = [], []
             for j in seen:
-                if asking and labels[j]:
-                    pair = (asking - 1, labels[j] - 1)
+                if asking and types[j]:
+                    pair = (asking - 1, types[j] - 1)
                     score_XX, value_XX = (
                         sum(shares[*pair, base, head] * bases[base, head] for base in range(K))
                         for shares, bases in zip(shares_KKKH, bases_KHXX, strict=True)
@@ -40,10 +40,10 @@ def attended_by_twin(part: BehaviorPairAttention, states_LD: torch.Tensor, user:
 
 
 def test_attention_equals_its_twin():
-    """One product for all labels, with keys in the place of their own, is what matrices of each pair give."""
+    """One product for all types, with keys in the place of their own, is what matrices of each pair give."""
     part = shaken(BehaviorPairAttention(H * X, H, K, dropout=0.5))
     states_BLD = torch.randn(2, 5, H * X, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    pairs = behavior_pairs(LABELS_BL, REAL_BL, relative_buckets(5), K, torch.float64)
+    pairs = behavior_pairs(TYPES_BL, REAL_BL, relative_buckets(5), K, torch.float64)
     ours_BLD = part(states_BLD, pairs)
     for user in range(2):
         torch.testing.assert_close(ours_BLD[user], attended_by_twin(part, states_BLD[user], user), atol=1e-12, rtol=0)

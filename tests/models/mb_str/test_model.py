@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from blade_tune.augment.cloze import hide
 from blade_tune.models.mb_str import behavior_pairs, gated_experts
-from blade_tune.models.mb_str.by_behavior import ByLabelPlaced
+from blade_tune.models.mb_str.by_behavior import PlacedByBehavior
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model
 
 CATALOG = make_catalog()
@@ -14,13 +14,13 @@ BATCH = make_batch(CATALOG)
 
 
 def test_the_loss_is_the_cross_entropy_of_what_is_hidden():
-    """The mean over hidden slots of the softmax over items 1 to V, of the state after the head of the slot's label."""
+    """The mean over hidden slots of the softmax over items 1 to V, of the state after the head of a slot's type."""
     model = make_model("mb_str", CATALOG, dropout=0.0, mask_prob=0.5).double()
     torch.manual_seed(1)
     cloze = hide(BATCH, MAX_LENGTH, CATALOG.num_items + 1, 0.5, last=False)
-    states_BLD, labels_BL = model.read(cloze)
+    states_BLD, types_BL = model.read(cloze)
     hidden_BL = cloze.target_items_BL > 0
-    logits_NV = model.head(states_BLD, labels_BL)[hidden_BL] @ model.item_vectors()[1:].T
+    logits_NV = model.head(states_BLD, types_BL)[hidden_BL] @ model.item_vectors()[1:].T
     torch.manual_seed(1)
     loss = model.losses(BATCH)["next"]
     expected = functional.cross_entropy(logits_NV, cloze.target_items_BL[hidden_BL] - 1)
@@ -44,13 +44,13 @@ def test_both_sides_of_a_slot_are_read():
 
 
 def test_a_gpu_s_form_gives_the_same(monkeypatch):
-    """Losses, gradients and scores do not depend on how rows meet the maps of their labels."""
+    """Losses, gradients and scores do not depend on how rows meet the maps of their types."""
     model, results = make_model("mb_str", CATALOG, dropout=0.0).double(), []
     for _ in range(2):
         torch.manual_seed(1)
         loss = model.losses(BATCH)["next"]
         results.append((*torch.autograd.grad(loss, list(model.parameters())), loss, model.final_states(BATCH)))
-        monkeypatch.setattr(behavior_pairs, "by_label", ByLabelPlaced)
-        monkeypatch.setattr(gated_experts, "by_label", ByLabelPlaced)
+        monkeypatch.setattr(behavior_pairs, "by_behavior", PlacedByBehavior)
+        monkeypatch.setattr(gated_experts, "by_behavior", PlacedByBehavior)
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
