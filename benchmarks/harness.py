@@ -41,7 +41,7 @@ from blade_tune.config import read_yaml
 from blade_tune.data.store import prepare
 from blade_tune.fleet import worker
 from blade_tune.fleet.worker import Cleaner, Worker
-from blade_tune.fleet.worker_config import Order
+from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.metrics import summarize
 from blade_tune.search.samplers import SeededSampler
 from blade_tune.spec.catalog import find
@@ -214,7 +214,7 @@ def work(folder: Path, definition: StudyDefinition, total: int, callback: Callba
     url = stored.storage.engine.url.render_as_string(hide_password=False)
     place = {"study": stored.definition.name, "storage": url, "results": folder, "data": None}
     limits = {"keep": 5, "max_consecutive_failures": 5, "heartbeat_s": 30.0, "grace_s": 120.0}
-    order = Order(**place, **limits, device=device, share=1.0, since=datetime.now(UTC))
+    order = WorkerConfig(**place, **limits, device=device, share=1.0, since=datetime.now(UTC))
     Worker(stored, order, callback, StopSignals()).run()
 
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from blade_tune.errors import ConfigError
 from blade_tune.redact import redacted_value
@@ -81,9 +83,21 @@ def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
     return [field.alias or name for name, field in settings.model_fields.items()]
 
 
+class _Representer(SafeRepresenter):
+    """Quotes text that holds line ends of Unicode: without quotes they would be read back as spaces."""
+
+    def represent_str(self, data: str) -> ScalarNode:
+        style = '"' if re.search("[\x85\u2028\u2029]", data) else None  # the style in which they are escaped
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Representer.add_representer(str, _Representer.represent_str)
+
+
 def _yaml() -> YAML:
     """A reader and writer of YAML 1.2: 1e-3 is a number, 020 is 20, yes is a text, and a key may stand only once."""
     yaml: Any = YAML(typ="safe", pure=True)  # whose types say that its switches are always None
+    yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.allow_unicode = True
     yaml.sort_base_mapping_type_on_output = False

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 import pytest
-import yaml
 from click.testing import CliRunner
+from ruamel.yaml import YAML
 from sqlalchemy.exc import OperationalError
 
 from blade_tune.cli.dry_run import print_plan
@@ -111,8 +111,8 @@ def test_a_run_reads_its_study_file_once(monkeypatch, given: str):
     Path("studies").mkdir()
     Path("studies/tiny.yaml").write_text(write_yaml(TINY))
     read: list[Path] = []
-    load = yaml.load
-    monkeypatch.setattr(yaml, "load", lambda text, **how: read.append(text) or load(text, **how))
+    load = YAML.load
+    monkeypatch.setattr(YAML, "load", lambda self, text: read.append(text) or load(self, text))
     ended = CliRunner().invoke(run, ["--study", given, "--device", "cpu", "--dry-run"])
     assert (ended.exit_code, ended.exception) == (0, None)
     assert read.count(Path("studies/tiny.yaml").read_text()) == 1

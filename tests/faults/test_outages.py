@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
 
-from blade_tune.fleet.worker_config import Order
 from blade_tune.storage.folder import StudyFolder
 from tests.cli.program import call, write_study
 from tests.faults.fleet import TIMEOUT_S, Fleet, cmdline, until
@@ -106,7 +105,7 @@ def test_a_password_is_in_no_error(tmp_path, host, quiet, monkeypatch):
 def test_a_password_is_in_no_refused_order():
     """A worker of another version than its supervisor says what it misses, not what it got."""
     with pytest.raises(ValidationError, match="Field required") as error:
-        Order.model_validate({"study": "tiny", "storage": f"postgresql://tuner:{SECRET}@host/db", "new": SECRET})
+        WorkerConfig.model_validate({"study": "tiny", "storage": f"postgresql://tuner:{SECRET}@host/db", "new": SECRET})
     assert SECRET[-3:] not in str(error.value)
 
 

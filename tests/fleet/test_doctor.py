@@ -19,8 +19,9 @@ import pytest
 import torch
 from optuna.trial import TrialState
 
+from blade_tune.doctor import checks as doctor
+from blade_tune.doctor import crash_remains as leftovers
 from blade_tune.doctor.diagnosis import Diagnosis
-from blade_tune.fleet import doctor, leftovers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.spec import fingerprint
 from blade_tune.storage.attempts import ATTEMPTS, Claimant

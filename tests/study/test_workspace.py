@@ -55,4 +55,4 @@ def test_there_is_one_door():
     """Nothing but the workspace resolves where a database is."""
     package = Path(inspect.getfile(blade_tune)).parent
     users = {path.name for path in package.rglob("*.py") if "resolve_url(" in path.read_text()}
-    assert users == {"storage.py", "workspace.py"}
+    assert users == {"connect.py", "workspace.py"}
