@@ -77,6 +77,7 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
             findings.append(Diagnosis("storage", "ok", _describe(storage, url)))
             stored = [each.study_name for each in storage.get_all_studies() if "definition" in each.user_attrs]
             for name in [study] if study else stored:
+                # A folder of data in the settings is that of one study; others use the one that they remember.
                 findings += _study(name, settings if study else settings.model_copy(update={"data": None}), fix)
     except NothingStoredError as error:
         findings.append(Diagnosis("storage", "problem" if study else "ok", str(error)))
@@ -132,6 +133,7 @@ def _results(folder: Path) -> Diagnosis:
     network = ", a network file system" if kind.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else ""
     what = f"{folder}: {free / GIB:.1f} GiB are free ({kind or 'unknown'}{network})"
     try:
+        # Written through to the disk, since a full or broken one may show only then.
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(2**20))
             file.flush()

@@ -90,9 +90,9 @@ class Leftovers:
         attempts, stored = self._stored.attempts, self._stored
         before = {attempt.attempt_id for attempt in self._overdue()}
         recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s, stored.folder)
-        lost = recovery.sweep()
+        lost = recovery.sweep()  # ends at once what processes of this host left; other attempts must be watched first
         step = min(WATCH_EVERY_S, self._grace_s / 4)
-        end = time.monotonic() + self._grace_s + step
+        end = time.monotonic() + self._grace_s + step  # one step more, so that the last sweep is after the grace period
         if silent := self._overdue():
             tell(f"{self._check}: silent workers, now watched for {self._grace_s:.0f} s: {len(silent)}")
         while self._overdue() and time.monotonic() < end:
@@ -122,6 +122,7 @@ class Leftovers:
         """Return the numbers of waiting rows whose trial was trained before, but has no checkpoint in these results."""
         trained = {root_number(trial) for trial in trials if trial.intermediate_values}
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        # The checkpoint of a trial is in the folder of its first row.
         roots = {trial.number: root_number(trial) for trial in waiting}
         folder = self._stored.folder
         return [n for n, root in roots.items() if root in trained and not folder.trial(root).checkpoint.exists()]

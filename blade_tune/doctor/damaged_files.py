@@ -96,7 +96,7 @@ class Damage:
             yield Damaged(path, "the next run of the combination copies it again from the member's study")
         for pattern in DERIVED:
             for path in folder.path.glob(pattern):
-                if not path.is_file() or not path.stat().st_size:
+                if not path.is_file() or not path.stat().st_size:  # these files have no digests to compare with
                     yield Damaged(path, "the command that wrote it writes it anew")
         for trial in logical_trials(self._stored.trials):
             yield from self._damaged_of(trial)
@@ -139,6 +139,7 @@ class Damage:
             files.test: lambda: kept.read_test(files),
             files.log: lambda: _read_log(files.log),
         }
+        # Only a trial that waits to be continued needs its checkpoint.
         if trial and trial.state == TrialState.WAITING:
             checks[files.checkpoint] = lambda: load_checkpoint(files.checkpoint)
         # Digests of files in the dashboard have a path, those of the trial's own files only a name.
@@ -155,6 +156,7 @@ class Damage:
         for meta in get_all_artifact_meta(trial, storage=self._stored.storage):
             path = self._results / "artifacts" / meta.artifact_id
             digest = known.get(str(path.relative_to(self._results)))
+            # Where the whole folder is missing, the study ran with another results folder.
             if digest and path.parent.exists() and (not path.is_file() or sha256(path) != digest):
                 found[path] = meta.filename
         return found

@@ -43,7 +43,7 @@ class StudySource:
         """
         endings = (f"-{model}" for model in MODELS)
         for name in (study, *(study.removesuffix(ending) for ending in endings if study.endswith(ending))):
-            with suppress(ConfigError):
+            with suppress(ConfigError):  # no file of this name: try the next
                 path = find("studies", name)
                 break
         else:
@@ -86,7 +86,7 @@ def find(kind: CatalogKind, name: str) -> Path:
 
 def available(kind: CatalogKind) -> dict[str, Path]:
     """Return every name and its file; a file in the working folder hides a shipped one of the same name."""
-    folders = (_shipped(kind), Path(kind))
+    folders = (_shipped(kind), Path(kind))  # of two files of one name the later wins
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 

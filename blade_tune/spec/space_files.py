@@ -36,7 +36,7 @@ def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Va
     names = [included] if isinstance(included, str) else included
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: include must be the name of a space or a list of names, got {included!r}.")
-    if recipe == "published":
+    if recipe == "published":  # whose spaces include nothing
         return Space.from_mapping(_joined(content, published, f"{path}: published"), str(path))
     for name in names:
         block = read_yaml(find("search_spaces", name))

@@ -40,6 +40,7 @@ def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDe
     Raises:
         ConfigError: a study or trial of this name does not exist, or its weights were not kept.
     """
+    # What the stored combination was made with goes before a new look at the members' studies.
     known = workspace.find(definition.name)
     before = known.definition.members if known else ()
     members = []
@@ -59,7 +60,7 @@ def _with_window(definition: StudyDefinition) -> StudyDefinition:
     name, default = "model.max_length", definition.configs["model"].model_fields["max_length"].default
     longest = max(int(member.settings.get("max_length", default)) for member in definition.settled_members)
     space = definition.space
-    if name in space.free or longest == default:
+    if name in space.free or longest == default:  # searched, or right already
         return definition
     if name not in space.fixed:
         return replace(definition, space=space.with_fixed({name: longest}, "--members"))
@@ -83,6 +84,7 @@ def _find(name: str, workspace: Workspace) -> Member:
             f"member {name}: {files.weights} is not there: a study keeps the weights of its best trials only (--keep)."
         )
     try:
+        # `read_whole` compares with the digest in the trial's row, if it has one: damaged weights become no member.
         digest = hashlib.sha256(read_whole(files, files.weights)).hexdigest()
     except DamagedFileError as error:
         raise ConfigError(f"member {name}: {error} {_again(study, trial.number)}") from None
