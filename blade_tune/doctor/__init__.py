@@ -1,1 +1,1 @@
-"""What is wrong with a machine, a database or a study, and what can be mended."""
+"""`blade-tune doctor`: finds what is wrong with a machine, a database or a study, and repairs what it can."""

@@ -1,4 +1,8 @@
-"""Looks a machine, a database and its studies over: what would stop a run, and what crashes have left."""
+"""Checks of a machine, a database and its studies, for what would stop a run and for what crashes have left.
+
+`examine` runs them all, and `blade-tune doctor` prints what it returns. A check looks at one thing and returns one
+`Diagnosis` or several; it changes nothing unless it is asked to repair.
+"""
 
 import logging
 import os
@@ -47,21 +51,22 @@ from blade_tune.study.stored import StoredStudy
 
 log = logging.getLogger(__name__)
 
-SHOWN = ("torch", "optuna", "sqlalchemy", "psycopg")  # packages whose version matters most
-GIB = 2**30
-LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
-MANY_ROWS = 2_000  # beyond, every worker spends seconds on reading them
+SHOWN = ("torch", "optuna", "sqlalchemy", "psycopg")  # packages whose versions matter most
+GIB = 2**30  # bytes
+LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2  # free bytes below which there is a warning, or a problem
+MANY_ROWS = 2_000  # with more rows, every worker spends seconds on reading them
 SMALLER = "a new study for each version of the space is better"
 NEW_STORAGE = "start the server, go on with a copy of a broken file, or give another --storage"
 
 
 def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = None) -> list[Diagnosis]:
-    """Everything there is to say; what is looked at is not changed, unless it is to be fixed.
+    """Run all checks and return what they found; change nothing unless asked to repair.
 
     Args:
-        settings: where studies, results and data are, how long a worker may be silent, how many weights stay.
-        study: the study to look at; None for all of the database, each with the data that it remembers.
-        fix: repair what can be repaired, and tell what takes a while.
+        settings: where studies, results and data are, the grace period of workers, and how many weights to keep.
+        study: the study to check; None for all studies of the database, each with the data that it remembers.
+        fix: a function that shows the user a message about repairs that take a while; with it, what can be repaired
+            is. None to repair nothing.
     """
     url = settings.workspace.url
     findings = [*_versions(), *_devices(), _results(settings.results)]
@@ -72,6 +77,7 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
             findings.append(Diagnosis("storage", "ok", _describe(storage, url)))
             stored = [each.study_name for each in storage.get_all_studies() if "definition" in each.user_attrs]
             for name in [study] if study else stored:
+                # A folder of data in the settings is that of one study; others use the one that they remember.
                 findings += _study(name, settings if study else settings.model_copy(update={"data": None}), fix)
     except NothingStoredError as error:
         findings.append(Diagnosis("storage", "problem" if study else "ok", str(error)))
@@ -81,19 +87,20 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
 
 
 def warn_of_size(stored: StoredStudy) -> None:
-    """Say that a study is so large that its workers begin slowly."""
+    """Warn in the log that a study is so large that its workers begin slowly."""
     if (rows := len(stored.trials)) > MANY_ROWS:
         log.warning("study=%s has %d trials: %s", stored.definition.name, rows, SMALLER)
 
 
 def _versions() -> Iterator[Diagnosis]:
+    """Check the versions of packages against those that blade-tune requires."""
     shown = ", ".join(f"{name} {metadata.version(name)}" for name in SHOWN)
     yield Diagnosis("versions", "ok", f"python {platform.python_version()}, blade-tune {__version__}, {shown}")
     declared: list[str] = []
-    with suppress(metadata.PackageNotFoundError):  # it runs from its sources
+    with suppress(metadata.PackageNotFoundError):  # blade-tune runs from its sources, which are not installed
         declared = metadata.requires("blade-tune") or []
     for requirement in map(Requirement, declared):
-        if requirement.marker is None:  # else it is of an extra
+        if requirement.marker is None:  # requirements of an extra have a marker, and may be missing
             version = metadata.version(requirement.name)
             if not requirement.specifier.contains(version, prereleases=True):
                 what = f"{requirement.name} must be {requirement.specifier}, and is {version}"
@@ -101,6 +108,7 @@ def _versions() -> Iterator[Diagnosis]:
 
 
 def _devices() -> Iterator[Diagnosis]:
+    """Check that every GPU works, and say how much of its memory is free."""
     gpus, threads = torch.cuda.device_count(), Machine.here().threads
     for gpu in range(gpus):
         try:
@@ -119,12 +127,13 @@ def _devices() -> Iterator[Diagnosis]:
 
 
 def _results(folder: Path) -> Diagnosis:
-    """Whether runs can write where they write everything."""
+    """Check that the results folder, or the folder in which it would be created, can be written and has free space."""
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     kind, free = file_system(place), shutil.disk_usage(place).free
     network = ", a network file system" if kind.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else ""
     what = f"{folder}: {free / GIB:.1f} GiB are free ({kind or 'unknown'}{network})"
     try:
+        # Written through to the disk, since a full or broken one may show only then.
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(bytes(2**20))
             file.flush()
@@ -138,10 +147,10 @@ def _results(folder: Path) -> Diagnosis:
 
 
 def _describe(storage: StudyStorage, url: URL) -> str:
-    """What the database is.
+    """Return the kind, version and size of a database in words, after a check of its file.
 
     Raises:
-        StorageError: it is a broken file.
+        StorageError: the file of a SQLite database is broken.
     """
     version = f"tables of version {storage.get_current_version()}"
     with storage.engine.connect() as connection:
@@ -157,11 +166,11 @@ def _describe(storage: StudyStorage, url: URL) -> str:
 
 
 def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis]:
-    """What was repaired, then what there still is to say, be it that there is nothing."""
+    """Check one study; return what was repaired, then what was found, or that nothing is wrong."""
     check = f"study {name}"
     try:
         stored = settings.workspace.study(name)
-        _ = stored.folder.path  # whose files are there
+        _ = stored.folder.path  # raises where the folder has the files of another study
     except (ConfigError, StudyDiffersError) as error:
         return [Diagnosis(check, "problem", str(error))]
     try:
@@ -172,11 +181,11 @@ def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis
         scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
         return fixed + (found or [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")])
     finally:
-        stored.storage.engine.dispose()  # a database may have more studies than a server takes connections
+        stored.storage.engine.dispose()  # there may be more studies than connections that the server takes
 
 
 def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Diagnosis]:
-    """Whether a run here would go on with the study."""
+    """Check whether a run with these settings would continue the study: its definition, its data and its size."""
     definition = stored.definition
     check = f"study {definition.name}"
     identity = stored.study.user_attrs["fingerprint"]
@@ -192,11 +201,11 @@ def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Diagnosis]:
 
 
 def _require_data(stored: StoredStudy, given: Path | None) -> None:
-    """Check the data's hash; data that was not prepared yet is prepared beside the results, for this moment only.
+    """Check the hash of a study's data, which is prepared in a temporary folder if the results folder does not have it.
 
     Raises:
-        StudyDiffersError: it is other data.
-        DataError: it is not here.
+        StudyDiffersError: the data is not what the study was run on.
+        DataError: the data is not on this machine.
     """
     with tempfile.TemporaryDirectory() as scratch:
         key = open_source(stored.definition.data, stored.data_directory(given)).search_key()

@@ -1,4 +1,4 @@
-"""What crashes leave of a study: attempts and rows that nobody works on, and files that nobody reads."""
+"""What crashes leave of a study: attempts and rows that no worker works on, and files that no process reads."""
 
 import re
 import time
@@ -16,20 +16,21 @@ from blade_tune.storage.recovery import Recovery, orphans
 from blade_tune.storage.trials import logical_trials, ranked, root_number
 from blade_tune.study.stored import StoredStudy
 
-WATCH_EVERY_S = 5.0  # at most; a grace period of seconds asks for more
-TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")  # of a file that is written beside its place
-TEMPORARY_AGE_S = 3600.0  # nothing is written for so long: the process, perhaps another machine's, is gone
+WATCH_EVERY_S = 5.0  # between two looks at silent workers, at most; a quarter of a short grace period is less
+TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")  # names of files that are written next to the one they replace
+# No file takes so many seconds to write, so the process that wrote it, perhaps on another machine, is gone.
+TEMPORARY_AGE_S = 3600.0
 MENDED = "the next run queues it again; so does doctor --fix"
 
-Tell = Callable[[str], None]
+Tell = Callable[[str], None]  # shows the user a message
 
 
 class Leftovers:
-    """The leftovers of one study.
+    """Finds and removes what crashes have left of one study.
 
     Args:
         stored: the study.
-        grace_s: a worker that is silent for so long is lost.
+        grace_s: the seconds without a heartbeat after which a worker counts as lost.
         keep: how many of the best trials keep their weights.
     """
 
@@ -40,7 +41,7 @@ class Leftovers:
         self._check = f"study {stored.definition.name}"
 
     def findings(self) -> Iterator[Diagnosis]:
-        """A warning for each kind; nothing is changed."""
+        """Yield a warning for each attempt, and for each kind of row or file, that is left over; change nothing."""
         trials = self._stored.trials
         for attempt in self._overdue():
             what = "a slot" if attempt.trial_number is None else f"trial {attempt.trial_number}"
@@ -61,10 +62,12 @@ class Leftovers:
             yield self._warn(what, "the next trial that ends removes them; a run's --keep says how many stay")
 
     def remove(self, tell: Tell) -> Iterator[Diagnosis]:
-        """Queue again what has lost its worker, and remove files, but for weights; gives what was done.
+        """Queue lost trials again, and remove temporary files and old checkpoints; yield what was done.
+
+        Weights of trials that are no longer among the best stay for the next run, whose --keep may be larger.
 
         Args:
-            tell: hears what takes a while.
+            tell: shows the user that silent workers are being watched, which takes the grace period.
         """
         released, lost = self._recover(tell)
         files = [*self._temporary(), *self._checkpoints(self._stored.trials)]
@@ -79,13 +82,17 @@ class Leftovers:
                 yield Diagnosis(self._check, "ok", f"fixed: {what}: {done}")
 
     def _recover(self, tell: Tell) -> tuple[int, list[int]]:
-        """Sweep, and where a worker is silent watch it for the whole grace period, as `Recovery` asks for."""
+        """Recover lost trials, watching silent workers for the whole grace period, as `Recovery` needs.
+
+        Returns:
+            The number of overdue attempts that ended, and the numbers of the rows that were queued again.
+        """
         attempts, stored = self._stored.attempts, self._stored
         before = {attempt.attempt_id for attempt in self._overdue()}
         recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s, stored.folder)
-        lost = recovery.sweep()
+        lost = recovery.sweep()  # ends at once what processes of this host left; other attempts must be watched first
         step = min(WATCH_EVERY_S, self._grace_s / 4)
-        end = time.monotonic() + self._grace_s + step
+        end = time.monotonic() + self._grace_s + step  # one step more, so that the last sweep is after the grace period
         if silent := self._overdue():
             tell(f"{self._check}: silent workers, now watched for {self._grace_s:.0f} s: {len(silent)}")
         while self._overdue() and time.monotonic() < end:
@@ -94,13 +101,16 @@ class Leftovers:
         return len(before - {attempt.attempt_id for attempt in attempts.open_attempts()}), lost
 
     def _overdue(self) -> list[Attempt]:
-        """Attempts whose process is gone, or that did not renew for the grace period by the database's clock."""
+        """Return the attempts whose process is gone, or whose latest heartbeat is older than the grace period."""
         attempts = self._stored.attempts
         heard_since = attempts.now() - self._grace_s
         return [each for each in attempts.open_attempts() if each.owner.is_gone() or each.renewed < heard_since]
 
     def _orphans(self) -> list[int]:
-        """Trials that run before and after a look at the attempts, of which none has them or may be asking for one."""
+        """Return the numbers of running rows that belong to no attempt.
+
+        Rows are read before and after the attempts, since a row may end between the two readings.
+        """
         before = self._running()
         unheld = orphans(before, self._stored.attempts.open_attempts())
         return sorted(set(unheld) & set(self._running()))
@@ -109,24 +119,26 @@ class Leftovers:
         return [trial.number for trial in self._stored.trials if trial.state == TrialState.RUNNING]
 
     def _stranded(self, trials: list[FrozenTrial]) -> list[int]:
-        """Waiting trials that were trained before, where the checkpoint is not in this results folder."""
+        """Return the numbers of waiting rows whose trial was trained before, but has no checkpoint in these results."""
         trained = {root_number(trial) for trial in trials if trial.intermediate_values}
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+        # The checkpoint of a trial is in the folder of its first row.
         roots = {trial.number: root_number(trial) for trial in waiting}
         folder = self._stored.folder
         return [n for n, root in roots.items() if root in trained and not folder.trial(root).checkpoint.exists()]
 
     def _temporary(self) -> list[Path]:
-        """Files that were never moved to their place."""
+        """Return the old temporary files that were never moved to their place."""
         named = (path for path in self._stored.folder.path.rglob(".*") if TEMPORARY.fullmatch(path.name))
         return [path for path in named if _age_s(path) > TEMPORARY_AGE_S]
 
     def _checkpoints(self, trials: list[FrozenTrial]) -> list[Path]:
-        """Of trials that no row goes on from."""
+        """Return the checkpoints of trials that have ended and that no row continues."""
         ended = (trial for trial in logical_trials(trials) if trial.state.is_finished())
         return [path for trial in ended if (path := self._folder(trial).checkpoint).exists()]
 
     def _weights(self, trials: Iterable[FrozenTrial]) -> list[Path]:
+        """Return the weights of completed trials that are not among the best."""
         return [path for trial in ranked(trials)[self._keep :] if (path := self._folder(trial).weights).exists()]
 
     def _folder(self, trial: FrozenTrial) -> TrialFolder:
@@ -141,7 +153,7 @@ def _listed(numbers: Iterable[int]) -> str:
 
 
 def _age_s(path: Path) -> float:
-    """How long ago a file was written; 0 where it is gone, moved to its place."""
+    """Return the seconds since a file was written; 0 where it is gone because it was moved to its place."""
     with suppress(FileNotFoundError):
         return time.time() - path.stat().st_mtime
     return 0.0

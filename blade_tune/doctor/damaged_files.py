@@ -1,4 +1,9 @@
-"""Files of a study that are not as they were written: found, and made again where what they held is known elsewhere."""
+"""Damaged files of a study and of measurements, and the repair of those whose content is known elsewhere.
+
+A file is damaged if its SHA-256 differs from the one that the database has, or if it cannot be read. Definitions and
+configurations are written again from the database, and files in the dashboard from the trial's own files; for all
+others the user is told which command makes them again.
+"""
 
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,20 +29,20 @@ from blade_tune.trial import files as kept
 from blade_tune.trial.artifacts import shown_files
 
 FIX = "doctor --fix writes it again"
-MEASURED = (".baselines", ".xray")  # of the results folder: what was measured once on a data set
-DERIVED = ("trials.csv", "epochs.csv", "report/*", "effects/*")  # of a study's folder: what commands write anew
+MEASURED = (".baselines", ".xray")  # subfolders of the results folder with what was measured once on a data set
+DERIVED = ("trials.csv", "epochs.csv", "report/*", "effects/*")  # in a study's folder: files that commands write anew
 
 
 @dataclass(frozen=True)
 class Damaged:
-    """A file, and what to do about it."""
+    """A damaged file, and what the user can do about it."""
 
     path: Path
     remedy: str
 
 
 class Damage:
-    """The damaged files of one study.
+    """Finds and repairs the damaged files of one study.
 
     Args:
         stored: the study.
@@ -48,7 +53,7 @@ class Damage:
         self._name = stored.definition.name
 
     def findings(self) -> Iterator[Diagnosis]:
-        """What is damaged; nothing is changed."""
+        """Yield a diagnosis for each damaged file; change nothing."""
         if fault := self._stored.ledger.fault():
             yield Diagnosis(
                 f"study {self._name}", "problem", fault, "" if "--fix" in fault else "put a copy of it back"
@@ -59,7 +64,7 @@ class Damage:
             )
 
     def mend(self) -> Iterator[Diagnosis]:
-        """Make again what can be made again; gives what was done."""
+        """Write the files again whose content is known, and yield what was done."""
         mended = [self._stored.ledger.mend()] if self._stored.ledger.fault() else []
         if self._is_definition_damaged():
             mended.append(_write(self._stored.folder.definition, write_yaml(self._definition).encode()))
@@ -69,6 +74,7 @@ class Damage:
             yield Diagnosis(f"study {self._name}", "ok", f"fixed: {what}")
 
     def _mend_trial(self, trial: FrozenTrial) -> Iterator[str | None]:
+        """Write a trial's configuration and its files in the dashboard again where they are damaged."""
         files = self._stored.files(trial)
         if files.config in self._damaged_files(files):
             yield _write(files.config, write_yaml(nest(self._stored.values(trial))).encode())
@@ -76,6 +82,7 @@ class Damage:
         if not damaged:
             return
         with tempfile.TemporaryDirectory() as scratch:
+            # A file in the dashboard is a copy of a trial's own, or made of one; only an identical one is put back.
             shown = {path.name: path for path in self._shown(files, Path(scratch))}
             for path, name in damaged.items():
                 if name in shown and sha256(shown[name]) == files.digests[str(path.relative_to(self._results))]:
@@ -89,7 +96,7 @@ class Damage:
             yield Damaged(path, "the next run of the combination copies it again from the member's study")
         for pattern in DERIVED:
             for path in folder.path.glob(pattern):
-                if not path.is_file() or not path.stat().st_size:
+                if not path.is_file() or not path.stat().st_size:  # these files have no digests to compare with
                     yield Damaged(path, "the command that wrote it writes it anew")
         for trial in logical_trials(self._stored.trials):
             yield from self._damaged_of(trial)
@@ -114,11 +121,15 @@ class Damage:
             )
 
     def _damaged_files(self, files: TrialFolder, trial: FrozenTrial | None = None) -> list[Path]:
-        """Of a trial's folder: those that differ from what the database knows of them, or that cannot be read.
+        """Return the files in a trial's folder that differ from their digests, cannot be read, or are missing.
 
-        Weights may be missing: those of all but the best trials are removed.
+        Weights may be missing, since those of all but the best trials are removed.
+
+        Args:
+            files: the folder, with the digests of its files.
+            trial: the trial, whose checkpoint is checked while it waits to be continued.
         """
-        if not files.path.exists():  # in other results
+        if not files.path.exists():  # the trial ran with another results folder
             return []
         checks: dict[Path, Callable[[], object]] = {
             files.config: lambda: kept.read_whole(files, files.config),
@@ -128,18 +139,24 @@ class Damage:
             files.test: lambda: kept.read_test(files),
             files.log: lambda: _read_log(files.log),
         }
+        # Only a trial that waits to be continued needs its checkpoint.
         if trial and trial.state == TrialState.WAITING:
             checks[files.checkpoint] = lambda: load_checkpoint(files.checkpoint)
+        # Digests of files in the dashboard have a path, those of the trial's own files only a name.
         required = {files.path / name for name in files.digests if "/" not in name} - {files.weights}
         return [path for path, check in checks.items() if (path.exists() or path in required) and not _passes(check)]
 
     def _damaged_artifacts(self, trial: FrozenTrial) -> dict[Path, str]:
-        """Files that the dashboard shows of a trial, and what as; of a trial of before nothing is known of them."""
+        """Return the damaged files of a trial in the dashboard, each with the name under which it is shown.
+
+        Trials of earlier versions have no digests of these files, so none of theirs counts as damaged.
+        """
         known = self._stored.files(trial).digests
         found = {}
         for meta in get_all_artifact_meta(trial, storage=self._stored.storage):
             path = self._results / "artifacts" / meta.artifact_id
             digest = known.get(str(path.relative_to(self._results)))
+            # Where the whole folder is missing, the study ran with another results folder.
             if digest and path.parent.exists() and (not path.is_file() or sha256(path) != digest):
                 found[path] = meta.filename
         return found
@@ -153,7 +170,7 @@ class Damage:
 
     @property
     def _definition(self) -> dict[str, Any]:
-        """As the study was made."""
+        """The content of the study file, as the database has it."""
         return dict(self._stored.study.user_attrs["definition"])
 
     def _is_definition_damaged(self) -> bool:
@@ -167,11 +184,13 @@ class Damage:
 
 
 def measured_damage(results: Path, *, fix: bool) -> Iterator[Diagnosis]:
-    """Damaged measurements of a results folder, which are made again where they are asked for.
+    """Yield a diagnosis for each damaged measurement in a results folder.
+
+    A measurement that is missing is made again when a command needs it, so to repair a damaged one is to remove it.
 
     Args:
-        results: the folder.
-        fix: remove them.
+        results: the results folder.
+        fix: whether to remove damaged measurements.
     """
     for path in (path for name in MEASURED for path in (results / name).glob("*")):
         if not path.name.startswith(".") and not measured.is_whole(path):
@@ -183,7 +202,7 @@ def measured_damage(results: Path, *, fix: bool) -> Iterator[Diagnosis]:
 
 
 def _write(path: Path, content: bytes) -> str | None:
-    """Write a file again; gives what was done, or None where something else is in its place."""
+    """Write a file again and return what was done, in words; None where the file cannot be written."""
     try:
         write_whole(path, content)
     except (ConfigError, OSError):
@@ -192,6 +211,7 @@ def _write(path: Path, content: bytes) -> str | None:
 
 
 def _passes(check: Callable[[], object]) -> bool:
+    """Whether a check raises no `DamagedFileError`."""
     try:
         check()
     except DamagedFileError:
@@ -203,7 +223,7 @@ def _read_log(path: Path) -> None:
     """Read a log as text.
 
     Raises:
-        DamagedFileError: it is none.
+        DamagedFileError: the file cannot be read, or is not text.
     """
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""What the doctor says of one thing that it looked at."""
+"""`Diagnosis`: the finding of one check of `blade-tune doctor`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ State = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A fact, and what to do about it.
+    """The finding of one check, and what to do about it.
 
-    A problem stops a run or spoils it; a warning is worth knowing, or is mended by the next run.
+    A problem stops a run or spoils it. A warning is worth knowing, or is repaired by the next run.
     """
 
-    check: str
+    check: str  # the thing that was checked: "storage", "study NAME"
     state: State
-    what: str
-    remedy: str = ""
+    what: str  # the finding, in words
+    remedy: str = ""  # what the user can do about it; empty where nothing is to be done

@@ -1,1 +1,1 @@
-"""What is tried next: samplers, pruners, replicates."""
+"""The search: samplers that propose configurations, pruners that end weak trials, repeats of configurations."""

@@ -1,4 +1,8 @@
-"""Repeats of a configuration: how often each was tried, which are worth another run, and what they tell of noise."""
+"""Repeats of a configuration on other seeds: how often each was run, which to run again, and the noise of values.
+
+A trial's value depends on its seed, so a leading configuration may only have been lucky. Repeats of the leaders guard
+the sampler against that, and the spread of all repeats measures how far another seed alone moves a value.
+"""
 
 import math
 import statistics
@@ -14,26 +18,36 @@ from blade_tune.space import Space
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import logical_trials, root_number, trial_values
 
-LEADING_SHARE = 0.05  # of the configurations with a value, the best: of 72 three, and none of the first few
-LEADER_RUNS = 2  # beyond the others', to tell a leader from a lucky seed; what wins is for `confirm` to say
+# The best configurations that count as leaders, as a share of those with a value, rounded down: 3 of 72, 0 of under 20.
+LEADING_SHARE = 0.05
+# Runs that a leader may have beyond the others, to tell it from a lucky seed; `blade-tune confirm` settles who wins.
+LEADER_RUNS = 2
 
 Configuration = frozenset[tuple[str, Value]]
 
 
 def configuration(space: Space, params: Mapping[str, Value]) -> Configuration:
-    """What makes two trials repeats of each other: equal values, however their floats were summed up."""
+    """Return the configuration of a trial's parameters in a form by which repeats are equal.
+
+    Values are those of the space, so that floats that were computed in another way do not differ in their last bits.
+    """
     return frozenset(space.values(params).items())
 
 
 def given_params(trial: FrozenTrial) -> dict[str, Any]:
-    """The parameters that a row has, or will have for it was enqueued with them."""
+    """Return the parameters that a row has, together with those that it was enqueued with and will have."""
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 class History:
-    """How often each configuration of a study was run, and which lead by their mean value.
+    """How often each configuration of a study was run, and which ones lead by their mean value.
 
-    A trial that was interrupted and continued is one run of its configuration, in whatever state it is.
+    A trial counts as one run of its configuration in whatever state it is, and once if it was interrupted and
+    continued.
+
+    Args:
+        space: the search space.
+        trials: all rows of the study, in order of number.
     """
 
     def __init__(self, space: Space, trials: Iterable[FrozenTrial]) -> None:
@@ -41,19 +55,29 @@ class History:
         self.num_runs = Counter(configuration(space, params) for params in map(given_params, runs) if params)
         means = {proposed: statistics.fmean(values) for proposed, values in _values(space, runs).items()}
         self._leaders = sorted(means, key=means.__getitem__, reverse=True)[: int(LEADING_SHARE * len(means))]
+        # Only a finite space whose every configuration was run leaves nothing new; then all may be repeated evenly.
         is_exhausted = len(self.num_runs) == space.count()
         self._fewest_runs = min(self.num_runs.values()) if is_exhausted else 0
 
     def is_wanted(self, proposed: Configuration) -> bool:
-        """Whether no configuration had fewer runs, or this one leads and had few more."""
+        """Whether a configuration is worth another run.
+
+        It is if no other has had fewer runs, or if it leads and has had at most `LEADER_RUNS` more than the fewest.
+        """
         extra = LEADER_RUNS if proposed in self._leaders else 0
         return self.num_runs[proposed] <= self._fewest_runs + extra
 
 
 def replicate_index(space: Space, trials: Iterable[FrozenTrial], trial: Trial | FrozenTrial) -> int:
-    """How many trials before this one have its configuration, all its parameters being suggested.
+    """Return how many earlier trials have the same configuration as a trial.
 
-    Before is by the number of their first row. A trial that goes on keeps what was decided when it started.
+    Trials are ordered by the number of their first row. A trial that continues an interrupted one keeps the index that
+    was stored when it first started, and with it its seed.
+
+    Args:
+        space: the search space.
+        trials: all rows of the study, in order of number.
+        trial: the trial, all of whose parameters are suggested.
     """
     record = TrialRecord(trial)
     if TrialRecord.replicate in record:
@@ -65,17 +89,20 @@ def replicate_index(space: Space, trials: Iterable[FrozenTrial], trial: Trial | 
 
 @dataclass(frozen=True)
 class Noise:
-    """What another seed alone changes in a value: a standard deviation, and how well it is known."""
+    """How far another seed alone moves a trial's value."""
 
-    deviation: float
-    degrees_of_freedom: int
+    deviation: float  # the standard deviation, in units of the objective's metric
+    degrees_of_freedom: int  # from how many repeats it was estimated
 
 
 def pooled_noise(space: Space, trials: Iterable[FrozenTrial]) -> Noise | None:
-    """The standard deviation within configurations, pooled over those that completed twice or more.
+    """Estimate the noise of a study's values from configurations that completed twice or more.
 
-    s = sqrt(sum_c sum_i (x_ci - mean_c)^2 / df) with df = sum_c (n_c - 1), over configurations c with n_c >= 2 complete
-    runs. Runs of equal seed are one. None where no configuration was repeated.
+    The estimate is the pooled standard deviation within configurations, s = sqrt(sum_c sum_i (x_ci - mean_c)^2 / df)
+    with df = sum_c (n_c - 1), over configurations c with n_c >= 2 complete runs. Runs of equal seed count as one.
+
+    Returns:
+        None where no configuration was repeated.
     """
     groups = [values for values in _values(space, logical_trials(trials)).values() if len(values) > 1]
     if not groups:
@@ -86,7 +113,11 @@ def pooled_noise(space: Space, trials: Iterable[FrozenTrial]) -> Noise | None:
 
 
 def _values(space: Space, trials: Iterable[FrozenTrial]) -> dict[Configuration, list[float]]:
-    """Values of complete runs; of two with one seed (workers that met at a configuration) the later."""
+    """Return the values of the complete runs of each configuration.
+
+    Two workers may propose one configuration at the same moment and train it on the same seed. Of such runs only the
+    later counts.
+    """
     by_seed: defaultdict[Configuration, dict[Any, float]] = defaultdict(dict)
     for trial in trials:
         if trial.state == TrialState.COMPLETE and trial.value is not None:

@@ -1,4 +1,9 @@
-"""Samplers and pruners as a study names them."""
+"""Samplers and pruners, built from the names and settings in a study file.
+
+Optuna's samplers are made for one process that proposes one trial after another. Here many workers ask at once and may
+be restarted at any time, so `SeededSampler` wraps them: it draws each proposal from a sampler of a seed of its own, and
+draws again where a configuration was tried before.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -26,33 +31,42 @@ from blade_tune.spec.definition import PrunerConfig, SearchConfig
 from blade_tune.spec.fingerprint import sampler_seed
 from blade_tune.training.config import FitConfig, TrainConfig
 
-DRAWS = 8  # of a trial from its sampler; one of TPE takes milliseconds
-GP_DRAWS = 2  # one takes up to a second
-UNIFORM_DRAWS = 64  # these are cheap; they find a free point that is one of 72 more often than not
+DRAWS = 8  # at most from the sampler for one trial; a draw of TPE takes milliseconds
+GP_DRAWS = 2  # at most from the Gaussian process, whose draws take up to a second
+UNIFORM_DRAWS = 64  # at most from the whole space; cheap, and more likely than not to find one free point among 72
 
 
 class Proposal:
-    """All that a sampler proposes for one trial, made without storing it: to `Space.suggest` it is the trial."""
+    """All parameters that a sampler proposes for one trial, without storing them.
+
+    A proposal takes the place of a trial in `Space.suggest`, so that a whole configuration is known, and can be
+    rejected, before any of its parameters is written to the database.
+
+    Args:
+        sampler: the sampler to draw from.
+        study: the study.
+        trial: the trial for which to propose; parameters that it has or was enqueued with are not drawn.
+    """
 
     def __init__(self, sampler: BaseSampler, study: optuna.Study, trial: FrozenTrial) -> None:
         self.sampler = sampler
         self.params = given_params(trial)
-        self.distributions: dict[str, BaseDistribution] = {}  # of what was not given
+        self.distributions: dict[str, BaseDistribution] = {}  # of the parameters that were drawn
         self._study = study
         self._trial = trial
         joint = sampler.infer_relative_search_space(study, trial)
         self._relative = sampler.sample_relative(study, trial, joint)
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
-        """As a trial does."""
+        """Draw a float, with the arguments of Optuna's `Trial.suggest_float`."""
         return float(self._suggest(name, FloatDistribution(low, high, step=step, log=log), low))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """As a trial does."""
+        """Draw an integer, with the arguments of Optuna's `Trial.suggest_int`."""
         return int(self._suggest(name, IntDistribution(low, high, step=step, log=log), low))
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        """As a trial does."""
+        """Draw one of some choices, with the arguments of Optuna's `Trial.suggest_categorical`."""
         return self._suggest(name, CategoricalDistribution(choices), choices[0])
 
     def _suggest(self, name: str, distribution: BaseDistribution, first: Value) -> Any:
@@ -62,26 +76,27 @@ class Proposal:
         return self.params[name]
 
     def _sample(self, name: str, distribution: BaseDistribution) -> Any:
+        """Return what the sampler drew for all parameters together, or draw a parameter that it left out."""
         if name in self._relative:
             return self._relative[name]
         return self.sampler.sample_independent(self._study, self._trial, name, distribution)
 
 
 class SeededSampler(BaseSampler):
-    """Proposes what was not tried before; every draw comes from a sampler of its own seed.
+    """A sampler that proposes configurations not tried before, drawing each proposal on a seed of its own.
 
-    The seed is a function of the study seed, the trial's number and the draw: a seed shared by all trials would repeat
-    the first proposals after each restart and in every worker.
+    The seed of a draw is a function of the study's seed, the trial's number and the index of the draw. With one seed
+    for all trials, the first proposals would be repeated after each restart and in every worker.
 
-    A configuration that is not wanted (`History.is_wanted`) is drawn again, first by the sampler, then evenly over the
-    space. Where no draw is wanted, the one with the fewest runs is repeated. What a row was enqueued with stands in
-    every draw.
+    A configuration that is not worth another run (`History.is_wanted`) is drawn again, first by the sampler, then
+    evenly over the space. Where no draw is wanted, the drawn configuration with the fewest runs is repeated. The
+    parameters with which a row was enqueued are the same in every draw.
 
     Args:
-        build: seed -> sampler.
-        draws: from such samplers, for one trial.
-        study_seed: the study's seed.
-        space: what is searched.
+        build: a function that returns a sampler of a given seed.
+        draws: how many such samplers to try for one trial before drawing evenly.
+        study_seed: the seed of the study.
+        space: the search space.
     """
 
     def __init__(self, build: Callable[[int], BaseSampler], draws: int, study_seed: int, space: Space) -> None:
@@ -91,22 +106,26 @@ class SeededSampler(BaseSampler):
         self._space = space
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Make the trial's proposal; gives all that it has to sample."""
+        """Make the whole proposal for a trial, and return the distributions of the parameters in it.
+
+        Optuna calls this method once for each trial, before `sample_relative`.
+        """
         self._proposal = self._propose(study, trial)
         return self._proposal.distributions
 
     def sample_relative(self, *_: Any) -> dict[str, Any]:
-        """The proposal just made."""
+        """Return the parameters of the proposal that `infer_relative_search_space` made."""
         return {name: self._proposal.params[name] for name in self._proposal.distributions}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A parameter that the proposal, and so the space, does not have: as the trial's sampler has it."""
+        """Draw a parameter that the proposal, and so the space, does not have, from the proposal's sampler."""
         return self._proposal.sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def _propose(self, study: optuna.Study, trial: FrozenTrial) -> Proposal:
-        trials = optuna.Study.get_trials(study, deepcopy=False)  # all: Hyperband passes a study that shows only a part
+        # Hyperband passes a study whose own `get_trials` shows only the trials of one bracket; all of them count here.
+        trials = optuna.Study.get_trials(study, deepcopy=False)
         history = History(self._space, trials)
         unwanted: dict[Configuration, Proposal] = {}
         for draw in range(self._draws + UNIFORM_DRAWS):
@@ -121,11 +140,14 @@ class SeededSampler(BaseSampler):
 
 
 class TPE(TPESampler):
-    """Optuna's, for one draw of many: the joint space is kept, where Optuna's would seek it in all trials each time.
+    """Optuna's TPE sampler for a single draw, with the search for the joint space shared among draws.
+
+    Optuna's own sampler looks for the parameters that all trials have in common in all trials again for each new
+    sampler. Here one cache of the study serves all draws.
 
     Args:
-        seed: of the draw.
-        joint: of the study, shared by all draws.
+        seed: the seed of the draw.
+        joint: the cache, which also computes the joint space.
     """
 
     def __init__(self, seed: int, joint: IntersectionSearchSpace) -> None:
@@ -133,43 +155,52 @@ class TPE(TPESampler):
         self._joint = joint
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """As Optuna's: what all complete and pruned trials have, and has more than one value."""
+        """Return the parameters with more than one value that all complete and pruned trials have, as Optuna does."""
         joint = self._joint.calculate(study, use_cache=True)
         return {name: distribution for name, distribution in joint.items() if not distribution.single()}
 
 
 class GridSampler(BaseSampler):
-    """Every point once, in an order of the study seed: each trial draws among those left with a seed of its own.
+    """A sampler that tries every point of a finite space once, in an order that depends on the study's seed.
 
-    Workers of one seed would draw the same point at the same moment.
+    Each trial draws among the points that are left, on a seed of its own, because workers of one seed would draw the
+    same point at the same moment.
+
+    Args:
+        study_seed: the seed of the study.
     """
 
     def __init__(self, study_seed: int) -> None:
         self._study_seed = study_seed
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
-        """Nothing: each parameter is drawn beside those before it."""
+        """Return no joint space, since each parameter is drawn on its own, after those before it."""
         return {}
 
     def sample_relative(self, *_: Any) -> dict[str, Any]:
-        """Nothing."""
+        """Return no parameters, since none are drawn together."""
         return {}
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """A value under which points are left."""
-        seed = sampler_seed(self._study_seed, trial.number, len(trial.params))  # one for all would tie them together
+        """Draw a value of a parameter under which points are left that were not tried."""
+        # A seed for each parameter, as one for all would make their draws depend on each other.
+        seed = sampler_seed(self._study_seed, trial.number, len(trial.params))
         sampler = _experimental(lambda: BruteForceSampler(seed=seed))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
 
 def build_sampler(search: SearchConfig, space: Space) -> BaseSampler:
-    """The sampler of a study.
+    """Return the sampler that a study's search settings name.
 
-    A grid has its own way of trying every point once. The points that qmc draws again are the next of its sequence,
-    which on a finite grid repeats like any other; what the sequence has no place for, the first trial and conditional
-    parameters, is random.
+    `grid` tries every point once by itself; all other samplers are wrapped in a `SeededSampler`. `qmc` has one sequence
+    for all trials, so where one of its points is drawn again, the next of the sequence follows; the first trial and
+    conditional parameters, for which the sequence has no place, are drawn at random.
+
+    Args:
+        search: the search settings of the study.
+        space: the search space.
     """
     shared, joint = sampler_seed(search.seed), IntersectionSearchSpace(include_pruned=True)
     if search.sampler == "grid":
@@ -184,19 +215,28 @@ def build_sampler(search: SearchConfig, space: Space) -> BaseSampler:
 
 
 def _sequence(shared: int, seed: int) -> QMCSampler:
+    """Return a sampler of the quasi-random sequence of the seed `shared`, which draws on `seed` where it is random."""
     independent = RandomSampler(seed=seed)
     return QMCSampler(seed=shared, scramble=True, independent_sampler=independent, warn_independent_sampling=False)
 
 
 def _experimental(build: Callable[[], BaseSampler]) -> BaseSampler:
-    """Build what Optuna marks as experimental: Optuna is pinned to one major version and tests try every sampler."""
+    """Build a sampler that Optuna marks as experimental, without the warning.
+
+    The mark is no risk here, as Optuna is pinned to one major version and tests try every sampler.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return build()
 
 
 def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePruner:
-    """The pruner that a study names; steps are epochs, on the study's grid of evaluations. A fit is not pruned."""
+    """Return the pruner that a study names, whose steps are epochs.
+
+    Args:
+        config: the settings of the pruner.
+        train: the training settings that the study fixes; a model that is fitted at once is never pruned.
+    """
     if isinstance(train, FitConfig):
         return NopPruner()
     if config.kind == "percentile":
@@ -213,10 +253,10 @@ def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePr
 
 
 def warmup_epochs(config: PrunerConfig, train: TrainConfig | FitConfig) -> int:
-    """Epochs in which no trial is pruned."""
+    """Return the number of epochs at the start of a training in which no trial is pruned."""
     return round(config.warmup * train.max_epochs)
 
 
 def _first_rung(config: PrunerConfig, train: TrainConfig) -> int:
-    """The epoch of the first evaluation after the warm-up, so that rungs lie on the grid of evaluations."""
+    """Return the epoch of the first evaluation after the warm-up, so that rungs are epochs with an evaluation."""
     return min((warmup_epochs(config, train) // train.eval_every + 1) * train.eval_every, train.max_epochs)

@@ -1,1 +1,1 @@
-"""A study as it is written: definition, spaces, recipes, identity. Needs no database."""
+"""Specifications of studies: definitions, space files, recipes, fingerprints. Needs no database."""

@@ -1,4 +1,4 @@
-"""Finding studies and search spaces: here, in the installed package, or by path."""
+"""The catalog of study files and search spaces: those in the working folder, those of the package, or any by path."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,31 +16,34 @@ CatalogKind = Literal["studies", "search_spaces"]
 
 @dataclass(frozen=True)
 class StudySource:
-    """A study file as it was read, once: run settings and the definition are both taken from it."""
+    """The content of a study file, read once, from which both the run settings and the definition are taken."""
 
     path: Path
     content: Mapping[str, Any]
 
     @classmethod
     def read(cls, study: str) -> "StudySource":
-        """Read the file behind a study's name or path.
+        """Read the study file of a name or path.
 
         Raises:
-            ConfigError: there is none, or it is no YAML mapping.
+            ConfigError: no such file exists, or it is not a YAML mapping.
         """
         path = find("studies", study)
         return cls(path, read_yaml(path))
 
     @classmethod
     def find(cls, study: str) -> "StudySource | None":
-        """Read the file of a study, also of one that was stored as <study>-<model>; None where there is none here.
+        """Read the study file of a stored study, which may be called <file>-<model>.
+
+        Returns:
+            None where there is no such file in the working folder or the package.
 
         Raises:
-            ConfigError: it is no YAML mapping.
+            ConfigError: the file is not a YAML mapping.
         """
         endings = (f"-{model}" for model in MODELS)
         for name in (study, *(study.removesuffix(ending) for ending in endings if study.endswith(ending))):
-            with suppress(ConfigError):
+            with suppress(ConfigError):  # no file of this name: try the next
                 path = find("studies", name)
                 break
         else:
@@ -48,10 +51,10 @@ class StudySource:
         return cls(path, read_yaml(path))
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """One of its mappings; empty where it says nothing of it.
+        """Return one of the file's sections; empty where the file does not have it.
 
         Raises:
-            ConfigError: it is no mapping.
+            ConfigError: the section is not a mapping.
         """
         found = self.content.get(name) or {}
         if not isinstance(found, Mapping):
@@ -60,10 +63,15 @@ class StudySource:
 
 
 def find(kind: CatalogKind, name: str) -> Path:
-    """The file behind a name in ./studies (./search_spaces), else among those shipped, or behind a path.
+    """Return the file of a study or a search space.
+
+    Args:
+        kind: which of the two.
+        name: the name of a file in ./studies or ./search_spaces, else of one in the package; or a path, which has a
+            slash or ends with .yaml or .yml.
 
     Raises:
-        ConfigError: there is none; the message lists the names.
+        ConfigError: no such file exists; the message suggests names.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
@@ -77,13 +85,13 @@ def find(kind: CatalogKind, name: str) -> Path:
 
 
 def available(kind: CatalogKind) -> dict[str, Path]:
-    """Every name and its file; a file here hides a shipped one of the same name."""
-    folders = (_shipped(kind), Path(kind))
+    """Return every name and its file; a file in the working folder hides a shipped one of the same name."""
+    folders = (_shipped(kind), Path(kind))  # of two files of one name the later wins
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
 def _shipped(kind: CatalogKind) -> Path:
-    """Where the wheel has them, or the checkout that an editable install points to."""
+    """Return the folder of the shipped files: in the installed package, or in the checkout of an editable install."""
     package = Path(blade_tune.__file__).parent
     inside = package / "shipped" / kind
     return inside if inside.is_dir() else package.parent / kind

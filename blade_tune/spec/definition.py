@@ -1,4 +1,9 @@
-"""What a study is: its file, checked as a whole before anything runs; loads no torch until a model is named."""
+"""Study definitions: the keys of a study file, and the checked definition that is made of one before anything runs.
+
+The pydantic classes (`StudyFile` and those of its sections) check one key at a time; their descriptions are printed by
+the command line. `StudyDefinition` is the whole, with the search space and the settings of the data, checked against
+the settings of the model. Importing this module loads no torch; naming a model does.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,8 +29,8 @@ from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-OF_RUNS = ".runs"  # the end of the name of a study of runs
-COMBINATION, MOST_MEMBERS = "combination", 5  # the model made of other studies' trials
+OF_RUNS = ".runs"  # how the name of a study of runs ends
+COMBINATION, MOST_MEMBERS = "combination", 5  # the model that is made of other studies' trials, and of how many
 
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
 PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
@@ -34,7 +39,7 @@ TRIALS = "scored trials in all"
 
 
 class PrunerConfig(Settings):
-    """When a weak trial ends early, by validation figures at the same epoch."""
+    """The rule by which weak trials end early, from the validation figures of all trials at the same epoch."""
 
     kind: PrunerName = Field("percentile", description="rule")
     percentile: float = Field(75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept")
@@ -50,7 +55,7 @@ class PrunerConfig(Settings):
 
 
 class SearchConfig(Settings):
-    """How the space is searched."""
+    """Settings of the search: its budget, sampler, pruner and seed."""
 
     trials: TrialCount = Field(50, description=f"{TRIALS}; --trials wins")
     sampler: SamplerName = Field("tpe", description="what proposes configurations")
@@ -59,7 +64,7 @@ class SearchConfig(Settings):
 
 
 class Enqueued(Settings):
-    """A configuration tried before any proposal; parameters it leaves out are sampled."""
+    """A configuration to try before any that the sampler proposes; the parameters that it leaves out are sampled."""
 
     model: dict[str, Value] = Field({}, description="model parameters")
     train: dict[str, Value] = Field({}, description="training parameters")
@@ -68,7 +73,7 @@ class Enqueued(Settings):
 
 
 class Member(Settings):
-    """A trained model that a combination is made of: a trial of another study."""
+    """A trained model that a combination is made of, which is a trial of another study."""
 
     study: str = Field(description="the study")
     trial: int = Field(ge=0, description="the trial's number there")
@@ -95,19 +100,22 @@ class StudyFile(Settings):
 
 @dataclass(frozen=True)
 class StudyDefinition:
-    """A study file with its space and data settings, all of it checked."""
+    """A checked study file with its search space and the settings of its data.
+
+    `load` reads one from a file, `from_stored` from a database; `to_mapping` writes one.
+    """
 
     name: str
-    model: str
+    model: str  # a key of MODELS
     space: Space
     data: DataConfig
     objective: EvaluationConfig
     search: SearchConfig
     enqueue: tuple[Enqueued, ...]
     recipe: RecipeName = "published"
-    is_given: bool = False  # trials are put in, none is proposed: a study of runs
-    members: tuple[Member | str, ...] = ()  # of a combination; a name until `members.settle_members` found it
-    home: Path | None = field(default=None, compare=False)  # a stored study's folder, where members' weights are
+    is_given: bool = False  # whether this is a study of runs, whose trials are put in and not proposed
+    members: tuple[Member | str, ...] = ()  # of a combination; names until `members.settle_members` resolves them
+    home: Path | None = field(default=None, compare=False)  # a stored study's folder, which has its members' weights
 
     @classmethod
     def load(
@@ -120,21 +128,21 @@ class StudyDefinition:
         max_epochs: int | None = None,
         search: Mapping[str, Any] = {},
     ) -> "StudyDefinition":
-        """Read a study by name or path.
+        """Read a study file and check it, with some of its settings replaced.
 
         Args:
             study: a name in ./studies or in the package, a path, or the file as it was read.
-            model: another model than the file's, with the space of its own name; the study is then called
-                `<study>-<model>` and nothing is enqueued, for what the file enqueues is of its own model. One that is
-                fitted has no use for the file's training settings, and its defaults are tried first.
-            recipe: another than the file's, which is `shared` where it names none; the study's name then ends with it,
-                and nothing is enqueued.
-            members: of a combination, instead of the file's.
-            max_epochs: epochs at most, instead of the file's.
-            search: search settings instead of the file's, key by key.
+            model: a model to use instead of the file's, with the space of the model's name. The study is then called
+                `<study>-<model>`, and the file's enqueued configurations, which are of its own model, are left out.
+                A model that is fitted ignores the file's training settings, and its defaults are tried first.
+            recipe: a recipe to use instead of the file's, which is `shared` where it names none. The study's name then
+                ends with the recipe's, and the file's enqueued configurations are left out.
+            members: the members of a combination, instead of the file's.
+            max_epochs: the number of epochs at most, instead of the file's.
+            search: search settings that replace the file's key by key.
 
         Raises:
-            ConfigError: what the file says breaks a rule, or a model without epochs is given a number of them.
+            ConfigError: the file breaks a rule, or `max_epochs` is given for a model that has no epochs.
         """
         source = study if isinstance(study, StudySource) else StudySource.read(study)
         path, name = source.path, source.path.stem
@@ -150,6 +158,7 @@ class StudyDefinition:
         if recipe is not None and recipe != said:
             content |= {"recipe": recipe, "enqueue": []}
             name = f"{name}-{recipe}"
+        # Whether the defaults are enqueued, unless the file enqueues other configurations.
         begins = is_other if is_fitted(content.get("model")) else content["recipe"] == "shared"
         if begins and not content.get("enqueue"):
             content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
@@ -165,23 +174,23 @@ class StudyDefinition:
 
     @classmethod
     def from_stored(cls, name: str, content: Mapping[str, Any]) -> "StudyDefinition":
-        """A study as `to_mapping` gave it, now or in an earlier version; its space is whole."""
+        """Read a definition that `to_mapping` of this or an earlier version wrote, its space already complete."""
         return cls.from_mapping(name, content, f"stored study {name}", is_whole=True)
 
     @classmethod
     def from_mapping(
         cls, name: str, content: Mapping[str, Any], place: str, *, is_whole: bool = False
     ) -> "StudyDefinition":
-        """Check a study in the form of its file.
+        """Check the content of a study file, and make a definition of it.
 
         Args:
-            name: of the study.
-            content: of the file.
-            place: where it stands, for errors.
-            is_whole: whether the space has all that its recipe says already.
+            name: the name of the study.
+            content: the content of the file.
+            place: the file or the stored study, for messages.
+            is_whole: whether the space was completed by the recipe before, as that of a stored study was.
 
         Raises:
-            ConfigError: with the first law that the file, its space or an enqueued configuration breaks.
+            ConfigError: the message names the first rule that the file, its space or an enqueued configuration breaks.
         """
         if not NAME.fullmatch(name):
             raise ConfigError(f"{place}: a study's name has only letters, digits, '.', '_' and '-', got {name!r}.")
@@ -212,7 +221,7 @@ class StudyDefinition:
         else:
             space.check(definition.configs)
         for index in range(len(file.enqueue)):
-            definition.enqueued_params(index)
+            definition.enqueued_params(index)  # raises where a configuration is not in the space
         for key in ("max_epochs", "eval_every"):
             if f"train.{key}" in space.free:
                 raise ConfigError(f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs.")
@@ -222,41 +231,46 @@ class StudyDefinition:
 
     @property
     def configs(self) -> dict[str, type[Settings]]:
-        """The settings classes that the groups of the space fill."""
+        """The class of settings for each group of the space, `model` and `train`."""
         return config_classes(self.model)
 
     @property
     def member_models(self) -> list[tuple[str, Mapping[str, Value]]]:
-        """Name and settings of each model that a combination is made of."""
+        """The name and the settings of each model that a combination is made of."""
         return [(member.model, member.settings) for member in self.settled_members]
 
     @property
     def settled_members(self) -> list[Member]:
-        """The members, all of which are found."""
+        """The members that are resolved to trials, which are all of them after `members.settle_members`."""
         return [member for member in self.members if isinstance(member, Member)]
 
     @property
     def is_fitted(self) -> bool:
-        """Whether its model is fitted at once, not trained in epochs."""
+        """Whether the study's model is fitted at once instead of trained in epochs."""
         return is_fitted(self.model)
 
     @property
     def train(self) -> TrainConfig | FitConfig:
-        """The training settings of a trial as far as the space fixes them; defaults elsewhere."""
+        """The training settings that the space fixes, with defaults for all others, including those it searches."""
         if self.is_fitted:
             return FitConfig()
         return parse(TrainConfig, nest(self.space.fixed).get("train", {}), self.space.place)
 
     def enqueued_params(self, index: int) -> dict[str, Value]:
-        """The free parameters of an enqueued configuration by dotted name, checked against the space."""
+        """Return the free parameters of an enqueued configuration by dotted name.
+
+        Raises:
+            ConfigError: a name is unknown, or a value is outside the space or has no effect next to the others.
+        """
         entry = self.enqueue[index]
         given = {f"{group}.{key}": v for group in ("model", "train") for key, v in getattr(entry, group).items()}
         return self.space.fill(given, f"study {self.name}: enqueue[{index}]")
 
     def of_runs(self) -> "StudyDefinition":
-        """The study of runs beside this one, of the same data, model, protocol, epochs and seed.
+        """Return the definition of this study's study of runs, with its data, model, protocol, epochs and seed.
 
-        Its trials are not sought but given, each a whole configuration and a seed (`trials.Given`); none is pruned.
+        A study of runs stores trainings outside the search, such as those of `blade-tune confirm`. Its trials are
+        not proposed but given, each a whole configuration and a seed (`trial_record.Given`), and none is pruned.
         """
         train = {name: value for name, value in self.space.fixed.items() if name.startswith("train.")}
         search = SearchConfig(trials=1, sampler="random", pruner=PrunerConfig(kind="none"), seed=self.search.seed)
@@ -264,10 +278,17 @@ class StudyDefinition:
         return replace(self, name=f"{self.name}{OF_RUNS}", space=space, search=search, enqueue=(), is_given=True)
 
     def complete(self, values: Mapping[str, Any], place: str) -> dict[str, Value]:
-        """A whole configuration by dotted name, defaults included, in the types of its settings.
+        """Complete a configuration with the defaults of all settings that it leaves out.
+
+        Args:
+            values: some settings by dotted name.
+            place: where the values come from, for messages.
+
+        Returns:
+            Every setting of model and training by dotted name, in the type of its field.
 
         Raises:
-            ConfigError: an unknown name, or a value that breaks a rule of the settings.
+            ConfigError: a name is unknown, or a value breaks a rule of the settings.
         """
         nested = nest(values)
         if unknown := set(nested) - set(self.configs):
@@ -278,7 +299,7 @@ class StudyDefinition:
         return flatten({group: settings.model_dump(mode="json") for group, settings in filled.items()})
 
     def to_mapping(self) -> dict[str, Any]:
-        """The study in the form of its file, its space written out; `from_mapping` reads it back."""
+        """Return the study in the form of a study file with its space written out, as `from_stored` reads it."""
         return {
             "model": self.model,
             "recipe": self.recipe,
@@ -293,7 +314,7 @@ class StudyDefinition:
 
 
 def _check_members(file: StudyFile, place: str) -> None:
-    """A combination has members, no other model has."""
+    """Refuse a combination with too few or too many members, and members of any other model."""
     if file.model != COMBINATION and file.members:
         raise ConfigError(f"{place}: members are those of the model {COMBINATION}, and the model is {file.model}.")
     if file.model == COMBINATION and not 2 <= len(file.members) <= MOST_MEMBERS:
@@ -304,28 +325,35 @@ def _check_members(file: StudyFile, place: str) -> None:
 
 
 def max_length(definition: StudyDefinition, values: Mapping[str, Value]) -> int:
-    """The window length of a configuration."""
+    """Return the length of a configuration's window; the model's default where the configuration does not set it."""
     default = definition.configs["model"].model_fields["max_length"].default
     return int(values.get("model.max_length", default))
 
 
 def is_fitted(model: Any) -> bool:
-    """Whether a model is fitted at once; one that is not known is not, nor is what names none."""
+    """Whether a model is fitted at once instead of trained in epochs.
+
+    Args:
+        model: the name of a model as a study file has it, not checked yet; false for an unknown one.
+    """
     if not isinstance(model, str) or model not in MODELS:
         return False
-    from blade_tune.models.fitted import FittedRecommender  # torch and scipy, which naming a model loads
+    from blade_tune.models.fitted import FittedRecommender  # loads torch and scipy, so not with this module
 
     return issubclass(load(MODELS, "model", model), FittedRecommender)
 
 
 def defaults_first(definition: StudyDefinition) -> dict[str, Any]:
-    """What to enqueue so that a model's and its recipe's defaults are tried first, as far as they lie in the space."""
+    """Return an entry for `enqueue` by which the defaults of a model and its recipe are tried first.
+
+    Defaults that do not lie in the study's space are left out.
+    """
     preferred = {} if definition.is_fitted else recipes.values(definition.recipe)
     return {"tag": "default", **nest(definition.space.defaults(definition.configs, preferred))}
 
 
 def config_classes(model: str) -> dict[str, type[Settings]]:
-    """The settings classes that the groups of a model's spaces fill."""
+    """Return the class of settings for each group of a model's spaces, `model` and `train`."""
     return {
         "model": load(MODELS, "model", model).Config,
         "train": FitConfig if is_fitted(model) else TrainConfig,
@@ -333,7 +361,7 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
 
 
 def _overridden(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`file` with what is given in its place; mappings in both are merged."""
+    """Return `file` with the values of `given` in place of its own; where both have a mapping, the two are merged."""
     merged = dict(file)
     for key, value in given.items():
         both = isinstance(value, Mapping) and isinstance(file.get(key), Mapping)
@@ -342,13 +370,16 @@ def _overridden(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 
 
 def _space(file: StudyFile, place: str) -> Space:
-    """The study's space: by name, by path (also from the study file), or written out; then what `train` fixes."""
+    """Return the search space of a study file, with the settings of its section `train` fixed.
+
+    The file has the space written out, its name, or its path, from the working folder or from the file's own.
+    """
     if isinstance(file.space, dict):
         space = Space.from_mapping(file.space, f"{place}: space")
     else:
         name = file.space or file.model
         beside = Path(place).parent / name
         space = load_space(beside if beside.is_file() else find("search_spaces", name), file.recipe, file.train)
-    if file.model == COMBINATION:
+    if file.model == COMBINATION:  # the space of combinations has a weight for the most members that there may be
         space = space.without([f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)])
     return space.with_fixed({f"train.{key}": value for key, value in file.train.items()}, f"{place}: train")

@@ -1,4 +1,7 @@
-"""A study's identity: what may not change between two runs of it."""
+"""Fingerprints of studies, which may not change between two runs, and the seeds derived from a study's seed.
+
+Each seed is a hash of what it is for (`_digest`), so it is the same in every process and after every restart.
+"""
 
 import hashlib
 import json
@@ -14,10 +17,14 @@ OBJECTIVE_VERSION = 3  # raised together with a [Numbers] line of the changelog 
 
 
 def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
-    """Everything a trial's value depends on, but for its parameters.
+    """Return all that the value of a trial depends on, besides the trial's own parameters, for JSON.
 
-    Settings that the space leaves out stand in it with their defaults, so that a new default is another study. Trials,
-    sampler, pruner, workers and places are not identity.
+    The settings that the space leaves out have their defaults in it, so that a version with another default makes
+    another study. The number of trials, the sampler, the pruner, the workers and the folders are no part of it.
+
+    Args:
+        definition: the study, with settled members.
+        data_hash: the hash of its data.
     """
     members = [f"{member.study}:{member.trial} {member.digest}" for member in definition.settled_members]
     return {
@@ -32,9 +39,13 @@ def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
 
 
 def differences(stored: Mapping[str, Any], definition: StudyDefinition, data_hash: str) -> list[tuple[str, Any, Any]]:
-    """The fields in which a stored fingerprint differs from that of a study now, with what each has; None is nothing.
+    """Compare a stored fingerprint with that of a study now.
 
-    A setting that the stored one does not have is younger than it, and its default is how things were before.
+    A setting that the stored fingerprint lacks was added by a later version. It counts as stored with its default,
+    because a new setting's default is how things were before.
+
+    Returns:
+        For each field that differs its dotted name, the stored value and the value now; None for no value.
     """
     space = {**_defaults(definition), **modern_names(stored["space"])}
     before, after = _fields({**stored, "space": space}), _fields(fingerprint(definition, data_hash))
@@ -46,12 +57,12 @@ def require_same(stored: Mapping[str, Any], definition: StudyDefinition, data_ha
     """Refuse to add trials to a study that asks another question.
 
     Args:
-        stored: fingerprint.
-        definition: of the study now.
-        data_hash: of its data now.
+        stored: the stored fingerprint.
+        definition: the study as it is now.
+        data_hash: the hash of its data now.
 
     Raises:
-        StudyDiffersError: with a line for each field that differs.
+        StudyDiffersError: the fingerprints differ; the message has a line for each field that does.
     """
     differing = differences(stored, definition, data_hash)
     if differing:
@@ -63,27 +74,50 @@ def require_same(stored: Mapping[str, Any], definition: StudyDefinition, data_ha
 
 
 def training_seed(study_seed: int, values: Mapping[str, Value], replicate: int = 0) -> int:
-    """The seed of a training: of the study, the configuration and the number of its repeat."""
+    """Return the seed of a training, which depends on the study, the configuration and the number of its repeat.
+
+    Args:
+        study_seed: the seed of the study.
+        values: the configuration by dotted name.
+        replicate: how many earlier trials had the same configuration.
+    """
     return _digest([study_seed, dict(sorted(values.items())), replicate])
 
 
 def shared_seed(study_seed: int, index: int) -> int:
-    """The seed of the given place that all compared configurations are trained on; no trial of a search has it."""
+    """Return one of the seeds on which all compared configurations are trained, by its index.
+
+    It does not depend on the configuration, and no trial of a search is meant to have it.
+    """
     return _digest([study_seed, "shared", index])
 
 
 def is_audited(study_seed: int, number: int, share: float) -> bool:
-    """Whether a trial is one of the share that is finished though the pruner would end it; known before it starts."""
+    """Whether a trial is among those that are finished even if the pruner would end them, to audit the pruner.
+
+    This is decided by the trial's number, before the trial starts.
+
+    Args:
+        study_seed: the seed of the study.
+        number: the number of the trial.
+        share: the share of trials to finish, from 0 to 1.
+    """
     return _digest([study_seed, "audit", number]) < share * 2**32
 
 
 def sampler_seed(study_seed: int, trial_number: int | None = None, draw: int = 0) -> int:
-    """The seed of one draw of a trial's proposal, or, without a number, of a sampler that all trials share."""
+    """Return the seed of one draw of a trial's proposal, or of a sampler that all trials share.
+
+    Args:
+        study_seed: the seed of the study.
+        trial_number: the number of the trial; None for the shared sampler.
+        draw: which draw for the trial, from 0.
+    """
     return _digest([study_seed, trial_number, *([draw] if draw else [])])
 
 
 def _defaults(definition: StudyDefinition) -> dict[str, Any]:
-    """Of every setting of the study's model and training, by dotted name, as JSON has them."""
+    """Return the default of every setting of a study's model and training by dotted name, in the types of JSON."""
     defaults = {
         f"{group}.{name}": field.default
         for group, config in definition.configs.items()
@@ -93,12 +127,13 @@ def _defaults(definition: StudyDefinition) -> dict[str, Any]:
 
 
 def _digest(content: Any) -> int:
+    """Return a hash of JSON content, an integer of 32 bits."""
     text = json.dumps(content, sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")  # numpy's seeds have 32 bits
 
 
 def _fields(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a fingerprint by dotted name; a range of the space is one of them."""
+    """Return the fields of a fingerprint by dotted name, where each parameter of the space is one field."""
     fields: dict[str, Any] = {}
     for name, value in identity.items():
         inner = (

@@ -1,13 +1,14 @@
-"""Study files and stored studies in the words of earlier versions."""
+"""Translation of study files and stored studies from the names of earlier versions to today's."""
 
 from collections.abc import Mapping
 from typing import Any
 
-GONE = {"optimizer": "adam", "averaging": 0.0, "clip_norm": 0.0, "warmup_steps": 0}  # and where each did nothing
+# Settings that no longer exist, each with the value at which it had no effect.
+GONE = {"optimizer": "adam", "averaging": 0.0, "clip_norm": 0.0, "warmup_steps": 0}
 
 
 def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A study file or a stored definition in today's words: `plateau_schedule` became `schedule`."""
+    """Return a study file or a stored definition with the training settings under today's names."""
     changed = dict(content)
     if isinstance(train := changed.get("train"), Mapping):
         changed["train"] = modern_names(train)
@@ -18,9 +19,14 @@ def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names, dotted or not, without those that are gone and had no effect.
+    """Return settings under today's names, without those that no longer exist and had no effect.
 
-    An old name beside today's stays, as does a gone setting that had an effect, and both are refused later.
+    `plateau_schedule`, which was true or false, became `schedule`, which is "plateau" or "constant". An old name whose
+    new name is there too stays as it is, as does a setting that no longer exists but had an effect; both are refused
+    later, with a message.
+
+    Args:
+        settings: settings by name, either all dotted (`train.schedule`) or none.
     """
     settings = {key: value for key, value in settings.items() if not _had_no_effect(key, settings)}
     today = {key: key.replace("plateau_schedule", "schedule") for key in settings}
@@ -33,8 +39,8 @@ def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _had_no_effect(key: str, settings: Mapping[str, Any]) -> bool:
-    """Whether a setting is gone and stood at a value under which it did nothing."""
+    """Whether a setting no longer exists and has a value at which it did nothing."""
     group, _, name = key.rpartition(".")
-    if name == "optimizer" and settings[key] == "adamw":  # adam but for its decay
+    if name == "optimizer" and settings[key] == "adamw":  # the same as adam without weight decay
         return not settings.get(f"{group}.weight_decay" if group else "weight_decay", 0.0)
     return name in GONE and settings[key] == GONE[name]

@@ -1,8 +1,9 @@
-"""Recipes: how neural models start and are trained where neither a study file nor its space says.
+"""Recipes: named settings of neural models that hold where neither a study file nor its space sets them.
 
-A recipe is a name for settings that every neural model has. `published` has none: a model's own defaults are those of
-its paper or public code. `shared` gives all models one start, one loss and one way of training, measured to be the best
-on QK-Video (docs/performance.md); what a model refuses or does not have, it is spared.
+The recipe `published` has no settings, so that each model's own defaults hold, which are those of its paper or public
+code. The recipe `shared` has one initialization, one loss and one way of training for all models, measured to be the
+best on QK-Video (docs/performance.md), so that models are compared by their architecture. Settings that a model refuses
+or does not have are left out.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from blade_tune.space import Space
 
 RecipeName = Literal["shared", "published"]
 RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
-OF_FILES: RecipeName = "shared"  # that of a study file which names none
+OF_FILES: RecipeName = "shared"  # the recipe of a study file that names none
 
 SHARED: Mapping[str, Value] = {
     "model.embedding_size": 32,
@@ -29,7 +30,7 @@ SHARED: Mapping[str, Value] = {
     "train.batch_size": 256,
     "train.weight_decay": 1e-4,
 }
-WHERE_PRESENT: Mapping[str, Value] = {  # likewise, of models that have them
+WHERE_PRESENT: Mapping[str, Value] = {  # settings of the recipe `shared` that only some models have
     "model.num_blocks": 1,
     "model.num_heads": 1,
     "model.cross_residual": "fused",
@@ -37,17 +38,23 @@ WHERE_PRESENT: Mapping[str, Value] = {  # likewise, of models that have them
 
 
 def values(recipe: RecipeName) -> Mapping[str, Value]:
-    """The settings of a recipe by dotted name."""
+    """Return the settings of a recipe by dotted name."""
     return {**SHARED, **WHERE_PRESENT} if recipe == "shared" else {}
 
 
 def complete(space: Space, recipe: RecipeName, configs: Mapping[str, type[Settings]]) -> Space:
-    """The space with what the recipe says of fields that it neither searches nor fixes, as far as that has an effect.
+    """Fix the settings of a recipe in a space that neither searches nor fixes them.
+
+    A setting is left out where the model refuses it or does not have it, or where it has no effect under any
+    configuration of the space.
 
     Args:
-        space: of a neural model.
-        recipe: its name.
-        configs: the settings classes of the space's groups.
+        space: the space of a neural model.
+        recipe: the name of the recipe.
+        configs: the class of settings for each group of the space.
+
+    Returns:
+        The completed space; the given one is not changed.
     """
     for name, value in values(recipe).items():
         group, _, field = name.partition(".")
@@ -61,7 +68,10 @@ def complete(space: Space, recipe: RecipeName, configs: Mapping[str, type[Settin
 
 
 def _has_effect(space: Space, group: str, field: str, config: type[Settings]) -> bool:
-    """Whether some configuration of the space heeds a field."""
+    """Whether a field has an effect under some configuration of the space.
+
+    A field may declare other fields, with the values of each at which it has an effect (`only_when`).
+    """
     extra: Any = config.model_fields[field].json_schema_extra
     for other, effective in (extra or {}).get("only_when", {}).items():
         possible = space.possible(f"{group}.{other}", config.model_fields[other].default)

@@ -1,8 +1,9 @@
-"""Space files: a model's own parameters, blocks that several spaces share, and what only the published recipe varies.
+"""Reading search spaces from their files, with shared blocks and parameters of the recipe `published`.
 
-Beside the groups `model` and `train` a file may have `include`, the name of a space or a list of names whose parameters
-are added where the file has none of that name, and `published`, parameters of the published recipe: there they win
-over the file's own, and nothing is included.
+A space file has the groups of parameters `model` and `train`, and may have two more keys:
+
+- `include`: the name of a space, or a list of names, whose parameters are added where the file has none of that name.
+- `published`: groups of parameters that replace the file's own under the recipe `published`; nothing is included then.
 """
 
 from collections.abc import Mapping
@@ -20,22 +21,22 @@ Groups = dict[str, dict[str, Any]]
 
 
 def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Value] = {}) -> Space:
-    """Read a space file as a recipe has it.
+    """Read a space file under a recipe.
 
     Args:
-        path: of the file.
-        recipe: its name.
-        train: training settings that a study fixes, which take the place of those of included blocks.
+        path: the space file.
+        recipe: the name of the recipe.
+        train: training settings that a study fixes, by name; they replace those of included blocks, but not the file's.
 
     Raises:
-        ConfigError: the file or a block that it includes is missing or no space.
+        ConfigError: the file or a block that it includes is missing or is not a space.
     """
     content = read_yaml(path)
     included, published = content.pop("include", None) or [], content.pop("published", None) or {}
     names = [included] if isinstance(included, str) else included
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"{path}: include must be the name of a space or a list of names, got {included!r}.")
-    if recipe == "published":
+    if recipe == "published":  # whose spaces include nothing
         return Space.from_mapping(_joined(content, published, f"{path}: published"), str(path))
     for name in names:
         block = read_yaml(find("search_spaces", name))
@@ -46,7 +47,7 @@ def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Va
 
 
 def _fixing(train: Mapping[str, Value], block: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The block with the given training settings in the place of its own."""
+    """Return a block with the given training settings in place of its own; those that it does not have are ignored."""
     own = block.get("train")
     if not isinstance(own, Mapping):
         return block
@@ -54,7 +55,7 @@ def _fixing(train: Mapping[str, Value], block: Mapping[str, Any]) -> Mapping[str
 
 
 def _joined(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
-    """Both, parameter by parameter; those above win, and stand first."""
+    """Join two files' groups parameter by parameter; parameters of `above` replace those of `below`, and come first."""
     for part in (above, below):
         if not isinstance(part, Mapping):
             raise ConfigError(f"{place} must have groups of parameters, got {part!r}.")

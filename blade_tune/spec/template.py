@@ -1,4 +1,4 @@
-"""A study file for new data."""
+"""A template of a study file for new data, written by `blade-tune data`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,12 +10,15 @@ OPENING = "# Written by `blade-tune data`; yours to edit. docs/studies.md has ev
 
 
 def write_study(path: Path, data: Mapping[str, Any], directory: Path | None) -> bool:
-    """Write a study of BLADE on some data; False where the file is there already, which is left alone.
+    """Write a study file for a search of BLADE on some data, unless the file exists.
 
     Args:
-        path: the study file.
-        data: its data section.
-        directory: where the files of the data are; None for data without files.
+        path: the study file to write.
+        data: the section `data` of the file.
+        directory: the folder with the files of the data; None for data without files.
+
+    Returns:
+        Whether the file was written; an existing one is left as it is.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -27,7 +30,12 @@ def write_study(path: Path, data: Mapping[str, Any], directory: Path | None) -> 
 
 
 def study_text(data: Mapping[str, Any], directory: Path | None) -> str:
-    """The whole file of it."""
+    """Return the text of a study file for a search of BLADE on some data.
+
+    Args:
+        data: the section `data` of the file.
+        directory: the folder with the files of the data; None for data without files.
+    """
     study: dict[str, Any] = {
         "model": "blade",
         "space": "blade-any",

@@ -1,1 +1,1 @@
-"""A study as it is stored: database, attempts, leases, recovery, the rows of trials. Needs no torch."""
+"""Storage of studies: the database, the attempts and leases of workers, recovery, trial records. Needs no torch."""

@@ -1,7 +1,11 @@
-"""The budget of a study, claimed slot by slot in its own database before a trial is asked for.
+"""Attempts: how worker processes claim the slots of a study's budget and hold the trials that fill them.
 
-An attempt is a process's claim of one slot, and its lease of the trial that fills it. An attempt counts until it is
-released or its trial has ended, so that a killed process holds its slot until `recovery` has given the trial away.
+A worker claims a slot in the study's own database before it asks the sampler for a trial, so that workers on many
+machines together never train more trials than the budget allows. The claim is a row of the table `blade_tune_attempts`:
+it is at first a slot alone, then the lease of the trial that fills the slot (`Attempts.link`), renewed by heartbeats.
+An attempt counts against the budget until it is released or its trial has ended, so a killed process holds its slot
+until `recovery` has queued the trial again. All times come from one clock, the database's, because those of the
+machines may differ.
 """
 
 import time
@@ -38,75 +42,90 @@ ATTEMPTS = Table(
     MetaData(),
     Column("attempt_id", String(32), primary_key=True),
     Column("study_id", Integer, nullable=False, index=True),
-    Column("trial_number", Integer),  # null from the claim until a trial was asked for
-    Column("owner", String(255), nullable=False),
-    Column("device", String(64), nullable=False),
+    Column("trial_number", Integer),  # null from the claim until the sampler has proposed a trial
+    Column("owner", String(255), nullable=False),  # `str` of an `Owner`
+    Column("device", String(64), nullable=False),  # as torch names it: "cuda:0", "cpu"
     Column("share", Float, nullable=False),  # of the device: 0.5 where two workers train on it
     Column("claimed", Float, nullable=False),  # seconds since 1970 by the database's clock
-    Column("renewed", Float, nullable=False),
+    Column("renewed", Float, nullable=False),  # the latest heartbeat, by the database's clock
     Column("released", Boolean, nullable=False),
 )
-STEP_S = 5.0  # by which a clock was set; less is what a statement waits for
+# Seconds by which two clocks must differ before one counts as having been set; a smaller difference may come from
+# waiting for a statement.
+STEP_S = 5.0
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One process at work on one trial, or about to ask for one."""
+    """One process that works on one trial, or has a slot and is about to ask for a trial."""
 
     attempt_id: str
-    trial_number: int | None
+    trial_number: int | None  # None before the process has a trial
     owner: Owner
     device: str
-    claimed: float
-    renewed: float
+    claimed: float  # seconds since 1970 by the database's clock
+    renewed: float  # seconds since 1970 by the database's clock
 
 
 @dataclass(frozen=True)
 class Claimant:
-    """Who asks for a slot, and what it trains on."""
+    """A process that asks for a slot, with the device that it trains on."""
 
     owner: Owner
     device: str
-    share: float
+    share: float  # of the device that the process has, in (0, 1]
 
 
 class Attempts:
-    """The claims on one study.
+    """The attempts of one study: claiming, renewing and releasing slots, and counting what they cost.
 
     Args:
-        storage: the study's database; its tables are there.
-        study_id: the study's row.
+        storage: the study's database. Optuna's tables must exist; `create_table` adds that of the attempts.
+        study_id: the primary key of the study's row.
     """
 
     def __init__(self, storage: StudyStorage, study_id: int) -> None:
         self._storage = storage
         self._study_id = study_id
-        self._begun: dict[str, float] = {}  # own attempts, by the monotonic clock
+        # When this process claimed each of its attempts, by the monotonic clock, which nobody can set.
+        self._begun: dict[str, float] = {}
 
     @staticmethod
     def create_table(storage: StudyStorage) -> None:
-        """Make the table where there is none."""
+        """Create the table of attempts in a database that has none."""
         ATTEMPTS.metadata.create_all(storage.engine)
 
     def clear(self) -> None:
-        """Forget every attempt: the study is new, and its number may have been another's."""
+        """Delete every attempt of a study that was just created.
+
+        The id may have been that of a deleted study, whose attempts the new one must not inherit.
+        """
         with self._storage.engine.begin() as connection:
             connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.study_id == self._study_id))
 
     def now(self) -> float:
-        """Seconds since 1970 by the clock that all processes of the study share."""
+        """Return the seconds since 1970 by the clock that all processes of the study share."""
         with self._storage.engine.begin() as connection:
             return float(connection.execute(select(_now(connection))).scalar_one())
 
     def claim(self, total: int, claimant: Claimant) -> str | None:
-        """Take a slot and give the attempt's id, or None where `total` trials are scored or may yet be."""
-        attempt_id = uuid.uuid4().hex
+        """Claim one slot of the study's budget.
+
+        Args:
+            total: the budget: how many scored trials the study shall have in all.
+            claimant: the process that asks.
+
+        Returns:
+            The id of the new attempt, or None where scored trials and running attempts together reach `total`.
+        """
+        attempt_id = uuid.uuid4().hex  # chosen before the first try, so that a repeated one finds its own row
 
         def claim() -> str | None:
             with self._storage.engine.begin() as connection:
                 if connection.scalar(select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)):
                     return attempt_id  # committed before the connection was lost
+                # Without the lock two processes could both count before either inserts, and exceed the budget.
                 connection.execute(lock_study(self._study_id))
                 scored, running = connection.execute(select(self._scored(), self._running())).one()
                 if scored + running >= total:
@@ -123,22 +142,32 @@ class Attempts:
         return claimed
 
     def link(self, attempt_id: str, trial_number: int) -> bool:
-        """Say which trial fills the slot; False where the claim was taken away meanwhile."""
+        """Record which trial fills an attempt's slot; return False where the attempt was already released."""
         return self._change(attempt_id, trial_number=trial_number)
 
     def renew(self, attempt_id: str) -> bool:
-        """Say that the attempt is alive; False where it was taken away. Does not wait for a database that is away."""
+        """Record a heartbeat of an attempt; return False where the attempt was already released.
+
+        Unlike other calls, a renewal does not wait for a database that is away: the next heartbeat tries again.
+        """
         with self._storage.engine.begin() as connection:
             times = self._times(connection, attempt_id) or {"renewed": _now(connection)}
             return _is_changed(connection, attempt_id, **times)
 
     def release(self, attempt_id: str) -> None:
-        """The attempt is over; one of another process has run until its latest renewal, as far as is known."""
+        """End an attempt, so that it holds neither a slot nor a trial.
+
+        An attempt of this process is renewed for the last time. One of another process keeps its latest renewal, which
+        is when that process was last known to run.
+        """
         self._change(attempt_id, released=True)
         self._begun.pop(attempt_id, None)
 
     def open_attempts(self) -> list[Attempt]:
-        """Every attempt that was not released; none where the study is older than the table."""
+        """Return the attempts that were not released, the earliest claim first.
+
+        The list is empty in a database that has no table of attempts, which an earlier version made.
+        """
         if not self._has_table():
             return []
         a = ATTEMPTS.c
@@ -148,7 +177,7 @@ class Attempts:
         return [Attempt(row.attempt_id, row.trial_number, Owner.parse(row.owner), *row[3:]) for row in rows]
 
     def gpu_seconds(self) -> float:
-        """What the study has cost so far on GPUs; a GPU that k workers share counts once.
+        """Return the GPU time of the study so far, in seconds; a GPU that k workers share counts once.
 
         An attempt lasts from its claim to its latest renewal, so a killed one costs what it is known to have run.
         """
@@ -160,7 +189,7 @@ class Attempts:
             return float(connection.scalar(select(seconds).where(ATTEMPTS.c.study_id == self._study_id, on_gpu)) or 0.0)
 
     def _has_table(self) -> bool:
-        """Not in a database in which no run of this version was."""
+        """Whether the database has the table; one that only earlier versions used does not."""
         return inspect(self._storage.engine).has_table(ATTEMPTS.name)
 
     def _change(self, attempt_id: str, **values: Any) -> bool:
@@ -171,9 +200,10 @@ class Attempts:
         return self._storage.patiently(change)
 
     def _times(self, connection: Connection, attempt_id: str) -> dict[str, Any]:
-        """When an attempt of this process was renewed, and, where the clock was set, its claim by the new one.
+        """Return the time columns to write for a renewal; none for an attempt of another process.
 
-        So an attempt costs what a clock that nobody sets says.
+        Where the database's clock was set since the claim, the claim moves with it, so that claim and renewal stay as
+        far apart as this process's monotonic clock says, and `gpu_seconds` stays right.
         """
         if attempt_id not in self._begun:
             return {}
@@ -182,13 +212,17 @@ class Attempts:
         return {"renewed": now, "claimed": case((is_set, now - seconds), else_=ATTEMPTS.c.claimed)}
 
     def _scored(self) -> ColumnElement[int]:
-        """As `trials.is_scored` has it."""
+        """Return a query that counts scored trials by the rule of `trials.is_scored`."""
         reported = select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id).exists()
         is_scored = or_(TRIALS.c.state == TrialState.COMPLETE, (TRIALS.c.state == TrialState.PRUNED) & reported)
         return select(func.count()).where(TRIALS.c.study_id == self._study_id, is_scored).scalar_subquery()
 
     def _running(self) -> ColumnElement[int]:
-        """Attempts that may still become scored trials."""
+        """Return a query that counts the open attempts that may still become scored trials.
+
+        These are attempts without a trial yet and those whose trial is waiting or running. An attempt whose trial has
+        ended but which was not released yet must not count twice: its trial is counted as scored, if it is.
+        """
         same = (TRIALS.c.study_id == ATTEMPTS.c.study_id) & (TRIALS.c.number == ATTEMPTS.c.trial_number)
         alive = case((ATTEMPTS.c.trial_number.is_(None), True), else_=TRIALS.c.state.in_(UNFINISHED))
         table = ATTEMPTS.outerjoin(TRIALS, same)
@@ -197,12 +231,14 @@ class Attempts:
 
 
 def _is_changed(connection: Connection, attempt_id: str, **values: Any) -> bool:
+    """Update an open attempt; return False where there is none of this id."""
     mine = (ATTEMPTS.c.attempt_id == attempt_id) & ~ATTEMPTS.c.released
     return connection.execute(update(ATTEMPTS).where(mine).values(**values)).rowcount == 1
 
 
 def _now(connection: Connection) -> ColumnElement[Any]:
-    """Seconds since 1970 by the clock that all processes of the study share."""
-    if connection.dialect.name == "sqlite":
+    """Return an expression for the seconds since 1970 by the clock that all processes of the study share."""
+    if connection.dialect.name == "sqlite":  # a local file, so all of its processes are on one machine
         return literal(time.time())
+    # Unlike now(), clock_timestamp() moves on within a transaction, which may have waited for the study's lock.
     return func.extract("epoch", func.clock_timestamp())

@@ -1,4 +1,9 @@
-"""Where studies are stored: a SQLite file by default, a PostgreSQL server for fleets; one URL apart."""
+"""Connections to databases of studies: a SQLite file by default, a PostgreSQL server for fleets of machines.
+
+`resolve_url` turns what a user gave into a checked URL, `await_database` waits for a server that is not up yet, and
+`open_storage` opens the database and checks its version. All errors of the database become a `StorageError` of one line
+(`storage_errors`), and no message or log line shows a password (`masked`).
+"""
 
 import logging
 import os
@@ -36,19 +41,21 @@ log = logging.getLogger(__name__)
 SQLITE, POSTGRES = "sqlite", "postgresql+psycopg"
 POSTGRES_NAMES = ("postgres", "postgresql")
 SCHEME = re.compile(r"[\w+.-]{1,32}")
-USER_INFO = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?")  # as SQLAlchemy reads it
-IN_MEMORY = (None, "", ":memory:")
-BUSY_TIMEOUT_S = 60
-OUTAGE_S = 300.0  # a database that went away is waited for so long
-CREATION_S = 60  # one process waits for another that creates tables or a study
-CREATION_LOCK = 0xB1ADE  # number of PostgreSQL's advisory lock
-CONNECTION = {  # libpq's: a server that vanished without a word is noticed within half a minute
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
+USER_INFO = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?")  # scheme, user and password, as SQLAlchemy reads them
+IN_MEMORY = (None, "", ":memory:")  # SQLite's names for a database that no second process could open
+BUSY_TIMEOUT_S = 60  # how long SQLite waits for another process's write lock
+OUTAGE_S = 300.0  # how long a database that went away is waited for
+CREATION_S = 60  # how long a process waits for another that creates tables or a study
+CREATION_LOCK = 0xB1ADE  # the number of PostgreSQL's advisory lock, the same in every process
+# libpq's settings, with which a server that vanished without closing its connections is noticed within half a minute.
+CONNECTION = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
     "keepalives_count": 4,
-    "tcp_user_timeout": 30_000,
+    "tcp_user_timeout": 30_000,  # milliseconds
 }
+# File systems, as psutil names them, on which SQLite's locks or shared memory do not work.
 NETWORK_FILE_SYSTEMS = (
     *("nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "sshfs", "afs", "afpfs", "davfs", "s3fs"),
     *("ceph", "lustre", "glusterfs", "beegfs", "beegfs_nodev", "gpfs", "orangefs", "pvfs2"),
@@ -56,12 +63,16 @@ NETWORK_FILE_SYSTEMS = (
 
 
 def resolve_url(storage: str | None, results: Path) -> URL:
-    """The database of a study: the given URL, else the SQLite file of the results folder.
+    """Return the URL of a study's database: the given one, or that of `studies.db` in the results folder.
 
     `postgres://` and `postgresql://` mean the psycopg 3 driver.
 
+    Args:
+        storage: a database URL as the user wrote it; None for the SQLite file.
+        results: the results folder.
+
     Raises:
-        ConfigError: no URL of a database that studies can be in.
+        ConfigError: the text is not the URL of a SQLite file or a PostgreSQL database.
     """
     if storage is None:
         return URL.create(SQLITE, database=str(results / "studies.db"))
@@ -83,10 +94,12 @@ def resolve_url(storage: str | None, results: Path) -> URL:
 
 
 def _require_readable(storage: str) -> None:
-    """Refuse a URL of PostgreSQL whose parts can be taken for others: a password would be shown as a host.
+    """Refuse a PostgreSQL URL whose special characters are not escaped.
+
+    An `@` in a password, for one, would make SQLAlchemy take the rest of the password for the host, and show it.
 
     Raises:
-        ConfigError: it says what to write instead, and shows no password.
+        ConfigError: the message says what to write instead, and shows no password.
     """
     rest = USER_INFO.sub("", storage, 1)
     place, _, options = rest.partition("?")
@@ -106,25 +119,30 @@ def _require_readable(storage: str) -> None:
 
 @cache
 def _libpq_options() -> frozenset[str]:
-    from psycopg.pq import Conninfo  # a third of a second, which SQLite does without
+    """Return the names of the connection options that libpq knows."""
+    from psycopg.pq import Conninfo  # takes a third of a second, which users of SQLite need not wait
 
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
 
 
 def masked(url: URL) -> str:
-    """The URL without its secrets, for people and logs."""
+    """Return a URL without its secrets, for messages and logs."""
     return redacted_url(url.render_as_string(hide_password=False))
 
 
 def await_database(url: URL) -> None:
-    """Wait for a database that is away at the start, for as long as a running study would; one line says so.
+    """Wait until a database can be reached, for `OUTAGE_S` seconds at most, with one line in the log.
+
+    Called before a study is opened for work: a server may start later than its workers.
 
     Raises:
-        StorageError: it is away for longer, or waiting does not help: the URL, the user or the password is wrong.
+        StorageError: the database is away for longer, or waiting does not help because the URL, the user or the
+            password is wrong.
     """
     if url.drivername == SQLITE and not Path(url.database or "").exists():
-        return
+        return  # a new file: `open_storage` creates it, or says that it is missing
     engine = create_engine(url, poolclass=NullPool, **_connecting(url))
+    # SQLite opens a file without reading it, so "SELECT 1" would succeed on a locked or broken one.
     reads = text("SELECT count(*) FROM sqlite_master" if url.drivername == SQLITE else "SELECT 1")
     told = False
 
@@ -145,17 +163,17 @@ def await_database(url: URL) -> None:
 
 
 def open_storage(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
-    """Connect to a database of studies.
+    """Connect to a database of studies whose tables are of this Optuna's version.
 
     Args:
-        url: from `resolve_url`.
-        create: make the file and the tables where there are none; else a missing one is an error.
-        outage_s: for how long this and later calls wait for a database that is away.
+        url: the database, from `resolve_url`.
+        create: whether to create a missing file and missing tables; otherwise they are an error.
+        outage_s: how many seconds this call and later calls on the storage wait for a database that is away.
 
     Raises:
-        StorageError: it cannot be reached, or another version of Optuna made it.
-        NothingStoredError: there is no file or no table.
-        ConfigError: it is a SQLite file on a network file system.
+        StorageError: the database cannot be reached, or another version of Optuna made its tables.
+        NothingStoredError: the file or the tables are missing, and `create` is false.
+        ConfigError: the database is a SQLite file on a network file system.
     """
     storage = connect(url, create=create, outage_s=outage_s)
     version, ours = versions(storage, url)
@@ -168,23 +186,37 @@ def open_storage(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStora
 
 
 def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
-    """The same, whichever version of Optuna made it."""
+    """Connect to a database of studies whose tables may be of any version of Optuna.
+
+    `open_storage` adds the check of the version. Only `blade-tune storage upgrade`, which changes it, does without.
+
+    Args:
+        url: the database, from `resolve_url`.
+        create: whether to create a missing file and missing tables; otherwise they are an error.
+        outage_s: how many seconds this call and later calls on the storage wait for a database that is away.
+
+    Raises:
+        StorageError: the database cannot be reached.
+        NothingStoredError: the file or the tables are missing, and `create` is false.
+        ConfigError: the database is a SQLite file on a network file system.
+    """
     nothing = f"{masked(url)}: no study has been run here; give --results or --storage as `run` had it."
     if url.drivername == SQLITE:
         file = Path(url.database or "")
         _require_local(file)
         if not create and not file.exists():
             raise NothingStoredError(nothing)
-    # Optuna formats the URL, so braces, of a path or a password, are doubled.
+    # Optuna calls str.format on the URL, so braces in a path or a password must be doubled.
     template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it tells of each study, and warns with tracebacks of trials
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # else it logs every study, and failed trials with tracebacks
     with storage_errors(url), creating(url) if create else nullcontext():
         try:
             options = _engine_options(url)
             opening = partial(StudyStorage, template, options, create=create, outage_s=outage_s)
             try:
                 return patiently(opening, outage_s, url)
-            except IntegrityError:  # Optuna writes its version also where it only opens, and another did at this moment
+            except IntegrityError:
+                # Optuna writes its version even when it only opens; another process did so at the same moment.
                 return patiently(opening, outage_s, url)
         except (SQLAlchemyError, StorageInternalError) as error:
             if not lacks_table(error):
@@ -193,10 +225,10 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
 
 
 def versions(storage: StudyStorage, url: URL) -> tuple[str, str]:
-    """The version of a database's tables, and the one that this Optuna makes.
+    """Return the version of a database's tables, and the version that the installed Optuna needs.
 
     Raises:
-        StorageError: this Optuna does not know theirs.
+        StorageError: the tables are of a version that the installed Optuna does not know.
     """
     with storage_errors(url):
         version, ours = storage.get_current_version(), storage.get_head_version()
@@ -210,12 +242,13 @@ def versions(storage: StudyStorage, url: URL) -> tuple[str, str]:
 
 @contextmanager
 def creating(url: URL) -> Iterator[None]:
-    """Be the only process that creates tables or a study in a database; others wait.
+    """Hold a lock in a `with` block that lets one process at a time create tables or a study in a database.
 
     Raises:
-        StorageError: another process has been at it for a minute.
+        StorageError: another process has held the lock for `CREATION_S` seconds.
     """
     if url.drivername == SQLITE:
+        # A lock file next to the database, which may not exist yet.
         lock = Path(f"{url.database}.lock")
         lock.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -225,7 +258,7 @@ def creating(url: URL) -> Iterator[None]:
             raise StorageError(f"{lock}: another process has held it for {CREATION_S} s.") from None
     else:
         engine = create_engine(url, poolclass=NullPool, connect_args=_connection_options(url))
-        with storage_errors(url), engine.begin() as connection:  # whose end is the lock's
+        with storage_errors(url), engine.begin() as connection:  # the end of the transaction releases the lock
             connection.execute(text(f"SET LOCAL lock_timeout = '{CREATION_S}s'"))
             connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
             yield
@@ -233,7 +266,7 @@ def creating(url: URL) -> Iterator[None]:
 
 @contextmanager
 def storage_errors(url: URL) -> Iterator[None]:
-    """Turn a database's errors into one line without the password."""
+    """Turn errors of a database inside a `with` block into a `StorageError` of one line without the password."""
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -241,10 +274,10 @@ def storage_errors(url: URL) -> Iterator[None]:
 
 
 def load_study(storage: RDBStorage, name: str) -> optuna.Study:
-    """Open a stored study.
+    """Open a stored study as Optuna's object.
 
     Raises:
-        ConfigError: there is none of this name; the message lists the names.
+        ConfigError: no study of this name is stored; the message lists the names.
     """
     names = [study.study_name for study in storage.get_all_studies()]
     if name not in names:
@@ -253,7 +286,7 @@ def load_study(storage: RDBStorage, name: str) -> optuna.Study:
 
 
 def _require_local(file: Path) -> None:
-    """Make sure that SQLite's locks and shared memory work where the file is."""
+    """Refuse a SQLite file on a network file system, where its locks and shared memory do not work."""
     kind = file_system(file.resolve()).removeprefix("fuse.")
     if kind in NETWORK_FILE_SYSTEMS:
         raise ConfigError(
@@ -263,21 +296,24 @@ def _require_local(file: Path) -> None:
 
 
 def file_system(path: Path) -> str:
-    """The kind of the file system that a path is on; empty where it is unknown."""
+    """Return the kind of the file system that a path is on, in lower case; empty where it is unknown."""
     mounts = [mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)]
-    mounts.sort(key=lambda mount: len(mount.mountpoint))  # of several at one point, the last is seen
+    # The innermost mount holds the path. The sort is stable: of several at one point, the latest hides the others.
+    mounts.sort(key=lambda mount: len(mount.mountpoint))
     return mounts[-1].fstype.lower() if mounts else ""
 
 
 def _engine_options(url: URL) -> dict[str, Any]:
+    """Return the options with which SQLAlchemy shall create the engine of a storage."""
     if url.drivername == SQLITE:
         pragmas = {} if _is_read_only(url) else {"pool_events": [(_set_pragmas, "connect")]}
         return {**_connecting(url), **pragmas}
+    # Few connections a process, for a fleet has many processes and a server a limit for all of them.
     return {**_connecting(url), "pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 
 
 def _connecting(url: URL) -> dict[str, Any]:
-    """How `create_engine` shall connect."""
+    """Return those options of `create_engine` that say how to connect."""
     if url.drivername != SQLITE:
         return {"connect_args": _connection_options(url)}
     if _is_read_only(url):
@@ -286,13 +322,16 @@ def _connecting(url: URL) -> dict[str, Any]:
 
 
 def _is_read_only(url: URL) -> bool:
-    """Whether a SQLite file is there, and neither it nor anything beside it can be written."""
+    """Whether a SQLite file exists, and it or its folder, where SQLite keeps its log, cannot be written."""
     file = Path(url.database or "")
     return file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
 
 def _connect_reading(file: Path) -> sqlite3.Connection:
-    """Connect to a file that cannot be written: without a log beside it nobody writes to it, so it needs no locks."""
+    """Connect to a SQLite file that this process cannot write.
+
+    Without a write-ahead log next to the file no process is writing to it, so SQLite may read it without locks.
+    """
     log_file = Path(f"{file}-wal")
     is_written = log_file.exists() and log_file.stat().st_size > 0
     uri = f"file:{quote(str(file.resolve()))}?mode=ro{'' if is_written else '&immutable=1'}"
@@ -300,11 +339,15 @@ def _connect_reading(file: Path) -> sqlite3.Connection:
 
 
 def _connection_options(url: URL) -> dict[str, int]:
-    """Ours, but for those that a PostgreSQL URL gives itself."""
+    """Return the settings of `CONNECTION`, without those that a PostgreSQL URL sets itself."""
     return {name: value for name, value in CONNECTION.items() if name not in url.query}
 
 
 def _set_pragmas(connection: Any, _: Any) -> None:
-    """Readers never wait for a writer; a write survives the process, the latest ones perhaps not a power cut."""
+    """Configure a new SQLite connection for many processes.
+
+    With a write-ahead log, readers never wait for a writer. At the level NORMAL a committed write survives the death of
+    the process; a power cut may lose the latest writes, but does not damage the file.
+    """
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")

@@ -1,4 +1,4 @@
-"""Where a study keeps its files under the results folder."""
+"""Paths of the files that a study and its trials keep under the results folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,62 +9,65 @@ from blade_tune.files import write_whole
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """DIR/<study>/trials/<number>/."""
+    """The folder of one trial, RESULTS/<study>/trials/<number>/, and the paths of its files."""
 
     path: Path
-    digests: Mapping[str, str] = field(
-        default_factory=dict, compare=False
-    )  # of the files it left, by name, where they are known
+    # The SHA-256 of each file that the trial left, by file name; empty where they are not known.
+    digests: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def config(self) -> Path:
-        """The configuration, itself a space with nothing free."""
+        """The trial's configuration, in the form of a space file that leaves nothing free."""
         return self.path / "config.yaml"
 
     @property
     def log(self) -> Path:
-        """What training logged."""
+        """The log of the training."""
         return self.path / "train.log"
 
     @property
     def metrics(self) -> Path:
-        """One JSON line an epoch."""
+        """The figures of each epoch, one line of JSON per epoch."""
         return self.path / "metrics.jsonl"
 
     @property
     def checkpoint(self) -> Path:
-        """The whole state of a training that is not finished."""
+        """The whole state of an unfinished training, from which another attempt continues it."""
         return self.path / "checkpoint.pt"
 
     @property
     def weights(self) -> Path:
-        """The best epoch's weights, of the best trials only."""
+        """The weights of the best epoch, kept for the best trials of the study only."""
         return self.path / "best.safetensors"
 
     @property
     def ranks(self) -> Path:
-        """The rank of each validation user's item at the best epoch."""
+        """The rank of each validation user's held-out item at the best epoch."""
         return self.path / "ranks.npy"
 
     @property
     def test(self) -> Path:
-        """Test figures of a run, where its test rows were opened."""
+        """The test figures of the trial, once its test rows were opened."""
         return self.path / "test.json"
 
     @property
     def test_ranks(self) -> Path:
-        """(2, U): the number of each test user, and the rank of the item."""
+        """An array (2, U): the number of each test user, and the rank of the user's held-out item."""
         return self.path / "test_ranks.npy"
 
     @property
     def test_baseline_ranks(self) -> Path:
-        """The rank that the reference baseline gives the item of each of these users."""
+        """The rank of each test user's held-out item under the reference baseline, users as in `test_ranks`."""
         return self.path / "test_baseline_ranks.npy"
 
 
 @dataclass(frozen=True)
 class StudyFolder:
-    """DIR/<study>/."""
+    """The folder of one study, RESULTS/<study>/, and the paths of its files.
+
+    Every path passes through `path`, so that a guard sees each access, and can refuse a folder that another study of
+    the same name has filled (`study.ownership`).
+    """
 
     results: Path
     name: str
@@ -72,10 +75,10 @@ class StudyFolder:
 
     @property
     def path(self) -> Path:
-        """The folder itself, which every file of it is asked for through.
+        """The folder itself, checked by the guard.
 
         Raises:
-            StudyDiffersError: a guard says that what is there is another study's.
+            StudyDiffersError: the guard found the files of another study there.
         """
         if self.guard is not None:
             self.guard(self)
@@ -83,33 +86,35 @@ class StudyFolder:
 
     @property
     def definition(self) -> Path:
-        """The study as it is run, its space written out."""
+        """The study file as it is run, with its space written out."""
         return self.path / "study.yaml"
 
     @property
     def ledger(self) -> Path:
-        """Every opening of the test split."""
+        """The record of every opening of the test split."""
         return self.path / "ledger.jsonl"
 
     @property
     def best(self) -> Path:
-        """Where export-best puts the final model."""
+        """The folder to which `blade-tune export-best` writes the final model."""
         return self.path / "best"
 
     def member(self, index: int) -> Path:
-        """The weights of one of the models that a combination is made of."""
+        """Return the path of the weights of one of the models that a combination is made of."""
         return self.path / "members" / f"{index}.safetensors"
 
     def trial(self, number: int) -> TrialFolder:
-        """The folder of a trial."""
+        """Return the folder of the trial whose first row has this number."""
         return TrialFolder(self.path / "trials" / str(number))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file that can be made again, as a whole or not at all.
+    """Write a small text file as a whole or not at all.
+
+    The file is not flushed to the disk, so a power cut may lose it: for files that can be made again.
 
     Raises:
-        ConfigError: something else stands in its place.
-        OSError: it cannot be written.
+        ConfigError: something other than a file stands in its place.
+        OSError: the file cannot be written.
     """
     write_whole(path, text.encode(), flush=False)

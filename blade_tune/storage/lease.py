@@ -1,4 +1,8 @@
-"""A worker's hold on one trial: renewed from a thread, and gone when the trial was given to another."""
+"""Leases: a worker's hold on one trial, renewed by heartbeats from a thread of its own.
+
+A worker that falls silent for longer than the grace period loses its trial to another worker (`recovery`). If it was
+only suspended for a while, `Lease.check` tells it so.
+"""
 
 import logging
 import threading
@@ -16,12 +20,12 @@ log = logging.getLogger(__name__)
 
 
 class Lease:
-    """Renews an attempt inside a `with` block, and releases it at the end.
+    """A context manager that renews an attempt from a thread inside a `with` block, and releases it at the end.
 
     Args:
-        attempts: the study's.
-        attempt_id: from `Attempts.claim`.
-        heartbeat_s: between two renewals.
+        attempts: the attempts of the study.
+        attempt_id: the attempt to renew, from `Attempts.claim`.
+        heartbeat_s: seconds between two renewals.
     """
 
     def __init__(self, attempts: Attempts, attempt_id: str, heartbeat_s: float) -> None:
@@ -43,25 +47,27 @@ class Lease:
         self._ended.set()
         self._thread.join()
         is_away = isinstance(error, StorageInternalError | SQLAlchemyError)
-        if not is_away:  # else the attempt is found stale
+        # Where the database failed, releasing would fail too, or wait; recovery finds the attempt silent and ends it.
+        if not is_away:
             self._attempts.release(self._attempt_id)
 
     def link(self, trial_number: int) -> None:
-        """Say which trial fills the slot.
+        """Record which trial fills the slot.
 
         Raises:
-            LeaseLostError: the slot was taken away, since this process was silent for too long.
+            LeaseLostError: the slot was taken away because this process was silent for too long.
         """
         if not self._attempts.link(self._attempt_id, trial_number):
             raise LeaseLostError("the slot was given to another worker.")
 
     def check(self) -> None:
-        """Make sure that the trial is still this worker's.
+        """Make sure that the trial still belongs to this worker.
 
-        A process that was stopped for a while asks the database before it believes so.
+        Usually the heartbeat thread knows, and the check costs nothing. A process that was suspended has missed
+        heartbeats, so it asks the database first.
 
         Raises:
-            LeaseLostError: it is not.
+            LeaseLostError: the trial was given to another worker.
         """
         if not self._lost and time.monotonic() - self._renewed > 2 * self._heartbeat_s:
             self._renew()
@@ -69,6 +75,7 @@ class Lease:
             raise LeaseLostError("the trial was given to another worker.")
 
     def _beat(self) -> None:
+        """Renew the attempt at every heartbeat until the block ends or the attempt is lost; run by the thread."""
         while not self._ended.wait(self._heartbeat_s) and not self._lost:
             self._renew()
 
@@ -76,5 +83,6 @@ class Lease:
         try:
             self._lost = not self._attempts.renew(self._attempt_id)
             self._renewed = time.monotonic()
-        except (SQLAlchemyError, StorageInternalError) as error:  # nobody can take the trial away meanwhile either
+        except (SQLAlchemyError, StorageInternalError) as error:
+            # Harmless: while the database is away, no other process can take the trial either.
             log.warning("heartbeat failed, to be tried again: %s", type(error).__name__)

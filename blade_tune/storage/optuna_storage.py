@@ -1,6 +1,11 @@
-"""Optuna's database storage made safe for many processes and patient with outages.
+"""Optuna's database storage, made safe for many processes and patient with outages of the database.
 
-The only module that uses private parts of Optuna; tests/study/test_safe_storage.py fails when one of them changes.
+`StudyStorage` extends Optuna's `RDBStorage`. Safe: state changes that Optuna makes by a read and a later write are one
+transaction here. Patient: a call that fails because the database is away is repeated until it succeeds or a time has
+passed. `is_outage` decides which errors are worth repeating, by SQLite's error codes and PostgreSQL's SQLSTATEs.
+
+This is the only module that uses private parts of Optuna; tests/study/test_safe_storage.py fails when one of them
+changes.
 """
 
 import functools
@@ -24,16 +29,21 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Optuna's tables, for statements that its own interface has no call for.
 STUDIES: Table = models.StudyModel.__table__
 STUDY_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
 TRIALS: Table = models.TrialModel.__table__
 REPORTS: Table = models.TrialIntermediateValueModel.__table__
 
-MAX_WAIT_S = 5.0
+MAX_WAIT_S = 5.0  # between two tries
 BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
-OUTAGE_STATES = ("08", "40", "57P", "53300")  # connection, deadlock, shutdown and start of the server, too many clients
-REFUSALS = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")  # these have no SQLSTATE
-WRONG_URLS = (  # nor have these
+# SQLSTATEs, or how they begin: lost connections, deadlocks, shutdown and start of the server, too many clients.
+OUTAGE_STATES = ("08", "40", "57P", "53300")
+# Errors while connecting have no SQLSTATE, so they are told apart by words of their messages. A server that answers
+# with one of these refuses the user or the database: waiting does not help.
+REFUSALS = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")
+# Messages that say that the URL itself is wrong, if they come before the database was ever reached.
+WRONG_URLS = (
     *("Name or service not known", "nodename nor servname", "No address associated", "Servname not supported"),
     *("invalid port", "invalid integer", "invalid sslmode", "invalid value", "could not match"),
     *("does not support SSL", "received invalid response", "expected authentication request", "certificate"),
@@ -41,19 +51,25 @@ WRONG_URLS = (  # nor have these
 
 
 class StudyStorage(RDBStorage):
-    """A database of studies in SQLite or PostgreSQL; `storage.open_storage` checks its version.
+    """A database of studies in SQLite or PostgreSQL, whose calls wait out outages.
 
-    A call that an outage broke is made again until it succeeds or `outage_s` has passed. Its first try may have been
-    committed without the answer coming back, which harms nothing: reports and attributes are stored as they are; a
-    parameter is not stored twice; a trial that was created or popped once too often is running with no worker, and
-    `recovery` finds it; to finish a trial twice is an UpdateFinishedTrialError, whose receiver looks at the row.
-    Studies are created and deleted without patience, for that cannot be said of them.
+    To open one, use `connect.open_storage`, which also checks the version of its tables.
+
+    A call that an outage interrupts is repeated until it succeeds or `outage_s` has passed. The interrupted try may
+    have been committed without an answer, so each call that is repeated must be harmless when made twice:
+
+    - Reports and attributes are overwritten with what they were.
+    - A parameter is not stored twice.
+    - A trial that was created or popped once too often is left running without a worker, and `recovery` finds it.
+    - To finish a trial twice raises an UpdateFinishedTrialError, and the caller reads the row to see what happened.
+
+    Creating or deleting a study is not harmless when made twice, so those calls are not repeated.
 
     Args:
-        url: the database, passwords included; braces doubled.
-        engine_options: for SQLAlchemy's `create_engine`.
-        create: make the tables that are not there.
-        outage_s: for how long a call waits for a database that is away; 0 for not at all.
+        url: the URL of the database, password included, with braces doubled because Optuna calls `str.format` on it.
+        engine_options: options for SQLAlchemy's `create_engine`.
+        create: whether to create missing tables.
+        outage_s: how many seconds a call waits for a database that is away; 0 for not at all.
     """
 
     def __init__(
@@ -63,15 +79,28 @@ class StudyStorage(RDBStorage):
         super().__init__(url, engine_options, skip_compatibility_check=True, skip_table_creation=not create)
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """Make a call on the database again and again while it is away.
+        """Make a call on this database, and repeat it while the database is away, for `outage_s` seconds at most.
 
         Args:
-            call: one transaction, harmless when repeated; makes no patient call itself.
+            call: one transaction that is harmless when made twice. It must not make a patient call itself, or the
+                waiting times would multiply.
         """
         return patiently(call, self.outage_s, self.engine.url)
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
-        """As in Optuna, which reads the state before it writes; here both are one step on SQLite too."""
+        """Set the state and the values of a trial, as Optuna's method does, but in one step on SQLite too.
+
+        Optuna reads the state before it writes, and on SQLite another process may write in between. The update that
+        changes nothing takes SQLite's write lock before the read.
+
+        Args:
+            trial_id: the primary key of the trial's row.
+            state: the new state.
+            values: the objective's value, for a completed trial.
+
+        Returns:
+            False where the trial was to start running but another process had started it.
+        """
         change_state = super().set_trial_state_values
 
         def change() -> bool:
@@ -84,16 +113,16 @@ class StudyStorage(RDBStorage):
     def give_away(
         self, study_id: int, trial_number: int, attrs: Mapping[str, Any], continuation: FrozenTrial | None
     ) -> bool:
-        """Fail a running trial and queue the row that goes on from it, both or neither.
+        """Fail a running trial and queue the row that continues it, in one transaction.
 
         Args:
-            study_id: its study.
-            trial_number: the trial.
-            attrs: user attributes that it ends with.
-            continuation: the row to add, if any.
+            study_id: the primary key of the study's row.
+            trial_number: the number of the trial in its study.
+            attrs: user attributes to set on the failed trial.
+            continuation: the row to add; None to add none.
 
         Returns:
-            False where the trial was not running any more; then nothing is changed.
+            Whether the trial was still running; otherwise nothing is changed.
         """
 
         def give() -> bool:
@@ -107,6 +136,8 @@ class StudyStorage(RDBStorage):
                     self._set_trial_attr_without_commit(
                         session, models.TrialUserAttributeModel, trial.trial_id, key, value
                     )
+                # The pruners asha and hyperband compare trials by these attributes, of failed ones too; the row that
+                # continues the trial gets its own.
                 trial.system_attributes = [
                     a for a in trial.system_attributes if not a.key.startswith("completed_rung_")
                 ]
@@ -122,13 +153,16 @@ class StudyStorage(RDBStorage):
 def patiently(
     call: Callable[[], T], outage_s: float, url: URL, is_waited_for: Callable[[BaseException], bool] | None = None
 ) -> T:
-    """Make a call on a database again and again while it is away, with a warning each time, for `outage_s` at most.
+    """Make a call on a database, and repeat it while the database is away, with a warning in the log each time.
 
     Args:
-        call: may be made again.
-        outage_s: for how long.
-        url: of the database.
-        is_waited_for: which errors are waited for; those of `is_outage` unless said otherwise.
+        call: a call that is harmless when made twice.
+        outage_s: how many seconds to go on repeating it; then the latest error is raised.
+        url: the database, for the warnings, which do not show its password.
+        is_waited_for: whether to repeat the call after an error; `is_outage` by default.
+
+    Returns:
+        What the call returns.
     """
 
     def warn(attempt: RetryCallState) -> None:
@@ -147,6 +181,7 @@ def patiently(
 
 
 def _patient(name: str) -> Any:
+    """Return a method of Optuna's storage wrapped so that it waits out outages."""
     method = getattr(RDBStorage, name)
 
     @functools.wraps(method)
@@ -156,7 +191,7 @@ def _patient(name: str) -> Any:
     return patient
 
 
-# Each is one transaction; Optuna's other methods call these.
+# Each of these methods is one transaction; Optuna's other methods call them.
 for _name in (
     "get_all_studies",
     "get_study_directions",
@@ -183,20 +218,24 @@ for _name in (
 
 
 def lock_study(study_id: int) -> Update:
-    """A write that changes nothing.
+    """Return an update that changes nothing, with which a transaction locks a study.
 
-    Whoever makes it first is alone with the study's row, on SQLite with the whole database, until the commit.
+    Until the transaction ends, no other can lock the study's row; on SQLite, no other can write to the database.
     """
     return update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_name=STUDIES.c.study_name)
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database is away or busy for now; not when it refuses, is full, or lacks what is asked for."""
+    """Whether an error means that the database is away or busy for now, so that waiting may help.
+
+    A database that refuses a user, is full, or lacks what is asked for is not away.
+    """
     failure = _failure(error)
     if not isinstance(failure, OperationalError | InterfaceError):
         return False
     cause: Any = failure.orig
     if isinstance(cause, sqlite3.Error):
+        # The lower byte of SQLite's extended error code is the primary one.
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in BUSY_CODES
     if cause.sqlstate is not None:
         return cause.sqlstate.startswith(OUTAGE_STATES)
@@ -204,24 +243,28 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_outage_at_start(error: BaseException) -> bool:
-    """The same of a database that was never reached: what says that the URL itself is wrong is no outage."""
+    """Whether an error means an outage of a database that was not reached yet, so that waiting may help.
+
+    Stricter than `is_outage`: an unknown host, for one, is an outage of a database that was reached before, but at the
+    start it means that the URL is wrong.
+    """
     return is_outage(error) and not any(words in reason_of(error) for words in WRONG_URLS)
 
 
 def lacks_table(error: BaseException) -> bool:
-    """Whether the database has no table of the name that was asked for."""
+    """Whether an error means that a table is missing from the database."""
     cause: Any = getattr(_failure(error), "orig", None)
     return getattr(cause, "sqlstate", None) == "42P01" or str(cause).startswith("no such table")
 
 
 def reason_of(error: BaseException | None) -> str:
-    """What the database said, in one line; else what the error says."""
+    """Return the first line of the database driver's message, or of the error's own where no driver raised it."""
     failure = _failure(error)
     return str(failure.orig if failure else error).strip().splitlines()[0]
 
 
 def _failure(error: BaseException | None) -> DBAPIError | None:
-    """The driver's error, in SQLAlchemy's wrapping, behind Optuna's and others."""
+    """Return SQLAlchemy's wrapping of the driver's error from the causes of an error; None where there is none."""
     while error is not None and not isinstance(error, DBAPIError):
         error = error.__cause__ or error.__context__
     return error

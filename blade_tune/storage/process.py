@@ -1,4 +1,8 @@
-"""Who runs a trial: a process, named so that it can be recognized, and known to be gone, from another one."""
+"""Names of processes by which another process can tell whether the owner of a trial has ended.
+
+A process id alone does not do: the system uses it again, and two hosts or containers may have the same one. An `Owner`
+therefore has a host and a start time too.
+"""
 
 import os
 import socket
@@ -9,30 +13,30 @@ from pathlib import Path
 
 import psutil
 
-START_TOLERANCE_S = 1.0
+START_TOLERANCE_S = 1.0  # start times of one process differ by less, two processes of one id by more
 
 
 @dataclass(frozen=True)
 class Owner:
-    """A process of some host."""
+    """A process, named by its host, its process id and its start time."""
 
-    host: str
+    host: str  # from `this_host`
     pid: int
-    started: float  # seconds since the host was: a process id is used again, an id with its start is not
+    started: float  # seconds from the start of the host to that of the process
 
     @classmethod
     def here(cls) -> "Owner":
-        """This process."""
+        """Return the name of this process."""
         return cls.of(os.getpid())
 
     @classmethod
     def of(cls, pid: int) -> "Owner":
-        """A living process of this host."""
+        """Return the name of a living process of this host."""
         return cls(this_host(), pid, _started(psutil.Process(pid)))
 
     @classmethod
     def parse(cls, text: str) -> "Owner":
-        """What `str` gave."""
+        """Read an owner from the text that `str` makes of one."""
         host, pid, started = text.rsplit("|", 2)
         return cls(host, int(pid), float(started))
 
@@ -40,27 +44,35 @@ class Owner:
         return f"{self.host}|{self.pid}|{self.started:.2f}"
 
     def is_gone(self) -> bool:
-        """Whether the process certainly ended: it ran on this host, and is not there any more."""
+        """Whether the process has certainly ended; always false for a process of another host."""
         if self.host != this_host():
             return False
         try:
             process = psutil.Process(self.pid)
             same = abs(_started(process) - self.started) < START_TOLERANCE_S
+            # A zombie has ended; only its parent has not collected its exit status yet.
             return not same or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
-        except psutil.AccessDenied:  # somebody else's process
+        except psutil.AccessDenied:  # a process of another user, of which nothing is certain
             return False
 
 
 def _started(process: psutil.Process) -> float:
-    """When it started, by the time since the host did: both figures move when the host's clock is set."""
+    """Return the seconds from the start of the host to that of a process.
+
+    Both times move together when the host's clock is set, so their difference stays.
+    """
     return process.create_time() - psutil.boot_time()
 
 
 @lru_cache(maxsize=1)
 def this_host() -> str:
-    """A name that only processes share whose ids this one can look up: two containers of one host are two hosts."""
+    """Return a name for the space of process ids that this process can look up.
+
+    The name has the host's name, the start of its machine id, and the number of the process namespace, so that two
+    containers on one host count as two hosts.
+    """
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/etc/machine-id").read_text(encoding="utf-8").strip()[:8])

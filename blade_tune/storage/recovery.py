@@ -1,4 +1,10 @@
-"""Trials whose worker is gone: found, ended as `lost`, and queued again to go on from their checkpoint."""
+"""Recovery: finds trials whose worker is gone, ends them as `lost`, and queues them again from their checkpoint.
+
+A trial that was interrupted is several rows in Optuna's table: each attempt that ended is a failed row, and the row
+that continues it has the same parameters and the number of the first row (`TrialRecord.root`), whose folder has the
+checkpoint. Every process that supervises a study sweeps for lost trials; `StudyStorage.give_away` makes sure that only
+one of them queues a trial again.
+"""
 
 import logging
 import time
@@ -17,42 +23,49 @@ from blade_tune.storage.trials import root_number
 
 log = logging.getLogger(__name__)
 
-MAX_RETRIES = 5  # without progress
+MAX_RETRIES = 5  # times in a row that a trial is queued again without having trained one more epoch
 
 
 def continuation(trial: FrozenTrial, **attrs: Any) -> FrozenTrial:
-    """The row that goes on from a trial's checkpoint with the same parameters."""
+    """Return a waiting row, not stored yet, that continues a trial from its checkpoint with the same parameters.
+
+    Args:
+        trial: the row that ended or is about to.
+        attrs: user attributes of the new row, by the names that `TrialRecord` declares, besides the inherited ones.
+    """
+    # Optuna keeps the parameters of an enqueued trial here until it starts; a row that was lost before has no others.
     fixed = {name: value for name, value in trial.system_attrs.items() if name == "fixed_params"}
     return optuna.create_trial(
         state=TrialState.WAITING,
         params=trial.params,
         distributions=trial.distributions,
         user_attrs={**TrialRecord(trial).inherited, **attributes(root=root_number(trial), **attrs)},
-        system_attrs=fixed,  # of an enqueued trial that was lost before it took them
+        system_attrs=fixed,
     )
 
 
 @dataclass
 class _Sighting:
-    """When an attempt's latest renewal was first seen, by this process's own clock."""
+    """The latest heartbeat of an attempt, and when this process first saw it."""
 
-    renewed: float
-    since: float
+    renewed: float  # seconds since 1970 by the database's clock, only compared for equality
+    since: float  # by this process's monotonic clock
 
 
 class Recovery:
-    """Sweeps one study for trials that nobody works on any more.
+    """Sweeps one study for trials that no worker works on any more.
 
-    An attempt is over at once where its process was of this host and is gone. Elsewhere it is over when its renewal has
-    not changed for the grace period while this process read the database all along: no two clocks are compared, and
-    after an outage, or where this process was stopped itself, everybody has the whole period to renew.
+    An attempt of a process on this host is over as soon as the process is gone. Any other attempt is over when its
+    latest heartbeat has not changed for the grace period while this process kept reading the database. So no two clocks
+    are compared, and after an outage, or after this process itself was suspended, all workers have the whole grace
+    period to renew.
 
     Args:
         storage: the study's database.
         study: the study.
-        attempts: of the study.
-        grace_s: see above.
-        folder: of the study, where the checkpoint of a trial that is given up for good is removed.
+        attempts: the attempts of the study.
+        grace_s: the grace period in seconds.
+        folder: the study's folder, from which the checkpoint of a trial that is given up for good is removed.
     """
 
     def __init__(
@@ -67,17 +80,18 @@ class Recovery:
         self._swept = time.monotonic()
 
     def forget(self) -> None:
-        """The database was away: what was seen before says nothing."""
+        """Begin every grace period anew, after the database was away and no worker could renew its attempt."""
         self._sightings.clear()
 
     def sweep(self) -> list[int]:
-        """Give away every trial whose worker is gone; gives their numbers."""
+        """Queue every trial again whose worker is gone, and return the numbers of the rows that were ended."""
         before, self._swept = self._swept, time.monotonic()
         if self._swept - before > self._grace_s / 2:
-            self.forget()  # this process was stopped meanwhile, perhaps its workers too
+            self.forget()  # this process was suspended meanwhile, and perhaps the workers on its host too
         running = [trial.number for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
         lost, left = [], []
-        for attempt in self._attempts.open_attempts():  # read after the rows, see `orphans`
+        # Attempts must be read after the rows, as `orphans` explains.
+        for attempt in self._attempts.open_attempts():
             why = self._why_over(attempt)
             if why is None:
                 left.append(attempt)
@@ -87,24 +101,37 @@ class Recovery:
                 lost.append(number)
             self._attempts.release(attempt.attempt_id)
         lost += [number for number in orphans(running, left) if self.give_up(number, "no worker has it")]
+        # Forget the sightings of attempts that have ended.
         known = ((attempt.attempt_id, self._sightings.get(attempt.attempt_id)) for attempt in left)
         self._sightings = {attempt_id: seen for attempt_id, seen in known if seen}
         return lost
 
     def give_up(self, number: int, message: str) -> bool:
-        """End a lost trial and queue it again, unless that did not help before; False where somebody else ended it."""
+        """End a lost trial and queue it again, unless `MAX_RETRIES` retries in a row brought no progress.
+
+        A trial that is not queued again ends as an error, and its checkpoint is removed.
+
+        Args:
+            number: the number of the trial's row.
+            message: why its worker counts as gone, for the row and the log.
+
+        Returns:
+            False where the trial was not running any more; then nothing is changed.
+        """
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-        trial = self._storage.get_trial(trial_id)  # as its worker left it, perhaps after it was seen last
+        # Read anew, for its worker may have reported or finished after the sweep read the rows.
+        trial = self._storage.get_trial(trial_id)
         if trial.state != TrialState.RUNNING:
             return False
         done = max(trial.intermediate_values, default=0)
         record = TrialRecord(trial)
         before = record.get(TrialRecord.reached, 0)
+        # An epoch beyond all earlier attempts is progress, after which the retries are counted from the start.
         retries = 1 if done > before else record.get(TrialRecord.retries, 0) + 1
         reason = EndReason.LOST
         new: FrozenTrial | None = continuation(trial, retries=retries, reached=max(done, before))
         if not trial.params and not (new and new.system_attrs) and TrialRecord.given not in record:
-            new = None  # nothing is known of it that could be tried again
+            new = None  # it was lost before it had parameters, so there is nothing to train again
         elif retries > MAX_RETRIES:
             reason, message = EndReason.ERROR, f"lost {retries} times in a row without progress: {message}"
             new = None
@@ -121,6 +148,7 @@ class Recovery:
         return self._storage.get_study_id_from_name(self._study.study_name)
 
     def _why_over(self, attempt: Attempt) -> str | None:
+        """Return why an attempt counts as over, in words; None where its process may still be at work."""
         if attempt.owner.is_gone():
             return "its process is gone"
         now = time.monotonic()
@@ -133,10 +161,16 @@ class Recovery:
 
 
 def orphans(running: list[int], attempts: list[Attempt]) -> list[int]:
-    """Running rows that no attempt has.
+    """Return the numbers of running rows that belong to no open attempt.
 
-    A row is asked for between an attempt's claim and its link, so one without an attempt is nobody's when no attempt
-    without a row is open. If its attempt ended between the two readings, so did the row, and it is not given away.
+    A worker creates a row between the claim of its attempt and the link of the two. A row without an attempt may
+    therefore belong to any attempt that has no row yet, and only where there is none of those is it an orphan. The rows
+    must have been read before the attempts: if a row's attempt ended in between, the row has ended too, and
+    `Recovery.give_up` leaves it alone.
+
+    Args:
+        running: the numbers of the running rows.
+        attempts: the open attempts, read after the rows.
     """
     held = {attempt.trial_number for attempt in attempts}
     return [] if None in held else [number for number in running if number not in held]

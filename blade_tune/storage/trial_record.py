@@ -1,4 +1,9 @@
-"""What a trial's row says beyond Optuna's own columns, declared here only: its user attributes, and why it ended."""
+"""The user attributes of a trial's row, all declared here, and the reasons for which a trial ends.
+
+Optuna stores a trial's parameters, state, value and reports in columns of its own. Everything else that blade-tune
+stores of a trial is a user attribute, by the name that `TrialRecord` declares. Databases of earlier versions have these
+names too, so a name never changes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +16,21 @@ from blade_tune.parameter import Value
 
 T = TypeVar("T")
 D = TypeVar("D")
-METRIC_PREFIX = "valid."  # of the attributes that hold the validation metrics of the best epoch
+METRIC_PREFIX = "valid."  # how the names of attributes begin that hold the validation metrics of the best epoch
 
 
 class EndReason(StrEnum):
-    """Why a trial ended before it was complete; docs/studies.md says what follows from each."""
+    """The reason for which a trial ended before it was complete; docs/studies.md says what follows from each."""
 
     PRUNED = "pruned"
-    INVALID = "invalid"  # the configuration breaks a rule of the model
+    INVALID = "invalid"  # the configuration breaks a constraint of the model
     OUT_OF_MEMORY = "oom"
     NOT_FINITE = "nan"  # a loss or a weight
     ERROR = "error"
-    TIMEOUT = "timeout"  # longer than a trial may take
+    TIMEOUT = "timeout"  # it took longer than a trial may
     INTERRUPTED = "interrupted"  # by a signal, a full disk or an outage; a later row continues it
     LOST = "lost"  # its worker is gone; a later row continues it
-    SUPERSEDED = "superseded"  # another worker has it, in a later row
+    SUPERSEDED = "superseded"  # another worker continues it in a later row
 
     @property
     def is_continued(self) -> bool:
@@ -37,12 +42,12 @@ CONTINUED: tuple[str, ...] = (EndReason.INTERRUPTED, EndReason.LOST, EndReason.S
 
 
 class Attribute(Generic[T]):
-    """One user attribute, declared in the body of `TrialRecord` under the name that the database has.
+    """A descriptor for one user attribute, declared in `TrialRecord` under its name in the database.
 
     Args:
-        column: whether `trials` has a column of it.
-        brief: whether the column is among those that fit a screen.
-        inherited: whether the row that continues the trial has it too.
+        column: whether `blade-tune trials` has a column of the attribute.
+        brief: whether the column is among the few that fit a screen.
+        inherited: whether the row that continues a trial starts with the attribute's value.
     """
 
     name: str
@@ -60,7 +65,7 @@ class Attribute(Generic[T]):
     @overload
     def __get__(self, record: "TrialRecord", owner: type) -> T: ...
     def __get__(self, record: "TrialRecord | None", owner: type) -> "Attribute[T] | T":
-        if record is None:
+        if record is None:  # read from the class: the declaration itself
             return self
         value: T = record.stored[self.name]
         return value
@@ -70,49 +75,51 @@ class Attribute(Generic[T]):
 
 
 class TrialRecord:
-    """The user attributes of a trial's row.
+    """Typed access to the user attributes of a trial's row.
 
-    `record.seed` reads one, and raises a KeyError where the row does not have it; `record.seed = 7` writes one to the
-    database; `record.get(TrialRecord.seed)` is None where the row does not have it; `TrialRecord.seed` is the
-    declaration, for its name.
+    `record.seed` reads the attribute `seed`, and raises a KeyError where the row does not have it.
+    `record.get(TrialRecord.seed)` returns None there. `record.seed = 7` writes the attribute to the database.
+    `TrialRecord.seed` is the declaration, whose `name` is the attribute's.
 
     Args:
-        trial: of Optuna; to write, one that runs.
+        trial: Optuna's trial; a running one where attributes are to be written.
     """
 
+    # What `blade-tune trials` shows, in order of its columns.
     best_epoch = Attribute[int](column=True, brief=True)
-    epochs = Attribute[int](column=True, brief=True, inherited=False)  # trained, in all attempts
-    seconds = Attribute[float](column=True, brief=True)  # of training, in all attempts
-    seed = Attribute[int](column=True, inherited=False)
+    epochs = Attribute[int](column=True, brief=True, inherited=False)  # trained in all attempts together
+    seconds = Attribute[float](column=True, brief=True)  # of training in all attempts together
+    seed = Attribute[int](column=True, inherited=False)  # of the training
     num_parameters = Attribute[int](column=True)
-    pruned_at = Attribute[int](
-        column=True
-    )  # the epoch of which the pruner said so, of a trial that went on to be audited
+    # The epoch at which the pruner would have ended a trial that was finished anyway, to audit the pruner.
+    pruned_at = Attribute[int](column=True)
     tag = Attribute[str](column=True, brief=True)  # what an enqueued configuration or a run is called
-    message = Attribute[str](column=True, inherited=False)  # more on the reason
+    message = Attribute[str](column=True, inherited=False)  # details of the reason
 
-    reason = Attribute[str](inherited=False)  # an EndReason, or one of a later version
+    # What programs read.
+    reason = Attribute[str](inherited=False)  # an EndReason; text, since a later version may have stored a new one
     root = Attribute[int]()  # the number of the first row of a trial that was continued
-    given = Attribute[Mapping[str, Any]]()  # what to train, where that was not searched: a Given
-    metadata = Attribute[Mapping[str, Any]]()  # of an enqueued configuration, for people
+    given = Attribute[Mapping[str, Any]]()  # the fields of a `Given`, for a row of a study of runs
+    metadata = Attribute[Mapping[str, Any]]()  # what a study file says of an enqueued configuration, for people
     replicate = Attribute[int]()  # how many earlier trials had the same configuration
-    alone = Attribute[bool]()  # to be trained with the device to itself, after memory ran out
+    alone = Attribute[bool]()  # to be trained with no other trial on its device, after memory ran out
     retries = Attribute[int]()  # times in a row that a worker was lost without progress
-    reached = Attribute[int]()  # the epoch that these attempts did not get beyond
-    threads = Attribute[int]()  # of the CPU, on whose number the last bits of sums depend
+    reached = Attribute[int]()  # the latest epoch that any attempt has reported
+    threads = Attribute[int]()  # CPU threads of the training; the last bits of sums depend on their number
     device = Attribute[str]()
     versions = Attribute[str]()  # of Python and the packages
     commit = Attribute[str]()  # of blade-tune
-    clock = Attribute[list[tuple[int, float, float]]](inherited=False)  # epoch, seconds of training, of the row
-    files = Attribute[Mapping[str, str]](inherited=False)  # the SHA-256 of each file that the trial left, by name
-    paired = Attribute[Mapping[str, Any]]()  # the comparison with the reference baseline, see `verdict.pair`
+    # For each reported epoch: its number, the seconds of training up to it, and the seconds since the row started.
+    clock = Attribute[list[tuple[int, float, float]]](inherited=False)
+    files = Attribute[Mapping[str, str]](inherited=False)  # the SHA-256 of each file that the trial left, by file name
+    paired = Attribute[Mapping[str, Any]]()  # the comparison with the reference baseline, from `verdict.pair`
 
     def __init__(self, trial: Trial | FrozenTrial) -> None:
         self._trial = trial
 
     @property
     def stored(self) -> Mapping[str, Any]:
-        """All user attributes, those of other programs too."""
+        """All user attributes of the row by name, including those that other programs wrote."""
         return self._trial.user_attrs
 
     @overload
@@ -120,7 +127,7 @@ class TrialRecord:
     @overload
     def get(self, attribute: Attribute[T], default: D) -> T | D: ...
     def get(self, attribute: Attribute[T], default: D | None = None) -> T | D | None:
-        """The value of an attribute, or the default where the row does not have it."""
+        """Return the value of an attribute, or the default where the row does not have it."""
         return self.stored.get(attribute.name, default)
 
     def __contains__(self, attribute: Attribute[Any]) -> bool:
@@ -128,7 +135,7 @@ class TrialRecord:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The validation metrics of the best epoch, by name; empty while there is none."""
+        """The validation metrics of the best epoch by name; empty before the first epoch is evaluated."""
         return {
             name.removeprefix(METRIC_PREFIX): value
             for name, value in self.stored.items()
@@ -143,14 +150,14 @@ class TrialRecord:
         """Write attributes by name to the database.
 
         Raises:
-            UpdateFinishedTrialError: the row has ended.
+            UpdateFinishedTrialError: the trial of this row has finished.
         """
         for name, value in attributes.items():
             self._trial.set_user_attr(name, value)
 
     @property
     def inherited(self) -> dict[str, Any]:
-        """The attributes that the row which continues the trial shall have."""
+        """The attributes to copy to the row that continues the trial, including those of other programs."""
         own = {name for name, attribute in ATTRIBUTES.items() if not attribute.inherited}
         return {name: value for name, value in self.stored.items() if name not in own}
 
@@ -161,28 +168,32 @@ ATTRIBUTES: dict[str, Attribute[Any]] = {
 
 
 def columns(*, brief: bool = False) -> list[str]:
-    """The attributes that `trials` shows, or those of them that fit a screen, in order of declaration."""
+    """Return the names of the attributes that `blade-tune trials` shows, in order of declaration.
+
+    Args:
+        brief: whether to return only those that fit a screen.
+    """
     return [name for name, attribute in ATTRIBUTES.items() if (attribute.brief if brief else attribute.column)]
 
 
 def attributes(**values: Any) -> dict[str, Any]:
-    """Attributes by name, for a row that is added or ended as a whole.
+    """Return attributes as a dictionary with checked names, for a row that is added or ended as a whole.
 
     Raises:
-        KeyError: `TrialRecord` declares none of this name.
+        KeyError: `TrialRecord` does not declare an attribute of one of the names.
     """
     return {ATTRIBUTES[name].name: value for name, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a row of a study of runs trains: a whole configuration by dotted name, on a seed."""
+    """The training that a row of a study of runs asks for: a whole configuration and a seed."""
 
-    values: Mapping[str, Value]
+    values: Mapping[str, Value]  # by dotted name, defaults included
     seed: int
 
     @classmethod
     def of(cls, trial: Trial | FrozenTrial) -> "Given | None":
-        """What a row was given; None for a trial of a search."""
+        """Return what a row of a study of runs was given; None for a trial of a search."""
         given = TrialRecord(trial).get(TrialRecord.given)
         return None if given is None else cls(**given)

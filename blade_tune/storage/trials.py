@@ -1,4 +1,8 @@
-"""Which trials count, and how many."""
+"""Questions on the rows of trials: which are scored, ranked, continued or failed, and how many there are.
+
+A row is one attempt at a trial in Optuna's table. A trial that was interrupted has several rows, all but the latest of
+which ended with a reason in `CONTINUED`. Scored trials are those that use up the budget.
+"""
 
 import itertools
 from collections import Counter
@@ -13,55 +17,68 @@ from blade_tune.storage.trial_record import CONTINUED, Given, TrialRecord
 
 
 def trial_values(space: Space, trial: FrozenTrial) -> dict[str, Value]:
-    """The configuration of a stored trial by dotted name."""
+    """Return the configuration of a stored trial by dotted name, of a search or of a study of runs."""
     given = Given.of(trial)
     return dict(given.values) if given else space.values(trial.params)
 
 
 def is_scored(trial: FrozenTrial) -> bool:
-    """Whether a trial is charged to the budget: completed, or pruned with at least one report."""
+    """Whether a trial is charged to the budget: it completed, or was pruned with at least one report.
+
+    `Attempts` counts by the same rule in SQL.
+    """
     if trial.state == TrialState.COMPLETE:
         return True
     return trial.state == TrialState.PRUNED and bool(trial.intermediate_values)
 
 
 def root_number(trial: Trial | FrozenTrial) -> int:
-    """The number of the first row of a trial that may have been interrupted."""
+    """Return the number of the first row of a trial, after which its folder is named."""
     return TrialRecord(trial).get(TrialRecord.root, trial.number)
 
 
 def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Completed trials, the best first; of equals the earlier one."""
+    """Return the completed trials, the best first; of equal ones the earlier first."""
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     return sorted(completed, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
 
 def best_trial(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
-    """The best completed trial, if there is one."""
+    """Return the best completed trial; None where none has completed."""
     return next(iter(ranked(trials)), None)
 
 
 def num_scored(trials: Iterable[FrozenTrial]) -> int:
-    """How much of the budget is used."""
+    """Return how many trials are charged to the budget."""
     return sum(map(is_scored, trials))
 
 
 def latest_failures(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The latest finished trials in a row that came to nothing (failed, invalid or out of memory), the newest first."""
+    """Return the unbroken run of unscored trials at the end of the finished ones, the newest first.
+
+    Such trials failed, were invalid, or ran out of memory. Rows that another row continues do not break the run, nor do
+    they count. A run that grows long is a sign that something is wrong with the study and not with its configurations.
+    """
     finished = [trial for trial in trials if trial.state.is_finished() and not is_continued(trial)]
     finished.sort(key=lambda trial: (trial.datetime_complete or datetime.min, trial.number), reverse=True)
     return list(itertools.takewhile(lambda trial: not is_scored(trial), finished))
 
 
 def num_configurations(trials: Iterable[FrozenTrial]) -> int:
-    """How many configurations are tried or being tried; a row without parameters is about to take a new one."""
+    """Return how many different configurations were tried or are being tried.
+
+    A running row without parameters counts as a new configuration, which its sampler is about to propose.
+    """
     tried = [trial for trial in trials if trial.state != TrialState.WAITING and not is_continued(trial)]
     asked = [trial for trial in tried if trial.state == TrialState.RUNNING and not trial.params]
     return len({tuple(sorted(trial.params.items())) for trial in tried if trial.params}) + len(asked)
 
 
 def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
-    """Trials by state, in lower case; attempts that were continued stand apart."""
+    """Return the number of rows of each state, by name in lower case.
+
+    Rows that a later row continues are failed ones to Optuna, but are counted as `continued` here.
+    """
     counts = Counter("continued" if is_continued(trial) else trial.state.name.lower() for trial in trials)
     return {
         "complete": counts["complete"],
@@ -74,10 +91,15 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
 
 def is_continued(trial: FrozenTrial) -> bool:
-    """Whether a row is an attempt that a later row goes on from."""
+    """Whether a row ended in a way after which a later row continues its trial."""
     return trial.state == TrialState.FAIL and TrialRecord(trial).get(TrialRecord.reason, "") in CONTINUED
 
 
 def logical_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """The latest row of every trial: of one that was interrupted and continued only the row that went on last."""
+    """Return the latest row of every trial, so that a trial that was interrupted and continued stands once.
+
+    Args:
+        trials: rows in order of number.
+    """
+    # A later row with the same root replaces the earlier one in the dictionary.
     return list({root_number(trial): trial for trial in trials}.values())

@@ -1,1 +1,1 @@
-"""A study that is made, opened, copied and owned; `workspace` is the one door to it."""
+"""Studies as they are created, opened, copied and owned; `workspace` is the one entry to stored ones."""

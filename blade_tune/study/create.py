@@ -1,4 +1,10 @@
-"""Opening a study for a run: made if it is new, refused if it asks another question."""
+"""Opening a study for a run: a new study is created, and a stored one is continued if it asks the same question.
+
+Two runs of one name ask the same question if their fingerprints are equal (`spec.fingerprint`): the same data, model,
+space, objective and seed. Otherwise a run is refused, because the values of its trials could not be compared with those
+stored. Many processes may open one study at once: each step here can be made again after a process was killed, and
+`fingerprint` is written last, as the mark of a study that is complete.
+"""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -27,15 +33,20 @@ from blade_tune.study.workspace import Workspace
 
 @dataclass(frozen=True)
 class Total:
-    """How many scored trials are asked for: a number, so many more than before, or what was settled before."""
+    """How many scored trials a run asks for: a number, some more than before, or as many as were settled before."""
 
-    trials: int | None = None
-    add: int = 0
+    trials: int | None = None  # in all; None for what was settled before
+    add: int = 0  # on top of `trials` or of what was settled before
 
     def settle(self, configured: int, study: optuna.Study) -> int:
-        """The study's budget.
+        """Return the study's budget: how many trials shall be scored in all.
 
-        What was settled last holds until somebody says otherwise, here or by another number in the configuration.
+        The budget that an earlier run settled holds until a run asks for another, or the number in the study file
+        changes.
+
+        Args:
+            configured: the number of trials in the study file.
+            study: the study, which remembers its budget and the number that its file had then.
         """
         before = study.user_attrs
         known = "budget" in before and before.get("configured_budget", configured) == configured
@@ -51,19 +62,22 @@ def open_study(
     *,
     directory: Path | None = None,
 ) -> StoredStudy:
-    """Create the study, or open the stored one if it asks the same question.
+    """Create a study, or open the stored one of its name if it asks the same question.
 
-    Of several processes that do so at once, one creates it.
+    Of several processes that call this at once, one creates the study and the others open it.
 
     Args:
-        definition: the study.
-        data: its search data.
-        workspace: where it is stored.
-        total: how many scored trials are asked for.
-        directory: where the files of its data are, which the study remembers; None for data without files.
+        definition: the definition of the study.
+        data: the search data of the study.
+        workspace: the database and the results folder.
+        total: how many scored trials the run asks for.
+        directory: the folder with the files of the data, which the study remembers; None for data without files.
+
+    Returns:
+        The stored study, whose folder is claimed and has the study file.
 
     Raises:
-        ConfigError: the model does not go with data of this size; nothing was made.
+        ConfigError: the data is too large for the model; nothing was stored.
         StudyDiffersError: the stored study has another fingerprint; nothing was added.
         StorageError: the database cannot be reached.
     """
@@ -91,10 +105,10 @@ def open_study(
 
 
 def _load_or_create(storage: StudyStorage, name: str) -> optuna.Study:
-    """The study of a name, whichever process made it.
+    """Return the stored study of a name, created if there is none.
 
-    Whoever made an empty one by Optuna itself may have given it another direction, which nothing changes later, so it
-    is made anew.
+    An empty study, which a user may have created with Optuna itself, is created anew: it may have another direction of
+    optimization, which cannot be changed later.
     """
     if name in [study.study_name for study in storage.get_all_studies()]:
         study = optuna.load_study(study_name=name, storage=storage)
@@ -104,12 +118,12 @@ def _load_or_create(storage: StudyStorage, name: str) -> optuna.Study:
         optuna.delete_study(study_name=name, storage=storage)
     study = optuna.create_study(study_name=name, storage=storage, direction=StudyDirection.MAXIMIZE)
     Attempts(storage, storage.get_study_id_from_name(name)).clear()
-    Identity.new().store(study)  # from here on it is ours, whatever ends this process
+    Identity.new().store(study)  # marks the study as made by blade-tune, even if this process is killed now
     return study
 
 
 def _name_metric(study: optuna.Study, metric: str) -> None:
-    """Have axes and tables say what a trial's value is, of a study from before it was named too."""
+    """Name the value of a study's trials for the axes and tables of Optuna's dashboard, where it has no name yet."""
     if study.metric_names is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -117,15 +131,16 @@ def _name_metric(study: optuna.Study, metric: str) -> None:
 
 
 def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) -> None:
+    """Compare a study's fingerprint with the definition's, or fill a new study and store its fingerprint."""
     if "fingerprint" in study.user_attrs:
         require_same(study.user_attrs["fingerprint"], definition, data_hash)
     else:
         _enqueue(study, definition)
-        study.set_user_attr("fingerprint", fingerprint(definition, data_hash))  # after all that is done only once
+        study.set_user_attr("fingerprint", fingerprint(definition, data_hash))  # last, after what is done only once
 
 
 def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
-    """Fill a study that is new, or that was new when another process was killed right here."""
+    """Enqueue the configurations of a new study, or the rest of them where an earlier process was killed meanwhile."""
     if Identity.of(study) is None or any(trial.state != TrialState.WAITING for trial in study.get_trials()):
         raise StudyDiffersError(
             f"study {definition.name} in this database was not made by blade-tune; take another name or --storage."

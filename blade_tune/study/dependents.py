@@ -1,4 +1,4 @@
-"""Which studies stand on a folder of prepared data."""
+"""Which stored studies and study files read a folder of prepared data; asked before the folder is replaced."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,11 @@ from blade_tune.storage.connect import masked, open_storage, storage_errors
 
 
 def stored_on(folder: Path, url: URL) -> list[str]:
-    """The studies of a database that were run on it, in words.
+    """Return the studies of a database that were run on a folder of data, in words, one text per study.
+
+    Args:
+        folder: the folder of prepared data.
+        url: the database; one that does not exist has no studies.
 
     Raises:
         StorageError: the database cannot be reached.
@@ -22,6 +26,7 @@ def stored_on(folder: Path, url: URL) -> list[str]:
     except NothingStoredError:
         return []
     with storage_errors(url):
+        # The study of runs next to a study reads what that study reads, and is not named apart.
         studies = [study for study in storage.get_all_studies() if not study.study_name.endswith(OF_RUNS)]
     return [
         f"the study {study.study_name} in {masked(url)}"
@@ -35,12 +40,15 @@ def stored_on(folder: Path, url: URL) -> list[str]:
 
 
 def files_on(folder: Path) -> list[Path]:
-    """The study files in ./studies that read it."""
+    """Return the study files in ./studies that read a folder of data."""
     return [path for path, data, run in _study_files() if _is_read(folder, run.get("data"), data.get("name"))]
 
 
 def _study_files() -> Iterator[tuple[Path, dict[str, object], dict[str, object]]]:
-    """Each with its sections `data` and `run`, where it has them; what is no study is none."""
+    """Yield each study file in ./studies that reads split files, with its sections `data` and `run`.
+
+    Files that are not YAML, or lack one of the sections, are passed over.
+    """
     for path in sorted(Path("studies").glob("*.yaml")):
         try:
             content = read_yaml(path)
@@ -52,7 +60,8 @@ def _study_files() -> Iterator[tuple[Path, dict[str, object], dict[str, object]]
 
 
 def _is_read(folder: Path, directory: object, name: object) -> bool:
-    """Whether a study of this data directory and name of data reads the folder."""
+    """Whether a study reads a folder, given its data directory and the name of its data."""
     if directory is None:
         return False
+    # Data is either in the directory itself or in its subfolder of the data's name.
     return folder.resolve() in ((Path(str(directory)) / inner).resolve() for inner in ("", str(name)))

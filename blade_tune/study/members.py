@@ -1,4 +1,9 @@
-"""The trained models that a combination is made of: trials of other studies, kept as they are when it is made."""
+"""Members: the trained models that a combination is made of, which are trials of other studies.
+
+A user names a member as STUDY or STUDY:TRIAL. `settle_members` resolves the name to a trial and the digest of its
+weights, which become part of the combination's identity. `keep_members` copies the weights into the combination's own
+folder, since a study removes the weights of a trial that is no longer among its best.
+"""
 
 import hashlib
 import logging
@@ -23,17 +28,19 @@ log = logging.getLogger(__name__)
 
 
 def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDefinition:
-    """The definition with each member that was named as STUDY or STUDY:TRIAL found; nothing is written.
+    """Return the definition of a combination with the names of its members resolved to trials; write nothing.
 
-    A study of before keeps the members that it was made with, as long as the names fit them.
+    A combination that is stored already keeps the trials that it was made with, as long as the names fit them, even if
+    a member's study has found a better trial since.
 
     Args:
-        definition: of the combination.
-        workspace: where it and its members' studies are.
+        definition: the combination.
+        workspace: the database and results folder of the combination and of its members' studies.
 
     Raises:
-        ConfigError: there is no such study or trial, or its weights were not kept.
+        ConfigError: a study or trial of this name does not exist, or its weights were not kept.
     """
+    # What the stored combination was made with goes before a new look at the members' studies.
     known = workspace.find(definition.name)
     before = known.definition.members if known else ()
     members = []
@@ -49,11 +56,11 @@ def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDe
 
 
 def _with_window(definition: StudyDefinition) -> StudyDefinition:
-    """The study with windows as long as its members', unless its space says how long they are."""
+    """Return the combination with windows as long as its members' longest, unless its space sets their length."""
     name, default = "model.max_length", definition.configs["model"].model_fields["max_length"].default
     longest = max(int(member.settings.get("max_length", default)) for member in definition.settled_members)
     space = definition.space
-    if name in space.free or longest == default:
+    if name in space.free or longest == default:  # searched, or right already
         return definition
     if name not in space.fixed:
         return replace(definition, space=space.with_fixed({name: longest}, "--members"))
@@ -63,6 +70,7 @@ def _with_window(definition: StudyDefinition) -> StudyDefinition:
 
 
 def _find(name: str, workspace: Workspace) -> Member:
+    """Resolve the name of one member, STUDY for the best trial or STUDY:TRIAL for a given one."""
     study, _, number = name.partition(":")
     stored = workspace.find(study)
     if stored is None:
@@ -76,6 +84,7 @@ def _find(name: str, workspace: Workspace) -> Member:
             f"member {name}: {files.weights} is not there: a study keeps the weights of its best trials only (--keep)."
         )
     try:
+        # `read_whole` compares with the digest in the trial's row, if it has one: damaged weights become no member.
         digest = hashlib.sha256(read_whole(files, files.weights)).hexdigest()
     except DamagedFileError as error:
         raise ConfigError(f"member {name}: {error} {_again(study, trial.number)}") from None
@@ -84,11 +93,12 @@ def _find(name: str, workspace: Workspace) -> Member:
 
 
 def _again(study: str, trial: int) -> str:
+    """Return the end of a message: the command that makes the weights of a trial again."""
     return f"`blade-tune reproduce --study {study} --trial {trial}` makes it again."
 
 
 def _trial(stored: StoredStudy, name: str, number: str) -> FrozenTrial:
-    """The one that is named, or the best."""
+    """Return the trial of the given number, or the study's best trial where the number is empty."""
     if number:
         trials = stored.trials
         if not number.isdigit() or int(number) >= len(trials):
@@ -101,24 +111,24 @@ def _trial(stored: StoredStudy, name: str, number: str) -> FrozenTrial:
 
 
 def check_members(definition: StudyDefinition, data: SearchData, workspace: Workspace) -> None:
-    """Refuse members that a study cannot be made with, before anything of it is stored.
+    """Refuse members that a combination cannot use, before anything of the combination is stored.
 
     Args:
-        definition: with settled members.
-        data: of the combination.
-        workspace: where the members' studies are, and copies of before.
+        definition: the combination, with settled members.
+        data: the search data of the combination.
+        workspace: the database and results folder of the members' studies, and of a combination stored before.
 
     Raises:
         ConfigError: a member was trained on other data.
-        DataError: its weights, or the copy of them, are not those that the study was made with.
+        DataError: a member's weights are damaged or were trained anew, and the combination has no good copy of them.
     """
     known = workspace.find(definition.name)
     if known and known.definition.members != definition.members:
-        return  # opening it will refuse them, with what differs
+        return  # `open_study` will refuse the combination, and say what differs
     folder = StudyFolder(workspace.results, definition.name)
     for index, member in enumerate(definition.settled_members):
         copy = folder.member(index)
-        if is_whole(copy, member.digest):
+        if is_whole(copy, member.digest):  # the member's own study is not needed any more
             continue
         source = workspace.study(member.study)
         theirs = source.study.user_attrs["fingerprint"]["data"]
@@ -132,9 +142,9 @@ def check_members(definition: StudyDefinition, data: SearchData, workspace: Work
 
 
 def keep_members(stored: StoredStudy) -> None:
-    """Copy the weights of checked members into the study's folder, where no run of their own studies removes them.
+    """Copy the weights of checked members into the combination's folder, where no run of their studies removes them.
 
-    A damaged copy is replaced, with a warning.
+    A damaged copy is replaced, with a warning in the log. A good one is left as it is.
     """
     for index, member in enumerate(stored.definition.settled_members):
         path = stored.folder.member(index)
@@ -146,12 +156,12 @@ def keep_members(stored: StoredStudy) -> None:
 
 
 def members_of(study: str, workspace: Workspace) -> list[str]:
-    """The members that a stored study was made with, as they may be named again; none where it is not stored."""
+    """Return the members that a stored combination was made with, each as STUDY:TRIAL; none where it is not stored."""
     stored = workspace.find(study)
     return [f"{member.study}:{member.trial}" for member in stored.definition.settled_members] if stored else []
 
 
 def damaged_members(stored: StoredStudy) -> list[Path]:
-    """The copies of members' weights that are there and are not as they were."""
+    """Return the copies of members' weights in a combination's folder that differ from what was copied."""
     wanted = ((stored.folder.member(i), each.digest) for i, each in enumerate(stored.definition.settled_members))
     return [path for path, digest in wanted if path.exists() and not is_whole(path, digest)]

@@ -1,8 +1,12 @@
-"""Whose files a folder holds: they belong to one stored study, not to whatever study has its name.
+"""Ownership: which stored study the files in a results folder belong to.
 
-A stored study has an id, and a study's folder has the id of its owner. A copy of a study has an id of its own and knows
-of what it is a copy: it reads the files of that study, and the folder is the copy's from the moment that it writes
-there. Folders of before have no owner; they are adopted by the study whose trials they hold.
+Two studies of one name, in two databases, would write to the same folder, RESULTS/<study>/. So every stored study has
+an id, and a study's folder has the id of its owner in `owner.json`. A study neither reads nor writes the files of
+another.
+
+A copy of a study has an id of its own, and knows the ids of the studies that it was copied from. It may read the files
+of those, and takes over the folder when it first writes there. Folders of earlier versions have no owner; the study
+whose trials they hold adopts them.
 """
 
 import json
@@ -26,51 +30,51 @@ from blade_tune.trial.files import read_epochs
 
 IDENTITY = "identity"  # user attribute of a study: its id, and those of the studies that it is a copy of
 FILE = "owner.json"
-FRESH_S = 1.0  # for so long an owner is not looked up again
+FRESH_S = 1.0  # seconds for which a folder that was checked is not checked again
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which stored study this is, in whatever database."""
+    """The id of a stored study, unique among all databases, with the ids of the studies that it was copied from."""
 
     id: str
-    copied: tuple[str, ...] = ()  # the study that it is a copy of, the one that that was a copy of, and so on
+    copied: tuple[str, ...] = ()  # the id of the study that it is a copy of, then of the one that was copied to that
 
     @classmethod
     def new(cls, source: "Identity | None" = None) -> "Identity":
-        """That of a new study, or of a copy."""
+        """Return the identity of a new study, or of a copy of `source`."""
         return cls(uuid.uuid4().hex, (source.id, *source.copied) if source else ())
 
     @classmethod
     def of(cls, study: optuna.Study) -> "Identity | None":
-        """That of a stored study; None for one of before that no run has opened since."""
+        """Read a study's identity; None for a study of an earlier version that no run of this one has opened."""
         known = study.user_attrs.get(IDENTITY)
         return cls(known["id"], tuple(known["copied"])) if known else None
 
     def store(self, study: optuna.Study) -> None:
-        """Have the database know it."""
+        """Write the identity to a study's row in the database."""
         study.set_user_attr(IDENTITY, asdict(self))
 
 
 @dataclass(frozen=True)
 class FolderOwner:
-    """What a study's folder says of the study whose files it holds."""
+    """The content of `owner.json`: the study whose files a folder holds."""
 
-    study: str
+    study: str  # its name
     id: str
-    storage: str  # where it was when it took the folder, as it is shown
+    storage: str  # its database when it took the folder, as a URL without secrets
 
     def __str__(self) -> str:
         return f"study {self.study} ({self.id[:8]}) in {self.storage}"
 
 
 class Ownership:
-    """Whether the files in a study's folder are those of a stored study; guards a `StudyFolder`.
+    """The guard of a study's folder, which refuses files that belong to another study.
 
     Args:
-        study: as it is stored.
-        definition: of it.
-        storage: its database, as it is shown.
+        study: the stored study.
+        definition: the definition of the study.
+        storage: the database of the study, as a URL without secrets.
     """
 
     def __init__(self, study: optuna.Study, definition: StudyDefinition, storage: str) -> None:
@@ -78,14 +82,14 @@ class Ownership:
         self._definition = definition
         self._storage = storage
         self._identity: Identity | None = None
-        self._checked: dict[Path, float] = {}  # by the monotonic clock
+        self._checked: dict[Path, float] = {}  # when a folder was last checked, by the monotonic clock
         self._adopted: set[Path] = set()  # folders without an owner that hold the study's trials
 
     def __call__(self, folder: StudyFolder) -> None:
-        """Make sure of it; nothing is written.
+        """Make sure that a folder holds this study's files or none; write nothing.
 
         Raises:
-            StudyDiffersError: they are another study's; the message names both.
+            StudyDiffersError: the files belong to another study; the message names both.
         """
         path = folder.results / folder.name
         if time.monotonic() - self._checked.get(path, -FRESH_S) >= FRESH_S:
@@ -93,10 +97,10 @@ class Ownership:
             self._checked[path] = time.monotonic()
 
     def claim(self, folder: StudyFolder) -> None:
-        """Make a folder this study's, or make sure that it is; to be called before anything is written there.
+        """Make this study the owner of a folder; to be called before anything is written there.
 
         Raises:
-            StudyDiffersError: it has the files of another study; the message names both.
+            StudyDiffersError: the folder has the files of another study; the message names both.
         """
         path, identity = folder.results / folder.name, self.identity
         was_there = (path / FILE).exists()  # before it is read, for another process may write it in between
@@ -106,19 +110,23 @@ class Ownership:
         if owner is not None and owner.id == identity.id:
             return
         text = json.dumps(asdict(FolderOwner(self._definition.name, identity.id, self._storage)), indent=2) + "\n"
-        if was_there:  # of a study that this is a copy of, or damaged
+        if was_there:  # the owner is a study that this one is a copy of, or the file is damaged
             write_text(path / FILE, text)
-        elif not _write_new(path / FILE, text):  # another process was first
+        elif not _write_new(path / FILE, text):  # another process was first: see who it was
             self.claim(folder)
 
     @property
     def identity(self) -> Identity | None:
-        """The study's, which never changes once it has one."""
+        """The identity of the study; None while it has none. Kept once read, since it never changes."""
         self._identity = self._identity or Identity.of(self._study)
         return self._identity
 
     def _check(self, path: Path) -> FolderOwner | None:
-        """The owner of a folder, which is this study or what it is a copy of; None where it has none yet."""
+        """Return the owner of a folder, if it is this study or one that this is a copy of; None where it has none yet.
+
+        Raises:
+            StudyDiffersError: the folder belongs to another study, or has no owner but trials of another.
+        """
         owner = _read(path / FILE)
         if owner is None:
             if path not in self._adopted and not self._holds_my_trials(path):
@@ -137,9 +145,10 @@ class Ownership:
         )
 
     def _holds_my_trials(self, path: Path) -> bool:
-        """Whether files without an owner are this study's: some of its trials are there, and none with other settings.
+        """Whether a folder without an owner may be adopted by this study.
 
-        A folder without trials and without openings of test rows is nobody's.
+        It may be if it holds some of the study's trials and none of them with other settings or figures. A folder
+        without any trials may be too, unless it has a record of openings of test rows that the study does not know of.
         """
         trials = {root_number(trial): trial for trial in logical_trials(self._trials())}
         folders = [each for each in path.glob("trials/*") if each.name.isdecimal()]
@@ -154,12 +163,17 @@ class Ownership:
         return self._study.get_trials(deepcopy=False)
 
     def _fits(self, files: TrialFolder, trial: FrozenTrial) -> bool | None:
-        """Whether a trial's files are its own: False where the settings differ, None where that is not certain."""
+        """Whether the files in a trial's folder are those of the stored trial.
+
+        Returns:
+            True where settings and reported figures agree, False where the settings differ, None where neither is
+            certain, since the trial has no parameters yet, files are damaged, or figures differ.
+        """
         if not trial.params and Given.of(trial) is None:
             return None
         try:
             config, epochs = flatten(read_yaml(files.config)), read_epochs(files)
-        except (ConfigError, DamagedFileError):  # cut short
+        except (ConfigError, DamagedFileError):  # as a killed process may have left them
             return None
         values = trial_values(self._definition.space, trial)
         if any(config.get(name, value) != value for name, value in values.items()):
@@ -170,15 +184,16 @@ class Ownership:
 
 
 def _read(path: Path) -> FolderOwner | None:
-    """None where there is none, or where it is damaged: the study whose trials are there takes the folder again."""
+    """Read `owner.json`; None where it is missing or damaged, so that the study with these trials adopts the folder."""
     with suppress(OSError, ValueError, TypeError):
         return FolderOwner(**json.loads(path.read_text(encoding="utf-8")))
     return None
 
 
 def _write_new(path: Path, text: str) -> bool:
-    """Write a file that is not there yet, whole; False where another process was first."""
+    """Write a new file as a whole; return False where the file exists, because another process was first."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Unlike a rename, a hard link never replaces an existing file, and the file is complete when it appears.
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -193,6 +208,7 @@ def _write_new(path: Path, text: str) -> bool:
 
 
 def _create(path: Path, text: str) -> bool:
+    """Write a new file, which other processes may see before it is complete; return False where it exists."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -1,4 +1,8 @@
-"""A study as it is stored: what the commands after `run` work on."""
+"""`StoredStudy`: a study in a database together with its definition and its folder of files.
+
+Every command but the first `run` works on this object. It reads rows from the database each time they are asked for, so
+it shows what other processes have stored meanwhile.
+"""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -30,37 +34,43 @@ from blade_tune.training.baselines import Baselines, valid_baselines
 from blade_tune.trial.callback import StudySummary
 from blade_tune.trial.provenance import now
 
-BASELINES = "baselines"  # user attribute of a study: their window, their metrics, and which were left out
+BASELINES = "baselines"  # user attribute of a study: the baselines' window length, metrics, and which were left out
 
 
 @dataclass(frozen=True)
 class StopRequest:
-    """Somebody asked all runs of a study to end."""
+    """A user's request that all runs of a study end."""
 
-    id: str
+    id: str  # tells two requests apart
     now: bool  # without waiting for the end of an epoch
 
 
 @dataclass(frozen=True)
 class StoredStudy:
-    """A study, its definition and its folder."""
+    """A study with its definition, its folder and its database; `of` opens one."""
 
-    study: optuna.Study
+    study: optuna.Study  # with the sampler and the pruner of the definition
     definition: StudyDefinition
-    folder: StudyFolder
+    folder: StudyFolder  # guarded: refuses the files of another study
     storage: StudyStorage
 
     @classmethod
     def of(cls, storage: StudyStorage, name: str, results: Path) -> "StoredStudy":
         """Open a study of a database that is open.
 
+        Args:
+            storage: the database.
+            name: the name of the study.
+            results: the results folder, which has the study's folder.
+
         Raises:
-            ConfigError: it has no study of this name, or one that was not made by a run.
+            ConfigError: the database has no study of this name, or one that was not made by a run.
         """
         study = load_study(storage, name)
         if "definition" not in study.user_attrs:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
         definition = StudyDefinition.from_stored(name, study.user_attrs["definition"])
+        # A study of runs has its members' weights in the folder of the study that it belongs to.
         definition = replace(definition, home=StudyFolder(results, name.removesuffix(OF_RUNS)).path)
         study.sampler = build_sampler(definition.search, definition.space)
         study.pruner = build_pruner(definition.search.pruner, definition.train)
@@ -69,48 +79,57 @@ class StoredStudy:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All rows, in order of number."""
+        """All rows of the study in order of number, read from the database."""
         return self.study.get_trials(deepcopy=False)
 
     @property
     def budget(self) -> int:
-        """Scored trials in all, as the latest run settled it."""
+        """How many trials shall be scored in all, as the latest run settled it."""
         return int(self.study.user_attrs["budget"])
 
     @cached_property
     def study_id(self) -> int:
-        """The study's row in its database."""
+        """The primary key of the study's row in its database."""
         return self.storage.get_study_id_from_name(self.definition.name)
 
     @cached_property
     def attempts(self) -> Attempts:
-        """Who is at work on it."""
+        """The attempts of worker processes at the study's trials."""
         return Attempts(self.storage, self.study_id)
 
     def claim_folder(self) -> None:
-        """Make the study's folder its own, before anything is written there; a study of before gets its id.
+        """Make the study the owner of its folder; to be called before anything is written there.
+
+        A study that an earlier version made gets its id here.
 
         Raises:
             StudyDiffersError: the folder has the files of another study; the message names both.
         """
         if Identity.of(self.study) is None:
             with creating(self.storage.engine.url):
-                if Identity.of(self.study) is None:
+                if Identity.of(self.study) is None:  # no other process gave it one while this one waited for the lock
                     Identity.new().store(self.study)
         if isinstance(self.folder.guard, Ownership):
             self.folder.guard.claim(self.folder)
 
     def ask_to_stop(self, *, now: bool) -> None:
-        """Have every supervisor that works on the study at this moment end its run, wherever it is."""
+        """Ask every supervisor that works on the study at this moment to end its run, on all machines.
+
+        Args:
+            now: whether to stop without waiting for the end of an epoch.
+        """
         self.study.set_user_attr("stop", {"id": uuid.uuid4().hex, "now": now})
 
     def stop_request(self) -> StopRequest | None:
-        """The latest request to stop; who sees another one than at his start is meant."""
+        """Return the latest request to stop the study; None where there never was one.
+
+        A request stays stored. A run is meant by it only if it differs from the one that the run read at its start.
+        """
         asked = self.study.user_attrs.get("stop")
         return StopRequest(**asked) if asked else None
 
     def summary(self) -> StudySummary:
-        """How far the study is."""
+        """Return the study's progress, its best trial, and the verdict on it."""
         trials = self.trials
         best = best_trial(trials)
         return StudySummary(
@@ -126,40 +145,54 @@ class StoredStudy:
         )
 
     def verdict(self, trials: Sequence[FrozenTrial]) -> Verdict | None:
-        """Whether the best of these trials, which are all of a search's, lies above the reference baseline."""
-        if self.definition.is_given:  # of runs none is chosen
+        """Return whether a search's best trial lies above the reference baseline.
+
+        Args:
+            trials: all rows of the study.
+
+        Returns:
+            None for a study of runs, and where the best trial was not compared when it ended.
+        """
+        if self.definition.is_given:  # runs are not candidates, and none of them is chosen
             return None
         completed = ranked(logical_trials(trials))
         return of_best(next(iter(completed), None), len(completed))
 
     def warning(self, trials: Sequence[FrozenTrial]) -> str:
-        """Which untuned baselines a search's best trial is below, in words; empty where it is below none."""
+        """Return a sentence on the untuned baselines that a search's best trial is below; empty where it is below none.
+
+        Args:
+            trials: all rows of the study.
+        """
         completed = [] if self.definition.is_given else ranked(logical_trials(trials))
         if not completed:
             return ""
         best = completed[0]
+        # A trial may have a window of its own; its row then has the figures of baselines of the same window.
         figures = TrialRecord(best).get(TrialRecord.paired, {}).get("baselines", self.baseline_figures)
         return below_untuned(f"trial {best.number}", best.value or 0.0, figures)
 
     @property
     def baseline_figures(self) -> dict[str, float]:
-        """What untuned models reach on validation rows by the study's metric; empty where it was never measured."""
+        """The study's metric of each untuned baseline on validation rows, by name; empty where none was measured."""
         metrics = self.study.user_attrs.get(BASELINES, {}).get("metrics", {})
         return {name: figures[self.definition.objective.metric] for name, figures in metrics.items()}
 
     @property
     def baselines_left_out(self) -> dict[str, str]:
-        """Which of them were not measured, and why."""
+        """The untuned baselines that were not measured, by name, each with the reason."""
         return dict(self.study.user_attrs.get(BASELINES, {}).get("left_out", {}))
 
     def measure_baselines(self, data: SearchData, values: Mapping[str, Value] = {}) -> Baselines:
-        """Measure them, or read what was measured before for the same data, protocol and window.
+        """Measure the untuned baselines, or read what was measured before for the same data, protocol and window.
 
-        What a model's own window holds is not ranked for it, so a baseline beside it has the same window.
+        A model does not rank the items in its own window, so a baseline to compare it with must have a window of the
+        same length.
 
         Args:
             data: the search data of the study.
-            values: the configuration that they shall stand beside; without any, what the study's space fixes.
+            values: the configuration, by dotted name, to compare the baselines with; without one, they have the window
+                that the study's space fixes, and the study remembers their figures.
         """
         known = self.study.user_attrs.get(BASELINES)
         shared = known["max_length"] if known else max_length(self.definition, self.definition.space.fixed)
@@ -171,21 +204,26 @@ class StoredStudy:
         return found
 
     def values(self, trial: FrozenTrial) -> dict[str, Value]:
-        """The configuration of one of its trials by dotted name."""
+        """Return the configuration of one of the study's trials by dotted name."""
         return trial_values(self.definition.space, trial)
 
     def files(self, trial: FrozenTrial) -> TrialFolder:
-        """Where one of its trials has its files, whichever row it began with."""
+        """Return the folder of one of the study's trials, with the digests of its files.
+
+        All rows of a trial that was interrupted share the folder of the first row.
+        """
         folder = self.folder.trial(root_number(trial))
         return replace(folder, digests=TrialRecord(trial).get(TrialRecord.files, {}))
 
     def open_test(self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]) -> SealedData:
-        """Open the sealed rows, with a line in the study's ledger, whose end the database remembers.
+        """Open the sealed test rows of the data, and record that in the study's ledger.
+
+        The database remembers the end of the ledger, so that removed lines are noticed.
 
         Args:
             data: the search data of the study.
-            directory: where its files are, if anywhere but where the study remembers them.
-            entry: which trial is evaluated, on which seed, by which command.
+            directory: the folder with the files of the data; None for the one that the study remembers.
+            entry: facts for the ledger: the trial that is evaluated, its seed, and the command.
         """
         self.claim_folder()
         line = {"study": self.definition.name, **entry, "when": now()}
@@ -193,19 +231,22 @@ class StoredStudy:
 
     @property
     def ledger(self) -> Ledger:
-        """Every opening of the test rows for this study."""
+        """The record of every opening of the test rows for this study."""
         known = self.study.user_attrs.get("ledger")
         return Ledger(
             self.folder.ledger, Head(**known) if known else None, lambda h: self.study.set_user_attr("ledger", vars(h))
         )
 
     def data_directory(self, given: Path | None) -> Path | None:
-        """The given folder, else the one that the study was run on."""
+        """Return the given folder of data, or else the one that the study was run on; None for data without files."""
         stored = self.study.user_attrs.get("data_directory")
         return given or (Path(stored) if stored else None)
 
     def data(self, given: Path | None) -> SearchData:
-        """The search data of the study, checked by its hash.
+        """Return the search data of the study, checked by its hash.
+
+        Args:
+            given: the folder with the files of the data; None for the one that the study remembers.
 
         Raises:
             StudyDiffersError: the data is not what the study was run on.
@@ -222,10 +263,10 @@ class StoredStudy:
 
 
 def require_maximized(study: optuna.Study) -> None:
-    """Refuse to go on with a study whose best trials are taken for its worst.
+    """Refuse a study that does not maximize one objective, which would take the worst trials for the best.
 
     Raises:
-        StudyDiffersError: it was made outside blade-tune, with another direction or with several.
+        StudyDiffersError: the study was made outside blade-tune, with another direction or with several.
     """
     if study.directions != [StudyDirection.MAXIMIZE]:
         directions = ", ".join(direction.name.lower() for direction in study.directions)

@@ -1,4 +1,4 @@
-"""When a study passed the best of its untuned baselines."""
+"""The time to baseline: when a study first passed the best of its untuned baselines, and at what cost."""
 
 import math
 from collections.abc import Sequence
@@ -14,17 +14,20 @@ from blade_tune.trial.clock import row_seconds, training_seconds
 
 @dataclass(frozen=True)
 class Passing:
-    """The first figure above that of the best baseline; without a trial none has passed it yet."""
+    """The first reported figure of a study above that of its best untuned baseline.
+
+    Where `trial` is None, no trial has passed the baseline yet; where `baseline` is None too, none was measured.
+    """
 
     baseline: str | None = None  # None where none was measured
-    figure: float | None = None  # what the baseline reaches
+    figure: float | None = None  # the baseline's, by the study's metric
     trial: int | None = None  # the number of the row
-    epoch: int | None = None
-    value: float | None = None  # what the trial reached there
-    study_seconds: float | None = None  # by the wall clock, since the first trial started
-    is_upper_bound: bool = False  # the row's end stands for the time of its figure, which was not stored
-    training_seconds: float | None = None  # of the trial, in all of its attempts
-    is_fitted: bool = False  # the model has no epochs
+    epoch: int | None = None  # the epoch at which the trial passed the baseline
+    value: float | None = None  # the trial's figure at this epoch
+    study_seconds: float | None = None  # by the wall clock, since the first trial started; None where it is not stored
+    is_upper_bound: bool = False  # `study_seconds` is up to the row's end, since the time of the figure is not stored
+    training_seconds: float | None = None  # the trial's up to this epoch, in all of its attempts
+    is_fitted: bool = False  # the model is fitted at once and has no epochs
 
     def __str__(self) -> str:
         if self.baseline is None:
@@ -43,16 +46,18 @@ class Passing:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For JSON."""
+        """The fields and the sentence, as a dictionary for JSON."""
         return {**{name: value for name, value in vars(self).items() if name != "is_fitted"}, "words": str(self)}
 
 
 def first_passing(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Passing:
-    """The earliest by the wall clock of all figures that were reported, however their trials ended or go on.
+    """Find the earliest reported figure, by the wall clock, above that of the best untuned baseline.
+
+    Figures of all trials count, whether they completed, were pruned, failed or still run.
 
     Args:
         stored: the study.
-        trials: all of its rows, those that were interrupted too.
+        trials: all rows of the study, including interrupted ones.
     """
     figures, fitted = stored.baseline_figures, stored.definition.is_fitted
     if not figures:
@@ -82,14 +87,14 @@ def first_passing(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Passing
 
 
 def _epoch_above(trial: FrozenTrial, figure: float) -> int | None:
-    """The first that was reported with more than a figure."""
+    """Return the first epoch at which a trial reported more than a figure; None where it never did."""
     return min((epoch for epoch, value in trial.intermediate_values.items() if value > figure), default=None)
 
 
 def _when(trial: FrozenTrial, epoch: int, start: datetime) -> tuple[float, bool]:
-    """Seconds from the study's start to the report of an epoch, and whether they are a bound from above.
+    """Return the seconds from the study's start to the report of an epoch, and whether they are an upper bound.
 
-    Where the row's clock does not tell, the row's end is known to be later; infinity where it has none.
+    Where the row's clock does not have the epoch, the bound is the end of the row; infinity where it has not ended.
     """
     begun = trial.datetime_start or start
     if (seconds := row_seconds(trial).get(epoch)) is not None:

@@ -1,4 +1,4 @@
-"""Databases as a whole: one made current, and a study copied from one to another."""
+"""Upgrading the tables of a database, and copying a study from one database to another."""
 
 import logging
 import uuid
@@ -20,10 +20,13 @@ from blade_tune.study.stored import StoredStudy
 
 
 def upgrade(url: URL) -> tuple[str, str]:
-    """Bring the tables of an older Optuna to the version of this one; gives their version before and now.
+    """Upgrade the tables that an older Optuna made to the version of the installed one.
+
+    Returns:
+        The version of the tables before, and the version now.
 
     Raises:
-        StorageError: a newer Optuna made them, or the database cannot be reached.
+        StorageError: a newer Optuna made the tables, or the database cannot be reached.
     """
     storage = connect(url, create=False)
     with creating(url), storage_errors(url), _own_logging():
@@ -34,13 +37,20 @@ def upgrade(url: URL) -> tuple[str, str]:
 
 
 def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
-    """Copy a study into another database, under the same name; gives its trials by state.
+    """Copy a study into another database under the same name.
 
-    It has its name there only when all of it is there.
+    The copy has a provisional name until it is complete, so that no run opens a part of a study.
+
+    Args:
+        stored: the study to copy.
+        url: the database to copy it to, created if there is none.
+
+    Returns:
+        The number of rows of each state, as `count_states` returns it.
 
     Raises:
-        ConfigError: it is being worked on, or its name is taken there.
-        StorageError: the study changed meanwhile, or a database cannot be reached.
+        ConfigError: a worker is at work on the study, or the other database has a study of its name.
+        StorageError: the study changed while it was copied, or a database cannot be reached.
     """
     name = stored.definition.name
     unfinished = f"{name} (being copied)"  # no study file can be called so
@@ -50,7 +60,7 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
         names = [study.study_name for study in target.get_all_studies()]
         if name in names:
             raise ConfigError(f"{masked(url)}: a study {name!r} is stored there already.")
-        if unfinished in names:  # by a process that was killed
+        if unfinished in names:  # a process was killed while it copied
             optuna.delete_study(study_name=unfinished, storage=target)
         _require_idle(stored)
         optuna.copy_study(
@@ -60,6 +70,7 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
         Identity.new(Identity.of(stored.study)).store(optuna.load_study(study_name=unfinished, storage=target))
         _forget_files(target, study_id)
         _copy_attempts(stored, target, study_id)
+        # A worker may have started, and even finished, while the rows were copied.
         _require_idle(stored)
         if _extent(target.get_all_trials(study_id)) != _extent(stored.trials):
             raise StorageError(f"study {name}: its trials changed while they were copied; try again.")
@@ -79,9 +90,9 @@ def _require_idle(stored: StoredStudy) -> None:
 
 
 def _forget_files(target: StudyStorage, study_id: int) -> None:
-    """Have a copy show none of the study's own files in the dashboard: both would write them, each for itself.
+    """Remove from a copy the study's own files in the dashboard, which the original would go on to replace.
 
-    The next run of the copy writes its own. Those of trials are never written again.
+    The next run of the copy writes its own. The files of trials stay, since nothing writes them again.
     """
     attributes = STUDY_ATTRIBUTES
     mine = (attributes.c.study_id == study_id) & attributes.c.key.startswith("artifacts:")
@@ -90,8 +101,8 @@ def _forget_files(target: StudyStorage, study_id: int) -> None:
 
 
 def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> None:
-    """Copy what the study has cost."""
-    Attempts.create_table(stored.storage)  # a study may be older than it
+    """Copy the attempts, from which the cost of the study is computed, under new ids."""
+    Attempts.create_table(stored.storage)  # an earlier version made the study without this table
     with stored.storage.engine.connect() as connection:
         rows = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id)).mappings().all()
     Attempts(target, study_id).clear()
@@ -102,14 +113,14 @@ def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> 
 
 
 def _extent(trials: list[FrozenTrial]) -> tuple[dict[str, int], int, int]:
-    """How much there is: trials by state, parameters, reports."""
+    """Return how much a study holds: the number of rows by state, of parameters, and of reports."""
     params = sum(len(trial.params) for trial in trials)
     return count_states(trials), params, sum(len(trial.intermediate_values) for trial in trials)
 
 
 @contextmanager
 def _own_logging() -> Iterator[None]:
-    """Keep Optuna's migration from setting up logging anew, as it does where the root logger has no handler."""
+    """Keep Optuna's migration from configuring logging, as it does where the root logger has no handler."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:

@@ -1,4 +1,9 @@
-"""Whether a winner lies above the reference baseline: a paired comparison, user by user; and below which it lies."""
+"""The verdict on a winner: whether it lies above the reference baseline, and which untuned baselines it is below.
+
+Winner and reference baseline are compared user by user on the same validation rows. `pair` reduces the comparison to
+four numbers when a trial ends; `of_pair` turns them into a difference with an interval once it is known from how many
+candidates the winner was chosen.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,20 +18,20 @@ from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.training.baselines import REFERENCE
 
 PAIRED = "paired"  # user attribute of a completed trial, see `pair`
-LEVEL = 0.95
-LARGEST_ERROR = (
-    1.0  # of a difference of metrics, which lie between 0 and 1: that of one user, whose spread is not known
-)
+LEVEL = 0.95  # of the interval
+# Metrics lie between 0 and 1, so no difference of two is larger; it stands for the standard error where there is only
+# one user, whose spread is not known.
+LARGEST_ERROR = 1.0
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A winner's mean minus that of the baseline at its defaults, for the same users, with its 95% interval.
+    """The mean metric of a winner minus that of the untuned reference baseline, for the same users, with an interval.
 
-    The lower end holds for all candidates at once that the winner was chosen from (Bonferroni).
+    The interval is of 95%. Its lower end holds for all candidates at once that the winner was chosen from (Bonferroni).
     """
 
-    baseline: str
+    baseline: str  # the name of the reference baseline
     difference: float
     low: float
     high: float
@@ -38,7 +43,7 @@ class Verdict:
 
     @property
     def brief(self) -> str:
-        """The finding alone."""
+        """The finding without figures, "above BASELINE" or "not above BASELINE"."""
         return f"{'above' if self.is_above else 'not above'} {self.baseline}"
 
     def __str__(self) -> str:
@@ -46,17 +51,17 @@ class Verdict:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For JSON."""
+        """The fields and the sentence, as a dictionary for JSON."""
         return {**vars(self), "is_above": self.is_above, "words": str(self)}
 
 
 def below_untuned(winner: str, figure: float, baselines: Mapping[str, float]) -> str:
-    """A sentence on the untuned models that reach more than a winner does; empty where there is none.
+    """Return a sentence on the untuned baselines that reach more than a winner does; empty where there is none.
 
     Args:
-        winner: what it is called.
-        figure: what it reaches, on the same rows as the baselines.
-        baselines: what they reach, by name.
+        winner: the name of the winner, to begin the sentence.
+        figure: the winner's metric on the same rows as the baselines'.
+        baselines: the metric of each untuned baseline, by name.
     """
     above = {name: reached for name, reached in baselines.items() if figure < reached}
     if not above:
@@ -67,33 +72,52 @@ def below_untuned(winner: str, figure: float, baselines: Mapping[str, float]) ->
 
 
 def is_popularity(baseline: str) -> bool:
-    """Whether a baseline counts items and no more."""
+    """Whether a baseline only counts how often items occur."""
     return baseline.startswith("popularity")
 
 
 def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, Any]:
-    """The mean difference of a metric over users, its standard error, and the number of users."""
+    """Compare the ranks of a model with those of the reference baseline, user by user.
+
+    Args:
+        ranks_U: (U,) the rank that the model gives each user's held-out item.
+        baseline_ranks_U: (U,) the rank that the reference baseline gives it, users in the same order.
+        metric: the name of the metric.
+
+    Returns:
+        For JSON: the baseline's name, the mean difference of the metric over users, its standard error, and the number
+        of users.
+    """
     gains_U = gains(ranks_U, metric) - gains(baseline_ranks_U, metric)
     error = float(gains_U.std()) / sqrt(len(gains_U)) if len(gains_U) > 1 else LARGEST_ERROR
     return {"baseline": REFERENCE, "difference": float(gains_U.mean()), "error": error, "users": len(gains_U)}
 
 
 def of_pair(paired: Mapping[str, Any], num_candidates: int = 1) -> Verdict:
-    """By Student's t over users.
+    """Return the verdict on a winner by Student's t over users.
 
     Args:
-        paired: of `pair`.
-        num_candidates: how many the winner was chosen from by the same users.
+        paired: the comparison of the winner with the reference baseline, from `pair`.
+        num_candidates: from how many candidates the winner was chosen by figures of the same users.
     """
-    from scipy.special import stdtrit  # a tenth of a second, which workers do without
+    from scipy.special import stdtrit  # takes a tenth of a second to import, which workers need not wait
 
     tail, df = (1 - LEVEL) / 2, max(1, paired["users"] - 1)
     difference, error = paired["difference"], paired["error"]
+    # The winner's figure is the largest of many, so chance alone favors it; only the lower end has to allow for that.
     low = difference - float(stdtrit(df, 1 - tail / num_candidates)) * error
     return Verdict(paired["baseline"], difference, low, difference + float(stdtrit(df, 1 - tail)) * error)
 
 
 def of_best(best: FrozenTrial | None, num_completed: int) -> Verdict | None:
-    """That of a search's best trial; None where it was not compared when it ended."""
+    """Return the verdict on a search's best trial.
+
+    Args:
+        best: the best trial; None where none has completed.
+        num_completed: how many trials have completed, each of them a candidate.
+
+    Returns:
+        None where there is no best trial, or it was not compared when it ended.
+    """
     paired = None if best is None else TrialRecord(best).get(TrialRecord.paired)
     return None if paired is None else of_pair(paired, num_completed)

@@ -1,4 +1,4 @@
-"""The one door to stored studies: a database, and the results folder beside it."""
+"""`Workspace`: a database of studies with its results folder, from which stored studies are opened."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,21 @@ from blade_tune.study.stored import StoredStudy
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where studies are stored and their files are; none of it is part of a study's identity."""
+    """The database of studies and the folder of their files; neither is part of a study's identity."""
 
-    url: URL
-    results: Path
+    url: URL  # of the database, from `resolve_url`
+    results: Path  # the folder of everything that runs write
 
     @classmethod
     def at(cls, storage: str | None, results: Path) -> "Workspace":
-        """The workspace of a results folder.
+        """Return the workspace of a results folder.
 
         Args:
-            storage: URL of its database; None for the SQLite file in the folder.
+            storage: the URL of the database; None for the SQLite file in the folder.
             results: the folder of everything that runs write.
 
         Raises:
-            ConfigError: no URL of a database that studies can be in.
+            ConfigError: the text is not the URL of a SQLite file or a PostgreSQL database.
         """
         return cls(resolve_url(storage, results), results)
 
@@ -36,29 +36,39 @@ class Workspace:
         """Open a study by its stored name, or by the path of its file.
 
         Args:
-            name: of the study.
-            outage_s: for how long a call waits for a database that was reached before.
+            name: the name of the study, or the path of its file, which ends with .yaml or .yml.
+            outage_s: how many seconds a call waits for a database that goes away; 0 for not at all.
 
         Raises:
             StorageError: the database cannot be reached.
-            NothingStoredError: no study has been run here.
-            ConfigError: it has no study of this name, or one that was not made by a run.
+            NothingStoredError: the database does not exist, so no study has been run here.
+            ConfigError: the database has no study of this name, or one that was not made by a run.
         """
         name = Path(name).stem if name.endswith((".yaml", ".yml")) else name
         return StoredStudy.of(open_storage(self.url, create=False, outage_s=outage_s), name, self.results)
 
     def find(self, name: str) -> StoredStudy | None:
-        """Open a study as `study` does; None where no run has stored one of this name."""
+        """Open a study by its stored name or the path of its file; return None where no run has stored it.
+
+        Raises:
+            StorageError: the database cannot be reached.
+        """
         try:
             return self.study(name)
         except (ConfigError, NothingStoredError):
             return None
         except StorageInternalError as error:
-            if lacks_table(error):  # which another process is making at this moment
+            if lacks_table(error):  # another process is creating the tables at this moment
                 return None
             raise
 
     def study_to_work_on(self, name: str) -> StoredStudy:
-        """Open a study as `study` does, once its database can be reached: a worker that starts early waits for it."""
+        """Wait until the database can be reached, then open a study: a worker may start earlier than the database.
+
+        Raises:
+            StorageError: the database was away for too long.
+            NothingStoredError: the database does not exist, so no study has been run here.
+            ConfigError: the database has no study of this name, or one that was not made by a run.
+        """
         await_database(self.url)
         return self.study(name)
