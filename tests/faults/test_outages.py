@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
 
+from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.storage.folder import StudyFolder
 from tests.cli.program import call, write_study
 from tests.faults.fleet import TIMEOUT_S, Fleet, cmdline, until
