@@ -42,7 +42,7 @@ def device_turn(claimant: Claimant, *, alone: bool, signals: StopSignals) -> Ite
     if claimant.share >= 1.0:
         yield
         return
-    # Workers share a device if they see the same GPU: each has one in CUDA_VISIBLE_DEVICES.
+    # The name of the device, equal in all workers that share it: each sees one GPU, the one in CUDA_VISIBLE_DEVICES.
     name = f"{claimant.device}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}".replace("/", "_").replace(",", "_")
     folder = private_folder()
     with (folder / f"{name}.gate").open("a") as gate, (folder / f"{name}.room").open("a") as room:

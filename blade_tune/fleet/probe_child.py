@@ -53,7 +53,7 @@ class Answer(Settings):
 class Trainer:
     """The training of one process of a probe, in epochs cut to about a tenth of a round.
 
-    Short epochs end close to the end of a round, so that little time is counted beyond it.
+    Epochs are short since a round ends only with an epoch.
 
     Args:
         task: what to train, and on which device.

@@ -1,4 +1,4 @@
-"""Fair comparison of models: the same data, split, sampler, pruner, epochs and budget, with each model's defaults tried.
+"""Fair comparison of models: the same data, split, sampler, pruner, epochs and budget, each model's defaults tried.
 
 Each model has a search of its own, the study `<study>.compare-<model>`, whose winner is confirmed on fresh seeds.
 `define` declares the searches, `run_comparison` runs and confirms them, and `compare` computes the result: an estimate
@@ -241,8 +241,8 @@ def spent(stored: StoredStudy) -> dict[str, float]:
     """Return what a search has cost.
 
     Returns:
-        `trials` that are scored; `epochs` and `hours` of training in all trials, pruned and failed ones included;
-        `gpu_hours` for which workers held GPUs.
+        `trials` that are scored; `epochs` (0 for a fitted model) and `hours` of training in all trials, pruned and
+        failed ones included; `gpu_hours` for which workers held GPUs.
     """
     trials = stored.trials
     latest = [TrialRecord(trial) for trial in logical_trials(trials)]

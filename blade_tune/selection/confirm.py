@@ -53,7 +53,7 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
     trials = leaders(stored, top)
     num_seeds = num_seeds if is_seeded(stored.definition) else 1
     asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
-    stored.study.set_user_attr(ATTRIBUTE, asked)
+    stored.study.set_user_attr(ATTRIBUTE, asked)  # before the runs, so that a report knows which ones are awaited
     execute(stored, _wanted(stored, trials, num_seeds), executor)
     confirmation = load_confirmation(stored)
     if confirmation is None:
@@ -109,12 +109,14 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
     ended = [run for run in found if run and run.state.is_finished()]
     if len(ended) < len(found):
         return None
+    # Runs are in the order of `_wanted`: each candidate has `num_seeds` of them in a row.
     groups = [ended[first : first + num_seeds] for first in range(0, len(ended), num_seeds)]
     whole = [(trial, group) for trial, group in zip(trials, groups, strict=True) if all(map(is_complete, group))]
     if not whole:
         return None
     confirmation = _confirmation(stored, runs, whole, num_seeds)
     verdict = Verdict(**asked["verdict"]) if asked.get("verdict") else None
+    # Without figures of its own (see ATTRIBUTE), the confirmation shows the baselines that the search measured.
     return replace(confirmation, verdict=verdict, baselines=asked.get("baselines", stored.baseline_figures))
 
 
@@ -156,7 +158,7 @@ def _confirmation(
         )
         for (trial, runs), scores_X, probability in zip(whole, scores_CX, probabilities, strict=True)
     ]
-    candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))
+    candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))  # of equal means, the earlier
     return Confirmation(
         metric=stored.definition.objective.metric,
         over="fresh seed" if is_seeded(stored.definition) else "user",
@@ -168,7 +170,7 @@ def _confirmation(
 
 
 def _scores(study: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floats:
-    """Return scores_CX: for each candidate the values of its runs, or, if seeds change nothing, the gain of each user."""
+    """Return scores_CX: for each candidate the values of its runs, or, if seeds change nothing, each user's gain."""
     if is_seeded(study.definition):
         return np.array([[run.value for run in runs] for runs in groups], dtype=np.float64)
     metric = study.definition.objective.metric

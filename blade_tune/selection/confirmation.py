@@ -27,7 +27,7 @@ class Candidate:
 
     @property
     def inflation(self) -> float:
-        """The difference between the figure in the search and the confirmed mean; positive where the search's is higher."""
+        """The figure in the search minus the confirmed mean, positive where the search overestimates."""
         return self.search_value - self.estimate.mean
 
 

@@ -1,4 +1,4 @@
-"""Estimate of the most time that a comparison can take, by timing a few training steps of each model on this machine."""
+"""Estimate of the most time that a comparison can take, by timing a few training steps of each model."""
 
 import time
 from collections.abc import Callable

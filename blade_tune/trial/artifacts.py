@@ -81,7 +81,7 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, st
             for path in shown_files(files, metric, Path(scratch)):
                 digest = sha256(path)  # before the upload, so that it is the digest of what the trial wrote
                 digests[f"{ARTIFACTS}/{_upload(store, path, trial)}"] = digest
-    except UpdateFinishedTrialError:
+    except UpdateFinishedTrialError:  # the trial is another worker's by now, which the caller has to know
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -123,7 +123,7 @@ def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) ->
         path = Path(scratch) / name
         path.write_text(text, encoding="utf-8")
         known = [meta.artifact_id for meta in get_all_artifact_meta(study) if meta.filename == name]
-        if not known:
+        if not known:  # the first upload also adds the file's entry to the study
             _upload(store, path, study)
         for artifact_id in known:  # Optuna cannot remove an artifact's entry, so its content is replaced
             with path.open("rb") as content:
