@@ -53,7 +53,7 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
     trials = leaders(stored, top)
     num_seeds = num_seeds if is_seeded(stored.definition) else 1
     asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
-    stored.study.set_user_attr(ATTRIBUTE, asked)  # before the runs, so that a report knows which ones are awaited
+    stored.study.set_user_attr(ATTRIBUTE, asked)  # by which `load_confirmation` finds the runs
     execute(stored, _wanted(stored, trials, num_seeds), executor)
     confirmation = load_confirmation(stored)
     if confirmation is None:
