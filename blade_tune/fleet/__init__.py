@@ -1,1 +1,1 @@
-"""Processes that run a study: the worker, its supervisor, where they are placed and how they are told what to do."""
+"""Processes that run a study: workers and their supervisor, run settings, placement on devices, cluster launchers."""

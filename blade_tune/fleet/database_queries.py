@@ -1,4 +1,4 @@
-"""What a supervisor asks the database, without ever waiting for it for long."""
+"""Database queries with a bounded wait, so that a supervisor stays responsive while the database is unreachable."""
 
 import logging
 import queue
@@ -15,16 +15,17 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ANSWER_S = 5.0  # a database that says nothing for longer is away
+ANSWER_S = 5.0  # seconds without an answer after which the database counts as unreachable
 
 
 class BoundedQueries:
-    """Asks one thing at a time, from a thread: a database may refuse, and it may hang.
+    """Runs one database query at a time, each in a thread, and waits at most `ANSWER_S` seconds for its result.
 
-    While it is away the workers wait for it themselves, so that it is no reason to leave them alone.
+    A database may refuse a connection, and it may also hang without an error; only a thread can be left behind then.
+    Workers wait for the database by themselves during an outage, and the supervisor has to look after them meanwhile.
 
     Args:
-        on_outage: called when a question is not answered.
+        on_outage: called whenever a query fails or does not return in time.
     """
 
     def __init__(self, on_outage: Callable[[], None]) -> None:
@@ -33,7 +34,11 @@ class BoundedQueries:
         self._is_away = False
 
     def ask(self, call: Callable[[], T]) -> T | None:
-        """What `call` gives, or None where the database is away or still busy with an earlier question."""
+        """Return the result of a query, or None during an outage or while an earlier query still runs.
+
+        Args:
+            call: the query; exceptions of it that are not the database's are raised here.
+        """
         if self._thread is not None and self._thread.is_alive():
             return None
         answers: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
@@ -61,6 +66,7 @@ class BoundedQueries:
 
 
 def _answer(call: Callable[[], T], answers: "queue.SimpleQueue[tuple[T | None, Exception | None]]") -> None:
+    """Put the result of a query, or its exception, into a queue."""
     try:
         answers.put((call(), None))
     except Exception as error:

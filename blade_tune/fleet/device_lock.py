@@ -1,4 +1,11 @@
-"""Turns on a device that several workers share: together, or alone for a trial that ran out of memory beside others."""
+"""Shared and exclusive use of a device by several workers: a shared/exclusive file lock with a turnstile.
+
+Trials train on a shared device together, under a shared lock. A trial that ran out of memory next to others is repeated
+alone, under an exclusive lock. A plain shared/exclusive lock would starve the exclusive waiter, since shared holders
+come and go and hardly ever leave the lock free. A second lock, the turnstile, prevents this: every worker must pass it
+before it asks for the device, and an exclusive worker keeps it locked until its trial has ended. So no new trial begins
+once an exclusive worker has come to wait, and the trials under way drain.
+"""
 
 import fcntl
 import os
@@ -13,39 +20,47 @@ from blade_tune.errors import ConfigError
 from blade_tune.storage.attempts import Claimant
 from blade_tune.trial.signals import StopSignals
 
-POLL_S = 0.1
+POLL_S = 0.1  # seconds between two tries to get a lock
 
 
 @contextmanager
 def device_turn(claimant: Claimant, *, alone: bool, signals: StopSignals) -> Iterator[None]:
-    """Train beside others, or once they have ended their trials and before they begin new ones.
+    """Hold a shared device for the block, together with other workers or exclusively.
 
-    Two file locks, which end with their process: everybody passes the gate to enter the room, and who wants the room
-    for himself keeps the gate shut meanwhile.
+    An exclusive caller waits until the trials that run on the device have ended, and keeps new ones from starting. The
+    locks are files locked by `flock` (the turnstile is `NAME.gate`, the device `NAME.room`), so the operating system
+    releases them when a process dies. A claimant that has a whole device takes no lock.
+
+    Args:
+        claimant: the worker; its device and its share of it.
+        alone: whether to hold the device exclusively.
+        signals: checked while waiting.
 
     Raises:
-        InterruptedStudyError: a signal came while waiting.
+        InterruptedStudyError: a signal was received while waiting.
     """
     if claimant.share >= 1.0:
         yield
         return
+    # The name of the device, equal in all workers that share it: each sees one GPU, the one in CUDA_VISIBLE_DEVICES.
     name = f"{claimant.device}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}".replace("/", "_").replace(",", "_")
     folder = private_folder()
     with (folder / f"{name}.gate").open("a") as gate, (folder / f"{name}.room").open("a") as room:
         _lock(gate.fileno(), fcntl.LOCK_EX, signals)
         _lock(room.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, signals)
-        if not alone:
+        if not alone:  # let the next worker pass; an exclusive one keeps the turnstile locked until its trial has ended
             fcntl.flock(gate, fcntl.LOCK_UN)
         yield
 
 
 def private_folder() -> Path:
-    """A folder of this machine that only this user can write to, the same one for all of his processes.
+    """Return a folder on this machine that only the current user can write to, the same in all of the user's processes.
 
-    The temporary folder is everybody's: where somebody else has made one of this name there, or a link, it is not used.
+    It is created on the first call, in the temporary folder or else in the user's cache folder. All users can write to
+    the temporary folder, so an entry of this name there that is a link, or that another user owns, is not used.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: neither place can hold such a folder.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     places = (Path(tempfile.gettempdir()) / f"blade-tune-{os.getuid()}", cache / "blade-tune" / os.uname().nodename)
@@ -54,7 +69,7 @@ def private_folder() -> Path:
             place.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):
                 place.mkdir(mode=0o700)
-            found = place.lstat()
+            found = place.lstat()  # not `stat`, which would follow a link of another user
             if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
                 return place
     raise ConfigError(
@@ -64,6 +79,7 @@ def private_folder() -> Path:
 
 
 def _lock(file: int, kind: int, signals: StopSignals) -> None:
+    """Wait for a lock on a file descriptor, by polling, since a blocking `flock` would go on waiting after a signal."""
     while True:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)

@@ -1,4 +1,8 @@
-"""Which worker trains where: GPUs as a scheduler, a user or the machine gives them, shares of them, CPU threads."""
+"""Assignment of workers to devices: which GPU each worker trains on, its share of it, and its number of CPU threads.
+
+The GPUs are those that the machine has, as far as CUDA_VISIBLE_DEVICES (which a scheduler may set) and the run's
+settings leave them. A worker sees only the GPU of its place, through its own CUDA_VISIBLE_DEVICES.
+"""
 
 import os
 from dataclasses import dataclass, replace
@@ -10,25 +14,28 @@ from blade_tune.fleet.settings import RunSettings
 
 @dataclass(frozen=True)
 class Place:
-    """Where one worker trains."""
+    """The device, or part of a device, that one worker trains on."""
 
     device: Literal["cpu", "cuda"]
-    visible: str  # its CUDA_VISIBLE_DEVICES
-    share: float  # of the device; below 1 there are other workers on it
-    threads: int
+    visible: str  # the worker's CUDA_VISIBLE_DEVICES; empty on the CPU
+    share: float  # part of the device, in (0, 1]; below 1 other workers train on it too
+    threads: int  # CPU threads
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What this process may use of the machine."""
+    """The GPUs and CPU threads that this process may use."""
 
-    gpus: tuple[str, ...]  # as CUDA_VISIBLE_DEVICES calls them
+    gpus: tuple[str, ...]  # numbers or ids, in the form of CUDA_VISIBLE_DEVICES
     threads: int
 
     @classmethod
     def here(cls) -> "Machine":
-        """Looks without touching a GPU: what CUDA_VISIBLE_DEVICES leaves of them, as far as its entries are there."""
-        import torch
+        """Return what this machine has, without initializing a GPU.
+
+        GPUs are named as in CUDA_VISIBLE_DEVICES where that is set, else numbered from 0.
+        """
+        import torch  # seconds to import, and needed here only
 
         from blade_tune.training.threads import AVAILABLE
 
@@ -39,13 +46,20 @@ class Machine:
 
 
 def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]:
-    """A place for each worker; GPUs in turn, CPU threads in equal parts.
+    """Return a place for each worker, with GPUs taken in turn and CPU threads divided equally.
 
-    There are `workers` of them, else `per_gpu` on each GPU, else one. Fewer workers than GPUs take the first ones.
-    Where `per_gpu` is auto, each place is a whole device, for `probe.fill` to share.
+    The number of workers is `settings.workers` if given, else `per_gpu` on each GPU (one by default), else one on the
+    CPU. Fewer workers than GPUs take the first GPUs.
+
+    Args:
+        settings: the run's settings.
+        machine: what there is to assign; None for this machine.
+
+    Returns:
+        One place per worker. If `per_gpu` is auto: one place per device, each a whole one, which `probe.fill` divides.
 
     Raises:
-        ConfigError: a GPU that is not here or is named twice, or numbers that do not go together.
+        ConfigError: a GPU does not exist or is named twice, or the numbers of workers and GPUs contradict each other.
     """
     machine = machine or Machine.here()
     gpus = _gpus(settings, machine.gpus)
@@ -69,13 +83,17 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
 
 
 def shared(places: list[Place], workers: int) -> list[Place]:
-    """So many workers in each place, in turn, with equal parts of it; each has a thread."""
+    """Return places for `workers` workers on each of the given places, which they divide equally.
+
+    The places of the first workers of all devices come first, then those of the second ones, and so on. Each has at
+    least one CPU thread.
+    """
     parts = [replace(place, share=place.share / workers, threads=max(1, place.threads // workers)) for place in places]
     return parts * workers
 
 
 def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:
-    """The GPUs to use, as CUDA_VISIBLE_DEVICES calls them."""
+    """Return the GPUs to use, in the form of CUDA_VISIBLE_DEVICES; empty for the CPU."""
     kind, colon, number = settings.device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and number.isdecimal())):
         raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got {settings.device!r}.")
@@ -98,7 +116,7 @@ def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _visible(entry: str, here: tuple[str, ...]) -> str:
-    """A GPU by its number among those here, or by an id that CUDA knows."""
+    """Return the CUDA_VISIBLE_DEVICES entry of a GPU given by its number among `here`, or by a GPU- or MIG- id."""
     if entry.startswith(("GPU-", "MIG-")):
         return entry
     if not entry.isdecimal() or int(entry) >= len(here):

@@ -1,4 +1,8 @@
-"""What a worker process tells its supervisor: a JSON line an event, on its standard output."""
+"""The protocol by which a worker process reports events to its supervisor: one JSON list per line of standard output.
+
+Each line is `[event, argument, ...]`, where `event` is the name of a method of `Callback`, or "logged" or "ended".
+`MessageWriter` writes the lines in the worker, `dispatch` replays them to a callback in the supervisor.
+"""
 
 import json
 import logging
@@ -16,68 +20,85 @@ log = logging.getLogger("blade_tune")
 
 
 class MessageWriter(Callback):
-    """Passes on what it hears."""
+    """A callback that writes each event as a line to a stream; it may be used from several threads.
+
+    Args:
+        stream: text stream to the supervisor, flushed after every line.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lock = threading.Lock()  # warnings come from the heartbeat's thread too
+        self._lock = threading.Lock()  # the heartbeat's thread logs warnings through this writer too
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
-        """One line."""
+        """Write the event of the baselines' validation figures."""
         self._write("baselines_measured", dict(figures), dict(left_out))
 
     def noted(self, text: str) -> None:
-        """One line."""
+        """Write the event of a line of text."""
         self._write("noted", text)
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
-        """One line."""
+        """Write the event of a trial's start."""
         self._write("trial_started", number, dict(values))
 
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
-        """One line."""
+        """Write the event of an epoch's end, with the record's fields as a mapping."""
         self._write("epoch_ended", number, asdict(record))
 
     def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:  # noqa: ARG002
-        """One line; the supervisor looks up the summary itself."""
+        """Write the event of a trial's end, without the summary, which the supervisor reads from the database."""
         self._write("trial_ended", number, outcome, value)
 
     def trial_lost(self, number: int) -> None:
-        """One line."""
+        """Write the event of a lost trial."""
         self._write("trial_lost", number)
 
     def logged(self, level: int, text: str) -> None:
-        """A warning that people shall see."""
+        """Write a log message, for the supervisor to log.
+
+        Args:
+            level: number of the logging level.
+            text: the message.
+        """
         self._write("logged", level, text)
 
     def ended(self, code: int, why: str) -> None:
-        """The worker's last word: its exit code and why it ends."""
+        """Write the worker's last event: its exit code (see errors.py) and the reason that it ends."""
         self._write("ended", code, why)
 
     def _write(self, event: str, *arguments: Any) -> None:
-        with self._lock, suppress(BrokenPipeError):  # without a supervisor the worker ends soon, and not by this
+        with self._lock, suppress(BrokenPipeError):  # the supervisor is gone; `worker_main` notices and stops in order
             self._stream.write(json.dumps([event, *arguments]) + "\n")
             self._stream.flush()
 
 
 class LogToEvents(logging.Handler):
-    """Passes warnings on, which would stand in the way of a live display if each process wrote them."""
+    """Logging handler that sends warnings to the supervisor, since lines that workers print would break its display."""
 
     def __init__(self, writer: MessageWriter) -> None:
         super().__init__(logging.WARNING)
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Send a log record to the supervisor."""
         self._writer.logged(record.levelno, record.getMessage())
 
 
 def dispatch(event: str, arguments: list[Any], callback: Callback) -> None:
-    """Tell an callback what a line says, but for how the study stands."""
+    """Call the method of a callback, or the logger, that a worker's line is for.
+
+    Not for the event "trial_ended", whose summary the supervisor adds itself.
+
+    Args:
+        event: the line's first entry.
+        arguments: the line's other entries.
+        callback: receives the event.
+    """
     if event == "logged":
         log.log(*arguments)
     elif event == "ended":
-        pass  # for the supervisor itself
+        pass  # only the supervisor's `WorkerProcess` uses this event
     elif event == "epoch_ended":
         callback.epoch_ended(arguments[0], EpochRecord(**arguments[1]))
     else:

@@ -1,4 +1,8 @@
-"""Where run settings come from: built-in < user file < project file < environment < study file < flags."""
+"""Resolution of run settings from all their sources: built-in < user file < project file < environment < study < flags.
+
+Each setting has the value of the last source in this order that names it. The source is kept with the value, so that an
+error message can name the file, variable or flag to correct.
+"""
 
 import logging
 import os
@@ -21,13 +25,16 @@ log = logging.getLogger(__name__)
 BUILT_IN = "built-in"
 PROJECT_FILE = Path("blade-tune.yaml")
 PREFIX = "BLADE_TUNE_"
-OF_A_SERVICE = re.compile(  # whose name is blade-tune, or begins with it; no setting is called so
+# Variables that Kubernetes sets in every pod for a Service called blade-tune, or whose name begins so. No setting has
+# such a name.
+OF_A_SERVICE = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
 )
 
 Setting = tuple[str, str, Any]  # origin, name, value
 
-DEFINITION = {  # what only a study file may say -> where it says it
+# Names that are part of a study's definition and no run settings -> their place in a study file, for error messages.
+DEFINITION = {
     **{section: section for section in StudyFile.model_fields if section != "run"},
     **{
         field: f"{section}.{field}"
@@ -40,25 +47,26 @@ DEFINITION = {  # what only a study file may say -> where it says it
 
 @dataclass(frozen=True)
 class Resolved:
-    """The settings of a run, and what each of them was said by: "built-in", a file, a variable or a flag."""
+    """The settings of a run, and where each of them was set."""
 
     settings: RunSettings
-    origins: Mapping[str, str]
+    origins: Mapping[str, str]  # setting -> "built-in", path of a file, name of a variable, or a flag
 
 
 def resolve(
     flags: Mapping[str, Any], source: StudySource | None = None, environ: Mapping[str, str] = os.environ
 ) -> Resolved:
-    """Settle every run setting; the last place that says something wins.
+    """Resolve every run setting; of several sources that name a setting, the last one wins.
 
     Args:
-        flags: name -> what was typed; None where nothing was.
-        source: the file of a study, with `search.trials` and a section `run`; None where there is none, for a study
-            that is only stored.
-        environ: the environment.
+        flags: name of a setting -> the value typed for its flag; None where the flag was not given.
+        source: the study file, which may set `search.trials` and has an optional section `run`; None for a study that
+            exists in the database only.
+        environ: the environment variables.
 
     Raises:
-        ConfigError: with the file, variable or flag that breaks a law, whether or not another one wins over it.
+        ConfigError: a source has an unknown or invalid setting, even one that a later source overrides; the message
+            names the source.
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(RunSettings.model_fields, BUILT_IN)
@@ -69,9 +77,10 @@ def resolve(
                 f"{origin}: {name} says what a study is, not how it is run; it belongs into the study file as "
                 f"{DEFINITION[name]}."
             )
-        parse(RunSettings, {name: value}, origin)
+        parse(RunSettings, {name: value}, origin)  # alone, so that an error names this origin
         values[name], origins[name] = value, origin
     settings = parse(RunSettings, values, "settings")
+    # A worker whose one heartbeat came late must not be declared lost.
     if settings.grace_s < 2 * settings.heartbeat_s:
         raise ConfigError(
             f"grace_s must be at least twice heartbeat_s, got {settings.grace_s:g} ({origins['grace_s']}) "
@@ -81,18 +90,19 @@ def resolve(
 
 
 def user_file(environ: Mapping[str, str]) -> Path:
-    """Where a user's own settings stand."""
+    """Return the path of the user's own settings file, which need not exist."""
     folder = environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return Path(folder) / "blade-tune" / "config.yaml"
 
 
 def _file(path: Path) -> Iterator[Setting]:
+    """Yield the settings of a YAML file; none if it does not exist."""
     if path.is_file():
         yield from ((str(path), name, value) for name, value in read_yaml(path, may_be_empty=True).items())
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[Setting]:
-    """An empty variable is as one that is not set, and so is one that is not the user's."""
+    """Yield the settings of the environment; variables that are empty or made by Kubernetes count as not set."""
     ours = {variable: value for variable, value in sorted(environ.items()) if variable.startswith(PREFIX) and value}
     links = tuple(variable for variable in ours if OF_A_SERVICE.fullmatch(variable))
     if links:
@@ -101,8 +111,9 @@ def _environment(environ: Mapping[str, str]) -> Iterator[Setting]:
         yield variable, variable.removeprefix(PREFIX).lower(), ours[variable]
 
 
-@cache
+@cache  # so that a process logs the warning once
 def _tell_of_links(links: tuple[str, ...]) -> None:
+    """Warn of variables that Kubernetes made and that look like settings."""
     log.warning(
         "%s: ignored, as a variable that Kubernetes makes for a Service called blade-tune; `enableServiceLinks: false` "
         "in the pod leaves it out, another name of the Service does too",
@@ -111,6 +122,7 @@ def _tell_of_links(links: tuple[str, ...]) -> None:
 
 
 def _study(source: StudySource | None) -> Iterator[Setting]:
+    """Yield the settings of a study file: its number of trials and its section `run`."""
     if source is None:
         return
     search, run, origin = source.section("search"), source.section("run"), str(source.path)

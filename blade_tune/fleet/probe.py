@@ -1,4 +1,8 @@
-"""How many workers a device is worth: the study's own training, in real processes at once, for a few seconds."""
+"""Measurement of how many workers to put on one device, for `per_gpu: auto`.
+
+The study's own training is run for a few seconds in 1, 2, 4, ... real processes at once on the first device. The number
+is doubled for as long as the memory suffices and all processes together make clearly more steps per second.
+"""
 
 import logging
 import math
@@ -27,24 +31,24 @@ log = logging.getLogger(__name__)
 
 MODULE = "blade_tune.fleet.probe_child"
 ROUND_S = 3.0
-START_S = 300.0  # at most, until all processes of a round have trained a step
-TICK_S = 0.2
-GAIN = 1.15  # of steps per second; for less, twice the processes are not worth it
-MARGIN = 1.25  # other trials, and memory in pieces that nothing fits into
+START_S = 300.0  # the longest wait for the answers of all processes, which for the first includes starting
+TICK_S = 0.2  # seconds between two looks for a signal
+GAIN = 1.15  # factor in steps per second below which twice the processes are not worth it
+MARGIN = 1.25  # factor on the memory measured, for larger configurations and for fragmentation
 GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What so many workers gave at once."""
+    """Throughput and memory measured with a number of workers on one device at once."""
 
     workers: int
-    steps_per_s: float  # of all together
-    needs: tuple[int, ...]  # bytes that the largest of them takes: of the machine's memory and, on a GPU, of the GPU's
-    free: tuple[int, ...]  # bytes that they all leave there
+    steps_per_s: float  # of all workers together
+    needs: tuple[int, ...]  # bytes that the largest worker takes: of the machine's memory and, on a GPU, of the GPU's
+    free: tuple[int, ...]  # bytes of each memory that the workers leave free
 
     def has_room_for(self, more: int) -> bool:
-        """Whether so many workers more fit beside them."""
+        """Return whether the free memory suffices for so many additional workers."""
         return all(more * MARGIN * need <= free for need, free in zip(self.needs, self.free, strict=True))
 
     def __str__(self) -> str:
@@ -53,10 +57,14 @@ class Measured:
 
 
 def most_useful(measure: Callable[[int], Measured], limit: int) -> Measured:
-    """Twice as many workers for as long as they fit and are worth it, but never more than `limit`.
+    """Return the measurement of the best number of workers, a power of two of at most `limit`.
+
+    Args:
+        measure: runs the given number of workers and returns what was measured.
+        limit: the largest number of workers to try.
 
     Raises:
-        WorkerError: not even one works; of more, those that failed are too many.
+        WorkerError: a single worker failed. A failure of more workers only ends the doubling.
     """
     best = measure(1)
     while 2 * best.workers <= limit and best.has_room_for(best.workers):
@@ -72,39 +80,45 @@ def most_useful(measure: Callable[[int], Measured], limit: int) -> Measured:
 
 
 class Largest:
-    """To `Space.suggest` a trial, with the largest number of each range or choice, and the first of other choices."""
+    """A stand-in for an Optuna trial from which `Space.suggest` gets the largest, so most expensive, configuration.
+
+    Every range and numeric choice has its largest value, a choice among texts its first.
+    """
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:  # noqa: ARG002
-        """The upper end."""
+        """Return the upper end of a range."""
         return high
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:  # noqa: ARG002
-        """The upper end."""
+        """Return the upper end of a range."""
         return high
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:  # noqa: ARG002
-        """The largest or first one."""
+        """Return the largest of numeric choices, the first of others."""
         return choices[0] if any(isinstance(choice, str) for choice in choices) else max(choices)
 
 
 def fill(
     places: list[Place], stored: StoredStudy, data: Path | None, callback: Callback, signals: StopSignals
 ) -> list[Place]:
-    """As many workers in each place as turn out useful in the first; one where that cannot be found out.
+    """Divide each device among as many workers as the probe finds useful on the first device.
 
-    A worker has a CPU thread or more, and a trial to do. Other devices are taken to be like the first.
+    All devices are assumed to be alike. There are never more workers than CPU threads, or than trials left to do.
 
     Args:
-        places: one a device.
+        places: one place per device.
         stored: the study.
-        data: its folder here, if not the one that it remembers.
-        callback: hears what is going on.
-        signals: end it.
+        data: folder of the study's data on this machine; None for the folder that the study remembers.
+        callback: receives a line of text for each measurement.
+        signals: checked while waiting.
+
+    Returns:
+        One place per worker; `places` unchanged where the probe failed, which is logged, or has nothing to decide.
 
     Raises:
-        InterruptedStudyError: a signal came.
+        InterruptedStudyError: a signal was received.
     """
-    if stored.definition.is_fitted:  # on the CPU, in seconds, with all of its threads
+    if stored.definition.is_fitted:  # a fit takes seconds and all CPU threads
         return places
     left = stored.budget - num_scored(stored.trials)
     limit = min(places[0].threads, math.ceil(left / len(places)))
@@ -132,7 +146,16 @@ def fill(
 
 
 class Probe:
-    """Processes that train in one place, round by round; they end with the block."""
+    """Child processes that train on one device in rounds; a context manager that kills them at its end.
+
+    The processes stay between rounds, so that a round with twice as many starts only the new half.
+
+    Args:
+        task: what every process trains.
+        place: the device.
+        callback: receives a line of text for each measurement.
+        signals: checked while waiting.
+    """
 
     def __init__(self, task: ProbeTask, place: Place, callback: Callback, signals: StopSignals) -> None:
         self._task = task
@@ -141,8 +164,8 @@ class Probe:
         self._signals = signals
         self._processes: list[subprocess.Popen[str]] = []
         self._listeners: list[threading.Thread] = []
-        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  # None from one that has ended
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - of all of them, closed after the last
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  # None from a process that has ended
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - shared by the processes and closed in __exit__
 
     def __enter__(self) -> Self:
         return self
@@ -154,21 +177,24 @@ class Probe:
             process.wait()
             listener.join()
             assert process.stdin  # noqa: S101 - for mypy
-            with suppress(BrokenPipeError):  # what was not sent any more
+            with suppress(BrokenPipeError):  # closing flushes what the process did not live to read
                 process.stdin.close()
         self._stderr.close()
 
     def measure(self, workers: int) -> Measured:
-        """Let so many processes train for a few seconds; those of the rounds before are among them.
+        """Train in so many processes at once for `ROUND_S` seconds, and return what was measured.
+
+        Args:
+            workers: number of processes, at least that of the round before.
 
         Raises:
-            WorkerError: one of them ended or does not answer.
-            InterruptedStudyError: a signal came.
+            WorkerError: a process ended, or did not answer within `START_S` seconds.
+            InterruptedStudyError: a signal was received.
         """
         new = workers - len(self._processes)
         for _ in range(new):
             self._start()
-        self._gather(new)  # that they are ready
+        self._gather(new)  # every new process says once that it is ready, so that all start the round together
         for process in self._processes:
             self._tell(process, str(max(1, self._place.threads // workers)))
         answers = self._gather(workers)
@@ -182,6 +208,7 @@ class Probe:
         return measured
 
     def _start(self) -> None:
+        """Start one more process, with a thread that collects its answers, and send it the task."""
         env = {**os.environ, "OMP_NUM_THREADS": str(self._place.threads)}
         env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; nothing here is stored
         env["CUDA_VISIBLE_DEVICES"] = self._place.visible
@@ -192,7 +219,7 @@ class Probe:
             stderr=self._stderr,
             text=True,
             env=env,
-            start_new_session=True,  # a Ctrl-C in the terminal is the run's to tell
+            start_new_session=True,  # a Ctrl-C in the terminal must reach the parent process only
         )
         self._processes.append(process)
         self._listeners.append(threading.Thread(target=self._listen, args=(process,), daemon=True))
@@ -201,7 +228,7 @@ class Probe:
 
     def _tell(self, process: "subprocess.Popen[str]", line: str) -> None:
         assert process.stdin  # noqa: S101 - for mypy
-        with suppress(BrokenPipeError):  # it has ended, which `_gather` hears of
+        with suppress(BrokenPipeError):  # the process has ended, which `_gather` notices
             process.stdin.write(line + "\n")
             process.stdin.flush()
 
@@ -213,6 +240,7 @@ class Probe:
         self._answers.put(None)
 
     def _gather(self, count: int) -> list[Answer]:
+        """Wait for the next `count` answers, of whichever processes."""
         answers: list[Answer] = []
         deadline = time.monotonic() + START_S
         while len(answers) < count:
@@ -228,6 +256,7 @@ class Probe:
         return answers
 
     def _last_line(self) -> str:
+        """Return the last line that any of the processes wrote to its standard error."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), "it ended without a word")

@@ -1,6 +1,8 @@
-"""A process of a probe: `python -m blade_tune.fleet.probe_child`, which trains a few seconds whenever it is told to.
+"""A child process of a probe (`python -m blade_tune.fleet.probe_child`), which trains for a few seconds per round.
 
-The probe holds its standard input: the task comes on the first line, then a line a round; when it closes, this ends.
+The parent process (`probe.py`) writes the task as the first line of the child's standard input, then one line for each
+round: its number of CPU threads. The child answers each with a line of JSON. When its standard input closes, the parent
+is gone, and the child ends.
 """
 
 import math
@@ -25,31 +27,37 @@ from blade_tune.training.device_data import DeviceData, resolve_device
 from blade_tune.training.loop import Training
 from blade_tune.trial.objective import build_training
 
-CONTEXT = 2**30  # bytes that a process takes of a GPU beside torch's own; about twice what is usual
+CONTEXT = 2**30  # bytes of a GPU that a process takes besides torch's allocations; about twice what is usual
 
 
 class ProbeTask(Settings):
-    """What each process trains; JSON."""
+    """The task of all processes of a probe, sent to them as JSON."""
 
-    name: str
+    name: str  # of the study
     definition: dict[str, Any]  # of the study, in the form of its file
-    values: dict[str, Value]  # of the configuration
-    data: Path | None
+    values: dict[str, Value]  # the configuration to train
+    data: Path | None  # folder of the study's data
     results: Path
     device: str
-    round_s: float
+    round_s: float  # seconds of training per round
 
 
 class Answer(Settings):
-    """What one process has to say after a round, or, without figures, that it is ready."""
+    """One process's measurements of a round; without figures, the message that the process is ready."""
 
     steps_per_s: float = 0.0
-    needs: tuple[int, ...] = ()
-    free: tuple[int, ...] = ()
+    needs: tuple[int, ...] = ()  # bytes this process takes: of the machine's memory and, on a GPU, of the GPU's
+    free: tuple[int, ...] = ()  # bytes of each memory that are free
 
 
 class Trainer:
-    """One process's part: the task's training, on the rows of as many steps as a tenth of a round has time for."""
+    """The training of one process of a probe, in epochs cut to about a tenth of a round.
+
+    Epochs are short since a round ends only with an epoch.
+
+    Args:
+        task: what to train, and on which device.
+    """
 
     def __init__(self, task: ProbeTask) -> None:
         self.round_s = task.round_s
@@ -64,8 +72,8 @@ class Trainer:
         self.threads = torch.get_num_threads()
         rows_U, batch_size = self.training.rows_U, self.training.config.batch_size
         self.training.rows_U = rows_U[:batch_size]
-        self._epoch()  # the first step allocates, compiles and so on
-        device_data.evaluator(self.training.model)  # which may take more memory than a step
+        self._epoch()  # one step as a warm-up: it allocates, compiles and so on
+        device_data.evaluator(self.training.model)  # for the peak of memory: it may take more than a step
         start = time.perf_counter()
         self._epoch()
         num_steps = max(1, int(self.round_s / 10 / (time.perf_counter() - start)))
@@ -73,7 +81,7 @@ class Trainer:
         self.num_steps = math.ceil(len(self.training.rows_U) / batch_size)
 
     def round(self, threads: int) -> Answer:
-        """Train for a few seconds on at most so many threads."""
+        """Train for a round's seconds on at most so many CPU threads, and return the measurements."""
         torch.set_num_threads(min(self.threads, threads))
         num_epochs, start = 0, time.perf_counter()
         while (seconds := time.perf_counter() - start) < self.round_s:
@@ -86,15 +94,15 @@ class Trainer:
         return Answer(steps_per_s=num_epochs * self.num_steps / seconds, needs=tuple(needs), free=tuple(free))
 
     def _epoch(self) -> None:
-        with suppress(NonFiniteError):  # the largest learning rate may be too large, and costs as much as any
+        with suppress(NonFiniteError):  # the largest learning rate may diverge; a step of it costs as much as any
             self.training.train_epoch()
 
 
 def main() -> None:
-    """Train whenever the probe says so, until it is gone."""
+    """Train a round whenever the parent process asks for one, until it is gone."""
     task = ProbeTask.model_validate_json(sys.stdin.readline())
     stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that what a library prints is not read as an answer
     rounds: queue.SimpleQueue[int] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(rounds,), daemon=True).start()
     trainer = Trainer(task)
@@ -106,9 +114,10 @@ def main() -> None:
 
 
 def _listen(rounds: "queue.SimpleQueue[int]") -> None:
+    """Queue the rounds that the parent process asks for, and end this process when the parent is gone."""
     for line in sys.stdin:
         rounds.put(int(line))
-    os._exit(1)  # the probe is gone, whatever this process is in the middle of
+    os._exit(1)  # at once, since the main thread may be in the middle of a long step
 
 
 if __name__ == "__main__":

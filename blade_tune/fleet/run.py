@@ -1,4 +1,4 @@
-"""A run of a study from this process: workers placed, supervised, and their story told."""
+"""A run of a study on this machine: starts the supervisor with its workers, and reports the run to a callback."""
 
 from datetime import UTC, datetime
 
@@ -14,16 +14,19 @@ from blade_tune.trial.signals import StopSignals
 
 
 def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place], callback: Callback) -> str:
-    """Work on an open study until it needs no more trials; gives why.
+    """Run workers on a stored study until it needs no more trials or a limit of the run is reached.
 
     Args:
         stored: the study.
-        settings: within which limits; `data` where its data is here, if not where the study remembers it.
-        places: one a worker, or, where `per_gpu` is auto, one a device.
-        callback: hears every event.
+        settings: the run's settings and limits; `data` is needed only if the data is not where the study remembers it.
+        places: one place per worker; if `settings.per_gpu` is auto, one per device, which are divided here.
+        callback: receives the events of the run.
+
+    Returns:
+        The reason that the run ended, for people.
 
     Raises:
-        BladeTuneError: see errors.py; the exit code says what ended the run.
+        BladeTuneError: an error or a signal ended the run; its class and exit code say which (see errors.py).
     """
     url = stored.storage.engine.url
     config = WorkerConfig(
@@ -31,7 +34,7 @@ def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place],
         storage=url.render_as_string(hide_password=False),
         results=stored.folder.results,
         data=settings.data,
-        device="cpu",
+        device="cpu",  # this and the share are replaced by those of each worker's place
         share=1.0,
         keep=settings.keep,
         max_consecutive_failures=settings.max_consecutive_failures,

@@ -1,4 +1,8 @@
-"""How a study is run: how much, by whom, where; none of it is part of a study's identity."""
+"""Run settings: limits, workers, devices, folders and the database of a run.
+
+They say how a study is run, and may differ from one run of it to the next. What a study is, its definition, is declared
+in `spec.definition` and is fixed when the study is created.
+"""
 
 import os
 import re
@@ -18,7 +22,13 @@ DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit 
 
 
 def read_duration(value: Any) -> Any:
-    """Seconds: a number as it is, and "90s", "30m", "8h", "1h30m", "2d"."""
+    """Return the seconds of a duration such as "90s", "30m", "8h", "1h30m" or "2d".
+
+    A number, or a text that is one, is taken as seconds. Any other type is returned unchanged, for pydantic to refuse.
+
+    Raises:
+        ValueError: the text is no duration.
+    """
     if not isinstance(value, str):
         return value
     match = DURATION.fullmatch(value.strip())
@@ -31,14 +41,21 @@ def read_duration(value: Any) -> Any:
 
 
 def read_gpus(value: Any) -> Any:
-    """A number or a list in the form of the flag; "none" unsets what another place says."""
+    """Return a number or a list of GPUs in the form of the flag `--gpus`, as text separated by commas.
+
+    None and "none" become None, so that "none" can undo the choice of an earlier source of settings.
+    """
     if isinstance(value, list | tuple):
         value = ",".join(map(str, value))
     return None if value in (None, "none") else str(value)
 
 
 def read_per_gpu(value: Any) -> Any:
-    """A count, be it text, or "auto"."""
+    """Return a number of workers as an int, from a number or text; "auto" and None are returned unchanged.
+
+    Raises:
+        ValueError: the value is something else, or below 1.
+    """
     if value is None or value == "auto":
         return value
     text = str(value)
@@ -48,8 +65,12 @@ def read_per_gpu(value: Any) -> Any:
 
 
 def folder(path: Path) -> Path:
-    """A path that is no file; a file's ~ is the home folder, as a flag's is by the shell."""
-    path = Path(os.path.expanduser(path))
+    """Return a path that may be a folder's, which need not exist yet.
+
+    Raises:
+        ValueError: the path is that of a file.
+    """
+    path = Path(os.path.expanduser(path))  # the shell has done this for a flag, but not for a path in a settings file
     if path.is_file():
         raise ValueError("must be a folder, not a file")
     return path
@@ -61,9 +82,10 @@ Folder = Annotated[Path, AfterValidator(folder)]
 
 
 class RunSettings(Settings):
-    """Every setting of a run, declared once: flags, files and the environment have these names and laws.
+    """Every setting of a run; command-line flags, settings files and environment variables take their names from here.
 
-    `precedence.resolve` builds it from all of them, and checks that a lost worker is not declared too early.
+    `precedence.resolve` builds the settings from these sources. It also checks the one constraint between two fields:
+    that `grace_s` is at least twice `heartbeat_s`.
     """
 
     trials: TrialCount | None = Field(None, description=f"{TRIALS}, not more; default: the study file's")
@@ -93,11 +115,12 @@ class RunSettings(Settings):
 
     @property
     def workspace(self) -> "Workspace":
-        """Where its studies are stored and their files are.
+        """The database and the results folder that the settings name.
 
         Raises:
-            ConfigError: the storage is no URL of a database that studies can be in.
+            ConfigError: `storage` is not the URL of a supported database.
         """
-        from blade_tune.study.workspace import Workspace  # a database's libraries, which help texts do without
+        # Imported here since the libraries of a database take long to load, and help texts do without them.
+        from blade_tune.study.workspace import Workspace
 
         return Workspace.at(self.storage, self.results)

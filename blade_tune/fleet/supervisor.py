@@ -1,4 +1,11 @@
-"""The supervisor: keeps workers at a study, ends those that hang, replaces those that die, and knows when to stop."""
+"""The supervisor of a run's worker processes: starts and stops them, replaces those that die, ends those that hang.
+
+It is a loop in one thread, `Supervisor.run`, which every `TICK_S` seconds handles the events of the workers, checks the
+run's limits and looks at each worker process. It trains nothing, and while workers run it queries the database with a
+bounded wait only, so that a signal is always answered. A stop escalates in three steps: workers are asked to store
+their trial after the epoch, then to stop now, then they are killed. A trial that is lost on the way is queued again
+from its checkpoint.
+"""
 
 import logging
 import math
@@ -32,35 +39,37 @@ from blade_tune.trial.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.2
-SWEEP_S = 5.0  # at most; a grace period of seconds asks for more
-BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0
-MAX_DEATHS = MAX_RETRIES + 2  # in a row without an epoch: one trial is given up before, so it is not a trial
-KILL_AFTER_S = 5.0  # what was asked twice to stop at once
-FATAL = (1, 2, 3, 4, 5)  # exit codes that any other worker would end with too
+TICK_S = 0.2  # the longest wait for an event, in seconds
+SWEEP_S = 5.0  # the longest time between two searches for lost trials; a short grace period makes it shorter
+BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0  # wait before a dead worker is replaced: the first, doubled up to the last
+# Deaths in a row without an epoch, after which a run gives up. A trial that kills its workers is failed after fewer, so
+# that so many deaths cannot be the fault of one trial.
+MAX_DEATHS = MAX_RETRIES + 2
+KILL_AFTER_S = 5.0  # seconds between the order to stop now and the kill
+FATAL = (1, 2, 3, 4, 5)  # exit codes of errors that every other worker would meet too
 
 
 @dataclass
 class Slot:
-    """One worker's place, through all the processes that fill it."""
+    """A place for one worker, in which a process that ended is replaced by another."""
 
     place: Place
-    process: WorkerProcess | None = None
-    start_at: float = 0.0
-    deaths: int = 0
-    is_done: bool = False
+    process: WorkerProcess | None = None  # None before the first, and between two processes
+    start_at: float = 0.0  # the next process starts no earlier, by the monotonic clock
+    deaths: int = 0  # in a row without an epoch between them
+    is_done: bool = False  # whether no other process shall start here
 
 
 class Supervisor:
-    """Runs workers on a stored study until it needs no more trials.
+    """The parent of a run's workers, which keeps them working until the study needs no more trials or the run ends.
 
     Args:
         stored: the study.
-        order: what workers do; each gets the device of its place.
-        places: one a worker.
-        settings: of the run; here its limits count.
-        callback: hears what workers tell.
-        signals: of this process.
+        config: the configuration of all workers; device and share are replaced by those of each worker's place.
+        places: one place per worker.
+        settings: the run's settings, of which the limits of time, cost and time per trial are used here.
+        callback: receives the events of all workers.
+        signals: the signals that this process receives.
     """
 
     def __init__(
@@ -84,18 +93,20 @@ class Supervisor:
         self._started = time.monotonic()
         self._stop_before = stored.stop_request()
         self._swept = 0.0
-        self._stopping: str | None = None  # why
-        self._hurry_at = math.inf  # when whoever was asked to stop is told to stop now
-        self._kill_at = math.inf
-        self._error: BladeTuneError | None = None
-        self._why = ""
+        self._stopping: str | None = None  # the reason, from the moment that workers are asked to stop
+        self._hurry_at = math.inf  # when workers that were asked to stop are told to stop now
+        self._kill_at = math.inf  # when workers that still run are killed
+        self._error: BladeTuneError | None = None  # raised at the end of the run
+        self._why = ""  # why the latest worker ended that ended by itself
 
     def run(self) -> str:
-        """Keep the workers going; gives why there is nothing left to do.
+        """Run the workers until all have ended, and return the reason that the run is over.
 
         Raises:
-            InterruptedStudyError: a signal or `blade-tune stop` ended the run; what ran is queued.
-            TooManyFailuresError, StorageError and so on: as a worker said.
+            InterruptedStudyError: a signal or `blade-tune stop` ended the run; interrupted trials are queued again.
+            ReportedError: a worker ended with an error that every other worker would meet too.
+            WorkerError: workers died again and again before they finished an epoch.
+            StorageError: the file of a SQLite database was removed.
         """
         self._sweep()
         if why := why_done(self.stored):
@@ -107,7 +118,7 @@ class Supervisor:
                 except KeyboardInterrupt:  # the second signal
                     self._error = self._error or self.signals.error()
                     self._stop("stopped", within_s=0.0)
-        finally:
+        finally:  # only an error leaves a process running here; its trial is queued again at once
             for slot in self.slots:
                 if slot.process is not None:
                     slot.process.kill()
@@ -118,6 +129,7 @@ class Supervisor:
         return self._stopping or self._why
 
     def _tick(self) -> None:
+        """Do one round of the loop: events, limits, each slot, and from time to time the database."""
         self._handle_events(TICK_S)
         now = time.monotonic()
         self._check_run(now)
@@ -133,7 +145,7 @@ class Supervisor:
             self._check_study()
 
     def _check_run(self, now: float) -> None:
-        """Stop for a signal or at the time limit, and insist where that does not help."""
+        """Begin to stop at a signal or at the run's time limit, and escalate where workers do not end in time."""
         if self.signals and self._stopping is None:
             log.warning("signal=%s stopping after this epoch; a second one stops now", self.signals.name)
             self._error = self.signals.error()
@@ -150,7 +162,7 @@ class Supervisor:
             self._hurry_at, self._kill_at = math.inf, min(self._kill_at, now + KILL_AFTER_S)
 
     def _check_study(self) -> None:
-        """Stop for the study's cost, or because somebody elsewhere says so."""
+        """Begin to stop when the study reaches its limit of GPU hours, or at `blade-tune stop` on any machine."""
         limit = self.settings.gpu_hours
         if limit is not None and self._stopping is None:
             cost = self.queries.ask(self.stored.attempts.gpu_seconds)
@@ -165,7 +177,13 @@ class Supervisor:
             self._stop("stopped", within_s=0.0 if request.now else math.inf)
 
     def _stop(self, why: str, within_s: float = math.inf) -> None:
-        """Ask all workers to store what they have and to end; those that have not by then shall not wait for it."""
+        """Ask all workers to store their trials and to end.
+
+        Args:
+            why: the reason; if workers were asked before, the first reason is kept.
+            within_s: seconds after which workers that still run are told to stop now, without waiting for the end of
+                their epoch.
+        """
         if self._stopping is None:
             self._stopping = why
             for slot in self.slots:
@@ -174,6 +192,7 @@ class Supervisor:
         self._hurry_at = min(self._hurry_at, time.monotonic() + within_s)
 
     def _start(self, slot: Slot, now: float) -> None:
+        """Start a worker process in a slot."""
         config = self.config.model_copy(update={"device": slot.place.device, "share": slot.place.share})
         try:
             slot.process = WorkerProcess(slot.place, config, self._events)
@@ -181,12 +200,12 @@ class Supervisor:
             self._put_off(slot, now, f"a worker cannot be started: {error.strerror}")
 
     def _look_after(self, slot: Slot, process: WorkerProcess, now: float) -> None:
-        """Notice that a worker hangs or has ended."""
+        """Kill a worker whose trial exceeds its time limit, and decide what follows a worker that has ended."""
         limit = self.settings.trial_time
         if limit is not None and process.trial is not None and now - process.trial_started > limit:
             process.kill()
             self._handle_events()
-            if process.trial is not None:
+            if process.trial is not None:  # else the trial ended just before the kill
                 self._time_out(process, process.trial, limit)
                 slot.process = None
                 return
@@ -195,7 +214,7 @@ class Supervisor:
             return
         self._handle_events()
         slot.process = None
-        self._sweep()
+        self._sweep()  # its trial is queued now, not only when the grace period is over
         if process.trial is not None:
             self.callback.trial_lost(process.trial)
         if code == 0:
@@ -204,12 +223,18 @@ class Supervisor:
             slot.is_done = True
             self._error = self._error or ReportedError(process.last_word, code)
             self._stop("failed")
-        elif code != WorkerSpentError.exit_code and self._stopping is None:
+        elif code != WorkerSpentError.exit_code and self._stopping is None:  # a spent worker is replaced at once
             slot.deaths = 0 if process.has_trained else slot.deaths
             self._put_off(slot, now, f"worker={process.pid} ended ({process.describe_end(code)})")
 
     def _put_off(self, slot: Slot, now: float, what: str) -> None:
-        """Replace a worker that died, later and later where that does not help."""
+        """Schedule the replacement of a worker that died, with a wait that doubles from one death to the next.
+
+        Args:
+            slot: the worker's slot.
+            now: the time on the monotonic clock.
+            what: what happened, for the log.
+        """
         slot.deaths += 1
         if slot.deaths >= MAX_DEATHS:
             self._error = WorkerError(f"{slot.deaths} workers in a row ended before one epoch, the latest: {what}")
@@ -220,8 +245,8 @@ class Supervisor:
         log.warning("%s, another starts in %.1f s", what, wait)
 
     def _time_out(self, process: WorkerProcess, number: int, limit: float) -> None:
-        """End the trial of a worker that was killed for it."""
-        process.trial = None
+        """Store the end of a trial whose worker was killed because the trial took too long."""
+        process.trial = None  # so that it is not reported as lost, too
         message = f"ran for {limit:.0f} s, the limit of a trial."
         attrs = attributes(reason=EndReason.TIMEOUT, message=message)
         storage, study_id = self.stored.storage, self.stored.study_id
@@ -232,22 +257,23 @@ class Supervisor:
         self._sweep()
 
     def _sweep(self) -> None:
-        """Queue again what has lost its worker, in a database that is still there."""
+        """Queue the trials again whose workers are lost, and stop the run if its SQLite file was removed."""
         self._swept = time.monotonic()
         url = self.stored.storage.engine.url
-        if url.drivername == SQLITE and not Path(url.database or "").exists():  # and it writes on without an error
+        # An open SQLite connection goes on writing to a removed file without an error, and all results would be lost.
+        if url.drivername == SQLITE and not Path(url.database or "").exists():
             self._error = self._error or StorageError(f"{url.database}: was removed while the study ran.")
             self._stop("failed", within_s=0.0)
         self.queries.ask(self.recovery.sweep)
 
     def _handle_events(self, wait_s: float = 0.0) -> None:
-        """Pass on what workers said since the last time."""
+        """Pass all events on that workers have sent, after waiting for a first one for at most `wait_s` seconds."""
         with suppress(queue.Empty):
             event = self._events.get(timeout=wait_s) if wait_s else self._events.get_nowait()
             while True:
                 process, name, arguments = event
                 process.heard(name, arguments)
-                if name == "trial_ended":
+                if name == "trial_ended":  # workers leave the summary to be added here
                     number, outcome, value = arguments
                     self.callback.trial_ended(number, outcome, value, self.queries.ask(self.stored.summary))
                 else:

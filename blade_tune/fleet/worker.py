@@ -1,4 +1,10 @@
-"""A worker: trial after trial of a stored study, until its budget is used."""
+"""The worker: trains one trial of a stored study after another until the study's budget is used.
+
+For each trial a worker claims a slot of the budget, asks Optuna for the trial, holds a lease of it by a heartbeat while
+it trains, and stores how it ended. Any number of workers, on any machines, do this on one study at a time; they meet in
+its database only. A worker never assumes that a trial is still its own: one that was silent for too long loses the
+trial to another worker, and finds that out when it checks its lease or stores the result.
+"""
 
 import gc
 import logging
@@ -39,21 +45,23 @@ from blade_tune.trial.signals import StopSignals
 log = logging.getLogger(__name__)
 
 TRACEBACK = "Traceback (most recent call last)"
-SLOW_ROWS = 1_000_000  # of train data, from which on baselines take longer than a moment
-POLL_S = 0.5  # while all open slots are taken by trials that still run
+SLOW_ROWS = 1_000_000  # rows of train data from which on the baselines take noticeable time
+POLL_S = 0.5  # seconds between two tries to claim a slot while running trials hold all that are open
 
 
 class Worker:
-    """One process's part in a study.
+    """A process's work on one study.
+
+    Measures the study's baselines when it is made, if no worker has before.
 
     Args:
-        stored: the study, of which this machine has the data.
-        config: what to do.
-        callback: hears every event.
-        signals: asked after every epoch.
+        stored: the study, whose data must be on this machine.
+        config: the worker's configuration.
+        callback: receives the events of the worker's trials.
+        signals: the signals that this process receives, checked after every epoch and between trials.
 
     Raises:
-        StudyDiffersError: the data here, or this version of the program, is not what the study was run with.
+        StudyDiffersError: the data on this machine, or this version of the package, is not that of the study.
     """
 
     def __init__(self, stored: StoredStudy, config: WorkerConfig, callback: Callback, signals: StopSignals) -> None:
@@ -79,13 +87,13 @@ class Worker:
             callback.baselines_measured(stored.baseline_figures, left_out)
 
     def run(self) -> str:
-        """Train until no slot is left; gives why there is none.
+        """Train trials until the study needs no more, and return the reason that it does not.
 
         Raises:
-            InterruptedStudyError: a signal came; the trial it met is queued with its checkpoint.
-            TooManyFailuresError: so many trials in a row came to nothing.
-            WorkerSpentError: memory ran out, and only the end of this process frees it.
-            DiskFullError: a trial's files cannot be written.
+            InterruptedStudyError: a signal was received; an interrupted trial is queued again with its checkpoint.
+            TooManyFailuresError: `max_consecutive_failures` trials in a row failed.
+            WorkerSpentError: memory ran out, which only the end of this process frees for certain.
+            DiskFullError: the disk has no room for a trial's files.
         """
         while True:
             if why := why_done(self.stored):
@@ -103,10 +111,17 @@ class Worker:
                 self._run_trial(attempt)
             except KeyboardInterrupt:
                 raise self.signals.error() from None
+            # What is alive now (modules, data, the study's rows) outlives the next trial too. Frozen, it is left out of
+            # later collections, which took most of the time between two trials.
             gc.collect()
-            gc.freeze()  # modules, data and rows outlive a trial; to search them took most of the time between two
+            gc.freeze()
 
     def _run_trial(self, attempt: str) -> None:
+        """Ask for a trial, train it and store its end, under the lease of a claimed slot.
+
+        Args:
+            attempt: id of the claim.
+        """
         with Lease(self.stored.attempts, attempt, self.config.heartbeat_s) as lease:
             trial = self.stored.study.ask()
             if self.stored.definition.is_given and Given.of(trial) is None:
@@ -128,6 +143,7 @@ class Worker:
                 return
         row = self._row(trial)
         self.callback.trial_ended(trial.number, describe(row), row.value, None)
+        # The lease is over and the trial stored, so nothing is lost by ending this process.
         if end.error:
             raise end.error
         if end.reason == EndReason.OUT_OF_MEMORY:
@@ -137,14 +153,20 @@ class Worker:
         return any(trial.state == TrialState.WAITING for trial in self.stored.trials)
 
     def _drop(self, trial: Trial) -> None:
+        """End a trial that Optuna made because no given run was waiting any more."""
         attrs = attributes(reason=EndReason.SUPERSEDED, message="every run was taken.")
         self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, None)
 
     def _store(self, trial: Trial, end: TrialResult) -> bool:
-        """Write down how a trial ended; False where it was given to somebody else meanwhile."""
+        """Store how a trial ended, and queue its continuation if there is to be one.
+
+        Returns:
+            False if the trial was given to another worker meanwhile, and so nothing of this end counts.
+        """
         given = {"reason": end.reason, "message": end.message}
         attrs = attributes(**{name: text for name, text in given.items() if text})
         record = TrialRecord(trial)
+        # Memory that ran out on a shared device may suffice for a trial that has the device to itself.
         retry_alone = (
             end.reason == EndReason.OUT_OF_MEMORY and self.config.share < 1.0 and not record.get(TrialRecord.alone)
         )
@@ -152,6 +174,7 @@ class Worker:
             attrs |= attributes(reason=EndReason.SUPERSEDED) if retry_alone else {}
             row = self._row(trial)
             again = continuation(row, alone=True) if retry_alone else continuation(row)
+            # One transaction ends the row and queues its continuation: no crash can lose or double the trial.
             return self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, again)
         try:
             record.write(attrs)
@@ -160,17 +183,21 @@ class Worker:
             shown = upload_trial(trial, self.stored.folder, self.objective.metric)
             record.files = {**digests(self.stored.files(self._row(trial))), **shown}
             self.stored.study.tell(trial, end.value, state=end.state)
-        except (UpdateFinishedTrialError, ValueError):  # the latter is `tell`'s word for a row that has ended
+        except (UpdateFinishedTrialError, ValueError):  # `tell` raises ValueError for a row that has ended
             row = self._row(trial)
             if not row.state.is_finished():
                 raise
+            # The row may have ended by this very call, repeated after a lost connection: then the end is stored.
             if row.state != end.state or is_continued(row):
                 return False
         self.cleaner.clean(trial.number)
         return True
 
     def _pair(self, trial: Trial) -> None:
-        """Compare a completed trial with the reference baseline, while its ranks are at hand."""
+        """Store the comparison, user by user, of a completed trial with the reference baseline.
+
+        It is made now, while the trial's ranks are on this machine; a report may be made on another.
+        """
         row = self._row(trial)
         baselines = self.stored.measure_baselines(self.data, self.stored.values(row))
         if REFERENCE in baselines.ranks:
@@ -184,7 +211,7 @@ class Worker:
 
 
 def why_done(stored: StoredStudy) -> str | None:
-    """Why a study needs no more trials, or None while it does."""
+    """Return the reason that a study needs no more trials, or None if it needs more."""
     trials, budget = stored.trials, stored.budget
     scored = num_scored(trials)
     if scored >= budget:
@@ -197,10 +224,11 @@ def why_done(stored: StoredStudy) -> str | None:
 
 
 def check_failures(stored: StoredStudy, config: WorkerConfig) -> None:
-    """Give up where trial after trial of this run came to nothing.
+    """Raise an error if the latest trials of this run all failed, as many as `config.max_consecutive_failures`.
 
     Raises:
-        TooManyFailuresError: with the latest one's traceback, or its message where there is none here.
+        TooManyFailuresError: they did. The message has the traceback of the latest one, from its log, or, if the log is
+            not on this machine, the trial's own message.
     """
     failures = latest_failures(trial for trial in stored.trials if _ended_since(trial, config.since))
     if len(failures) >= config.max_consecutive_failures:
@@ -216,26 +244,32 @@ def check_failures(stored: StoredStudy, config: WorkerConfig) -> None:
 
 
 def _ended_since(trial: FrozenTrial, since: datetime) -> bool:
-    return trial.datetime_complete is not None and trial.datetime_complete.astimezone() >= since  # Optuna's are local
+    # Optuna's times are local ones without a time zone.
+    return trial.datetime_complete is not None and trial.datetime_complete.astimezone() >= since
 
 
 class Cleaner:
-    """Removes what ended trials leave: checkpoints, and the weights of all but the best trials.
+    """Deletes files of ended trials that are not needed: checkpoints, and the weights of all but the best trials.
 
-    A complete trial that fell behind the best stays behind them, so its weights are removed once, not at every end.
+    A complete trial that is not among the best now never will be again, so each trial's weights are looked for only
+    once.
 
     Args:
         stored: the study.
-        keep: how many of the best keep their weights.
+        keep: number of best trials that keep their weights.
     """
 
     def __init__(self, stored: StoredStudy, keep: int) -> None:
         self._stored = stored
         self._keep = keep
-        self._behind: set[int] = set()  # numbers whose weights are gone
+        self._behind: set[int] = set()  # numbers of trials whose weights are removed
 
     def clean(self, number: int) -> None:
-        """Do so after the end of a trial."""
+        """Remove the checkpoint of a trial that has ended, and the weights of all trials that are not among the best.
+
+        Args:
+            number: the number of the row that ended.
+        """
         trials = self._stored.trials
         remove(self._stored.files(trials[number]).checkpoint)
         for trial in ranked(trials)[self._keep :]:
@@ -245,7 +279,7 @@ class Cleaner:
 
 
 def describe(trial: FrozenTrial) -> str:
-    """How a trial ended, in a few words."""
+    """Return how a trial ended, in a few words: "complete", "pruned", or the state with reason and message."""
     record, state = TrialRecord(trial), trial.state.name.lower()
     reason, message = record.get(TrialRecord.reason, ""), record.get(TrialRecord.message, "")
     if reason in ("", EndReason.PRUNED):

@@ -1,4 +1,4 @@
-"""What a worker is told to do."""
+"""The configuration of a worker process, which its supervisor sends to it."""
 
 from pathlib import Path
 
@@ -9,23 +9,29 @@ from blade_tune.config import Settings
 
 
 class WorkerConfig(Settings):
-    """Goes to a worker process as JSON through its standard input: no argument or variable holds a password."""
+    """Everything that a worker process needs to know, sent as one line of JSON to its standard input.
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # an upgraded worker may not know an order of the run before
+    The URL of the database may hold a password. Command-line arguments and environment variables are readable by other
+    processes, so that it is sent through neither.
+    """
 
-    study: str
-    storage: str = Field(repr=False)  # a URL with its password
+    # A worker starts with the package as it is installed then. After an upgrade in the middle of a run it may refuse
+    # this configuration, and the message of that must not quote the password.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    study: str  # its name
+    storage: str = Field(repr=False)  # URL of the database, with the password
     results: Path
-    data: Path | None
+    data: Path | None  # folder of the data on this machine; None for the one that the study remembers
     device: str
-    share: float  # of the device; below 1 there are other workers on it
-    keep: int
+    share: float  # part of the device, in (0, 1]; below 1 other workers train on it too
+    keep: int  # best trials that keep their weights
     max_consecutive_failures: int
-    heartbeat_s: float
-    grace_s: float
-    since: AwareDatetime  # failures that ended before are not held against this run
+    heartbeat_s: float  # seconds between two renewals of a lease
+    grace_s: float  # seconds after which a silent worker is lost
+    since: AwareDatetime  # start of the run; trials that failed earlier do not count as its failures
 
     @property
     def url(self) -> URL:
-        """The database."""
+        """The URL of the database, parsed."""
         return make_url(self.storage)

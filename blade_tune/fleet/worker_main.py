@@ -1,7 +1,9 @@
-"""The worker process, `python -m blade_tune.fleet.worker_main`, started by a supervisor.
+"""Entry point of a worker process, `python -m blade_tune.fleet.worker_main`, which a supervisor starts.
 
-Its configuration comes on the first line of the standard input, which the supervisor holds open. When that closes, the
-supervisor is gone, and the worker stops as if asked to; where it hangs, it is ended after the grace period.
+The worker reads its configuration from the first line of its standard input, and writes events to its standard output
+(see messages.py). The supervisor holds the standard input open for as long as it lives. When it closes, the worker
+stops as if it were asked to, so that no worker outlives its supervisor; one that hangs is killed after the grace
+period.
 """
 
 import logging
@@ -21,13 +23,14 @@ from blade_tune.trial.signals import StopSignals
 
 
 def main() -> None:
-    """Work until the study needs no more trials; the exit code is that of errors.py."""
+    """Run a worker and exit with 0, or with the exit code of the error that ended it (see errors.py)."""
     config = WorkerConfig.model_validate_json(sys.stdin.readline())
     writer = MessageWriter(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints is no event
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that what a library prints is not read as an event
     logger = logging.getLogger("blade_tune")
     logger.setLevel(logging.INFO)
     logger.addHandler(LogToEvents(writer))
+    # A SIGTERM to the whole process group arrives twice, once through the supervisor, and must not count as insistence.
     with StopSignals(insisting=(signal.SIGINT,)).listening() as signals:
         threading.Thread(target=_end_with_supervisor, args=(config.grace_s,), daemon=True).start()
         code, why = 0, ""
@@ -42,6 +45,7 @@ def main() -> None:
 
 
 def _end_with_supervisor(grace_s: float) -> None:
+    """Wait for the end of the standard input, then stop this process, by force after `grace_s` seconds."""
     while sys.stdin.readline():
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A worker process as its supervisor holds it."""
+"""The supervisor's handle of one worker process: starts it, reads its events, stops it and explains its end."""
 
 import json
 import os
@@ -17,31 +17,35 @@ from blade_tune.fleet.devices import Place
 from blade_tune.fleet.worker_config import WorkerConfig
 
 MODULE = "blade_tune.fleet.worker_main"
-LAST_LINES = 12  # of what a worker wrote before it died
+LAST_LINES = 12  # lines of a worker's standard error that are kept, to explain its death
 
-Event = tuple["WorkerProcess", str, list[Any]]
+Event = tuple["WorkerProcess", str, list[Any]]  # the process that sent it, its name, its arguments
 
 
 class WorkerProcess:
-    """Starts a worker; its events go into a queue, the last lines of its standard error are kept.
+    """A worker process, started when the object is made.
 
-    It has a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only.
+    One thread puts the worker's events into a queue, another keeps the last lines of its standard error. The process
+    has a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only.
 
     Args:
-        place: where it trains.
-        order: what it does.
-        events: gets (this, event, arguments).
+        place: the device that the worker trains on.
+        config: the worker's configuration.
+        events: the queue for the worker's events, which several workers may share.
+
+    Raises:
+        OSError: the process cannot be started.
     """
 
     def __init__(self, place: Place, config: WorkerConfig, events: "queue.SimpleQueue[Event]") -> None:
-        self.trial: int | None = None
+        self.trial: int | None = None  # number of the trial that it trains
         self.trial_started = 0.0  # by the monotonic clock
-        self.has_trained = False
-        self.last_word: str | None = None
+        self.has_trained = False  # whether it has finished an epoch
+        self.last_word: str | None = None  # why it ended, in its own words; None if it did not say
         self._events = events
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
         env = {**os.environ, "OMP_NUM_THREADS": str(place.threads)}
-        env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the order has it
+        env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the configuration has it
         env["CUDA_VISIBLE_DEVICES"] = place.visible
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -63,34 +67,42 @@ class WorkerProcess:
         ]
         for reader in self._readers:
             reader.start()
-        with suppress(BrokenPipeError):  # it died at once; its exit code says more
+        with suppress(BrokenPipeError):  # the worker died at once, which its exit code will explain
             self._process.stdin.write(config.model_dump_json() + "\n")
-            self._process.stdin.flush()  # and left open: its end tells the worker that the supervisor is gone
+            self._process.stdin.flush()  # not closed, since that tells the worker that the supervisor is gone
 
     def poll(self) -> int | None:
-        """The exit code once the process has ended and all of its events are in the queue."""
+        """Return the exit code if the process has ended, else None.
+
+        When a code is returned, all of the worker's events are in the queue and its pipes are closed.
+        """
         code = self._process.poll()
         if code is not None:
             for reader in self._readers:
                 reader.join(timeout=5.0)
             for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-                with suppress(OSError):  # what was not sent any more
+                with suppress(OSError):  # closing flushes what the worker did not live to read
                     if stream is not None:
                         stream.close()
         return code
 
     def stop(self, *, now: bool) -> None:
-        """Ask it to store its trial at the end of the epoch and to end, or to go back to the latest checkpoint."""
+        """Ask the worker to end.
+
+        Args:
+            now: False to let it finish its epoch and store the trial's state first (SIGTERM); True to interrupt it,
+                so that the trial falls back to its latest checkpoint (SIGINT).
+        """
         self._process.send_signal(signal.SIGINT if now else signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it, wait for that, and have all of its events in the queue."""
+        """Kill the process and wait until it has ended and all of its events are in the queue."""
         self._process.kill()
         self._process.wait()
         self.poll()
 
     def heard(self, event: str, arguments: list[Any]) -> None:
-        """Remember what an event says of the process."""
+        """Update the state of this object by an event that the supervisor took from the queue."""
         if event == "trial_started":
             self.trial, self.trial_started = arguments[0], time.monotonic()
         elif event == "epoch_ended":
@@ -101,7 +113,11 @@ class WorkerProcess:
             self.last_word = arguments[1]
 
     def describe_end(self, code: int) -> str:
-        """Why it ended, as far as is known."""
+        """Return why the process ended: its own last word, else its signal or exit code and its last lines of output.
+
+        Args:
+            code: the exit code; negative for the number of a signal, as in `subprocess`.
+        """
         if self.last_word is not None:
             return self.last_word
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
@@ -113,6 +129,6 @@ class WorkerProcess:
 
     def _read_events(self, stream: Iterable[str]) -> None:
         for line in stream:
-            with suppress(ValueError, TypeError):  # cut short by the process's death, or printed by a library
+            with suppress(ValueError, TypeError):  # a line cut short by the process's death, or not an event
                 event, *arguments = json.loads(line)
                 self._events.put((self, event, arguments))

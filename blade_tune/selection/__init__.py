@@ -1,1 +1,1 @@
-"""From trials to a choice that can be trusted: runs on fresh seeds, statistics, comparisons."""
+"""Model selection after a search: confirmation on fresh seeds, comparisons of models, ablations, tests, statistics."""

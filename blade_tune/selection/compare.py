@@ -1,6 +1,8 @@
-"""Models beside each other, honestly: the same data, split, sampler, pruner, epochs and budget, defaults tried first.
+"""Fair comparison of models: the same data, split, sampler, pruner, epochs and budget, each model's defaults tried.
 
-Each model has a search of its own, `<study>.compare-<model>`, and its winner is confirmed there.
+Each model has a search of its own, the study `<study>.compare-<model>`, whose winner is confirmed on fresh seeds.
+`define` declares the searches, `run_comparison` runs and confirms them, and `compare` computes the result: an estimate
+for each model, and a paired test, corrected for multiplicity, for each pair of models.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,88 +39,92 @@ from blade_tune.study.verdict import Verdict, below_untuned
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.model import build_study_model
 
-TOLERANCE = 0.05  # budgets that differ by more are not equal
+TOLERANCE = 0.05  # relative difference from which on budgets count as unequal
 PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")  # the training settings that all models share
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What every model gets."""
+    """The budget of each model in a comparison."""
 
-    trials: int
-    top: int
-    seeds: int
-    max_epochs: int | None = None  # else the study file's
+    trials: int  # of its search
+    top: int  # configurations that are confirmed
+    seeds: int  # fresh seeds that each of these is trained on
+    max_epochs: int | None = None  # None for the study file's
 
 
 @dataclass(frozen=True)
 class HowTrained:
-    """What all neural models of a comparison have in common."""
+    """The way of training that all neural models of a comparison share."""
 
-    recipe: RecipeName | None = None  # else the study file's
-    loss: NextItemLoss | None = None  # else the recipe's, or the one that each was published with
+    recipe: RecipeName | None = None  # None for the study file's
+    loss: NextItemLoss | None = None  # None for the recipe's, or the one that each model was published with
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One model of a comparison."""
+    """One model of a comparison: its confirmed winner, how that scores, and what its search has cost."""
 
     model: str
-    study: StoredStudy
+    study: StoredStudy  # the model's search
     files: TrialFolder  # of the winner's first run
     winner: Candidate
-    scores: Scores
-    is_told: bool  # the behavior set of the item to predict
-    window: int  # newest interactions that it sees, whose items are not ranked for it
-    loss: str  # that the winner was trained with
-    spent: Mapping[str, float]  # by its search
-    baselines: Mapping[str, Mapping[str, float]]  # what untuned models reach on the same rows
+    scores: Scores  # of the winner's runs
+    is_told: bool  # whether the model is told the behavior set of the item to predict
+    window: int  # number of newest interactions that the model sees, whose items are not ranked for it
+    loss: str  # name of the loss that the winner was trained with
+    spent: Mapping[str, float]  # cost of the search, see `spent`
+    baselines: Mapping[str, Mapping[str, float]]  # metrics of the untuned baselines on the same rows
     verdict: Verdict | None  # None where the reference baseline was not measured
 
     def warning(self, metric: str) -> str:
-        """Which untuned baselines its mean is below, in words; empty where it is below none."""
+        """Return a sentence on the untuned baselines that the model's mean is below; empty if it is below none."""
         reached = {name: figures[metric] for name, figures in self.baselines.items()}
         return below_untuned(self.model, self.scores.estimate(metric).mean, reached)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models, the first minus the second."""
+    """The difference between two models."""
 
     first: str
     second: str
-    comparison: Comparison
-    p_adjusted: float  # Holm's, over all pairs
+    comparison: Comparison  # first minus second
+    p_adjusted: float  # p-value with Holm's correction over all pairs
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """All models, the best mean first, and all pairs of them."""
+    """The result of a comparison: all models, the best mean first, and all pairs of models."""
 
     metric: str
     part: EvaluatedPart
     entries: tuple[Contender, ...]
     pairs: tuple[Pair, ...]
-    groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
+    groups: Mapping[str, NDArray[np.bool_]]  # "head" and "tail" -> mask_U of the evaluated users in the group
 
     @property
     def left_out(self) -> Mapping[str, str]:
-        """Which untuned models were not measured, and why."""
+        """The baselines that were not measured -> the reason."""
         return self.entries[0].study.baselines_left_out
 
     @property
     def warnings(self) -> list[str]:
-        """Of each model that is below an untuned baseline, in words."""
+        """A sentence for each model that is below an untuned baseline."""
         return [words for entry in self.entries if (words := entry.warning(self.metric))]
 
     @property
     def windows(self) -> list[int]:
-        """The different windows of the models, the longest first."""
+        """The distinct window lengths of the models, the longest first."""
         return sorted({entry.window for entry in self.entries}, reverse=True)
 
     @property
     def baselines(self) -> Mapping[str, Mapping[str, float]]:
-        """What untuned models reach on the same rows, by name; once for each window where models differ in that."""
+        """The metrics of each baseline on the same rows, by the name to show for it.
+
+        Items in a model's window are not ranked, so that baselines differ from window to window. If the models have
+        several windows, each baseline has an entry for each.
+        """
         found = {entry.window: entry.baselines for entry in self.entries}
         several = len(found) > 1
         return {
@@ -131,19 +137,19 @@ class Comparisons:
 def define(
     study: str, models: Sequence[str], budget: Budget, training: HowTrained = HowTrained()
 ) -> list[StudyDefinition]:
-    """The search of each model, after a study file's data, protocol, epochs, sampler and pruner.
+    """Return the definition of each model's search, with data, protocol, epochs, sampler and pruner of a study file.
 
-    A model is searched over `<model>-extended`, or over the space of its own name; its defaults are tried first, as far
-    as they lie in it.
+    A model is searched over the space `<model>-extended` if there is one, else over the space of its own name. Its
+    defaults are tried first, as far as they lie in the space.
 
     Args:
         study: name or path of the study file.
-        models: to compare.
-        budget: of each.
-        training: of all of them.
+        models: names of the models to compare.
+        budget: the budget of each model.
+        training: what all models are trained with.
 
     Raises:
-        ConfigError: an unknown model, or one named twice.
+        ConfigError: a model is unknown or named twice, or there are fewer than two.
     """
     if len(set(models)) < max(2, len(models)):
         raise ConfigError(f"--models must name two or more different models, got {','.join(models)}.")
@@ -163,17 +169,25 @@ def define(
         asked["recipe"] = recipe
         name = f"{path.stem}.compare-{prefix}{model}"
         definition = StudyDefinition.from_mapping(name, asked, f"{path} for {model}")
-        first = {"enqueue": [defaults_first(definition)]}
+        first = {"enqueue": [defaults_first(definition)]}  # known only once the definition has been read
         definitions.append(StudyDefinition.from_mapping(name, asked | first, f"{path} for {model}"))
     return definitions
 
 
 def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, executor: RunExecutor) -> list[StoredStudy]:
-    """Search and confirm with every model in turn; what is done is not done again.
+    """Run the search of each model in turn, and confirm its winner. Work that is done already is not repeated.
+
+    Args:
+        definitions: the searches, as `define` returns them.
+        budget: the budget of each model.
+        executor: trains the trials and runs.
+
+    Returns:
+        The searches as stored, in the order of the definitions.
 
     Raises:
         ConfigError: the data is too large for a model; nothing was run.
-        InterruptedStudyError: the user stopped it; the same call goes on from there.
+        InterruptedStudyError: the user stopped it; the same call continues from there.
         RunsMissingError: a winner could not be confirmed.
     """
     settings = executor.settings
@@ -191,10 +205,10 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, execu
 
 
 def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -> None:
-    """Refuse a comparison with a model that the data is too large for.
+    """Raise an error if the data is too large for one of the models.
 
     Raises:
-        ConfigError: with the model, and what to do.
+        ConfigError: it is; the message names the model.
     """
     data = prepared(definitions[0], settings)
     for definition in definitions:
@@ -203,18 +217,18 @@ def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -
 
 
 def prepared(definition: StudyDefinition, settings: RunSettings) -> SearchData:
-    """The data of a comparison, from where its searches have it."""
+    """Return the prepared data of a search, from the folder that its stored study remembers if there is one."""
     known = search_of(definition, settings)
     return prepare(definition.data, known.data_directory(settings.data) if known else settings.data, settings.results)
 
 
 def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy | None:
-    """The search as far as it is stored."""
+    """Return the stored study of a search, or None if it was never started."""
     return settings.workspace.find(definition.name)
 
 
 def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
-    """The loss that a configuration of a study is trained with; empty where it is fitted without one."""
+    """Return the name of the loss that a configuration is trained with; empty for a fitted model, which has none."""
     if definition.is_fitted:
         return ""
     default = definition.configs["model"].model_fields["loss"].default
@@ -222,7 +236,12 @@ def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
 
 
 def spent(stored: StoredStudy) -> dict[str, float]:
-    """What a search has cost: scored trials, and epochs and hours of all its trials."""
+    """Return what a search has cost.
+
+    Returns:
+        `trials` that are scored; `epochs` (0 for a fitted model) and `hours` of training in all trials, pruned and
+        failed ones included; `gpu_hours` for which workers held GPUs.
+    """
     trials = stored.trials
     latest = [TrialRecord(trial) for trial in logical_trials(trials)]
     return {
@@ -234,7 +253,13 @@ def spent(stored: StoredStudy) -> dict[str, float]:
 
 
 def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]:
-    """The budgets that differ by more than TOLERANCE, in words; what counts is what was limited."""
+    """Return a line for each budget in which the searches differ by more than `TOLERANCE`.
+
+    Args:
+        studies: the searches.
+        gpu_hours: the limit of GPU hours that they were run with; None where only their trials were limited, and
+            so only these are compared.
+    """
     costs = {stored.definition.model: spent(stored) for stored in studies}
     lines = []
     for name in ["trials"] if gpu_hours is None else ["trials", "gpu_hours"]:
@@ -245,12 +270,15 @@ def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]
 
 
 def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Opening) -> Comparisons:
-    """Put the confirmed winners beside each other.
+    """Compare the confirmed winners of several searches.
 
     Args:
-        studies: of `run_comparison`.
-        part: test opens the sealed rows for each run of each winner.
-        opening: who opens them.
+        studies: the searches, as `run_comparison` returns them.
+        part: the rows to compare on; "test" opens the sealed rows for each run of each winner.
+        opening: with which command, data folder and device rows are opened and models built.
+
+    Raises:
+        RunsMissingError: a search has no confirmed winner, or files of its runs are not in the results folder.
     """
     entries = [_entry(stored, part, opening) for stored in studies]
     metric = studies[0].definition.objective.metric
@@ -266,12 +294,16 @@ def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Openin
 
 
 def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
-    """Both with a row for each seed: a model that no seed changes has one row, the same on all of them."""
+    """Return both arrays of gains with one row per seed.
+
+    A model that no seed changes has a single row, which is repeated for each seed of the other model.
+    """
     first, second = np.broadcast_arrays(first_SU, second_SU)
     return first, second
 
 
 def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Contender:
+    """Return one model's part of a comparison, from its search."""
     confirmation = load_confirmation(stored)
     if confirmation is None:
         raise RunsMissingError(f"study {stored.definition.name}: no winner is confirmed; the same command goes on.")
@@ -285,6 +317,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
     if part == "test":
         baselines, verdict = tested_beside(files, scores, stored.definition.objective.metric)
     else:
+        # The winner was chosen on these rows, so its verdict is corrected for the number of candidates.
         found, count = stored.measure_baselines(data, winner.values), len(confirmation.candidates)
         baselines = found.metrics
         verdict = verdict_on(scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count)
@@ -299,7 +332,7 @@ def _groups(entry: Contender, part: EvaluatedPart, opening: Opening) -> Mapping[
 
 
 def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | dict[str, Any]:
-    """The space that a model is compared over, with its loss fixed where one is asked for."""
+    """Return the space that a model is searched over: a name, or its groups with the loss fixed if one is asked for."""
     name = f"{model}-extended" if f"{model}-extended" in available("search_spaces") else model
     if loss is None or is_fitted(model):
         return name
@@ -308,6 +341,6 @@ def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | d
 
 
 def _epochs(content: Mapping[str, Any], max_epochs: int | None) -> dict[str, Value]:
-    """What a study file says of how long trials train; the rest of its training settings is its own model's."""
+    """Return the settings of a study file that say how long trials train; others belong to the file's own model."""
     said = {key: value for key, value in (content.get("train") or {}).items() if key in PROTOCOL}
     return said if max_epochs is None else {**said, "max_epochs": max_epochs}

@@ -1,4 +1,8 @@
-"""Confirming a search's winner: its top configurations again, all on the same fresh seeds."""
+"""Confirmation of a search's winner: its top configurations are trained again, all on the same fresh seeds.
+
+The best figure of a search is too high on average, since it is the highest of many noisy ones. Seeds that played no
+part in the search give an unbiased mean for each candidate, and the winner is chosen by these means.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -24,26 +28,32 @@ from blade_tune.training.baselines import REFERENCE, Baselines
 
 log = logging.getLogger(__name__)
 
-# Of the search: {"trials": [numbers], "seeds": count, "verdict": on the winner, "baselines": name -> figure}.
+# User attribute of the search: {"trials": [numbers], "seeds": count, "verdict": on the winner, "baselines": name ->
+# figure}. The latter two are added when all runs have ended.
 ATTRIBUTE = "confirmation"
 
 
 def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor) -> Confirmation:
-    """Train the `top` best configurations of a search on `num_seeds` fresh seeds each, two at least.
+    """Train the best configurations of a search on fresh seeds, and return the confirmation.
 
-    A model that no seed changes is fitted once; its candidates are told apart over users.
+    A model that no seed changes is fitted once for each configuration, and its candidates are compared over users.
 
-    Gives what `load_confirmation` gives.
+    Args:
+        stored: the search.
+        top: number of best configurations to train.
+        num_seeds: number of seeds that each is trained on, at least two.
+        executor: trains the runs.
 
     Raises:
-        NothingToExportError: no trial has completed.
-        RunsMissingError: a limit ended it before every run came to its end; the same call goes on from there.
-        InterruptedStudyError: the user stopped it; the same call goes on from there.
+        NothingToExportError: no trial of the search has completed.
+        RunsMissingError: a limit ended the call before every run had ended, or every candidate had a failed run; the
+            same call continues from there.
+        InterruptedStudyError: the user stopped it; the same call continues from there.
     """
     trials = leaders(stored, top)
     num_seeds = num_seeds if is_seeded(stored.definition) else 1
     asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
-    stored.study.set_user_attr(ATTRIBUTE, asked)
+    stored.study.set_user_attr(ATTRIBUTE, asked)  # by which `load_confirmation` finds the runs
     execute(stored, _wanted(stored, trials, num_seeds), executor)
     confirmation = load_confirmation(stored)
     if confirmation is None:
@@ -59,14 +69,21 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
 
 
 def is_seeded(definition: StudyDefinition) -> bool:
-    """Whether another seed gives another model of the same configuration."""
+    """Return whether the trained model depends on the seed, as neural models do and most fitted ones do not."""
     return model_class(definition.model).is_seeded
 
 
 def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:
-    """The best trial of each of the `top` best configurations; fewer where fewer have completed."""
+    """Return the best trial of each of the `top` best configurations, the best first.
+
+    Returns:
+        At least one trial; fewer than `top` if fewer configurations have completed.
+
+    Raises:
+        NothingToExportError: no trial has completed.
+    """
     best: dict[Any, FrozenTrial] = {}
-    for trial in ranked(stored.trials):
+    for trial in ranked(stored.trials):  # best first, so the first trial of a configuration is its best
         best.setdefault(configuration(stored.definition.space, trial.params), trial)
     if not best:
         raise NothingToExportError(f"study {stored.definition.name} has no completed trial; run it first.")
@@ -74,9 +91,12 @@ def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:
 
 
 def load_confirmation(stored: StoredStudy) -> Confirmation | None:
-    """What the latest confirmation of a search found; None where there is none, or it has not ended.
+    """Return the latest confirmation of a search from the database.
 
-    A configuration of which a run failed is no candidate any more: it cannot be relied on.
+    A configuration of which a run failed is left out of the candidates, since it cannot be relied on.
+
+    Returns:
+        None if no confirmation was started, if its runs have not all ended, or if every candidate had a failed run.
     """
     asked = stored.study.user_attrs.get(ATTRIBUTE)
     if asked is None:
@@ -89,17 +109,19 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
     ended = [run for run in found if run and run.state.is_finished()]
     if len(ended) < len(found):
         return None
+    # Runs are in the order of `_wanted`: each candidate has `num_seeds` of them in a row.
     groups = [ended[first : first + num_seeds] for first in range(0, len(ended), num_seeds)]
     whole = [(trial, group) for trial, group in zip(trials, groups, strict=True) if all(map(is_complete, group))]
     if not whole:
         return None
     confirmation = _confirmation(stored, runs, whole, num_seeds)
     verdict = Verdict(**asked["verdict"]) if asked.get("verdict") else None
+    # Without figures of its own (see ATTRIBUTE), the confirmation shows the baselines that the search measured.
     return replace(confirmation, verdict=verdict, baselines=asked.get("baselines", stored.baseline_figures))
 
 
 def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) -> list[Run]:
-    """Trial after trial, each on every seed."""
+    """Return the runs that a confirmation needs: for one trial after another, a run on each seed."""
     fresh = seeds(stored.definition, num_seeds)
     return [Run(stored.values(trial), seed, f"trial {trial.number}") for trial in trials for seed in fresh]
 
@@ -111,7 +133,14 @@ def _seconds_per_epoch(runs: Sequence[TrialRecord]) -> float:
 def _confirmation(
     stored: StoredStudy, study: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
 ) -> Confirmation:
-    """All candidates of a search whose runs, in their own study, are whole."""
+    """Return a confirmation of the candidates whose runs are complete, without its verdict and baselines.
+
+    Args:
+        stored: the search.
+        study: the study of runs.
+        whole: the trial of each candidate, with its runs in order of seeds.
+        num_seeds: number of runs of each candidate.
+    """
     scores_CX = _scores(study, [runs for _, runs in whole])
     scores = {trial.number: scores_X for (trial, _), scores_X in zip(whole, scores_CX, strict=True)}
     probabilities = probability_best(scores_CX)
@@ -129,7 +158,7 @@ def _confirmation(
         )
         for (trial, runs), scores_X, probability in zip(whole, scores_CX, probabilities, strict=True)
     ]
-    candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))
+    candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))  # of equal means, the earlier
     return Confirmation(
         metric=stored.definition.objective.metric,
         over="fresh seed" if is_seeded(stored.definition) else "user",
@@ -141,7 +170,7 @@ def _confirmation(
 
 
 def _scores(study: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floats:
-    """scores_CX of each candidate: its runs' values, or, where seeds change nothing, what each user adds to the one."""
+    """Return scores_CX: for each candidate the values of its runs, or, if seeds change nothing, each user's gain."""
     if is_seeded(study.definition):
         return np.array([[run.value for run in runs] for runs in groups], dtype=np.float64)
     metric = study.definition.objective.metric
@@ -149,7 +178,7 @@ def _scores(study: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floa
 
 
 def _verdict(confirmation: Confirmation, baselines: Baselines) -> Verdict | None:
-    """On the winner; None where its ranks are elsewhere or damaged, with a warning."""
+    """Return the verdict on the winner; None, with a warning, if its ranks are missing on this machine or damaged."""
     try:
         scores = load_scores(confirmation.runs, "the winner", confirmation.winning_runs, "valid")
     except RunsMissingError as error:

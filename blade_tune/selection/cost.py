@@ -1,4 +1,4 @@
-"""What a comparison will take at most, from a moment of each model's training on this machine."""
+"""Estimate of the most time that a comparison can take, by timing a few training steps of each model."""
 
 import time
 from collections.abc import Callable
@@ -17,34 +17,34 @@ from blade_tune.training.device_data import DeviceData
 from blade_tune.training.fitting import Fitting
 from blade_tune.trial.objective import build_training
 
-STEPS = 2  # of the default batch size are timed, once they ran before
+STEPS = 2  # steps of the default batch size that are timed, after as many to warm up
 SECONDS_AN_HOUR = 3600
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one model: what is done, what is left, and the time of it."""
+    """The work that a comparison still has to do for one model, and the time that it takes at most."""
 
     model: str
     loss: str
     space: str
-    free: int  # parameters that are searched
+    free: int  # number of parameters that are searched
     trials_left: int
-    runs_left: int  # of its confirmation
-    epoch_s: float  # one epoch, or fit, of the default configuration
-    evaluation_s: float
-    epochs_at_most: int  # of all that is left, if nothing were pruned or stopped early
-    hours_at_most: float  # of one worker on this device
+    runs_left: int  # of the confirmation
+    epoch_s: float  # seconds of one epoch, or of the fit, of the default configuration
+    evaluation_s: float  # seconds of one evaluation
+    epochs_at_most: int  # of all that is left, if nothing is pruned or stopped early
+    hours_at_most: float  # for one worker on this device
 
 
 def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings, device: torch.device) -> Cost:
-    """Time a few steps and an evaluation, and count what a comparison still has to do.
+    """Time a few steps and an evaluation of one model, and count what a comparison still has to do for it.
 
     Args:
-        definition: of `compare.define`.
-        budget: what every model gets.
-        settings: where data and studies are; the data is prepared if it is not yet.
-        device: to train on.
+        definition: the model's search, as `compare.define` returns it.
+        budget: the budget of each model.
+        settings: the run settings that say where data and studies are; the data is prepared if it is not yet.
+        device: the device to train on.
     """
     stored = search_of(definition, settings)
     runs = find_runs(stored) if stored else None
@@ -70,7 +70,7 @@ def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings,
 
 
 def _pace(definition: StudyDefinition, data: SearchData, device: torch.device) -> tuple[float, float]:
-    """Seconds of a fit, or of an epoch from a part of it; and of an evaluation."""
+    """Return the seconds of an epoch, extrapolated from a few steps, or of a fit; and the seconds of an evaluation."""
     values = {**definition.space.fixed, **definition.space.defaults(definition.configs)}
     device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
     training = build_training(definition, values, data, device_data, definition.search.seed)
@@ -79,7 +79,7 @@ def _pace(definition: StudyDefinition, data: SearchData, device: torch.device) -
         return fit_s, _seconds(lambda: device_data.evaluator(training.model))
     rows_U, part = training.rows_U, STEPS * training.config.batch_size
     training.rows_U = rows_U[torch.randperm(len(rows_U), device=rows_U.device)[:part]]
-    training.train_epoch()  # the first steps are slower: memory, kernels
+    training.train_epoch()  # a warm-up: the first steps allocate memory and load kernels
     epoch_s = _seconds(training.train_epoch) * len(rows_U) / len(training.rows_U)
     return epoch_s, _seconds(lambda: device_data.evaluator(training.model))
 

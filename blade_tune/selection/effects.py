@@ -1,4 +1,8 @@
-"""What one change does to the confirmed winner: ablations of its parts, sweeps of its parameters, on shared seeds."""
+"""Effects of single changes to a confirmed winner: ablations of its parts and sweeps of its parameters.
+
+The winner and each changed configuration are trained on the same fresh seeds, and compared by a paired test over seeds
+and users. Changes of one kind form a table, over which p-values are corrected.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,38 +22,42 @@ from blade_tune.selection.scores import Scores, load_scores, user_groups
 from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
 from blade_tune.study.stored import StoredStudy
 
-ATTRIBUTE = "effects"  # of the search: title -> {"trial", "values", "seeds", "variants": label -> changes}
+# User attribute of the search: title of a table -> {"trial", "values", "seeds", "variants": label -> changes}.
+ATTRIBUTE = "effects"
 
-Changes = Mapping[str, Value]  # by dotted name
+Changes = Mapping[str, Value]  # parameters that differ from the winner's, by dotted name
 
 
 @dataclass(frozen=True)
 class Effect:
-    """One change: what it scores, and how that differs from the winner as it is."""
+    """The scores of one changed configuration, and their difference to those of the unchanged winner."""
 
     scores: Scores
     comparison: Comparison  # change minus winner
-    p_adjusted: float  # Holm's, over the changes of one table
+    p_adjusted: float  # p-value with Holm's correction over the changes of one table
 
 
 @dataclass(frozen=True)
 class Effects:
-    """Changes of one kind beside the winner."""
+    """A table of changes of one kind, each compared with the winner."""
 
     title: str  # "ablation", or a parameter's dotted name
     metric: str
-    trial: int  # the winner, by its number in the search
-    num_seeds: int
-    base: Scores
+    trial: int  # number of the winner in the search
+    num_seeds: int  # runs of each configuration
+    base: Scores  # of the unchanged winner
     effects: tuple[Effect, ...]
-    groups: Mapping[str, NDArray[np.bool_]]  # head and tail users, True for each evaluated one of them
+    groups: Mapping[str, NDArray[np.bool_]]  # "head" and "tail" -> mask_U of the evaluated users in the group
 
 
 def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
-    """The parts that the study's model says can be taken out, as one table.
+    """Return the ablations that the study's model declares, as one table.
+
+    Returns:
+        "ablation" -> label -> changes.
 
     Raises:
-        ConfigError: the model names none.
+        ConfigError: the model declares no ablations.
     """
     model = model_class(stored.definition.model)
     if not model.ablations:
@@ -58,10 +66,17 @@ def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
 
 
 def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str, Changes]]:
-    """A table a parameter, from text such as {"model.lambda_": "0.01,0.1,1"}.
+    """Return a table for each parameter to sweep.
+
+    Args:
+        stored: the search.
+        wanted: dotted name of a parameter -> its values as text, such as {"model.lambda_": "0.01,0.1,1"}.
+
+    Returns:
+        Name of a parameter -> label -> changes.
 
     Raises:
-        ConfigError: an unknown name, or a value that breaks a rule of the settings.
+        ConfigError: a name is unknown, or a value breaks a constraint of the settings.
     """
     tables: dict[str, dict[str, Changes]] = {}
     for name, text in wanted.items():
@@ -76,17 +91,18 @@ def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str
 def study_effects(
     stored: StoredStudy, tables: Mapping[str, Mapping[str, Changes]], num_seeds: int | None, executor: RunExecutor
 ) -> list[Effects]:
-    """Train the winner and each change of it on the same fresh seeds; gives a table for each that is whole.
+    """Train the winner and each change of it on the same fresh seeds, and return the tables with their comparisons.
 
     Args:
         stored: a search whose winner is confirmed.
-        tables: title -> label -> changes.
-        num_seeds: of each configuration; None for as many as the confirmation had. One where no seed changes the model.
-        executor: who trains.
+        tables: title of a table -> label of a change -> the change.
+        num_seeds: number of runs of each configuration; None for as many as in the confirmation. Ignored for a model
+            that no seed changes, which has one run.
+        executor: trains the runs.
 
     Raises:
-        ConfigError: no winner is confirmed, or a changed configuration breaks a rule.
-        RunsMissingError: a run failed, or its training was ended by a limit.
+        ConfigError: no winner is confirmed, or a changed configuration breaks a constraint.
+        RunsMissingError: a run failed, or was ended by a limit.
     """
     confirmation = load_confirmation(stored)
     if confirmation is None:
@@ -111,7 +127,7 @@ def study_effects(
 
 
 def load_effects(stored: StoredStudy) -> list[Effects]:
-    """The tables of all changes whose runs are complete."""
+    """Return the stored tables of a search whose runs are all complete, without training anything."""
     asked, study = stored.study.user_attrs.get(ATTRIBUTE, {}), find_runs(stored)
     if study is None:
         return []
@@ -125,14 +141,14 @@ def load_effects(stored: StoredStudy) -> list[Effects]:
 
 
 def _wanted(stored: StoredStudy, facts: Mapping[str, Any]) -> list[Run]:
-    """The winner on every seed, then each variant."""
+    """Return the runs that a table needs: the winner on each seed, then each change on each seed."""
     fresh = seeds(stored.definition, facts["seeds"])
     variants = {f"trial {facts['trial']}": {}, **facts["variants"]}
     return [Run({**facts["values"], **changes}, seed, label) for label, changes in variants.items() for seed in fresh]
 
 
 def _table(study: StoredStudy, title: str, facts: Mapping[str, Any], runs: Sequence[FrozenTrial]) -> Effects:
-    """The table of some changes from complete runs of a study of runs."""
+    """Return a table computed from complete runs, which are in the order of `_wanted`."""
     count, metric = facts["seeds"], study.definition.objective.metric
     groups = [runs[first : first + count] for first in range(0, len(runs), count)]
     labels = [f"trial {facts['trial']}", *facts["variants"]]

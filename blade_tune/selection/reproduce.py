@@ -1,4 +1,8 @@
-"""A trial made again: same configuration, seed, data and threads, compared epoch by epoch with what it stored."""
+"""Reproduction of a trial: trains it again with equal configuration, seed, data and threads, and compares each epoch.
+
+A reproduction without any difference also restores the trial's files of ranks and weights where they are damaged or
+missing, since their bytes are known to be the same.
+"""
 
 import hashlib
 import logging
@@ -30,30 +34,34 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What was compared."""
+    """The result of a reproduction."""
 
     trial: int
-    epochs: int
+    epochs: int  # number of epochs compared
     largest_difference: float  # relative, over all losses and metrics of all epochs
-    changed: tuple[str, ...]  # versions, commit or device that are not those of the trial
-    written: tuple[str, ...] = ()  # files that were missing or damaged, and are there again
+    changed: tuple[str, ...]  # versions, commit or device that differ from the trial's, in words
+    written: tuple[str, ...] = ()  # paths of files that were missing or damaged and have been restored
 
 
 @dataclass(frozen=True)
 class Past:
-    """A trial as it went."""
+    """The stored record of a trial, with which a reproduction is compared.
+
+    It is read from the trial's metrics file. Where that is damaged, only the figures that were reported to the database
+    are left: the study's metric at the evaluated epochs.
+    """
 
     stored: StoredStudy
     trial: FrozenTrial
-    records: list[dict[str, Any]]  # of its epochs, or where their file is damaged of those that it reported
-    is_whole: bool = True  # whether the records are those of the file
+    records: list[dict[str, Any]]  # of epochs, in the form of `EpochRecord`
+    is_whole: bool = True  # whether the records are from the metrics file
 
     @classmethod
     def of(cls, stored: StoredStudy, number: int) -> "Past":
-        """Look it up.
+        """Return the record of the trial with a number.
 
         Raises:
-            ConfigError: there is no such trial, or it stored no epoch here.
+            ConfigError: there is no such trial, or it has no metrics file in this results folder.
         """
         trials = stored.trials
         if number >= len(trials):
@@ -72,24 +80,28 @@ class Past:
 
     @property
     def epochs(self) -> int:
-        """How many it had."""
+        """The number of epochs that the trial trained, as far as the records tell."""
         return int(max((record["epoch"] for record in self.records), default=0))
 
     def compare(self, record: EpochRecord, tolerance: float) -> float:
-        """The largest relative difference of any figure of an epoch.
+        """Return the largest relative difference of a repeated epoch's figures to the stored ones.
+
+        Args:
+            record: the repeated epoch.
+            tolerance: the largest relative difference to accept.
 
         Raises:
-            ReproductionError: it is more than the tolerance; the message has the first figure.
+            ReproductionError: a figure differs by more; the message names the first one.
         """
         largest = 0.0
         before = next((_figures(past) for past in self.records if past["epoch"] == record.epoch), {})
         now = _figures(vars(record))
         was_evaluated = any(metric in before for metric in record.metrics)
-        if was_evaluated:  # what is new then are metrics that were declared after the trial
+        if was_evaluated:  # metrics that the stored epoch lacks were added to the package after the trial
             now = {name: figure for name, figure in now.items() if name in before or name not in record.metrics}
         for name in dict.fromkeys((*before, *now)) if self.is_whole else before:
             difference = _relative(before.get(name, math.nan), now.get(name, math.nan))
-            if not difference <= tolerance:
+            if not difference <= tolerance:  # also true for NaN, where one of the figures is missing
                 raise ReproductionError(
                     f"trial {self.trial.number}: epoch {record.epoch} differs first: {name} was {before.get(name)!r}, "
                     f"is now {now.get(name)!r} (relative difference {difference:.3g})."
@@ -105,17 +117,18 @@ def make_again(
     tolerance: float = 0.0,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> Reproduction:
-    """Train a trial again as far as it went, and compare every loss and metric of every epoch.
+    """Train a trial again for as many epochs as it had, and compare every loss and metric of every epoch.
 
     Args:
-        past: the trial.
-        data: of its study, checked by hash.
-        device: where to train; bits are equal on the same kind only.
-        tolerance: relative difference that is no difference.
-        on_epoch: hears of progress.
+        past: the trial's record.
+        data: the study's data, whose hash has been checked.
+        device: the device to train on; bit-identical results need the same kind of device.
+        tolerance: the largest relative difference to accept.
+        on_epoch: called with each repeated epoch, before it is compared.
 
     Raises:
-        ReproductionError: with the first epoch and figure that differ, and what else is not as it was.
+        ReproductionError: a figure differs, or the training ends earlier. The message names the first such epoch and
+            figure, and the versions that have changed.
     """
     definition, trial = past.stored.definition, past.trial
     values = past.stored.values(trial)
@@ -131,7 +144,7 @@ def make_again(
         differences.append(past.compare(record, tolerance))
 
     try:
-        with suppress(InterruptedStudyError):  # all stored epochs are compared
+        with suppress(InterruptedStudyError):  # raised on purpose, after the last stored epoch
             training.run(Hooks(device_data.evaluator, compare, lambda: len(training.history) == past.epochs))
     except ReproductionError as error:
         raise ReproductionError(f"{error}{' Not as then: ' + ', '.join(changed) + '.' if changed else ''}") from None
@@ -145,9 +158,11 @@ def make_again(
 
 
 def _restore(past: Past, outcome: TrainingResult) -> tuple[str, ...]:
-    """Write damaged ranks and weights of a completed trial again, and missing ones, where they are what they were.
+    """Write a completed trial's ranks and weights where they are damaged or missing, and return the paths written.
 
-    Weights that are missing are missed of a run only: a search keeps those of its best trials.
+    A file is written only if it gets the digest that the database has of it, or the database has none. Missing weights
+    are restored for runs only: a search keeps the weights of its best trials, so that those of others are missing on
+    purpose.
     """
     files = past.stored.files(past.trial)
     written = []
@@ -169,6 +184,7 @@ def _restore(past: Past, outcome: TrainingResult) -> tuple[str, ...]:
 
 
 def _figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of an epoch's record to compare: losses, learning rate and metrics, but no times."""
     losses = {f"loss.{name}": value for name, value in record.get("losses", {}).items()}
     rate = {} if record.get("learning_rate") is None else {"learning_rate": record["learning_rate"]}
     return {**losses, **rate, **record["metrics"]}
@@ -179,5 +195,5 @@ def _relative(before: float, now: float) -> float:
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    """What was made with something else than now, in words; what is not known of then is no difference."""
+    """Return a phrase for each version or device that was another then; what was not stored counts as unchanged."""
     return [f"{name} {then[name]} -> {text}" for name, text in now.items() if then.get(name, text) != text]

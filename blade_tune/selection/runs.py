@@ -1,8 +1,8 @@
-"""Runs: trainings of given configurations on given seeds, each made once.
+"""Runs: trainings of given configurations on given seeds, after a search and outside of it.
 
-They are the trials of a study of their own beside the search, `<study>.runs`, so that workers, leases, checkpoints and
-exact counts are those of every study. Confirmation, ablations, sweeps and comparisons all take their runs from it: what
-one of them trained, the others find there.
+The runs of a search are the trials of a second study, `<study>.runs`, so that workers, leases, checkpoints and exact
+counts work for them as for every study. Confirmation, ablations, sweeps and comparisons all take their runs from this
+study. A run that one of them has trained is not trained again for another.
 """
 
 import json
@@ -30,44 +30,52 @@ from blade_tune.study.stored import BASELINES, StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
 
-SHORTEST_S = 0.1  # a limit of time that is over
-KEEP_ALL = 1_000_000  # every run keeps its weights, which `--test` ranks with
+SHORTEST_S = 0.1  # seconds that are given where the time limit is over already, since a limit must be positive
+KEEP_ALL = 1_000_000  # number of trials that keep their weights, in effect all runs: `--test` ranks with them
 
-Key = tuple[str, int]
+Key = tuple[str, int]  # configuration as JSON, seed
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training that is wanted."""
+    """One training to be made: a configuration and a seed."""
 
-    values: Mapping[str, Value]  # by dotted name; what is left out has its default
+    values: Mapping[str, Value]  # by dotted parameter name; what is left out has its default
     seed: int
-    label: str  # shown beside the trial
+    label: str  # shown with the trial
 
 
 @dataclass(frozen=True)
 class RunExecutor:
-    """Who trains runs, and who hears of it."""
+    """The settings, places and callback to train runs with, for all runs of one command."""
 
     settings: RunSettings
     places: list[Place]
     callback: Callback
-    started: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)  # start of the time limit, by the monotonic clock
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
-        """Work on a study until it needs no more trials; all that a executor does shares one limit of time."""
+        """Work on a study until it needs no more trials, or until the time limit, which all calls share, is over.
+
+        Args:
+            study: a search or a study of runs.
+            **changes: run settings to use in place of the executor's.
+        """
         limit = self.settings.time
         left = None if limit is None else max(SHORTEST_S, limit - (time.monotonic() - self.started))
         run_workers(study, self.settings.model_copy(update={**changes, "time": left}), self.places, self.callback)
 
 
 def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
-    """The fresh seeds that all compared configurations share; no trial of the search was trained on one."""
+    """Return the first `count` fresh seeds of a search, on which no trial of the search is trained.
+
+    They depend on the search's own seed only, so all configurations that are compared share them.
+    """
     return tuple(shared_seed(definition.search.seed, index) for index in range(count))
 
 
 def find_runs(stored: StoredStudy) -> StoredStudy | None:
-    """The runs beside a search, or None where none was ever wanted."""
+    """Return the study of a search's runs, or None if it has none yet."""
     try:
         return StoredStudy.of(stored.storage, f"{stored.definition.name}{OF_RUNS}", stored.folder.results)
     except ConfigError:
@@ -75,14 +83,19 @@ def find_runs(stored: StoredStudy) -> StoredStudy | None:
 
 
 def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -> StoredStudy:
-    """Train what of the wanted runs was not trained before; what failed before is tried again.
+    """Train those of the wanted runs that are not complete; runs that failed before are tried again.
+
+    Args:
+        stored: the search.
+        wanted: the runs.
+        executor: trains the runs.
 
     Returns:
-        The study of runs beside the search.
+        The study of the search's runs. Not all wanted runs are complete in it if some failed or a limit ended the call.
 
     Raises:
-        InterruptedStudyError: the user stopped it; the same call goes on from there.
-        StudyDiffersError: the data is not what the study was run on.
+        InterruptedStudyError: the user stopped it; the same call continues from there.
+        StudyDiffersError: the data is not that of the search.
     """
     data = stored.data(executor.settings.data)
     workspace = Workspace(stored.storage.engine.url, stored.folder.results)
@@ -97,16 +110,16 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -
 
 
 def rows(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
-    """The trial of each wanted run in whatever state it is, in their order; None where nobody wanted it before."""
+    """Return the latest trial of each wanted run, in any state, in the order of the runs; None where there is none."""
     latest = {_key(runs.definition, *given): trial for trial, given in _given(logical_trials(runs.trials))}
     return [latest.get(_key(runs.definition, run.values, run.seed)) for run in wanted]
 
 
 def require(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial]:
-    """The trial of each wanted run, in their order, where all must be complete.
+    """Return the trial of each wanted run, in the order of the runs, all of which must be complete.
 
     Raises:
-        RunsMissingError: the message counts them and says what to do.
+        RunsMissingError: some are not complete; the message counts them and says what to do.
     """
     trials = [trial if trial and is_complete(trial) else None for trial in rows(runs, wanted)]
     missing = [run.label for run, trial in zip(wanted, trials, strict=True) if trial is None]
@@ -121,7 +134,7 @@ def require(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial]:
 
 
 def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
-    """Add a row for each wanted run that has none, or whose row came to nothing; settle how many there are in all."""
+    """Queue a trial for each wanted run that has none or whose trial failed, and set the study's budget to match."""
     live = [t for t in logical_trials(runs.trials) if is_complete(t) or t.state in UNFINISHED]
     known = {_key(runs.definition, *given) for _, given in _given(live)}
     for run in wanted:
@@ -135,18 +148,21 @@ def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
 
 
 def is_complete(trial: FrozenTrial) -> bool:
-    """Whether a training came to its end."""
+    """Return whether a trial has completed, neither failed nor pruned."""
     return trial.state == TrialState.COMPLETE
 
 
 def _given(trials: Iterable[FrozenTrial]) -> Iterator[tuple[FrozenTrial, tuple[Mapping[str, Value], int]]]:
-    """Each trial with the values and the seed that it was given."""
+    """Yield each trial that was given values and a seed, together with them."""
     for trial in trials:
         if given := Given.of(trial):
             yield trial, (given.values, given.seed)
 
 
 def _key(definition: StudyDefinition, values: Mapping[str, Value], seed: int) -> Key:
-    """Equal for two runs if and only if they train the same: defaults that one of them leaves out are filled in."""
+    """Return a key that is equal for two runs if and only if they train the same model.
+
+    Defaults that a run leaves out are filled in for that.
+    """
     whole = definition.complete(values, f"study {definition.name}")
     return json.dumps(whole, sort_keys=True), seed

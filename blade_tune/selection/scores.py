@@ -1,4 +1,4 @@
-"""What a group of runs scored: one configuration on several seeds, user by user.
+"""Scores of a configuration's runs, per seed and user: read from files of ranks, compared with baselines, by groups.
 
 Shapes stand in names: S seeds, U evaluated users.
 """
@@ -30,59 +30,63 @@ from blade_tune.trial.files import read_ranks, read_test, read_test_baseline_ran
 
 EvaluatedPart = Literal["valid", "test"]
 
-FEWEST_USERS = 30  # of a group whose mean is shown
+FEWEST_USERS = 30  # the smallest group of users whose mean is shown
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Ranks of one configuration on the rows of one part, a row a seed, and the figures that they give."""
+    """The ranks of one configuration's runs on one part of the data, with one row per seed, and metrics of them."""
 
     label: str
     ranks_SU: NDArray[np.int32]
 
     @cached_property
     def metrics(self) -> dict[str, tuple[float, ...]]:
-        """The figures of every metric, one a seed; a metric may be younger than the runs."""
+        """The value of every metric, one per seed.
+
+        It is computed from the ranks, so that metrics added to the package after the runs are included.
+        """
         summaries = [summarize(torch.from_numpy(ranks_U)) for ranks_U in self.ranks_SU]
         return {name: tuple(summary[name] for summary in summaries) for name in METRICS}
 
     def estimate(self, metric: str) -> Estimate:
-        """Mean over seeds."""
+        """Return the mean of a metric over seeds, with its interval."""
         return estimate(self.metrics[metric])
 
     def gains(self, metric: str) -> NDArray[np.float64]:
-        """gains_SU: what each user adds to the metric."""
+        """Return gains_SU: each user's own value of a metric, whose mean over users is the metric."""
         gained: NDArray[np.float64] = gains(torch.from_numpy(self.ranks_SU), metric).numpy()
         return gained
 
     def of_users(self, mask_U: NDArray[np.bool_], metric: str) -> Estimate | None:
-        """Mean over seeds among some of the users; None where they are too few to say anything."""
+        """Return the mean of a metric over seeds for some users; None if they are fewer than `FEWEST_USERS`."""
         if mask_U.sum() < FEWEST_USERS:
             return None
         return estimate(self.gains(metric)[:, mask_U].mean(axis=1).tolist())
 
 
 def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], part: EvaluatedPart) -> Scores:
-    """Read what complete runs of one configuration scored.
+    """Read the scores of one configuration's complete runs.
 
     Args:
-        study: the study of runs they are trials of.
-        label: of the configuration.
-        runs: one a seed.
-        part: test where `test_runs` ranked it.
+        study: the study of runs, which the runs are trials of.
+        label: name of the configuration.
+        runs: the runs, one per seed.
+        part: "valid", or "test" for runs that `test_runs` has ranked the test rows with.
 
     Raises:
-        RunsMissingError: their files are not in this results folder, or not as they were.
-        DamagedFileError: those of test rows are not as they were.
+        RunsMissingError: a run's files are not in this results folder, or its validation ranks are damaged.
+        DamagedFileError: a run's test ranks or figures are damaged.
     """
     ranks_of = _tested if part == "test" else _validated
     return Scores(label, np.stack([ranks_of(study, run) for run in runs]))
 
 
 def valid_figures(study: StoredStudy, trial: FrozenTrial) -> dict[str, float]:
-    """Return a trial's validation figures by metric: those that were stored, and those that its ranks add.
+    """Return a trial's validation figures, by metric.
 
-    Ranks add metrics that were declared after the trial, where they are at hand and whole.
+    Metrics that were added to the package after the trial are computed from its ranks, if these are on this machine and
+    not damaged; else they are left out.
     """
     stored = TrialRecord(trial).metrics
     if not stored or stored.keys() >= set(METRICS):
@@ -95,7 +99,7 @@ def valid_figures(study: StoredStudy, trial: FrozenTrial) -> dict[str, float]:
 
 
 def _validated(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
-    """Return ranks_U of a run on the valid rows."""
+    """Return ranks_U of a run on the validation rows, checked against its stored figures."""
     folder = study.files(run)
     again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again"
     if not folder.ranks.exists():
@@ -107,19 +111,24 @@ def _validated(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
 
 
 def _tested(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
-    """Return ranks_U of a run on the test rows."""
+    """Return ranks_U of a run on the test rows, checked against its stored figures."""
     folder = study.files(run)
     if not folder.test.exists():
         raise RunsMissingError(f"{folder.test}: the test figures of run {run.number} must be in this results folder.")
-    facts = read_test(folder)  # first, for it checks the ranks beside it too
+    facts = read_test(folder)  # first, since it checks the digest of the file of ranks too
     return _agreed(folder.test_ranks, read_test_ranks(folder)[1], facts)
 
 
 def _agreed(path: Path, ranks_U: NDArray[np.int32], facts: Mapping[str, Any]) -> NDArray[np.int32]:
-    """Return the ranks, which must give the figures among the facts that were stored beside them.
+    """Return ranks_U unchanged, after checking that the stored figures follow from them.
+
+    Args:
+        path: the file of ranks, for the message.
+        ranks_U: the ranks.
+        facts: what was stored with the ranks, metrics among it.
 
     Raises:
-        DamagedFileError: they give others.
+        DamagedFileError: the figures are not those of the ranks.
     """
     if not agree(torch.from_numpy(ranks_U), facts):
         raise DamagedFileError(f"{path}: holds other ranks than those that its figures come from.")
@@ -127,17 +136,22 @@ def _agreed(path: Path, ranks_U: NDArray[np.int32], facts: Mapping[str, Any]) ->
 
 
 def verdict_on(scores: Scores, baseline_ranks_U: Tensor | None, metric: str, num_candidates: int) -> Verdict | None:
-    """Whether a winner lies above the reference baseline for other seeds and users than these.
+    """Return the comparison of a winner with the reference baseline, over seeds and users.
 
     Args:
-        scores: of the winner.
-        baseline_ranks_U: of the baseline, for the same users; None where it was not measured.
-        metric: to compare by.
-        num_candidates: how many the winner was chosen from by these users.
+        scores: the winner's scores.
+        baseline_ranks_U: the baseline's ranks for the same users; None where it was not measured.
+        metric: name of the metric to compare by.
+        num_candidates: number of candidates that the winner was chosen from on these users, for which the interval is
+            corrected (Bonferroni).
+
+    Returns:
+        None where the baseline was not measured.
     """
     if baseline_ranks_U is None:
         return None
     gains_SU = scores.gains(metric)
+    # No seed changes the baseline, so its one row of gains is paired with each of the winner's.
     baseline_SU = np.broadcast_to(gains(baseline_ranks_U, metric).numpy(), gains_SU.shape)
     found = paired_bootstrap(gains_SU, baseline_SU, level=1 - (1 - LEVEL) / num_candidates)
     return Verdict(REFERENCE, found.difference, found.low, found.high)
@@ -146,34 +160,40 @@ def verdict_on(scores: Scores, baseline_ranks_U: Tensor | None, metric: str, num
 def tested_beside(
     files: TrialFolder, scores: Scores, metric: str
 ) -> tuple[Mapping[str, Mapping[str, float]], Verdict | None]:
-    """What baselines reached on the test rows when a run was tested, and the verdict there.
+    """Return the baselines' metrics on the test rows, measured when a run was tested, and the verdict on these rows.
 
-    Neither is known of runs that an earlier version tested. Of the metrics that were declared since, only the reference
-    baseline has figures, for its ranks are kept.
+    Metrics that were added to the package since then are known of the reference baseline only, whose ranks are kept.
 
     Args:
-        files: of the run.
-        scores: of the winner on test rows, which played no part in its choice.
-        metric: to compare by.
+        files: the run's folder.
+        scores: the winner's scores on the test rows, which played no part in its choice.
+        metric: name of the metric to compare by.
+
+    Returns:
+        Name of a baseline -> metrics, and the verdict; empty and None for runs that an earlier version tested.
     """
     metrics = read_test(files).get("baselines", {})
     ranks_U = torch.from_numpy(read_test_baseline_ranks(files)) if files.test_baseline_ranks.exists() else None
-    if ranks_U is not None and REFERENCE in metrics:
+    if ranks_U is not None and REFERENCE in metrics:  # stored figures win over those computed from the ranks
         metrics[REFERENCE] = {**summarize(ranks_U), **metrics[REFERENCE]}
     return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)
 
 
 def user_groups(data: SearchData, tested: TrialFolder | None = None) -> dict[str, NDArray[np.bool_]]:
-    """mask_U of the head and the tail users among those that were evaluated (BLADE, Figure 4).
+    """Return the groups of head and tail users among the evaluated users (BLADE, Figure 4).
 
-    Tail users mostly show long-tail behaviors. No groups where the data names no such behaviors.
+    Tail users are those who mostly show long-tail behaviors, which the data's configuration names.
 
     Args:
-        data: of the search.
-        tested: of a run, for the users with a test row; else those with a validation row.
+        data: the search data.
+        tested: folder of a run, for the users with a test row; None for the users with a validation row.
+
+    Returns:
+        "head" and "tail" -> mask_U, True for the users of the group; empty if the data names no long-tail behaviors.
     """
     if not data.config.long_tail:
         return {}
+    # Rows count from 0 and users from 1.
     users_U = rows_with(data.valid).numpy() + 1 if tested is None else read_test_ranks(tested)[0]
     is_tail_U = tail_users(data)[users_U]
     return {"head": ~is_tail_U, "tail": is_tail_U}

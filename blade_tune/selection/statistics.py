@@ -1,7 +1,7 @@
-"""What a handful of noisy scores can tell: means, winners and differences, with their errors.
+"""Statistics of a few noisy scores: means, the choice of a winner, and differences between models, with their errors.
 
 Shapes stand in names: C candidates, S seeds, U users, R resamples. Candidates and models are trained on the same seeds
-and evaluated on the same users, so rows and columns of two of them belong together.
+and evaluated on the same users, so the rows and columns of two of them are paired.
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-CELLS = 500_000  # of a table of resampled users that is in memory at a time; larger ones are slower
-ROUNDING = 1e-12  # relative: differences that spread less are one number
+CELLS = 500_000  # size of the table of resampled users that is in memory at a time; larger ones are slower
+ROUNDING = 1e-12  # relative spread below which differences count as one number
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean of independent scores; one score alone says nothing of its spread."""
+    """The mean of independent scores with its confidence interval, which one score alone does not have."""
 
     mean: float
-    sd: float | None  # of single scores
-    low: float | None
+    sd: float | None  # standard deviation of single scores; this, `low` and `high` are None for one score
+    low: float | None  # ends of the interval
     high: float | None
-    num: int
+    num: int  # number of scores
 
     @property
     def error(self) -> float:
@@ -37,7 +37,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The mean of one model minus that of another, its interval, and the two-sided p-value of "they are equal"."""
+    """The mean of one model minus that of another, its interval, and the two-sided p-value of "both are equal"."""
 
     difference: float
     low: float
@@ -46,7 +46,17 @@ class Comparison:
 
 
 def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
-    """Mean and two-sided t-interval of a candidate that was fixed before its scores were seen."""
+    """Return the mean and the two-sided t-interval of a candidate that was fixed before its scores were seen.
+
+    For the candidate with the highest mean of several, use `winner_interval`.
+
+    Args:
+        values: the scores; for one score there is no interval.
+        level: confidence level of the interval.
+
+    Raises:
+        ValueError: there are no scores.
+    """
     num = len(values)
     if num == 0:
         raise ValueError("A mean needs a value, got none.")
@@ -59,13 +69,24 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
 
 
 def winner_interval(values: Sequence[float], num_candidates: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean of the candidate that was chosen for having the highest mean of `num_candidates`.
+    """Return a confidence interval of the mean of a winner, chosen for the highest mean of `num_candidates` candidates.
 
     With a = 1 - level, k candidates and n values it is mean - t(1 - a/2k) se to mean + t(1 - a/2) se, n - 1 degrees of
-    freedom. Below: whoever wins, that any of k means exceeds its truth by so much has at most probability a/2
-    (Bonferroni). Above: being chosen for a high mean makes it less likely to be underestimated, so
+    freedom. Lower end: whichever candidate wins, the probability that any of k means exceeds its true value by so much
+    is at most a/2 (Bonferroni). Upper end: being chosen for a high mean makes it less likely to be underestimated, so
     P(underestimated and chosen) <= P(underestimated) P(chosen) (Chebyshev's association inequality), which sums to at
-    most a/2 over candidates. One candidate has the t-interval.
+    most a/2 over candidates. For one candidate this is the t-interval.
+
+    Args:
+        values: the winner's scores, at least two.
+        num_candidates: k, the winner included.
+        level: confidence level of the interval.
+
+    Returns:
+        The lower and the upper end.
+
+    Raises:
+        ValueError: there are fewer than two scores.
     """
     if len(values) < 2:
         raise ValueError(f"An interval needs two values, got {len(values)}.")
@@ -75,14 +96,23 @@ def winner_interval(values: Sequence[float], num_candidates: int, level: float =
 
 
 def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -> Floats:
-    """Probability of each candidate to have the highest true mean; they sum to 1.
+    """Return each candidate's probability of having the highest true mean; the probabilities sum to 1.
 
-    A score is candidate + seed + noise, the noise of equal size for all. Under a flat prior differences of candidates
-    are then multivariate t with (C-1)(S-1) degrees of freedom around those of their means (Box and Tiao 1973, Bayesian
-    Inference in Statistical Analysis, chapter 2). Counted is the share of draws that a candidate leads.
+    A score is modeled as candidate + seed + noise, with noise of equal size for all. Under a flat prior, differences of
+    candidates are then multivariate t with (C-1)(S-1) degrees of freedom around those of their means (Box and Tiao
+    1973, Bayesian Inference in Statistical Analysis, chapter 2). A probability is the share of draws from this
+    distribution in which the candidate has the highest mean.
+
+    Args:
+        scores_CS: the scores. Users may stand in for seeds where seeds change nothing.
+        draws: number of draws.
+        seed: seed of the draws.
+
+    Returns:
+        Probabilities of shape (C,).
 
     Raises:
-        ValueError: If several candidates have one seed only, which shows no noise.
+        ValueError: several candidates have scores on one seed only, which shows no noise.
     """
     scores_CS = np.asarray(scores_CS, dtype=np.float64)
     num_candidates, num_seeds = scores_CS.shape
@@ -94,9 +124,11 @@ def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -
     error = sqrt(_residual_square(scores_CS) / num_seeds)
     rng = np.random.default_rng(seed)
     spread_R1 = error * np.sqrt(df / rng.chisquare(df, size=(draws, 1)))
+    # A multivariate t draw: normal noise, whose size is drawn once for all candidates. The seeds' part is left out: it
+    # is the same for all candidates, and so changes no order.
     means_RC = scores_CS.mean(axis=1) + spread_R1 * rng.standard_normal((draws, num_candidates))
     leads_RC = means_RC == means_RC.max(axis=1, keepdims=True)
-    shares_C: Floats = (leads_RC / leads_RC.sum(axis=1, keepdims=True)).mean(axis=0)  # those who tie share a draw
+    shares_C: Floats = (leads_RC / leads_RC.sum(axis=1, keepdims=True)).mean(axis=0)  # a tie is shared
     return shares_C
 
 
@@ -108,27 +140,29 @@ def paired_bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> Comparison:
-    """Whether two models differ for other users and other seeds than those at hand.
+    """Test whether two models differ, generalizing to other users and other seeds than those measured.
 
-    The difference of a seed and user is the sum of a mean, a seed's, a user's and their own part. Chance is drawn twice
-    and added:
+    The difference at one seed and user is modeled as the sum of a mean, a part of the seed, a part of the user, and a
+    rest of its own. The error of the mean is the sum of two independent random draws:
 
-    - seeds: the mean's standard error over seeds, which holds the seeds' and the own parts, times t with S - 1 degrees
-      of freedom. As few as five are not resampled: it would miss the factor sqrt(S / (S - 1)) and the tails.
-    - users: a bootstrap of users' means over seeds, narrowed to the users' part: own parts are in already.
+    - seeds: the mean's standard error over seeds, which contains the seeds' parts and the rests, times t with S - 1
+      degrees of freedom. Seeds are too few (about five) to be resampled: that would miss the factor sqrt(S / (S - 1))
+      and the tails.
+    - users: a bootstrap of the users' means over seeds, narrowed to the users' parts, since the rests are counted
+      already.
 
-    Without a users' part it is the paired t-test over seeds; with one seed it is the bootstrap of users alone.
-    Between the two it errs on the side of caution: equal models are found different less often than p-values say.
+    Without users' parts this is the paired t-test over seeds; with one seed it is the bootstrap of users alone.
+    Between the two it is conservative: equal models are found different less often than p-values say.
 
     Args:
-        first_SU: Gains of each seed and user, e.g. NDCG@10; any mean over users does.
-        second_SU: Those of the other model, same seeds, same users.
-        resamples: Draws of chance; no p-value is below 1 / (resamples + 1).
-        seed: Of the draws. Models that swap places mirror the result.
-        level: Of the interval, which is percentile.
+        first_SU: One model's gain at each seed and user, for any metric that is a mean over users, e.g. NDCG@10.
+        second_SU: The other model's gains, for the same seeds and users.
+        resamples: Number of draws; no p-value is below 1 / (resamples + 1).
+        seed: Seed of the draws. If the models swap places, the result is mirrored exactly.
+        level: Confidence level of the percentile interval.
 
     Raises:
-        ValueError: If the two differ in seeds or users.
+        ValueError: The two differ in seeds or users.
     """
     gains_SU = _differences(first_SU, second_SU)
     difference = float(gains_SU.mean())
@@ -137,19 +171,29 @@ def paired_bootstrap(
     num_seeds = len(gains_SU)
     if num_seeds > 1:
         error = gains_SU.mean(axis=1).std(ddof=1) / sqrt(num_seeds)
-        chance_R += copysign(error, difference) * rng.standard_t(num_seeds - 1, size=resamples)  # a sign, to mirror
+        # The sign makes the draws change theirs too if the models swap places.
+        chance_R += copysign(error, difference) * rng.standard_t(num_seeds - 1, size=resamples)
     num_extreme = int(np.count_nonzero(np.abs(chance_R) >= abs(difference)))
     low, high = difference + np.quantile(chance_R, [(1 - level) / 2, (1 + level) / 2])
     return Comparison(difference, float(low), float(high), (1 + num_extreme) / (1 + resamples))
 
 
 def paired_t(first_S: Sequence[float], second_S: Sequence[float], level: float = 0.95) -> Comparison:
-    """The paired t-test over seeds: whether two models differ for other seeds, the users being these."""
+    """Test whether two models differ by the paired t-test over seeds, which generalizes to other seeds only.
+
+    Args:
+        first_S: one model's score on each seed.
+        second_S: the other model's scores, on the same seeds.
+        level: confidence level of the interval.
+
+    Raises:
+        ValueError: the two differ in their number of seeds, or it is below two.
+    """
     gains_S = _differences(first_S, second_S)
     if len(gains_S) < 2:
         raise ValueError(f"A t-test needs two seeds, got {len(gains_S)}.")
     difference = float(gains_S.mean())
-    if np.abs(gains_S - difference).max() <= ROUNDING * abs(difference):  # scipy would warn
+    if np.abs(gains_S - difference).max() <= ROUNDING * abs(difference):  # no spread; scipy would warn
         return Comparison(difference, difference, difference, 0.0 if difference else 1.0)
     test = stats.ttest_rel(first_S, second_S)
     interval = test.confidence_interval(level)
@@ -157,23 +201,28 @@ def paired_t(first_S: Sequence[float], second_S: Sequence[float], level: float =
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for being several (Holm 1979), in the order given."""
+    """Return p-values adjusted for multiple tests by Holm's method (Holm 1979), in the order given."""
     from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]  # no type hints; takes 1 s
 
     return [float(p_value) for p_value in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
 def expected_best(values: Sequence[float], counts: Sequence[int]) -> list[float]:
-    """Expected highest of n values drawn with replacement, for each n of `counts` (Dodge et al. 2019, section 3).
+    """Return the expected highest of n values drawn with replacement, for each n (Dodge et al. 2019, section 3).
 
     Of N sorted values the i-th is the highest with probability (i/N)^n - ((i-1)/N)^n.
+
+    Args:
+        values: the N values, in any order.
+        counts: the numbers n of draws.
     """
     ascending = np.sort(values)
-    share = np.arange(len(ascending) + 1) / len(ascending)  # of values up to the i-th
+    share = np.arange(len(ascending) + 1) / len(ascending)  # i/N for i from 0 to N
     return [float(ascending @ np.diff(share**count)) for count in counts]
 
 
 def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
+    """Return first minus second, after checking that their shapes are equal, since NumPy would broadcast them."""
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.shape != second.shape:
         raise ValueError(f"Paired scores must have one shape, got {first.shape} and {second.shape}.")
@@ -185,22 +234,23 @@ def _t_quantile(prob: float, df: int) -> float:
 
 
 def _residual_square(table: NDArray[Any]) -> float:
-    """Mean square of what rows and columns leave unexplained; two-way analysis of variance without replication."""
+    """Return the residual mean square of a table in a two-way analysis of variance without replication."""
     rows, columns = table.shape
     residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
     return float((residual**2).sum() / ((rows - 1) * (columns - 1)))
 
 
 def _chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """By how much the mean over users would differ for other users of the same kind; around 0."""
+    """Return draws, centered on 0, of the error that the mean has because other users could have been measured."""
     num_seeds, num_users = gains_SU.shape
     gains_U = gains_SU.mean(axis=0)
-    if np.ptp(gains_U) == 0:  # one user, too: scipy refuses it
+    if np.ptp(gains_U) == 0:  # also true for a single user, which scipy's bootstrap refuses
         return np.zeros(resamples)
     batch = max(1, CELLS // num_users)
     result = stats.bootstrap(
         (gains_U,), np.mean, n_resamples=resamples, batch=batch, vectorized=True, method="percentile", rng=rng
     )
+    # Of the variance of users' means, the share that is not of the users but of the rests at each seed and user.
     own_share = _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1)) if num_seeds > 1 else 0.0
     chance_R: Floats = sqrt(max(0.0, 1.0 - own_share)) * (result.bootstrap_distribution - gains_U.mean())
     return chance_R

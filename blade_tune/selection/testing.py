@@ -1,4 +1,8 @@
-"""Test figures of finished runs: each is ranked on the sealed rows once, with a line in the ledger of its search."""
+"""Evaluation of a confirmed winner's runs on the sealed test rows, once per run, recorded in the search's ledger.
+
+The ledger shows how often the test rows were looked at. A line is written to it each time that they are opened, and no
+test figure is shown without one.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -25,22 +29,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Opening:
-    """Who opens the test rows, and with what."""
+    """The circumstances in which the test rows are opened."""
 
-    command: str
-    device: torch.device
-    data_directory: Path | None
+    command: str  # the command line, for the ledger
+    device: torch.device  # where models rank
+    data_directory: Path | None  # folder of the data on this machine; None for the one that the study remembers
 
 
 def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening) -> None:
-    """Rank the test rows with each run of a search's confirmed winner, but for those that were ranked before.
+    """Rank the test rows with each run of a search's confirmed winner, except for runs that were tested before.
 
-    A run was ranked before where it has test figures and the ledger has a line of it.
+    A run was tested before if it has undamaged test figures and the ledger has a line for it. For each other run, the
+    files test.json, test_ranks.npy and test_baseline_ranks.npy are written into its folder.
 
-    Writes test.json, test_ranks.npy and test_baseline_ranks.npy beside a run's weights.
+    Args:
+        stored: the search, whose ledger gets a line for each run.
+        confirmation: the search's confirmation.
+        opening: the command, the device and the data folder.
 
     Raises:
-        RunsMissingError: a run's weights are not here.
+        RunsMissingError: a run's weights are missing in this results folder, or damaged.
         DataError: the ledger is broken, or the data has changed.
     """
     study, data = confirmation.runs, stored.data(opening.data_directory)
@@ -48,13 +56,13 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
         folder = study.files(run)
         if _is_tested(folder) and _is_written_down(stored, study, run):
             continue
-        weights = _weights(study, run)
+        weights = _weights(study, run)  # before the rows are opened, so that a missing file costs no line in the ledger
         model = build_study_model(study.definition, study.values(run), data.catalog, f"run {run.number}")
         model.load_state_dict(weights)
         entry = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
         sealed = stored.open_test(data, opening.data_directory, {**entry, "command": opening.command})
         windows = sealed.windows(model.max_length).to(opening.device)
-        rows_U = rows_with(sealed.test)
+        rows_U = rows_with(sealed.test)  # rows count from 0, users from 1
         evaluator = Evaluator(windows, rows_U, data.catalog, study.definition.objective)
         evaluation, baselines = evaluator(model.to(opening.device)), measure(evaluator, data.train, data.catalog)
         ranks = {folder.test_ranks: np.stack((rows_U.numpy() + 1, evaluation.ranks_U.numpy()))}
@@ -65,7 +73,7 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
 
 
 def _is_tested(folder: TrialFolder) -> bool:
-    """Whether a run's test figures are there; damaged ones are taken again, with a warning."""
+    """Return whether a run has undamaged test figures; damaged ones are logged as a warning, and computed again."""
     if not folder.test.exists():
         return False
     try:
@@ -77,12 +85,17 @@ def _is_tested(folder: TrialFolder) -> bool:
 
 
 def _is_written_down(stored: StoredStudy, study: StoredStudy, run: FrozenTrial) -> bool:
-    """Whether the ledger of a search says that a run of its study of runs was ranked: no figure is shown without."""
+    """Return whether the ledger of a search has a line that says that a run was tested."""
     line = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
     return any(line.items() <= entry.items() for entry in stored.ledger.entries())
 
 
 def _weights(study: StoredStudy, run: FrozenTrial) -> dict[str, Tensor]:
+    """Return a run's weights.
+
+    Raises:
+        RunsMissingError: they are missing or damaged; the message says how to make them again.
+    """
     path = study.files(run).weights
     again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes them again."
     if not path.exists():

@@ -1,1 +1,1 @@
-"""One loop that trains any model, and one evaluation that ranks with any model."""
+"""Training and evaluation: training loop, fitting, early stopping, checkpoints, full ranking, untuned baselines."""

@@ -1,4 +1,8 @@
-"""Baselines: what models reach that nobody has tuned. They stand beside every other figure."""
+"""Baselines: simple models at fixed, untuned settings, whose metrics are reported next to those of every tuned model.
+
+A tuned model below an untuned baseline was not worth its tuning; reports warn of that. Of the baselines, `REFERENCE` is
+the one that a winner is compared with user by user.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,32 +24,36 @@ from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
 from blade_tune.training.fitting import Fitting
 
-RECIPES: Mapping[str, tuple[str, Mapping[str, Value]]] = {  # name -> model, and what of it is not at its default
+RECIPES: Mapping[
+    str, tuple[str, Mapping[str, Value]]
+] = {  # name of a baseline -> its model, and the settings that are not at their defaults
     "popularity": ("popularity", {}),
     "popularity_told": ("popularity", {"counts": "target_set"}),
     "item_knn": ("item_knn", {}),
 }
-REFERENCE = "item_knn"  # the one that a winner must lie above
-MOST_ITEMS = 200_000  # for which the reference is fitted: docs/performance.md has the time and memory
-VERSION = 1  # raise where a recipe gives other figures than before
+REFERENCE = "item_knn"  # the baseline that a winner must be better than
+MOST_ITEMS = 200_000  # the largest catalog that the reference is fitted to; docs/performance.md has the time and memory
+VERSION = 1  # part of the cache's key; increase it when a baseline's figures change
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """What each recipe reached; one that was left out is in neither mapping."""
+    """Metrics and ranks of the baselines on one set of users, each by the baseline's name."""
 
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by the metric's name
     ranks: Mapping[str, Tensor] = field(default_factory=dict)  # ranks_U, in the order of the evaluated users
-    left_out: Mapping[str, str] = field(default_factory=dict)  # and why
+    left_out: Mapping[str, str] = field(default_factory=dict)  # baselines that were not measured -> the reason
 
 
 def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Baselines:
-    """Fit every recipe and rank with it, under the evaluator's protocol.
+    """Fit every baseline, and rank with each under the evaluator's protocol.
+
+    The reference baseline is left out of a catalog of more than `MOST_ITEMS` items.
 
     Args:
-        evaluator: of the users to rank for.
-        rows: to fit to.
-        catalog: of the data set.
+        evaluator: ranks for the users to measure on.
+        rows: the interactions to fit to.
+        catalog: the data set's catalog.
     """
     metrics, ranks, left_out = {}, {}, {}
     for name, (model, settings) in RECIPES.items():
@@ -62,13 +70,15 @@ def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Basel
 
 
 def valid_baselines(data: SearchData, objective: EvaluationConfig, max_length: int, root: Path) -> Baselines:
-    """The same on the valid rows of a data set, measured once for each protocol and kept.
+    """Return the baselines fitted to the train rows and measured on the validation rows of a data set.
+
+    They are measured once for each data set, protocol and window length, and then read from a cache.
 
     Args:
         data: the search data.
-        objective: the protocol.
-        max_length: of the windows, which the protocol leaves out of the ranking.
-        root: a folder to keep what was measured in.
+        objective: the protocol of evaluation.
+        max_length: length of the input windows, whose items the protocol may leave out of the ranking.
+        root: folder of the cache, which gets a subfolder `.baselines`.
     """
     protocol = objective.model_dump(mode="json", exclude={"metric"})
     key = digest.key(baselines=VERSION, data=data.data_hash, protocol=protocol, max_length=max_length)
@@ -83,10 +93,10 @@ def valid_baselines(data: SearchData, objective: EvaluationConfig, max_length: i
 
 
 def _read(arrays: measured.Arrays, facts: Mapping[str, Any]) -> Baselines:
-    """Return what was kept; of a metric that was declared later the ranks give the figures.
+    """Return baselines read from the cache, with metrics that are newer than the cache computed from the ranks.
 
     Raises:
-        ValueError: the ranks do not give the figures.
+        ValueError: the cached metrics are not those of the cached ranks.
     """
     ranks = {name: torch.tensor(array) for name, array in arrays.items()}
     if not all(agree(ranks_U, facts["metrics"][name]) for name, ranks_U in ranks.items()):

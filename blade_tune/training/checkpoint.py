@@ -1,4 +1,8 @@
-"""A training's whole state in one file with its checksum, replaced as a whole."""
+"""Checkpoints: the whole state of a training in one file with a checksum, written atomically.
+
+A file is the line `HEAD`, the SHA-256 of the rest, and an archive of `torch.save`. It is loaded with
+`weights_only=True`, so that a file from an untrusted place cannot run code.
+"""
 
 import hashlib
 import io
@@ -13,40 +17,47 @@ from blade_tune.files import remove, write_whole
 
 log = logging.getLogger(__name__)
 
-HEAD = b"blade-tune checkpoint 1\n"  # then the SHA-256 of all that follows it
+HEAD = b"blade-tune checkpoint 1\n"  # the digest follows it, and then the archive
 DIGEST_BYTES = 32
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write the state so that a crash or a full disk at any moment leaves either the old file or the new one.
+    """Write a checkpoint; a crash or a full disk at any moment leaves either the old file or the new one.
+
+    Args:
+        path: the file.
+        state: tensors, numbers, text, and lists and mappings of these.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    buffer = io.BytesIO()  # torch hides a file's own error behind one about positions
+    buffer = io.BytesIO()  # not the file itself, whose own error torch would hide behind one about positions
     torch.save(state, buffer)
     content = buffer.getbuffer()
     write_whole(path, HEAD, hashlib.sha256(content).digest(), content)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote, tensors on the CPU; runs no code from the file.
+    """Return the state from a file that `save_checkpoint` wrote, with tensors on the CPU.
 
     Raises:
-        DamagedFileError: it is not as it was written.
+        DamagedFileError: the file cannot be read, or is not as it was written.
     """
     try:
         state: dict[str, Any] = torch.load(io.BytesIO(_content(path)), map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception as error:  # a damaged archive ends in errors of any kind
+    except Exception as error:  # torch raises errors of many kinds for a damaged archive
         what = error if isinstance(error, OSError | ValueError) else type(error).__name__
         raise DamagedFileError(f"{path}: must be a checkpoint as it was written, and is not ({what}).") from None
     return state
 
 
 def find_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The same, or None where there is none to go on from: a damaged one is removed, with a warning."""
+    """Return the state from a checkpoint file, or None if there is no usable file.
+
+    A damaged file is removed and logged as a warning, since a training can always start anew.
+    """
     if not path.exists():
         return None
     try:
@@ -58,7 +69,7 @@ def find_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def _content(path: Path) -> bytes:
-    """The archive that torch wrote, verified."""
+    """Return the archive in a checkpoint file, after verifying its checksum."""
     content = path.read_bytes()
     if not content.startswith(HEAD):
         raise ValueError("it does not begin as those of this version do")
@@ -69,12 +80,15 @@ def _content(path: Path) -> bytes:
 
 
 def rng_state() -> dict[str, Any]:
-    """The state of every random generator that training draws from."""
+    """Return the states of all random generators that training draws from: torch's on the CPU and on every GPU."""
     return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
 
 
 def restore_rng(state: dict[str, Any]) -> None:
-    """Go on drawing where `rng_state` stood."""
+    """Set all random generators to states that `rng_state` returned.
+
+    A GPU's state is ignored on a machine without a GPU, where the same numbers cannot be drawn anyway.
+    """
     torch.set_rng_state(state["cpu"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])

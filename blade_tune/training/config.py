@@ -1,4 +1,4 @@
-"""Settings of training and of evaluation; importing them loads no torch."""
+"""Settings of training and evaluation, as a study file has them. Importing this module does not import torch."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,13 +8,13 @@ from blade_tune.config import Settings
 from blade_tune.metrics import METRICS
 
 if TYPE_CHECKING:
-    Metric = str  # type checkers know no Literal whose values are computed
+    Metric = str  # a type checker rejects a Literal whose values are computed
 else:
     Metric = Literal[METRICS]
 
 
 class TrainConfig(Settings):
-    """How any model is trained: Adam with betas (0.9, 0.999), evaluated on validation rows."""
+    """Training settings of neural models: Adam with betas (0.9, 0.999), evaluated on validation rows."""
 
     learning_rate: float = Field(1e-3, gt=0.0, le=1.0, description="Adam's learning rate")
     batch_size: int = Field(1024, ge=1, le=1_000_000, description="users a step")
@@ -35,19 +35,22 @@ class TrainConfig(Settings):
     )
 
     def evaluates(self, epoch: int) -> bool:
-        """Whether `epoch`, counted from 1, ends with an evaluation: one grid of epochs for all trials of a study."""
+        """Return whether an epoch, counted from 1, ends with an evaluation.
+
+        Every trial of a study is evaluated at the same epochs, so that a pruner can compare trials.
+        """
         return epoch % self.eval_every == 0 or epoch == self.max_epochs
 
 
 class FitConfig(Settings):
-    """Training settings of models that are fitted: there are none."""
+    """Training settings of fitted models, which have none to set."""
 
-    max_epochs: ClassVar[int] = 1  # a fit is one evaluation
+    max_epochs: ClassVar[int] = 1  # a fit counts as one epoch, with one evaluation
     eval_every: ClassVar[int] = 1
 
 
 class EvaluationConfig(Settings):
-    """What is measured: every item is ranked, one item is relevant, users are averaged."""
+    """The protocol of evaluation. All items are ranked, one held-out item per user is relevant, users are averaged."""
 
     metric: Metric = Field("ndcg@10", description="what the study maximizes on validation rows")
     exclude: Literal["window", "full"] = Field(

@@ -1,4 +1,4 @@
-"""A data set's tensors on the device, ready for any model of one window length."""
+"""The data of a training on its device: windows, negative sampler and evaluator, for models of one window length."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from blade_tune.training.negatives import NegativeSampler
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the first GPU, or the CPU where there is none."""
+    """Return the torch device with a name; "auto" is the first GPU, or the CPU if there is no GPU."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
@@ -24,21 +24,28 @@ def resolve_device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class DeviceData:
-    """What a training or a fit reads."""
+    """Everything that a training or a fit reads."""
 
-    rows: Interactions  # all that may be learned from, in order of users
-    windows: Windows  # of the same, on the device
+    rows: Interactions  # all interactions to learn from, in order of users
+    windows: Windows  # these interactions as training windows, on the device
     negatives: NegativeSampler
     evaluator: Evaluator
     catalog: Catalog
-    found: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # what `item_factors` gave so far
+    found: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # cache of `item_factors`
 
     def item_factors(self, name: str, size: int) -> Tensor:
-        """factors_VD of the rows by their name (see item_factors.FACTORS), found once; the same on every machine."""
-        if (name, size) not in self.found:
-            from blade_tune.models.item_factors import FACTORS  # scipy and implicit, which others do without
+        """Return factors_VD: an embedding of every item, computed from the rows, with which a model may be initialized.
 
-            with threadpool_limits(1, "blas"):
+        Computed once for each name and size.
+
+        Args:
+            name: the method, a key of `models.item_factors.FACTORS`.
+            size: D, the size of an embedding.
+        """
+        if (name, size) not in self.found:
+            from blade_tune.models.item_factors import FACTORS  # imports scipy and implicit, which few models need
+
+            with threadpool_limits(1, "blas"):  # with one thread, results do not depend on the machine
                 self.found[name, size] = torch.from_numpy(FACTORS[name](self.rows, self.catalog, size))
         return self.found[name, size]
 
@@ -46,7 +53,14 @@ class DeviceData:
     def for_search(
         cls, data: SearchData, max_length: int, evaluation: EvaluationConfig, device: torch.device
     ) -> "DeviceData":
-        """Train rows to train on, valid rows to validate on."""
+        """Return the data of a search's trial: trained on the train rows, evaluated on the valid rows.
+
+        Args:
+            data: the search data.
+            max_length: L, the window length.
+            evaluation: the protocol of evaluation.
+            device: where the tensors are put.
+        """
         valid = data.windows("valid", max_length).to(device)
         return cls(
             data.train,
@@ -60,7 +74,16 @@ class DeviceData:
     def with_valid_rows(
         cls, data: SearchData, max_length: int, evaluation: EvaluationConfig, device: torch.device
     ) -> "DeviceData":
-        """Valid rows are trained on too, so the evaluator's figures mean nothing."""
+        """Return the data of a final model, which is trained on the train and the valid rows.
+
+        The evaluator still ranks the valid rows. Its figures mean nothing, as the model has learned those rows.
+
+        Args:
+            data: the search data.
+            max_length: L, the window length.
+            evaluation: the protocol of evaluation.
+            device: where the tensors are put.
+        """
         keys_N = user_item_keys([data.train, data.valid], data.num_items)
         unmet_N = unmet_before(keys_N, data.num_items)
         negatives = NegativeSampler(

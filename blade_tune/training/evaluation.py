@@ -1,4 +1,4 @@
-"""Full ranking of one held-out item a user."""
+"""Evaluation of a model: one held-out item per user is ranked among all items of the catalog, without sampling."""
 
 from dataclasses import dataclass
 
@@ -12,42 +12,47 @@ from blade_tune.models.base import DotProduct, RecommenderModel
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.ranking import Ranking
 
-USERS_AT_ONCE = 512
+USERS_AT_ONCE = 512  # users whose states are computed in one batch
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one ranking gave: means over users, and the rank of each user's item (see `Ranking`)."""
+    """The result of one evaluation."""
 
-    metrics: dict[str, float]
-    ranks_U: Tensor
+    metrics: dict[str, float]  # means over users, by the metric's name
+    ranks_U: Tensor  # rank of each user's held-out item, from 0 (see `Ranking`), on the CPU
 
 
 class Evaluator:
-    """Ranks the last target of the given windows among all items.
+    """A function that evaluates models on fixed users: it ranks the last target of each user's window among all items.
 
     Args:
-        windows: on the device to rank on.
-        rows_U: the rows of the windows that have an item to predict; ranks come in their order.
-        catalog: of the data set.
-        config: what is excluded and what models are told.
+        windows: one window per user, on the device to rank on.
+        rows_U: the rows of `windows` that have an item to predict; ranks are returned in this order.
+        catalog: the data set's catalog.
+        config: the protocol: which items are excluded, and what models are told of the item to predict.
     """
 
     def __init__(self, windows: Windows, rows_U: Tensor, catalog: Catalog, config: EvaluationConfig) -> None:
         self.windows = windows
         self.rows_U = rows_U.to(windows.device)
         self.exclude = config.exclude
-        self.told_K: Tensor | None = None
+        self.told_K: Tensor | None = None  # the behavior set told to models of every target; None: each one's own
         if config.target_set == "constant":
             self.told_K = torch.ones(catalog.num_behaviors, dtype=torch.uint8, device=windows.device)
             self.told_K[catalog.auxiliary] = 0
+        # Users in order of their window's length, and the longest window of each batch of them, for `states`.
         lengths_U, self.order_U = windows.lengths_U[self.rows_U].sort(stable=True)
         self.longest = [int(lengths_B[-1]) for lengths_B in lengths_U.split(USERS_AT_ONCE) if len(lengths_B)]
         self.ranking = Ranking(windows.targets(self.rows_U), catalog.num_items)
 
     @torch.inference_mode()
     def __call__(self, model: RecommenderModel) -> Evaluation:
-        """Rank with the model in evaluation mode; the model's mode is left as it was."""
+        """Evaluate a model, in evaluation mode; its mode is restored afterwards.
+
+        Raises:
+            NonFiniteError: a score is NaN or infinite.
+        """
         was_training = model.training
         model.eval()
         ranks_U = self._ranks(model).cpu() if len(self.rows_U) else self.rows_U.cpu()
@@ -55,25 +60,34 @@ class Evaluator:
         return Evaluation(summarize(ranks_U), ranks_U)
 
     def _ranks(self, model: RecommenderModel) -> Tensor:
+        """Return ranks_U, by products of states and item vectors where a model's scores are such, which is faster."""
         if isinstance(model, DotProduct):
             return self.ranking(self.states(model), model.item_vectors(), self.excluded)
         return self.ranking.of_scores(lambda order_B: model.scores(self._told(order_B)), self.excluded)
 
     def states(self, model: DotProduct) -> Tensor:
-        """states_UD of all users, computed in pieces of similar length, so that hardly any padding is computed."""
+        """Return states_UD: the model's final state of each user, in the order of `rows_U`.
+
+        Users are taken in order of their window's length, and each batch is cut to its longest window, so that hardly
+        any padding is computed.
+        """
         pieces = zip(self.order_U.split(USERS_AT_ONCE), self.longest, strict=True)
         states_UD = torch.cat(
             [model.final_states(self._told(order_B).newest(longest)).float() for order_B, longest in pieces]
         )
-        return torch.empty_like(states_UD).index_copy_(0, self.order_U, states_UD)
+        return torch.empty_like(states_UD).index_copy_(0, self.order_U, states_UD)  # back in the order of `rows_U`
 
     def _told(self, order_B: Tensor) -> Batch:
-        """What models see of the given users."""
+        """Return the windows of some users as models see them, with the behavior set that the protocol tells."""
         batch = self.windows.rows(self.rows_U[order_B])
         return batch if self.told_K is None else batch.with_final_target_set(self.told_K)
 
     def excluded(self, order_B: Tensor) -> Tensor:
-        """items_BX of the given users that are never ranked; 0 is padding."""
+        """Return items_BX: the items that are not ranked for some users, padded with 0.
+
+        Args:
+            order_B: the users, as places in `rows_U`.
+        """
         rows_B = self.rows_U[order_B]
         length = self.windows.max_length
         if self.exclude == "full":

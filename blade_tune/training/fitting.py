@@ -1,4 +1,4 @@
-"""The fit of a model that has no epochs, as a training of one."""
+"""Fitting of models without epochs, such as item-kNN, with the interface of `Training`: one epoch, one evaluation."""
 
 import logging
 import time
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 
 class Fitting:
-    """One model's fit, with the surroundings of a training: a trial is made of either.
+    """The fit of one model, which a trial can run in place of a `Training`.
 
-    It has no checkpoint, for it takes seconds: an interrupted one begins anew, and gives the same, to the last bit.
+    There is no checkpoint, since a fit takes seconds: an interrupted fit is repeated, with a bit-identical result.
 
     Args:
-        model: built, not fitted.
-        rows: to fit to.
-        seed: of what the fit draws.
-        device: where the model ranks; it is fitted on the CPU.
+        model: the model, built but not fitted.
+        rows: the interactions to fit to.
+        seed: seed of everything that the fit draws.
+        device: the device that the model ranks on; it is fitted on the CPU.
     """
 
     def __init__(
@@ -35,15 +35,15 @@ class Fitting:
         self.device = device
         self.history: list[EpochRecord] = []
         self.num_restored = 0
-        self.outcome = TrainingResult(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)  # of no fit yet
+        self.outcome = TrainingResult(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)  # empty until the fit
 
     def run(self, hooks: Hooks) -> TrainingResult:
-        """Fit and evaluate once.
+        """Fit and evaluate the model once; `hooks.checkpoint` is not used.
 
         Raises:
-            ConfigError: the configuration does not go with data of this size.
+            ConfigError: the model cannot be fitted to data of this size with this configuration.
             NonFiniteError: a score is NaN or infinite.
-            InterruptedStudyError: `hooks.should_stop` said so before the fit.
+            InterruptedStudyError: `hooks.should_stop` returned True before the fit.
         """
         if hooks.should_stop():
             raise InterruptedStudyError("stopped before the fit.")
@@ -59,7 +59,7 @@ class Fitting:
         return self.outcome
 
     def fit(self) -> None:
-        """Fit; linear algebra outside of torch has one thread, so that its last bits are the same everywhere."""
-        with threadpool_limits(1, "blas"):
+        """Fit the model on the CPU, then move it to the device."""
+        with threadpool_limits(1, "blas"):  # with one thread, the last bits do not depend on the machine's cores
             self.model.fit(self.rows, self.seed)
         self.model.to(self.device)

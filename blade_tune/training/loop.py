@@ -1,4 +1,7 @@
-"""The one training loop."""
+"""The training loop of all neural models: epochs, evaluation, early stopping, checkpoints and their resumption.
+
+The loop knows nothing of studies or trials; it takes part in them through `Hooks`, functions that its caller passes.
+"""
 
 import logging
 import time
@@ -25,48 +28,49 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch gave; `metrics` is empty where the epoch ends without an evaluation."""
+    """The figures of one epoch."""
 
     epoch: int  # from 1
     losses: dict[str, float]  # mean over the epoch's steps, by the model's names
-    learning_rate: float | None  # of the last step; None where a model is fitted without any
-    seconds: float
-    metrics: dict[str, float] = field(default_factory=dict)
+    learning_rate: float | None  # of the last step; None for a fitted model
+    seconds: float  # of the training steps and the evaluation
+    metrics: dict[str, float] = field(default_factory=dict)  # on validation; empty for an epoch without an evaluation
 
 
 @dataclass
 class TrainingResult:
-    """The best epoch of a training, and how it came."""
+    """The best epoch of a training, and the figures of all epochs."""
 
-    best_epoch: int
-    metrics: dict[str, float]
+    best_epoch: int  # from 1; 0 before the first evaluation
+    metrics: dict[str, float]  # of the best epoch, as are weights and ranks
     weights: dict[str, Tensor]  # on the CPU
-    ranks_U: Tensor
+    ranks_U: Tensor  # rank of each evaluated user's item
     history: list[EpochRecord]
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the surroundings of a training take part in."""
+    """The functions through which a training's caller evaluates, observes and stops it, and its checkpoint file."""
 
     evaluate: Callable[[RecommenderModel], Evaluation]
-    on_epoch: Callable[[EpochRecord], None] = lambda _: None  # after the checkpoint; may raise to end the training
-    should_stop: Callable[[], bool] = lambda: False  # asked after every epoch; True ends it with a checkpoint
-    checkpoint: Path | None = None  # read if it is there and whole, then written at every evaluation and when stopped
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None  # called after the checkpoint; may raise to end it
+    should_stop: Callable[[], bool] = lambda: False  # called after every epoch; True ends it with a checkpoint
+    checkpoint: Path | None = None  # loaded if it exists and is whole; written at each evaluation and when stopped
 
 
 class Training:
-    """One model's training, which goes on from its checkpoint as if it had never stopped.
+    """The training of one model, which can be interrupted and resumed from its checkpoint.
 
-    Everything random is drawn from torch's default generators, seeded by whoever builds the model. On a CPU, an
-    interrupted and resumed training ends bit-identical to one that was left alone.
+    Everything random is drawn from torch's default generators, which the caller seeds before it builds the model; their
+    states are part of a checkpoint. On a CPU, an interrupted and resumed training ends bit-identical to an
+    uninterrupted one.
 
     Args:
-        model: on its device, freshly initialized.
+        model: the model on its device, freshly initialized.
         windows: training windows on the same device; rows without a real step are left out.
-        negatives: draws what users never met.
-        config: how to train.
-        metric: what early stopping follows.
+        negatives: draws items that a user never met.
+        config: the training settings.
+        metric: name of the metric that early stopping follows.
     """
 
     def __init__(
@@ -88,13 +92,14 @@ class Training:
         self.best_ranks_U = torch.empty(0, dtype=torch.int64)
 
     def run(self, hooks: Hooks) -> TrainingResult:
-        """Train to the last epoch or until patience runs out.
+        """Train to the last epoch or until patience runs out, and return the best epoch.
 
-        Records of a checkpoint are replayed through `hooks.on_epoch` first.
+        If there is a checkpoint, the epochs in it are first replayed through `hooks.on_epoch`, so that a caller sees
+        every epoch whether the training was interrupted or not.
 
         Raises:
             NonFiniteError: a loss or a score is NaN or infinite.
-            InterruptedStudyError: `hooks.should_stop` said so; the checkpoint holds the epoch.
+            InterruptedStudyError: `hooks.should_stop` returned True; the checkpoint holds the latest epoch.
         """
         if hooks.checkpoint is not None and (state := find_checkpoint(hooks.checkpoint)) is not None:
             self._restore(state)
@@ -102,6 +107,7 @@ class Training:
                 hooks.on_epoch(record)
         while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
             record = self._epoch(hooks.evaluate)
+            # Before the checkpoint, since `should_stop` may raise where the file belongs to another process by now.
             stop = hooks.should_stop()
             if hooks.checkpoint is not None and (record.metrics or stop):
                 self._save(hooks.checkpoint)
@@ -112,13 +118,13 @@ class Training:
 
     @property
     def outcome(self) -> TrainingResult:
-        """The best epoch so far."""
+        """The result so far, with the best epoch until now."""
         return TrainingResult(
             self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history
         )
 
     def _epoch(self, evaluate: Callable[[RecommenderModel], Evaluation]) -> EpochRecord:
-        """One pass over the users, and an evaluation where one is due."""
+        """Train one epoch, evaluate the model if that is due, and return the epoch's record."""
         start = time.perf_counter()
         epoch = len(self.history) + 1
         losses = self.train_epoch()
@@ -138,10 +144,13 @@ class Training:
         return record
 
     def train_epoch(self) -> dict[str, float]:
-        """Step through all users in a fresh order; gives the mean of each loss term.
+        """Train on all users once, in a fresh random order.
+
+        Returns:
+            The mean over steps of each loss term, by the term's name.
 
         Raises:
-            NonFiniteError: one of them is NaN or infinite.
+            NonFiniteError: a loss term is NaN or infinite in some step.
         """
         self.model.train()
         order_U = self.rows_U[torch.randperm(len(self.rows_U), device=self.rows_U.device)]
@@ -157,6 +166,7 @@ class Training:
             torch.stack(tuple(terms.values())).sum().backward()
             self.optimizer.step()
             steps.append({name: term.detach() for name, term in terms.items()})
+        # Losses are copied to the CPU and checked once per epoch: a copy after each step would stall a GPU.
         losses_ST = torch.stack([torch.stack(tuple(terms.values())) for terms in steps]).cpu()
         bad_S = ~losses_ST.isfinite().all(dim=1)
         if bad_S.any():
@@ -168,6 +178,7 @@ class Training:
         return dict(zip(steps[0], losses_ST.double().mean(dim=0).tolist(), strict=True))
 
     def _save(self, path: Path) -> None:
+        """Write everything that the rest of the training depends on to a checkpoint file."""
         save_checkpoint(
             path,
             {
@@ -183,6 +194,7 @@ class Training:
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
+        """Take over the state of a checkpoint that `_save` wrote."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.plateau.load_state_dict(state["plateau"])
@@ -195,7 +207,7 @@ class Training:
 
 
 def _flat(record: EpochRecord) -> dict[str, float]:
-    """A record as one row: losses are prefixed, metrics keep their names."""
+    """Return a record as one mapping for a log line, with "loss." in front of the names of losses."""
     losses = {f"loss.{name}": value for name, value in record.losses.items()}
     rate = {} if record.learning_rate is None else {"lr": record.learning_rate}
     return {"epoch": record.epoch, **losses, **record.metrics, **rate, "s": record.seconds}

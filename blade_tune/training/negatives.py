@@ -1,21 +1,23 @@
-"""Items that a user never met, drawn on the device."""
+"""Negative sampling on the device: uniform draws among the items that a user never interacted with."""
 
 import torch
 from torch import Tensor
 
-DRAWS = 2**62  # so many that taking them modulo a number of items favors none noticeably
+DRAWS = 2**62  # range of the random integers; so large that their remainders by a number of items are uniform enough
 
 
 class NegativeSampler:
-    """Uniform draws from 1..V minus the items of each user's whole history.
+    """A sampler of items from 1..V without those in each user's whole history (the "met" items).
 
-    A draw is a place among the user's unmet items: the item in the k-th place is k plus the number of met items before
-    it, those with fewer than k unmet items before them. So one binary search finds it, and none is ever rejected.
+    A draw is a random place k among the user's unmet items. The item in that place is k plus the number of met items
+    before it, which are those with fewer than k unmet items before them. One binary search finds that number, and no
+    draw is ever rejected.
 
     Args:
-        keys_N: sorted unique keys user * (num_items + 1) + item of all that users met, where draws are made.
-        unmet_before_N: of these keys.
-        num_items: V.
+        keys_N: sorted unique keys user * (num_items + 1) + item of all interactions, on the device to draw on.
+        unmet_before_N: for each key, the same key with the item replaced by the number of unmet items before it
+            (see `data.table.unmet_before`).
+        num_items: V, the number of items.
     """
 
     def __init__(self, keys_N: Tensor, unmet_before_N: Tensor, num_items: int) -> None:
@@ -24,15 +26,25 @@ class NegativeSampler:
         self.num_items = num_items
 
     def draw_shared(self, count: int) -> Tensor:
-        """Items drawn uniformly from all, for all steps of a batch; users may have met them."""
+        """Return `count` items drawn uniformly from the whole catalog, as negatives that all steps of a batch share.
+
+        Users may have met them.
+        """
         return torch.randint(1, self.num_items + 1, (count,), device=self.keys_N.device)
 
     def draw(self, users_B: Tensor, length: int) -> Tensor:
-        """One negative a step; a user who met every item gets any item."""
+        """Return negatives_BL: an unmet item for each step of each user.
+
+        A user who has met every item gets any item.
+
+        Args:
+            users_B: numbers of the users, from 1.
+            length: L, the number of steps.
+        """
         keys_B1 = users_B[:, None] * (self.num_items + 1)
         first_B1 = torch.searchsorted(self.keys_N, keys_B1)
         met_B1 = torch.searchsorted(self.keys_N, keys_B1 + self.num_items + 1) - first_B1
-        met_B1 = torch.where(met_B1 < self.num_items, met_B1, 0)
+        met_B1 = torch.where(met_B1 < self.num_items, met_B1, 0)  # a user who met all items counts as having met none
         places_BL = torch.randint(DRAWS, (len(users_B), length), device=users_B.device)
         places_BL = 1 + places_BL % (self.num_items - met_B1)
         before_BL = torch.searchsorted(self.unmet_before_N, keys_B1 + places_BL) - first_B1

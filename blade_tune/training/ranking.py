@@ -1,4 +1,9 @@
-"""Full ranking in blocks of users and items that fit a CPU's cache, however large the catalog."""
+"""Full ranking: the rank of one target item per user among all items, computed in blocks that fit a CPU's cache.
+
+Only the number of items before each target is needed, so no list of items is ever sorted and the scores of all users
+and items are never in memory at once. Ties are broken by the item's number, which makes ranks reproducible. For that,
+equal items must get exactly equal scores; the sizes of blocks below are chosen so that they do.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +20,7 @@ from blade_tune.metrics import UNREACHABLE
 
 USERS_AT_ONCE = 128
 ITEMS_AT_ONCE = 5200  # no power of two: rows of such a length would fall into the same lines of the cache
-MOST_ITEMS_AT_ONCE = 8 * ITEMS_AT_ONCE
+MOST_ITEMS_AT_ONCE = 8 * ITEMS_AT_ONCE  # where a larger catalog has few users, items are taken in longer runs
 SCORES_AT_ONCE = 2**22  # where scores are no products: 16 MiB of them; docs/performance.md has the measurement
 WIDTH = 16  # in products of multiples of so many items, equal vectors get equal scores; in others, MKL rounds unequally
 
@@ -24,24 +29,25 @@ NOT_FINITE = "a score is NaN or infinite, so nothing can be ranked."
 
 @dataclass(frozen=True)
 class Block:
-    """Users whose targets lie in one run of items, their home."""
+    """A block of users whose targets all lie in one run of consecutive items, the block's home run."""
 
-    rows_B: Tensor  # in ascending order of target
-    home: int  # the number of the run
-    lowest: int  # target
+    rows_B: Tensor  # the users, in ascending order of their targets
+    home: int  # number of the home run
+    lowest: int  # the lowest and the highest target of these users
     highest: int
 
 
 class Ranking:
-    """The place of one target a user among all items, from 0.
+    """A function that returns the rank of each user's target item among all items, counted from 0.
 
-    Items with a higher score stand before it, and so do items with the same score and a smaller number. Scores are
-    float32 products of a user's state with the vectors of items; item 0 is padding and never ranked. Equal vectors have
-    equal scores: all products of a block have one shape, and a target's score is read from the one of its run of items.
+    The rank is the number of items before the target: those with a higher score, and those with an equal score and a
+    smaller number. Scores are float32 products of a user's state with the vectors of items; item 0 is padding and never
+    ranked. Equal vectors get equal scores: all matrix products of a block have one shape, and a target's score is read
+    from the product of its own run of items.
 
     Args:
-        targets_U: the item to find for each user, from 1.
-        num_items: V.
+        targets_U: the target item of each user, from 1.
+        num_items: V, the number of items.
     """
 
     def __init__(self, targets_U: Tensor, num_items: int) -> None:
@@ -58,22 +64,24 @@ class Ranking:
                 self.blocks.append(Block(rows_B, home, lowest, highest))
 
     def __call__(self, states_UD: Tensor, vectors_VD: Tensor, excluded: Callable[[Tensor], Tensor]) -> Tensor:
-        """ranks_U, in the order of the targets.
+        """Return ranks_U, in the order of the targets, for scores that are products of states and item vectors.
 
         Args:
-            states_UD: what items are scored with for each user.
-            vectors_VD: of all items; row 0 is padding.
-            excluded: items_BX that must not be recommended to the users of rows_B, 0 for none; a target among them
-                cannot be hit: it is UNREACHABLE.
+            states_UD: the state of each user.
+            vectors_VD: the vector of each item; row 0 is padding.
+            excluded: a function that returns, for the users rows_B, the items_BX that are not ranked for them, padded
+                with 0. A target among them cannot be found, and its rank is UNREACHABLE.
 
         Raises:
-            NonFiniteError: a state or a vector is NaN, infinite, or so large that a score may be.
+            NonFiniteError: a state or a vector is NaN, infinite, or so large that a score may be infinite.
         """
         states_UD = states_UD.float()
-        vectors_VD = vectors_VD[1:].to(states_UD)  # of popularity they are on the CPU, wherever users are
+        vectors_VD = vectors_VD[1:].to(states_UD)  # some models' vectors (popularity's) are on the CPU in any case
+        # By Cauchy and Schwarz no score exceeds the product of the largest norms.
         if not torch.isfinite(states_UD.norm(dim=1).max() * vectors_VD.norm(dim=1).max()):
             raise NonFiniteError(NOT_FINITE)
         runs = list(vectors_VD.split(self.run))
+        # The last run is padded to the length of the others, so that its products have the same shape.
         runs[-1] = pad(runs[-1], (0, 0, 0, self.run - len(runs[-1])))
         framed_BX = states_UD.new_empty(USERS_AT_ONCE, self.run + 2)  # a column on either side for items of other runs
         ranks_U = torch.empty_like(self.targets_U)
@@ -95,9 +103,19 @@ class Ranking:
         excluded_BX: Tensor,
         framed_BX: Tensor,
     ) -> Tensor:
-        """How many items stand before each target; `framed_BX` is room for the scores of a run."""
+        """Return the number of items before each target of one block of users.
+
+        Args:
+            block: the block of users.
+            states_BD: their states.
+            runs: the vectors of each run of items.
+            targets_B1: their targets.
+            excluded_BX: their items that are not ranked.
+            framed_BX: a buffer for the scores of one run, with a column more on either side.
+        """
         before_B = states_BD.new_zeros(len(states_BD), dtype=torch.float64)
         target_scores_B1 = states_BD[:, :1]
+        # The home run comes first, since it has the targets, whose scores are compared with all others.
         for run in sorted(range(len(runs)), key=lambda run: run != block.home):
             torch.mm(states_BD, runs[run].T, out=framed_BX[:, 1:-1])
             first = 1 + run * self.run
@@ -105,7 +123,11 @@ class Ranking:
             scores_BX = framed_BX[:, 1 : width + 1]
             if run == block.home:
                 target_scores_B1 = scores_BX.gather(1, targets_B1 - first)
+            # Excluded items get the lowest score. Those of other runs are clamped to the columns at either side.
             framed_BX.scatter_(1, (excluded_BX - (first - 1)).clamp(0, width + 1), -torch.inf)
+            # A tie counts if the item's number is smaller than the target's. Left of the lowest target of the block it
+            # does for all users, right of the highest for none, and only between the two each user has to be looked at.
+            # Scores are overwritten with 1 for each item that stands before the target, and 0 for the others.
             low, high = (min(max(item - first, 0), width) for item in (block.lowest, block.highest + 1))
             items_X = torch.arange(first + low, first + high, device=states_BD.device)
             mixed_BX = scores_BX[:, low:high]
@@ -117,11 +139,13 @@ class Ranking:
         return before_B
 
     def of_scores(self, scores: Callable[[Tensor], Tensor], excluded: Callable[[Tensor], Tensor]) -> Tensor:
-        """The same for scores that are no products, in blocks of bounded memory.
+        """Return ranks_U, in the order of the targets, for scores that are no products, in blocks of bounded memory.
 
         Args:
-            scores: scores_BV of the users of rows_B, float32, in a tensor of its own; column 0 is padding.
-            excluded: as above.
+            scores: a function that returns, for the users rows_B, float32 scores_BV of all items; column 0 is padding.
+                The tensor is overwritten, so it must not be part of another.
+            excluded: a function that returns, for the users rows_B, the items_BX that are not ranked for them, padded
+                with 0.
 
         Raises:
             NonFiniteError: a score is NaN or infinite.
@@ -137,7 +161,15 @@ class Ranking:
 
 
 def rank_of(scores_V: NDArray[np.float32], target: int, excluded_X: NDArray[np.integer[Any]]) -> int:
-    """Of one user, by numpy: on a CPU ten times as fast as comparing whole blocks with torch. Scores are used up."""
+    """Return the rank of one user's target, from 0, or UNREACHABLE if it is excluded.
+
+    NumPy does this on a CPU ten times as fast as torch compares whole blocks.
+
+    Args:
+        scores_V: score of each item, which is overwritten; entry 0 is padding.
+        target: number of the target item.
+        excluded_X: items that are not ranked, padded with 0.
+    """
     if target in excluded_X:
         return UNREACHABLE
     score = scores_V[target]

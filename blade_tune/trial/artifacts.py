@@ -1,4 +1,8 @@
-"""Files that optuna-dashboard shows beside a trial's or a study's numbers."""
+"""Upload of a trial's or a study's files as Optuna artifacts, which optuna-dashboard shows on its pages.
+
+All studies of a results folder share one artifact store, the subfolder `artifacts`, in which each file is named by its
+artifact's id. Artifacts are copies for display: nothing in this package reads a trial back from them.
+"""
 
 import logging
 import tempfile
@@ -23,10 +27,10 @@ MIME_TYPES = {".csv": "text/csv", ".log": "text/plain", ".svg": "image/svg+xml",
 
 
 class WholeFiles(FileSystemArtifactStore):
-    """Optuna's store, each file of which is written whole or not at all.
+    """An Optuna artifact store in a folder, with atomic writes: a file is written whole or not at all.
 
     Args:
-        path: the folder.
+        path: the folder of the store, which must exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,12 +38,17 @@ class WholeFiles(FileSystemArtifactStore):
         self._folder = path
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        """Write a file, in place of an older one."""
+        """Write an artifact's content, replacing the content that the id had before."""
         write_whole(self._folder / artifact_id, content_body.read(), flush=False)
 
 
 def artifact_store(results: Path, *, create: bool = True) -> FileSystemArtifactStore:
-    """The files of all studies of a results folder, each under its artifact's id."""
+    """Return the artifact store that all studies of a results folder share.
+
+    Args:
+        results: the results folder.
+        create: whether to create the store's folder where it does not exist.
+    """
     path = results / ARTIFACTS
     if create:
         path.mkdir(parents=True, exist_ok=True)
@@ -47,21 +56,22 @@ def artifact_store(results: Path, *, create: bool = True) -> FileSystemArtifactS
 
 
 def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, str]:
-    """Add a trial's curve, log and configuration, those that there are, to what the dashboard shows of it.
+    """Upload a trial's learning curve, log and configuration, as far as these files exist, as artifacts of the trial.
 
-    To be called before the trial is told, since nothing can be added to an ended one. What goes wrong is a warning: the
-    trial's result is worth more.
+    Call this before `study.tell`, since Optuna refuses to change a finished trial. Any other failure is logged as a
+    warning and not raised: the trial's result matters more than its display.
 
     Args:
-        trial: about to end.
-        folder: of its study.
-        metric: the study's.
+        trial: the running trial, about to be told.
+        folder: the folder of the trial's study.
+        metric: name of the study's metric, which the curve's chart shows.
 
     Returns:
-        The SHA-256 of each file, by its path in the results folder.
+        The SHA-256 of each uploaded file, by the artifact's path relative to the results folder. Where an upload
+        failed, the files that were uploaded before it.
 
     Raises:
-        UpdateFinishedTrialError: the trial was ended by somebody else.
+        UpdateFinishedTrialError: another process has ended the trial.
     """
     digests: dict[str, str] = {}
     try:
@@ -69,9 +79,9 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, st
         files = folder.trial(root_number(trial))
         with tempfile.TemporaryDirectory() as scratch:
             for path in shown_files(files, metric, Path(scratch)):
-                digest = sha256(path)
+                digest = sha256(path)  # before the upload, so that it is the digest of what the trial wrote
                 digests[f"{ARTIFACTS}/{_upload(store, path, trial)}"] = digest
-    except UpdateFinishedTrialError:
+    except UpdateFinishedTrialError:  # the trial is another worker's by now, which the caller has to know
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -80,12 +90,14 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, st
 
 
 def shown_files(files: TrialFolder, metric: str, scratch: Path) -> Iterator[Path]:
-    """What the dashboard shows of a trial: its curve as a table and as a chart, its log and its configuration.
+    """Yield the files that the dashboard shows of a trial: curve as CSV and as SVG chart, log, configuration.
+
+    Files that do not exist are skipped, and so is the curve of a trial that has not been evaluated yet.
 
     Args:
-        files: of the trial.
-        metric: the study's.
-        scratch: a folder to write the curve into.
+        files: the trial's folder.
+        metric: name of the study's metric, which the chart shows.
+        scratch: an existing folder that the curve's two files are written into.
     """
     if rows := curve_rows(files):
         for name, text in (("curve.csv", as_csv(rows)), ("curve.svg", curve_svg(rows, metric))):
@@ -95,19 +107,25 @@ def shown_files(files: TrialFolder, metric: str, scratch: Path) -> Iterator[Path
 
 
 def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) -> None:
-    """Have the dashboard show a file of a study, in place of an older one of the same name.
+    """Store a text file as an artifact of a study, replacing an artifact with the same file name.
+
+    Args:
+        study: the study whose page in the dashboard shows the file.
+        results: the results folder, which has the artifact store.
+        name: the file's name; its suffix must be one of `MIME_TYPES`.
+        text: the file's content.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     store = artifact_store(results)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / name
         path.write_text(text, encoding="utf-8")
         known = [meta.artifact_id for meta in get_all_artifact_meta(study) if meta.filename == name]
-        if not known:
+        if not known:  # the first upload also adds the file's entry to the study
             _upload(store, path, study)
-        for artifact_id in known:
+        for artifact_id in known:  # Optuna cannot remove an artifact's entry, so its content is replaced
             with path.open("rb") as content:
                 store.write(artifact_id, content)
 

@@ -1,4 +1,7 @@
-"""What a running study tells whoever watches it."""
+"""The callback interface through which a running study reports its events, and the summary that it reports.
+
+A terminal display, a logger or a relay to another process subclasses `Callback` and overrides the events it needs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,45 +12,72 @@ from blade_tune.training.loop import EpochRecord
 
 @dataclass(frozen=True)
 class StudySummary:
-    """How far a study is."""
+    """Progress of a study at one moment: trials scored out of its budget, and the best trial so far."""
 
     name: str
     metric: str
-    scored: int
-    budget: int
-    best_number: int | None = None
+    scored: int  # trials that count toward the budget so far
+    budget: int  # trials that the study shall have in all
+    best_number: int | None = None  # this and the next two are None before the first complete trial
     best_value: float | None = None
     best_params: Mapping[str, Value] | None = None
-    verdict: str = ""  # on the best, beside the reference baseline
-    warning: str = ""  # where it is below an untuned baseline
+    verdict: str = ""  # how the best trial compares with the reference baseline; empty where that is not known
+    warning: str = ""  # says that the best trial is below an untuned baseline; empty where it is not
 
 
 class Callback:
-    """Hears every event of a run; this one ignores them all."""
+    """Receiver of a run's events; every method of this base class does nothing."""
 
     def run_started(self, summary: StudySummary, max_epochs: int) -> None:
-        """The study is open."""
+        """Handle the start of a run.
+
+        Args:
+            summary: progress of the study before the run's first trial.
+            max_epochs: the most epochs that a trial may train.
+        """
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
-        """What untuned models reach on validation is known, by name; and why some were left out."""
+        """Handle the validation figures of the untuned baselines.
+
+        Args:
+            figures: name of a baseline -> its value of the study's metric on validation.
+            left_out: name of a baseline that was not measured -> the reason.
+        """
 
     def noted(self, text: str) -> None:
-        """Something else that is worth a line."""
+        """Handle a line of text about an event that has no method of its own."""
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
-        """A trial is about to train."""
+        """Handle the start of a trial's training.
+
+        Args:
+            number: the trial's number in the study.
+            values: the trial's configuration, by parameter name.
+        """
 
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
-        """One epoch of a trial is done and stored."""
+        """Handle the end of one training epoch of a trial."""
 
     def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
-        """A trial completed, was pruned or failed; `outcome` says which, with the reason.
+        """Handle the end of a trial that completed, was pruned or failed.
 
-        `summary` is how far the study is now, where the one who tells knows.
+        Args:
+            number: the trial's number in the study.
+            outcome: the final state and, where there is one, the reason, in words.
+            value: the trial's value of the study's metric; None where it has none.
+            summary: progress of the study after the trial; None where the caller does not know it.
         """
 
     def trial_lost(self, number: int) -> None:
-        """The worker of a trial died, was ended or too late; another goes on from its checkpoint, as another row."""
+        """Handle the loss of a trial: its worker died, was ended, or exceeded its lease.
+
+        The trial is not over. Another worker continues it from its checkpoint, under a new number in the study.
+        """
 
     def run_ended(self, why: str, summary: StudySummary) -> None:
-        """No more trials in this run, and why."""
+        """Handle the end of a run.
+
+        Args:
+            why: the reason that the run starts no more trials.
+            summary: progress of the study at the end.
+        """

@@ -1,4 +1,10 @@
-"""The clock of a trial: after how many seconds each of its figures was there."""
+"""Timing of a trial: how many seconds passed until each of its validation figures was known.
+
+A trial that is interrupted and continued has several rows in the study, one for each attempt. Two times are therefore
+kept for every evaluated epoch: the seconds of training, summed over all attempts, and the seconds since the start of
+the row itself, which include waiting for a device or for the database. `Clock` records both while a trial runs;
+`row_seconds` and `training_seconds` read them back.
+"""
 
 import math
 import time
@@ -14,29 +20,30 @@ from blade_tune.trial.curves import curve_rows
 
 
 class Clock:
-    """Reads the time while one row of a trial trains.
+    """Recorder of the times at which one row of a trial was evaluated.
 
-    Training is what the epochs took, in all attempts of the trial. A row's own seconds run from its start and hold
-    whatever it waited for. A new best is stored at once, so its time is known however the row ends.
+    The database is written to whenever a figure is a new best, so that the best figure's time survives however the row
+    ends; other readings wait for the next call of `store`.
 
     Args:
-        trial: the row.
+        trial: the row of the study that trains now.
     """
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
         begun = trial.datetime_start or datetime.now()
-        self._begun = time.monotonic() - max(0.0, (datetime.now() - begun).total_seconds())  # which nobody sets
-        self._readings: list[tuple[int, float, float]] = []
+        # The row's start on the monotonic clock, which, unlike the wall clock, nobody can set while the trial runs.
+        self._begun = time.monotonic() - max(0.0, (datetime.now() - begun).total_seconds())
+        self._readings: list[tuple[int, float, float]] = []  # epoch, seconds of training, seconds of the row
         self._highest = -math.inf
 
     def read(self, history: Sequence[EpochRecord], epoch: int, figure: float) -> None:
-        """Note the time of an evaluation; to be called before its figure is reported.
+        """Record the time of an evaluation. Call this before the figure is reported to Optuna.
 
         Args:
-            history: the training's epochs so far.
-            epoch: the one that was evaluated.
-            figure: what it reached.
+            history: every epoch of the training so far, those of earlier attempts included.
+            epoch: number of the evaluated epoch, from 1.
+            figure: the epoch's value of the study's metric.
         """
         trained = sum(record.seconds for record in history if record.epoch <= epoch)
         self._readings.append((epoch, round(trained, 3), round(time.monotonic() - self._begun, 3)))
@@ -45,29 +52,36 @@ class Clock:
             self.store()
 
     def store(self) -> None:
-        """Have the database know every reading.
+        """Write all readings to the database.
 
         Raises:
-            UpdateFinishedTrialError: the row was ended by somebody else.
+            UpdateFinishedTrialError: another process has ended the row.
         """
         TrialRecord(self._trial).clock = [*self._readings]
 
 
 def row_seconds(trial: FrozenTrial) -> dict[int, float]:
-    """After how many seconds of its own a row had reported each epoch; empty where that was not stored."""
+    """Return, for each epoch that a row reported, the seconds from the row's start until then.
+
+    Returns:
+        Epoch -> seconds; empty for a row without stored readings.
+    """
     return {epoch: seconds for epoch, _, seconds in TrialRecord(trial).get(TrialRecord.clock, ())}
 
 
 def training_seconds(trial: FrozenTrial, files: TrialFolder, metric: str) -> Mapping[int, float]:
-    """Seconds of training until the end of each reported epoch, as far as they are known.
+    """Return the seconds of training until the end of each reported epoch, summed over all attempts of the trial.
 
-    The database has them. Of a trial of an earlier version its metrics file has, where that is at hand and tells the
-    figures that the database has.
+    The database has these times. For a row that an earlier version wrote they are computed from the trial's metrics
+    file, for the epochs whose figure in the file equals the one in the database.
 
     Args:
         trial: a row of a study.
-        files: of the trial.
-        metric: the study's.
+        files: the folder of the row's trial.
+        metric: name of the study's metric.
+
+    Returns:
+        Epoch -> seconds; without the epochs whose time is not known.
     """
     record = TrialRecord(trial)
     if TrialRecord.clock in record:

@@ -1,4 +1,7 @@
-"""The curve of a training: a row an epoch from its metrics file, as CSV, and as a small chart."""
+"""Learning curves of a trial: one row per epoch read from its metrics file, and its output as CSV or as an SVG chart.
+
+The chart is plain SVG text built here, without a plotting library, so that a worker can draw it at the end of a trial.
+"""
 
 import csv
 import io
@@ -17,18 +20,22 @@ from blade_tune.trial.files import read_epochs
 
 log = logging.getLogger(__name__)
 
-WIDTH, HEIGHT = 480, 270  # of the chart, in pixels
-LEFT, RIGHT, TOP, BOTTOM = 70, 410, 15, 220  # of the plot in it
-DOTS = 60  # at most on a line
+WIDTH, HEIGHT = 480, 270  # size of the chart, in pixels
+LEFT, RIGHT, TOP, BOTTOM = 70, 410, 15, 220  # edges of the plot area inside the chart, in pixels
+DOTS = 60  # a line of more points is drawn without a dot at each
 BLUE, ORANGE = "#1f5fa8", "#b3500e"
 
 Point = tuple[float, float]
 
 
 def curve_rows(folder: TrialFolder) -> list[dict[str, Any]]:
-    """A row an epoch of a trial: losses, metrics where evaluated, learning rate, seconds; none before the first.
+    """Return the epochs of a trial as flat rows, in order of epochs.
 
-    Those of a damaged file are left out, with a warning.
+    A damaged metrics file is logged as a warning and treated as an empty one.
+
+    Returns:
+        One mapping per epoch: `epoch`, a column `loss.NAME` for each loss, a column for each metric where the epoch was
+        evaluated, then the other fields of `EpochRecord`. Empty before the trial's first evaluation.
     """
     try:
         return [_row(record) for record in read_epochs(folder)]
@@ -38,14 +45,16 @@ def curve_rows(folder: TrialFolder) -> list[dict[str, Any]]:
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
+    # `pop` empties the record of what is placed by hand, so that `**record` adds the remaining fields behind them.
     losses = {f"loss.{name}": value for name, value in record.pop("losses").items()}
     return {"epoch": record.pop("epoch"), **losses, **record.pop("metrics"), **record}
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV under the union of their columns, in order of first appearance; None is an empty field.
+    """Return rows as CSV text, under the union of their columns in order of first appearance.
 
-    No text is a formula to a spreadsheet (`data.cells`).
+    None and a missing column become empty fields. Text is escaped so that a spreadsheet does not run it as a formula
+    (`data.cells`).
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
@@ -56,7 +65,14 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def curve_svg(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """A chart of epoch rows: the metric by epoch on the left axis, the sum of the losses on the right one."""
+    """Return an SVG chart of epoch rows: the metric on the left axis, the sum of the losses on the right axis.
+
+    Values that are not finite are left out.
+
+    Args:
+        rows: epochs as `curve_rows` returns them.
+        metric: name of the column that the left axis shows.
+    """
     losses = [(row["epoch"], sum(value for name, value in row.items() if name.startswith("loss."))) for row in rows]
     last = max((row["epoch"] for row in rows), default=1)
     epochs = _Axis(0, last, LEFT, RIGHT)
@@ -82,22 +98,22 @@ def curve_svg(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
 
 @dataclass(frozen=True)
 class _Axis:
-    """Where values lie on a line of pixels."""
+    """A linear map from values to pixels."""
 
-    low: float
-    high: float
-    start: float
+    low: float  # the value at `start`
+    high: float  # the value at `end`
+    start: float  # pixels
     end: float
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "_Axis":
-        """An upright one from the lowest to the highest; around a value that is alone."""
+        """Return a vertical axis from the lowest to the highest value, or centered on a value if there is only one."""
         low, high = min(values), max(values)
         room = 0.0 if low < high else abs(low) / 2 or 0.5
         return cls(low - room, high + room, BOTTOM, TOP)
 
     def at(self, value: float) -> float:
-        """The pixel of a value."""
+        """Return the pixel of a value, to a tenth."""
         return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
 
 
@@ -106,7 +122,7 @@ def _finite(points: Iterable[Point]) -> list[Point]:
 
 
 def _series(points: Sequence[Point], epochs: _Axis, color: str, edge: float, anchor: str) -> list[str]:
-    """A line, with a dot a point where they are few, and three figures at its edge of the plot."""
+    """Return the SVG elements of one curve: a line, a dot at each point if there are few, and three axis labels."""
     if not points:
         return []
     axis = _Axis.of([value for _, value in points])

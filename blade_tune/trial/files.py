@@ -1,7 +1,9 @@
-"""What an ended trial keeps on disk, read only as it was written.
+"""Verified reading and writing of the files that a trial leaves on disk: epochs, weights, ranks and test figures.
 
-The database has the SHA-256 of each file. Of a trial of an earlier version, or one that has not ended, there is none,
-and a file that can be read is taken for whole.
+The database keeps the SHA-256 of each file from the moment its trial ended. Every reader here compares the content with
+that digest and raises `DamagedFileError` where the two differ, so that no reported figure rests on a changed file. A
+trial that is still running, or that an earlier version wrote, has no digest; a readable file of such a trial is
+accepted. The test figures, written after the trial ended, carry a digest of their own.
 """
 
 import hashlib
@@ -22,25 +24,29 @@ from blade_tune.metrics import METRICS
 from blade_tune.storage.folder import TrialFolder
 
 AGAIN = "the same command with --test ranks the test rows again, as another line of the ledger"
-OWN = "sha256"  # in a file of test figures: the digest of all the rest of it
-LISTED = "files"  # in the same: the digests of the ranks beside it
-BEFORE = ("sealed_hash", "baselines")  # what such a file of an earlier version has beside its figures
+OWN = "sha256"  # key in a file of test figures: the digest of the rest of its content
+LISTED = "files"  # key in a file of test figures: the digests of the files of ranks in its folder
+BEFORE = ("sealed_hash", "baselines")  # the keys that an earlier version's file of test figures has besides its metrics
 
 
 def digests(folder: TrialFolder) -> dict[str, str]:
-    """The SHA-256 of each file that a trial leaves, of those that are there; the log goes without.
+    """Return the SHA-256 of each file that a trial has left, by file name; files that do not exist are skipped.
 
-    A worker that was given up for dead, and wakes, may add a line to that.
+    The log has no digest: a worker that was presumed dead and wakes up may still append to it.
     """
     files = (folder.config, folder.metrics, folder.weights, folder.ranks)
     return {path.name: sha256(path) for path in files if path.is_file()}
 
 
 def read_whole(folder: TrialFolder, path: Path) -> bytes:
-    """The content of one of a trial's files.
+    """Return the content of one of a trial's files, verified against the digest in the database if there is one.
+
+    Args:
+        folder: the trial's folder.
+        path: the file, in that folder.
 
     Raises:
-        DamagedFileError: it cannot be read, or is not as it was written.
+        DamagedFileError: the file cannot be read, or its content is not what the trial wrote.
     """
     try:
         content = path.read_bytes()
@@ -53,10 +59,13 @@ def read_whole(folder: TrialFolder, path: Path) -> bytes:
 
 
 def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
-    """A record an epoch of a trial; none before its first evaluation.
+    """Return the records of a trial's epochs, in the form of `EpochRecord`, in order from epoch 1.
+
+    Returns:
+        One mapping per epoch; an empty list before the trial's first evaluation, when no file exists.
 
     Raises:
-        DamagedFileError: the file cannot be read, or is not as it was written.
+        DamagedFileError: the file cannot be read, is not what the trial wrote, or does not hold every epoch in order.
     """
     if not folder.metrics.exists():
         return []
@@ -73,7 +82,7 @@ def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
 
 
 def _record(line: str) -> dict[str, Any]:
-    """One line, checked as far as it tells."""
+    """Parse one line of a metrics file, and check that its figures are numbers or null."""
     record: dict[str, Any] = json.loads(line)
     figures = [record.get("learning_rate"), *record["losses"].values(), *record["metrics"].values(), record["seconds"]]
     if not all(figure is None or isinstance(figure, int | float) for figure in figures):
@@ -82,48 +91,51 @@ def _record(line: str) -> dict[str, Any]:
 
 
 def read_ranks(folder: TrialFolder) -> NDArray[np.int32]:
-    """ranks_U: the rank of each validation user's item at the best epoch.
+    """Return ranks_U: the rank of each validation user's held-out item at the trial's best epoch.
 
     Raises:
-        DamagedFileError: the file cannot be read, or is not as it was written.
+        DamagedFileError: the file cannot be read, or is not what the trial wrote.
     """
     return _ranks(folder.ranks, read_whole(folder, folder.ranks), 1)
 
 
 def read_weights(folder: TrialFolder) -> dict[str, Tensor]:
-    """The best epoch's weights.
+    """Return the model's weights at the trial's best epoch, on the CPU, by the name of the parameter.
 
     Raises:
-        DamagedFileError: the file cannot be read, or is not as it was written.
+        DamagedFileError: the file cannot be read, or is not what the trial wrote.
     """
     content = read_whole(folder, folder.weights)
     try:
         return safetensors.torch.load(content)
-    except Exception as error:  # of its own kind, and those of the parts it is made of
+    except Exception as error:  # safetensors raises its own error, and those of JSON and torch
         raise DamagedFileError(f"{folder.weights}: must hold a model's weights, and cannot be read: {error}") from None
 
 
 def write_ranks(path: Path, ranks: NDArray[Any]) -> str:
-    """Write ranks; returns the file's SHA-256."""
+    """Write an array of ranks to a file and return the file's SHA-256."""
     content = ranks_content(ranks)
     write_whole(path, content)
     return hashlib.sha256(content).hexdigest()
 
 
 def ranks_content(ranks: NDArray[Any]) -> bytes:
-    """Ranks as a file of them has them."""
+    """Return the content of a file of ranks: NumPy's `.npy` format, int32."""
     buffer = io.BytesIO()
     np.save(buffer, ranks.astype(np.int32))
     return buffer.getvalue()
 
 
 def write_test(folder: TrialFolder, facts: Mapping[str, Any], ranks: Mapping[Path, NDArray[Any]]) -> None:
-    """Write a run's test figures with their own digest, after the ranks that they come from.
+    """Write a run's test figures, and the files of ranks that they were computed from.
+
+    The ranks are written first and their digests are stored with the figures, so that figures exist only with ranks
+    that can be checked.
 
     Args:
-        folder: of the run.
-        facts: the figures.
-        ranks: the files that stand beside them.
+        folder: the run's folder.
+        facts: the test figures, by the metric's name, and whatever is stored with them.
+        ranks: path of a file in the folder -> the ranks to write there.
     """
     whole = {**facts, LISTED: {path.name: write_ranks(path, values) for path, values in ranks.items()}}
     content = json.dumps({**whole, OWN: _digest(whole)}) + "\n"
@@ -131,17 +143,18 @@ def write_test(folder: TrialFolder, facts: Mapping[str, Any], ranks: Mapping[Pat
 
 
 def read_test(folder: TrialFolder) -> dict[str, Any]:
-    """A run's test figures.
+    """Return a run's test figures as `write_test` wrote them, without their own digest.
 
     Raises:
-        DamagedFileError: the file, or one beside it, cannot be read or is not as it was written.
+        DamagedFileError: the file, or a file of ranks that it lists, cannot be read or is not what was written.
     """
     content = read_whole(folder, folder.test)
     try:
         facts: dict[str, Any] = json.loads(content)
         own = facts.pop(OWN, None)
+        # An earlier version wrote no digest. Its file is accepted if it has nothing but metrics and known other keys.
         is_whole = facts.keys() <= {*BEFORE, *METRICS} if own is None else own == _digest(facts)
-        figures = [facts[name] for name in METRICS if name in facts]  # not of a metric that was declared later
+        figures = [facts[name] for name in METRICS if name in facts]  # a metric may be newer than the file
         is_whole = is_whole and bool(figures) and all(isinstance(figure, float) for figure in figures)
     except (ValueError, KeyError, TypeError, AttributeError):
         is_whole = False
@@ -155,30 +168,36 @@ def read_test(folder: TrialFolder) -> dict[str, Any]:
 
 
 def read_test_ranks(folder: TrialFolder) -> NDArray[np.int32]:
-    """(2, U): the number of each test user, and the rank of the item.
+    """Return the test ranks of a run.
+
+    Returns:
+        int32 of shape (2, U): the numbers of the test users, and the rank of each one's held-out item.
 
     Raises:
-        DamagedFileError: the file cannot be read.
+        DamagedFileError: the file cannot be read or holds no ranks.
     """
     return _ranks(folder.test_ranks, read_whole(folder, folder.test_ranks), 2)
 
 
 def read_test_baseline_ranks(folder: TrialFolder) -> NDArray[np.int32]:
-    """The rank that the reference baseline gives the item of each of these users.
+    """Return ranks_U: the rank that the reference baseline gives each test user's held-out item.
+
+    The users are in the order of `read_test_ranks`.
 
     Raises:
-        DamagedFileError: the file cannot be read.
+        DamagedFileError: the file cannot be read or holds no ranks.
     """
     return _ranks(folder.test_baseline_ranks, read_whole(folder, folder.test_baseline_ranks), 1)
 
 
 def _ranks(path: Path, content: bytes, num_axes: int) -> NDArray[np.int32]:
+    """Return the array in the content of a file of ranks, which must have so many axes and no negative entry."""
     try:
         ranks = np.load(io.BytesIO(content), allow_pickle=False)
         is_whole = ranks.dtype == np.int32 and ranks.ndim == num_axes and (ranks >= 0).all()
     except MemoryError:
         raise
-    except Exception:  # a damaged header is read as Python
+    except Exception:  # NumPy parses the header as Python, so a damaged one may raise anything
         is_whole = False
     if not is_whole:
         raise DamagedFileError(f"{path}: must hold ranks, and does not.")

@@ -1,4 +1,8 @@
-"""One trial: suggest, build, train, report, prune."""
+"""The objective function of a study: suggest a configuration, build the model, train it, report figures, prune.
+
+`Objective` never lets an exception of a training escape where the trial can be given an end instead: whatever happens
+becomes a `TrialResult` with a state and a reason, which the worker stores. Only the loss of the database is raised.
+"""
 
 import errno
 import json
@@ -52,6 +56,7 @@ from blade_tune.trial.provenance import software_lines
 
 log = logging.getLogger(__name__)
 
+# Parts of the messages by which a RuntimeError of torch says that memory ran out.
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "CUDA error: out of memory")
 
 
@@ -63,9 +68,18 @@ def build_training(
     seed: int,
     threads: int | None = None,
 ) -> Training | Fitting:
-    """The training or fit of one configuration, everything random in it drawn from `seed`.
+    """Build the training, or for a fitted model the fit, of one configuration, with all randomness drawn from `seed`.
 
-    On a CPU the last bits are a function of the number of threads too: give that of a training that shall be repeated.
+    Sets the number of CPU threads of this process.
+
+    Args:
+        definition: the study.
+        values: the configuration, by dotted parameter name; what is left out has its default.
+        data: the study's search data.
+        device_data: the search data's tensors on the device to train on.
+        seed: seed of the initial weights and of everything drawn in training.
+        threads: number of CPU threads of an earlier training to repeat bit for bit, since the order of a CPU's sums
+            depends on it; None to choose it by the configuration.
 
     Raises:
         ConfigError: the values break a rule of the model's Config.
@@ -80,7 +94,7 @@ def build_training(
     if isinstance(model, NeuralRecommender):
         train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
         use_threads(train.batch_size, model.max_length, model.embedding_size, threads)
-        model.start(device_data.item_factors)  # drawn and begun on the CPU, equal everywhere
+        model.start(device_data.item_factors)  # initialized on the CPU, so that every device starts from equal weights
         return Training(
             model.to(device), device_data.windows, device_data.negatives, train, definition.objective.metric
         )
@@ -92,33 +106,34 @@ def build_training(
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a trial ended; see docs/studies.md for the reasons."""
+    """The end of a trial: its state, its value, and why it ended; docs/studies.md describes the reasons."""
 
     state: TrialState
-    value: float | None = None
-    reason: EndReason | None = None
-    message: str = ""
-    error: BladeTuneError | None = None  # ends the run too, once the trial is stored
+    value: float | None = None  # of the study's metric; None unless the trial is complete
+    reason: EndReason | None = None  # None for a complete trial
+    message: str = ""  # details of the reason, for people
+    error: BladeTuneError | None = None  # to be raised once the trial is stored, since it ends the whole run
 
     @property
     def is_continued(self) -> bool:
-        """Whether a later row goes on from here."""
+        """Whether the study continues this trial from its checkpoint, in a later row."""
         return self.reason is not None and self.reason.is_continued
 
 
 class Objective:
-    """What Optuna maximizes: the best validation figure of a training.
+    """The function that Optuna maximizes: the best validation figure of a training.
 
-    A trial is one row of the study; a row that goes on from an interrupted one has the number of the first, its root,
-    and trains in that one's folder. However a trial ends, its checkpoint is left for whoever stores the end.
+    Optuna's trials are rows of the study. A row that continues an interrupted one refers to the first row of the trial,
+    its root, and trains in the root's folder. However a trial ends, its checkpoint stays on disk; the worker removes it
+    once the end is stored.
 
     Args:
         definition: the study.
-        data: its search data.
-        folder: where trials keep their files.
-        device: where models train.
-        callback: hears every event.
-        should_stop: asked after every epoch.
+        data: the study's search data.
+        folder: the study's folder, with a subfolder for each trial.
+        device: the device to train on.
+        callback: receives the events of every trial.
+        should_stop: called after every epoch; True interrupts the trial, which is then continued later.
     """
 
     def __init__(
@@ -137,24 +152,27 @@ class Objective:
         self.should_stop = should_stop
         self.metric = definition.objective.metric
         self.warmup = warmup_epochs(definition.search.pruner, definition.train)
+        # Tensors depend on the window length only, which may be searched: the latest few lengths stay on the device.
         self.device_data = lru_cache(maxsize=4)(
             lambda length: DeviceData.for_search(data, length, definition.objective, device)
         )
 
     def __call__(self, trial: Trial, check_lease: Callable[[], None] = lambda: None) -> TrialResult:
-        """Run one trial.
+        """Run one trial and return how it ended.
 
         Args:
-            trial: asked for, with no parameter suggested yet or with those it goes on with.
-            check_lease: raises LeaseLostError where the trial is not this process's any more; asked after every epoch.
+            trial: a trial that was asked for, with no parameter suggested yet, or with those of the interrupted row
+                that it continues.
+            check_lease: called after every epoch; raises LeaseLostError where the trial belongs to another worker by
+                now.
 
         Raises:
-            StorageInternalError: the study's database is away for good.
+            StorageInternalError: the study's database could not be reached for too long.
         """
         folder = self.folder.trial(root_number(trial))
-        if TrialRecord.root not in TrialRecord(
-            trial
-        ):  # what is there is of a trial of this number in an older state of the study
+        # A new trial's folder must be empty. Files in it are from a trial of this number in an earlier state of the
+        # study, which the database does not know any more.
+        if TrialRecord.root not in TrialRecord(trial):
             remove(folder.path)
         make_folder(folder.path)
         with logged_to(folder):
@@ -176,20 +194,21 @@ class Objective:
                 return _end_of(error, trial.number, folder)
 
     def _train(self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]) -> TrialResult:
+        """Train a trial to its end, and store in the database what it was and what it has cost."""
         values, seed = self._settle(trial)
         record = TrialRecord(trial)
         record.seed = seed
         write_text(folder.config, write_yaml(nest(values)))
         self.callback.trial_started(trial.number, values)
         device_data = self.device_data(max_length(self.definition, values))
-        threads = record.get(TrialRecord.threads)  # of the attempt before: sums depend on their number
+        threads = record.get(TrialRecord.threads)  # of the interrupted attempt, so that the sums come out equal
         training = build_training(self.definition, values, self.data, device_data, seed, threads)
         record.threads = torch.get_num_threads()
         record.write(attributes(**software_lines(device_data.windows.device)))
         clock = Clock(trial)
         try:
             outcome = training.run(self._hooks(trial, folder, training, clock, check_lease))
-        finally:  # what a trial has cost is known however it ends
+        finally:  # a pruned or failed trial has its cost stored too
             with suppress(UpdateFinishedTrialError):
                 record.num_parameters = training.model.num_parameters
                 record.epochs = len(training.history)
@@ -199,11 +218,11 @@ class Objective:
         return TrialResult(TrialState.COMPLETE, outcome.metrics[self.metric])
 
     def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
-        """The configuration and the training seed: as given, or as the sampler proposes them."""
+        """Return a trial's configuration and training seed: those given with it, else what the sampler proposes."""
         if given := Given.of(trial):
             return dict(given.values), given.seed
         space = self.definition.space
-        values = space.suggest(trial)  # all of it, before anything can end the trial
+        values = space.suggest(trial)  # the whole configuration, before anything can end the trial
         replicate = replicate_index(space, trial.study.get_trials(deepcopy=False), trial)
         TrialRecord(trial).replicate = replicate
         return values, training_seed(self.definition.search.seed, values, replicate)
@@ -216,6 +235,7 @@ class Objective:
         clock: Clock,
         check_lease: Callable[[], None],
     ) -> Hooks:
+        """Return the functions through which a training reports its epochs and is pruned or interrupted."""
         root = root_number(trial)
 
         def on_epoch(record: EpochRecord) -> None:
@@ -225,16 +245,19 @@ class Objective:
             write_text(folder.metrics, "".join(json.dumps(vars(past)) + "\n" for past in training.history))
             clock.read(training.history, record.epoch, record.metrics[self.metric])
             trial.report(record.metrics[self.metric], record.epoch)
-            is_weak = record.epoch > self.warmup and trial.should_prune()  # asked always, since rungs are kept there
-            if not is_weak or record.epoch <= training.num_restored:  # before that, it was good enough in its time
+            # The pruner is asked even if its answer is not used: it records the trial's rungs when it is asked.
+            is_weak = record.epoch > self.warmup and trial.should_prune()
+            # A restored epoch is a replay. The trial survived it before, and better trials since then do not matter.
+            if not is_weak or record.epoch <= training.num_restored:
                 return
+            # A random share of the trials is trained to the end all the same, to measure what the pruner loses.
             if not is_audited(self.definition.search.seed, root, self.definition.search.pruner.audit):
                 raise optuna.TrialPruned(f"pruned at epoch {record.epoch}")
             if TrialRecord.pruned_at not in TrialRecord(trial):
                 TrialRecord(trial).pruned_at = record.epoch
 
         def should_stop() -> bool:
-            check_lease()  # before the checkpoint, which may be another worker's by now
+            check_lease()  # before the checkpoint is written, which may belong to another worker by now
             return self.should_stop()
 
         evaluator = self.device_data(training.model.max_length).evaluator
@@ -242,7 +265,7 @@ class Objective:
 
 
 def _end_of(error: Exception, number: int, folder: TrialFolder) -> TrialResult:
-    """The end of a trial that nobody meant to end."""
+    """Return the end of a trial whose training raised an unexpected error, by the kind of the error."""
     if is_out_of_memory(error):
         return TrialResult(
             TrialState.PRUNED,
@@ -257,14 +280,17 @@ def _end_of(error: Exception, number: int, folder: TrialFolder) -> TrialResult:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out, on the GPU or beside it; for the latter torch has no class of its own."""
+    """Return whether an error says that the GPU or the machine ran out of memory.
+
+    Torch raises a plain RuntimeError when it cannot allocate the machine's memory, so that its message has to be read.
+    """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def _keep(trial: Trial, folder: TrialFolder, outcome: TrainingResult) -> None:
-    """Store what a finished training is remembered by."""
+    """Store the best epoch of a finished training: weights and ranks as files, metrics in the database."""
     write_whole(folder.weights, save(outcome.weights))
     write_ranks(folder.ranks, outcome.ranks_U.numpy())
     record = TrialRecord(trial)
@@ -273,25 +299,25 @@ def _keep(trial: Trial, folder: TrialFolder, outcome: TrainingResult) -> None:
 
 
 class _TrialLog(logging.FileHandler):
-    """A trial's own log: what cannot be written to it, as on a full disk, is left out with one warning."""
+    """A log file of one trial; lines that cannot be written, as on a full disk, are dropped after one warning."""
 
     _is_broken = False
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's name
-        """Say so once, where it is heard besides."""
+        """Warn, at the first failure only, through the package's logger and so through its other handlers."""
         if not self._is_broken:
             self._is_broken = True
             log.warning("%s cannot be written: lines of it are missing", self.baseFilename)
 
     def close(self) -> None:
-        """Close it, whatever is left to be written."""
+        """Close the file; lines that cannot be flushed are lost without an error."""
         with suppress(OSError):
             super().close()
 
 
 @contextmanager
 def logged_to(folder: TrialFolder) -> Iterator[None]:
-    """Have everything the package logs in the trial's own file too."""
+    """Write everything that the package logs inside the block to the trial's own log file too."""
     try:
         handler = _TrialLog(folder.log, encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where a model came from: enough to make it again."""
+"""Provenance of a model: versions, git commit, device, threads and command line, for training it again."""
 
 import os
 import platform
@@ -15,13 +15,18 @@ import torch
 import blade_tune
 from blade_tune.redact import redacted_value
 
+# Variables that git sets for a hook, and that would redirect a git command to the hook's repository.
 OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 PACKAGES = ("blade-tune", "torch", "optuna", "numpy", "sqlalchemy")
 
 
 @cache
 def software(device: torch.device) -> dict[str, Any]:
-    """Versions, commit and device: what another training of the same seed may differ by."""
+    """Return the versions, the commit and the device's name: what may make two trainings of one seed differ.
+
+    Returns:
+        `versions`: package name -> version; `commit`: see `_commit`, None where not known; `device`: text.
+    """
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "commit": _commit(),
@@ -30,14 +35,17 @@ def software(device: torch.device) -> dict[str, Any]:
 
 
 def software_lines(device: torch.device) -> dict[str, str]:
-    """The same, each as a line of text: a trial's attributes, which the dashboard shows."""
+    """Return versions, commit and device as one line of text each, for a trial's attributes in the dashboard."""
     known = software(device)
     versions = ", ".join(f"{name} {number}" for name, number in known["versions"].items())
     return {"versions": versions, "commit": known["commit"] or "unknown", "device": known["device"]}
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """The same, with threads, command and time."""
+    """Return `software` together with the number of CPU threads, the command line and the time now.
+
+    Passwords in the command line are redacted.
+    """
     return {
         **software(device),
         "threads": torch.get_num_threads(),
@@ -47,14 +55,15 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """Return the time now, in UTC, as an ISO 8601 text to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that the package's own files are tracked in, with + if files differ from it.
+    """Return the commit of the git checkout that the package runs from, with a + if tracked files were changed.
 
-    None where there is none: a virtual environment inside some other repository is not part of it.
+    None where the package's files are not tracked by git. A virtual environment that lies inside some repository is
+    such a case: that repository's commit says nothing about the package.
     """
     file = Path(blade_tune.__file__)
     try:
@@ -65,9 +74,9 @@ def _commit() -> str | None:
 
 
 def _git(*words: str, folder: Path) -> str:
-    """What git says of the repository that a folder is in, whichever one a hook that runs this names in variables."""
+    """Return the output of a git command in a folder's own repository, even when this process runs in a git hook."""
     env = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
-    done = subprocess.run(  # noqa: S603 - no word of it is anybody else's
+    done = subprocess.run(  # noqa: S603 - no word comes from outside this module
         ["git", *words],  # noqa: S607 - git as on PATH
         cwd=folder,
         env=env,

@@ -1,4 +1,4 @@
-"""Stopping on request: Ctrl-C and SIGTERM."""
+"""Graceful stop on SIGINT (Ctrl-C) and SIGTERM: the first asks a run to stop, a second one stops it at once."""
 
 import contextlib
 import signal
@@ -9,11 +9,13 @@ from blade_tune.errors import InterruptedStudyError, PreemptedError
 
 
 class StopSignals:
-    """Turns the first SIGINT or SIGTERM into a request and the second into an immediate end.
+    """Signal handlers that turn the first SIGINT or SIGTERM into a request and the second into a KeyboardInterrupt.
+
+    True as a condition once a signal was received: code that can stop between two steps asks for that.
 
     Args:
-        insisting: which signals end at once when they come second. A worker hears of a SIGTERM to a whole process group
-            twice, from outside and from its supervisor, and takes only a SIGINT for insistence.
+        insisting: the signals that interrupt at once when they come second. A worker receives a SIGTERM that is sent
+            to a whole process group twice, from outside and from its supervisor, so only a SIGINT interrupts it.
     """
 
     def __init__(self, insisting: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)) -> None:
@@ -25,13 +27,13 @@ class StopSignals:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.received is None:
-            self.received = signal.Signals(number)  # and no more: it may have come in the middle of any other call
+            self.received = signal.Signals(number)  # nothing else is safe here: any call may have been interrupted
         elif number in self._insisting:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopSignals"]:
-        """Handle signals inside the block, and as before after it."""
+        """Install the handlers for the block, and restore the earlier ones after it."""
         before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
@@ -41,10 +43,10 @@ class StopSignals:
 
     @property
     def name(self) -> str:
-        """The signal that was received."""
+        """Name of the first signal received, such as "SIGTERM", or "none"."""
         return self.received.name if self.received else "none"
 
     def error(self) -> InterruptedStudyError:
-        """What ends the run after a signal."""
+        """Return the error to raise for the received signal: PreemptedError for SIGTERM, else InterruptedStudyError."""
         kind = PreemptedError if self.received == signal.SIGTERM else InterruptedStudyError
         return kind("stopped; run the same command again to go on from here.")

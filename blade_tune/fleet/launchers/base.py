@@ -1,4 +1,4 @@
-"""What a launcher is, and how it is chosen."""
+"""The interface of launchers, and the choice of a launcher by name."""
 
 import json
 from abc import ABC, abstractmethod
@@ -18,15 +18,15 @@ Options = Mapping[str, Any]
 
 
 class Launcher(ABC):
-    """Has a cluster run jobs; all that it says about them it says at once.
+    """The interface to a cluster that runs the jobs of one run. No method waits for a job.
 
     Args:
-        settings: of the run.
-        options: of the cluster.
-        folder: for what the cluster writes; the study's own.
+        settings: the run's settings.
+        options: the launcher's own options, by name.
+        folder: a folder for files that the cluster writes.
 
     Raises:
-        ConfigError: it is not installed, is not there, or does not know an option.
+        ConfigError: the cluster's Python package is not installed, the cluster cannot be used, or an option is unknown.
     """
 
     @abstractmethod
@@ -34,26 +34,42 @@ class Launcher(ABC):
 
     @abstractmethod
     def submit(self, job: Job, storage: str, count: int) -> None:
-        """Queue the job `count` times; the URL, which may hold a password, is in no file afterwards."""
+        """Queue `count` copies of a job.
+
+        Args:
+            job: what each copy does.
+            storage: URL of the study's database. It may hold a password, so no file may contain it.
+            count: number of copies.
+        """
 
     @abstractmethod
     def ended(self) -> list[Ended]:
-        """How those jobs ended that have."""
+        """Return how jobs ended, one entry for each job that has ended by now, cancelled ones included."""
 
     @abstractmethod
     def cancel(self, *, waiting_only: bool) -> None:
-        """Take back the jobs that have not begun, or all; they have ended."""
+        """Cancel jobs, which then count as ended.
+
+        Args:
+            waiting_only: whether to cancel only the jobs that have not begun.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the cluster."""
+        """Release the connection to the cluster."""
 
 
 def choose(name: str, settings: RunSettings, options: Iterable[str], folder: Path) -> Launcher:
-    """The launcher of a name; options are KEY=VALUE, a value is JSON or else a text.
+    """Return the launcher with a name.
+
+    Args:
+        name: a key of `LAUNCHERS`.
+        settings: the run's settings.
+        options: options for the launcher, each as KEY=VALUE; a value that is no JSON is taken as text.
+        folder: a folder for files that the cluster writes.
 
     Raises:
-        ConfigError: an option of another form, or as the launcher says.
+        ConfigError: there is no such launcher, an option has another form, or the launcher refuses to start.
     """
     parsed = {}
     for option in options:
@@ -69,10 +85,10 @@ def choose(name: str, settings: RunSettings, options: Iterable[str], folder: Pat
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import what an extra installs.
+    """Import and return a module that one of the package's extras installs.
 
     Raises:
-        ConfigError: it is not installed.
+        ConfigError: the module is not installed; the message says how to install the extra.
     """
     try:
         return import_module(module)

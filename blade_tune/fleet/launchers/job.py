@@ -1,4 +1,4 @@
-"""A worker's part in a run, as a cluster carries it to one of its machines."""
+"""The job that a cluster runs on one of its machines, as part of a run on a study, and how such a job ended."""
 
 from dataclasses import dataclass, replace
 
@@ -15,13 +15,18 @@ from blade_tune.trial.callback import Callback
 
 @dataclass(frozen=True)
 class Ended:
-    """How a job, or a run, ended."""
+    """The end of a job, or of a run: an exit code and the reason."""
 
-    code: int | None  # an exit code of errors.py; None where the job died without a word
+    code: int | None  # an exit code of errors.py; None where the job died or was cancelled
     why: str
 
     def settle(self) -> str:
-        """Give why, or raise it where it is an error."""
+        """Return the reason if the exit code is 0, else raise it.
+
+        Raises:
+            WorkerError: the job died or was cancelled.
+            ReportedError: the job ended with an error; it has the same exit code.
+        """
         if self.code == 0:
             return self.why
         raise WorkerError(self.why) if self.code is None else ReportedError(self.why, self.code)
@@ -29,26 +34,35 @@ class Ended:
 
 @dataclass(frozen=True)
 class Job:
-    """What `blade-tune worker` would do on the machine, for as long as the run that it is part of lasts.
+    """One machine's work on a study for the duration of a run, in a form that can be pickled and sent to the machine.
 
-    It may be begun again, or late: limits count from the start of the run.
+    It does what `blade-tune worker` does. A cluster may start it late, or more than once, so that the time limit counts
+    from the start of the run, by the database's clock.
     """
 
-    study: str
-    settings: RunSettings  # without the storage, whose password shall be in no file
-    since: float  # the start of the run, by the database's clock
-    stop_before: StopRequest | None  # the latest request to stop when it started
-    share: float = 1.0  # of each of its devices
+    study: str  # its name
+    settings: RunSettings  # without the storage, since its password must be in no file
+    since: float  # start of the run, in seconds since 1970 by the database's clock
+    stop_before: StopRequest | None  # the latest request to stop at the start of the run; only a newer one counts
+    share: float = 1.0  # part of each of its devices that the job has, in (0, 1]
 
     @classmethod
     def of(cls, stored: StoredStudy, settings: RunSettings) -> "Job":
-        """A job of a run that starts now. Each of its devices has `per_gpu` workers; without a GPU it has one."""
+        """Return the job of a run that starts now.
+
+        On its machine it has `per_gpu` workers on each GPU that it sees, or one worker without a GPU. Folders are made
+        absolute, since the job's working folder may be another.
+
+        Args:
+            stored: the study.
+            settings: the run's settings.
+        """
         paths = {"results": settings.results.resolve(), "data": settings.data and settings.data.resolve()}
         settings = settings.model_copy(update={**paths, "storage": None, "workers": None})
         return cls(stored.definition.name, settings, stored.attempts.now(), stored.stop_request())
 
     def why_over(self, stored: StoredStudy) -> Ended | None:
-        """Why the run is over, if it is: the study is done, its time is up, or somebody stopped it."""
+        """Return the end of the run if the study is done, its time is up or it was stopped, else None."""
         if why := why_done(stored):
             return Ended(0, why)
         if stored.stop_request() != self.stop_before:
@@ -61,7 +75,13 @@ class Job:
         )
 
     def work(self, storage: str) -> Ended:
-        """Train on this machine until the run is over; never raises what a user can meet."""
+        """Train on this machine until the run is over.
+
+        An error of this package is returned and not raised, since a cluster would pickle it or only log it.
+
+        Args:
+            storage: URL of the study's database.
+        """
         try:
             places = [replace(place, share=place.share * self.share) for place in assign(self.settings)]
             workspace = Workspace.at(storage, self.settings.results)
@@ -76,5 +96,6 @@ class Job:
             return Ended(error.exit_code, str(error))
 
     def _time_left(self, stored: StoredStudy) -> float | None:
+        """Return the seconds until the run's time limit, negative after it; None without a limit."""
         limit = self.settings.time
         return None if limit is None else limit - (stored.attempts.now() - self.since)

@@ -1,4 +1,4 @@
-"""Workers as actors of a Ray cluster, or of a Ray that is started here."""
+"""The Ray launcher: runs each job as an actor of a Ray cluster, or of a local Ray that it starts."""
 
 import os
 from collections.abc import Mapping
@@ -16,18 +16,22 @@ DEFAULTS = {"num_cpus": 1, "max_restarts": 5}
 
 
 class RayWorker:
-    """A job's process on some machine of the cluster."""
+    """The actor that does a job, in a process on some machine of the cluster."""
 
     def work(self, job: Job, storage: str) -> Ended:
-        """Train here until the run is over."""
+        """Train on the actor's machine until the run is over, and return how it ended."""
         return job.work(storage)
 
 
 class Ray(Launcher):
-    """Has one actor a worker, each with its CPUs and its part of a GPU; `RAY_ADDRESS` says where the cluster is."""
+    """A launcher with one Ray actor per worker, each with its CPUs and its part of a GPU.
+
+    The environment variable `RAY_ADDRESS` names the cluster; without it, Ray is started on this machine. The options
+    are those of `DEFAULTS`.
+    """
 
     def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:  # noqa: ARG002
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it reports to its makers
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports usage to its makers by default
         self._ray: Any = require("ray", "ray")
         unknown = options.keys() - DEFAULTS.keys()
         if unknown or not all(isinstance(value, int | float) for value in options.values()):
@@ -48,12 +52,16 @@ class Ray(Launcher):
             raise ConfigError(f"--device {settings.device}: this Ray cluster has no GPU.")
         self._share = 1 / (settings.per_gpu or 1) if on_gpu else 1.0
         self._options = {**DEFAULTS, **options, "num_gpus": self._share if on_gpu else 0}
-        self._members: dict[Any, Any] = {}  # by what their work will give
-        self._ready: dict[Any, Any] = {}
+        # Keys are the references to the future results of the actors' work.
+        self._members: dict[Any, Any] = {}  # the actors
+        self._ready: dict[Any, Any] = {}  # references that are fulfilled once an actor runs
         self._ended: dict[Any, Ended] = {}
 
     def submit(self, job: Job, storage: str, count: int) -> None:
-        """Actors, which begin as the cluster has room for them; arguments of a call stay in Ray's memory."""
+        """Create `count` actors with the job, which begin as the cluster has room for them.
+
+        The URL is an argument of a remote call, which Ray holds in memory.
+        """
         settings = job.settings.model_copy(update={"workers": 1, "per_gpu": None})
         job = replace(job, settings=settings, share=self._share)
         retries = {"max_task_retries": self._options["max_restarts"]}  # a restarted actor works again
@@ -65,7 +73,7 @@ class Ray(Launcher):
             self._members[work], self._ready[work] = member, ready
 
     def ended(self) -> list[Ended]:
-        """What the actors' calls gave."""
+        """Return the results of the actors that have ended; one that died has no exit code."""
         for work in self._those_of(self._left()):
             try:
                 self._ended[work] = self._ray.get(work)
@@ -74,7 +82,7 @@ class Ray(Launcher):
         return list(self._ended.values())
 
     def cancel(self, *, waiting_only: bool) -> None:
-        """Kill actors, whose workers end as they notice."""
+        """Kill all actors, or those that do not run yet; their workers notice and end by themselves."""
         left = self._left()
         begun = self._those_of([self._ready[work] for work in left]) if waiting_only else []
         for work in left:
@@ -83,12 +91,12 @@ class Ray(Launcher):
                 self._ended[work] = Ended(None, "an actor was cancelled")
 
     def close(self) -> None:
-        """Leave the cluster; a Ray that was started here ends."""
+        """Disconnect from the cluster; a Ray that was started on this machine is stopped."""
         self._ray.shutdown()
 
     def _left(self) -> list[Any]:
         return [work for work in self._members if work not in self._ended]
 
     def _those_of(self, references: list[Any]) -> list[Any]:
-        """Those that are there by now."""
+        """Return the references that are fulfilled by now, without waiting."""
         return self._ray.wait(references, num_returns=len(references), timeout=0)[0] if references else []

@@ -1,4 +1,8 @@
-"""A run whose workers a cluster places: submitted, watched through the database, and ended together."""
+"""A run whose workers are jobs of a cluster: submits them, follows them through the database, and ends them together.
+
+This process trains nothing. The jobs report to no one but the study's database, which this process polls to tell a
+callback what happens.
+"""
 
 import time
 from contextlib import closing
@@ -14,22 +18,26 @@ from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
 
-POLL_S = 1.0
+POLL_S = 1.0  # seconds between two looks at the jobs and the database
 
 
 def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, callback: Callback) -> str:
-    """Have `workers` jobs work on an open study until it needs no more trials; gives why.
+    """Work on a stored study in `settings.workers` jobs of a cluster until it needs no more trials.
 
-    A signal asks the whole run to store what it has and to end; a second one cancels the jobs.
+    At a first signal all jobs are asked, through the database, to store their trials and to end. A second signal
+    cancels them.
 
     Args:
         stored: the study.
-        settings: the limits of the run; devices are those that each job has.
-        launcher: where the jobs go.
-        callback: hears every event, a little later.
+        settings: the run's settings; devices are looked for on each job's machine.
+        launcher: submits the jobs. It is closed at the end.
+        callback: receives the run's events, up to a few seconds late.
+
+    Returns:
+        The reason that the run ended, for people.
 
     Raises:
-        BladeTuneError: as one of the jobs said, or a signal.
+        BladeTuneError: a job ended with an error, or a signal was received.
     """
     url = stored.storage.engine.url
     stored = Workspace(url, stored.folder.results).study(stored.definition.name, outage_s=OUTAGE_S)
@@ -50,7 +58,7 @@ def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, cal
 def _watch(
     stored: StoredStudy, job: Job, launcher: Launcher, story: StudyPoller, signals: StopSignals, count: int
 ) -> list[Ended]:
-    """Tell the story until all jobs have ended; gives how."""
+    """Report events to the poller's callback until all jobs have ended, and return how each did."""
     is_asked = False
     while True:
         try:
@@ -61,7 +69,7 @@ def _watch(
             if not is_asked and (signals or any(one.code in FATAL for one in ended)):
                 stored.ask_to_stop(now=False)
                 is_asked = True
-            if job.why_over(stored):
+            if job.why_over(stored):  # jobs that run notice this themselves, those in the queue have nothing left to do
                 launcher.cancel(waiting_only=True)
             time.sleep(POLL_S)
         except KeyboardInterrupt:  # the second signal
@@ -70,6 +78,10 @@ def _watch(
 
 
 def _last_word(ended: list[Ended], job: Job, stored: StoredStudy) -> Ended:
-    """An error that any other job would meet too, else why the run is over, else what the jobs say, if they could."""
+    """Return the end of the run as a whole, from the ends of its jobs.
+
+    It is an error that every job would meet too, else the reason that the run is over, else the end of the job with the
+    lowest exit code; jobs that died without one come last.
+    """
     fatal = (one for one in ended if one.code in FATAL)
     return next(fatal, None) or job.why_over(stored) or min(ended, key=lambda one: (one.code is None, one.code or 0))

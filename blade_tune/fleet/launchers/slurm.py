@@ -1,4 +1,4 @@
-"""Workers as SLURM jobs, through submitit."""
+"""The SLURM launcher, which submits jobs through the package submitit."""
 
 import os
 import signal
@@ -14,24 +14,26 @@ from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.storage.connect import POSTGRES, SQLITE
 
-STORAGE = "BLADE_TUNE_STORAGE"  # SLURM hands the environment down to its jobs
+STORAGE = "BLADE_TUNE_STORAGE"  # the database's URL; SLURM passes the environment of `sbatch` on to the job
 DEFAULTS = {"name": "blade-tune", "timeout_min": 240, "slurm_signal_delay_s": 120}
 NOT_OURS = ("nodes", "tasks_per_node")  # a job is one task; `workers` says how many there are
-MAX_REQUEUES = 10_000  # at the time limit of a job: the study's budget ends a run, not this
-ENDED_BY_SLURM_S = 900.0  # after a SIGTERM
+MAX_REQUEUES = 10_000  # how often a job that reaches its time limit is queued again; meant as no limit
+ENDED_BY_SLURM_S = 900.0  # seconds that a job waits, after a SIGTERM, for SLURM to end it
 
 
 @dataclass(frozen=True)
 class SlurmTask:
-    """A job, and what becomes of it when SLURM wants its machine back."""
+    """A job as submitit calls it, with the handling of preemption and of the job's time limit."""
 
     job: Job
 
     def __call__(self) -> Ended:
-        """Work. A warning of submitit's signal first has the trials stored, then the job queued again.
+        """Do the job, and return how it ended.
 
-        A SIGTERM without it comes from `scancel`, or from SLURM where it queues the job again itself, unless the job
-        ends before it is ended.
+        Some time before SLURM ends a job, submitit's signal comes as a warning. The job's trials are stored then, and
+        submitit's own handler queues the job again. A SIGTERM without a warning comes from `scancel`, or from SLURM
+        when it queues the job again by itself; the latter happens only to a job that has not ended by then, so this
+        method waits to be ended.
         """
         import submitit
 
@@ -40,7 +42,7 @@ class SlurmTask:
 
         def stop(number: int, _: object) -> None:
             warnings.append(number)
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)  # the run below handles it: trials are stored, then it ends
 
         queue_again: Any = signal.signal(warning, stop)
         ended = self.job.work(os.environ[STORAGE])
@@ -51,16 +53,16 @@ class SlurmTask:
         return ended
 
     def checkpoint(self) -> Any:
-        """What submitit queues again: the same, since trials have their own checkpoints."""
+        """Return what submitit queues again: this task unchanged, since trials have their own checkpoints."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
 
 
 class Slurm(Launcher):
-    """Submits jobs to SLURM, or with the option `cluster=local` to this machine.
+    """A launcher that submits an array of SLURM jobs, or, with the option `cluster=local`, processes on this machine.
 
-    Other options are those of submitit's `AutoExecutor.update_parameters`.
+    All other options are those of submitit's `AutoExecutor.update_parameters`.
     """
 
     def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:
@@ -88,9 +90,10 @@ class Slurm(Launcher):
         self._ended: dict[str, Ended] = {}
 
     def submit(self, job: Job, storage: str, count: int) -> None:
-        """An array of jobs, whose environment has the URL."""
+        """Submit an array of `count` jobs, with the database's URL in their environment."""
         variables = self._submitit.core.utils.environment_variables
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which local jobs inherit: a Ctrl-C is the run's to tell
+        # Local jobs inherit that SIGINT is ignored: a Ctrl-C in the terminal must reach this process only.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             with variables(**{STORAGE: storage}), self._executor.batch():
                 self._jobs = [self._executor.submit(SlurmTask(job)) for _ in range(count)]
@@ -100,29 +103,29 @@ class Slurm(Launcher):
             signal.signal(signal.SIGINT, before)
 
     def ended(self) -> list[Ended]:
-        """What the jobs' result files say."""
+        """Return how jobs ended, by the result files that submitit writes."""
         for job in self._jobs:
             if job.job_id not in self._ended and job.done():
                 self._ended[job.job_id] = self._outcome(job)
         return list(self._ended.values())
 
     def cancel(self, *, waiting_only: bool) -> None:
-        """As `scancel` does."""
+        """Cancel all jobs, or those that are pending, by `scancel`."""
         left = [job for job in self._jobs if job.job_id not in self._ended]
         if waiting_only and left:
-            left[0].get_info(mode="force")  # of all jobs
+            left[0].get_info(mode="force")  # updates the state of all jobs
             left = [job for job in left if job.state == "PENDING"]
         for job in left:
             job.cancel(check=False)
             self._ended[job.job_id] = Ended(None, f"job {job.job_id} was cancelled")
 
     def close(self) -> None:
-        """Forget the jobs, which go on by themselves."""
+        """Forget the jobs; any that still run go on by themselves."""
         self._jobs.clear()
 
     def _outcome(self, job: Any) -> Ended:
         try:
             ended: Ended = job.result()
-        except self._submitit.core.utils.UncompletedJobError:  # its message is all of the log
+        except self._submitit.core.utils.UncompletedJobError:  # not quoted, since its message contains the whole log
             return Ended(None, f"job {job.job_id} died ({job.state}); its log is {job.paths.stderr}")
         return ended

@@ -1,4 +1,4 @@
-"""The story of a study that is worked on elsewhere, read from its database."""
+"""Events of a study whose workers run elsewhere, derived from its database by polling."""
 
 import math
 import time
@@ -14,11 +14,11 @@ from blade_tune.trial.callback import Callback
 
 
 class StudyPoller:
-    """Tells an callback what happened to a study since the last time.
+    """Reports to a callback what has changed in a study's database between one poll and the next.
 
     Args:
-        stored: the study; what ended before is not told.
-        callback: hears it.
+        stored: the study; trials that have ended by now are not reported.
+        callback: receives the events.
     """
 
     def __init__(self, stored: StoredStudy, callback: Callback) -> None:
@@ -27,10 +27,10 @@ class StudyPoller:
         self._metric: str = stored.definition.objective.metric
         self._is_told_baselines = False
         self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
-        self._epochs: dict[int, tuple[int, float]] = {}  # of the trials that run: the latest, and when it was seen
+        self._epochs: dict[int, tuple[int, float]] = {}  # number -> the latest epoch, and when it was seen
 
     def tell(self) -> None:
-        """Go on with the story."""
+        """Report everything that has happened since the last call."""
         if not self._is_told_baselines and (figures := self._stored.baseline_figures):
             self._is_told_baselines = True
             self._observer.baselines_measured(figures, self._stored.baselines_left_out)
@@ -39,8 +39,10 @@ class StudyPoller:
                 self._tell_of(trial)
 
     def _tell_of(self, trial: FrozenTrial) -> None:
+        """Report a trial's start, latest epoch and end, as far as they are new."""
         number, callback = trial.number, self._observer
-        if number not in self._epochs and TrialRecord.seed in TrialRecord(trial):  # now all parameters are known
+        # The seed is stored after the last parameter was suggested, so the configuration is whole from then on.
+        if number not in self._epochs and TrialRecord.seed in TrialRecord(trial):
             self._epochs[number] = 0, time.monotonic()
             callback.trial_started(number, trial.params)
         if number in self._epochs:
@@ -54,7 +56,11 @@ class StudyPoller:
             callback.trial_ended(number, describe(trial), trial.value, self._stored.summary())
 
     def _tell_epoch(self, trial: FrozenTrial) -> None:
-        """The latest evaluation; losses and learning rate are in the trial's own files only."""
+        """Report a trial's latest evaluation if it is new.
+
+        The record has no losses and no learning rate, which are in the trial's files only, and its seconds are the mean
+        time per epoch between the polls that saw this evaluation and the one before.
+        """
         before, since = self._epochs[trial.number]
         epoch = max(trial.intermediate_values, default=0)
         if epoch > before:
