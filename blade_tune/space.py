@@ -1,7 +1,7 @@
 """Search spaces: the parameters that are fixed, those that a search may vary, and checks of them before any trial.
 
-A space file has the groups `model` and `train`. In a group, a bare value is a fixed parameter, and a mapping with one of
-the keys float, int or choice is a free one. A parameter's name is its dotted key, such as `model.lambda_`, in files,
+A space file has the groups `model` and `train`. In a group, a bare value is a fixed parameter, and a mapping with one
+of the keys float, int or choice is a free one. A parameter's name is its dotted key, such as `model.lambda_`, in files,
 the dashboard and tables alike.
 
 A free parameter may depend on parameters before it (`when`): it is suggested only where each of those has one of the
