@@ -173,6 +173,7 @@ class Space:
         """
         self._check_names(configs)
         constructed = total = 0
+        # Groups are independent settings classes, so their combinations need not be multiplied with each other.
         for group, config in configs.items():
             found = self._construct(group, config, most)
             if self._free(group):  # fixed values alone are checked, but are nothing that a search combines

@@ -71,7 +71,7 @@ def run_program() -> None:
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger = logging.getLogger("blade_tune")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)  # below this handler's WARNING, for handlers that other modules add
     logger.addHandler(handler)
     try:
         sys.exit(blade_tune(prog_name="blade-tune", standalone_mode=False))

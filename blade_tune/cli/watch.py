@@ -44,7 +44,7 @@ def _display() -> Iterator[Callable[[Status], None]]:
         with Live(auto_refresh=False) as live:
             yield lambda facts: live.update(_view(facts), refresh=True)
     else:
-        shown: set[str] = set()
+        shown: set[str] = set()  # the lines of the last state: a line that has not changed is not printed again
 
         def show(facts: Status) -> None:
             lines = [_headline(facts), *_warning(facts), *map(_line, facts["workers"])]

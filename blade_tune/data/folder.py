@@ -211,7 +211,7 @@ def replace(new: Path, final: Path) -> None:
     olds: list[Path] = []
     while True:
         old = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # there is no older folder, or another process has moved it
             final.rename(old)
             olds.append(old)
         try:
@@ -220,7 +220,7 @@ def replace(new: Path, final: Path) -> None:
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was first
                 continue
-            if olds and not final.exists():
+            if olds and not final.exists():  # a failure must not leave less than there was before
                 olds[-1].rename(final)
             raise
     for old in olds:
@@ -234,7 +234,7 @@ def _rename(temporary: Path, path: Path) -> None:
     except OSError:
         if not path.is_dir():
             raise
-        if not has_checksums(path):
+        if not has_checksums(path):  # otherwise another process wrote the same content first
             replace(temporary, path)
 
 

@@ -102,6 +102,7 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
         DataError: files are missing or malformed, or nothing is left to train or to validate on.
     """
     source = open_source(config, directory)
+    # The name of the folder is the key of the content: changed files or settings lead to another folder.
     path = root / ".prepared" / source.search_key()
     if not folder.has_checksums(path):
         _build(source, config, path)
@@ -120,7 +121,7 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
 def _build(source: Source, config: DataConfig, path: Path) -> None:
     """Read train and valid from a source, and write them and what derives from them to a folder."""
     train, valid = source.search()
-    numbering = Numbering.of(train)
+    numbering = Numbering.of(train)  # not of valid: ids must tell nothing of later rows
     arrays, dropped = number_parts(numbering, train=train, valid=valid)
     for name in ("train", "valid"):
         if not len(arrays[f"{name}_users"]):

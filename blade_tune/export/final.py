@@ -130,6 +130,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         StudyDiffersError: the data is not what the study was run on.
         BladeTuneError: the bundle, read back, does not score as the model does.
     """
+    # All that can be refused is refused before the training, which may take hours, and before test rows are opened.
     choice = choose(stored, options.rule)
     if options.with_valid and stored.definition.members:
         raise ConfigError("--with-valid: the members of a combination were fitted before, to train rows.")
@@ -194,7 +195,7 @@ def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[R
         values["train.eval_every"] = record.best_epoch  # only at the end: no rows are left to choose an epoch by
     make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
     device_data = make(data, max_length(definition, values), definition.objective, options.device)
-    threads = record.get(TrialRecord.threads)
+    threads = record.get(TrialRecord.threads)  # as before, for the last bits of sums on a CPU depend on it
     training = build_training(definition, values, data, device_data, record.seed, threads)
     outcome = training.run(Hooks(device_data.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)

@@ -196,6 +196,7 @@ def _try(model: Recommender, path: Path) -> None:
     for part in model.modules():
         if isinstance(part, Sparse):
             _check_sparse(part, path)
+    # The last user, the last item and every behavior: a table that is too small fails here.
     V, K = model.catalog.num_items, model.catalog.num_behaviors
     sets_BLK = torch.ones(1, 1, K, dtype=torch.uint8)
     last = torch.tensor([[V]])

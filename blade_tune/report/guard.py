@@ -63,9 +63,11 @@ def refusal(environ: Mapping[str, Any], host: str, *, edit: bool) -> str:
     name = _host_name(environ.get("HTTP_HOST", ""))
     if not is_own_name(name, host):
         return OTHER_NAME.format(name=name)
+    # Browsers send Origin with requests that may change something, and Sec-Fetch-Site; other programs send neither.
     origin, reads = environ.get("HTTP_ORIGIN"), environ["REQUEST_METHOD"] in READING
     if origin is not None and origin.lower().partition("://")[2] != environ["HTTP_HOST"].lower():
         return OTHER_SITE
+    # A link on another site that the user follows shows our page, but lets that site read nothing of it.
     is_link = reads and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
     if environ.get("HTTP_SEC_FETCH_SITE") not in OWN_PAGES and not is_link:
         return OTHER_SITE

@@ -56,6 +56,7 @@ def write_report(stored: StoredStudy, out: Path) -> list[Path]:
 
 def page(study: Study, sections: list[Section]) -> str:
     """Return the page as HTML that contains all its scripts, styles and figures."""
+    # Study names, parameters and errors are user text: everything is escaped unless it is our own Markup.
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_inert
     )

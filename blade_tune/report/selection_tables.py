@@ -126,7 +126,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
     A model's row has its figures, whether it is told the target set, the cost of its search, and its distance from the
     best model with its p-value.
     """
-    best = comparisons.entries[0].model
+    best = comparisons.entries[0].model  # entries are sorted, the best first
     against = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
     rows: list[Row] = []
     for entry in comparisons.entries:

@@ -146,6 +146,7 @@ def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
     row = _trial_row(stored, trial, {})
     row["configuration"] = stored.values(trial)
     row["curve"] = {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())}
+    # A continued trial keeps its files in the folder of its root, the trial that began it.
     row["folder"] = str(stored.folder.trial(row["root"]).path)
     return row
 

@@ -54,6 +54,7 @@ def sets(arms: Arms) -> Finding:
     The finding is the weaker of the two differences: shuffled sets make as many rules as true ones, but carry no
     information.
     """
+    # First the counting and half-life at one strength, then the strength: far fewer recipes than all combinations.
     alone = arms.base.counting
     half_lives = dict.fromkeys((arms.half_lives[0], alone.half_life, inf))
     seeing = arms.best(

@@ -38,6 +38,7 @@ class Cut:
         # filter's minimum, so those files hold a sample of what the filters left.
         left_out = {"rare_item": 0, "rare_user": 0}
         lost = 1
+        # Without rare items some users become rare, and the other way round: once each, or until nothing changes.
         while lost:
             rare_items = self._drop_rare("item_id", self.recipe.min_item_targets)
             rare_users = self._drop_rare("user_id", self.recipe.min_user_targets)
@@ -47,6 +48,7 @@ class Cut:
         left_out["not_sampled"] = self._sample()
         self._split()
         left_out["after_test"] = self._delete("parts", f"part = {AFTER}")
+        # Only ids of train rows have a number, so later rows of other users and items have to go.
         self._number("users", "user_id")
         self._number("items", "item_id")
         for column in ("user", "item"):

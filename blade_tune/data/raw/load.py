@@ -67,6 +67,7 @@ class Log:
         form = self._form
         self._source = self._file.relation(form.used)
         if form.type:
+            # A row is one event with one behavior, or with a type that is none of them: mask 0.
             bits = " ".join(f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns))
             mask, other = f"CASE {quoted(form.type)} {bits} ELSE 0 END", quoted(form.type)
         else:
@@ -128,6 +129,7 @@ class Log:
         merged = f"SELECT user_id, item_id, mask, moment, place FROM ({used})"
         if form.merges and (form.time or form.session):
             by_time = "'at ' || moment::VARCHAR, " if form.time else ""
+            # A row without a session merges by time, and without that with no other row.
             key = f"coalesce('in ' || session, {by_time}place::VARCHAR)" if form.session else "moment"
             merged = (
                 "SELECT user_id, item_id, bit_or(mask) AS mask, min(moment) AS moment, min(place) AS place "
@@ -135,6 +137,7 @@ class Log:
             )
         database.execute(f"CREATE TABLE merged AS {merged}")
         database.execute("DROP TABLE rows")
+        # Equal times keep the order of the file.
         position = "row_number() OVER (ORDER BY moment, place)" if form.time else "place"
         database.execute(
             "CREATE TABLE met AS SELECT user_id, item_id, mask, min(position) AS position "
@@ -150,6 +153,7 @@ class Log:
         if not self._form.integer_ids:
             return column
         number = f"try_cast({column} AS BIGINT)"
+        # Most ids are plain numbers, for which the regular expression is not needed.
         is_plain, is_whole = f"{number}::VARCHAR = {column}", f"regexp_full_match({column}, '{INTEGER}')"
         found = f"CASE WHEN {is_plain} THEN {number} WHEN {is_whole} THEN {number} END"
         return f"CASE WHEN {column} IS NOT NULL THEN greatest(coalesce({found}, {NO_INTEGER}), {NO_INTEGER}) END"

@@ -142,7 +142,7 @@ class SplitFiles(Source):
     def _single_rows(self, part: str) -> Interactions:
         """Return the rows of a part in which a user may have at most one; rows without a behavior do not count."""
         rows = self._rows(part)
-        lines = 1 + np.flatnonzero(rows.nonempty_N)
+        lines = 1 + np.flatnonzero(rows.nonempty_N)  # line numbers in the file, from 1, for the error
         users = rows.users_N[lines - 1]
         _, first, position = np.unique(users, return_index=True, return_inverse=True)
         again = np.flatnonzero(first[position] != np.arange(len(users)))
@@ -191,6 +191,7 @@ def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactio
     text = raw.replace(b"\r\n", b"\n").rstrip(b"\n")
     columns = ("user", "item", *behaviors)
     table = _numbers(text + b"\n", len(columns)) if text else np.empty((0, len(columns)), np.int64)
+    # The fast reading only says that something is wrong; the slow one then finds the line.
     if table is None or (table[:, :2] < 1).any() or (table[:, 2:] > 1).any():
         raise DataError(f"{place}:{_first_fault(text, columns)}")
     return Interactions(table[:, 0].copy(), table[:, 1].copy(), table[:, 2:].astype(np.uint8))

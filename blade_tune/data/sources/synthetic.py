@@ -72,7 +72,7 @@ def generate(config: SyntheticConfig) -> Interactions:
     - order has the next cluster at r - c, so that what leads from one cluster to another leads back as well;
     - recency follows, instead of the last interaction, any earlier one of the user, each equally likely.
     """
-    random = np.random.default_rng([config.seed, 1])
+    random = np.random.default_rng([config.seed, 1])  # [seed, 0] assigns items to clusters
     sets_ULK = _draw_sets(config, random)
     clusters_UL = _walk(config, sets_ULK, random)
     items_UL = _draw_items(config, clusters_UL, random)
