@@ -130,8 +130,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         StudyDiffersError: the data is not what the study was run on.
         BladeTuneError: the bundle, read back, does not score as the model does.
     """
-    # All that can be refused is refused before the training, which may take hours, and before test rows are opened.
-    choice = choose(stored, options.rule)
+    choice = choose(stored, options.rule)  # first all that may be refused, before training and before test rows
     if options.with_valid and stored.definition.members:
         raise ConfigError("--with-valid: the members of a combination were fitted before, to train rows.")
     out = options.out.resolve()
