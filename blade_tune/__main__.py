@@ -1,4 +1,4 @@
-"""Lets `python -m blade_tune` do what `blade-tune` does."""
+"""Entry point of `python -m blade_tune`, which is the same program as the `blade-tune` command."""
 
 from blade_tune.cli.main import main
 

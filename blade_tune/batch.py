@@ -1,12 +1,14 @@
-"""Batch and Catalog: the tensors and statistics that every model sees.
+"""Tensors and statistics that every model works on: batches of user histories, and the catalog of a data set.
 
-Shapes stand in tensor names, one letter an axis:
+The suffix of a tensor's name is its shape, one letter an axis:
 
     B users of a batch   L steps   K behaviors   D embedding   H heads   E experts   F inner width   V items
     N rows of a table    U users of a data set
 
+X is an axis without a letter of its own, and a digit is an axis of that fixed size.
+
 A mask is named by what True means: `real_BL` is True where a step holds an interaction.
-Item 0 and user 0 are padding; sets are {0, 1} in column order of `Catalog.behaviors`.
+Item 0 and user 0 are padding. A behavior set is a row of K zeros and ones, in the column order of `Catalog.behaviors`.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,10 +25,10 @@ Ids = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class Batch:
-    """One window a user: inputs, and the next item of every step.
+    """Windows of B users: the inputs of L steps, and the next item of every step as its target.
 
-    Windows are left-padded, so the newest item always stands in the last column. A whole data set is a Batch too;
-    `rows` cuts smaller ones from it.
+    Windows are padded on the left, so the newest item always stands in the last column. A Batch may hold a whole data
+    set; `rows`, `split` and `pieces` cut smaller ones from it. A Batch is never changed: methods return new ones.
     """
 
     users_B: Tensor  # int64, from 1
@@ -35,31 +37,31 @@ class Batch:
     target_items_BL: Tensor  # int64, 0 is padding; step l's target is the interaction after step l
     target_sets_BLK: Tensor  # uint8
     negatives_BL: Tensor | None = None  # int64, an item the user never met; only in training
-    shared_negatives_X: Tensor | None = None  # int64, items that all steps have for negatives; only in training
+    shared_negatives_X: Tensor | None = None  # int64, negative items that all steps share; only in training
 
     @property
     def real_BL(self) -> Tensor:
-        """True where a step holds an interaction."""
+        """Mask of the steps that hold an interaction; the others are padding."""
         return self.items_BL > 0
 
     @property
     def lengths_B(self) -> Tensor:
-        """How many interactions each window holds."""
+        """Number of interactions in each window."""
         return self.real_BL.sum(dim=1)
 
     def __len__(self) -> int:
         return len(self.users_B)
 
     def rows(self, index_N: Tensor) -> "Batch":
-        """The batch of the given rows."""
+        """Return the batch of the given rows, by position or by mask."""
         return self._each(lambda value: value[index_N], shared=False)
 
     def split(self, size: int) -> "Iterator[Batch]":
-        """The same rows in smaller batches, in their order."""
+        """Iterate over all rows in their order, as batches of `size` rows; the last one may be smaller."""
         return (self.rows(index_X) for index_X in torch.arange(len(self), device=self.users_B.device).split(size))
 
     def newest(self, length: int) -> "Batch":
-        """The same rows, windows cut to their newest `length` steps."""
+        """Return this batch with each window cut to its newest `length` steps."""
         return self._each(lambda value: value[:, -length:] if value.dim() > 1 else value, shared=False)
 
     def micro_batches(self, size: int, shortest: int = 1) -> "list[Batch]":
@@ -89,21 +91,21 @@ class Batch:
         return [self.rows(order_B[start:end]).newest(lengths[end - 1]) for start, end in zip(starts, ends, strict=True)]
 
     def with_negatives(self, negatives_BL: Tensor) -> "Batch":
-        """The same batch with one negative item a step."""
+        """Return this batch with one negative item for each step."""
         return replace(self, negatives_BL=negatives_BL)
 
     def with_shared_negatives(self, negatives_X: Tensor) -> "Batch":
-        """The same batch with negative items that all its steps share."""
+        """Return this batch with negative items that all its steps share."""
         return replace(self, shared_negatives_X=negatives_X)
 
     def with_final_target_set(self, set_K: Tensor) -> "Batch":
-        """The same batch, told `set_K` instead of the true behavior set of the item to predict."""
+        """Return this batch with `set_K` in place of the true behavior set of each user's item to predict."""
         target_sets_BLK = self.target_sets_BLK.clone()
         target_sets_BLK[:, -1] = set_K.to(target_sets_BLK)
         return replace(self, target_sets_BLK=target_sets_BLK)
 
     def stacked(self, *views_BLK: Tensor) -> "Batch":
-        """A copy of the batch under each of the given input sets, as one batch without negatives."""
+        """Return copies of this batch below each other, one for each of the given input sets, without negatives."""
         copies = len(views_BLK)
         return Batch(
             self.users_B.repeat(copies),
@@ -114,11 +116,11 @@ class Batch:
         )
 
     def to(self, target: device) -> "Batch":
-        """The same batch on another device."""
+        """Return this batch on another device."""
         return self._each(lambda value: value.to(target))
 
     def _each(self, change: Callable[[Tensor], Tensor], *, shared: bool = True) -> "Batch":
-        """Every tensor changed, but for those without an axis of users where `shared` is false."""
+        """Apply a change to every tensor; `shared=False` spares those without an axis of users."""
         tensors = {name: value for name, value in vars(self).items() if value is not None}
         if not shared:
             tensors.pop("shared_negatives_X", None)
@@ -127,7 +129,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What a model may know of a data set before it sees a batch; counted on train rows only."""
+    """What a model may know of a data set before it sees a batch; counts are of train rows only."""
 
     num_users: int
     num_items: int
@@ -138,13 +140,16 @@ class Catalog:
 
     @property
     def num_behaviors(self) -> int:
-        """K."""
+        """Number of behaviors, K."""
         return len(self.behaviors)
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """Interactions as their owner numbers them; the rows of one user stand in time order, users may be interleaved."""
+    """Table of interactions under the ids of the data's owner.
+
+    The rows of one user stand in time order; the rows of different users may be interleaved.
+    """
 
     users_N: Ids  # int64
     items_N: Ids  # int64
@@ -155,9 +160,9 @@ class Interactions:
 
     @property
     def nonempty_N(self) -> NDArray[np.bool_]:
-        """True where a row has a behavior."""
+        """Mask of the rows that have at least one behavior."""
         return np.asarray(self.sets_NK.any(axis=1))
 
     def rows(self, index_N: NDArray[Any]) -> Self:
-        """The table of the given rows, by position or by mask."""
+        """Return the table of the given rows, by position or by mask."""
         return type(self)(self.users_N[index_N], self.items_N[index_N], self.sets_NK[index_N])

@@ -1,4 +1,8 @@
-"""The base of every settings class, and the one reader of YAML."""
+"""Base class of all settings, and the only reader and writer of YAML files.
+
+Every file of settings is read by `read_yaml` and checked by `parse`, so that all of them have the same limits and the
+same form of error: the place, the rule that is broken, and the value that breaks it, without its secrets.
+"""
 
 import difflib
 import io
@@ -18,7 +22,7 @@ from ruamel.yaml.representer import SafeRepresenter
 from blade_tune.errors import ConfigError
 from blade_tune.redact import redacted_value
 
-MAX_DEPTH, MAX_VALUES = 50, 100_000  # of a file of settings
+MAX_DEPTH, MAX_VALUES = 50, 100_000  # of a settings file: few lines with aliases can stand for billions of values
 SMALL_LAW = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
 
 
@@ -36,12 +40,12 @@ def parse(settings: type[SettingsT], data: Mapping[str, Any], place: str, *, str
 
     Args:
         settings: the class that declares the fields.
-        data: what a file or a flag said.
-        place: where it stood, the first words of an error ("studies/x.yaml: model").
-        strict: whether a value must have the type of its field, where else "3" and 3.0 would do for 3.
+        data: values by field name, from a file or from options.
+        place: where the data stands, the first words of an error ("studies/x.yaml: model").
+        strict: whether a value must have the type of its field; otherwise "3" and 3.0 are accepted for 3.
 
     Raises:
-        ConfigError: with a line for each law that the data breaks.
+        ConfigError: the data breaks a rule; the message has a line for each broken one.
     """
     try:
         return settings.model_validate(data, strict=strict or None)
@@ -51,14 +55,14 @@ def parse(settings: type[SettingsT], data: Mapping[str, Any], place: str, *, str
 
 
 def guess(word: str, known: Iterable[str]) -> str:
-    """A hint for a misspelled name: the nearest known one, else all of them."""
+    """Return a hint for a misspelled name: the most similar known name, or all of them if none is similar."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(names) or 'none'}."
 
 
 def _explain(detail: Any, settings: type[Settings]) -> str:
-    """One pydantic error as place, law and fact."""
+    """Return one pydantic error as a line: the field, the rule, and the value that breaks it."""
     name = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
         *parents, key = detail["loc"]
@@ -73,11 +77,11 @@ def _explain(detail: Any, settings: type[Settings]) -> str:
 
 
 def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
-    """The field names of the settings class that stands at `parents` inside `settings`."""
+    """Return the field names of the settings class at the path `parents` inside `settings`."""
     for part in parents:
         field = settings.model_fields.get(str(part))
         inner = getattr(field, "annotation", None)
-        if not (isinstance(inner, type) and issubclass(inner, Settings)):
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):  # a union, a list, or a plain value
             return []
         settings = inner
     return [field.alias or name for name, field in settings.model_fields.items()]
@@ -95,8 +99,8 @@ _Representer.add_representer(str, _Representer.represent_str)
 
 
 def _yaml() -> YAML:
-    """A reader and writer of YAML 1.2: 1e-3 is a number, 020 is 20, yes is a text, and a key may stand only once."""
-    yaml: Any = YAML(typ="safe", pure=True)  # whose types say that its switches are always None
+    """Return a reader and writer of YAML 1.2: 1e-3 is a number, 020 is 20, yes is a text, and keys are unique."""
+    yaml: Any = YAML(typ="safe", pure=True)  # Any, for its own annotations say that its switches are always None
     yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.allow_unicode = True
@@ -105,14 +109,15 @@ def _yaml() -> YAML:
 
 
 def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
-    """Read a YAML mapping.
+    """Read a YAML file that holds a mapping.
 
     Args:
         path: the file.
-        may_be_empty: a file that says nothing is an empty mapping, one of comments too.
+        may_be_empty: whether a file that is empty or has only comments counts as an empty mapping.
 
     Raises:
-        ConfigError: the file is missing, is no YAML, or is no mapping; the message has file and line.
+        ConfigError: the file is missing, is not YAML, is not a mapping, or is too large or too deep; the message has
+            the file and, where it is known, the line.
     """
     try:
         data = _yaml().load(path.read_text(encoding="utf-8"))
@@ -120,7 +125,7 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: must be UTF-8 text.") from None
-    except DuplicateKeyError as error:  # whose own words repeat the value, which may be a secret
+    except DuplicateKeyError as error:  # its own message repeats the value, which may be a secret
         key = re.search('key "(.*?)"', str(error.problem), re.DOTALL)
         name = f"{key[1]} " if key else ""
         raise ConfigError(f"{path}:{error.problem_mark.line + 1}: is not valid YAML: {name}is given twice.") from None
@@ -142,7 +147,7 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
 
 
 def read_value(text: str) -> Any:
-    """What a word would be in a YAML file: a number, true or false, else text."""
+    """Return what a word would be in a YAML file, such as a number or a bool; text that is not YAML stays text."""
     try:
         return _yaml().load(text)
     except (YAMLError, ValueError, RecursionError):
@@ -150,8 +155,9 @@ def read_value(text: str) -> Any:
 
 
 def _is_small(data: Any) -> bool:
-    """Whether plain data, with all that its aliases stand for, is no larger and no deeper than anybody writes."""
+    """Return whether plain data is within MAX_DEPTH and MAX_VALUES, with aliases counted as often as they are used."""
     level, count = [data], 0
+    # Level by level, and never more than MAX_VALUES of one: a bomb of aliases is not unfolded.
     for _ in range(MAX_DEPTH):
         inner = (
             value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
@@ -164,7 +170,7 @@ def _is_small(data: Any) -> bool:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings under dotted names."""
+    """Return nested mappings as one flat mapping with dotted names: {"a": {"b": 1}} becomes {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -172,7 +178,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def write_yaml(data: Mapping[str, Any]) -> str:
-    """Plain data as YAML text that `read_yaml` gives back unchanged."""
+    """Return plain data as YAML text from which `read_yaml` restores it unchanged."""
     text = io.StringIO()
     _yaml().dump(dict(data), text)
     return text.getvalue()

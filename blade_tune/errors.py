@@ -1,17 +1,18 @@
-"""The errors a user can meet; each kind carries the exit code it ends the program with.
+"""Errors that a user can meet, each with the exit code that the program ends with.
 
-A message names the place, the law, the fact and, where there is one, the way out.
+A message names the place, the rule that is broken, the fact that breaks it and, where there is one, the way out. The
+command line shows the message without a traceback and ends the program with `exit_code`.
 """
 
 
 class BladeTuneError(Exception):
-    """Anything that ends a command with a message instead of a traceback."""
+    """Base class of all errors that end a command with a message instead of a traceback."""
 
     exit_code = 1
 
 
 class ConfigError(BladeTuneError):
-    """A study, a space or an option that cannot be what its author meant."""
+    """A study, a search space, an option or a path that is invalid."""
 
     exit_code = 2
 
@@ -23,17 +24,17 @@ class DataError(BladeTuneError):
 
 
 class DamagedFileError(DataError):
-    """A file of the product's own that is missing or is not as it was written."""
+    """A file that this program wrote is missing, or its content has changed since."""
 
 
 class StudyDiffersError(BladeTuneError):
-    """The stored study answers another question than the one asked now."""
+    """What is stored under a study's name, in its database or folder, does not belong to the study that is run now."""
 
     exit_code = 3
 
 
 class StorageError(BladeTuneError):
-    """The study's database cannot be reached or has another version."""
+    """The study's database cannot be reached, or was written by an incompatible version."""
 
     exit_code = 4
 
@@ -43,47 +44,47 @@ class NothingStoredError(StorageError):
 
 
 class TooManyFailuresError(BladeTuneError):
-    """Trial after trial failed, so going on would waste the machine."""
+    """So many trials failed that the run stops instead of wasting the machine."""
 
     exit_code = 5
 
 
 class NothingToExportError(BladeTuneError):
-    """The study has no completed trial."""
+    """The study has no completed trial that could be exported."""
 
     exit_code = 6
 
 
 class RunsMissingError(BladeTuneError):
-    """Runs that a result needs are not there: they failed, were ended by a limit, or have their files elsewhere."""
+    """Runs that a result needs are missing: they failed, were ended by a limit, or have their files elsewhere."""
 
 
 class ReproductionError(BladeTuneError):
-    """A training made again went another way."""
+    """A repeated training had a different result from the original one."""
 
     exit_code = 7
 
 
 class NonFiniteError(BladeTuneError):
-    """A loss or a score became NaN or infinite; ends a trial with the reason `nan`."""
+    """A loss or a score became NaN or infinite; the trial ends with the reason `nan`."""
 
 
 class LeaseLostError(BladeTuneError):
-    """A worker was silent for so long that its trial was given to another; what it has is dropped."""
+    """A worker sent no heartbeat for so long that its trial was leased to another; its own result is dropped."""
 
 
 class DiskFullError(BladeTuneError):
-    """A trial's files cannot be written; it is queued with its last checkpoint."""
+    """A trial's files cannot be written; the trial is queued again with its last checkpoint."""
 
 
 class WorkerError(BladeTuneError):
-    """Worker processes end before they train anything."""
+    """Worker processes ended before they trained anything."""
 
     exit_code = 5
 
 
 class ReportedError(BladeTuneError):
-    """An error of a worker process, as it reported it."""
+    """An error that a worker process reported, raised again in the supervisor with its message and exit code."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -91,18 +92,18 @@ class ReportedError(BladeTuneError):
 
 
 class WorkerSpentError(BladeTuneError):
-    """Memory ran out in a worker; its supervisor starts another in its place."""
+    """A worker ran out of memory; its supervisor starts another worker in its place."""
 
     exit_code = 71
 
 
 class InterruptedStudyError(BladeTuneError):
-    """The user stopped the run; what was done is stored and the next run goes on from there."""
+    """The user stopped the run; finished work is stored, and the next run continues from there."""
 
     exit_code = 130
 
 
 class PreemptedError(InterruptedStudyError):
-    """A SIGTERM stopped the run; a scheduler may start the same command again."""
+    """A SIGTERM stopped the run; its exit code tells a scheduler to start the same command again."""
 
     exit_code = 75

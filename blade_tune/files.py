@@ -1,4 +1,4 @@
-"""Files on disk: written whole or not at all, and known by their SHA-256."""
+"""Functions that write, remove and hash files so that a crash at any moment leaves no half-written one."""
 
 import hashlib
 import os
@@ -11,16 +11,19 @@ from blade_tune.errors import ConfigError
 
 
 def write_whole(path: Path, *pieces: bytes | memoryview, flush: bool = True) -> None:
-    """Write a file so that a crash or a full disk at any moment leaves the old one, or none, or the new one.
+    """Write a file so that a crash or a full disk at any moment leaves the old file or the new one, both complete.
+
+    The content goes to a hidden file next to `path`, which is then renamed.
 
     Args:
-        path: the file; folders above it are made.
-        pieces: its content, one after the other.
-        flush: have it on disk before it gets its name; not needed where it can be made again.
+        path: the file; missing folders above it are made.
+        pieces: the content, one piece after the other.
+        flush: whether the content is forced to disk before the rename. Without that, a power failure may leave an
+            empty file, which is good enough for what can be made again.
 
     Raises:
-        ConfigError: a folder that is not empty stands in its place, or a file in that of a folder above.
-        OSError: it cannot be written.
+        ConfigError: `path` is a folder that is not empty, or a folder above it is a file.
+        OSError: the file cannot be written.
     """
     make_folder(path.parent)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
@@ -38,10 +41,10 @@ def write_whole(path: Path, *pieces: bytes | memoryview, flush: bool = True) -> 
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it.
+    """Make a folder and the missing ones above it.
 
     Raises:
-        ConfigError: a file stands in the place of one of them.
+        ConfigError: the folder or one above it is a file.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -50,19 +53,19 @@ def make_folder(path: Path) -> None:
 
 
 def append_line(descriptor: int, line: bytes) -> None:
-    """Add a line to the end of an open file and have it on disk, or leave the file as it was.
+    """Append a line to an open file and force it to disk; on failure, leave the file as it was.
 
     Args:
-        descriptor: of a file that nobody else writes to meanwhile, opened to append.
-        line: with its end.
+        descriptor: a file opened to append, which no other process writes to meanwhile.
+        line: the line, including its line end.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the line cannot be written.
     """
     size = os.fstat(descriptor).st_size
     try:
         left = memoryview(line)
-        while left:  # a disk that is almost full takes a part
+        while left:  # an almost full disk may take only a part of the bytes
             left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
     except BaseException:
@@ -72,25 +75,25 @@ def append_line(descriptor: int, line: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Have nothing at a path, whatever stands there; what the system refuses to remove is left."""
+    """Remove the file or the folder at a path, if there is one; what the system refuses to remove stays."""
     try:
         path.unlink(missing_ok=True)
-    except OSError:  # a folder, which Linux and macOS refuse in different words
+    except OSError:  # a folder, for which Linux and macOS raise different errors
         shutil.rmtree(path, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file's content.
+    """Return the SHA-256 of a file's content in hexadecimal digits.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rename(temporary: Path, path: Path) -> None:
-    """Give a file its name; an empty folder in its place is no loss."""
+    """Rename a file to its final path, where an empty folder may be replaced."""
     try:
         temporary.replace(path)
     except IsADirectoryError:

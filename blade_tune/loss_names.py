@@ -1,4 +1,4 @@
-"""The names of the losses that models share; without torch, so that help texts can list them."""
+"""Names of the losses that models share, in a module that loads no torch so that help texts can list them."""
 
 from typing import Literal
 

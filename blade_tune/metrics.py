@@ -1,11 +1,11 @@
-"""Ranking metrics with one relevant item a user, each declared once; importing them loads no torch.
+"""Ranking metrics for one relevant item per user, each declared in one place; importing this module loads no torch.
 
 A metric such as "ndcg@10" is the mean over users of their gains. What a user gains depends on the 0-based rank of the
 relevant item alone, and is 0 from the cutoff on, which is 10 here.
 
-All else is derived from `GAINS` and `CUTOFFS`: the names of metrics, the values that `objective.metric` of a study may
-have, the figures of an evaluation, the columns of tables, and the best figures that made-up data allows. Ranks are
-stored with every run, so that a metric which is added later has figures for earlier runs too.
+Everything else is derived from `GAINS` and `CUTOFFS`: the names of metrics, the values that `objective.metric` of a
+study may have, the figures of an evaluation, the columns of tables, and the best figures that synthetic data allows.
+Ranks are stored with every run, so a metric that is added later has figures for earlier runs too.
 """
 
 import math
@@ -26,7 +26,7 @@ ROUNDING = 1e-6  # by which figures of the same ranks may differ that were summe
 
 
 def by_cutoff(*cutoffs: int) -> tuple[str, ...]:
-    """Return the metrics at these cutoffs in the order of papers' tables: ndcg@5, hr@5, ndcg@10, hr@10."""
+    """Return the names of the metrics at some cutoffs, in the order of papers' tables: ndcg@5, hr@5, ndcg@10, hr@10."""
     return tuple(f"{name}@{k}" for k in cutoffs for name in GAINS)
 
 
@@ -37,11 +37,14 @@ def gains_by_rank(metric: str) -> list[float]:
 
 
 def gains(ranks: "Tensor", metric: str) -> "Tensor":
-    """Return what each user adds to a metric, in float64; the mean over users is its value.
+    """Return the gain of each user; the mean over users is the value of the metric.
 
     Args:
-        ranks: of the users' items, whole numbers of any type and shape.
-        metric: its name, such as "ndcg@10".
+        ranks: 0-based ranks of the users' relevant items, whole numbers of any type and shape.
+        metric: name of the metric, such as "ndcg@10".
+
+    Returns:
+        Gains in float64, in the shape of `ranks`.
     """
     import torch  # not with the module: settings need the names alone
 
@@ -51,23 +54,23 @@ def gains(ranks: "Tensor", metric: str) -> "Tensor":
 
 
 def summarize(ranks_B: "Tensor") -> dict[str, float]:
-    """Return the mean of every metric over users, e.g. {"ndcg@5": 0.01, ..., "hr@20": 0.05}; empty ranks give 0."""
+    """Return the mean of every metric over users, such as {"ndcg@5": 0.01, ..., "hr@20": 0.05}; 0 without users."""
     count = max(len(ranks_B), 1)
     return {metric: _total(ranks_B, metric) / count for metric in METRICS}
 
 
 def _total(ranks_B: "Tensor", metric: str) -> float:
-    """Sum the gains of the hits alone: with the zeros between them the sum would be rounded in another way."""
+    """Sum the gains of the hits alone: with zeros between them, the sum would be rounded in another order."""
     hits_N = ranks_B[ranks_B < len(gains_by_rank(metric))]
     return float(gains(hits_N, metric).sum())
 
 
 def agree(ranks_B: "Tensor", facts: Mapping[str, Any]) -> bool:
-    """Return whether the figures among some facts come from these ranks, but for rounding.
+    """Return whether stored figures are those of the given ranks, within ROUNDING.
 
     Args:
-        ranks_B: of all users.
-        facts: figures by metric, all or some of them; what is under other names is not looked at.
+        ranks_B: 0-based ranks of all users' relevant items.
+        facts: figures by name of metric, all or some of them; entries under other names are ignored.
     """
     summary = summarize(ranks_B)
     return all(abs(figure - facts[metric]) <= ROUNDING for metric, figure in summary.items() if metric in facts)

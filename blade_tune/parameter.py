@@ -1,4 +1,4 @@
-"""A free parameter of a search space."""
+"""Free parameters of a search space: what values one may have, and how a trial is asked for one."""
 
 import math
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ Value = float | int | str | bool
 
 
 class SuggestsValues(Protocol):
-    """The part of an Optuna trial that a space needs."""
+    """The methods of an Optuna trial that a space needs."""
 
     def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
-        """A float in [low, high]."""
+        """Suggest a float in [low, high]."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
-        """An int in [low, high]."""
+        """Suggest an int in [low, high]."""
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
-        """One of the choices."""
+        """Suggest one of the choices."""
 
 
 class Free(Settings):
-    """A free parameter: exactly one of `float`, `int` (ranges) and `choice`."""
+    """A free parameter, declared by exactly one of `float` (a range), `int` (a range) and `choice`."""
 
     float_: tuple[FiniteFloat, FiniteFloat] | None = Field(None, alias="float", description="range, both ends included")
     int_: tuple[int, int] | None = Field(None, alias="int", description="range, both ends included")
@@ -45,7 +45,7 @@ class Free(Settings):
                 raise ValueError("step and log go with float or int, not with choice")
             if any(isinstance(value, float) and not math.isfinite(value) for value in self.choice):
                 raise ValueError("a choice must be finite")
-            if len(set(self.choice)) < len(self.choice):  # 1, 1.0 and true are one: a stored trial has no other
+            if len(set(self.choice)) < len(self.choice):  # 1, 1.0 and true are equal, also in a stored trial
                 raise ValueError("a choice is given twice")
             return self
         low, high = self.bounds
@@ -55,17 +55,18 @@ class Free(Settings):
             raise ValueError("log needs a range above 0 and no step")
         if self.int_ is not None and self.step is not None and self.step != int(self.step):
             raise ValueError("the step of an int range must be an integer")
+        # The high end must be one of the points, for Optuna would lower it to the last full step.
         if self.step is not None and abs((high - low) / self.step - round((high - low) / self.step)) > 1e-9:
             raise ValueError(f"steps of {self.step:g} from {low} do not reach {high}")
         return self
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Both ends of a range."""
+        """Low and high end of a range; NaN for a choice."""
         return self.float_ or self.int_ or (math.nan, math.nan)
 
     def points(self) -> list[Value] | None:
-        """All values in order, or None where they cannot be counted."""
+        """Return all values in order, or None for a continuous range."""
         if self.choice is not None:
             return list(self.choice)
         low, high = self.bounds
@@ -76,26 +77,27 @@ class Free(Settings):
         return [tidy(low + i * self.step) for i in range(round((high - low) / self.step) + 1)]
 
     def probes(self) -> list[Value]:
-        """All values of a choice, both ends of a range."""
+        """Return all values of a choice, or both ends of a range."""
         return list(self.choice) if self.choice is not None else list(self.bounds)
 
     def tried(self) -> Sequence[Value]:
-        """The values a check tries: every one where they can be counted, else both ends."""
+        """Return the values that a check of the space tries: all of them, or both ends of a continuous range."""
         if self.int_ is not None:
             low, high = self.int_
-            return range(low, high + 1, int(self.step or 1))
+            return range(low, high + 1, int(self.step or 1))  # not a list: a range may have millions of values
         return self.points() or self.probes()
 
     def contains(self, value: Any) -> bool:
-        """Whether a search may suggest the value."""
+        """Return whether a search may suggest the value."""
         points = self.points()
         if points is not None:
+            # In Python True == 1, but a setting that is a bool is no number.
             return any(isinstance(value, bool) == isinstance(point, bool) and value == point for point in points)
         low, high = self.bounds
         return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
     def suggest(self, name: str, trial: SuggestsValues) -> Value:
-        """Ask a trial for a value."""
+        """Ask a trial for a value of this parameter under its dotted name."""
         if self.choice is not None:
             value: Value = trial.suggest_categorical(name, list(self.choice))
             return value
@@ -105,7 +107,7 @@ class Free(Settings):
         return tidy(trial.suggest_float(name, low, high, step=self.step, log=self.log))
 
     def canonical(self) -> dict[str, Any]:
-        """Plain data that is equal for two parameters if and only if they search the same values."""
+        """Return plain data that is equal for two parameters if and only if they search the same values."""
         form = self.model_dump(by_alias=True, exclude_defaults=True, mode="json")
         if self.int_ is not None and self.step == 1:
             del form["step"]
@@ -119,5 +121,5 @@ class Free(Settings):
 
 
 def tidy(value: float) -> float:
-    """A float without the dust of adding steps: 0.1 + 0.2 gives 0.3."""
+    """Return a float rounded to 12 significant digits, without the rounding errors of added steps: 0.1 + 0.2 is 0.3."""
     return float(f"{value:.12g}")

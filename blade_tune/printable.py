@@ -1,14 +1,15 @@
-"""Text of others on a terminal or a page: names, ids and messages that may hold characters without a shape."""
+"""Escaping of control characters in text from outside, such as names and ids, before it is printed or put on a page."""
 
 import unicodedata
 
-STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, C1 ones too; marks of direction; lone surrogates; ends of lines
+# Unicode categories: controls (C1 too); format characters, as marks of direction; lone surrogates; line ends.
+STEERING = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def printable(text: str) -> str:
-    r"""Text whose characters that steer a terminal or turn its direction around stand as codes: \x9b, \u202e.
+    r"""Return text with escapes such as \x9b and \u202e for characters that steer a terminal or reverse its direction.
 
-    Line ends and tabs are such characters too. What has a shape is left as it is, in every language.
+    Line ends and tabs are escaped too. Visible characters of every language are left as they are.
     """
     if text.isprintable():
         return text
@@ -16,7 +17,7 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same for a message, whose line ends stay."""
+    """Return a message with escapes for all characters that steer a terminal, except its line ends."""
     return "\n".join(map(printable, text.split("\n")))
 
 

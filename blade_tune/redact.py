@@ -1,7 +1,7 @@
-"""What may be shown to people and written to files: text without a secret of a URL.
+"""Redaction of the secrets of URLs from text that is shown to people or written to files.
 
-The one place that knows where a URL has its secrets. It errs on the safe side: of a URL that nobody can read for sure,
-it hides more than the secret.
+This is the only module that knows where a URL has its secrets. It errs on the safe side: of a URL that can be read in
+more than one way, it hides more than the secret.
 """
 
 import re
@@ -12,18 +12,18 @@ from blade_tune.printable import printable_lines
 
 HIDDEN = "***"
 
-_END = r"(?=[]:,;.)'\"]*(?:\s|$))"  # what closes a word is none of it
+_END = r"(?=[]:,;.)'\"]*(?:\s|$))"  # punctuation that ends a word is no part of the URL in front of it
 _URL = re.compile(rf"[A-Za-z][\w+.-]*://\S+?{_END}")
 _SECRET_OPTION = re.compile(r"([?&;][\w.%-]*(?:pass|pwd|secret|token|credential|key)[\w.%-]*=)(.*)", re.I | re.S)
 _ASSIGNMENT = re.compile(rf"(\w*(?:password|passwd|secret)\s*=\s*)('[^']*'|\"[^\"]*\"|\S+?{_END})", re.I)
 
 
 def redacted_url(url: str) -> str:
-    """A URL without its secrets, whether or not it is well formed.
+    """Return a URL without its secrets, whether or not it is well formed.
 
-    In front of the host all is hidden between the first `:` and the last `@`, since an unescaped `@` may be part of a
-    password. Of the options, all is hidden from the first secret one's value on, since an unescaped `&` may be part of
-    it.
+    In front of the host, everything between the first `:` and the last `@` is hidden, since an unescaped `@` may be
+    part of a password. In the options, everything from the value of the first secret option on is hidden, since an
+    unescaped `&` may be part of that value.
     """
     scheme, slashes, rest = url.partition("://")
     if not slashes:
@@ -31,17 +31,17 @@ def redacted_url(url: str) -> str:
     options = ""
     if secret := _SECRET_OPTION.search(rest):
         rest, options = rest[: secret.start()], f"{secret[1]}{HIDDEN}"
-        if "@" in secret[2] and "@" not in rest:  # perhaps all of it is a password
+        if "@" in secret[2] and "@" not in rest:  # perhaps the "option" is part of a password in front of the host
             rest = re.sub(r":.*", f":{HIDDEN}", rest, flags=re.S)
     before, at, host = rest.rpartition("@")
-    if at and not scheme.lower().startswith("sqlite"):  # whose files may be called anything
+    if at and not scheme.lower().startswith("sqlite"):  # has no host, and its file's name may hold an @
         user, colon, _ = before.partition(":")
         rest = f"{user}{colon}{HIDDEN if colon else ''}@{host}"
     return f"{scheme}://{rest}{options}"
 
 
 def redacted(text: str) -> str:
-    """A text in which URLs and assignments have no secrets and control characters are written as escapes."""
+    """Return a text without the secrets of its URLs and assignments, and with control characters as escapes."""
     parts = _URL.split(text)
     shown = [_ASSIGNMENT.sub(_hide_value, parts[0])]
     for url, after in zip(_URL.findall(text), parts[1:], strict=True):
@@ -50,7 +50,7 @@ def redacted(text: str) -> str:
 
 
 def redacted_value(value: Any) -> Any:
-    """A plain value, such as a settings file has, without secrets in any of its texts."""
+    """Return a plain value, such as a settings file holds, without secrets in any of its texts."""
     if isinstance(value, str):
         return redacted_url(value) if "://" in value else _ASSIGNMENT.sub(_hide_value, value)
     if isinstance(value, Mapping):

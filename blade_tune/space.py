@@ -1,7 +1,11 @@
-"""Search spaces: what may vary, what is fixed, and the checks made before any trial.
+"""Search spaces: the parameters that are fixed, those that a search may vary, and checks of them before any trial.
 
-A space file has the groups `model` and `train`. A bare value is fixed; a mapping with one of the keys float, int or
-choice is free. The name of a parameter is its dotted key, `model.lambda_`: file, dashboard and tables agree.
+A space file has the groups `model` and `train`. In a group, a bare value is a fixed parameter, and a mapping with one
+of the keys float, int or choice is a free one. A parameter's name is its dotted key, such as `model.lambda_`, in files,
+the dashboard and tables alike.
+
+A free parameter may depend on parameters before it (`when`): it is suggested only where each of those has one of the
+listed values, and is absent from the configuration elsewhere.
 """
 
 import itertools
@@ -20,25 +24,28 @@ from blade_tune.parameter import Free, SuggestsValues, Value, tidy
 T = TypeVar("T")
 
 GROUPS = ("model", "train")
-MAX_COMBINATIONS = 20_000  # of a group, constructed one by one where a study is read
-FEW = 40  # points of a parameter of which a sample has every one, and every pair
+MAX_COMBINATIONS = 20_000  # of a group's points; so many settings can be constructed each time a study is read
+FEW = 40  # most points of a parameter that a sample pairs with those of others; of more, evenly spaced ones
 
 
 @dataclass(frozen=True)
 class Checked:
-    """How much a check has constructed."""
+    """How many configurations a check of a space has constructed."""
 
-    constructed: int  # combinations of points, over all groups
-    total: int  # that there are
+    constructed: int  # combinations of points, summed over groups
+    total: int  # combinations that exist, summed over groups
 
 
 class Space:
-    """Fixed and free parameters by dotted name; free ones in the order of their file.
+    """Fixed and free parameters of a study by dotted name.
 
     Args:
         fixed: dotted name -> value.
-        free: dotted name -> parameter.
-        place: where the space stands, for errors.
+        free: dotted name -> parameter, in the order of the file; a `when` may name only parameters before its own.
+        place: where the space stands, the first words of an error ("spaces/x.yaml").
+
+    Raises:
+        ConfigError: a `when` names an unknown or later parameter, or a value which that one cannot have.
     """
 
     def __init__(self, fixed: Mapping[str, Value], free: Mapping[str, Free], place: str) -> None:
@@ -49,15 +56,19 @@ class Space:
 
     @classmethod
     def load(cls, path: Path) -> "Space":
-        """Read a space file."""
+        """Read a space from its file."""
         return cls.from_mapping(read_yaml(path), str(path))
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any], place: str) -> "Space":
-        """Read a space from the nested form of its file.
+        """Build a space from the nested mapping that its file holds.
+
+        Args:
+            data: group -> name of a parameter -> its value or its range.
+            place: where the data stands, the first words of an error.
 
         Raises:
-            ConfigError: an unknown group, or a parameter that is neither a value nor one kind of range.
+            ConfigError: a group is unknown or no mapping, or a range is invalid.
         """
         fixed: dict[str, Value] = {}
         free: dict[str, Free] = {}
@@ -75,7 +86,10 @@ class Space:
         return cls(fixed, free, place)
 
     def suggest(self, trial: SuggestsValues) -> dict[str, Value]:
-        """Every parameter of one trial by dotted name, fixed ones included; made before anything is built."""
+        """Ask a trial for all free parameters, and return them with the fixed ones by dotted name.
+
+        Free parameters whose `when` does not hold are not asked for, and are absent from the result.
+        """
         values = dict(self.fixed)
         for name, parameter in self.free.items():
             if _holds(parameter.when, values):
@@ -83,14 +97,23 @@ class Space:
         return values
 
     def values(self, params: Mapping[str, Value]) -> dict[str, Value]:
-        """The configuration of a stored trial, as `suggest` gave it: its parameters and the fixed ones."""
+        """Return the configuration of a stored trial, equal to what `suggest` returned for it.
+
+        Args:
+            params: the trial's parameters as Optuna stored them, before `tidy`.
+        """
         stored = {name: tidy(value) if isinstance(value, float) else value for name, value in params.items()}
         return {**self.fixed, **stored}
 
     def defaults(self, configs: Mapping[str, type[Settings]], preferred: Mapping[str, Value] = {}) -> dict[str, Value]:
-        """The free values that are preferred or else the settings' own defaults.
+        """Return default values of the free parameters, such as for the first trial of a study.
 
-        Only those that lie in the space and have an effect there.
+        Args:
+            configs: group -> settings class, which declares the defaults.
+            preferred: dotted name -> value to take instead of the class's own default, where the space allows it.
+
+        Returns:
+            Values by dotted name; without parameters whose default is not in the space or has no effect there.
         """
         values: dict[str, Value] = {}
         for name, parameter in self.free.items():
@@ -102,16 +125,19 @@ class Space:
         return values
 
     def possible(self, name: str, default: Value) -> list[Value]:
-        """What a parameter may be: probes of a free one, a fixed value, or else its default."""
+        """Return the values that a parameter may have: probes of a free one, a fixed value, or else its default."""
         return self.free[name].probes() if name in self.free else [self.fixed.get(name, default)]
 
     def fill(self, given: Mapping[str, Any], place: str) -> dict[str, Value]:
-        """The free values of a configuration that was written by hand, checked as strictly as a search would make them.
+        """Check a configuration that was written by hand, and return the values of its free parameters.
 
-        Parameters that are not given are left to the sampler. Fixed ones may be given if they agree.
+        Args:
+            given: dotted name -> value; parameters that are missing are left to the sampler, and fixed ones may be
+                given with the value that they have anyway.
+            place: where the configuration stands, the first words of an error.
 
         Raises:
-            ConfigError: an unknown name, a value outside the space, or one that has no effect beside the others.
+            ConfigError: a name is unknown, a value lies outside the space, or has no effect given the others.
         """
         values: dict[str, Value] = {}
         for name, value in given.items():
@@ -132,32 +158,39 @@ class Space:
         return values
 
     def check(self, configs: Mapping[str, type[Settings]], most: int = MAX_COMBINATIONS) -> Checked:
-        """Check every name and type, and every combination of points, against the settings they fill.
+        """Check all names, and construct the settings of each group from combinations of its parameters' points.
 
-        Of a range without a step both ends are tried. Of more than `most` combinations of a group a quarter of that is
-        a sample: each point, each pair of points, and seeded draws.
+        This finds an invalid combination before any trial runs. The points of a continuous range are its two ends. If a
+        group has more than `most` combinations, a sample of `most // 4` stands for all: each point, each pair of
+        points, and seeded draws.
 
         Args:
             configs: group -> settings class, for example {"model": BladeConfig, "train": TrainConfig}.
-            most: combinations of a group that are constructed.
+            most: most combinations of a group that are all constructed.
 
         Raises:
-            ConfigError: with the first law that is broken.
+            ConfigError: the first problem that is found.
         """
         self._check_names(configs)
         constructed = total = 0
+        # Groups are independent settings classes, so their combinations need not be multiplied with each other.
         for group, config in configs.items():
             found = self._construct(group, config, most)
-            if self._free(group):
+            if self._free(group):  # fixed values alone are checked, but are nothing that a search combines
                 constructed, total = constructed + found.constructed, total + found.total
             self._check_effect(group, config)
         return Checked(constructed, total)
 
     def check_stored(self, configs: Mapping[str, type[Settings]]) -> None:
-        """Check what a study that was run before must have kept: names that are known, and ends that are allowed.
+        """Check that this version of the program still knows the names of a stored study's space and allows its ends.
+
+        Two configurations a group are constructed, one of all low ends and one of all high ends.
+
+        Args:
+            configs: group -> settings class.
 
         Raises:
-            ConfigError: this version of the program has no such setting.
+            ConfigError: a setting is unknown to this version, or a value is not allowed any more.
         """
         self._check_names(configs)
         for group, config in configs.items():
@@ -174,7 +207,7 @@ class Space:
                 )
 
     def _construct(self, group: str, config: type[Settings], most: int) -> Checked:
-        """Build the settings of a group from its combinations, as strictly as a search must make them."""
+        """Construct a group's settings from its combinations, with the types that a search would suggest."""
         free = self._free(group)
         tried = [parameter.tried() for parameter in free.values()]
         total = math.prod(map(len, tried))
@@ -182,7 +215,8 @@ class Space:
         waits = any(parameter.when for parameter in free.values())
         fixed, names = _fields(self.fixed, group), list(_fields(free, group))
         place, constructed = f"{self.place}: {group}", 0
-        for draw in itertools.chain(_ends(tried), draws):  # a range that is too wide is said before what goes with what
+        # Ends come first: a range that is too wide is then reported as such, not as a pair of values that do not fit.
+        for draw in itertools.chain(_ends(tried), draws):
             if waits:
                 fields = _fields(self._active(dict(zip(free, draw, strict=True)), group), group)
             else:
@@ -195,9 +229,10 @@ class Space:
         return {name: parameter for name, parameter in self.free.items() if name.startswith(group + ".")}
 
     def count(self) -> int | None:
-        """The number of different configurations, or None where a range is continuous."""
+        """Return the number of different configurations, or None if a range is continuous."""
         if any(parameter.points() is None for parameter in self.free.values()):
             return None
+        # Only parameters that others depend on are combined one by one; the rest multiply the count of each case.
         conditioned_on = {other for parameter in self.free.values() for other in parameter.when}
         controls = {name: self.free[name].points() or [] for name in self.free if name in conditioned_on}
         draws = (self._active(dict(zip(controls, draw, strict=True))) for draw in itertools.product(*controls.values()))
@@ -208,19 +243,23 @@ class Space:
         return total
 
     def canonical(self) -> dict[str, Any]:
-        """Plain data for a fingerprint: dotted name -> fixed value or free range, sorted by name."""
+        """Return plain data for a fingerprint: dotted name -> fixed value or free range, sorted by name."""
         entries = {**self.fixed, **{name: parameter.canonical() for name, parameter in self.free.items()}}
         return json.loads(json.dumps(dict(sorted(entries.items()))))
 
     def to_mapping(self) -> dict[str, Any]:
-        """The nested form that `from_mapping` reads."""
+        """Return the space as the nested mapping that `from_mapping` reads."""
         return nest({**self.fixed, **{name: parameter.canonical() for name, parameter in self.free.items()}})
 
     def with_fixed(self, values: Mapping[str, Value], place: str) -> "Space":
-        """The same space with further values fixed.
+        """Return this space with further values fixed.
+
+        Args:
+            values: dotted name -> value.
+            place: where the values stand, the first words of an error.
 
         Raises:
-            ConfigError: one of them is free or fixed at another value here.
+            ConfigError: one of the parameters is free in this space, or fixed at another value.
         """
         for name, value in values.items():
             if name in self.free or self.fixed.get(name, value) != value:
@@ -228,11 +267,11 @@ class Space:
         return Space({**self.fixed, **values}, self.free, self.place)
 
     def without(self, names: Collection[str]) -> "Space":
-        """The same space without some of its free parameters."""
+        """Return this space without some of its free parameters, given by dotted name."""
         return Space(self.fixed, {name: free for name, free in self.free.items() if name not in names}, self.place)
 
     def _with_dotted_conditions(self, name: str, parameter: Free) -> Free:
-        """Conditions name parameters of their own group by their short name."""
+        """Return the parameter with dotted names in `when`, which may name parameters of its own group without it."""
         group = name.partition(".")[0]
         when = {other if "." in other else f"{group}.{other}": values for other, values in parameter.when.items()}
         return parameter.model_copy(update={"when": when})
@@ -249,7 +288,10 @@ class Space:
             known.add(name)
 
     def _active(self, draw: Mapping[str, Value], group: str = "") -> dict[str, Value]:
-        """Fixed values, and those of `draw` whose conditions hold; of `group` only, where other groups hinder none."""
+        """Return the fixed values and those of `draw` whose `when` holds.
+
+        Of a `group`, only its own values are returned, and conditions on other groups count as held.
+        """
         values = {name: value for name, value in self.fixed.items() if name.startswith(group)}
         for name, value in draw.items():
             when = {other: allowed for other, allowed in self.free[name].when.items() if other.startswith(group)}
@@ -258,7 +300,7 @@ class Space:
         return values
 
     def _check_effect(self, group: str, config: type[Settings]) -> None:
-        """A parameter that the model ignores under some values must say `when` it is searched."""
+        """Require a `when` of each parameter that the settings ignore under some values of another one."""
         for name in (*self.fixed, *self.free):
             if not name.startswith(group + "."):
                 continue
@@ -268,14 +310,14 @@ class Space:
                 default = config.model_fields[field].default
                 possible = self.possible(other, default)
                 reached = self.free[name].when.get(other, possible) if name in self.free else possible
-                idle = [value for value in reached if value not in effective]
+                idle = [value for value in reached if value not in effective]  # where this parameter has no effect
                 if (name in self.free and idle) or len(idle) == len(possible):
                     way_out = f"add when: {{{field}: {effective}}}" if name in self.free else "drop it"
                     raise ConfigError(f"{self.place}: {name} has no effect where {other} is {idle[0]}; {way_out}.")
 
 
 def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """{"model.alpha": 0.5} -> {"model": {"alpha": 0.5}}."""
+    """Return values by dotted name as nested mappings: {"model.alpha": 0.5} becomes {"model": {"alpha": 0.5}}."""
     nested: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         group, _, field = name.partition(".")
@@ -284,12 +326,12 @@ def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _fields(values: Mapping[str, T], group: str) -> dict[str, T]:
-    """Those of a group, by the names of its fields."""
+    """Return the values of one group by the names of its fields, without the group's prefix."""
     return {name.removeprefix(f"{group}."): value for name, value in values.items() if name.startswith(f"{group}.")}
 
 
 def _ends(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
-    """First points, and the last point of each parameter beside the first ones of the others."""
+    """Yield all first points, then for each parameter its last point with the first ones of the others."""
     firsts = [points[0] for points in tried]
     yield tuple(firsts)
     for place, points in enumerate(tried):
@@ -297,7 +339,10 @@ def _ends(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
 
 
 def _sample(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
-    """Combinations without end: each point beside drawn ones, each pair of points likewise, then drawn ones alone."""
+    """Yield combinations without end: one with each point, one with each pair of points, then drawn ones.
+
+    Parameters that a combination does not prescribe are drawn from their points.
+    """
     generator = random.Random(0)  # noqa: S311 - a repeatable sample, not a secret
 
     def drawn(**given: Value) -> tuple[Value, ...]:
@@ -313,7 +358,7 @@ def _sample(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
 
 
 def _spread(points: Sequence[Value]) -> Sequence[Value]:
-    """All of them, or of many FEW at equal distances, both ends among them."""
+    """Return all points, or FEW at equal distances, both ends included, if there are more than that."""
     if len(points) <= FEW:
         return points
     return [points[place * (len(points) - 1) // (FEW - 1)] for place in range(FEW)]

@@ -1,4 +1,4 @@
-"""`blade-tune ablate`."""
+"""Command `blade-tune ablate`, which takes parts out of the confirmed winner, one at a time."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`blade-tune compare`."""
+"""Command `blade-tune compare`, which tunes models under equal budgets and compares them."""
 
 from typing import TYPE_CHECKING, get_args
 
@@ -113,7 +113,7 @@ def compare(
 
 
 def _print_costs(definitions: "list[StudyDefinition]", budget: "Budget", settings: RunSettings, form: str) -> None:
-    """A row a model, and their sum."""
+    """Print the estimated cost of each model, and the sums."""
     from blade_tune.report.selection_tables import cost_rows
     from blade_tune.selection.compare import check_sizes
     from blade_tune.selection.cost import estimate

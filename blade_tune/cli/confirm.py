@@ -1,4 +1,4 @@
-"""`blade-tune confirm`."""
+"""Command `blade-tune confirm`, which trains the top configurations again on fresh seeds."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`blade-tune dashboard`."""
+"""Command `blade-tune dashboard`, which shows all studies in optuna-dashboard."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`blade-tune data`."""
+"""Command group `blade-tune data`, whose commands get, prepare and describe data."""
 
 import click
 

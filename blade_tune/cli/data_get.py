@@ -1,4 +1,4 @@
-"""`blade-tune data get`."""
+"""Command `blade-tune data get`, which downloads a data set from its owner."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`blade-tune data prepare`."""
+"""Commands `blade-tune data prepare ...`, which make a log into the split that studies read."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ RECIPE = {"min_item_targets": int, "min_user_targets": int, "until_stable": bool
 
 
 def recipe_options(command: Command) -> Command:
-    """A flag for each field of a recipe."""
+    """Add an option for each field of a recipe to a command."""
     for name, kind in reversed(RECIPE.items()):
         field = Recipe.model_fields[name]
         words = field.description or ""
@@ -46,7 +46,7 @@ out_option = click.option(
 
 
 def replace_options(command: Command) -> Command:
-    """What becomes of an older preparation, and where studies may stand on it."""
+    """Add the options on whether an older preparation is replaced, and on where studies of it may be stored."""
     for option in (
         run_settings(*STORAGE_FLAGS),
         click.option("--force", is_flag=True, help="Replace prepared data that studies stand on; says which break."),
@@ -69,7 +69,7 @@ def prepare() -> None:
 
 
 def _known(name: str, known: KnownLog) -> click.Command:
-    """The command of a data set whose form is known."""
+    """Return the command that prepares the log of a known data set."""
 
     def command(source: Path, out: Path | None, form: str, quiet: bool, **more: Any) -> None:
         from blade_tune.data.raw.prepare import Preparation
@@ -98,7 +98,7 @@ for _name, _log in KNOWN_LOGS.items():
 
 
 def columns_options(*, required: bool) -> Callable[[Command], Command]:
-    """The flags that say what the columns of a log mean."""
+    """Return a decorator that adds the options on what the columns of a log mean to a command."""
     flags = (
         ("user", "COLUMN", required, "Column of the user's id."),
         ("item", "COLUMN", required, "Column of the item's id."),
@@ -195,7 +195,7 @@ def _recipe(flags: dict[str, Any]) -> Recipe:
 
 
 def _replacement(out: Path, options: dict[str, Any]) -> "Replacement":
-    """What is said of an older preparation, taken from the options of a command."""
+    """Take `force` and `settings` out of a command's options, and return the Replacement that they describe."""
     from blade_tune.cli.replacement import Replacement
 
     return Replacement(out, force=options.pop("force"), settings=options.pop("settings"))

@@ -1,4 +1,4 @@
-"""`blade-tune data synth`."""
+"""Command `blade-tune data synth`, which makes synthetic data with a known law."""
 
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def synth(
 
 
 def _num_clusters(num_items: int, num_behaviors: int) -> int:
-    """The divisor of the number of items that makes clusters nearest to their size; more clusters than behaviors."""
+    """Return the number of clusters that divides the items, is above the behaviors, and is nearest to CLUSTER_SIZE."""
     divisors = [number for number in range(num_behaviors + 1, num_items + 1) if num_items % number == 0]
     if not divisors:
         raise ConfigError(f"--items must be above the number of behaviors, {num_behaviors}, got {num_items}.")

@@ -1,4 +1,4 @@
-"""`blade-tune data xray`."""
+"""Command `blade-tune data xray`, which tells what matters in the data of a study."""
 
 import time
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ def xray(study: str, settings: RunSettings, form: str, quiet: bool) -> None:
 
 
 def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
-    """Facts without their details; for people, figures of four decimals."""
+    """Return a finding's facts without details, with figures of four decimals unless they are for a CSV file."""
     row = {name: value for name, value in facts.items() if name != "details"}
     if form == "csv":
         return row
@@ -73,11 +73,11 @@ def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
 
 
 def data_of(study: str, settings: RunSettings) -> tuple["StudyDefinition", Path | None, "SearchData"]:
-    """The definition of a study, stored or from its file, where its data is, and its search data.
+    """Return the definition of a study, stored or from its file, the folder of its data, and its search data.
 
     Args:
-        study: its name, or the path of its file.
-        settings: where studies are, and where its data is, unless the study remembers it.
+        study: name of the study, or the path of its file.
+        settings: where studies are stored, and where the data is if the stored study does not remember it.
     """
     from blade_tune.data.store import prepare
     from blade_tune.spec.definition import StudyDefinition

@@ -1,4 +1,4 @@
-"""`blade-tune doctor`."""
+"""Command `blade-tune doctor`, which finds what would stop a run or was left by a crash."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`--dry-run`: what would be run, with where every value comes from."""
+"""Option `--dry-run`: prints what would be run, and where every value comes from."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def print_plan(
     flags: Mapping[str, Any],
     launcher: str | None,
 ) -> None:
-    """Print every value with its origin; nothing is started, prepared or made.
+    """Print every value of a run with its origin, without starting, preparing or writing anything.
 
     Args:
         source: the study's file.

@@ -1,4 +1,4 @@
-"""Tables of effects on stdout and as files."""
+"""Output of ablations and sweeps as tables on stdout and as files."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 
 
 def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) -> None:
-    """Print rows, or Markdown for people; write CSV, Markdown and LaTeX beside the study."""
+    """Print tables of effects and write them as CSV, Markdown and LaTeX to the study's folder.
+
+    Args:
+        stored: the study.
+        tables: the effects of an ablation or of sweeps, a table each.
+        form: "table" prints Markdown for people, "json" and "csv" print rows.
+    """
     from blade_tune.report.selection_tables import effect_rows, effect_table, write_files
 
     for effects in tables:

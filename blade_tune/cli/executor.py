@@ -1,4 +1,4 @@
-"""Who trains for a command that needs runs: workers placed, progress watched."""
+"""Executor of the runs that a command needs, with its workers placed and its progress shown."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def executor_of(settings: RunSettings, quiet: bool) -> "Iterator[RunExecutor]":
-    """Place the workers that settings ask for, and show what they do."""
+    """Yield an executor with the workers that settings ask for, and show its progress on stderr unless quiet."""
     from blade_tune.cli.progress import watch
     from blade_tune.fleet.devices import assign
     from blade_tune.selection.runs import RunExecutor

@@ -1,4 +1,4 @@
-"""`blade-tune export-best`."""
+"""Command `blade-tune export-best`, which trains the winner again, tests it once and writes the model."""
 
 from pathlib import Path
 from typing import get_args

@@ -1,4 +1,4 @@
-"""Groups whose help lists commands in the order in which they are used, not of the alphabet."""
+"""Command groups whose help lists commands in the order of their use instead of the alphabet."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,10 @@ import click
 
 
 class InOrder(click.Group):
-    """A group that lists its commands as they were added."""
+    """A group that lists its commands in the order in which they were added."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the names of the commands in the order that help lists them in."""
+        """Return the names of the commands in the order of the help text."""
         return list(self.commands)
 
 
@@ -19,13 +19,13 @@ class InSections(InOrder):
     sections: Mapping[str, list[str]] = {}
 
     def add_sections(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
-        """Add commands, in order, by the heading that help has them under."""
+        """Add commands, in order, by the heading under which the help text lists them."""
         for command in (command for commands in sections.values() for command in commands):
             self.add_command(command)
         self.sections = {title: [str(command.name) for command in commands] for title, commands in sections.items()}
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write a section a heading, all with columns of the same width."""
+        """Write a section for each heading, all with columns of the same width."""
         width = max(map(len, self.commands))
         for title, names in self.sections.items():
             with formatter.section(title):

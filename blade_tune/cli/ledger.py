@@ -1,4 +1,4 @@
-"""`blade-tune ledger`."""
+"""Command `blade-tune ledger`, which prints and verifies the list of evaluations on test rows."""
 
 import click
 

@@ -1,24 +1,31 @@
-"""Where the program starts: what must be in order before anything else is imported, which takes a while."""
+"""Start of the program: signals, standard streams and secrets in arguments, dealt with before the slow imports.
+
+Importing the rest takes a while, and a signal or a look at the list of processes may come before it is done.
+"""
 
 import signal
 import sys
 
-SOON_S = 0.02
-ARGUMENTS = "_BLADE_TUNE_ARGUMENTS"  # those that were typed, for the process that shows others
+SOON_S = 0.02  # until a signal is sent again
+ARGUMENTS = "_BLADE_TUNE_ARGUMENTS"  # environment variable with the typed arguments, for the process that hides them
 
 
 def main() -> None:
-    """Run the program, whichever streams are closed; a Ctrl-C or SIGTERM at any moment is no traceback."""
+    """Run the program.
+
+    A Ctrl-C or SIGTERM at any moment ends it with an exit code instead of a traceback, and closed standard streams do
+    no harm.
+    """
     received: list[int] = []
 
     def stop(number: int, _: object) -> None:
-        """Where nothing has to be stored first."""
+        """End the program at once; commands that must store something first replace this handler."""
         from blade_tune.errors import PreemptedError
 
         received.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else PreemptedError("stopped; run the same command again.")
 
-    is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a background job, which a Ctrl-C does not mean
+    is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a background job, for which no Ctrl-C is meant
     numbers = (signal.SIGTERM,) if is_deaf else (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, stop) for number in numbers}
     hook, sys.unraisablehook = sys.unraisablehook, send_again
@@ -30,7 +37,7 @@ def main() -> None:
         run_program()
     except SystemExit:
         raise
-    except BaseException:  # an interrupted import fails in any way
+    except BaseException:  # of any class: an interrupted import may fail with an error of its own
         from blade_tune.errors import InterruptedStudyError, PreemptedError
 
         if not received:
@@ -43,7 +50,10 @@ def main() -> None:
 
 
 def send_again(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Send a signal again that came inside a callback, of a weak reference say: what is raised there ends nothing."""
+    """Send a signal again whose handler raised inside a callback, such as that of a weak reference.
+
+    Python only prints exceptions of such callbacks, so the signal would otherwise end nothing.
+    """
     import os
     import threading
 
@@ -57,9 +67,9 @@ def send_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
 
 def open_closed_streams() -> None:
-    """Have /dev/null in place of a standard stream that is closed.
+    """Open /dev/null in place of each closed standard stream.
 
-    Else the next file that is opened, be it a database, gets its number, and what is printed.
+    Otherwise the next file that is opened, such as a database, gets the stream's number, and so all that is printed.
     """
     import os
 
@@ -69,7 +79,7 @@ def open_closed_streams() -> None:
         except OSError:
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, number)
-            os.set_inheritable(number, True)  # processes started from here shall have it
+            os.set_inheritable(number, True)  # for processes that are started from here
             if null != number:
                 os.close(null)
         if getattr(sys, name) is None:
@@ -77,10 +87,10 @@ def open_closed_streams() -> None:
 
 
 def hide_secrets() -> None:
-    """Have no secret in the arguments that the list of processes shows.
+    """Hide secrets of URLs from the arguments that the system's list of processes shows to all users.
 
-    Where a URL with one was typed, the process becomes another of the same number, whose arguments show none, and
-    which gets those that were typed through its environment.
+    If a URL with a secret was typed, the process replaces itself (`execve`) by one with redacted arguments, which gets
+    the typed ones through its environment.
     """
     import json
     import os
@@ -92,7 +102,8 @@ def hide_secrets() -> None:
         sys.argv[1:] = typed
         return
     shown = redacted_value(sys.orig_argv)
-    is_mine = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :]  # not so where a test calls
+    # Not if a test calls this function: its process was started with other arguments.
+    is_mine = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :]
     if shown != sys.orig_argv and is_mine and sys.executable:
         env = {**os.environ, ARGUMENTS: json.dumps(sys.argv[1:])}
         os.execve(sys.executable, shown, env)  # noqa: S606 - this program itself

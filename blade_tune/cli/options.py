@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options that several commands share, and decorators that add them."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-METAVARS = {  # the run settings that commands have flags of
+METAVARS = {  # run settings that commands have flags for, with the placeholders that help texts show
     "trials": "N",
     "data": "DIR",
     "workers": "N",
@@ -38,7 +38,10 @@ STORAGE_FLAGS = ("storage", "results")
 
 
 def run_flags(*names: str) -> Callable[[Command], Command]:
-    """Add flags of run settings to a command that gets them as they were typed, or None, and settles them itself."""
+    """Return a decorator that adds flags of run settings to a command.
+
+    The command gets each flag as it was typed, or None, and resolves the settings itself.
+    """
 
     def add(command: Command) -> Command:
         for name in reversed(names):
@@ -53,9 +56,10 @@ def run_flags(*names: str) -> Callable[[Command], Command]:
 
 
 def run_settings(*names: str) -> Callable[[Command], Command]:
-    """Add flags of run settings to a command that gets `settings`: what flags, files and environment say together.
+    """Return a decorator that adds flags of run settings to a command, which gets the resolved `settings`.
 
-    Where the database is among them, its errors are one line without a password, wherever they come from.
+    They are resolved from flags, files and the environment. If the database is among the flags, its errors become one
+    line without a password, wherever in the command they occur.
     """
 
     def add(command: Command) -> Command:
@@ -95,17 +99,17 @@ quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on 
 
 
 def reads_study(command: Command) -> Command:
-    """Add the options of a command that prints something about a stored study."""
+    """Add the options of a command that prints something about a stored study: study, database and format."""
     for option in (format_option, run_settings(*STORAGE_FLAGS), study_option):
         command = option(command)
     return command
 
 
 def usable_device(name: str) -> "torch.device":
-    """The device, tried out.
+    """Return a device by its name, after trying to use it.
 
     Raises:
-        ConfigError: there is none of this name here.
+        ConfigError: this machine has no such device.
     """
     import torch
 
@@ -114,6 +118,6 @@ def usable_device(name: str) -> "torch.device":
     try:
         device = resolve_device(name)
         torch.empty(0, device=device)
-    except (AssertionError, RuntimeError) as error:  # torch's words for a device that it does not know or have
+    except (AssertionError, RuntimeError) as error:  # raised by torch for a device that it does not know or have
         raise ConfigError(f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}") from None
     return device

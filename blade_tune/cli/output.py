@@ -1,4 +1,4 @@
-"""Results on stdout: a table for people, JSON and CSV for programs."""
+"""Printing of results on stdout: tables for people, JSON and CSV for programs."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from blade_tune.printable import printable_lines
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
-    """Print rows as a table, JSON or CSV."""
+    """Print rows in the form "table", "json" or "csv"."""
     if form == "json":
         click.echo(json.dumps(list(rows), indent=2))
     elif form == "csv":
@@ -25,7 +25,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], form: str) -> None:
 
 
 def print_facts(facts: Mapping[str, Any], form: str) -> None:
-    """Print one mapping: JSON as it is; a table or CSV with a row a fact, nested names dotted."""
+    """Print one mapping: nested in JSON; in a table or CSV with a row for each value, under dotted names."""
     if form == "json":
         click.echo(json.dumps(facts, indent=2))
     else:

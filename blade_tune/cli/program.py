@@ -1,4 +1,4 @@
-"""The program `blade-tune`: its commands, and how each of its errors ends it."""
+"""Program `blade-tune`: its commands in their sections, and how errors end it."""
 
 import io
 import logging
@@ -58,20 +58,20 @@ blade_tune.add_sections(
 
 
 class StderrHandler(logging.Handler):
-    """Writes to stderr as it is now: a live view replaces it, to keep lines above itself."""
+    """A logging handler that looks up stderr for each record: a live view replaces it to keep lines above itself."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
+        """Write a record to stderr, without secrets."""
         click.echo(redacted(self.format(record)), err=True)
 
 
 def run_program() -> None:
-    """Run the program; an error of ours is one message on stderr and its own exit code."""
+    """Run the program; a BladeTuneError ends it with one message on stderr and the error's exit code."""
     handler = StderrHandler()
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger = logging.getLogger("blade_tune")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)  # below this handler's WARNING, for handlers that other modules add
     logger.addHandler(handler)
     try:
         sys.exit(blade_tune(prog_name="blade-tune", standalone_mode=False))

@@ -1,4 +1,4 @@
-"""Progress on stderr: live where it is a terminal, plain lines where not."""
+"""Progress of studies and trainings on stderr: a live view on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -24,12 +24,12 @@ from blade_tune.redact import redacted
 from blade_tune.training.loop import EpochRecord
 from blade_tune.trial.callback import Callback, StudySummary
 
-PLAIN_EVERY_S = 30.0  # a line of a running trial at most so often
+PLAIN_EVERY_S = 30.0  # least seconds between two lines of running trials
 
 
 @contextmanager
 def watch(quiet: bool) -> Iterator[Callback]:
-    """The callback that suits stderr."""
+    """Yield the callback that shows progress in the way that suits stderr, or a silent one."""
     if quiet:
         yield Callback()
     elif sys.stderr.isatty():
@@ -41,19 +41,19 @@ def watch(quiet: bool) -> Iterator[Callback]:
 
 
 def assignments(values: Mapping[str, Value] | None) -> str:
-    """Parameters in one line, without their groups."""
+    """Return parameters as one line of name=value, without their groups."""
     entries = ((name.partition(".")[2], value) for name, value in (values or {}).items())
     return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in entries)
 
 
 def _baselines(figures: Mapping[str, float], left_out: Mapping[str, str]) -> str:
-    """Each baseline with its figure, or why it has none."""
+    """Return one line with each baseline's figure, or the reason why it has none."""
     measured = [f"{name}={figure:.4f}" for name, figure in figures.items()]
     return " ".join([*measured, *(f"{name}=none ({why})" for name, why in left_out.items())])
 
 
 class PlainProgress(Callback):
-    """One line an event, key=value."""
+    """Progress as plain lines of key=value, one for each event."""
 
     def __init__(self) -> None:
         self._metric = ""
@@ -63,30 +63,30 @@ class PlainProgress(Callback):
         self._ended = 0
 
     def run_started(self, summary: StudySummary, max_epochs: int) -> None:
-        """The first line."""
+        """Print the state of the study as the first line."""
         self._metric, self._max_epochs = summary.metric, max_epochs
         self._line(f"study={summary.name} scored={summary.scored}/{summary.budget} max_epochs={max_epochs}")
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
-        """What to beat."""
+        """Print the values of untuned baselines."""
         self._line(f"untuned valid_{self._metric}: {_baselines(figures, left_out)}")
 
     def noted(self, text: str) -> None:
-        """As it is."""
+        """Print a note unchanged."""
         self._line(text)
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
-        """A line a trial."""
+        """Print the trial's parameters."""
         self._line(f"trial={number} started {assignments(values)}")
 
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
-        """A line now and then."""
+        """Print the trial's epoch and metric, unless any line was printed less than PLAIN_EVERY_S ago."""
         if time.monotonic() - self._last >= PLAIN_EVERY_S:
             figures = f" {self._metric}={record.metrics[self._metric]:.4f}" if record.metrics else ""
             self._line(f"trial={number} epoch={record.epoch}/{self._max_epochs}{figures} s={record.seconds:.2f}")
 
     def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
-        """A line a trial."""
+        """Print the trial's outcome and the state of the study."""
         self._ended += 1
         line = f"trial={number} {outcome} value={'none' if value is None else f'{value:.4f}'}"
         if summary is not None:
@@ -98,7 +98,7 @@ class PlainProgress(Callback):
         self._line(line)
 
     def run_ended(self, why: str, summary: StudySummary) -> None:
-        """The last lines."""
+        """Print the verdict on the best trial, the warning if there is one, and why the run ended."""
         if summary.verdict:
             self._line(f"best_trial={summary.best_number} {summary.verdict}")
         if summary.warning:
@@ -111,7 +111,7 @@ class PlainProgress(Callback):
 
 
 class LiveProgress(Callback):
-    """A bar for the study and one for each trial that runs, the best so far, and a line above for each that ends."""
+    """Live view with a bar for the study and one for each running trial, the best trial, and lines of ended trials."""
 
     def __init__(self, console: Console) -> None:
         self._study = Progress(
@@ -142,22 +142,22 @@ class LiveProgress(Callback):
         self._ended = 0
 
     def run_started(self, summary: StudySummary, max_epochs: int) -> None:
-        """Show where the study stands."""
+        """Show the state of the study."""
         self._metric, self._max_epochs = summary.metric, max_epochs
         self._study.update(self._study_task, description=summary.name, total=summary.budget, completed=summary.scored)
         self._show_best(summary)
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
-        """What to beat."""
+        """Print the values of untuned baselines above the bars."""
         line = f"untuned, valid {self._metric}: {_baselines(figures, left_out)}"
         self.display.console.print(redacted(line), highlight=False, markup=False)
 
     def noted(self, text: str) -> None:
-        """A line above the bars."""
+        """Print a note above the bars."""
         self.display.console.print(redacted(text), highlight=False, markup=False)
 
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
-        """Add the trial's bar."""
+        """Add a bar for the trial."""
         self._highest[number] = 0.0
         self._tasks[number] = self._trials.add_task(f"trial {number}", total=self._max_epochs, figures="")
 
@@ -170,7 +170,7 @@ class LiveProgress(Callback):
         self._trials.update(self._tasks[number], completed=record.epoch, figures=figures)
 
     def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
-        """Write the trial's line and move the study's bar."""
+        """Print the trial's outcome above the bars, remove its bar, and move the study's bar."""
         self._remove(number)
         self._ended += 1
         shown = "" if value is None else f" {self._metric} {value:.4f}"
@@ -184,11 +184,11 @@ class LiveProgress(Callback):
         self.display.console.print(line)
 
     def trial_lost(self, number: int) -> None:
-        """Take the trial's bar away."""
+        """Remove the trial's bar."""
         self._remove(number)
 
     def run_ended(self, why: str, summary: StudySummary) -> None:
-        """Take all trials' bars away."""
+        """Remove the bars of all trials, and print the warning if there is one and why the run ended."""
         for number in list(self._tasks):
             self._remove(number)
         self._show_best(summary)
@@ -211,7 +211,7 @@ class LiveProgress(Callback):
 
 @contextmanager
 def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], None]]:
-    """A hook that shows one training's epochs."""
+    """Yield a function that shows the epochs of a single training under a title; call it after each epoch."""
     console = Console(stderr=True)
     if quiet:
         yield lambda _: None

@@ -1,4 +1,4 @@
-"""`blade-tune recommend`."""
+"""Command `blade-tune recommend`, which recommends items to users by their histories."""
 
 import shutil
 import sys
@@ -95,7 +95,7 @@ def recommend(
 
 
 def _print(file: TextIO) -> None:
-    """The table as it is; on a terminal without what could steer it."""
+    """Print a file unchanged; on a terminal, with escapes for characters that could steer it."""
     if not sys.stdout.isatty():
         shutil.copyfileobj(file, sys.stdout)
         return

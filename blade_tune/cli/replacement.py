@@ -1,4 +1,4 @@
-"""Prepared data in the place of older ones that studies may stand on."""
+"""Replacement of prepared data by other data, which breaks the studies that were run on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,23 +15,26 @@ from blade_tune.fleet.settings import RunSettings
 
 @dataclass
 class Replacement:
-    """Whether a folder may be replaced, and what is said where it is."""
+    """Decision on whether a folder of prepared data may be replaced, with the warnings that this needs."""
 
-    out: Path
-    force: bool
-    settings: RunSettings  # where studies are
-    rewritten: list[Path] = field(default_factory=list)  # study files that go along with the data
+    out: Path  # folder of the prepared data
+    force: bool  # whether to replace data even if studies break
+    settings: RunSettings  # where studies are stored
+    rewritten: list[Path] = field(default_factory=list)  # study files that are written again for the new data
 
     def allow(self, changes: list[str]) -> None:
-        """Say which studies break by other data in this place.
+        """Print a warning that names the studies which other data in this folder breaks, if there are any.
+
+        Args:
+            changes: what differs from the older preparation.
 
         Raises:
-            ConfigError: there are some, and --force was not given.
+            ConfigError: studies would break, and --force was not given.
         """
         from blade_tune.study.dependents import files_on, stored_on
 
         broken = stored_on(self.out, self.settings.workspace.url)
-        if changes != ["rows"]:  # a file says nothing of rows
+        if changes != ["rows"]:  # a study file does not depend on rows, only on the meaning of columns
             broken += map(str, files_on(self.out))
         if not broken:
             return
@@ -42,7 +45,7 @@ class Replacement:
         click.echo(f"WARNING {said} and is replaced; this breaks {', '.join(broken)}{anew}", err=True)
 
     def wrote(self, study: Path) -> bool:
-        """Whether --force may write a study file anew: it is as the older preparation wrote it."""
+        """Return whether --force may overwrite a study file: it is unchanged since the older preparation wrote it."""
         from blade_tune.spec.template import study_text
 
         if not self.force or not study.is_file():
@@ -51,17 +54,23 @@ class Replacement:
             older = read_preparation(self.out)
             section = data_section(older["name"], older["log"]["behaviors"], older["auxiliary"])
             return study.read_bytes() == study_text(section, self.out).encode()
-        except (DataError, KeyError):  # nothing is known of an older one
+        except (DataError, KeyError):  # the older preparation cannot be read
             return False
 
 
 def data_section(name: str, behaviors: list[str], auxiliary: str) -> dict[str, Any]:
-    """What a study says of data that a log was prepared to."""
+    """Return the `data` section of a study on prepared data."""
     return {"source": "split_files", "name": name, "behaviors": behaviors, "auxiliary": auxiliary}
 
 
 def check_fits(study: Path, section: Mapping[str, Any], out: Path) -> None:
-    """Say that a study file was left alone, and what it must have to go with the data."""
+    """Print that an existing study file was left alone, with what it lacks to fit the data if it does not.
+
+    Args:
+        study: the study file.
+        section: the `data` section that fits the data.
+        out: folder of the data.
+    """
     try:
         content = read_yaml(study)
     except ConfigError as error:

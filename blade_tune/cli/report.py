@@ -1,4 +1,4 @@
-"""`blade-tune report`."""
+"""Command `blade-tune report`, which writes a study's figures and tables as one page."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`blade-tune reproduce`."""
+"""Command `blade-tune reproduce`, which trains a trial again and compares it epoch by epoch."""
 
 import click
 

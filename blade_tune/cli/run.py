@@ -1,4 +1,4 @@
-"""`blade-tune run`."""
+"""Command `blade-tune run`, which runs a study until it has its number of scored trials."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
@@ -141,7 +141,7 @@ def run(
 
 
 def _show(stored: "StoredStudy") -> None:
-    """Leave what people look at: tables in the study's folder, and what the dashboard has beside its trials."""
+    """Write the tables in the study's folder, and update what the dashboard shows of the study."""
     from blade_tune.report.dashboard import publish  # a second and 85 MB, at the end of a run only
     from blade_tune.report.tables import write_tables
 

@@ -1,4 +1,4 @@
-"""`blade-tune show`."""
+"""Command `blade-tune show`, which prints everything about one trial."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`blade-tune space`."""
+"""Commands `blade-tune space ...`, which print and check search spaces."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""`blade-tune status`."""
+"""Command `blade-tune status`, which prints a study's progress and its active workers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -53,7 +53,7 @@ def status(
 
 
 def _print(facts: Mapping[str, Any], form: str) -> None:
-    """JSON as it is; CSV with the workers by index; a table with the workers below."""
+    """Print the state of a study: nested in JSON, with workers by index in CSV, or as a table with one of workers."""
     workers = facts["workers"]
     if form == "json":
         print_facts(facts, form)

@@ -1,4 +1,4 @@
-"""Steps of long work on stderr: live where it is a terminal, a line each where not."""
+"""Progress of long work on stderr, such as steps and downloads: live on a terminal, a line each elsewhere."""
 
 import sys
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class _Percent(ProgressColumn):
-    """How far a step is, as it says itself."""
+    """A column with a step's progress in percent, which the step's own function returns."""
 
     def render(self, task: Task) -> Text:
         percent = task.fields["percent"]()
@@ -36,7 +36,7 @@ class _Percent(ProgressColumn):
 
 @contextmanager
 def watch_steps(quiet: bool) -> Iterator["OnStep"]:
-    """A hook that shows what is done now."""
+    """Yield a function that shows the current step; call it with the step's name and its progress function."""
     if quiet or not sys.stderr.isatty():
         yield lambda words, _: None if quiet else click.echo(words, err=True)
         return
@@ -48,9 +48,9 @@ def watch_steps(quiet: bool) -> Iterator["OnStep"]:
 
 @contextmanager
 def watch_download(quiet: bool, title: str) -> Iterator["OnBytes"]:
-    """A hook that shows how many bytes are there."""
+    """Yield a function that shows a download's progress; call it with the bytes so far and the total."""
     if quiet or not sys.stderr.isatty():
-        shown = -1
+        shown = -1  # tenths of the total, or units of 10**8 bytes, that were printed last
 
         def line(there: int, total: int | None) -> None:
             nonlocal shown

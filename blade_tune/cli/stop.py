@@ -1,4 +1,4 @@
-"""`blade-tune stop`."""
+"""Command `blade-tune stop`, which ends every run of a study on all machines."""
 
 import click
 

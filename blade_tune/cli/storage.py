@@ -1,4 +1,4 @@
-"""`blade-tune storage`."""
+"""Commands `blade-tune storage ...`, which upgrade databases and copy studies between them."""
 
 import click
 

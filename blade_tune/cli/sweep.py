@@ -1,4 +1,4 @@
-"""`blade-tune sweep`."""
+"""Command `blade-tune sweep`, which varies a parameter around the confirmed winner."""
 
 import click
 

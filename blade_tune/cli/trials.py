@@ -1,4 +1,4 @@
-"""`blade-tune trials`."""
+"""Command `blade-tune trials`, which prints a row for each trial."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`status --watch`: a live view in a terminal, in a pipe a line for whatever changes."""
+"""Option `status --watch`: a live view of a study on a terminal, a line for each change in a pipe."""
 
 import sys
 import time
@@ -21,7 +21,12 @@ Status = Mapping[str, Any]
 
 
 def watch_study(stored: StoredStudy, every_s: float) -> None:
-    """Show what `tables.status` says until the study needs no more trials, then say why."""
+    """Show the state of a study until it needs no more trials, then print why.
+
+    Args:
+        stored: the study.
+        every_s: seconds between two looks at the database.
+    """
     with _display() as show:
         while True:
             why = why_done(stored)
@@ -34,12 +39,12 @@ def watch_study(stored: StoredStudy, every_s: float) -> None:
 
 @contextmanager
 def _display() -> Iterator[Callable[[Status], None]]:
-    """What suits stdout."""
+    """Yield a function that shows a state in the way that suits stdout."""
     if sys.stdout.isatty():
         with Live(auto_refresh=False) as live:
             yield lambda facts: live.update(_view(facts), refresh=True)
     else:
-        shown: set[str] = set()
+        shown: set[str] = set()  # the lines of the last state: a line that has not changed is not printed again
 
         def show(facts: Status) -> None:
             lines = [_headline(facts), *_warning(facts), *map(_line, facts["workers"])]
@@ -63,7 +68,7 @@ def _view(facts: Status) -> Group:
 
 
 def _headline(facts: Status) -> str:
-    """The study in one line: whatever there is any of, and the best."""
+    """Return a study's state in one line: counts that are not 0, the best trial, and the verdict on it."""
     counts = {name: count for name, count in facts["trials"].items() if count}
     entries = {"study": facts["name"], "scored": f"{facts['scored']}/{facts['budget']}", **counts}
     if best := facts["best"]:
@@ -79,7 +84,7 @@ def _warning(facts: Status) -> list[str]:
 
 
 def _line(worker: Status) -> str:
-    """A worker in one line, without what changes though nothing happens."""
+    """Return a worker's state in one line, without the time since its heartbeat, which changes all the time."""
     return " ".join(f"{name}={_text(value)}" for name, value in worker.items() if name != "heard_s")
 
 

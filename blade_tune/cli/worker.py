@@ -1,4 +1,4 @@
-"""`blade-tune worker`."""
+"""Command `blade-tune worker`, which joins a stored study from any machine that has its data."""
 
 import click
 

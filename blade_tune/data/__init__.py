@@ -1,1 +1,1 @@
-"""Interaction data: read by a source, split, numbered, prepared once on disk, and cut into windows."""
+"""Interaction data: sources that read it, its split, internal ids, prepared copies on disk, and training windows."""

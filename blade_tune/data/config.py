@@ -1,4 +1,7 @@
-"""Settings of a data set: what every source needs to know; a source's own Config adds its own."""
+"""Settings of a data set that every source needs, and how the `data` section of a study is read.
+
+A source with settings of its own subclasses `DataConfig` and names the subclass as its `Config`.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,7 +15,7 @@ from blade_tune.registry import load
 
 
 class DataConfig(Settings):
-    """What a data set is called, where it comes from and what its behaviors mean."""
+    """Name, source and behaviors of a data set."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="name of the data set, and of its folder")
     source: str = Field(description="how it is read, a name in SOURCES")
@@ -31,7 +34,7 @@ class DataConfig(Settings):
 
     @property
     def auxiliary_column(self) -> int:
-        """The column of the auxiliary behavior in a set."""
+        """Column of the auxiliary behavior in a behavior set."""
         return self.behaviors.index(self.auxiliary)
 
 
@@ -40,14 +43,14 @@ def data_config(raw: Mapping[str, Any], place: str) -> DataConfig:
 
     Args:
         raw: the `data` section of a study.
-        place: where it stood, the first words of an error.
+        place: where the section stands, the first words of an error.
 
     Raises:
-        ConfigError: an unknown source, or a line for each law that the section breaks.
+        ConfigError: the source is unknown, or the section is invalid; the message has a line for each problem.
     """
     name = raw.get("source")
     if name is None:
-        return parse(DataConfig, raw, place)  # says what is missing
+        return parse(DataConfig, raw, place)  # fails, and says all that is missing
     try:
         settings: type[DataConfig] = load(SOURCES, "source", str(name)).Config
     except ConfigError as error:

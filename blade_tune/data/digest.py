@@ -1,4 +1,4 @@
-"""Content hashes: what prepared data is found by, and what a study remembers its data by."""
+"""Content hashes, under which prepared data is stored and by which a study recognizes its data."""
 
 import hashlib
 import json
@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 2  # raise when a prepared array or what it means changes: what was prepared before is then built again
+FORMAT = 2  # raise it when a prepared array or its meaning changes, so that older prepared data is built again
 
 
 def key(**facts: Any) -> str:
-    """Hash of plain facts, under which prepared data is stored."""
+    """Return a SHA-256 of plain facts and FORMAT, the name under which prepared data is stored."""
     return hashlib.sha256(_canonical({"format": FORMAT, **facts})).hexdigest()
 
 
 def content_hash(arrays: Mapping[str, NDArray[Any]], **facts: Any) -> str:
-    """Hash of arrays and plain facts; the same on every machine."""
+    """Return a SHA-256 of arrays and plain facts, equal on machines of either byte order."""
     digest = hashlib.sha256(_canonical(facts))
     for name in sorted(arrays):
         array = arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False)

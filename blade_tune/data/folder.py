@@ -1,4 +1,9 @@
-"""Folders that exist whole or not at all: of arrays and plain facts, and of finished files."""
+"""Folders and files that appear on disk complete or not at all.
+
+Most are folders of prepared data: NumPy arrays, one file each, and plain facts with the checksums of all in
+`contents.json`. They are written under a hidden temporary name and then renamed, so processes may prepare the same data
+at once without locks, and a killed process leaves at most a temporary folder, which a later `write` removes.
+"""
 
 import errno
 import hashlib
@@ -24,21 +29,22 @@ CONTENTS = "contents.json"
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
 LEFTOVER_AGE_S = 24 * 3600.0  # no preparation takes so long: a temporary folder this old belongs to a killed process
 
-_checked: dict[Path, list[tuple[str, int, int]]] = {}  # by this process: size and time of each file then
+# Folders that this process has checked: name, size in bytes and time in nanoseconds of each file at that moment.
+_checked: dict[Path, list[tuple[str, int, int]]] = {}
 
 
 def write(
     path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], *, is_private: bool = False
 ) -> None:
-    """Write the folder beside its final place, then rename it; where another process was first, its folder stays.
+    """Write a folder of arrays and facts under a temporary name, then rename it to its final path.
 
-    One that was written before folders had checksums is replaced.
+    If another process was first, its folder stays, unless it was written before folders had checksums.
 
     Args:
-        path: its final place.
-        arrays: a file each.
-        facts: plain ones.
-        is_private: whether nobody else may read it.
+        path: the folder's final path.
+        arrays: name -> array; each is written to a file `NAME.npy`.
+        facts: plain data that JSON can hold.
+        is_private: whether only the current user may read the folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path.parent)
@@ -48,7 +54,8 @@ def write(
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
         checksums = {name: _checksum(temporary / f"{name}.npy") for name in arrays}
-        listed = json.loads(json.dumps({"arrays": checksums, "facts": facts}))  # as it is read
+        # Through JSON and back, for the checksum is later compared with that of what was read: tuples are lists there.
+        listed = json.loads(json.dumps({"arrays": checksums, "facts": facts}))
         content = json.dumps({**listed, "sha256": _sealing(path, listed)})
         (temporary / CONTENTS).write_text(content, encoding="utf-8")
         for file in temporary.iterdir():
@@ -60,16 +67,19 @@ def write(
 
 
 def read(path: Path, *, anew: bool = False) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """The arrays, mapped from disk and read-only, and the facts; checked against their checksums.
+    """Read a folder that `write` wrote, and check it against its checksums.
 
-    A process checks a folder once, and again when a file has another size or time.
+    A process checks a folder once, and again when a file's size or modification time has changed.
 
     Args:
         path: the folder.
-        anew: check it whether or not this process has.
+        anew: whether to check the folder even if this process has checked it already.
+
+    Returns:
+        The arrays by name, mapped from disk and read-only, and the facts.
 
     Raises:
-        DataError: a file was removed, cut or changed since, or another folder stands in its place.
+        DataError: the folder cannot be read, a file was removed or changed since, or the folder was renamed.
     """
     try:
         contents = _contents(path)
@@ -91,7 +101,10 @@ def read(path: Path, *, anew: bool = False) -> tuple[dict[str, NDArray[Any]], di
 
 
 def has_checksums(path: Path) -> bool:
-    """Whether a folder is there and was not written before folders had checksums; `read` says whether it is whole."""
+    """Return whether a folder exists and was written since folders have checksums; only `read` compares them.
+
+    A folder whose contents cannot be read counts as one with checksums, so that `read` reports what is wrong with it.
+    """
     if not path.exists():
         return False
     try:
@@ -101,9 +114,9 @@ def has_checksums(path: Path) -> bool:
 
 
 def keep_private(path: Path) -> None:
-    """Make a folder of folders that nobody else may look into; those of before were open to everybody."""
+    """Make a folder that only the current user may open, or restrict one that earlier versions made for all users."""
     path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    with suppress(PermissionError):  # it is somebody else's
+    with suppress(PermissionError):  # the folder belongs to another user
         path.chmod(PRIVATE_FOLDER)
 
 
@@ -112,7 +125,7 @@ def _contents(path: Path) -> dict[str, Any]:
 
 
 def _check(path: Path, contents: Mapping[str, Any]) -> None:
-    if "sha256" not in contents:  # written before there were any
+    if "sha256" not in contents:  # written before folders had checksums
         return
     listed = {name: content for name, content in contents.items() if name != "sha256"}
     if contents["sha256"] != _sealing(path, listed):
@@ -123,7 +136,7 @@ def _check(path: Path, contents: Mapping[str, Any]) -> None:
 
 
 def _sealing(path: Path, listed: Mapping[str, Any]) -> str:
-    """Checksum of what a folder lists, and of its name, which says what it is made of."""
+    """Return a checksum of what a folder lists and of its name, which is a hash of what the folder was built from."""
     return hashlib.sha256(json.dumps([path.name, listed], sort_keys=True).encode()).hexdigest()
 
 
@@ -138,19 +151,19 @@ def _size_and_time(file: Path) -> tuple[int, int]:
 
 
 def tensor(path: Path, name: str) -> Tensor:
-    """One array as a tensor on its mapped file: processes share its memory, and whoever writes to it gets a copy."""
+    """Map one array of a folder as a tensor, whose memory processes share; a process that writes to it gets a copy."""
     return torch.from_numpy(np.load(path / f"{name}.npy", mmap_mode="c"))
 
 
 def check_place(folder: Path, marker: str) -> None:
-    """Refuse, before any work is done, a place where no folder of ours can be put.
+    """Check, before any work is done, that a finished folder can be put at a path.
 
     Args:
-        folder: the place.
-        marker: the file by which an older one is known.
+        folder: the path.
+        marker: name of the file that shows that an existing folder was written by this program and may be replaced.
 
     Raises:
-        ConfigError: it is a file, it holds anything but an older one, or its parent cannot be written.
+        ConfigError: the path is a file, is a folder of other files, or its parent cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: must be a folder, and is a file.")
@@ -163,7 +176,7 @@ def check_place(folder: Path, marker: str) -> None:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into one line."""
+    """Turn an OSError of the block into a ConfigError that names the folder."""
     try:
         yield
     except OSError as error:
@@ -172,7 +185,11 @@ def writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A hidden place of its own to write a file at; it gets its name in the end, or is gone where anything failed."""
+    """Yield a hidden temporary path for a file; it is renamed to `path` when the block ends, or removed if it fails.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
     new = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,14 +201,17 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def replace(new: Path, final: Path) -> None:
-    """Put a finished folder in its place; what stood there is gone only when the new one stands.
+    """Rename a finished folder to its final path; the old folder there is removed only after that.
 
-    Of several processes that do so at once the last one's folder stays.
+    If several processes do so at once, the folder of the last one stays.
+
+    Raises:
+        OSError: the folder cannot be renamed; the old one is put back.
     """
     olds: list[Path] = []
     while True:
         old = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError):  # there is no older folder, or another process has moved it
             final.rename(old)
             olds.append(old)
         try:
@@ -200,7 +220,7 @@ def replace(new: Path, final: Path) -> None:
         except OSError as error:
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY):  # another process was first
                 continue
-            if olds and not final.exists():
+            if olds and not final.exists():  # a failure must not leave less than there was before
                 olds[-1].rename(final)
             raise
     for old in olds:
@@ -208,17 +228,18 @@ def replace(new: Path, final: Path) -> None:
 
 
 def _rename(temporary: Path, path: Path) -> None:
+    """Rename a folder, unless another process has put a folder with checksums there first."""
     try:
         temporary.rename(path)
     except OSError:
         if not path.is_dir():
             raise
-        if not has_checksums(path):
+        if not has_checksums(path):  # otherwise another process wrote the same content first
             replace(temporary, path)
 
 
 def _flush(file: Path) -> None:
-    """Have the file on disk before its folder gets its name."""
+    """Force a file to disk, which must happen before its folder gets its final name."""
     with file.open("rb") as stream:
         os.fsync(stream.fileno())
 

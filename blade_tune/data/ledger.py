@@ -1,4 +1,9 @@
-"""The ledger of test evaluations: who opened the sealed rows, when and why, so that nobody can take a line away."""
+"""Ledger of test evaluations: who opened the sealed test rows, when and why.
+
+The ledger shows how often test data was looked at, so nobody should be able to remove a line without notice. Each line
+holds a hash of itself and of the line before it, and the study's database remembers the last line (`Head`). The chain
+of hashes reveals a change inside the file, the head one at its end.
+"""
 
 import fcntl
 import hashlib
@@ -21,41 +26,42 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Head:
-    """How far a ledger goes: its number of lines, and the hash of the last; and that line, so that it can be mended."""
+    """End of a ledger at some time, kept outside of it to notice later that lines at its end are missing."""
 
     lines: int
-    hash: str
-    last: Mapping[str, Any] | None = field(default=None, compare=False)  # not known to an earlier version
+    hash: str  # of the last line
+    # The last line without its hash, from which it can be written again; earlier versions did not keep it.
+    last: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class LedgerContent:
-    """What a ledger's file holds."""
+    """Content of a ledger's file, divided where its chain of hashes breaks."""
 
-    records: tuple[Record, ...]  # of the whole lines, each of which follows from the one before
-    size: int  # bytes of these
-    rest: bytes  # what stands behind them
+    records: tuple[Record, ...]  # of the valid lines, each of which follows from the one before
+    size: int  # bytes of the valid lines
+    rest: bytes  # all bytes after them; empty if the ledger is whole
 
     @property
     def hash(self) -> str:
-        """Of the last whole line."""
+        """Hash of the last valid line, or FIRST if there is none."""
         return str(self.records[-1]["hash"]) if self.records else FIRST
 
     def holds(self, head: Head | None) -> bool:
-        """Whether all lines up to a head are there."""
+        """Return whether all lines up to a head are there; True without a head."""
         return head is None or [r["hash"] for r in self.records[head.lines - 1 : head.lines]] == [head.hash]
 
 
 class Ledger:
-    """An append-only file of JSON lines, one an opening; each holds the hash of the line before it, and its own.
+    """Append-only file of JSON lines, one for each opening, with the hash of the line before it and its own.
 
-    A changed, added or missing line inside it is noticed by the file alone; one missing at its end by whoever remembers
-    its head.
+    The file alone shows that a line inside it was changed, added or removed; a missing line at its end shows only in
+    comparison with a head that was remembered elsewhere.
 
     Args:
         path: the file.
-        known: a head that it had before.
-        remember: is told the head after each new line.
+        known: a head that the ledger had before, if one was remembered.
+        remember: called with the new head after each new line.
     """
 
     def __init__(
@@ -66,11 +72,17 @@ class Ledger:
         self._remember = remember
 
     def append(self, entry: Mapping[str, Any]) -> Head:
-        """Add a line and have it on disk before returning it, or add nothing; processes take turns.
+        """Append a line and force it to disk, or append nothing; processes take turns.
+
+        Args:
+            entry: plain data that JSON can hold: who opens the sealed rows, when and why.
+
+        Returns:
+            The new head of the ledger.
 
         Raises:
-            DataError: the ledger is broken, so no line can go on from it.
-            OSError: it cannot be written.
+            DataError: the ledger is broken, so that no line can follow from its last one.
+            OSError: the line cannot be written.
         """
         make_folder(self.path.parent)
         with self._locked() as descriptor:
@@ -81,17 +93,17 @@ class Ledger:
             return self._settle(len(reading.records) + 1, record)
 
     def entries(self) -> list[Record]:
-        """All entries, oldest first.
+        """Return all entries, oldest first.
 
         Raises:
-            DataError: a line was changed, removed, added or cut; the message names file and line.
+            DataError: a line was changed, removed, added or cut; the message names the file and, if known, the line.
         """
         reading = self._read()
         self._require_whole(reading)
         return [record["entry"] for record in reading.records]
 
     def fault(self) -> str | None:
-        """What is wrong with it, in words; None where it is whole."""
+        """Return what is wrong with the ledger as a message for the user, or None if it is whole."""
         try:
             self.entries()
         except DataError as error:
@@ -99,15 +111,18 @@ class Ledger:
         return None
 
     def mend(self) -> str | None:
-        """Put right what an interrupted write has left; gives what was done, or None where nothing could be proven.
+        """Repair what an interrupted write has left at the end of the file.
 
-        The beginning of a line that the known head knows nothing of is removed. The last line, where nothing else is
-        lost, is written again from the head.
+        The beginning of a line that was never finished is removed, for nothing was opened by it. If only the last line
+        is damaged and the known head or the file still holds all of it, the line is written again.
+
+        Returns:
+            What was done, in words; None if there is nothing that can be repaired without losing a line.
         """
         if self._mendable(self._read()) is None:
             return None
         with self._locked() as descriptor:
-            reading = self._read()
+            reading = self._read()  # again, for another process may have repaired or appended meanwhile
             last = self._mendable(reading)
             if last is None:
                 return None
@@ -119,17 +134,19 @@ class Ledger:
             return f"line {len(reading.records) + 1} of the ledger, written again whole"
 
     def _mendable(self, reading: LedgerContent) -> Record | None:
-        """The line that is to be written behind the whole ones, empty where none is; None where nothing is proven."""
-        known, number, rest = self._known, len(reading.records) + 1, reading.rest.rstrip(b"\0")  # zeros of a power cut
-        if b"\n" in reading.rest.removesuffix(b"\n"):
+        """Return the record to write after the valid lines, {} to only remove the rest, or None if neither is safe."""
+        # A power failure may leave zeros at the end of a file.
+        known, number, rest = self._known, len(reading.records) + 1, reading.rest.rstrip(b"\0")
+        if b"\n" in reading.rest.removesuffix(b"\n"):  # more than one line is damaged
             return None
         if known and known.last and known.lines == number:
             last = {**known.last, "hash": known.hash}
             return last if _follows(json.dumps(last), reading.hash) else None
         if b"\n" in rest or not rest or not reading.holds(known):
             return None
-        if _follows(rest, reading.hash):
+        if _follows(rest, reading.hash):  # complete but for its line end
             return dict(json.loads(rest))
+        # Every line begins so: only then is the rest an unfinished one, and not something else.
         begun = json.dumps({"previous": reading.hash, "entry": {}}).encode()[:-2]
         return {} if begun.startswith(rest) or rest.startswith(begun) else None
 
@@ -175,7 +192,7 @@ class Ledger:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        """A descriptor that appends, held by one process at a time."""
+        """Yield a file descriptor that appends to the ledger, which one process at a time may hold."""
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except IsADirectoryError:
@@ -188,13 +205,13 @@ class Ledger:
 
 
 def _record(previous: str, entry: Record) -> Record:
-    """What a line says."""
+    """Return the content of a line: an entry, the hash of the line before, and the hash of both."""
     content = json.dumps([previous, entry], sort_keys=True)
     return {"previous": previous, "entry": entry, "hash": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def _follows(line: bytes | str, previous: str) -> bool:
-    """Whether a line is a whole record behind the one of a hash."""
+    """Return whether a line is a valid record that follows the line with the hash `previous`."""
     try:
         record = json.loads(line)
         return bool(record == _record(previous, record["entry"]))

@@ -1,4 +1,7 @@
-"""What was measured once on a data set and is kept: read as it was written, or measured again."""
+"""Storage of measurements of a data set, which are slow to make and are therefore kept in folders.
+
+A damaged folder is treated as a missing one: the measurement is made again and takes its place.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -18,11 +21,16 @@ T = TypeVar("T")
 
 
 def keep(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
-    """Write arrays and facts as a folder, with their digest, in place of one that is damaged.
+    """Write a measurement to a folder with a digest of its content; a damaged folder at that path is replaced.
+
+    Args:
+        path: the folder.
+        arrays: name -> array.
+        facts: plain data that JSON can hold.
 
     Raises:
-        ConfigError: a file stands in the place of a folder.
-        OSError: it cannot be written.
+        ConfigError: a folder above `path` is a file.
+        OSError: the folder cannot be written.
     """
     make_folder(path.parent)
     if path.exists() and not is_whole(path):
@@ -31,11 +39,11 @@ def keep(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
 
 
 def find(path: Path, read: Callable[[Arrays, Mapping[str, Any]], T]) -> T | None:
-    """What was kept at a path; None where nothing was, or where it is damaged, with a warning.
+    """Return a kept measurement, or None if there is none or it is damaged, which is logged as a warning.
 
     Args:
         path: the folder.
-        read: makes of arrays and facts what they stand for; may fail where it cannot.
+        read: converts arrays and facts to the result; if it raises, the folder counts as damaged.
     """
     if not path.exists():
         return None
@@ -47,7 +55,7 @@ def find(path: Path, read: Callable[[Arrays, Mapping[str, Any]], T]) -> T | None
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a folder that was kept is as it was written."""
+    """Return whether a folder is unchanged since `keep` wrote it."""
     try:
         _verified(path)
     except DataError:
@@ -56,10 +64,10 @@ def is_whole(path: Path) -> bool:
 
 
 def _verified(path: Path) -> tuple[Arrays, Mapping[str, Any]]:
-    """Arrays and facts; those of an earlier version have no digest.
+    """Read arrays and facts, and compare them with their digest if they have one; earlier versions wrote none.
 
     Raises:
-        DataError: they are not as they were written.
+        DataError: the content has changed since it was written.
     """
     try:
         arrays, facts = folder.read(path)

@@ -1,4 +1,4 @@
-"""The best that any model can reach on made-up data, whose law is known."""
+"""Highest expected metrics that any model can reach on synthetic data, computed from the known law of the data."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,20 +7,23 @@ from blade_tune.batch import Interactions
 from blade_tune.data.synthetic_law import SyntheticConfig, clustered_items, led_to
 from blade_tune.metrics import CUTOFFS, METRICS, gains_by_rank
 
-MAX_USERS = 5_000  # whose rankings are computed; of more users the first ones
-CELLS = 2_000_000  # of a table of users and items that is in memory at a time
+MAX_USERS = 5_000  # most users whose rankings are computed; of more, the first ones
+CELLS = 2_000_000  # most cells of the table of users and items that is in memory at a time
 
 
 def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interactions) -> dict[str, float]:
-    """Expected figure of each metric on valid rows of the ranking by the true probability of each item.
+    """Return the expected value of each metric on valid rows, for the ranking by the true probability of each item.
 
-    Met items are left out of the ranking, and valid rows whose item has no train row are left out, as in evaluation. No
-    ranking has a higher expectation; on the valid rows at hand a model may be lucky.
+    No ranking has a higher expected value, though a model may be lucky on the valid rows at hand. As in evaluation,
+    items that a user has met are left out of the ranking, and so are valid rows whose item has no train row.
 
     Args:
-        config: of the data; without shuffled sets, for no law is left in those.
-        train: rows of each user in order of time.
+        config: settings of the data; sets must not be shuffled, for then they follow no law.
+        train: rows of each user in time order.
         valid: at most one row a user, the next one after those of train.
+
+    Returns:
+        Name of metric -> expected value, for all METRICS.
     """
     known_V = np.zeros(config.num_items + 1, bool)
     known_V[train.items_N] = True
@@ -32,22 +35,29 @@ def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interact
     for first in range(0, len(users_U), at_once):
         histories = [train.rows(order_N[start:end]) for start, end in bounds_U2[first : first + at_once]]
         prob_UV = next_item_probabilities(config, histories)
-        kept_U1 = 1 - prob_UV[:, ~known_V].sum(axis=1, keepdims=True)  # rows whose item has no train row are left out
+        # The probability that a user's valid row counts at all, given that its item must have a train row.
+        kept_U1 = 1 - prob_UV[:, ~known_V].sum(axis=1, keepdims=True)
         tops.append(-np.sort(-prob_UV[:, known_V] / kept_U1, axis=1)[:, : max(CUTOFFS)])
     mean_R = np.concatenate(tops).mean(axis=0)
     return {metric: _expected(mean_R, metric) for metric in METRICS}
 
 
 def _expected(prob_R: NDArray[np.float64], metric: str) -> float:
-    """Return what a user is expected to add to a metric, by the probability of each rank; a small catalog has few."""
+    """Return a user's expected gain, given the probability of each rank; a small catalog has fewer ranks than gains."""
     gain_R = np.array(gains_by_rank(metric))[: len(prob_R)]
     return float((prob_R[: len(gain_R)] * gain_R).sum())
 
 
 def next_item_probabilities(config: SyntheticConfig, histories: list[Interactions]) -> NDArray[np.float64]:
-    """prob_UV of each item after each history, 0 for those met; what is missing to 1 lies on met items.
+    """Return the true probability of each item to be a user's next one.
 
-    An item is met again only where its cluster holds no other.
+    Args:
+        config: settings of the data.
+        histories: all rows so far of each user, in time order.
+
+    Returns:
+        prob_UV, with column 0 for padding. Items that the user has met have 0, and a row sums to less than 1 where a
+        cluster is exhausted: only then is an item met again.
     """
     items_CS = clustered_items(config)
     cluster_V = np.zeros(config.num_items + 1, np.int64)
@@ -55,6 +65,7 @@ def next_item_probabilities(config: SyntheticConfig, histories: list[Interaction
     weight_S = (1.0 + np.arange(items_CS.shape[1])) ** -config.skew
     prob_UV = np.zeros((len(histories), config.num_items + 1))
     for prob_V, history in zip(prob_UV, histories, strict=True):
+        # The next cluster follows from the last interaction, or without recency from any one, all equally likely.
         followed = slice(None) if "recency" in config.without else slice(-1, None)
         leads_N = led_to(config, cluster_V[history.items_N[followed]], history.sets_NK[followed])
         prob_C = np.full(config.num_clusters, config.noise / config.num_clusters)

@@ -1,4 +1,4 @@
-"""What was published of the paper's data sets: the row of each in its Table 2, where it comes from, its licence."""
+"""Published facts of the paper's data sets: the counts of its Table 2, their owners and their licenses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ TENREC_LICENSE = "CC BY-NC 4.0"
 
 @dataclass(frozen=True)
 class Published:
-    """A row of Table 2 (BLADE), which counts rows with a behavior, and the owner's terms."""
+    """A row of Table 2 of the BLADE paper, which counts rows with a behavior, and the terms of the data's owner."""
 
     users: int
     items: int
@@ -26,11 +26,14 @@ PUBLISHED: Mapping[str, Published] = {
 
 
 def differences(name: str, counts: Mapping[str, int]) -> list[str]:
-    """How the counts of a data set differ from what was published under its name, in plain words; empty if of neither.
+    """Compare the counts of a data set with those published under its name.
 
     Args:
-        name: of the data set.
-        counts: its users, items and interactions.
+        name: name of the data set.
+        counts: its numbers of `users`, `items` and `interactions`; other entries are ignored.
+
+    Returns:
+        A sentence in plain words for each count; none if nothing was published under that name.
     """
     published = PUBLISHED.get(name)
     if published is None:

@@ -1,4 +1,8 @@
-"""Sealed data: between and test rows, opened only with a line in a ledger."""
+"""Sealed data: the between and test rows, which are opened for evaluation only with a line in the ledger.
+
+They are stored apart from the data that the search sees, in a folder that only the current user may open, so that no
+hyperparameter is ever chosen on test rows and every look at them is on record.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,17 +21,17 @@ from blade_tune.errors import DataError
 
 @dataclass(frozen=True)
 class SealedData:
-    """Between and test of a data set, numbered as its train; memory-mapped."""
+    """Between and test rows of a data set under the internal ids of its train rows, mapped from disk."""
 
     search: SearchData
     between: Part
     test: Part
-    data_hash: str
+    data_hash: str  # of these rows and of the train and valid rows that they belong to
     dropped: dict[str, int]  # rows of between and test that were left out, by part and reason
-    opening: Head | None = None  # the line of the ledger that it was opened by
+    opening: Head | None = None  # the line of the ledger by which the rows were opened; None for a mere count
 
     def windows(self, max_length: int) -> Windows:
-        """One row a user; the last target of a user with a test row is that row."""
+        """Return windows over all four parts, one a user; the last target of a user with a test row is that row."""
         parts = [self.search.train, self.search.valid, self.between, self.test]
         return windows(parts, self.search.num_users, max_length)
 
@@ -35,12 +39,12 @@ class SealedData:
 def open_for_evaluation(
     search: SearchData, directory: Path | None, ledger: Ledger, entry: Mapping[str, Any]
 ) -> SealedData:
-    """Write down that the test rows are evaluated on, then open them.
+    """Append a line to the ledger, then open the test rows for an evaluation.
 
     Args:
         search: the prepared data that a model was chosen on.
-        directory: where the files are, as for `prepare`.
-        ledger: where the line goes, before anything is opened.
+        directory: folder of the data's files; None for a source without files.
+        ledger: the ledger that gets the line before anything is opened.
         entry: who opens and why: study, trial, seed, when, command.
 
     Raises:
@@ -52,12 +56,13 @@ def open_for_evaluation(
 
 
 def count_sealed(search: SearchData, directory: Path | None) -> dict[str, int]:
-    """How many rows between and test hold; shows none of them, so it writes no line."""
+    """Return the numbers of between and test rows; needs no line in the ledger, for it reveals no row."""
     sealed = _open(search, _same_source(search, directory))
     return {"between": len(sealed.between), "test": len(sealed.test)}
 
 
 def _same_source(search: SearchData, directory: Path | None) -> Source:
+    """Open the data's source, and check that its train and valid rows are still those that were prepared."""
     source = open_source(search.config, directory)
     if source.search_key() != search.path.name:
         raise DataError(f"{directory}: must hold the train and valid data that were prepared, and they have changed.")
@@ -65,7 +70,7 @@ def _same_source(search: SearchData, directory: Path | None) -> Source:
 
 
 def _open(search: SearchData, source: Source) -> SealedData:
-    """Map the sealed store, building it first where this content was never prepared; its rows are checked each time."""
+    """Map the sealed rows from disk, building their folder first if needed; their hash is compared each time."""
     path = search.path.parent.parent / ".sealed" / digest.key(search=search.path.name, sealed=source.sealed_key())
     folder.keep_private(path.parent)
     if not folder.has_checksums(path):

@@ -1,4 +1,7 @@
-"""Windows: the newest interactions of each user as inputs and next-item targets."""
+"""Windows of user histories: the newest interactions of each user as a model's inputs and next-item targets.
+
+Shapes follow the legend of `blade_tune.batch`; row u of U users is user u + 1, for user 0 is padding.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +17,13 @@ from blade_tune.data.table import Part, concatenate
 
 @dataclass(frozen=True)
 class Windows:
-    """One row a user, gathered from the histories of all users when it is asked for; row u is user u + 1.
+    """Histories of all users, from which batches of windows are gathered on demand.
 
-    Inputs are the history without its last interaction, targets the history without its first, both cut to the newest
-    `max_length` steps and padded on the left.
+    A window's inputs are the history without its last interaction, its targets the history without its first, both cut
+    to the newest `max_length` steps and padded on the left. Only the histories are in memory, not the padded windows.
     """
 
-    max_length: int
+    max_length: int  # L, steps of a window
     items_N: Tensor  # int32, user after user, each in time order
     sets_NK: Tensor  # uint8
     starts_U: Tensor  # int64, where each user's history starts
@@ -31,17 +34,18 @@ class Windows:
 
     @property
     def device(self) -> torch.device:
-        """Where rows are gathered."""
+        """Device that holds the histories and gathers the batches."""
         return self.items_N.device
 
     @property
     def lengths_U(self) -> Tensor:
-        """Real steps of each row."""
+        """Number of steps of each user's window that are no padding."""
         return (self.ends_U - self.starts_U - 1).clamp(0, self.max_length)
 
     def rows(self, index_B: Tensor) -> Batch:
-        """The batch of the given rows."""
-        positions_BX, real_BX = self._newest(index_B, self.max_length + 1)  # the newest is a target, but no input
+        """Return the batch of the given rows, where row u is the window of user u + 1."""
+        # One interaction more than a window has steps: the oldest is only an input, the newest only a target.
+        positions_BX, real_BX = self._newest(index_B, self.max_length + 1)
         items_BX = self.items_N[positions_BX].long() * real_BX
         sets_BXK = self.sets_NK[positions_BX] * real_BX[:, :, None]
         has_input_BL = real_BX[:, :-1]  # the oldest interaction has nothing before it, so it is no target
@@ -54,30 +58,38 @@ class Windows:
         )
 
     def targets(self, index_B: Tensor) -> Tensor:
-        """The newest item of the given rows, the last target."""
+        """Return the last target of the given rows, the newest item of each user's history; shape B."""
         return self.items_N[self.ends_U[index_B] - 1].long()
 
     def inputs(self, index_B: Tensor, length: int) -> Tensor:
-        """The newest `length` items before the last target, as many as max_length or more; 0 is padding."""
+        """Return the newest `length` items before the last target, also those before the window; 0 is padding."""
         positions_BX, real_BX = self._newest(index_B, length + 1)
         return self.items_N[positions_BX[:, :-1]].long() * real_BX[:, :-1]
 
     def _newest(self, index_B: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Where the newest `length` interactions of each row stand, and True where there is one; 0 elsewhere."""
+        """Return the positions in `items_N` of each row's newest interactions, and the mask of those that exist.
+
+        Both have `length` columns; positions that do not exist are 0, so that they can be gathered and then masked.
+        """
         positions_BX = self.ends_U[index_B][:, None] + torch.arange(-length, 0, device=self.device)
         real_BX = positions_BX >= self.starts_U[index_B][:, None]
         return positions_BX * real_BX, real_BX
 
     def to(self, device: torch.device) -> "Windows":
-        """The same windows, gathered on another device."""
+        """Return these windows with the histories on another device, which then gathers the batches."""
         tensors = (self.items_N, self.sets_NK, self.starts_U, self.ends_U)
         return Windows(self.max_length, *(tensor.to(device) for tensor in tensors))
 
 
 def windows(parts: Sequence[Part], num_users: int, max_length: int) -> Windows:
-    """Windows on the rows of all parts, one part after the other.
+    """Return windows over the rows of all parts, where a user's history is part after part.
 
-    A user without a row in the last part gets a row too; its history just ends earlier (as in EIDP).
+    A user without a row in the last part has a window too, whose history just ends earlier (as in EIDP).
+
+    Args:
+        parts: train and those that follow, in time order.
+        num_users: U; users are 1..U.
+        max_length: L, steps of a window.
     """
     rows = in_user_order(parts)
     arrays = (rows.items_N, rows.sets_NK, *bounds_of(rows.users_N, num_users))
@@ -85,17 +97,21 @@ def windows(parts: Sequence[Part], num_users: int, max_length: int) -> Windows:
 
 
 def in_user_order(parts: Sequence[Part]) -> Interactions:
-    """The rows of all parts, user after user; those of one user part after part."""
+    """Return the rows of all parts sorted by user, those of one user part after part."""
     rows = concatenate(parts)
     return rows.rows(np.argsort(rows.users_N, kind="stable"))
 
 
 def bounds_of(users_N: Ids, num_users: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """starts_U and ends_U of the rows of each of the users 1..num_users in rows sorted by user."""
+    """Return where the rows of each of the users 1..num_users start and end in a table sorted by user.
+
+    Returns:
+        starts_U and ends_U, positions in `users_N`; they are equal for a user without a row.
+    """
     bounds = np.searchsorted(users_N, np.arange(1, num_users + 2)).astype(np.int64)
     return bounds[:-1], bounds[1:]
 
 
 def rows_with(part: Part) -> Tensor:
-    """The rows of `windows` whose user has a row in `part`: those that can be evaluated on it."""
+    """Return the rows of Windows whose user has a row in `part`: the windows that can be evaluated on it."""
     return torch.from_numpy(np.unique(part.users_N).astype(np.int64) - 1)

@@ -1,4 +1,4 @@
-"""The split by time: each user's last two target interactions are test and valid (EIDP, appendix A.3)."""
+"""Split of a data set by time: each user's last two target interactions are valid and test (EIDP, appendix A.3)."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from blade_tune.batch import Interactions
 
 
 class Split(NamedTuple):
-    """The four parts of a data set; the order of rows is that of the whole table."""
+    """The four parts of a data set, each with its rows in the order of the whole table."""
 
     train: Interactions
     valid: Interactions
@@ -17,14 +17,15 @@ class Split(NamedTuple):
 
 
 def split_by_time(rows: Interactions, auxiliary: int) -> Split:
-    """Cut each user's rows at the last two target interactions.
+    """Split a table at each user's last two target interactions.
 
-    The last one is test, the one before it valid, rows before that train, target-free rows between the two between;
-    rows after the test row are left out. A user with fewer than two target interactions gives all rows to train.
+    The last target interaction is `test` and the one before it `valid`. Rows before the valid one are `train`, rows
+    between the two, none of which is a target, are `between`, and rows after the test one are left out. All rows of a
+    user with fewer than two target interactions are `train`.
 
     Args:
         rows: all interactions, those of a user in time order.
-        auxiliary: the column of the behavior that makes no interaction a target.
+        auxiliary: column of the auxiliary behavior; an interaction with any other behavior is a target.
     """
     target_N = np.any(np.delete(rows.sets_NK, auxiliary, axis=1), axis=1)
     _, user_N = np.unique(rows.users_N, return_inverse=True)
@@ -32,8 +33,8 @@ def split_by_time(rows: Interactions, auxiliary: int) -> Split:
     before_N = np.empty(len(rows), np.int64)  # targets of this and earlier users before the row
     before_N[order_N] = np.cumsum(target_N[order_N]) - target_N[order_N]
     total_U = np.bincount(user_N, weights=target_N).astype(np.int64)
-    left_N = np.cumsum(total_U)[user_N] - before_N  # the user's targets from this row on
-    whole_N = total_U[user_N] < 2
+    left_N = np.cumsum(total_U)[user_N] - before_N  # the user's targets from this row on, this row included
+    whole_N = total_U[user_N] < 2  # the whole user is train
     return Split(
         train=rows.rows(whole_N | (left_N > 2) | ((left_N == 2) & ~target_N)),
         valid=rows.rows(~whole_N & target_N & (left_N == 2)),

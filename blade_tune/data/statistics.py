@@ -1,4 +1,4 @@
-"""What a data set looks like, in plain numbers."""
+"""Descriptive statistics of a data set: its counts, behaviors, lengths of histories and dropped rows."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -14,12 +14,16 @@ TAIL_SHARE = 0.8  # a user with a larger share of long-tail behaviors is a tail 
 
 
 def describe(search: SearchData, sealed_counts: Mapping[str, int], origin: Mapping[str, Any] = {}) -> dict[str, Any]:
-    """Counts of a data set; all but `parts` and `interactions` are counted on train, or on what their key names.
+    """Return the statistics of a data set as plain data.
 
     Args:
         search: the prepared data.
-        sealed_counts: rows of between and test (`count_sealed`).
-        origin: what its source knows of where it comes from (`Source.origin`).
+        sealed_counts: numbers of between and test rows, from `count_sealed`.
+        origin: what the source knows of where the data comes from, from `Source.origin`.
+
+    Returns:
+        Statistics by name. Those of all parts are `parts` and `interactions`; the others are of train rows, or of the
+        part that their key names.
     """
     parts = {"train": len(search.train), "valid": len(search.valid), **sealed_counts}
     names = search.config.behaviors
@@ -57,20 +61,20 @@ def describe(search: SearchData, sealed_counts: Mapping[str, int], origin: Mappi
 
 
 def _users_with_repeats(search: SearchData) -> int:
-    """Users who met an item more than once."""
+    """Return the number of users who met some item more than once."""
     distinct_U = np.bincount(search.user_item_keys().numpy() // (search.num_items + 1))
     return int((np.bincount(search.train.users_N) > distinct_U).sum())
 
 
 def _valid_items_in_history(search: SearchData) -> int:
-    """Valid rows that no ranking can hit once met items are left out of it."""
+    """Return the number of valid rows that no ranking can hit, for their item was met before and is not ranked."""
     valid = search.valid
     keys_N = valid.users_N.astype(np.int64) * (search.num_items + 1) + valid.items_N
     return int(np.isin(keys_N, search.user_item_keys().numpy()).sum())
 
 
 def tail_users(search: SearchData) -> NDArray[np.bool_]:
-    """True at the number of each user whose behaviors are long-tail ones by more than TAIL_SHARE."""
+    """Return the mask of tail users, by internal id: more than TAIL_SHARE of their behaviors are long-tail ones."""
     users_N, sets_NK = search.train.users_N, search.train.sets_NK
     columns = [search.config.behaviors.index(name) for name in search.config.long_tail]
     all_U = np.bincount(users_N, weights=sets_NK.sum(axis=1))

@@ -1,4 +1,8 @@
-"""Prepared data: what the search sees, built once per content and mapped from disk ever after."""
+"""Prepared data: the train and valid rows that a search sees, built once and then mapped from disk.
+
+`prepare` finds them in a folder that is named by a hash of the source's content and settings. All workers of a machine
+map the same files, so that a data set is in memory once; what each would have to derive from the rows is stored too.
+"""
 
 import logging
 from dataclasses import dataclass
@@ -26,30 +30,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SearchData:
-    """Train and valid of a data set under internal ids, memory-mapped; nothing in it comes from between or test."""
+    """Train and valid rows of a data set under internal ids, mapped from disk; it holds nothing of between and test."""
 
     config: DataConfig
     train: Part
     valid: Part
-    user_ids_U: NDArray[np.int64]  # raw id of each internal one; index 0 is padding
-    item_ids_V: NDArray[np.int64]
-    data_hash: str  # of the prepared rows, the ids and the meaning of the columns
+    user_ids_U: NDArray[np.int64]  # raw id of each internal user id; index 0 is padding
+    item_ids_V: NDArray[np.int64]  # raw id of each internal item id; index 0 is padding
+    data_hash: str  # of the prepared rows, the raw ids and the meaning of the columns
     dropped: dict[str, int]  # rows of train and valid that were left out, by part and reason
     path: Path
 
     @property
     def num_users(self) -> int:
-        """U; users are 1..U, and each has a train row."""
+        """Number of users, U; users are 1..U, and each has a train row."""
         return len(self.user_ids_U) - 1
 
     @property
     def num_items(self) -> int:
-        """V; items are 1..V, and each has a train row."""
+        """Number of items, V; items are 1..V, and each has a train row."""
         return len(self.item_ids_V) - 1
 
     @cached_property
     def catalog(self) -> Catalog:
-        """What a model may know of the data set."""
+        """Statistics of the data set that a model may know."""
         pair_counts_KK = self._derived("pair_counts").numpy()
         return Catalog(
             num_users=self.num_users,
@@ -61,16 +65,25 @@ class SearchData:
         )
 
     def windows(self, phase: Phase, max_length: int) -> Windows:
-        """One row a user; in phase valid, the last target of a user with a valid row is that row."""
+        """Return the windows of a phase, one a user, with at most `max_length` steps.
+
+        In phase train the last target is a user's last train row; in phase valid it is the valid row, if there is one.
+        """
         names = ("history_items", "history_sets", "history_starts", f"{phase}_ends")
         return Windows(max_length, *map(self._derived, names))
 
     def user_item_keys(self) -> Tensor:
-        """Sorted unique user * (num_items + 1) + item of the train rows: the history before the valid rows too."""
+        """Return what users met in train rows, and so before their valid row, as sorted keys for binary search.
+
+        A key is user * (num_items + 1) + item.
+        """
         return self._derived("met_keys")
 
     def unmet_before(self) -> Tensor:
-        """`unmet_before` of these keys."""
+        """Return, for each of `user_item_keys`, how many smaller items its user never met, as a sorted key.
+
+        The keys are those of `blade_tune.data.table.unmet_before`.
+        """
         return self._derived("unmet_before")
 
     def _derived(self, name: str) -> Tensor:
@@ -78,17 +91,18 @@ class SearchData:
 
 
 def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchData:
-    """Map the prepared data from `root`, building it first where this content was never prepared.
+    """Map the prepared data of a data set from disk, building it first if its content was never prepared.
 
     Args:
-        config: the data set.
-        directory: where its files are; None for a source without files.
-        root: a folder to keep prepared data in.
+        config: settings of the data set.
+        directory: folder of its files; None for a source without files.
+        root: folder in which prepared data is kept.
 
     Raises:
         DataError: files are missing or malformed, or nothing is left to train or to validate on.
     """
     source = open_source(config, directory)
+    # The name of the folder is the key of the content: changed files or settings lead to another folder.
     path = root / ".prepared" / source.search_key()
     if not folder.has_checksums(path):
         _build(source, config, path)
@@ -105,8 +119,9 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
 
 
 def _build(source: Source, config: DataConfig, path: Path) -> None:
+    """Read train and valid from a source, and write them and what derives from them to a folder."""
     train, valid = source.search()
-    numbering = Numbering.of(train)
+    numbering = Numbering.of(train)  # not of valid: ids must tell nothing of later rows
     arrays, dropped = number_parts(numbering, train=train, valid=valid)
     for name in ("train", "valid"):
         if not len(arrays[f"{name}_users"]):
@@ -119,7 +134,7 @@ def _build(source: Source, config: DataConfig, path: Path) -> None:
 
 
 def _derived(train: Part, valid: Part, numbering: Numbering) -> dict[str, NDArray[Any]]:
-    """What every worker would have to compute from the rows, and keep for itself."""
+    """Return arrays that every worker would otherwise have to derive from the rows and keep in its own memory."""
     num_users, num_items = len(numbering.user_ids_U) - 1, len(numbering.item_ids_V) - 1
     history = in_user_order([train, valid])
     starts_U, ends_U = bounds_of(history.users_N, num_users)
@@ -129,6 +144,7 @@ def _derived(train: Part, valid: Part, numbering: Numbering) -> dict[str, NDArra
         "history_items": history.items_N,
         "history_sets": history.sets_NK,
         "history_starts": starts_U,
+        # A history is a user's train rows followed by the valid row, so both phases share it and differ in its end.
         "train_ends": starts_U + train_ends_U - train_starts_U,
         "valid_ends": ends_U,
         "met_keys": keys_N,
@@ -138,7 +154,12 @@ def _derived(train: Part, valid: Part, numbering: Numbering) -> dict[str, NDArra
 
 
 def number_parts(numbering: Numbering, **parts: Interactions) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
-    """The named parts as the arrays that are stored, and the rows dropped by part and reason."""
+    """Renumber the named parts of a data set.
+
+    Returns:
+        Arrays by name, such as `train_users`, `train_items` and `train_sets`; and the number of dropped rows by part
+        and reason, such as `train_empty_set`.
+    """
     arrays: dict[str, NDArray[Any]] = {}
     dropped: dict[str, int] = {}
     for name, rows in parts.items():
@@ -149,5 +170,5 @@ def number_parts(numbering: Numbering, **parts: Interactions) -> tuple[dict[str,
 
 
 def stored_part(arrays: dict[str, NDArray[Any]], name: str) -> Part:
-    """The part that `number_parts` put among the arrays."""
+    """Return a part of a data set from the arrays that `number_parts` made of it."""
     return Part(arrays[f"{name}_users"], arrays[f"{name}_items"], arrays[f"{name}_sets"])

@@ -1,4 +1,4 @@
-"""The law of made-up data: from which cluster of items an interaction leads to which."""
+"""Settings and law of synthetic data: to which cluster of items a user goes after an interaction."""
 
 from typing import Any, Literal, Self
 
@@ -8,13 +8,13 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from blade_tune.data.config import DataConfig
 
-LEAD = 1  # clusters that any interaction leads on by where sets tell nothing
+LEAD = 1  # by how many clusters every interaction leads on if sets say nothing of the next one
 
-Thing = Literal["order", "sets", "recency"]  # what the law may do without
+Thing = Literal["order", "sets", "recency"]  # properties that the law may lack
 
 
 class SyntheticConfig(DataConfig):
-    """How much is made, and how clear its law is."""
+    """Size of a synthetic data set, and how clear its law is."""
 
     num_users: int = Field(600, ge=1, description="users")
     num_items: int = Field(100, ge=2, description="items; a multiple of num_clusters")
@@ -29,7 +29,7 @@ class SyntheticConfig(DataConfig):
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A law that does without nothing is written as it was before it could: keys and stored studies stay."""
+        """Omit `without` where it is empty, as versions without that setting did, so that older hashes stay valid."""
         values: dict[str, Any] = handler(self)
         if not self.without:
             values.pop("without", None)
@@ -55,7 +55,7 @@ class SyntheticConfig(DataConfig):
 
 
 def rarity(config: DataConfig) -> NDArray[np.int64]:
-    """rarity_K: 0 for the auxiliary behavior, then 1, 2, ... for the targets in column order."""
+    """Return rarity_K: 0 for the auxiliary behavior, then 1, 2, ... for the target behaviors in column order."""
     rarity_K = np.empty(len(config.behaviors), np.int64)
     targets = [column for column in range(len(config.behaviors)) if column != config.auxiliary_column]
     rarity_K[[config.auxiliary_column, *targets]] = np.arange(len(config.behaviors))
@@ -63,13 +63,22 @@ def rarity(config: DataConfig) -> NDArray[np.int64]:
 
 
 def clustered_items(config: SyntheticConfig) -> NDArray[np.int64]:
-    """items_CS: the S items of each of the C clusters; an item's id tells nothing of its cluster."""
+    """Return items_CS: the ids of the S items of each of C clusters, permuted so that an id tells nothing of either."""
     items_V = np.random.default_rng([config.seed, 0]).permutation(config.num_items)
     return 1 + items_V.reshape(config.num_clusters, -1)
 
 
 def led_to(config: SyntheticConfig, clusters_N: NDArray[np.int64], sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """clusters_N that interactions in the given clusters with the given sets lead to, where no noise strikes."""
+    """Return the clusters to which interactions lead by the law, before noise.
+
+    Args:
+        config: settings of the data.
+        clusters_N: the cluster of each interaction's item.
+        sets_NK: the behavior set of each interaction.
+
+    Returns:
+        The next cluster after each interaction, in the shape of `clusters_N`.
+    """
     if "sets" in config.without:
         steps_N = np.full(clusters_N.shape, LEAD)
     else:

@@ -1,6 +1,6 @@
-"""Tables of interactions: one row an interaction, the set of behaviors in it as {0, 1} columns.
+"""Functions on tables of interactions, which have one row for each interaction and {0, 1} columns for its behaviors.
 
-To the legend of `blade_tune.batch` come N rows of a table and U users; a user or an item 0 is padding.
+Shapes follow the legend of `blade_tune.batch`: N rows, U users, K behaviors. A user or an item 0 is padding.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ from blade_tune.batch import Ids, Interactions
 
 @dataclass(frozen=True)
 class Part(Interactions):
-    """Interactions under internal ids from 1, int32, sorted by user; time order is kept within a user."""
+    """Interactions under internal ids (int32, from 1), sorted by user and in time order within a user."""
 
 
 def concatenate(tables: Sequence[Interactions]) -> Interactions:
-    """One table of all rows, in the order given."""
+    """Return one table of the rows of all tables, in the order given."""
     return Interactions(
         np.concatenate([table.users_N for table in tables]),
         np.concatenate([table.items_N for table in tables]),
@@ -27,32 +27,46 @@ def concatenate(tables: Sequence[Interactions]) -> Interactions:
 
 
 def user_item_keys(parts: Sequence[Part], num_items: int) -> NDArray[np.int64]:
-    """Sorted unique user * (num_items + 1) + item: what each user has met, ready for a binary search."""
+    """Return what each user has met as sorted unique keys, user * (num_items + 1) + item, for binary search."""
     rows = concatenate(parts)
     return distinct(rows.users_N.astype(np.int64) * (num_items + 1) + rows.items_N).astype(np.int64, copy=False)
 
 
 def distinct(numbers_N: Ids) -> Ids:
-    """np.unique by sorting alone: where most numbers differ, that is many times faster than its hash table."""
+    """Return the sorted unique numbers, as np.unique does.
+
+    If most numbers differ, sorting alone is many times faster than the hash table of np.unique.
+    """
     sorted_N = np.sort(numbers_N)
     return sorted_N[_starts_run(sorted_N)]
 
 
 def unmet_before(keys_N: NDArray[np.int64], num_items: int) -> NDArray[np.int64]:
-    """For each of these keys, user * (num_items + 1) + how many items below its own the user never met; sorted too."""
+    """Return, for each met item, how many smaller items its user never met.
+
+    With these counts the n-th item that a user never met is found by one binary search.
+
+    Args:
+        keys_N: sorted keys of `user_item_keys`.
+        num_items: V.
+
+    Returns:
+        user * (num_items + 1) + count for each key; sorted like the keys.
+    """
     users_N = keys_N // (num_items + 1)
     places_N = np.arange(len(keys_N))
-    firsts_N = np.maximum.accumulate(np.where(_starts_run(users_N), places_N, 0))  # the place of the user's first key
+    firsts_N = np.maximum.accumulate(np.where(_starts_run(users_N), places_N, 0))  # position of the user's first key
+    # Below an item are item - 1 others; those that the user met are the user's keys before this one.
     return keys_N - 1 - (places_N - firsts_N)
 
 
 def _starts_run(sorted_N: Ids) -> NDArray[np.bool_]:
-    """True where a number is not the one before."""
+    """Return the mask of numbers that differ from the one before; the first one counts as different."""
     starts_N = np.ones(len(sorted_N), bool)
     starts_N[1:] = sorted_N[1:] != sorted_N[:-1]
     return starts_N
 
 
 def pair_counts(sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """pair_counts_KK: rows with both behaviors."""
+    """Return pair_counts_KK: how many rows have both behaviors; the diagonal counts those with one."""
     return np.stack([sets_NK[sets_NK[:, k] > 0].sum(axis=0, dtype=np.int64) for k in range(sets_NK.shape[1])])

@@ -1,4 +1,4 @@
-"""The final model: trained anew, tested once, and written as files that need no study."""
+"""Export of a study's final model: trained again, tested once, and written as a bundle of files that needs no study."""
 
 from typing import Literal
 

@@ -1,14 +1,16 @@
-"""The bundle: a trained model as a folder of safetensors, YAML, CSV and JSON; nothing in it is code.
+"""Content of a bundle: a trained model as a folder of safetensors, YAML, CSV and JSON, none of which is code.
 
 weights.safetensors   the model's weights
-best.yaml             its configuration, itself a space with nothing free
-catalog.json          the model's name, what it knows of its data, and how a log of it is read
+best.yaml             the model's configuration, in the form of a search space without free parameters
+catalog.json          the model's name, what the model knows of its data, and how a log of the data is read
 users.csv items.csv   internal number -> id in the log
 metrics.json          validation and test figures
-ranks.npy             the rank of each test user's item, in order of user
+ranks.npy             the rank of each test user's item, in the order of users
 provenance.json       versions, hashes, seeds, commit, command, license of the data
 README.md             the model card
-checksums.json        of all other files; `reading.py` reads the folder back
+checksums.json        checksums of all other files
+
+`writing` writes the folder, and `reading` reads it back.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,16 +27,16 @@ from blade_tune.parameter import Value
 
 @dataclass(frozen=True)
 class Bundle:
-    """Everything that is written, in memory."""
+    """Content of a bundle in memory, before it is written."""
 
     model_name: str
     values: Mapping[str, Value]  # the configuration by dotted name
-    members: Sequence[MemberModel]  # of a combination, in the order of its weights
+    members: Sequence[MemberModel]  # of a combination of models, in the order of its weights; else empty
     catalog: Catalog
     weights: Mapping[str, Tensor]
     log: LogFormat  # how histories are read
-    user_ids_U: Sequence[str]  # without the padding, so that user u is at u - 1
-    item_ids_V: Sequence[str]
+    user_ids_U: Sequence[str]  # ids in the log, without the padding: user u is at u - 1
+    item_ids_V: Sequence[str]  # ids in the log, without the padding: item v is at v - 1
     metrics: Mapping[str, Any]
-    ranks_U: Tensor
+    ranks_U: Tensor  # 0-based rank of each test user's item
     provenance: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Checksums of a folder: whether it is as it was written."""
+"""Checksums of a bundle, by which a change of any of its files is noticed."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from blade_tune.doctor.diagnosis import Diagnosis
 from blade_tune.errors import DataError
 
 FILE = "checksums.json"
-FILES = (  # of a bundle, all that it lists
+FILES = (  # that every bundle lists, no more and no less
     "weights.safetensors",
     "best.yaml",
     "catalog.json",
@@ -23,17 +23,21 @@ FILES = (  # of a bundle, all that it lists
 
 
 def write(folder: Path) -> None:
-    """Write down the SHA-256 of every file, and one digest of them all."""
+    """Write the SHA-256 of every file in a folder, and one digest of them all, to `checksums.json`."""
     found = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     content = {"files": found, "digest": _digest(found)}
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def verify(folder: Path) -> str:
-    """The digest of a bundle, which anyone who got it from a place they trust may compare; no other file is looked at.
+    """Check all files of a bundle against its checksums; other files in the folder are ignored.
+
+    Returns:
+        The digest of the bundle. Only this proves its origin: anyone who knows the digest from a source that they trust
+        can compare it, whereas whoever changes a file can also change `checksums.json`.
 
     Raises:
-        DataError: a file is missing or was changed, or the checksums were.
+        DataError: a file is missing or was changed, or the checksums were changed.
     """
     if not (folder / FILE).is_file():
         law = f"must be a bundle that export-best wrote, and has no {FILE}"
@@ -57,11 +61,11 @@ def verify(folder: Path) -> str:
 
 
 def bundle_findings(results: Path, study: str | None) -> Iterator[Diagnosis]:
-    """What the doctor says of exported models that are not as they were written.
+    """Yield a warning for each exported bundle that has changed since it was written.
 
     Args:
         results: the folder of all studies.
-        study: whose; None for all.
+        study: name of the study to look at; None for all.
     """
     for folder in sorted(results.glob(f"{study or '*'}/best")):
         try:

@@ -1,4 +1,7 @@
-"""From a study's best trial to a bundle: train anew, open the sealed test rows once, write, read back, compare."""
+"""Export of a study's final configuration: train it again, test it once on the sealed rows, and write a bundle.
+
+The bundle is read back and must score exactly as the model does before it takes its final place.
+"""
 
 import itertools
 import logging
@@ -46,33 +49,33 @@ from blade_tune.trial.provenance import environment
 
 log = logging.getLogger(__name__)
 
-USERS_COMPARED = 256
+USERS_COMPARED = 256  # users on whom the bundle that was read back is compared with the model
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """How the final model is made."""
+    """Options of an export."""
 
-    out: Path
+    out: Path  # folder of the bundle
     device: torch.device
-    data_directory: Path | None = None
-    rule: Rule | None = None  # None: confirmed where a winner is confirmed, else best
-    with_valid: bool = False  # train on validation rows too, for the best epoch count
+    data_directory: Path | None = None  # folder of the data's files, if it is not the study's own
+    rule: Rule | None = None  # how to choose; None: confirmed if a winner is confirmed, else best
+    with_valid: bool = False  # train on validation rows too, for as many epochs as were best without them
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is exported: a training that was made before, and why it."""
+    """The trial that is exported, and the rule that chose it."""
 
     rule: Rule
-    search_trial: int
-    source: StoredStudy  # of the training: the search, or the runs beside it
+    search_trial: int  # number of the trial in the search that had this configuration first
+    source: StoredStudy  # the study of `trial`: the search, or the runs that confirmed its top
     trial: FrozenTrial
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For the provenance."""
+        """Plain facts of the choice for the bundle's provenance."""
         return {
             "rule": self.rule,
             "trial": self.search_trial,
@@ -81,9 +84,13 @@ class Choice:
 
 
 def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
-    """The training to export.
+    """Choose the trial to export.
 
-    Of a confirmed configuration it is the one on the first of the fresh seeds: which seed was luckiest plays no part.
+    Of a confirmed configuration it is the run on the first of the fresh seeds, so that no seed is chosen for its luck.
+
+    Args:
+        stored: the study.
+        rule: how to choose; None for `confirmed` if there is a confirmation, else `best`, with a warning.
 
     Raises:
         NothingToExportError: no trial has completed.
@@ -112,15 +119,18 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
 
 
 def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
-    """Retrain the chosen configuration, test it once, write the bundle; gives its metrics.
+    """Train the chosen configuration again, test it once, and write the bundle.
+
+    Returns:
+        The facts of the choice, the bundle's metrics, and `warning`, None unless an untuned baseline is better.
 
     Raises:
         NothingToExportError: no trial has completed.
-        ConfigError: the bundle cannot be put where it shall go, or the rule has nothing to choose; nothing was trained.
+        ConfigError: before training: the bundle cannot be written to its folder, or the rule needs a confirmation.
         StudyDiffersError: the data is not what the study was run on.
-        BladeTuneError: the written bundle does not score as the model does.
+        BladeTuneError: the bundle, read back, does not score as the model does.
     """
-    choice = choose(stored, options.rule)
+    choice = choose(stored, options.rule)  # first all that may be refused, before training and before test rows
     if options.with_valid and stored.definition.members:
         raise ConfigError("--with-valid: the members of a combination were fitted before, to train rows.")
     out = options.out.resolve()
@@ -171,16 +181,20 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
 
 
 def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[RecommenderModel, TrainingResult]:
-    """Train the chosen configuration again, with its seed, up to its best epoch."""
+    """Train the chosen configuration again with its seed up to its best epoch.
+
+    Returns:
+        The model with its best weights in evaluation mode, and the result of the training.
+    """
     definition, trial = choice.source.definition, choice.trial
     values, record = choice.source.values(trial), TrialRecord(trial)
     if not definition.is_fitted:
         values["train.max_epochs"] = record.best_epoch
     if options.with_valid and not definition.is_fitted:
-        values["train.eval_every"] = record.best_epoch  # nothing is left to choose an epoch by
+        values["train.eval_every"] = record.best_epoch  # only at the end: no rows are left to choose an epoch by
     make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
     device_data = make(data, max_length(definition, values), definition.objective, options.device)
-    threads = record.get(TrialRecord.threads)
+    threads = record.get(TrialRecord.threads)  # as before, for the last bits of sums on a CPU depend on it
     training = build_training(definition, values, data, device_data, record.seed, threads)
     outcome = training.run(Hooks(device_data.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)
@@ -190,10 +204,12 @@ def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[R
 def test(
     model: RecommenderModel, sealed: SealedData, objective: EvaluationConfig, device: torch.device
 ) -> tuple[Evaluation, dict[str, Any]]:
-    """Rank the test rows under the study's protocol, and, for the record, under every other one.
+    """Evaluate a model on the test rows under the study's protocol and, for the record, under every other one.
 
-    Gives the study's evaluation, and `test`, `protocols`, `baselines`, `verdict` on the study's metric,
-    `test_users` and `unhittable` (users whose item is excluded, a miss by construction).
+    Returns:
+        The evaluation under the study's protocol, and metrics for the bundle, among them `test`, `protocols`,
+        `baselines`, `verdict` (on the study's metric, None without the reference baseline), `test_users` and
+        `unhittable` (users whose item is excluded from the ranking, a miss by construction).
     """
     windows, rows_U = sealed.windows(model.max_length).to(device), rows_with(sealed.test)
     catalog = sealed.search.catalog
@@ -221,7 +237,7 @@ def test(
 
 
 def _interval(ranks_U: Tensor, metric: str) -> list[float | None]:
-    """Of the mean over users; unknown where there is none."""
+    """Return the ends of the confidence interval of a metric's mean over users; None without users."""
     if not len(ranks_U):
         return [None, None]
     found = estimate(gains(ranks_U, metric).tolist())
@@ -229,14 +245,14 @@ def _interval(ranks_U: Tensor, metric: str) -> list[float | None]:
 
 
 def _log(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> LogFormat:
-    """How a log of the data is read; behaviors are called as the study calls them."""
+    """Return how a log of the data is read, with the study's names of the behaviors."""
     if "log" not in origin:
         return LogFormat.of_split_files(behaviors)
     return LogFormat(**{**origin["log"], "behaviors": behaviors})
 
 
 def _named(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:
-    """The ids behind the numbers of the data, padding left out."""
+    """Return the ids in the log of the data's raw numbers, without padding; without ids, the numbers themselves."""
     return [str(number) if ids is None else ids[number - 1] for number in numbers_X[1:].tolist()]
 
 
@@ -245,14 +261,14 @@ def _choices(field: str) -> tuple[str, ...]:
 
 
 def _report_difference(choice: Choice, outcome: TrainingResult, options: ExportOptions) -> None:
-    """Say so where training again gave another validation figure (another machine, threads or device may)."""
+    """Log a warning if the repeated training had another result, as another machine, thread count or device may."""
     trial, again = choice.trial, outcome.metrics[choice.source.definition.objective.metric]
     if not options.with_valid and again != trial.value:
         log.warning("trial=%d value=%.6f retrained=%.6f: not reproduced exactly", trial.number, trial.value, again)
 
 
 def _publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: Path) -> None:
-    """Write beside the final place, load back, compare scores, then move."""
+    """Write a bundle to a temporary folder, read it back, compare its scores with the model's, then rename it."""
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")  # another process may export to the same place
     try:
         write_bundle(bundle, temporary)

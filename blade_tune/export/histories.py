@@ -1,4 +1,4 @@
-"""Histories of users, from a log or from Python, under the numbers of a model's items."""
+"""Histories of users to recommend to, from a log or from Python objects, under the numbers of a model's items."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,27 +26,30 @@ Interaction = tuple[str, Collection[str]]  # an item and its behaviors
 
 @dataclass(frozen=True)
 class Histories:
-    """What each user met, user after user, each in order of time; every user of the input is among them.
+    """Interactions of users in time order, user after user, and the record of what was left out.
 
-    Made by `of`, from a log as from Python: what counts as history is decided there, once.
+    Every user of the input is among them, also those without a usable row. All instances are made by `of`, so that
+    histories from a log and from Python follow the same rules.
     """
 
-    users: list[str]
-    met: Interactions  # users_N are places among `users`, ascending; items_N numbers of the model, known ones only
-    has_row_U: NDArray[np.bool_]  # whether a user has a row with an item and a behavior, be the item known or not
-    unknown_items: list[str]
-    left_out: Mapping[str, int]  # rows that say nothing, by reason
-    other_types: Sequence[str] = ()  # the commonest types of events that are none of the behaviors
+    users: list[str]  # ids of all users of the input
+    met: Interactions  # users_N are positions in `users`, ascending; items_N are the model's numbers of known items
+    has_row_U: NDArray[np.bool_]  # whether a user has a row with an item, known or not, and a behavior
+    unknown_items: list[str]  # ids that the model does not know
+    left_out: Mapping[str, int]  # number of unusable rows by reason
+    other_types: Sequence[str] = ()  # the most frequent types of events that are none of the behaviors
 
     @classmethod
     def of(cls, users: list[str], rows: Interactions, unknown_items: list[str], left_out: Mapping[str, int]) -> Self:
-        """Leave out rows without a behavior and unknown items; of repeats of user, item and set the first is kept.
+        """Build histories from rows, of which those without a behavior and those of unknown items are left out.
+
+        Of rows with the same user, item and set the first is kept.
 
         Args:
-            users: all of the input.
-            rows: of places among them, ascending, and numbers of the model, 0 for an item that it does not know.
-            unknown_items: the ids of those.
-            left_out: what was left out before.
+            users: ids of all users of the input.
+            rows: users are positions in `users`, ascending; items are the model's numbers, 0 for an unknown item.
+            unknown_items: ids of the unknown items.
+            left_out: number of rows that were left out before, by reason.
         """
         empty = int(len(rows) - rows.nonempty_N.sum())
         rows = rows.rows(rows.nonempty_N)
@@ -58,15 +61,16 @@ class Histories:
 
     @property
     def num_items_U(self) -> NDArray[np.int64]:
-        """How many different known items each user has met."""
+        """Number of different known items that each user has met."""
         base = int(self.met.items_N.max(initial=0)) + 1
         keys_X = np.unique(self.met.users_N.astype(np.int64) * base + self.met.items_N)
         return np.bincount(keys_X // base, minlength=len(self.users))
 
     def windows(self, max_length: int) -> Windows:
-        """A row for each user, whose last target is still to come.
+        """Return windows of at most `max_length` steps, one a user, whose last target is the item to recommend.
 
-        What stands in place of that target is item 1 with no behavior; models are told the hoped-for set instead.
+        That target is not known yet: item 1 without a behavior takes its place, and the caller tells the model the
+        wanted behavior set instead.
         """
         num_users = len(self.users)
         places_N = np.concatenate((self.met.users_N, np.arange(num_users)))
@@ -82,12 +86,12 @@ class Histories:
 def histories_of(
     given: Mapping[str, Sequence[Interaction]], numbers: Mapping[str, int], behaviors: Sequence[str]
 ) -> Histories:
-    """From Python: the interactions of each user, oldest first.
+    """Build histories from Python objects.
 
     Args:
-        given: user -> (item, its behaviors).
-        numbers: of the items that the model knows.
-        behaviors: of the model.
+        given: user -> interactions, oldest first, each an item and its behaviors.
+        numbers: id -> number of the items that the model knows.
+        behaviors: names of the model's behaviors, in column order.
 
     Raises:
         ConfigError: a behavior is none of the model's, or an id is no text.
@@ -110,7 +114,12 @@ def histories_of(
 
 
 def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) -> Histories:
-    """From a log in any form that `data prepare` reads; rows become interactions as they do there.
+    """Read histories from a log in any format that `data prepare` reads, with its rules of merging rows.
+
+    Args:
+        source: the log: a file, compressed or not, or a zip archive.
+        form: what the columns of the log mean.
+        numbers: id -> number of the items that the model knows.
 
     Raises:
         DataError: the log is malformed, or none of its rows has a user.
@@ -138,7 +147,10 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
 
 
 def _distinct(database: duckdb.DuckDBPyConnection, column: str, table: str) -> tuple[list[str], NDArray[np.int64]]:
-    """The ids of a column of a table, in their order, and the place of that of each row of `met`, user after user."""
+    """Return the sorted distinct ids of a table's column, and for each row of `met` the position of its id in them.
+
+    Rows are in the order of users and of time, which is that of the histories.
+    """
     ranked = f"SELECT {column}, row_number() OVER (ORDER BY {column}) - 1 AS place FROM {table} GROUP BY {column}"
     ids = database.execute(f"SELECT {column} FROM ({ranked}) ORDER BY place").fetchall()
     joined = f"SELECT place FROM met JOIN ({ranked}) USING ({column}) ORDER BY user_id, position"
@@ -147,10 +159,10 @@ def _distinct(database: duckdb.DuckDBPyConnection, column: str, table: str) -> t
 
 
 def _firsts(rows: Interactions) -> NDArray[np.bool_]:
-    """True where no row before has the same user, item and set."""
+    """Return the mask of rows for which no earlier row has the same user, item and set."""
     codes_N = rows.sets_NK.astype(np.int64) @ (1 << np.arange(rows.sets_NK.shape[1], dtype=np.int64))
     keys_3N = np.stack((codes_N, rows.items_N, rows.users_N))
-    order_N = np.lexsort(keys_3N)
+    order_N = np.lexsort(keys_3N)  # stable, so that of equal rows the earliest comes first
     is_new_N = np.ones(len(rows), np.bool_)
     is_new_N[order_N[1:]] = (keys_3N[:, order_N[1:]] != keys_3N[:, order_N[:-1]]).any(axis=0)
     return is_new_N

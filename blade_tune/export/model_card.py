@@ -1,4 +1,4 @@
-"""The model card: what a bundle is, how it was made and measured, and what it is good for."""
+"""Model card of a bundle: what the model is for, the data it was trained on, how it was chosen, and its figures."""
 
 import json
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ Intervals are 95%, over users (Student's t), for this one training: {seeds}.{pro
 
 
 def model_card(bundle: Bundle) -> str:
-    """The card in Markdown."""
+    """Return the model card of a bundle in Markdown."""
     catalog, log = bundle.catalog, bundle.log
     targets = [name for k, name in enumerate(catalog.behaviors) if k != catalog.auxiliary]
     return PARTS.format(
@@ -124,10 +124,10 @@ def _figures(metrics: Mapping[str, Any]) -> str:
 
 
 def below_untuned_on_test(metrics: Mapping[str, Any]) -> str:
-    """Which untuned baselines a model is below on the test rows, in words; empty where it is below none.
+    """Return a sentence that names the untuned baselines above a model on the test rows; empty if there is none.
 
     Args:
-        metrics: of a bundle, as its metrics.json has them.
+        metrics: metrics of a bundle, as in its `metrics.json`.
     """
     metric = metrics["metric"]
     reached = {name: figures[metric] for name, figures in metrics["baselines"].items()}
@@ -135,16 +135,16 @@ def below_untuned_on_test(metrics: Mapping[str, Any]) -> str:
 
 
 def warning_of(folder: Path) -> str:
-    """Which untuned baselines a bundle's model is below on its test rows, in words; empty where it is below none.
+    """Return a sentence that names the untuned baselines above a written bundle's model; empty if there is none.
 
-    Nothing is known of the bundles of a version that did not measure them.
+    Also empty for a bundle of an earlier version, which did not measure baselines.
     """
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     return below_untuned_on_test(metrics) if {"metric", "baselines", "test"} <= metrics.keys() else ""
 
 
 def _verdict(metrics: Mapping[str, Any]) -> str:
-    """Whether the model is worth more than a baseline that takes seconds."""
+    """Return the card's words on whether the model is better than a baseline that is fitted in seconds."""
     verdict, warning = metrics["verdict"], below_untuned_on_test(metrics)
     loud = f"**WARNING: {warning}**\n\n" if warning else ""
     if verdict is None:

@@ -1,4 +1,4 @@
-"""Recommendations as a file: exact in Parquet; in CSV so that no spreadsheet takes an id for a formula."""
+"""Writing of recommendations as Parquet with exact ids, or as CSV that is safe to open in a spreadsheet."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,11 @@ FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSIO
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a file of another form before any work is done."""
+    """Refuse a file with an unknown suffix, before any work is done.
+
+    Raises:
+        ConfigError: the suffix is unknown.
+    """
     if path.suffix not in FORMATS:
         raise ConfigError(f"{path}: must end in one of {', '.join(FORMATS)}.")
 
@@ -27,20 +31,21 @@ def check_suffix(path: Path) -> None:
 def write_recommendations(
     found: Recommendations, users: Sequence[str], items: Sequence[str], log: LogFormat, path: Path
 ) -> list[str]:
-    """Write user, item, rank and score, user after user, under the log's names of the first two.
+    """Write user, item, rank and score of all recommendations, user after user.
 
-    Ids that are all whole numbers are written as such to Parquet. In CSV an id that a spreadsheet would run has an
-    apostrophe before it. The file is there whole or not at all.
+    The columns of users and items are named as in the log. In Parquet, ids are integers if all are whole numbers. In
+    CSV, an id that a spreadsheet would take for a formula gets an apostrophe in front. The file appears complete or not
+    at all.
 
     Args:
-        found: what is written.
-        users: their ids, by place.
-        items: their ids, by number from 1.
-        log: how the log called its columns.
-        path: .csv or .parquet.
+        found: the recommendations.
+        users: ids of the users; `found.places_M` are positions in this list.
+        items: ids of the items 1, 2, ...
+        log: format of the model's log, which names the columns.
+        path: the file, .csv or .parquet.
 
     Returns:
-        What was not written as it is, a line each.
+        Notes on ids that were not written exactly, one a line; empty if all were.
     """
     check_suffix(path)
     columns = {
@@ -68,7 +73,7 @@ def write_recommendations(
 
 
 def _ids(database: duckdb.DuckDBPyConnection, table: str, ids: Sequence[str], first: int) -> str:
-    """Make a table of the ids; gives SQL of an id."""
+    """Make a table of ids numbered from `first`, and return SQL of an id: an integer if all ids are whole numbers."""
     names = np.array(ids, dtype=object)
     database.register(f"given_{table}", {"number": np.arange(first, first + len(ids)), "id": names})
     database.execute(f"CREATE TABLE {table} AS SELECT number, id::VARCHAR AS id FROM given_{table}")

@@ -1,4 +1,8 @@
-"""A bundle read back: checked as a whole before anything of it is used, so that damage is one clear error."""
+"""Reading of a bundle, which is checked as a whole before any of it is used, so that damage is one clear error.
+
+A bundle may come from anywhere. Checksums show accidental damage; beyond that, every value is checked for its type,
+its shape and its fit with the others, and the model must score once, before a caller gets it.
+"""
 
 import csv
 import json
@@ -25,7 +29,7 @@ from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import build_model
 from blade_tune.space import GROUPS
 
-MALFORMED = (  # what readers and models raise where a file is not what it should be
+MALFORMED = (  # exceptions that readers and models raise on malformed files
     OSError,
     SafetensorError,
     csv.Error,
@@ -42,17 +46,17 @@ Number = Annotated[int, Field(strict=True, ge=1, lt=2**63)]
 
 
 class MemberEntry(Settings):
-    """A model that a combination is made of."""
+    """An entry of catalog.json on one of the models that a combination is made of."""
 
     model: str
     settings: dict[str, Any]
 
 
 class Facts(Settings):
-    """What catalog.json holds."""
+    """Content of catalog.json."""
 
-    model: str
-    members: tuple[MemberEntry, ...] = ()  # of a combination
+    model: str  # name of the model
+    members: tuple[MemberEntry, ...] = ()  # of a combination of models; else empty
     num_users: Number
     num_items: Number
     behaviors: tuple[str, ...] = Field(min_length=1, max_length=MAX_BEHAVIORS)
@@ -72,7 +76,7 @@ class Facts(Settings):
 
     @property
     def catalog(self) -> Catalog:
-        """What the model knows of its data."""
+        """What the model knows of its data, as a Catalog."""
         return Catalog(
             num_users=self.num_users,
             num_items=self.num_items,
@@ -85,20 +89,20 @@ class Facts(Settings):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What recommends: a model on the CPU in evaluation mode, how logs are read, and the ids behind its numbers."""
+    """A bundle that was read: the model, on the CPU and in evaluation mode, and what is needed to use it."""
 
     model: RecommenderModel
-    log: LogFormat
-    users: list[str]  # of the numbers 1, 2, ...
-    items: list[str]
+    log: LogFormat  # how a log of the model's data is read
+    users: list[str]  # ids in the log of the users 1, 2, ...
+    items: list[str]  # ids in the log of the items 1, 2, ...
 
 
 def load_bundle(folder: Path) -> Loaded:
-    """Read what export-best wrote.
+    """Read a bundle that `export-best` wrote, and check that its model works.
 
     Raises:
-        DataError: a file is missing, is not as it was written, or does not go with the others; or this version of the
-            program has no such model or setting.
+        DataError: a file is missing, was changed, or does not fit the others; or this version of the program has no
+            such model or setting.
     """
     checksums.verify(folder)
     with _read(folder / "catalog.json") as path:
@@ -119,7 +123,7 @@ def load_bundle(folder: Path) -> Loaded:
 
 @contextmanager
 def _read(path: Path) -> Iterator[Path]:
-    """Turn whatever a malformed file makes readers and models raise into one line."""
+    """Turn any error that a malformed file causes in the block into a DataError of one line that names the file."""
     try:
         yield path
     except DataError:
@@ -135,7 +139,7 @@ def _words(error: BaseException) -> str:
 
 
 def _ids(path: Path, kind: str) -> list[str]:
-    """The ids that stand behind the numbers 1, 2, ..., each once."""
+    """Read the ids of the numbers 1, 2, ..., which must be complete and distinct."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, strict=True))
     expected = [["number", kind], *([str(number), row[-1]] for number, row in enumerate(rows[1:], start=1) if row)]
@@ -148,7 +152,7 @@ def _ids(path: Path, kind: str) -> list[str]:
 
 
 def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> RecommenderModel:
-    """The model, whose weights are still to come."""
+    """Build the model of a bundle, still without its weights."""
     settings = best.get("model", {})
     if not best.keys() <= set(GROUPS) or not isinstance(settings, dict):
         raise DataError(f"{path}: must be a space with nothing free, of the groups {', '.join(GROUPS)}.")
@@ -164,11 +168,11 @@ def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> RecommenderMode
 
 
 def _fill(model: RecommenderModel, weights: Mapping[str, Tensor], path: Path) -> None:
-    """Give the model its weights: those that it has, of its types and shapes, and numbers all of them."""
+    """Load weights into a model, after a check that they are the model's, with its types and shapes, and finite."""
     own = model.state_dict()
     if odd := sorted(own.keys() ^ weights.keys()):
         raise DataError(f"{path}: must have the weights of the model, and {odd[0]} is {_surplus(odd[0] in weights)}.")
-    sized = {
+    sized = {  # buffers whose shape depends on the data, so that a new model cannot tell it
         f"{prefix}.{name}".lstrip(".")
         for prefix, part in model.named_modules()
         if isinstance(part, Sized)
@@ -188,10 +192,11 @@ def _surplus(is_there: bool) -> str:
 
 
 def _try(model: RecommenderModel, path: Path) -> None:
-    """Recommend once: what a fit has sized fits together, and scores are numbers."""
+    """Score once for a made-up user, to see that buffers sized by a fit go together and that scores are finite."""
     for part in model.modules():
         if isinstance(part, Sparse):
             _check_sparse(part, path)
+    # The last user, the last item and every behavior: a table that is too small fails here.
     V, K = model.catalog.num_items, model.catalog.num_behaviors
     sets_BLK = torch.ones(1, 1, K, dtype=torch.uint8)
     last = torch.tensor([[V]])
@@ -203,7 +208,7 @@ def _try(model: RecommenderModel, path: Path) -> None:
 
 
 def _check_sparse(part: Sparse, path: Path) -> None:
-    """Refuse a matrix whose parts contradict each other; scipy would read outside of them."""
+    """Refuse a sparse matrix whose arrays contradict each other, for scipy would read outside of their memory."""
     starts, (num_rows, num_columns) = part.starts, part.shape
     is_whole = part.starts.shape == (num_rows + 1,) and part.columns.shape == part.values.shape == (len(part.values),)
     is_whole = is_whole and int(starts[0]) == 0 and int(starts[-1]) == len(part.values)

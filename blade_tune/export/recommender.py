@@ -1,4 +1,4 @@
-"""A bundle at work: recommendations for users by their histories. Imports no optuna."""
+"""Recommendation of items to users by their histories, with the model of a bundle; imports no Optuna."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,18 +24,18 @@ from blade_tune.printable import printable
 
 log = logging.getLogger(__name__)
 
-USERS_AT_ONCE = 512  # whose states are computed together
-SCORES_AT_ONCE = 2**20  # of users and items, float32: what fits a CPU's cache; docs/performance.md has the measurement
-SHOWN = 5  # ids or types of events in a note
-FEWEST_AT_ONCE = 16  # users that are scored together, however many the items: vectors are read once for them all
+USERS_AT_ONCE = 512  # users whose states are computed together
+SCORES_AT_ONCE = 2**20  # float32 scores that fit a CPU's cache; docs/performance.md has the measurement
+SHOWN = 5  # most ids or types of events that a note lists
+FEWEST_AT_ONCE = 16  # users scored together even if they exceed the cache: item vectors are read once for all of them
 
 
 @dataclass(frozen=True)
 class Recommendations:
-    """The best items of some users, M rows: user after user, best first."""
+    """The best items of some users in M rows, user after user, best first."""
 
-    places_M: Tensor  # of the user among the histories
-    items_M: Tensor  # numbers of the model
+    places_M: Tensor  # position of the user in the histories
+    items_M: Tensor  # the model's number of the item
     ranks_M: Tensor  # from 1
     scores_M: Tensor
     notes: Sequence[
@@ -47,10 +47,10 @@ class Recommender:
     """A trained model with the ids of its users and items.
 
     Args:
-        model: in evaluation mode.
-        log: how logs of its data are read.
-        users: the ids of its users 1, 2, ...
-        items: the ids of its items 1, 2, ...
+        model: the model in evaluation mode.
+        log: how a log of its data is read.
+        users: ids of its users 1, 2, ...
+        items: ids of its items 1, 2, ...
     """
 
     def __init__(self, model: Model, log: LogFormat, users: Sequence[str], items: Sequence[str]) -> None:
@@ -63,10 +63,14 @@ class Recommender:
 
     @classmethod
     def load(cls, folder: Path | str, device: torch.device | str = "cpu") -> Self:
-        """Read a bundle that export-best wrote.
+        """Load a bundle that `export-best` wrote.
+
+        Args:
+            folder: the bundle.
+            device: where the model computes.
 
         Raises:
-            DataError: a file of it is missing, not as it was written, or malformed.
+            DataError: a file of the bundle is missing, was changed, or is malformed.
         """
         bundle = load_bundle(Path(folder))
         return cls(bundle.model.to(device), bundle.log, bundle.users, bundle.items)
@@ -79,16 +83,20 @@ class Recommender:
         *,
         include_seen: bool = False,
     ) -> dict[str, list[tuple[str, float]]]:
-        """The best k items of each user with their scores, best first; every user has a list.
+        """Return the best k items of each user with their scores, best first.
 
-        It is empty for a user without a known item or with every item met. What was left out, and who got nothing for
-        which reason, is logged as warnings.
+        What was left out of the histories, and which users got nothing for which reason, is logged as warnings.
 
         Args:
             histories: user -> interactions, oldest first, each an item and its behaviors; users may be unknown.
-            target: the behaviors that are hoped for; all but the auxiliary one by default.
-            k: items a user; fewer where not so many are left.
+            target: the wanted behaviors, which models that can be told a behavior set rank by; by default all but the
+                auxiliary one.
+            k: most items of a user; there are fewer if not so many are left.
             include_seen: whether items of the history may be recommended again.
+
+        Returns:
+            User -> list of (item, score), for every user; the list is empty for a user without a known item or who has
+            met every item.
 
         Raises:
             ConfigError: a behavior is none of the model's, an id is no text, or k is below 1.
@@ -105,14 +113,25 @@ class Recommender:
         return lists
 
     def is_known(self, user: str) -> bool:
-        """Whether the model was trained on this user; it has the mean preference of all others else."""
+        """Return whether the model was trained on a user; others get the mean preference of all users."""
         return user in self._user_numbers
 
     @torch.inference_mode()
     def rank(
         self, histories: Histories, target: Collection[str] | None, k: int, *, include_seen: bool = False
     ) -> Recommendations:
-        """As `recommend`, in tensors on the CPU."""
+        """Return the best k items of each user as tensors on the CPU; `recommend` is the form for Python objects.
+
+        Args:
+            histories: the users and what they have met.
+            target: the wanted behaviors; None for all but the auxiliary one.
+            k: most items of a user.
+            include_seen: whether items of the history may be recommended again.
+
+        Raises:
+            ConfigError: a behavior is none of the model's, or k is below 1.
+            DataError: a score is NaN or infinite.
+        """
         if k < 1:
             raise ConfigError(f"k must be at least 1, got {k}.")
         told_K = self._told(target)
@@ -122,6 +141,7 @@ class Recommender:
         num_met_U = torch.from_numpy(histories.num_items_U)
         num_items = self.model.catalog.num_items
         left_U = torch.full_like(num_met_U, num_items) if include_seen else num_items - num_met_U
+        # Users of similar length share a batch, which is then cut to its longest window.
         lengths_U, order_U = windows.lengths_U.sort(stable=True)
         order_U = order_U[(lengths_U > 0) & (left_U.to(device)[order_U] > 0)]
         k = min(k, num_items)
@@ -138,13 +158,14 @@ class Recommender:
         reached_U = torch.zeros(len(windows), dtype=torch.bool)
         reached_U[order_U.cpu()] = True
         found = _listed(scores_UX, items_UX, self._notes(histories, reached_U))
+        # Items with a score that is not finite are dropped, so fewer than expected reveal one.
         expected_U = torch.where(reached_U, left_U.clamp(max=k), 0)
         if not torch.equal(found.places_M.bincount(minlength=len(windows)), expected_U):
             raise DataError("a score is NaN or infinite, so nothing can be recommended; export the bundle again.")
         return found
 
     def _notes(self, histories: Histories, reached_U: Tensor) -> list[str]:
-        """What was left out, and which users have nothing recommended, by reason."""
+        """Return notes on what was left out, and on users to whom nothing is recommended, one for each reason."""
         notes = []
         if not histories.users:
             notes.append("the histories have no user, so nothing is recommended")
@@ -170,7 +191,7 @@ class Recommender:
         return notes + [f"{len(names):,} {words}: {_some(names)}" for words, names in named.items() if names]
 
     def _scores(self, at_once: int) -> Callable[[Batch], Iterator[Tensor]]:
-        """From the users of a batch to their scores_BV, of so many users at once."""
+        """Return a function that yields the scores_BV of a batch's users, `at_once` users at a time."""
         model = self.model
         if isinstance(model, DotProduct):
             vectors_DV = model.item_vectors().float().T
@@ -178,7 +199,7 @@ class Recommender:
         return lambda batch: map(model.scores, batch.split(at_once))
 
     def _told(self, target: Collection[str] | None) -> Tensor:
-        """told_K, on the model's device."""
+        """Return told_K, the wanted behavior set, on the model's device."""
         catalog = self.model.catalog
         names = catalog.behaviors
         if target is None:
@@ -192,7 +213,7 @@ class Recommender:
 
 
 def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_seen: bool) -> None:
-    """Take padding out of the ranking, and the whole history of each user."""
+    """Give padding and, unless `include_seen`, all items of each user's history the lowest score, in place."""
     scores_BV[:, 0] = -torch.inf
     if not include_seen:
         longest = int((windows.ends_U - windows.starts_U)[order_B].max())
@@ -200,7 +221,7 @@ def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_se
 
 
 def _listed(scores_UX: Tensor, items_UX: Tensor, notes: Sequence[str]) -> Recommendations:
-    """Rows of what was found; of equal scores the item with the smaller number comes first."""
+    """Return sorted recommendations; of items with equal scores the one with the smaller number comes first."""
     order_UX = torch.from_numpy(np.lexsort((items_UX.numpy(), -scores_UX.numpy())))
     scores_UX, items_UX = scores_UX.gather(1, order_UX), items_UX.gather(1, order_UX)
     found_UX = (items_UX > 0) & scores_UX.isfinite()
@@ -209,5 +230,5 @@ def _listed(scores_UX: Tensor, items_UX: Tensor, notes: Sequence[str]) -> Recomm
 
 
 def _some(names: Sequence[str]) -> str:
-    """The first names of a list, as a terminal may show them."""
+    """Return the first names of a list as text that is safe to print on a terminal."""
     return ", ".join(map(printable, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")

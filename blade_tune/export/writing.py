@@ -1,4 +1,4 @@
-"""A bundle written: a folder of safetensors, YAML, CSV and JSON, with its model card and its checksums."""
+"""Writing of a bundle as a folder of safetensors, YAML, CSV and JSON, with its model card and its checksums."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ from blade_tune.space import nest
 
 
 def write_bundle(bundle: Bundle, folder: Path) -> None:
-    """Write the bundle into a new folder."""
+    """Write a bundle into a new folder; `blade_tune.export.bundle` lists its files."""
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(save(dict(bundle.weights)))
     (folder / "best.yaml").write_text(write_yaml(nest(bundle.values)), encoding="utf-8")

@@ -1,5 +1,5 @@
-"""What is shown of a study: tables, figures, the page, the dashboard."""
+"""Presentation of a study: plain tables, figures, the report page, and the dashboard."""
 
 from typing import Any
 
-Row = dict[str, Any]  # of a plain table, by column
+Row = dict[str, Any]  # a row of a plain table: column -> value

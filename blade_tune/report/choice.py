@@ -1,4 +1,4 @@
-"""The parts of a report on the choice: the winner, its rivals, and what single changes do to it."""
+"""Sections of a report on the choice: the winner, its rivals, and the effects of single changes to it."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ from blade_tune.study.verdict import Verdict
 
 
 def winner(study: Study) -> Iterator[Section]:
-    """The card of the configuration to take, or why none can be named."""
+    """Yield the section on the configuration to use, or on why none can be named."""
     if study.confirmation:
         yield _confirmed(study, study.confirmation)
     elif best := study.status["best"]:
@@ -64,7 +64,7 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
 
 
 def candidates(study: Study) -> Iterator[Section]:
-    """All configurations that were trained on fresh seeds."""
+    """Yield the section on all configurations that were trained on fresh seeds."""
     confirmation = study.confirmation
     if confirmation is None:
         return
@@ -96,7 +96,7 @@ def candidates(study: Study) -> Iterator[Section]:
 
 
 def effects(study: Study) -> Iterator[Section]:
-    """A table for each ablation or sweep whose runs are complete; their files and the data must be here for that."""
+    """Yield a section for each ablation or sweep whose runs are complete, if their files and the data are here."""
     try:
         for found in load_effects(study.stored):
             title = "Ablation" if found.title == "ablation" else f"Sweep of {found.title}"
@@ -106,7 +106,7 @@ def effects(study: Study) -> Iterator[Section]:
 
 
 def _loud(warning: str | None) -> str:
-    """A sentence to begin with, where there is one."""
+    """Return a warning as a sentence to begin with; empty if there is no warning."""
     return f"{warning[0].upper()}{warning[1:]} " if warning else ""
 
 

@@ -1,4 +1,4 @@
-"""Learning curves of a study: over epochs, and over seconds of training."""
+"""Figures of a study's learning curves, over epochs and over seconds of training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ MAX_TIMED_POINTS = 3_500  # over seconds, which each point has to say
 
 @dataclass(frozen=True)
 class _Curve:
-    """A trial, and where on the axis its evaluations lie."""
+    """A trial, and the positions of its evaluations on the axis."""
 
     trial: FrozenTrial
     places: Mapping[int, float]  # by epoch
@@ -31,18 +31,18 @@ class _Curve:
 
 @dataclass(frozen=True)
 class _Axis:
-    """What curves are drawn over."""
+    """The horizontal axis of curves."""
 
     layout: Mapping[str, Any]
-    hover: str  # a place on it, in words
+    hover: str  # how a position on the axis is shown, as a plotly template
     max_points: int
 
 
 def over_epochs(stored: StoredStudy) -> go.Figure | None:
-    """The study's metric over epochs: completed trials strong, pruned ones faint, the best on top; and the baselines.
+    """Draw the study's metric over epochs: completed trials, fainter pruned ones, the best on top, and baselines.
 
-    Of many trials some are shown, evenly spaced by what they reached, and of long curves every k-th evaluation; the
-    figure says so, and stays below 100 kB.
+    If there are many trials, some are shown that are evenly spaced by the value they reached, and of long curves every
+    k-th evaluation; the figure says so. It stays below 100 kB. None without curves.
     """
     curves = [_Curve(trial, {epoch: epoch for epoch in trial.intermediate_values}) for trial in _curved(stored)]
     last = max((max(curve.places) for curve in curves), default=0)
@@ -50,7 +50,10 @@ def over_epochs(stored: StoredStudy) -> go.Figure | None:
 
 
 def over_seconds(stored: StoredStudy) -> go.Figure | None:
-    """The same over the seconds that each trial itself has trained; says of how many trials nobody knows them."""
+    """Draw the study's metric over the seconds that each trial has trained, with the same limits as `over_epochs`.
+
+    The figure says how many curves are left out because no seconds are stored. None without curves.
+    """
     metric = stored.definition.objective.metric
     curves = [_Curve(trial, training_seconds(trial, stored.files(trial), metric)) for trial in _curved(stored)]
     timed = [curve for curve in curves if curve.places]
@@ -60,7 +63,7 @@ def over_seconds(stored: StoredStudy) -> go.Figure | None:
 
 
 def _curved(stored: StoredStudy) -> list[FrozenTrial]:
-    """The scored trials that have a curve; a fit is one point."""
+    """Return the scored trials that have a curve; a model that is fitted at once has none."""
     if stored.definition.is_fitted:
         return []
     return [trial for trial in logical_trials(stored.trials) if is_scored(trial) and trial.intermediate_values]
@@ -102,14 +105,17 @@ def _figure(stored: StoredStudy, curves: Sequence[_Curve], axis: _Axis, notes: S
 
 
 def _evenly(curves: Sequence[_Curve], count: int) -> list[_Curve]:
-    """At most so many of them, the first and the last included."""
+    """Return at most `count` curves at even distances, the first and the last included."""
     if len(curves) <= count:
         return list(curves)
     return [curves[round(index * (len(curves) - 1) / (count - 1))] for index in range(count)]
 
 
 def _points(curve: _Curve, every: int) -> dict[str, Any]:
-    """The last evaluation and every so many before it, to a few digits; an even grid as start and step."""
+    """Return the data of a plotly line: the last evaluation and every `every`-th before it, rounded to save bytes.
+
+    Evenly spaced epochs are given as start and step, also to save bytes.
+    """
     epochs = sorted(curve.places)[::-1][::every][::-1]
     y = [round(curve.trial.intermediate_values[epoch], 4) for epoch in epochs]
     x = [curve.places[epoch] for epoch in epochs]

@@ -1,4 +1,4 @@
-"""What optuna-dashboard shows of a study beside its trials: a note, a leaderboard, and figures of our own."""
+"""Content that optuna-dashboard shows of a study in addition to its trials: a note, a leaderboard, and figures."""
 
 import hashlib
 import json
@@ -25,21 +25,21 @@ from blade_tune.trial.curves import as_csv
 
 log = logging.getLogger(__name__)
 
-FIGURES: dict[str, Callable[[StoredStudy], Any]] = {  # by heading, of which the id is made that each is replaced under
+FIGURES: dict[str, Callable[[StoredStudy], Any]] = {  # by heading; it becomes the id under which one replaces another
     "Learning curves": curve_figures.over_epochs,
     "Expected best": figures.expected_best,
     "Cost": figures.cost,
 }
-FIGURE_HEIGHT = 450  # pixels, of the dashboard's own
-MAX_FIGURE_BYTES = 100_000  # of JSON, which the dashboard keeps in the database and sends with every refresh
+FIGURE_HEIGHT = 450  # pixels, the height of the dashboard's own figures
+MAX_FIGURE_BYTES = 100_000  # of JSON, which the dashboard stores in the database and sends with every refresh
 TOP = 20  # configurations on the leaderboard
 END_OF_NOTE = "*Written anew by blade-tune after each run; what stands below this line is kept.*"
 
 
 def publish(stored: StoredStudy) -> None:
-    """Have the dashboard show what the study has found so far, in place of what was shown before.
+    """Update the note, the leaderboard and the figures that the dashboard shows of a study.
 
-    What goes wrong is a warning: all of it is shown elsewhere too.
+    An error is logged as a warning only, for all of this is shown elsewhere too.
     """
     for part in (_publish_note, _publish_leaderboard, _publish_figures):
         try:
@@ -50,6 +50,7 @@ def publish(stored: StoredStudy) -> None:
 
 
 def _publish_note(stored: StoredStudy) -> None:
+    # Our part of the note ends with END_OF_NOTE; what users wrote below it, or before there was one, is kept.
     before = get_note(stored.study)
     _, mark, kept = before.partition(END_OF_NOTE)
     own_words = kept if mark else f"\n\n{before}" if before else ""
@@ -59,7 +60,7 @@ def _publish_note(stored: StoredStudy) -> None:
 
 
 def note(stored: StoredStudy) -> str:
-    """A table in GitHub's Markdown of what a study is and what it has found."""
+    """Return a table in GitHub's Markdown of what a study is and what it has found."""
     (first, name), *rest = _facts(stored)
     lines = [(first, name), ("---", "---"), *((key, printable(value).replace("|", "\\|")) for key, value in rest)]
     return "".join(f"| {key} | {value} |\n" for key, value in lines)
@@ -115,7 +116,10 @@ def _publish_leaderboard(stored: StoredStudy) -> None:
 
 
 def leaderboard(stored: StoredStudy) -> list[Row]:
-    """The best configurations by their best trial, with what fresh seeds said of those that were confirmed."""
+    """Return a row for each of the best configurations, by its best trial, with the result of its confirmation.
+
+    There are at most TOP rows, and none before a trial has completed.
+    """
     try:
         trials = leaders(stored, TOP)
     except NothingToExportError:

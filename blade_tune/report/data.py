@@ -1,4 +1,4 @@
-"""The part of a report on the data: what matters in it, where `data xray` was asked."""
+"""Section of a report on the data: what matters in it, if `data xray` was run."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ NOTE = "The intervals hold together with 95%; a difference that could have been 
 
 
 def findings(stored: StoredStudy) -> Findings | None:
-    """What `data xray` found for the data and protocol of a study; None where it was not asked."""
+    """Return what `data xray` found for the data and protocol of a study; None if it was not run."""
     definition = stored.definition
     window = max_length(definition, definition.space.fixed)
     data_hash = stored.study.user_attrs.get("fingerprint", {}).get("data", "")
@@ -21,7 +21,7 @@ def findings(stored: StoredStudy) -> Findings | None:
 
 
 def xray(study: Study) -> Iterator[Section]:
-    """What matters in the data."""
+    """Yield the section on what matters in the data, if `data xray` was run."""
     found = findings(study.stored)
     if found is None:
         return

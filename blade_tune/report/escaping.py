@@ -1,8 +1,8 @@
-"""User text in Markdown and LaTeX: it comes out as it was written, on one line."""
+"""Escaping of user text for Markdown and LaTeX, so that it is shown as it was written, on one line."""
 
 import re
 
-MARKDOWN_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))")  # within a word, _ is none
+MARKDOWN_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))")  # within a word, _ is no markup
 GREEK = (  # in the order of Unicode
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi mathrm{o} pi rho varsigma sigma tau "
     "upsilon phi chi psi omega"
@@ -38,17 +38,17 @@ LATEX_LETTERS = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛ�
 
 
 def one_line(text: str) -> str:
-    """Text without line ends and other characters that have no shape."""
+    """Return text in which line ends and other unprintable characters are replaced by single spaces."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, in a table too."""
+    """Return text that Markdown shows unchanged, also in a table."""
     return MARKDOWN_MARKS.sub(r"\\\1", one_line(text).replace("&", "&amp;"))
 
 
 def escape_latex(text: str) -> str:
-    """Text that pdfLaTeX sets as it is, without any package; a letter that it has not becomes its code: U+4E2D."""
+    """Return text that pdfLaTeX sets unchanged without any package; a letter it lacks becomes its code, as U+4E2D."""
     return "".join(map(_latex, one_line(text)))
 
 

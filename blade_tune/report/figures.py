@@ -1,4 +1,4 @@
-"""Figures of a study over its trials; each is None where there is nothing to show."""
+"""Figures of a study over its trials; a function returns None if there is nothing to show."""
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
@@ -27,7 +27,7 @@ KIND_COLORS = dict(
 
 
 def history(stored: StoredStudy) -> go.Figure | None:
-    """The value of each trial, the best so far, what untuned baselines reach, and how far seeds alone move a value."""
+    """Draw the value of each trial, the best so far, the untuned baselines, and how far seeds alone move a value."""
     trials = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
     if not trials:
         return None
@@ -61,14 +61,14 @@ def history(stored: StoredStudy) -> go.Figure | None:
 
 
 def add_baselines(figure: go.Figure, stored: StoredStudy, ends: Sequence[float]) -> None:
-    """Draw a level line from end to end for what each untuned baseline reaches."""
+    """Add a horizontal line for the value of each untuned baseline to a figure, over the range `ends`."""
     for (name, reached_by), dash in zip(stored.baseline_figures.items(), BASELINE_DASHES, strict=False):
         dashed = {"mode": "lines", "line": {"dash": dash, "color": theme.VERMILION}}
         figure.add_scatter(x=ends, y=[reached_by] * 2, name=f"{name}, untuned ({reached_by:.4f})", **dashed)
 
 
 def expected_best(stored: StoredStudy) -> go.Figure | None:
-    """The best value to expect after n trials, each drawn anew from those that were run (Dodge et al. 2019)."""
+    """Draw the expected best of n trials, drawn with replacement from those that were run (Dodge et al. 2019)."""
     values = numbers.scored_values(stored)
     if len(values) < 2:
         return None
@@ -88,7 +88,7 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
 
 
 def cost(stored: StoredStudy) -> go.Figure | None:
-    """Epochs and hours of training by what they were spent on."""
+    """Draw epochs and hours of training by what they were spent on."""
     rows = numbers.costs(stored)[::-1]
     if not rows:
         return None

@@ -1,7 +1,8 @@
-"""Which requests the dashboard answers, so that no page of another site reads or changes anything through a browser.
+"""Filter of the dashboard's requests, so that no page of another site reads or changes studies through a browser.
 
-A page can have a name of its own lead to this machine (DNS rebinding) and is then of one origin with what it asks; but
-the name stands in the request. And any page can send requests to an address of this machine, without reading answers.
+A site can let a name of its own lead to this machine (DNS rebinding), so that its pages have the same origin as the
+dashboard; but then that name stands in the request's Host header. And any page can send requests to an address of this
+machine, though without reading the answers; these have headers that name their origin.
 """
 
 import socket
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 READING = ("GET", "HEAD", "OPTIONS")
-OWN_PAGES = (None, "none", "same-origin")  # of Sec-Fetch-Site: what no browser sent, what the user typed, our own pages
+OWN_PAGES = (None, "none", "same-origin")  # Sec-Fetch-Site: not from a browser, typed by the user, from our own pages
 ARTIFACTS = "/artifacts/"
 
 SHOWS_ONLY = "This dashboard only shows. Start it with `blade-tune dashboard --edit` to change or delete studies."
@@ -32,19 +33,19 @@ HEADERS = {  # of every answer
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
 }
-OF_ARTIFACTS = {  # files that trials left: shown by our pages, run by nobody
+OF_ARTIFACTS = {  # of files that trials left: our pages may show them, but no browser may run them
     "Content-Disposition": "attachment",
     "Content-Security-Policy": "default-src 'none'; sandbox",
 }
 
 
 def guarded(app: "WSGIApplication", host: str, *, edit: bool) -> "WSGIApplication":
-    """An application that answers its own pages, under names of this machine.
+    """Wrap an application so that it answers only its own pages, and only under names of this machine.
 
     Args:
-        app: what answers.
-        host: the address that is listened on.
-        edit: whether its pages may change something.
+        app: the application.
+        host: the address that the server listens on.
+        edit: whether requests may change something; otherwise those that could are refused with 403.
     """
 
     def guard(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -58,13 +59,15 @@ def guarded(app: "WSGIApplication", host: str, *, edit: bool) -> "WSGIApplicatio
 
 
 def refusal(environ: Mapping[str, Any], host: str, *, edit: bool) -> str:
-    """Why a request is not answered; empty where it is."""
+    """Return why a request is refused, as text for the answer; empty if it is allowed."""
     name = _host_name(environ.get("HTTP_HOST", ""))
     if not is_own_name(name, host):
         return OTHER_NAME.format(name=name)
+    # Browsers send Origin with requests that may change something, and Sec-Fetch-Site; other programs send neither.
     origin, reads = environ.get("HTTP_ORIGIN"), environ["REQUEST_METHOD"] in READING
     if origin is not None and origin.lower().partition("://")[2] != environ["HTTP_HOST"].lower():
         return OTHER_SITE
+    # A link on another site that the user follows shows our page, but lets that site read nothing of it.
     is_link = reads and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
     if environ.get("HTTP_SEC_FETCH_SITE") not in OWN_PAGES and not is_link:
         return OTHER_SITE
@@ -72,9 +75,13 @@ def refusal(environ: Mapping[str, Any], host: str, *, edit: bool) -> str:
 
 
 def is_own_name(name: str, host: str) -> bool:
-    """Whether a name in a request is one of this machine, where `host` is listened on.
+    """Return whether the name in a request's Host header is one of this machine.
 
-    A number is no name that somebody else could lead here; where others may ask, each of this machine's is good.
+    If other machines may ask, any numeric address is accepted too, for nobody can let that lead elsewhere.
+
+    Args:
+        name: the name without a port.
+        host: the address that the server listens on.
     """
     if not name or is_loopback(host):
         return is_loopback(name) or (name == host.lower() != "")
@@ -87,7 +94,7 @@ def _own_names() -> frozenset[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Return whether an address can be reached from this machine only."""
     with suppress(ValueError):
         return ip_address(host).is_loopback
     return host == "localhost"
@@ -100,14 +107,14 @@ def _is_address(name: str) -> bool:
 
 
 def _host_name(header: str) -> str:
-    """The name in a Host header, without its port."""
+    """Return the name in a Host header without its port; empty if it is malformed."""
     with suppress(ValueError):
         return (urlsplit(f"//{header}").hostname or "").rstrip(".")
     return ""
 
 
 def _with_headers(path: str, start_response: "StartResponse") -> "StartResponse":
-    """`start_response` with our headers; none that lets other sites read is left."""
+    """Return a `start_response` that adds our headers and removes any that lets other sites read the answer."""
     ours = {**HEADERS, **OF_ARTIFACTS} if path.startswith(ARTIFACTS) else HEADERS
     replaced = {name.lower() for name in ours} | {"access-control-allow-origin"}
 

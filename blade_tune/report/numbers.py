@@ -1,4 +1,4 @@
-"""The numbers behind the figures: what trials cost, what pruning may have lost, which parameters mattered."""
+"""Numbers behind the report's figures: what trials cost, what pruning may have lost, which parameters mattered."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,32 +16,32 @@ from blade_tune.storage.trials import is_continued, is_scored, logical_trials, r
 from blade_tune.study.stored import StoredStudy
 
 KINDS = ("complete", "pruned", "repeated", "failed", "unfinished", "fresh seeds")  # what a trial's cost is charged to
-MIN_TRIALS = 20  # completed ones; the top tenth of fewer is a single trial
-STEADY_TOP = 5  # trials in the top tenth from which on Optuna holds importances for steady
+MIN_TRIALS = 20  # fewest completed trials for importances: the top tenth of fewer is a single trial
+STEADY_TOP = 5  # fewest trials in the top tenth for which Optuna calls importances stable
 
 
 def completed(stored: StoredStudy) -> list[FrozenTrial]:
-    """The completed trials, in order of number."""
+    """Return the completed trials, in order of number."""
     return [trial for trial in stored.trials if trial.state == TrialState.COMPLETE and trial.value is not None]
 
 
 def scored_values(stored: StoredStudy) -> list[float]:
-    """What each scored trial came to: its value, and of a pruned one the best that it reported."""
+    """Return the value of each scored trial; for a pruned one, the best value that it reported."""
     scored = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
     return [reached(trial) if trial.value is None or _is_pruned(trial) else trial.value for trial in scored]
 
 
 def reached(trial: FrozenTrial, epoch: float = float("inf")) -> float:
-    """The best validation figure that a trial reported up to an epoch."""
+    """Return the best value that a trial reported up to an epoch; minus infinity if there is none."""
     return max((value for step, value in trial.intermediate_values.items() if step <= epoch), default=float("-inf"))
 
 
 def costs(stored: StoredStudy) -> list[Row]:
-    """Trials, epochs and hours of training by what they were spent on; kinds without a trial are left out.
+    """Return trials, epochs and hours of training by what they were spent on, without kinds that have no trial.
 
     A trial that was interrupted and continued counts once, with all its attempts. Repeats of a configuration are
-    `repeated` however they ended; `fresh seeds` are the runs beside the search. Of a process that was killed the epochs
-    up to its last evaluation are known, the hours of the last attempt are not.
+    `repeated` however they ended; `fresh seeds` are the runs outside of the search. Of a process that was killed, the
+    epochs up to its last evaluation are known, but not the hours of its last attempt.
     """
     spent: defaultdict[str, list[tuple[int, float]]] = defaultdict(list)
     for attempts in _by_root(stored.trials):
@@ -61,7 +61,7 @@ def costs(stored: StoredStudy) -> list[Row]:
 
 
 def _by_root(trials: Iterable[FrozenTrial]) -> Iterator[list[FrozenTrial]]:
-    """The rows of every trial that was started, oldest first."""
+    """Return the attempts of every trial that was started, oldest first."""
     groups: defaultdict[int, list[FrozenTrial]] = defaultdict(list)
     for trial in trials:
         groups[root_number(trial)].append(trial)
@@ -69,7 +69,7 @@ def _by_root(trials: Iterable[FrozenTrial]) -> Iterator[list[FrozenTrial]]:
 
 
 def _cost(attempts: Sequence[FrozenTrial]) -> tuple[int, float]:
-    """Epochs and seconds; what an attempt says of itself includes those that it went on from."""
+    """Return a trial's epochs and seconds: the largest of its attempts, each of which includes those it continued."""
     epochs, seconds = TrialRecord.epochs, TrialRecord.seconds
     trained = [TrialRecord(trial).get(epochs, max(trial.intermediate_values, default=0)) for trial in attempts]
     return max(trained), max(TrialRecord(trial).get(seconds, 0.0) for trial in attempts)
@@ -90,9 +90,10 @@ def _is_pruned(trial: FrozenTrial) -> bool:
 
 
 def prune_audit(stored: StoredStudy) -> list[Row]:
-    """A row for each trial that the pruner marked and that was finished all the same.
+    """Return a row for each trial that the pruner would have stopped but that was finished for this audit.
 
-    `reached` is its best value up to the mark; `best then` that of the trials which had completed before it ended.
+    `marked` is the epoch at which it would have been stopped, `reached` its best value up to then, `best then` the best
+    value of trials that had completed before it ended, and `lead` by how much it was better than that.
     """
     trials = completed(stored)
     return [_audited(trial, trials) for trial in trials if TrialRecord.pruned_at in TrialRecord(trial)]
@@ -122,18 +123,18 @@ def _ended(trial: FrozenTrial) -> tuple[datetime, int]:
 
 @dataclass(frozen=True)
 class AuditSummary:
-    """How often pruning would have cost the study a new best, and how much."""
+    """How often pruning would have cost the study a new best trial, and how much."""
 
-    audited: int
-    ahead: int  # ended above the best of the study then
-    low: float  # of the share of marked trials that do, the exact 95% interval
-    high: float
-    largest_lead: float  # 0 where none was ahead
-    extra_epochs: int  # what knowing it has cost
+    audited: int  # marked trials that were finished
+    ahead: int  # those that ended above the best of the study at that time
+    low: float  # lower end of the exact 95% interval of the share of marked trials that end ahead
+    high: float  # upper end of that interval
+    largest_lead: float  # 0 if none was ahead
+    extra_epochs: int  # epochs after the mark, the cost of the audit
 
 
 def audit_summary(rows: Sequence[Row]) -> AuditSummary | None:
-    """The audit in a line; None where nothing was audited."""
+    """Summarize the rows of `prune_audit`; None if nothing was audited."""
     if not rows:
         return None
     leads = [row["lead"] for row in rows if row["lead"] is not None]
@@ -144,10 +145,10 @@ def audit_summary(rows: Sequence[Row]) -> AuditSummary | None:
 
 
 def importances(stored: StoredStudy) -> dict[str, float] | None:
-    """Each parameter's share in telling the top tenth of completed trials from the others (PED-ANOVA), highest first.
+    """Return each parameter's importance, highest first: its share in telling the top tenth of trials from the others.
 
-    None where fewer than 20 trials have completed, or all have one value. Conditional parameters are included.
-    (Watanabe et al. 2023, PED-ANOVA, IJCAI.)
+    The method is PED-ANOVA (Watanabe et al. 2023, IJCAI), which includes conditional parameters. None if fewer than
+    MIN_TRIALS trials have completed, or all have the same value.
     """
     trials = completed(stored)
     if len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:

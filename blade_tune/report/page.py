@@ -1,4 +1,4 @@
-"""The report of a study: one page that needs no network, and its tables for a paper."""
+"""Report of a study: an HTML page that needs no network, and its tables in Markdown and LaTeX."""
 
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -40,7 +40,7 @@ TEX_HEAD = "% Needs \\usepackage{booktabs}.\n"
 
 
 def write_report(stored: StoredStudy, out: Path) -> list[Path]:
-    """Write report.html, tables.md and tables.tex into a folder; gives their paths."""
+    """Write report.html, tables.md and tables.tex to a folder, and return their paths."""
     study = Study(stored)
     sections = [section for part in PARTS for section in part(study)]
     titled = [(section.title, section.table) for section in sections if section.table]
@@ -55,7 +55,8 @@ def write_report(stored: StoredStudy, out: Path) -> list[Path]:
 
 
 def page(study: Study, sections: list[Section]) -> str:
-    """The page as HTML; scripts, styles and figures stand in it."""
+    """Return the page as HTML that contains all its scripts, styles and figures."""
+    # Study names, parameters and errors are user text: everything is escaped unless it is our own Markup.
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_inert
     )
@@ -66,7 +67,7 @@ def page(study: Study, sections: list[Section]) -> str:
 
 
 def headline(study: Study) -> dict[str, tuple[str, str]]:
-    """The few numbers that a reader looks for first: name -> value and what to make of it."""
+    """Return the few numbers that a reader looks for first: name -> (value, explanation)."""
     facts, best = study.status, study.status["best"]
     shown: dict[str, tuple[str, str]] = {}
     if confirmed := study.confirmation:
@@ -102,15 +103,15 @@ def _openings(study: Study) -> tuple[str, str]:
 
 
 def _inert(value: Any) -> Any:
-    """Text of others without what could turn its direction around; our own markup as it is."""
+    """Return user text without characters that could reverse its direction; our own markup is returned as it is."""
     return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _cells(table: Table) -> list[list[Markup]]:
-    """Rows as HTML, of which every user text is escaped."""
+    """Return a table's rows as HTML, in which all user text is escaped."""
     return [[Markup(text) for text in row] for row in texts(table, HTML)]  # noqa: S704
 
 
 def _figure_json(figure: Any) -> Markup:
-    """A figure as JSON that may stand in a script element."""
+    """Return a figure as JSON that is safe inside a script element."""
     return Markup(figure.to_json().replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704

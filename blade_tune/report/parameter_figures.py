@@ -1,4 +1,4 @@
-"""Figures of a study over its parameters; each is None where there is nothing to show."""
+"""Figures of a study over its parameters; a function returns None if there is nothing to show."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ ABSENT = "absent"  # a conditional parameter in a trial that does without it
 
 
 def importances(stored: StoredStudy) -> go.Figure | None:
-    """The importance of each parameter; None under 20 completed trials, which cannot tell."""
+    """Draw the importance of each parameter; None if too few trials have completed to tell."""
     shares = numbers.importances(stored)
     if not shares:
         return None
@@ -36,7 +36,7 @@ def importances(stored: StoredStudy) -> go.Figure | None:
 
 
 def slices(stored: StoredStudy) -> go.Figure | None:
-    """The value of completed trials over each free parameter, later trials darker."""
+    """Draw the value of completed trials over each free parameter, later trials darker."""
     trials, free = completed(stored), stored.definition.space.free
     if not trials or not free:
         return None
@@ -69,7 +69,7 @@ def slices(stored: StoredStudy) -> go.Figure | None:
 
 
 def effects(found: Effects) -> go.Figure:
-    """The winner and each change of it: mean and t-interval over seeds (as in BLADE, Figures 3, 5 and 6)."""
+    """Draw the winner and each change of it: mean and t-interval over seeds (as in BLADE, Figures 3, 5 and 6)."""
     all_scores = [found.base, *(effect.scores for effect in found.effects)]
     estimates = [scores.estimate(found.metric) for scores in all_scores]
     figure = theme.figure(yaxis_title=theme.valid(found.metric), height=320)
@@ -88,7 +88,7 @@ def effects(found: Effects) -> go.Figure:
 
 
 def _ranged(parameter: Free) -> dict[str, Any]:
-    """An axis over all that was searched, and a little more."""
+    """Return an axis over the whole range of a parameter, with a margin."""
     low, high = map(math.log10, parameter.bounds) if parameter.log else parameter.bounds
     margin = 0.05 * (high - low) or 0.5
     logarithmic = {"type": "log", "tickvals": theme.log_ticks(*parameter.bounds)} if parameter.log else {}
@@ -96,7 +96,10 @@ def _ranged(parameter: Free) -> dict[str, Any]:
 
 
 def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:
-    """A line a completed trial through its parameters to its value, the best on top; dragging along an axis selects."""
+    """Draw each completed trial as a line through its parameters to its value, with the best ones on top.
+
+    In the browser, dragging along an axis selects trials.
+    """
     trials, free = sorted(completed(stored), key=lambda trial: trial.value or 0.0), stored.definition.space.free
     if not trials or not free:
         return None
@@ -119,7 +122,7 @@ def _value(stored: StoredStudy, trial: FrozenTrial, name: str) -> Value | None:
 
 
 def _axis(name: str, parameter: Free, values: Sequence[Any]) -> dict[str, Any]:
-    """An axis of parallel coordinates, below its range a place for trials that do without the parameter."""
+    """Return an axis of parallel coordinates, with a place below its range for trials without the parameter."""
     if parameter.choice is not None:
         places = {choice: float(index) for index, choice in enumerate(parameter.choice)}
         ticks, low, high = dict(places), 0.0, len(places) - 1.0

@@ -1,4 +1,4 @@
-"""What a run would do, as plain rows: every setting, its value, and what said so."""
+"""Plan of a run as plain rows: every setting, its value, and where the value comes from."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from blade_tune.study.create import Total
 from blade_tune.study.stored import StoredStudy
 
 STORED = "stored study"
-FLAGS = {  # a value of the definition -> the flag that may say it
+FLAGS = {  # a value of the definition -> the command-line flag that may set it
     "model": "model",
     "recipe": "recipe",
     "train.max_epochs": "epochs",
@@ -31,12 +31,12 @@ FLAGS = {  # a value of the definition -> the flag that may say it
 def run_rows(
     resolved: Resolved, places: Sequence[Place], budget: tuple[int, str], stored: StoredStudy | None
 ) -> list[Row]:
-    """A row a run setting, with what takes the place of one that was left open; then a row a worker.
+    """Return a row for each run setting, in which open ones have the value that will be used, and one for each worker.
 
     Args:
-        resolved: the settings.
-        places: of the workers; none where a cluster places them.
-        budget: from `settle_budget`.
+        resolved: the settings and their origins.
+        places: the places of the workers; none if a cluster places them.
+        budget: the number of scored trials and its origin, from `settle_budget`.
         stored: the study, if it is stored.
     """
     settings, origins = resolved.settings, dict(resolved.origins)
@@ -57,7 +57,7 @@ def run_rows(
 def settle_budget(
     resolved: Resolved, definition: StudyDefinition, total: Total, stored: StoredStudy | None
 ) -> tuple[int, str]:
-    """The scored trials in all that a run would go for, and what says so."""
+    """Return the total number of scored trials that a run would aim for, and where that number comes from."""
     said = total.trials or definition.search.trials
     budget = total.settle(definition.search.trials, stored.study) if stored else said + total.add
     if total.add:
@@ -66,11 +66,11 @@ def settle_budget(
 
 
 def definition_rows(definition: StudyDefinition, source: StudySource, flags: Mapping[str, Any]) -> list[Row]:
-    """A row a value of the study's definition, its space at the end.
+    """Return a row for each value of a study's definition, with those of its space at the end.
 
     Args:
         definition: the study.
-        source: the file that it was read from.
+        source: the file that the study was read from.
         flags: model, recipe, epochs, seed, sampler and pruner as typed, or None.
     """
     content, space = source.content, definition.space
@@ -104,7 +104,10 @@ def definition_rows(definition: StudyDefinition, source: StudySource, flags: Map
 
 
 def stored_rows(definition: StudyDefinition, stored: StoredStudy | None) -> list[Row]:
-    """How far the study is, and a row for each difference, but for its data's, for which a run would refuse it."""
+    """Return a row on a stored study's progress, and one for each difference because of which a run would refuse it.
+
+    A difference of its data is not among them, for a plan does not prepare the data.
+    """
     if stored is None:
         return [_row("stored", "not yet", STORED)]
     identity = stored.study.user_attrs["fingerprint"]

@@ -1,4 +1,4 @@
-"""The parts of a report on the search: how it went, what mattered, what it cost, and what can be checked."""
+"""Sections of a report on the search: how it went, what mattered, what it cost, and what can be checked."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ SECONDS = "Each curve over the seconds that its own trial spent on epochs, on th
 
 
 def history(study: Study) -> Iterator[Section]:
-    """Values of trials, and what they are to be judged by."""
+    """Yield the section on the values of trials, with the noise and baselines to judge them by."""
     noise = study.status["noise"]
     said = "No configuration was run on two seeds, so it is not known how far a seed alone moves a value."
     if noise:
@@ -30,7 +30,7 @@ def history(study: Study) -> Iterator[Section]:
 
 
 def learning_curves(study: Study) -> Iterator[Section]:
-    """Trials over epochs and over seconds, where there are epochs."""
+    """Yield sections on learning curves over epochs and over seconds, if the model trains in epochs."""
     if study.stored.definition.is_fitted:
         return
     figure = curve_figures.over_epochs(study.stored)
@@ -42,7 +42,7 @@ def learning_curves(study: Study) -> Iterator[Section]:
 
 
 def importances(study: Study) -> Iterator[Section]:
-    """Which parameters mattered."""
+    """Yield the section on which parameters mattered."""
     shares, count = numbers.importances(study.stored), study.num_completed
     if not shares:
         few = f"{plural(count, 'trial')} completed: under {numbers.MIN_TRIALS} importances would be guesses."
@@ -61,7 +61,7 @@ def importances(study: Study) -> Iterator[Section]:
 
 
 def parameters(study: Study) -> Iterator[Section]:
-    """Values over parameters, one by one and together."""
+    """Yield sections on values over parameters, one by one and together."""
     if figure := parameter_figures.slices(study.stored):
         words = ["A sampler that learns tries good regions more often: where dots are dense it expected much."]
         yield Section("Slices", words, figure=figure, is_wide=True)
@@ -71,7 +71,7 @@ def parameters(study: Study) -> Iterator[Section]:
 
 
 def expected_best(study: Study) -> Iterator[Section]:
-    """What so many trials would have given."""
+    """Yield the section on the best value to expect of any number of trials."""
     if figure := figures.expected_best(study.stored):
         words = [
             "The best value to expect of n trials (Dodge et al. 2019), as if they were independent draws from those "
@@ -82,7 +82,7 @@ def expected_best(study: Study) -> Iterator[Section]:
 
 
 def cost(study: Study) -> Iterator[Section]:
-    """What was spent on what."""
+    """Yield the section on what epochs and hours were spent on."""
     spent = numbers.costs(study.stored)
     rows = [(row["kind"], (str(row["trials"]), f"{row['epochs']:,}", f"{row['hours']:.2f}")) for row in spent]
     words = [f"Workers held GPUs for {study.status['gpu_hours']:g} hours."] if study.status["gpu_hours"] else []
@@ -97,7 +97,7 @@ def cost(study: Study) -> Iterator[Section]:
 
 
 def prune_audit(study: Study) -> Iterator[Section]:
-    """What pruning may have lost."""
+    """Yield the section on what pruning may have lost."""
     rows = numbers.prune_audit(study.stored)
     summary = numbers.audit_summary(rows)
     if summary is None:
@@ -132,7 +132,7 @@ def prune_audit(study: Study) -> Iterator[Section]:
 
 
 def trials(study: Study) -> Iterator[Section]:
-    """The best trials, and what became of all."""
+    """Yield the section on the best trials, and on the states of all."""
     free = [*study.stored.definition.space.free]
     rows = sorted(
         (row for row in tables.trial_rows(study.stored) if row["state"] == "complete"), key=lambda row: -row["value"]
@@ -161,7 +161,7 @@ def trials(study: Study) -> Iterator[Section]:
 
 
 def identity(study: Study) -> Iterator[Section]:
-    """What the study is, and with what it was trained."""
+    """Yield the section on what the study is, and on the versions and devices that it was trained with."""
     whole = study.stored.study.user_attrs.get("fingerprint", {})
     digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
     made_with = Counter(
@@ -176,7 +176,7 @@ def identity(study: Study) -> Iterator[Section]:
 
 
 def ledger(study: Study) -> Iterator[Section]:
-    """Every opening of the test rows."""
+    """Yield the section on all openings of the test rows."""
     try:
         entries = study.stored.ledger.entries()
     except DataError as error:

@@ -1,4 +1,4 @@
-"""A part of a report, and what all parts are made from."""
+"""Section of a report, the view of a study that sections are made from, and formatting of numbers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,71 +16,71 @@ from blade_tune.study.stored import StoredStudy
 
 @dataclass(frozen=True)
 class Section:
-    """Words, facts, a figure and a table under a title."""
+    """A part of a report: words, facts, a figure and a table under a title, any of which may be missing."""
 
     title: str
-    words: Sequence[str] = ()
+    words: Sequence[str] = ()  # paragraphs
     warning: str = ""
-    command: str = ""  # the way out of what the warning says
+    command: str = ""  # the command that resolves what the warning is about
     facts: Mapping[str, str] = field(default_factory=dict)
     figure: go.Figure | None = None
-    is_wide: bool = False  # the figure is not legible on a phone without scrolling sideways
+    is_wide: bool = False  # whether a phone must scroll the figure sideways, for it would not be legible if shrunk
     table: Table | None = None
     details: Mapping[str, str] = field(default_factory=dict)  # further facts, folded away
 
     @property
     def anchor(self) -> str:
-        """Its place in the page's address."""
+        """Fragment of the page's address that leads to the section."""
         return self.title.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Study:
-    """A stored study, and what several parts ask of it."""
+    """A stored study, with results that several sections need and that are computed once."""
 
     stored: StoredStudy
 
     @cached_property
     def status(self) -> dict[str, Any]:
-        """As `blade-tune status` has it."""
+        """State of the study, as `blade-tune status` shows it."""
         return tables.status(self.stored)
 
     @cached_property
     def confirmation(self) -> Confirmation | None:
-        """What fresh seeds said, if they were asked."""
+        """Confirmation of the top configurations on fresh seeds; None if there was none."""
         return load_confirmation(self.stored)
 
     @property
     def name(self) -> str:
-        """Of the study."""
+        """Name of the study."""
         return self.stored.definition.name
 
     @property
     def metric(self) -> str:
-        """The study's metric, on validation rows."""
+        """Name of the study's metric on validation rows, for people."""
         return theme.valid(self.stored.definition.objective.metric)
 
     @property
     def num_completed(self) -> int:
-        """Completed trials."""
+        """Number of completed trials."""
         return int(self.status["trials"]["complete"])
 
 
 def plural(count: int, noun: str) -> str:
-    """A number with its noun: 1 trial, 2 trials."""
+    """Return a number with its noun in singular or plural: 1 trial, 2 trials."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def shown(figure: float | str) -> str:
-    """A figure to four digits, or the words that stand in its place."""
+    """Return a figure with four digits after the point; text that stands in its place is returned as it is."""
     return figure if isinstance(figure, str) else f"{figure:.4f}"
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """An interval as text; empty where it is not known."""
+    """Return an interval as text; empty if an end is unknown."""
     return "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
 
 
 def values(configuration: Mapping[str, object]) -> dict[str, str]:
-    """Settings by name, as text."""
+    """Return a configuration's values as text, by name."""
     return {name: f"{v:.5g}" if isinstance(v, float) else str(v) for name, v in configuration.items()}

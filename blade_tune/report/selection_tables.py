@@ -1,4 +1,4 @@
-"""Confirmations, effects and comparisons as plain rows and as tables for a paper."""
+"""Confirmations, effects of single changes, and comparisons of models, as plain rows and as tables for a paper."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ LEVEL = 0.05
 
 
 def confirmation_rows(confirmation: Confirmation) -> list[Row]:
-    """A row a candidate, the winner first, whose interval is also given as corrected for having been chosen."""
+    """Return a row for each candidate, the winner first, whose interval is also given corrected for its selection."""
     return [
         {
             "trial": candidate.trial,
@@ -43,7 +43,7 @@ def confirmation_rows(confirmation: Confirmation) -> list[Row]:
 
 
 def confirmation_words(confirmation: Confirmation) -> list[str]:
-    """What it found, in sentences that say no more than it supports."""
+    """Return sentences on what a confirmation found, which claim no more than it supports."""
     winner, (low, high) = confirmation.winner, confirmation.winner_interval
     estimate, metric = winner.estimate, confirmation.metric
     words = [
@@ -68,14 +68,17 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
 
 
 def winner_test(confirmation: Confirmation) -> Row:
-    """The winner's test figures: mean and deviation over its runs, all of which were opened."""
+    """Return the winner's test figures: the estimate of each shown metric over its runs, all of which were opened."""
     label = f"trial {confirmation.winner.trial}"
     scores = load_scores(confirmation.runs, label, confirmation.winning_runs, "test")
     return {metric: _estimate(scores.estimate(metric)) for metric in SHOWN}
 
 
 def effect_rows(effects: Effects) -> list[Row]:
-    """A row a configuration: the winner as it is, then each change and its difference."""
+    """Return a row for each configuration of an ablation or a sweep: the winner first, then each change of it.
+
+    A change's row has its difference from the winner with its interval and p-value.
+    """
     metric = effects.metric
     rows = [{"table": effects.title, "configuration": effects.base.label, **_estimate(effects.base.estimate(metric))}]
     for effect in effects.effects:
@@ -94,7 +97,7 @@ def effect_rows(effects: Effects) -> list[Row]:
 
 
 def effect_table(effects: Effects) -> Table:
-    """The same for a paper, marked where a change differs from the winner beyond chance."""
+    """Return the table of an ablation or a sweep for a paper, in which significant changes are marked."""
     marks = ["", *("*" if effect.p_adjusted < LEVEL else "" for effect in effects.effects)]
     groups = (effects.base, *(effect.scores for effect in effects.effects))
     return Table(
@@ -118,8 +121,12 @@ def _over_seeds(count: int) -> str:
 
 
 def comparison_rows(comparisons: Comparisons) -> list[Row]:
-    """A row a model, baselines among them: figures, what it was told, its search's cost, how far it is behind."""
-    best = comparisons.entries[0].model
+    """Return a row for each model and each untuned baseline of a comparison, the best first.
+
+    A model's row has its figures, whether it is told the target set, the cost of its search, and its distance from the
+    best model with its p-value.
+    """
+    best = comparisons.entries[0].model  # entries are sorted, the best first
     against = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
     rows: list[Row] = []
     for entry in comparisons.entries:
@@ -149,14 +156,19 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
 
 
 def _reached(comparisons: Comparisons, name: str) -> float:
-    """What a model, or a baseline, reaches by the metric of a comparison."""
+    """Return the mean of a model or a baseline in the metric of a comparison."""
     if name in comparisons.baselines:
         return comparisons.baselines[name][comparisons.metric]
     return next(e.scores.estimate(comparisons.metric).mean for e in comparisons.entries if e.model == name)
 
 
 def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
-    """The same for a paper."""
+    """Return the table of a comparison for a paper, the best model or baseline first.
+
+    Args:
+        comparisons: the compared models.
+        uneven: sentences on budgets that are not equal, for footnotes.
+    """
     best = comparisons.entries[0].model
     worse = {p.second for p in comparisons.pairs if p.first == best and p.p_adjusted < LEVEL}
     rows: list[tuple[float, str, list[Entry]]] = []
@@ -197,7 +209,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
 
 
 def _left_out(comparisons: Comparisons) -> list[str]:
-    """Footnotes on what makes baselines absent, or figures that do not compare."""
+    """Return footnotes on baselines that are absent, and on windows whose figures do not compare."""
     notes = [f"{name} was not measured untuned: {why}" for name, why in comparisons.left_out.items()]
     if len(comparisons.windows) > 1:
         windows = ", ".join(f"{entry.model} {entry.window}" for entry in comparisons.entries)
@@ -206,7 +218,7 @@ def _left_out(comparisons: Comparisons) -> list[str]:
 
 
 def cost_rows(costs: Sequence[Cost]) -> list[Row]:
-    """A row a model, and the sum of what can be summed."""
+    """Return a row for each model's estimated cost in seconds (`_s`) and hours, and a last row with sums."""
     rows: list[Row] = [
         {
             "model": cost.model,
@@ -227,25 +239,25 @@ def cost_rows(costs: Sequence[Cost]) -> list[Row]:
 
 
 def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> None:
-    """The table in Markdown and LaTeX, and its numbers as CSV."""
+    """Write a table as NAME.md and NAME.tex, and its numbers as NAME.csv, to a folder."""
     write_text(folder / f"{name}.md", markdown(table))
     write_text(folder / f"{name}.tex", latex(table))
     write_text(folder / f"{name}.csv", as_csv(rows))
 
 
 def metric_name(metric: str) -> str:
-    """NDCG@10, as papers write it."""
+    """Return a metric's name as papers write it: "NDCG@10"."""
     return metric.upper()
 
 
 def _group_means(scores: Scores, groups: Mapping[str, NDArray[np.bool_]], metric: str) -> Row:
-    """The metric among head and among tail users; None where they are too few."""
+    """Return the mean of a metric among head and among tail users; None for a group that is too small."""
     means = {name: scores.of_users(mask_U, metric) for name, mask_U in groups.items()}
     return {f"{name} {metric}": estimate.mean if estimate else None for name, estimate in means.items()}
 
 
 def _group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:
-    """A footnote that counts them, where the data tells them apart."""
+    """Return a footnote with the numbers of head and tail users; none if the data does not tell them apart."""
     sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in groups.items())
     return [sizes] if sizes else []
 

@@ -1,4 +1,4 @@
-"""optuna-dashboard as a server of this machine, which only shows unless it is told that it may change something."""
+"""Server for optuna-dashboard on this machine, which is read-only unless editing is asked for."""
 
 import errno
 import socket
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 def application(url: URL, results: Path, host: str, *, edit: bool) -> "WSGIApplication":
-    """optuna-dashboard on all studies of a database, with the files that runs left in a results folder.
+    """Return optuna-dashboard as an application for all studies of a database.
 
-    What is finished is read once; running and new trials are read again whenever a page asks.
+    Finished trials are read once; running and new ones are read again whenever a page asks.
 
     Args:
         url: the database.
-        results: whose artifacts are shown.
-        host: the address that it will be asked at.
-        edit: whether pages may change studies; else what would is refused with 403.
+        results: the results folder whose artifacts are shown.
+        host: the address that the server will listen on.
+        edit: whether pages may change studies; otherwise requests that would are refused with 403.
     """
     storage = optuna.storages.get_storage(open_storage(url, create=False))
     app = optuna_dashboard.wsgi(storage, artifact_store=artifact_store(results, create=edit))
@@ -40,13 +40,13 @@ def application(url: URL, results: Path, host: str, *, edit: bool) -> "WSGIAppli
 
 
 def serve(app: "WSGIApplication", host: str, port: int, listening: Callable[[str], object]) -> None:
-    """Answer requests until Ctrl-C, or whatever else a signal raises.
+    """Answer requests until Ctrl-C, or until another signal's handler raises.
 
     Args:
-        app: what answers.
+        app: the application.
         host: an address of this machine.
-        port: to listen on.
-        listening: is told the URL of the application once it can be asked.
+        port: the port to listen on.
+        listening: called with the application's URL once the server listens.
 
     Raises:
         ConfigError: the address is not this machine's, or the port is taken.
@@ -64,7 +64,7 @@ def serve(app: "WSGIApplication", host: str, port: int, listening: Callable[[str
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread a request: pages ask for several things at once. Threads do not outlive the server."""
+    """A server with a thread per request, for pages ask for several things at once; threads end with the server."""
 
     daemon_threads = True
 
@@ -73,14 +73,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__((host, port), _QuietHandler)
 
     def handle_error(self, request: Any, _: Any) -> None:
-        """Nothing: a browser that goes away in the middle of an answer is no event. A signal that came then is one."""
+        """Ignore errors of a request, such as a browser that disconnects, but raise what a signal's handler raised."""
         if isinstance(error := sys.exception(), BladeTuneError):
             self.shutdown_request(request)
             raise error
 
 
 class _QuietHandler(WSGIRequestHandler):
-    """Tells nobody of requests."""
+    """A request handler that logs nothing."""
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""

@@ -1,4 +1,4 @@
-"""Search spaces as plain rows."""
+"""Search spaces as rows of plain data."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,12 @@ from blade_tune.space import Space
 
 
 def space_rows(space: Space, configs: Mapping[str, type[Settings]]) -> list[dict[str, Any]]:
-    """A row a setting: searched ones first, then fixed ones, then those left at their default."""
+    """Return a row for each setting: free parameters first, then fixed ones, then settings left at their default.
+
+    Args:
+        space: the space.
+        configs: group -> settings class, which declares defaults and descriptions.
+    """
     rows = []
     for group, config in configs.items():
         for field, info in config.model_fields.items():

@@ -1,4 +1,4 @@
-"""Studies as plain rows: numbers first, whoever shows them."""
+"""Studies as rows of plain data, which commands, files, the report and the dashboard show."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -28,8 +28,12 @@ from blade_tune.trial.curves import as_csv, curve_rows
 
 
 def status(stored: StoredStudy) -> Row:
-    """How far a study is, its best trial, what its values are to be judged by, its cost, and who is at work."""
-    attempts = stored.attempts.open_attempts()  # before the rows, which have every trial of an attempt then
+    """Return the state of a study: its progress, best trial, baselines, noise, failures, cost, and active workers.
+
+    Costs are in GPU hours; values that are unknown are None.
+    """
+    # Attempts are read before trials: then the trial of each attempt is among the trials.
+    attempts = stored.attempts.open_attempts()
     now = stored.attempts.now()
     trials = stored.trials
     best = best_trial(trials)
@@ -54,7 +58,7 @@ def status(stored: StoredStudy) -> Row:
 
 
 def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
-    """How many trials came to nothing, by reason: those that failed, and the invalid ones and those out of memory."""
+    """Return the number of trials that ended without a score, by reason: failed, invalid or out of memory."""
     ended = (trial for trial in trials if trial.state.is_finished() and not is_continued(trial))
     return dict(
         Counter(TrialRecord(trial).get(TrialRecord.reason, "unknown") for trial in ended if not is_scored(trial))
@@ -62,7 +66,7 @@ def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
 
 def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> Row:
-    """Who is at work, on what, how far that trial is, and when the worker last said that it is alive."""
+    """Return a worker's host, process and device, its trial's progress, and the seconds since its last heartbeat."""
     number = attempt.trial_number
     reports = {} if number is None else trials[number].intermediate_values
     return {
@@ -78,13 +82,16 @@ def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> 
 
 
 def trial_rows(stored: StoredStudy) -> list[Row]:
-    """A row a trial, in order of number; every row has the same columns, parameters under their dotted names."""
+    """Return a row for each trial, in order of number.
+
+    All rows have the same columns, in which free parameters stand under their dotted names and are None if absent.
+    """
     absent = dict.fromkeys(stored.definition.space.free)
     return [_trial_row(stored, trial, {**absent, **_params(stored, trial)}) for trial in stored.trials]
 
 
 def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
-    """The free parameters as the trial was trained on them: Optuna's have the dust of adding steps."""
+    """Return the free parameters that the trial was trained on, without the rounding errors of Optuna's values."""
     values = stored.values(trial)
     return {name: values[name] for name in stored.definition.space.free if name in trial.params}
 
@@ -106,7 +113,10 @@ def _trial_row(stored: StoredStudy, trial: FrozenTrial, params: Row) -> Row:
 
 
 def brief(rows: Sequence[Row]) -> list[Row]:
-    """The columns of trial rows that fit a screen, parameters without their group, the root where it is another row."""
+    """Return the columns of trial rows that fit a screen.
+
+    Parameters are named without their group, and a trial's root is shown only if it is another trial.
+    """
     kept = ("number", "state", "reason", "root", "value", *columns(brief=True))
     shown = ({**row, "root": None if row["root"] == row["number"] else row["root"]} for row in rows)
     return [
@@ -120,7 +130,10 @@ def _is_parameter(name: str) -> bool:
 
 
 def epoch_rows(stored: StoredStudy) -> list[Row]:
-    """A row an epoch of every trial that has a folder: losses, learning rate, seconds, and metrics where evaluated."""
+    """Return a row for each epoch of every trial that has a folder.
+
+    A row has losses, the learning rate, seconds and, for epochs that were evaluated, metrics.
+    """
     return [
         {"trial": root_number(trial), **row}
         for trial in logical_trials(stored.trials)
@@ -129,20 +142,21 @@ def epoch_rows(stored: StoredStudy) -> list[Row]:
 
 
 def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
-    """Everything about one trial: its row, its whole configuration, and its curve on the study's metric."""
+    """Return everything about one trial: its row, its configuration, its folder, and its metric by epoch (`curve`)."""
     row = _trial_row(stored, trial, {})
     row["configuration"] = stored.values(trial)
     row["curve"] = {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())}
+    # A continued trial keeps its files in the folder of its root, the trial that began it.
     row["folder"] = str(stored.folder.trial(row["root"]).path)
     return row
 
 
 def write_tables(stored: StoredStudy) -> None:
-    """Write trials.csv and epochs.csv into the study's folder, anew from what is stored."""
+    """Write trials.csv and epochs.csv to the study's folder from what is stored, in place of older ones."""
     write_text(stored.folder.path / "trials.csv", as_csv(trial_rows(stored)))
     write_text(stored.folder.path / "epochs.csv", as_csv(epoch_rows(stored)))
 
 
 def _time(value: datetime | None) -> str | None:
-    """UTC to the second; Optuna's times are naive and local."""
+    """Return a time as ISO text in UTC, to the second; a naive time, such as Optuna's, is local."""
     return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if value else None

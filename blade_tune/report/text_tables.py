@@ -1,4 +1,4 @@
-"""Tables for a page and for a paper: the best of a column in bold, the second underlined; HTML, Markdown or LaTeX."""
+"""Tables as HTML, Markdown or LaTeX, in which the best of a column is bold and the second best underlined."""
 
 import html
 import math
@@ -12,19 +12,19 @@ from blade_tune.report.escaping import escape_latex, escape_markdown, one_line
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean that is ranked within its column."""
+    """A mean in a table, which is ranked within its column."""
 
     mean: float
     sd: float | None = None  # over seeds
     mark: str = ""  # shown as a superscript; a footnote says what it means
 
 
-Entry = Cell | str | None  # text is not ranked; None is an empty place
+Entry = Cell | str | None  # text is not ranked; None is an empty cell
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns; higher means are better."""
+    """A table of means, of which higher ones are better, and text."""
 
     columns: Sequence[str]  # the first is that of the rows' labels
     rows: Sequence[tuple[str, Sequence[Entry]]]  # a label, then an entry for each further column
@@ -38,7 +38,10 @@ class Table:
                 raise ValueError(f"Row {label!r} must have {len(self.columns) - 1} entries, got {len(entries)}.")
 
     def ranks(self) -> list[list[int | None]]:
-        """The place of each cell in its column, from 1; two that print alike share one and leave the next empty."""
+        """Return each cell's rank in its column, from 1, and None for text.
+
+        Means that print the same share a rank and leave the next one empty, so a column may have no second best.
+        """
         ranks = [self._column_ranks(column) for column in self._entry_columns()]
         return [[column[row] for column in ranks] for row in range(len(self.rows))]
 
@@ -49,7 +52,7 @@ class Table:
 
     @property
     def has_numbers(self) -> list[bool]:
-        """Whether each column holds numbers, which stand at the right; labels stand at the left."""
+        """Whether each column holds numbers, which are aligned to the right; labels are aligned to the left."""
         return [False, *(all(map(_is_number, column)) for column in self._entry_columns())]
 
     def _entry_columns(self) -> list[list[Entry]]:
@@ -58,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a language writes what a table needs; {} is where the text goes."""
+    """Markup of a language for the parts of a table; {} stands for the text."""
 
     escape: Callable[[str], str]
     bold: str
@@ -100,13 +103,13 @@ def among_baselines(
     baselines: Mapping[str, float],
     entries: Callable[[float], Sequence[Entry]],
 ) -> list[tuple[str, Sequence[Entry]]]:
-    """Rows with those of untuned baselines among them, the highest figure first.
+    """Return the rows of models and of untuned baselines, the highest figure first.
 
     Args:
-        rows: of models.
-        figures: what each of them reaches.
-        baselines: what each of the others reaches, by name.
-        entries: makes the entries of a baseline's row from what it reaches.
+        rows: the rows of models.
+        figures: the figure of each of these rows.
+        baselines: name of a baseline -> its figure.
+        entries: makes the entries of a baseline's row from its figure.
     """
     placed = [*zip(figures, rows, strict=True)]
     placed += [(reached, (f"{name}, untuned", entries(reached))) for name, reached in baselines.items()]
@@ -114,7 +117,7 @@ def among_baselines(
 
 
 def texts(table: Table, dialect: Dialect) -> list[list[str]]:
-    """Every row as a dialect writes it, its label first."""
+    """Return every row as texts in a dialect, its label first."""
     return [
         [
             dialect.escape(label),
@@ -125,7 +128,7 @@ def texts(table: Table, dialect: Dialect) -> list[list[str]]:
 
 
 def markdown(table: Table) -> str:
-    """The table in GitHub's Markdown, its caption before it and its footnotes after it."""
+    """Return a table in GitHub's Markdown, after its caption and before its footnotes."""
     align = ["right" if is_number else "left" for is_number in table.has_numbers]
     body = _frame(table, MARKDOWN).to_markdown(index=False, disable_numparse=True, colalign=align)
     before, after = filter(None, [table.caption]), table.footnotes
@@ -133,7 +136,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""The table as a float; needs \usepackage{booktabs}."""
+    r"""Return a table as a LaTeX float, which needs \usepackage{booktabs}."""
     columns = "".join("r" if is_number else "l" for is_number in table.has_numbers)
     body = _frame(table, LATEX).to_latex(index=False, escape=False, column_format=columns)
     caption = [rf"\caption{{{escape_latex(table.caption)}}}"] if table.caption else []

@@ -1,4 +1,4 @@
-"""How all figures look: one template, colors that color-blind people can tell apart, axes in the field's terms."""
+"""Common look of all figures: a template, colors that color-blind people can tell apart, and helpers for axes."""
 
 import html
 import math
@@ -14,7 +14,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),  # Okabe and Ito 2008
     "#8a8f98",
 )
-SCALE = sequential.Viridis_r  # reads alike with and without color blindness; the highest is the darkest
+SCALE = sequential.Viridis_r  # reads the same with and without color blindness; the highest value is the darkest
 INK, GRID = "#1f2430", "#e6e8ec"
 NOTE_WIDTH = 46  # characters; longer lines would be cut on a phone
 AXIS = {"gridcolor": GRID, "linecolor": GRAY, "zeroline": False, "automargin": True, "title": {"standoff": 8}}
@@ -37,29 +37,35 @@ TEMPLATE = go.layout.Template(
 
 
 def figure(note: str = "", height: int = 400, **layout: Any) -> go.Figure:
-    """An empty figure in the house's template; the note stands above it."""
+    """Return an empty figure in the common template.
+
+    Args:
+        note: text to show above the figure; it is wrapped.
+        height: height in pixels.
+        layout: further settings of plotly's layout.
+    """
     lines = textwrap.wrap(note, NOTE_WIDTH)
     top = {"title": {"text": "<br>".join(lines)}, "margin": {"t": 24 + 17 * len(lines)}} if lines else {}
     return go.Figure(layout={"template": TEMPLATE, "height": height, **top, **layout})
 
 
 def valid(metric: str) -> str:
-    """The name of a metric on validation rows: "valid NDCG@10"."""
+    """Return the name of a metric on validation rows: "valid NDCG@10"."""
     return f"valid {metric.upper()}"
 
 
 def shown(text: object) -> str:
-    """A value as text that plotly does not take for markup."""
+    """Return a value as text that plotly does not take for markup."""
     return html.escape(f"{text:g}" if isinstance(text, float) else printable(str(text)))
 
 
 def counting(title: str, highest: int) -> dict[str, Any]:
-    """An axis of whole numbers, without halves where they are few."""
+    """Return an axis of whole numbers up to `highest`, which has no ticks at fractions if the range is small."""
     return {"title": title, "dtick": 1} if highest <= 10 else {"title": title}
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Round numbers within a range, powers of ten alone where it has many; its ends where fewer than two are round."""
+    """Return ticks at round numbers in a range: only powers of ten if it is wide, its ends if it has no two of them."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1,) if math.log10(high / low) > 2 else (1, 2, 5)
     ticks = [step * 10.0**power for power in powers for step in steps]
@@ -68,7 +74,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def even_ticks(low: float, high: float) -> list[float]:
-    """Five ticks over a range, or one where it is a point; whole numbers between whole ends that are close."""
+    """Return evenly spaced ticks: five, one if the range is a point, or every whole number of a small int range."""
     if low == high:
         return [low]
     steps = int(high - low) if isinstance(low, int) and isinstance(high, int) and high - low <= 8 else 4

@@ -1,1 +1,1 @@
-"""What matters in a data set, by counts alone: told before anybody trains."""
+"""X-ray of a data set: whether order, sets, repeats and the like matter in it, told by counts before any training."""

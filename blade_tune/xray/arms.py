@@ -1,4 +1,8 @@
-"""The recommenders that are compared, chosen without a look at what they are compared by."""
+"""Choice of the recommenders that the x-ray compares, made on train rows only.
+
+The best recipe of a kind is chosen on each user's last train target, and then compared on the valid rows: what
+recommenders are compared by plays no part in their choice.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -17,19 +21,19 @@ from blade_tune.xray.verdict import Gains, clarity
 
 ArmKind = Literal["true", "shuffled sets", "any order"]
 
-MOST_CHOOSING = 2_000  # users whose last train target recommenders are chosen by
+MOST_CHOOSING = 2_000  # most users by whose last train target recommenders are chosen
 SHORT, LONG = (1 / 16, 1 / 4), (1.0, inf)  # half-lives, in mean lengths of windows
-LEAST_HALF_LIFE = 0.5
+LEAST_HALF_LIFE = 0.5  # steps
 DIRECTIONS = (0.0, 0.5, 1.0)
-WEIGHINGS = ((True, 5.0), (False, 500.0))  # is_split and shrinkage that goes with it
+WEIGHINGS = ((True, 5.0), (False, 500.0))  # is_split, and the shrinkage that goes with it
 
 
 class Arms:
-    """Recommenders for the valid rows, each the best of its kind on the last train target of each user.
+    """Recommenders and their gains, computed once per recipe and kept.
 
     Args:
-        task: the valid rows.
-        catalog: of the data set.
+        task: the valid rows, by which recommenders are compared.
+        catalog: catalog of the data set.
     """
 
     def __init__(self, task: Task, catalog: Catalog) -> None:
@@ -41,30 +45,38 @@ class Arms:
         self._rules: dict[tuple[bool, ArmKind], Rules] = {}
 
     def best(self, recipes: Iterable[RuleRecipe]) -> RuleRecipe:
-        """The recipe with the highest NDCG@10 on last train targets; of equal ones the first."""
+        """Return the recipe with the highest NDCG@10 on last train targets; of equal ones the first."""
         return max(recipes, key=lambda recipe: self._earlier_gains(recipe).sum())
 
     def clearest(self, pairs: Iterable[tuple[RuleRecipe, RuleRecipe]]) -> tuple[RuleRecipe, RuleRecipe]:
-        """The pair whose first recipe is most clearly above its second one on last train targets."""
+        """Return the pair whose first recipe is most clearly above its second one on last train targets."""
         return max(pairs, key=lambda pair: clarity(*map(self._earlier_gains, pair)))
 
     def gains(self, recipe: RuleRecipe, kind: ArmKind = "true") -> Gains:
-        """gains_U on the valid rows."""
+        """Return gains_U of a recipe on the valid rows.
+
+        Args:
+            recipe: the recommender.
+            kind: the data it is counted on: as it is, or a control with shuffled sets or with histories in any order.
+        """
         return self._gains(recipe, kind, is_earlier=False)
 
     def popularity(self) -> tuple[Gains, bool]:
-        """gains_U of items by their rows, and whether only those with a target behavior are counted."""
+        """Return gains_U of the ranking of items by their number of rows, and whether only target rows are counted.
+
+        Which rows are counted is chosen on last train targets.
+        """
         targets_only = max((True, False), key=lambda only: self._by_popularity(only, is_earlier=True).sum())
         return self._by_popularity(targets_only, is_earlier=False), targets_only
 
     @cached_property
     def half_lives(self) -> tuple[float, ...]:
-        """Those under which the newest steps clearly weigh most: up to a quarter of a mean window."""
+        """Half-lives in steps under which the newest steps clearly weigh most: up to a quarter of a mean window."""
         return self._in_windows(SHORT)
 
     @cached_property
     def all_half_lives(self) -> tuple[float, ...]:
-        """And those under which they hardly do, or do not."""
+        """All half-lives in steps that are tried, also those under which age hardly matters or not at all."""
         return self._in_windows((*SHORT, *LONG))
 
     def _in_windows(self, shares: Iterable[float]) -> tuple[float, ...]:
@@ -72,7 +84,7 @@ class Arms:
 
     @cached_property
     def counting(self) -> Counting:
-        """How pairs are counted, but for age and direction."""
+        """The best way to count pairs, with an arbitrary half-life and direction, which callers replace."""
         first, direction = self.half_lives[-1], DIRECTIONS[0]
         countings = (
             Counting(first, direction, is_split, shrinkage, targets_only)
@@ -82,7 +94,7 @@ class Arms:
 
     @cached_property
     def base(self) -> RuleRecipe:
-        """The best that sees items alone, in any direction and with any half-life."""
+        """The best recipe that sees items alone, of all directions and half-lives."""
         return self.best(grid(self.counting, self.all_half_lives, DIRECTIONS))
 
     def _earlier_gains(self, recipe: RuleRecipe) -> Gains:
@@ -114,7 +126,7 @@ class Arms:
 
 
 def grid(counting: Counting, half_lives: Iterable[float], directions: Iterable[float]) -> list[RuleRecipe]:
-    """Recipes of items alone with each half-life and direction."""
+    """Return a recipe that sees items alone for each pair of a half-life and a direction."""
     return [
         RuleRecipe(replace(counting, half_life=half_life, direction=direction))
         for half_life, direction in product(half_lives, directions)

@@ -1,4 +1,7 @@
-"""The six comparisons: the best recommender that uses a thing, against the best that does not."""
+"""The six comparisons of the x-ray, each of the best recommender that uses a property with the best that does not.
+
+A comparison changes one thing only, so that a difference shows what that thing is worth, and nothing else.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -19,11 +22,11 @@ REPEAT_WEIGHTS = (1.0, 4.0, 16.0)
 
 
 def order(arms: Arms) -> Finding:
-    """Pairs of items with their direction, against without: is A then B another thing than B then A?
+    """Compare rules with the direction of pairs of items to rules without: does A then B differ from B then A?
 
-    All else is alike in both: how late in histories each item comes, and how much the newest steps weigh, for that is
-    recency. Of half-lives and shares of direction those are taken under which direction told most before. Behaviors are
-    not looked at: a later row that must be a target would give pairs a direction of its own.
+    All else is equal in both: how late in histories each item comes, and how much the newest steps weigh, which is
+    recency. The half-life and share of direction are those under which direction helped most clearly on last train
+    targets. Behaviors are ignored: a later row that must be a target would itself give pairs a direction.
     """
     plain = replace(arms.counting, targets_only=False, follows_drift=True)
     directed, undirected = arms.clearest(
@@ -35,9 +38,10 @@ def order(arms: Arms) -> Finding:
 
 
 def recency(arms: Arms) -> Finding:
-    """Steps that weigh the less the older they are, against all alike.
+    """Compare histories whose older steps weigh less to histories whose steps all weigh the same.
 
-    Rules run onwards in both: under rules that run back, new steps win whatever the law, for less came after them.
+    Rules lead from earlier to later items in both. Under rules that also lead back, new steps would win whatever the
+    data, for fewer steps came after them.
     """
     newest = arms.best(grid(arms.counting, arms.half_lives, (DIRECTED,)))
     alike = arms.best(grid(arms.counting, (inf,), (DIRECTED,)))
@@ -45,10 +49,12 @@ def recency(arms: Arms) -> Finding:
 
 
 def sets(arms: Arms) -> Finding:
-    """Rules under the sets of the history, against rules of items alone, and against the same under shuffled sets.
+    """Compare rules that see the sets of a history to rules of items alone, and to the same rules on shuffled sets.
 
-    It is the weaker of both differences: shuffled sets make as many rules, and tell nothing.
+    The finding is the weaker of the two differences: shuffled sets make as many rules as true ones, but carry no
+    information.
     """
+    # First the counting and half-life at one strength, then the strength: far fewer recipes than all combinations.
     alone = arms.base.counting
     half_lives = dict.fromkeys((arms.half_lives[0], alone.half_life, inf))
     seeing = arms.best(
@@ -67,20 +73,23 @@ def sets(arms: Arms) -> Finding:
 
 
 def told_set(arms: Arms) -> Finding:
-    """Items weighed by how often they come with the told set of the item to find, against not."""
+    """Compare rules that weigh items by how often they come with the set of the item to find to rules not told it."""
     told = arms.best(replace(arms.base, told_strength=strength) for strength in STRENGTHS)
     return compare(arms.gains(told), arms.gains(arms.base), _settings(told))
 
 
 def repeats(arms: Arms) -> Finding:
-    """Met items ranked like any other, with rules from items to themselves, against left out as the protocol has it."""
+    """Compare a ranking of all items, with rules from items to themselves, to one without the items already met.
+
+    The protocol (`Task.exclude`) says which met items are left out.
+    """
     again = arms.best(replace(arms.base, repeat_weight=weight) for weight in REPEAT_WEIGHTS)
     details = {**_settings(again), "met_targets": mean(arms.task.is_met_U)}
     return compare(arms.gains(again), arms.gains(arms.base), details)
 
 
 def popularity(arms: Arms) -> Finding:
-    """Items in order of how often they were met, against an order drawn by lot, of which the expectation is known."""
+    """Compare a ranking of items by popularity to the known expectation of a random ranking."""
     gains_U, targets_only = arms.popularity()
     details = {"counts": "target rows" if targets_only else "all rows", "rules": mean(arms.gains(arms.base))}
     return compare(gains_U, chance_gains(arms.task), details)
@@ -97,7 +106,7 @@ COMPARISONS: Mapping[str, Callable[[Arms], Finding]] = {
 
 
 def _settings(recipe: RuleRecipe) -> dict[str, Any]:
-    """What was chosen, as plain facts; a half-life without an end, of which JSON knows nothing, is None."""
+    """Return a recipe as plain facts for JSON, in which an infinite half-life is None."""
     counting = asdict(recipe.counting)
     if isinf(counting["half_life"]):
         counting["half_life"] = None

@@ -1,4 +1,4 @@
-"""What rankings are worth, user by user."""
+"""Gains of rankings in NDCG@10, user by user."""
 
 from collections.abc import Iterable
 
@@ -14,12 +14,12 @@ METRIC = "ndcg@10"
 
 
 def gains_of(task: Task, scores: Iterable[NDArray[np.float32]], *, may_repeat: bool = False) -> NDArray[np.float64]:
-    """gains_U of the ranking of all items by scores; of equal ones the smaller number is first, as in evaluation.
+    """Return gains_U of the ranking of all items by scores; equal scores are ordered by number, as in evaluation.
 
     Args:
-        task: who is asked about.
-        scores: scores_BV of successive users; used up.
-        may_repeat: met items are ranked like any other.
+        task: the users and the items to find.
+        scores: scores_BV of successive users of the task; the iterator is used up.
+        may_repeat: whether met items are ranked like any other.
     """
     ranks, user = [], 0
     nothing = np.empty(0, np.int64)
@@ -31,9 +31,9 @@ def gains_of(task: Task, scores: Iterable[NDArray[np.float32]], *, may_repeat: b
 
 
 def chance_gains(task: Task) -> NDArray[np.float64]:
-    """gains_U to expect of a ranking by lot, of all items that are ranked."""
+    """Return the expected gains_U of a random order of all ranked items."""
     met_U = np.array([len(np.unique(task.met(user))) for user in range(len(task))], np.int64)
     ranked_U = np.maximum(task.num_items - met_U, 1)
     gain_R = gains_by_rank(METRIC)
-    sums_R = np.concatenate(([0.0], np.cumsum(gain_R)))  # at r, of all ranks below r
+    sums_R = np.concatenate(([0.0], np.cumsum(gain_R)))  # at r, the sum over all ranks below r
     return np.where(task.is_met_U, 0.0, sums_R[np.minimum(ranked_U, len(gain_R))] / ranked_U)

@@ -1,4 +1,4 @@
-"""The x-ray of a data set: measured once for each protocol and kept."""
+"""Measurement of a data set's x-ray, which is made once for each protocol and kept on disk."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,7 +11,7 @@ from blade_tune.xray.findings import COMPARISONS
 from blade_tune.xray.task import Exclude, valid_task
 from blade_tune.xray.verdict import Finding
 
-VERSION = 1  # raise where another verdict or figure may come out than before
+VERSION = 1  # raise it when a verdict or figure may come out differently, so that kept x-rays are measured again
 
 Findings = Mapping[str, Finding]
 
@@ -19,13 +19,16 @@ Findings = Mapping[str, Finding]
 def measure(
     data: SearchData, exclude: Exclude, window: int, tell: Callable[[str], object] = lambda _: None
 ) -> Findings:
-    """Compare recommenders on the valid rows; the sealed rows are not opened.
+    """Compare recommenders on the valid rows; sealed rows are not opened.
 
     Args:
         data: the search data.
-        exclude: met items that are not ranked.
-        window: newest interactions that a recommender sees.
-        tell: is told the name of each finding before it is measured.
+        exclude: which met items are not ranked.
+        window: number of newest interactions that a recommender sees.
+        tell: called with the name of each finding before it is measured.
+
+    Returns:
+        Name of a comparison -> its finding.
     """
     task = valid_task(data, window, exclude)
     arms = Arms(task, data.catalog)
@@ -42,14 +45,17 @@ def measure(
 def xray(
     data: SearchData, exclude: Exclude, window: int, root: Path, tell: Callable[[str], object] = lambda _: None
 ) -> Findings:
-    """The same, measured once for each data set and protocol.
+    """Return the findings of a data set and protocol, measured now unless they were kept before.
 
     Args:
         data: the search data.
-        exclude: met items that are not ranked.
-        window: newest interactions that a recommender sees.
-        root: a folder to keep what was measured in.
-        tell: is told the name of each finding before it is measured; of what was kept nothing is told.
+        exclude: which met items are not ranked.
+        window: number of newest interactions that a recommender sees.
+        root: folder in which measurements are kept.
+        tell: called with the name of each finding before it is measured; not called for kept findings.
+
+    Returns:
+        Name of a comparison -> its finding.
     """
     known = known_xray(data.data_hash, exclude, window, root)
     if known is None:
@@ -61,7 +67,7 @@ def xray(
 
 
 def known_xray(data_hash: str, exclude: Exclude, window: int, root: Path) -> Findings | None:
-    """What was measured before, or None; nothing is measured."""
+    """Return the findings that were kept for a data set and protocol, or None; nothing is measured."""
     return measured.find(
         _place(data_hash, exclude, window, root),
         lambda _, facts: {name: Finding.of_facts(facts[name]) for name in COMPARISONS},

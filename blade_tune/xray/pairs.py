@@ -1,4 +1,7 @@
-"""Pairs of rows of one user, and matrices of their weights."""
+"""Pairs of an earlier and a later row of one user, and sparse matrices of the pairs' weights.
+
+Of shapes, P is an axis of pairs, and X one of the places of a sparse matrix that have a value.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,14 +18,14 @@ PairWeights = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of a row and a later one of its user, as far apart as a task has them."""
+    """All pairs of a row and a later row of the same user, up to the distance that a task allows."""
 
-    laters_P: Ids  # the place of the later row
-    distances_P: Ids
+    laters_P: Ids  # position of the later row
+    distances_P: Ids  # rows from the earlier one to the later one
 
     @classmethod
     def of(cls, task: Task) -> "Pairs":
-        """Those of a task, the nearest first."""
+        """Return the pairs of a task's rows, the nearest first."""
         users_N = task.rows.users_N
         laters, distances = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
         for distance in range(1, task.reach + 1):
@@ -33,32 +36,35 @@ class Pairs:
 
     @property
     def earlier_P(self) -> Ids:
-        """The place of the earlier row."""
+        """Position of the earlier row of each pair."""
         return self.laters_P - self.distances_P
 
     def faded(self, half_life: float) -> PairWeights:
-        """weights_P: 2^(-(distance - 1) / half_life)."""
+        """Return weights_P that fall with distance: 2^(-(distance - 1) / half_life)."""
         by_distance = fading(np.arange(-1, int(self.distances_P.max(initial=0))), half_life)
         return by_distance[self.distances_P]
 
     def split(self, weights_P: PairWeights) -> PairWeights:
-        """The weights, over the sums of all with the same later row."""
+        """Return weights divided by the sum of all with the same later row, so that each later row counts once."""
         sums_N = np.bincount(self.laters_P, weights=weights_P)
         return weights_P / sums_N[self.laters_P]
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The places of a sparse matrix that pairs fall into, and where each pair falls."""
+    """Structure of a sparse matrix whose cells sum weights of pairs, and the cell into which each pair falls.
+
+    The structure is found once; matrices of other weights then need no sorting.
+    """
 
     columns_X: Ids
-    starts: Ids  # where the places of each row begin
+    starts: Ids  # where the cells of each row begin
     shape: tuple[int, int]
-    places: tuple[Ids, ...]  # places_P of each kind of pairs
+    places: tuple[Ids, ...]  # places_P, the cell of each pair, for each kind of pairs
 
     @classmethod
     def of(cls, shape: tuple[int, int], *pairs: tuple[Ids, Ids]) -> "Cells":
-        """For pairs given as rows and columns of the matrix."""
+        """Return the cells of one or more kinds of pairs, each given as rows_P and columns_P of the matrix."""
         keys = np.concatenate([rows_P * shape[1] + columns_P for rows_P, columns_P in pairs])
         order = np.argsort(keys, kind="stable")
         sorted_keys = keys[order]
@@ -70,14 +76,14 @@ class Cells:
         return cls(columns_X, starts, shape, tuple(np.split(places, len(pairs))))
 
     def sums(self, kind: int, weights_P: PairWeights) -> PairWeights:
-        """sums_X of the pairs' weights at each place."""
+        """Return sums_X, the sum of the weights of one kind of pairs in each cell."""
         return np.bincount(self.places[kind], weights_P, len(self.columns_X)).astype(np.float64, copy=False)
 
     def matrix(self, values_X: PairWeights) -> Any:
-        """The CSR matrix with the given values at its places."""
+        """Return the CSR matrix with the given values in its cells."""
         return csr_array((values_X, self.columns_X, self.starts), shape=self.shape)
 
 
 def fading(ages_N: Ids, half_life: float) -> PairWeights:
-    """2^(-age / half_life)."""
+    """Return weights that halve every `half_life` steps of age: 2^(-age / half_life)."""
     return np.asarray(0.5 ** (ages_N / half_life))

@@ -1,4 +1,7 @@
-"""A recommender made of counts: which items followed which, and how a history speaks for what comes next."""
+"""Recommender of rules between items, which are counts of what followed what in users' histories.
+
+It needs no training, so the x-ray can compare many variants (`RuleRecipe`) in seconds.
+"""
 
 from collections.abc import Iterator
 from copy import copy
@@ -16,47 +19,47 @@ from blade_tune.xray.task import SEED, Task
 
 ItemScores = NDArray[np.float32]
 
-SCORES_AT_ONCE = 2**22
-FAINT = 1e-6  # weight of popularity, which orders what nothing else speaks for
+SCORES_AT_ONCE = 2**22  # bounds memory
+FAINT = 1e-6  # weight of popularity, which only orders items that rules score equally
 
 
 @dataclass(frozen=True)
 class Counting:
     """How pairs of rows are counted, and how steps of a history weigh."""
 
-    half_life: float  # steps after which one counts half as much; infinite: all count alike
+    half_life: float  # steps after which a step counts half as much; infinite: all count the same
     direction: float  # 0: pairs have none; 1: only later items follow from earlier ones
-    is_split: bool  # a row counts once, shared by all rows before it, and not once for each of them
-    shrinkage: float  # pairs that outweigh those of an item
-    targets_only: bool  # only rows with a target behavior are what comes next
-    follows_drift: bool = False  # items weigh as late in histories as they stand, whatever the direction of pairs
+    is_split: bool  # whether a row counts once, shared by all rows before it, instead of once for each of them
+    shrinkage: float  # weight added to the pairs of each item, which shrinks the rules of rare items
+    targets_only: bool  # whether only rows with a target behavior can come next
+    follows_drift: bool = False  # whether items keep the weight they have late in histories at any direction
 
 
 @dataclass(frozen=True)
 class RuleRecipe:
-    """What a recommender uses, and how strongly."""
+    """Settings of a recommender: what it uses, and how strongly."""
 
     counting: Counting
-    set_strength: float | None = None  # rows that outweigh those of an item under one set; None: it sees no sets
+    set_strength: float | None = None  # rows by which rules under a set shrink to those of items; None: no sets
     auxiliary_weight: float = 1.0  # of a step without a target behavior
-    told_strength: float | None = None  # rows that outweigh those of an item; None: it is told nothing
-    repeat_weight: float | None = None  # of rules from an item to itself; None: there are none
+    told_strength: float | None = None  # rows by which lifts of the told set shrink to 1; None: told no set
+    repeat_weight: float | None = None  # of rules from an item to itself; None: there are no such rules
 
 
 class Rules:
-    """Rules between items, counted on the rows of a task, and the scores that they give its users.
+    """Rules between items, counted on the rows of a task, and the users' scores by them.
 
-    A pair of a row and a later one weighs 2^(-(distance - 1) / half_life), over the sum of all with that later row if
-    the counting is split. With F_ij the sum for i and a later j, and B_ij that for i and an earlier j,
+    A pair of a row and a later one weighs 2^(-(distance - 1) / half_life), divided by the sum of all with that later
+    row if the counting is split. With F_ij the sum for i and a later j, and B_ij that for i and an earlier j,
 
         C = F + b B,  b = (1 - direction) / (1 + direction),
         score_uj = sum over steps s of u of w_s C_ij / (C_i. + shrinkage),  i the item of s, w_s = 2^(-age / half_life).
 
-    Equal scores stand in order of popularity. `_by_set`, `_lifts` and `_drifted` say what recipes may add.
+    Equal scores are ordered by popularity. `_by_set`, `_lifts` and `_drifted` describe what recipes may add.
 
     Args:
-        task: whose rows are counted.
-        catalog: of the data set.
+        task: the rows to count, and the users to score items for.
+        catalog: catalog of the data set.
     """
 
     def __init__(self, task: Task, catalog: Catalog) -> None:
@@ -68,7 +71,7 @@ class Rules:
         self._counted = lru_cache(maxsize=1)(self._count)
 
     def with_shuffled_sets(self) -> "Rules":
-        """The same where sets belong to rows drawn by lot: the control of whatever looks at them."""
+        """Return these rules with sets permuted over all rows, the control of recipes that see sets."""
         shuffled = copy(self)
         sets_NK = np.random.default_rng([SEED, 4]).permutation(self.task.rows.sets_NK)
         shuffled._codes_N, shuffled._seems_target_N = self._codes(sets_NK), self._has_target(sets_NK)
@@ -76,7 +79,7 @@ class Rules:
         return shuffled
 
     def _codes(self, sets_NK: NDArray[np.uint8]) -> Ids:
-        """The number of the rarest behavior of each set, 0 for the commonest."""
+        """Return the rank of the rarest behavior of each set, 0 for the most frequent behavior."""
         places_K = np.argsort(np.argsort(-self._catalog.behavior_counts_K, kind="stable"))
         return np.asarray((sets_NK * places_K).max(axis=1, initial=0), np.int64)
 
@@ -89,26 +92,26 @@ class Rules:
 
     @cached_property
     def _cells(self) -> Cells:
-        """Of items by items, for pairs onwards and back."""
+        """Cells of items by items: kind 0 for pairs from earlier to later items, kind 1 for pairs back."""
         V = self.task.num_items + 1
         earlier_P, later_P = self._items_N[self._pairs.earlier_P], self._items_N[self._pairs.laters_P]
         return Cells.of((V, V), (earlier_P, later_P), (later_P, earlier_P))
 
     @cached_property
     def _cells_by_set(self) -> Cells:
-        """Of items under sets by items, for pairs onwards."""
+        """Cells of (set, item) by item, for pairs from earlier to later items."""
         V = self.task.num_items + 1
         rows_N = self._codes_N * V + self._items_N
         pair = rows_N[self._pairs.earlier_P], self._items_N[self._pairs.laters_P]
         return Cells.of((self._catalog.num_behaviors * V, V), pair)
 
     def popularity(self, *, targets_only: bool) -> PairWeights:
-        """share_V of each item of all rows, or of those with a target behavior."""
+        """Return share_V, each item's share of all rows or of those with a target behavior."""
         items_N = self._items_N[self._is_target_N] if targets_only else self._items_N
         return np.bincount(items_N, minlength=self.task.num_items + 1) / max(1, len(items_N))
 
     def _count(self, counting: Counting) -> tuple[PairWeights, Any]:
-        """onwards_P, the weight of each pair, and C as a CSR matrix."""
+        """Return onwards_P, the weight of each pair from earlier to later, and C as a CSR matrix."""
         weights_P = self._pairs.faded(counting.half_life)
         onwards_P = back_P = self._pairs.split(weights_P) if counting.is_split else weights_P
         if counting.targets_only:
@@ -122,14 +125,17 @@ class Rules:
         return onwards_P, self._cells.matrix(counts_X)
 
     def _drifted(self, counts_X: PairWeights, onwards_X: PairWeights, shrinkage: float) -> PairWeights:
-        """C_ij (F_.j + shrinkage F_.. / C_..) / (C_.j + shrinkage): items that come late do so in C as they do in F."""
+        """Return C with columns rescaled so that items which come late in histories weigh as much as in F.
+
+        C_ij becomes C_ij (F_.j + shrinkage F_.. / C_..) / (C_.j + shrinkage).
+        """
         columns_X, V = self._cells.columns_X, self.task.num_items + 1
         onwards_V, all_V = (np.bincount(columns_X, sums_X, minlength=V) for sums_X in (onwards_X, counts_X))
         share = onwards_V.sum() / max(all_V.sum(), 1.0)
         return counts_X * ((onwards_V + shrinkage * share) / (all_V + shrinkage))[columns_X]
 
     def scores(self, recipe: RuleRecipe) -> Iterator[ItemScores]:
-        """scores_BV of successive users, each in an array of its own."""
+        """Yield scores_BV of successive users of the task; callers may change the arrays."""
         onwards_P, counts = self._counted(recipe.counting)
         totals_V = np.asarray(counts.sum(axis=1))
         _, places_X, ages_X = self.task.steps
@@ -159,10 +165,13 @@ class Rules:
     def _by_set(
         self, by_set: Any, totals_V: PairWeights, weights_X: PairWeights, strength: float
     ) -> tuple[Ids, PairWeights, PairWeights]:
-        """The steps' columns in rules of items under sets, their weights there, and what is left to rules of items.
+        """Divide the weight of each step between rules under its set and rules of items alone.
 
         With n_r the weight of the pairs of i under the rarest behavior r of its step, and F_r those pairs,
         C_i. (F_rij + strength C_ij / C_i.) / (n_r + strength) takes the place of C_ij.
+
+        Returns:
+            For each step: its row in `by_set`, its weight there, and its weight in the rules of items alone.
         """
         _, places_X, _ = self.task.steps
         items_X = self._items_N[places_X]
@@ -171,10 +180,10 @@ class Rules:
         return columns_X, shares_X * totals_V[items_X], shares_X * strength
 
     def _lifts(self, strength: float) -> ItemScores:
-        """lift_KV = (n_kj + strength p_k) / (n_j + strength) / p_k.
+        """Return lift_KV = (n_kj + strength p_k) / (n_j + strength) / p_k, by which scores are multiplied.
 
-        Here n_kj counts target rows of j by their rarest behavior k, p_k is the share of k; scores are times the lift
-        under the told set.
+        Here n_kj counts target rows of item j by their rarest behavior k, and p_k is the share of k. A user's scores
+        are multiplied by the row of the told set.
         """
         items_N, codes_N = self._items_N[self._is_target_N], self._codes_N[self._is_target_N]
         counts_KV = np.zeros((self._catalog.num_behaviors, self.task.num_items + 1))
@@ -185,7 +194,7 @@ class Rules:
 
 
 def _shares(counts: Any, totals_V: PairWeights, recipe: RuleRecipe) -> Any:
-    """Counts over the totals of their items; those of an item with itself weigh as the recipe says, or nothing."""
+    """Return counts divided by the shrunk totals of their items; those of an item with itself get `repeat_weight`."""
     items_X = np.repeat(np.arange(counts.shape[0]) % len(totals_V), np.diff(counts.indptr))
     weights_X = np.where(items_X == counts.indices, recipe.repeat_weight or 0.0, 1.0)
     data_X = weights_X * counts.data / (totals_V[items_X] + recipe.counting.shrinkage)

@@ -1,4 +1,4 @@
-"""Whose next item is to be found, what is known of them, and what came next."""
+"""Tasks of the x-ray: users whose next item is to be found, their histories, and the items that came next."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,36 +12,39 @@ from blade_tune.data.store import SearchData
 
 Exclude = Literal["window", "full"]
 
-SEED = 2026  # of all that is drawn by lot, each draw with a number of its own
-MOST_PAIRS = 10_000_000  # of a row and a later one: of larger data only nearer ones are paired,
-LEAST_REACH = 10  # but those so near always are, and so many users are drawn
-MOST_SCORES = 2 * 10**8  # of users and items; of more, so many users are asked about
+SEED = 2026  # of all random draws, each of which adds a number of its own
+MOST_PAIRS = 10_000_000  # of a row and a later one; if there are more, only rows near each other are paired
+LEAST_REACH = 10  # rows this near are always paired; if that is still too many pairs, users are sampled
+MOST_SCORES = 2 * 10**8  # users times items; if there are more, users are sampled
 
 
 @dataclass(frozen=True)
 class Task:
-    """Users to find the next item for; `rows` are all that may be counted, and those of a user are its history."""
+    """Users whose next item is to be found, and the rows that recommenders may count.
 
-    rows: Interactions  # user after user, each in order of time
-    users_U: Ids  # who is asked about, ascending
-    items_U: Ids  # what came next
-    sets_UK: NDArray[np.uint8]  # and with which behaviors
+    The rows of a user are also the user's history. Here a user is a position in `users_U`, unless said otherwise.
+    """
+
+    rows: Interactions  # user after user, each in time order
+    users_U: Ids  # internal ids of the users, ascending
+    items_U: Ids  # the item that came next
+    sets_UK: NDArray[np.uint8]  # the behavior set of that item
     num_items: int
-    window: int  # newest interactions that a recommender sees
-    exclude: Exclude  # met items that are not ranked: those of the window, or all
-    reach: int  # rows of a user that make pairs are at most so far apart
+    window: int  # number of newest interactions that a recommender sees
+    exclude: Exclude  # met items that are not ranked: those of the window, or of the full history
+    reach: int  # largest distance of two rows of a user that make a pair
 
     def __len__(self) -> int:
         return len(self.users_U)
 
     @cached_property
     def bounds_U2(self) -> NDArray[np.int64]:
-        """Where the rows of each user begin and end."""
+        """Positions in `rows` where those of each user begin and end."""
         return np.searchsorted(self.rows.users_N, np.stack((self.users_U, self.users_U + 1), axis=1))
 
     @cached_property
     def steps(self) -> tuple[Ids, Ids, Ids]:
-        """All steps of all windows: asked_X, the place of the user; places_X, that of the row; ages_X, from 0."""
+        """All X steps of all windows: asked_X, the user; places_X, the row's position; ages_X, 0 for the newest."""
         starts_U, ends_U = self.bounds_U2.T
         lengths_U = np.minimum(ends_U - starts_U, self.window)
         asked_X = np.repeat(np.arange(len(self)), lengths_U)
@@ -51,21 +54,21 @@ class Task:
 
     @property
     def mean_length(self) -> float:
-        """Steps of a window."""
+        """Mean number of steps of a window."""
         return len(self.steps[0]) / max(1, len(self))
 
     def met(self, user: int) -> Ids:
-        """Items that are not ranked for the user at this place, because it met them."""
+        """Return the items that are not ranked for a user who has met them."""
         start, end = self.bounds_U2[user]
         return self.rows.items_N[max(start, end - self.window) if self.exclude == "window" else start : end]
 
     @cached_property
     def is_met_U(self) -> NDArray[np.bool_]:
-        """True where what came next is an item that is not ranked."""
+        """Mask of users whose next item is not ranked, since they have met it."""
         return np.array([(self.met(user) == item).any() for user, item in enumerate(self.items_U)], bool)
 
     def asking(self, count: int) -> "Task":
-        """The same rows, with no more than so many users, drawn by lot."""
+        """Return this task with a random sample of at most `count` users, and with all rows."""
         if len(self) <= count:
             return self
         kept_U = np.sort(np.random.default_rng([SEED, 1]).permutation(len(self))[:count])
@@ -73,13 +76,19 @@ class Task:
         return replace(self, users_U=users_U, items_U=items_U, sets_UK=sets_UK)
 
     def in_any_order(self) -> "Task":
-        """The same, but that the rows of each user stand in an order drawn by lot."""
+        """Return this task with the rows of each user in random order."""
         chance_N = np.random.default_rng([SEED, 2]).random(len(self.rows))
         return replace(self, rows=self.rows.rows(np.lexsort((chance_N, self.rows.users_N))))
 
 
 def valid_task(data: SearchData, window: int, exclude: Exclude) -> Task:
-    """What came next in the valid rows, after the train rows; of large data for users drawn by lot."""
+    """Return the task to find the valid rows after the train rows; of large data, for a random sample of users.
+
+    Args:
+        data: the search data.
+        window: number of newest interactions that a recommender sees.
+        exclude: which met items are not ranked.
+    """
     reach, kept_U = _few_enough(np.bincount(data.train.users_N), window)
     train, valid = (
         Interactions(*(np.array(values_N[kept_U[part.users_N]]) for values_N in vars(part).values()))
@@ -90,18 +99,18 @@ def valid_task(data: SearchData, window: int, exclude: Exclude) -> Task:
 
 
 def train_task(task: Task, auxiliary: int) -> Task:
-    """What came next in the last target row of each user, after the rows before it; rows after it are left out.
+    """Return the task to find each user's last target row of a task's rows; rows after it are left out.
 
-    Recommenders are chosen by it, without a look at what they are compared by.
+    Recommenders are chosen on this task, so that the choice does not see the rows that they are compared on.
 
     Args:
-        task: whose rows there are.
-        auxiliary: the column of the behavior that makes no row a target.
+        task: the task whose rows are used.
+        auxiliary: column of the auxiliary behavior; a row with any other behavior is a target.
     """
     rows, places_N = task.rows, np.arange(len(task.rows))
     is_target_N = np.delete(rows.sets_NK, auxiliary, axis=1).any(axis=1)
     lasts_U = np.full(int(rows.users_N.max(initial=0)) + 1, len(rows))
-    lasts_U[rows.users_N[is_target_N]] = places_N[is_target_N]  # of those of one user the last one stays
+    lasts_U[rows.users_N[is_target_N]] = places_N[is_target_N]  # of several assignments to a user the last one stays
     known = rows.rows(places_N < lasts_U[rows.users_N])
     asked = rows.rows(places_N == lasts_U[rows.users_N])
     asked = asked.rows(np.isin(asked.users_N, known.users_N) & np.isin(asked.items_N, known.items_N))
@@ -109,7 +118,7 @@ def train_task(task: Task, auxiliary: int) -> Task:
 
 
 def _few_enough(counts_U: NDArray[np.int64], window: int) -> tuple[int, NDArray[np.bool_]]:
-    """How far apart the rows of pairs may be, and True for each user who is kept, given the rows of each."""
+    """Return the reach of pairs and the mask of users who are kept, given each user's number of rows."""
     pairs_D = [int(np.maximum(counts_U - distance, 0).sum()) for distance in range(1, window + 1)]
     reach = int(np.searchsorted(np.cumsum(pairs_D), MOST_PAIRS, side="right"))
     reach = min(window, max(LEAST_REACH, reach))

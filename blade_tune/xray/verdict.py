@@ -1,4 +1,4 @@
-"""Whether a paired difference over users shows that something matters, and what it could have shown."""
+"""Statistics of a comparison: a paired difference over users, its interval, and the verdict on whether it matters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,29 +13,29 @@ Gains = NDArray[np.float64]
 XrayVerdict = Literal["matters", "does not show", "too few users to tell"]
 
 NAMES = ("order", "recency", "sets", "told_set", "repeats", "popularity")
-LEVEL = 0.95  # with which all lower ends hold together
-TAIL = (1 - LEVEL) / len(NAMES)  # beyond either end of one interval (Bonferroni)
-POWER = 0.8  # with which the smallest detectable difference is found
-LARGEST = 1.0  # difference of one user
-TOO_COARSE = 0.25  # of the level reached: where only larger differences could be found, nothing is said
+LEVEL = 0.95  # probability that the lower ends of all intervals hold together
+TAIL = (1 - LEVEL) / len(NAMES)  # probability beyond either end of one interval (Bonferroni)
+POWER = 0.8  # probability with which the smallest detectable difference is found
+LARGEST = 1.0  # largest possible difference of one user
+TOO_COARSE = 0.25  # share of the level reached; if only larger differences could be found, there is no verdict
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What using a thing adds to NDCG@10, over users."""
+    """Result of a comparison: what the use of a property adds to the mean NDCG@10 over users."""
 
-    with_it: float  # mean with the thing
-    without: float  # and without
+    with_it: float  # mean of the recommender that uses the property
+    without: float  # mean of the one that does not
     difference: float
-    low: float
-    high: float
+    low: float  # lower end of the difference's interval
+    high: float  # upper end of the difference's interval
     detectable: float  # the smallest true difference that is found with probability POWER
     users: int
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> XrayVerdict:
-        """That it matters, where the interval lies above 0; else whether a difference worth the name was ruled out."""
+        """Verdict: the property matters if the interval lies above 0; else whether a relevant difference would show."""
         if self.low > 0:
             return "matters"
         too_coarse = self.detectable > TOO_COARSE * max(self.with_it, self.without)
@@ -43,23 +43,23 @@ class Finding:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain facts for JSON, from which `of_facts` restores the finding."""
         names = ("difference", "low", "high", "detectable", "users", "with_it", "without")
         return {"verdict": self.verdict, **{name: getattr(self, name) for name in names}, "details": self.details}
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> "Finding":
-        """Back from JSON."""
+        """Restore a finding from its facts."""
         return cls(**{name: value for name, value in facts.items() if name != "verdict"})
 
 
 def compare(with_U: Gains, without_U: Gains, details: Mapping[str, Any]) -> Finding:
-    """The mean difference of gains with Student's interval.
+    """Return the mean difference of two recommenders' gains with Student's t-interval.
 
     Args:
-        with_U: gains of users with the thing.
-        without_U: and without, of the same users.
-        details: what else is told.
+        with_U: gains of users by the recommender that uses the property.
+        without_U: gains of the same users by the one that does not.
+        details: further plain facts for the finding.
     """
     count, difference, error = len(with_U), *_paired(with_U, without_U)
     if count < 2:
@@ -71,18 +71,18 @@ def compare(with_U: Gains, without_U: Gains, details: Mapping[str, Any]) -> Find
 
 
 def clarity(with_U: Gains, without_U: Gains) -> float:
-    """The mean difference over its error."""
+    """Return the mean difference divided by its standard error."""
     difference, error = _paired(with_U, without_U)
     return difference / error
 
 
 def _paired(with_U: Gains, without_U: Gains) -> tuple[float, float]:
-    """The mean difference and its error, which is at least what one user with all to gain would make of it."""
+    """Return the mean difference and its standard error, which is at least that of one user with the largest gain."""
     difference_U, count = with_U - without_U, len(with_U)
     spread = float(difference_U.std(ddof=1)) if count > 1 else LARGEST
     return mean(difference_U), max(spread / sqrt(max(count, 1)), LARGEST / max(count, 1))
 
 
 def mean(gains_U: NDArray[Any]) -> float:
-    """Over users; 0 of none."""
+    """Return the mean over users, 0 without users."""
     return float(gains_U.mean()) if len(gains_U) else 0.0

@@ -1,1 +1,1 @@
-"""From logs of any form to split files: unpack, read, apply the recipe, write, in bounded memory."""
+"""Preparation of logs of many formats as split files, in bounded memory: unpack, read, apply a recipe, split, write."""

@@ -1,4 +1,7 @@
-"""From interactions to a split: recipe steps 4 to 7 (EIDP, appendix A.3)."""
+"""Filtering, sampling, splitting and numbering of a log's interactions: steps 4 to 7 of EIDP's recipe (appendix A.3).
+
+All work is done by SQL in the scratch database, so that a log may be larger than memory.
+"""
 
 from dataclasses import dataclass
 
@@ -8,16 +11,17 @@ from blade_tune.data.raw.settings import Recipe
 
 PARTS = ("train", "valid", "between", "test")
 SEALED = ("between", "test")
-AFTER = len(PARTS)  # the part of rows after the last target interaction
+AFTER = len(PARTS)  # number of the part of rows after the last target interaction, which are left out
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Applies a recipe to the table `met` of a database.
+    """Filter and split of the interactions in a database's table `met` by a recipe.
 
     Args:
-        database: with `met`: user_id, item_id, mask, position.
-        targets: the mask of all target behaviors.
+        database: has the table `met` (user_id, item_id, mask, position), which `apply` consumes.
+        targets: mask of all target behaviors; bit k is behavior k.
+        recipe: which items and users stay.
     """
 
     database: duckdb.DuckDBPyConnection
@@ -25,13 +29,16 @@ class Cut:
     recipe: Recipe
 
     def apply(self) -> dict[str, int]:
-        """Make the tables `parts` (user, item, mask, position, part), `users` and `items` (number, id).
+        """Make the tables `parts` (user_id, item_id, mask, position, part), `users` and `items` (number, id).
 
-        Gives the interactions that were left out, by reason. Users are drawn last, for in the published files items
-        have fewer target interactions than the floor.
+        Returns:
+            The number of interactions that were left out, by reason.
         """
+        # Users are sampled after both filters: in the published files, items have fewer target interactions than the
+        # filter's minimum, so those files hold a sample of what the filters left.
         left_out = {"rare_item": 0, "rare_user": 0}
         lost = 1
+        # Without rare items some users become rare, and the other way round: once each, or until nothing changes.
         while lost:
             rare_items = self._drop_rare("item_id", self.recipe.min_item_targets)
             rare_users = self._drop_rare("user_id", self.recipe.min_user_targets)
@@ -41,6 +48,7 @@ class Cut:
         left_out["not_sampled"] = self._sample()
         self._split()
         left_out["after_test"] = self._delete("parts", f"part = {AFTER}")
+        # Only ids of train rows have a number, so later rows of other users and items have to go.
         self._number("users", "user_id")
         self._number("items", "item_id")
         for column in ("user", "item"):
@@ -50,7 +58,7 @@ class Cut:
         return left_out
 
     def _drop_rare(self, column: str, least: int) -> int:
-        """Leave out what has fewer target interactions; of the users whom a floor of 0 keeps, none has to have any."""
+        """Delete interactions of items or users with fewer than `least` target interactions; 0 keeps all."""
         if not least:
             return 0
         common = (
@@ -59,7 +67,7 @@ class Cut:
         return self._delete("met", f"{column} NOT IN ({common})")
 
     def _sample(self) -> int:
-        """Draw users by a hash of the seed and the id, the same with any number of threads."""
+        """Keep a random sample of users, drawn by a hash of seed and id so that the number of threads is irrelevant."""
         if self.recipe.sample_users is None:
             return 0
         drawn = (
@@ -69,7 +77,10 @@ class Cut:
         return self._delete("met", f"user_id NOT IN ({drawn})")
 
     def _split(self) -> None:
-        """As `split_by_time` of a table in memory; a user with one target interaction or none has train rows only."""
+        """Number the part of each interaction by the rules of `blade_tune.data.split.split_by_time`.
+
+        All rows of a user with fewer than two target interactions are train.
+        """
         newest = f"SELECT user_id, max(position, 2) AS newest FROM met WHERE mask & {self.targets} > 0 GROUP BY user_id"
         self.database.execute(
             "CREATE TABLE parts AS SELECT met.*, CASE "
@@ -80,7 +91,7 @@ class Cut:
         self.database.execute("DROP TABLE met")
 
     def _number(self, table: str, column: str) -> None:
-        """Number the ids of train rows from 1, in their order."""
+        """Number the distinct ids of train rows from 1, in the order of the ids."""
         self.database.execute(
             f"CREATE TABLE {table} AS SELECT row_number() OVER (ORDER BY {column}) AS number, {column} AS id "
             f"FROM (SELECT DISTINCT {column} FROM parts WHERE part = 0)"

@@ -1,4 +1,4 @@
-"""A scratch database on disk, bounded in memory."""
+"""Scratch database on disk, in which logs are prepared in bounded memory."""
 
 import fcntl
 import os
@@ -13,21 +13,23 @@ from blade_tune.data.raw.interruption import interruptible
 from blade_tune.errors import DataError
 
 MEMORY = "2GB"  # the database's own limit; the process takes about half as much again, see docs/data.md
-MAX_THREADS = 8  # each has buffers of its own
+MAX_THREADS = 8  # each thread has buffers of its own, which count toward the memory
 
 
 @contextmanager
 def scratch(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that is gone in the end; what a killed process left there is gone first.
+    """Yield an empty scratch folder next to `out`, which is removed in the end.
+
+    What a killed process left in the folder is removed first. A lock on the folder keeps other processes away.
 
     Raises:
-        DataError: another process works on the same `out`, or the database has no word for its path.
+        DataError: another process works on the same `out`, or its path has a backslash.
     """
     folder = out.with_name(f".{out.name}.preparing")
     if "\\" in str(folder.absolute()):
         raise DataError(f"{out}: must be a path without a backslash, which the scratch database takes for a slash.")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)  # test rows lie in it too
+    folder.mkdir(mode=0o700, exist_ok=True)  # private, for test rows lie in it too
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,20 +47,20 @@ def scratch(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def connected(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in a folder, where it also puts what memory cannot hold.
+    """Yield a connection to a new database in a folder, to which it also spills what memory cannot hold.
 
     Raises:
-        DataError: no room is left, on disk or in memory.
+        DataError: the database failed, for example because no room is left on disk or in memory.
     """
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY,
         "threads": min(MAX_THREADS, os.cpu_count() or 1),
         "temp_directory": str(folder / "spilled"),
-        "autoinstall_known_extensions": False,  # all that is read is built in; nothing is asked of the network
+        "autoinstall_known_extensions": False,  # all formats are built in, so nothing is fetched from the network
     }
     try:
         with duckdb.connect(folder / "scratch.db", config=settings) as database, interruptible(database):
             database.execute("SET TimeZone = 'UTC'")
             yield database
-    except duckdb.Error as error:  # what is wrong with a log is said where it is read
+    except duckdb.Error as error:  # faults of a log itself are reported as such where it is read
         raise DataError(f"{folder}: the scratch database failed ({str(error).splitlines()[0]}).") from None

@@ -1,4 +1,4 @@
-"""Logs whose form is known: what a data set's owner calls its file and its columns, and where it is had."""
+"""Known public logs: the format, license and download of each data set as its owner publishes it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ TENREC_PAGE = "https://tenrec0.github.io/"
 
 @dataclass(frozen=True)
 class Download:
-    """A file on its owner's server."""
+    """A file to download from the server of the data's owner."""
 
     url: str
-    md5: str
-    megabytes: float
+    md5: str  # in hexadecimal digits
+    megabytes: float  # roughly, as the owner says
 
     @property
     def file_name(self) -> str:
-        """As it is called there."""
+        """Name of the file, the last part of its URL."""
         return self.url.rpartition("/")[2]
 
 
@@ -27,12 +27,12 @@ class Download:
 class KnownLog:
     """A log as its owner publishes it."""
 
-    file: str  # in its archive
+    file: str  # name of the file in its archive
     form: LogFormat
-    auxiliary: str
+    auxiliary: str  # the behavior that is no target
     license: str
-    page: str
-    downloads: Mapping[str, Download]  # by version; empty where the owner gives it to those who sign
+    page: str  # URL of the owner's page
+    downloads: Mapping[str, Download]  # by version; empty if the owner hands the data only to those who sign for it
 
 
 def _kuaisar(file_name: str, md5: str, megabytes: float) -> Download:
@@ -40,7 +40,7 @@ def _kuaisar(file_name: str, md5: str, megabytes: float) -> Download:
 
 
 def _tenrec(file: str, behaviors: tuple[str, ...]) -> KnownLog:
-    """In order of time; the names of the behaviors are those of the columns."""
+    """Return a log of Tenrec: its rows are in time order, and its columns are called like the behaviors."""
     form = LogFormat(user="user_id", item="item_id", behaviors=behaviors, columns=behaviors, integer_ids=True)
     return KnownLog(file, form, behaviors[0], TENREC_LICENSE, TENREC_PAGE, {})
 
@@ -55,7 +55,7 @@ KNOWN_LOGS: Mapping[str, KnownLog] = {
             behaviors=("click", "like", "share", "follow"),
             columns=("click", "like", "forward", "follow"),
             integer_ids=True,
-            merges=False,  # a timestamp is that of the batch of items that the server handed out
+            merges=False,  # a timestamp is that of the batch of items that the server returned, not of one interaction
         ),
         auxiliary="click",
         license=KUAISAR_LICENSE,

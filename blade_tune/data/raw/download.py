@@ -1,4 +1,4 @@
-"""Archives from their owner's server: continued where they stopped, checked, and there whole or not at all."""
+"""Downloads of archives that resume after an interruption and are checked before they get their final name."""
 
 import hashlib
 import logging
@@ -16,29 +16,38 @@ from blade_tune.data import folder
 from blade_tune.data.raw.datasets import Download
 from blade_tune.errors import DataError
 
-CHUNK_BYTES = 2**16  # of what came last, so much may be lost where a connection breaks
+CHUNK_BYTES = 2**16  # most that is lost when a connection breaks
 TIMEOUT_S = 60.0
 ATTEMPTS = 4
-MOST = 1.1  # of the size that the owner says, whose megabytes may be of either kind
-FIRST_WAIT_S = 1.0  # twice as long before each next attempt
+MOST = 1.1  # times the size that the owner says: megabytes may be 10**6 or 2**20 bytes
+FIRST_WAIT_S = 1.0  # doubled before each further attempt
 
-OnBytes = Callable[[int, int | None], object]  # bytes that are there, and of how many
+OnBytes = Callable[[int, int | None], object]  # called with the bytes so far and the total, None if unknown
 
 log = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.ERROR)
 
 
 class _InterruptedError(Exception):
-    """The server stopped half-way, or was not to be reached; another attempt may help."""
+    """The server stopped half-way or could not be reached; another attempt may succeed."""
 
 
 def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
-    """The archive in a directory, from its server unless it is there already.
+    """Download an archive to a directory, unless it is there already.
 
-    A download that stopped goes on from where it was. Its bytes lie in a hidden file until all are there and right.
+    An interrupted download resumes where it stopped. Its bytes stay in a hidden file `.NAME.part` until all have
+    arrived.
+
+    Args:
+        download: the archive's URL, checksum and size.
+        directory: where the archive is kept.
+        on_bytes: called after each chunk with the bytes so far and the total.
+
+    Returns:
+        The path of the archive.
 
     Raises:
-        DataError: the server does not answer, does not have it, or gives something else.
+        DataError: the server does not answer, refuses, or sends a file with another checksum or size.
     """
     part = directory / f".{download.file_name}.part"
     with folder.writing(directory):
@@ -62,16 +71,24 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
         raise DataError(f"{download.url}: {error}.") from None
     except requests.RequestException as error:
         raise DataError(f"{download.url}: cannot be downloaded ({error}).") from None
-    except ValueError:  # pooch's words on the checksum are many
+    except ValueError:  # the checksum differs; pooch's own message is several lines long
         raise DataError(f"{download.url}: must have the md5 {download.md5}, and what came has another.") from None
     return directory / download.file_name
 
 
 def take(download: Download, archive: Path, directory: Path) -> Path:
-    """The archive in a directory, copied from a file that is here already.
+    """Copy an archive that the user has downloaded already to a directory, after a check of its MD5.
+
+    Args:
+        download: the archive that the file should be.
+        archive: the user's file.
+        directory: where the archive is kept.
+
+    Returns:
+        The path of the copy.
 
     Raises:
-        DataError: it is missing, or is not that archive.
+        DataError: the file is missing, or is another one.
     """
     if not archive.is_file():
         raise DataError(f"{archive}: no such file.")
@@ -88,11 +105,17 @@ def take(download: Download, archive: Path, directory: Path) -> Path:
 
 
 class _RefusedError(Exception):
-    """The server does not give it, or something of another size."""
+    """The server refuses the download or sends too many bytes; another attempt would not help."""
 
 
 class _Resuming:
-    """A downloader for pooch that keeps what came, and asks for the rest only."""
+    """A downloader for pooch that keeps the bytes of earlier attempts and requests only the rest.
+
+    Args:
+        part: file that collects the bytes.
+        most_bytes: size in bytes beyond which a download is refused, so that no server can fill the disk.
+        on_bytes: called after each chunk with the bytes so far and the total.
+    """
 
     def __init__(self, part: Path, most_bytes: int, on_bytes: OnBytes) -> None:
         self._part, self._most_bytes, self._on_bytes = part, most_bytes, on_bytes
@@ -105,20 +128,22 @@ class _Resuming:
             reraise=True,
         )
         attempts(self._fetch, url)
-        self._part.replace(output_file)  # pooch checks it there, and removes it where it is wrong
+        self._part.replace(output_file)  # where pooch checks it, and removes it if its checksum differs
 
     def _fetch(self, url: str) -> None:
         there = self._part.stat().st_size if self._part.exists() else 0
+        # No compression on the way: a range must count the bytes of the file itself.
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
         try:
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
                 answer = f"{response.status_code} {response.reason}"
                 if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    return  # all is there, or what is there is wrong, which its checksum tells
+                    return  # nothing is left to send: the file is complete, or wrong, which its checksum will tell
                 if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise _InterruptedError(f"the server says {answer}")
                 if not response.ok:
                     raise _RefusedError(f"the server says {answer}")
+                # A server that ignores ranges sends the whole file with 200: then the file is begun again.
                 self._save(response, there if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
             log.debug("url=%s error=%s", url, error)
@@ -143,5 +168,5 @@ class _Resuming:
 
 
 def _no_link(path: str, flags: int) -> int:
-    """Open a file, but none that a link leads to."""
+    """Open a file as `open` does, but fail if it is a symbolic link, which could point to any file of the user."""
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -1,4 +1,4 @@
-"""Made-up interactions as a log of events, as a shop would have it."""
+"""Synthetic data written as a log of events, in the form that a shop's log would have."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,15 +18,23 @@ START_S, STEP_S = 1_767_225_600, 3_600  # the first of January 2026 in UTC; a us
 
 
 def write_events(config: DataConfig, path: Path) -> int:
-    """Write user_id, item_id, ts and event, a row a behavior, in order of time; gives their number.
+    """Write synthetic interactions as a log in time order, with one event (user_id, item_id, ts, event) per behavior.
+
+    Args:
+        config: settings of the data; its source must be `synthetic`.
+        path: the file; its suffix (.csv, .jsonl, .parquet) decides its format.
+
+    Returns:
+        The number of events.
 
     Raises:
-        ConfigError: no form has the suffix, or the file cannot be written.
+        ConfigError: the suffix is unknown, or the file cannot be written.
     """
     if path.suffix not in FORMATS:
         raise ConfigError(f"{path}: must end in one of {', '.join(FORMATS)}.")
     assert isinstance(config, SyntheticConfig)  # noqa: S101 - for the type checker
     rows = generate(config)
+    # Positions at which users start, and the step of each row in its user's history.
     starts_N = np.flatnonzero(np.diff(rows.users_N, prepend=0))
     steps_N = np.arange(len(rows)) - np.repeat(starts_N, np.diff(starts_N, append=len(rows)))
     places_M, columns_M = np.nonzero(rows.sets_NK)

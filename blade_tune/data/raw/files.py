@@ -1,4 +1,9 @@
-"""Log files as relations of a database, each column as text: CSV, TSV, JSON lines, Parquet, split files."""
+"""Log files of several formats as relations of the scratch database: CSV, TSV, JSON lines, Parquet and split files.
+
+Every column is read as text, so that no format's guesses of types change an id or a time; `load` then interprets the
+text in one place for all formats. Names and paths come from the user, so they enter SQL only by `quoted`, `literal` and
+`_place`.
+"""
 
 import csv
 import json
@@ -20,30 +25,35 @@ from blade_tune.errors import DataError
 SEPARATORS = (",", "\t", ";", "|")
 MAX_LINE_BYTES = 2**21
 SHOWN = 1_000  # characters of the names of columns in an error
-MAX_ROWS, ROWS_PER_BYTE = 10**8, 250  # a Parquet file has fewer, or was made to fill a disk
+MAX_ROWS, ROWS_PER_BYTE = 10**8, 250  # a Parquet file with more rows than either allows was made to fill a disk
 MORE_DIGITS = 16  # characters of the shortest number that a double may not hold: a point and 15 digits
-MISSING = ("", "\\N")  # what stands for nothing in text
-INT96 = 'STRUCT(date DATE, "time" TIME_NS)'  # a time of Parquet before it had times
-DECIMAL_DIGITS = 38  # of the database's decimals; it reads longer ones as doubles
+MISSING = ("", "\\N")  # texts that stand for a missing value
+INT96 = 'STRUCT(date DATE, "time" TIME_NS)'  # how the database reads times of old Parquet files
+DECIMAL_DIGITS = 38  # most digits of the database's decimals; longer ones are read as doubles
 FRACTIONAL = ("FLOAT", "DOUBLE", "DECIMAL")
 
-Reasons = tuple[tuple[str, str], ...]  # pattern of the database's words on a malformed file -> ours
+Reasons = tuple[tuple[str, str], ...]  # (pattern of the database's message on a malformed file, our message)
 
 
 class LogFile(ABC):
-    """One file of a log, and the database that reads it."""
+    """A file of a log, to be read by a database.
 
-    reasons: ClassVar[Reasons]
+    Args:
+        file: where the file is, and its name in errors.
+        database: the scratch database.
+    """
+
+    reasons: ClassVar[Reasons]  # messages of the database on malformed files of this format, and ours in their place
 
     def __init__(self, file: PlainFile, database: duckdb.DuckDBPyConnection) -> None:
         self.path, self.name = file.path, file.name
         self._database = database
 
     def relation(self, names: Sequence[str]) -> str:
-        """SQL of a table of the named columns as text, in the order of the file; NULL where nothing stands.
+        """Return SQL of a table of the named columns as text, in the order of the file, NULL for a missing value.
 
         Raises:
-            DataError: a column is missing, or there twice; the file has none.
+            DataError: a column is missing or there twice, or the file's header or schema cannot be read.
         """
         self._check(self.columns(), names)
         picked = ", ".join(f"{self._text(name)} AS {quoted(name)}" for name in names)
@@ -54,6 +64,7 @@ class LogFile(ABC):
         return f"(SELECT {present} FROM (SELECT {picked} FROM {self._read(names)}))"
 
     def _check(self, known: list[str], names: Sequence[str]) -> None:
+        """Check that the file has each of the named columns once."""
         for name in names:
             if known.count(name) != 1:
                 shown = ", ".join(known)
@@ -62,23 +73,30 @@ class LogFile(ABC):
 
     @abstractmethod
     def columns(self) -> list[str]:
-        """The names of the columns."""
+        """Return the names of all columns of the file."""
 
     @abstractmethod
     def _read(self, names: Sequence[str]) -> str:
-        """SQL of the table as it is read."""
+        """Return SQL of the table as the database's reader returns it; `names` are the columns that will be used."""
 
     def _text(self, name: str) -> str:
-        """SQL of a column of it as text."""
+        """Return SQL of one of the columns of `_read` as text."""
         return quoted(name)
 
     def keep_digits(self, fractional: Callable[[], Sequence[str]]) -> bool:  # noqa: ARG002 - most forms keep them
-        """Whether the relation is another now: numbers of these columns have all digits, where it rounded some."""
+        """Make sure that no number is rounded when it is read, if the format's reader rounds some.
+
+        Args:
+            fractional: returns the columns that hold numbers with a fraction; called only if the format rounds those.
+
+        Returns:
+            Whether the relation has changed, so that it must be read again.
+        """
         return False
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn the database's words on the file into one line: the place, the law, the fact."""
+        """Turn a database error about the file into a DataError of one line, with the line of the file if known."""
         try:
             yield
         except duckdb.Error as error:
@@ -92,7 +110,7 @@ class LogFile(ABC):
 
 
 class CsvFile(LogFile):
-    """Lines of columns under a header; the separator is the one that gives most columns."""
+    """A file of separated columns under a header; the separator is the one that divides the header most often."""
 
     reasons = (
         (r"unterminated quote", "a quote is opened and not closed, or closed inside a value"),
@@ -103,11 +121,11 @@ class CsvFile(LogFile):
     )
 
     def columns(self) -> list[str]:
-        """As the header has them."""
+        """Return the names in the header."""
         return self._header()[1]
 
     def _header(self) -> tuple[str, list[str]]:
-        """The separator and the columns."""
+        """Return the separator and the names of the columns."""
         with _decoding(self.name), self.path.open(encoding="utf-8-sig", newline="") as file:
             line = re.split(r"[\r\n]", file.readline(MAX_LINE_BYTES))[0]
         if not line:
@@ -125,7 +143,7 @@ class CsvFile(LogFile):
         return self._scan(separator, header, names, has_header=True)
 
     def _scan(self, separator: str, header: Sequence[str], names: Sequence[str], *, has_header: bool) -> str:
-        """A name that is not read may stand twice."""
+        """Return SQL that reads the file; columns that are not used get unique names, for theirs may be duplicates."""
         places = [name if name in names else f"{name} {place}" for place, name in enumerate(header)]
         columns = ", ".join(f"{literal(place)}: 'VARCHAR'" for place in places)
         return (
@@ -135,14 +153,14 @@ class CsvFile(LogFile):
 
 
 class SplitFile(CsvFile):
-    """Lines `user,item,b_1,...,b_K` without a header."""
+    """A split file: lines `user,item,b_1,...,b_K` without a header, whose columns get the given names."""
 
     def __init__(self, file: PlainFile, database: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
         super().__init__(file, database)
         self._names = list(names)
 
     def columns(self) -> list[str]:
-        """As the format has them."""
+        """Return the given names."""
         return self._names
 
     def _read(self, names: Sequence[str]) -> str:
@@ -150,7 +168,7 @@ class SplitFile(CsvFile):
 
 
 class JsonLinesFile(LogFile):
-    """One JSON object a line."""
+    """A file with one JSON object on each line."""
 
     reasons = (
         (r"Malformed JSON.*?: (.*?)\.?\s*$", r"must be JSON (\1)"),
@@ -160,35 +178,41 @@ class JsonLinesFile(LogFile):
     )
 
     def columns(self) -> list[str]:
-        """The keys of the first object; later ones may have others."""
+        """Return the keys of the first object; later objects may have others."""
         with _decoding(self.name), self.path.open(encoding="utf-8-sig") as file:
             line = file.readline(MAX_LINE_BYTES)
         try:
             first = json.loads(line)
-        except (ValueError, RecursionError) as error:  # the latter where it is nested too deep
+        except (ValueError, RecursionError) as error:  # a RecursionError if it is nested too deep
             raise DataError(f"{self.name}:1: must be a JSON object ({error}).") from None
         if not isinstance(first, dict):
             raise DataError(f"{self.name}:1: must be a JSON object, got {type(first).__name__}.")
         return list(first)
 
     def _check(self, known: list[str], names: Sequence[str]) -> None:
-        """An object may lack a key, so the first one says little; `load` notices a key that none has."""
+        """Check nothing: objects may lack keys, so the first one is no header; `load` notices a key that none has."""
 
     def _read(self, names: Sequence[str]) -> str:
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
         return f"read_json({_place(self.path)}, format = 'newline_delimited', columns = {{{columns}}})"
 
     def keep_digits(self, fractional: Callable[[], Sequence[str]]) -> bool:
-        """Where the columns have numbers of more digits than a double, read a copy in which they are text.
+        """Read a copy of the file in which long numbers are text, if the fractional columns have such numbers.
 
-        The database reads a number with a fraction as a double, which knows 15 digits for sure.
+        The database reads a number with a fraction as a double, which is sure to keep 15 digits only.
+
+        Args:
+            fractional: returns the columns that hold numbers with a fraction.
+
+        Returns:
+            Whether there are long numbers, so that the relation must be read again from the copy.
         """
         if not (names := fractional()):
             return False
         keys = rb"|".join(map(_key, names))
         number = re.compile(rb"((?:%s)\s*:\s*)(-?[0-9.eE+-]{%d,})" % (keys, MORE_DIGITS))
         with self.path.open("rb") as file:
-            if not file.seek(0, os.SEEK_END):
+            if not file.seek(0, os.SEEK_END):  # an empty file cannot be mapped
                 return False
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 if number.search(content) is None:
@@ -202,12 +226,12 @@ class JsonLinesFile(LogFile):
 
 
 class ParquetFile(LogFile):
-    """A Parquet file; numbers without a fraction are whole numbers, whatever their type."""
+    """A Parquet file; a value without a fraction is read as a whole number, whatever its column's type."""
 
     reasons = ((r"magic bytes|[Ff]ooter|metadata|[Tt]hrift|[Cc]orrupt|[Dd]ecompress", "is no whole Parquet file"),)
 
     def columns(self) -> list[str]:
-        """As its schema has them."""
+        """Return the names in the schema."""
         return list(self._types())
 
     def _check(self, known: list[str], names: Sequence[str]) -> None:
@@ -234,7 +258,7 @@ class ParquetFile(LogFile):
         return {name: kind for name, kind, *_ in described}
 
     def _read(self, names: Sequence[str]) -> str:  # noqa: ARG002 - it reads what is asked of it only
-        return f"read_parquet({_place(self.path)}, int96_as = 'struct')"  # which has its nanoseconds
+        return f"read_parquet({_place(self.path)}, int96_as = 'struct')"  # as a struct, times keep their nanoseconds
 
     def _text(self, name: str) -> str:
         column, kind = quoted(name), self._types()[name]
@@ -256,15 +280,15 @@ FORMS: dict[str, Callable[[PlainFile, duckdb.DuckDBPyConnection], LogFile]] = {
 
 
 def open_log(file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: Sequence[str] = ()) -> LogFile:
-    """The file by its suffix.
+    """Return the log file of the class that reads files with its suffix.
 
     Args:
-        file: where it is.
-        database: what reads it.
-        split_names: columns of a split file, .txt; without them there is none.
+        file: where the file is, and its name in errors.
+        database: the scratch database.
+        split_names: names of the columns if a .txt file is a split file; without them, .txt is an unknown suffix.
 
     Raises:
-        DataError: no form has this suffix.
+        DataError: the suffix is unknown.
     """
     suffix = file.path.suffix.lower()
     if suffix == ".txt" and split_names:
@@ -277,7 +301,7 @@ def open_log(file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: 
 
 
 def _key(name: str) -> bytes:
-    """Pattern of a key of a JSON object, each character plain or escaped."""
+    r"""Return a regular expression for a key of a JSON object, in which each character may be escaped as \uXXXX."""
 
     def either(character: str) -> bytes:
         units = character.encode("utf-16-be")
@@ -288,17 +312,17 @@ def _key(name: str) -> bytes:
 
 
 def quoted(name: str) -> str:
-    """A name in SQL."""
+    """Return a name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(value: str) -> str:
-    """A text in SQL."""
+    """Return a text as an SQL literal."""
     return "'" + value.replace("'", "''") + "'"
 
 
 def _place(path: Path) -> str:
-    """A path in SQL, where *, ? and [ would stand for other files."""
+    """Return a path as an SQL literal; *, ? and [ are escaped, for the database would match other files by them."""
     return literal(re.sub(r"[*?\[]", r"[\g<0>]", str(path)))
 
 

@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM in the middle of a query.
+"""Handling of Ctrl-C and SIGTERM during a database query, which would otherwise delay or hide them.
 
-duckdb runs the handlers of signals between the tasks of the main thread, and says of what they raise only that a query
-was interrupted; where the main thread has no task, it waits for the others and runs none, for minutes. So what handlers
-raise is remembered and raised again, and a query that goes on regardless is interrupted from a thread that the signal
-itself wakes.
+DuckDB runs signal handlers between the tasks of the main thread, and reports an exception that they raise only as an
+interrupted query. If the main thread has no task, it waits for other threads and runs no handler, for minutes. So
+`interruptible` remembers what handlers raise and raises that again, and a thread that the signal itself wakes
+interrupts a query that goes on regardless.
 """
 
 import signal
@@ -18,11 +18,11 @@ import duckdb
 from blade_tune.errors import DataError
 
 HEARD = (signal.SIGINT, signal.SIGTERM)
-PATIENCE_S = 0.3  # in which the main thread may find a signal by itself
+PATIENCE_S = 0.3  # time for the main thread to run a handler by itself, before its query is interrupted
 
 
 class _Signals:
-    """What signals did while a database was at work."""
+    """Signals that arrive while a database works, and the handlers that were there before."""
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database
@@ -32,7 +32,10 @@ class _Signals:
         self.is_over = threading.Event()
 
     def heard(self, number: int, frame: FrameType | None) -> None:
-        """In the main thread: what the handler of before does; while a query is interrupted, that raises later."""
+        """Run the original handler of a signal, in the main thread.
+
+        What it raises is remembered; it is raised at once only if no query is being interrupted.
+        """
         handler = self.handlers[number]
         try:
             if callable(handler):
@@ -43,7 +46,7 @@ class _Signals:
                 raise
 
     def listen(self, woken: socket.socket) -> None:
-        """In another thread, until the other end is closed."""
+        """Wait for signals and interrupt the query, in another thread, until the other end of the socket is closed."""
         while number := woken.recv(1):
             if number[0] in HEARD and not self.is_over.wait(PATIENCE_S):
                 self.is_interrupting = True
@@ -52,7 +55,10 @@ class _Signals:
 
 @contextmanager
 def interruptible(database: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Let signals end a query at once, with what their handlers raise; of use in the main thread only."""
+    """Let a signal end the block's query at once, with the exception that its handler raises.
+
+    In any thread but the main one this does nothing, for Python runs signal handlers in the main thread only.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -68,7 +74,7 @@ def interruptible(database: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, duckdb.Error, DataError):
-        listener.join(0)  # any call: a handler that has not run yet runs before the next line
+        listener.join(0)  # any call will do: a pending handler runs before the next line
         if signals.raised:
             raise signals.raised[0] from None
         raise

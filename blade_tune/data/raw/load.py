@@ -1,4 +1,8 @@
-"""A log as checked rows, and rows as interactions: recipe steps 1 to 3."""
+"""Reading of a log as checked rows, and merging of rows to interactions: steps 1 to 3 of EIDP's recipe (appendix A.3).
+
+Everything is SQL in the scratch database. Checks look at whole columns and then find the first bad row, so that an
+error can name it.
+"""
 
 import duckdb
 
@@ -8,24 +12,30 @@ from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import DataError
 
 TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
-NOT_IDS = ("NaN", "nan")  # other programs write it for nothing
-NO_INTEGER = -1
-INTEGER = r"\s*([0-9]+|[0-9]{1,15}\.0*)\s*"  # with a point where another program took it for a fraction
+NOT_IDS = ("NaN", "nan")  # written by other programs for a missing value
+NO_INTEGER = -1  # stands in the table for an id that is no whole number, until it is reported
+INTEGER = r"\s*([0-9]+|[0-9]{1,15}\.0*)\s*"  # with a point if another program wrote it as a fraction: "12.0"
 FRACTION = r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?"
 INTEGER_LAW = f"a whole number from 0 to {2**63 - 1}"
 MAX_ID_CHARACTERS = 2**16
-CONTROLS = r"[[:cntrl:]\x{80}-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]"  # of direction too
+# Controls, line ends and marks of direction, which would disturb terminals and pages.
+CONTROLS = r"[[:cntrl:]\x{80}-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]"
 TEXT_LAW = "text without control characters, and not NaN"
 LENGTH_LAW = f"at most {MAX_ID_CHARACTERS:,} characters long"
 FLAG_LAW = "1, 0, true, false or nothing"
 
 
 class Log:
-    """The rows of a log in a database, checked as far as their columns go.
+    """The rows of a log in the scratch database, read and checked when an instance is made.
 
-    The table `rows` has a row for each of the file: user_id, item_id, the time (`times.stored`), session, mask (bit k
-    is behavior k), and other, the type of an event that is none of the behaviors. A row is in use where it has a user,
-    an item, a time and a behavior.
+    The table `rows` has a row for each row of the file: user_id, item_id, the time (as the columns of `times.stored`),
+    session, mask (bit k is behavior k), and other (the type of an event that is none of the behaviors). A row is used
+    if it has a user, an item, a time (where the log has times) and a behavior.
+
+    Args:
+        database: the scratch database.
+        file: the log.
+        form: what the columns of the log mean.
 
     Raises:
         DataError: the file is malformed, or a value is not what its column holds; the message has its row.
@@ -34,7 +44,7 @@ class Log:
     def __init__(self, database: duckdb.DuckDBPyConnection, file: LogFile, form: LogFormat) -> None:
         self._database, self._file, self._form = database, file, form
         self._read()
-        if file.keep_digits(self._fractional):
+        if file.keep_digits(self._fractional):  # some numbers were rounded: read the file again
             database.execute("DROP TABLE rows")
             self._read()
         self._check_ids()
@@ -45,7 +55,7 @@ class Log:
         self._used += f" AND {times.HAS_TIME}" if form.time else ""
 
     def _fractional(self) -> list[str]:
-        """The columns of ids and times in which some number is not a plain whole one."""
+        """Return the columns of ids and times that hold numbers with a fraction or an exponent."""
         form = self._form
         columns = {} if form.integer_ids else {form.user: "user_id", form.item: "item_id"}
         number = f"regexp_full_match({{}}, '{FRACTION}') AND NOT regexp_full_match({{}}, '[0-9]+')"
@@ -53,10 +63,11 @@ class Log:
         return [*names, form.time] if form.time and not times.is_whole(self._database) else names
 
     def _read(self) -> None:
-        """Make the table `rows`."""
+        """Make the table `rows` from the file."""
         form = self._form
         self._source = self._file.relation(form.used)
         if form.type:
+            # A row is one event with one behavior, or with a type that is none of them: mask 0.
             bits = " ".join(f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns))
             mask, other = f"CASE {quoted(form.type)} {bits} ELSE 0 END", quoted(form.type)
         else:
@@ -77,7 +88,10 @@ class Log:
             )
 
     def counts(self) -> dict[str, int]:
-        """Rows of the file, and those that are not in use, by reason."""
+        """Return the number of `rows` in the file, and the numbers of those that are not used by reason.
+
+        A row counts under the first reason that holds: no user, no item, no time, no behavior.
+        """
         has_time = times.HAS_TIME if self._form.time else "true"
         reason = "other_event" if self._form.type else "no_behavior"
         names = ("rows", "no_user", "no_item", "no_time", reason)
@@ -90,21 +104,24 @@ class Log:
         return dict(zip(names, found, strict=True))
 
     def other_types(self, number: int = 5) -> list[str]:
-        """The commonest types of events that are none of the behaviors."""
+        """Return the most frequent types of events that are none of the behaviors."""
         counted = "SELECT other FROM rows WHERE other IS NOT NULL GROUP BY other ORDER BY count(*) DESC, other"
         found = self._database.execute(f"{counted} LIMIT {number}").fetchall()
         return [name for (name,) in found]
 
     def absent(self) -> list[str]:
-        """The behaviors that no row has."""
+        """Return the names of the behaviors that no row has."""
         ((seen,),) = self._database.execute("SELECT coalesce(bit_or(mask), 0) FROM rows").fetchall()
         return [name for k, name in enumerate(self._form.behaviors) if not seen >> k & 1]
 
     def interact(self) -> dict[str, int]:
-        """Turn the table into `met`: user_id, item_id, mask, position in time; gives the rows lost, by reason.
+        """Replace the table `rows` by the table `met` (user_id, item_id, mask, position in time).
 
-        Rows of one user, item and time (or session) become one interaction, which has all their behaviors and stands
-        where the first of them stood; of interactions with the same user, item and set the first is kept.
+        Rows of one user, item and time (or session) are merged to one interaction, which has all their behaviors and
+        the position of the first of them. Of interactions with the same user, item and set the first is kept.
+
+        Returns:
+            The number of rows that disappeared, by reason: `merged` and `repeated`.
         """
         form, database = self._form, self._database
         used = f"SELECT *, rowid AS place, {self._time} AS moment FROM rows WHERE {self._used}"
@@ -112,6 +129,7 @@ class Log:
         merged = f"SELECT user_id, item_id, mask, moment, place FROM ({used})"
         if form.merges and (form.time or form.session):
             by_time = "'at ' || moment::VARCHAR, " if form.time else ""
+            # A row without a session merges by time, and without that with no other row.
             key = f"coalesce('in ' || session, {by_time}place::VARCHAR)" if form.session else "moment"
             merged = (
                 "SELECT user_id, item_id, bit_or(mask) AS mask, min(moment) AS moment, min(place) AS place "
@@ -119,6 +137,7 @@ class Log:
             )
         database.execute(f"CREATE TABLE merged AS {merged}")
         database.execute("DROP TABLE rows")
+        # Equal times keep the order of the file.
         position = "row_number() OVER (ORDER BY moment, place)" if form.time else "place"
         database.execute(
             "CREATE TABLE met AS SELECT user_id, item_id, mask, min(position) AS position "
@@ -129,15 +148,18 @@ class Log:
         return {"merged": before - num_merged, "repeated": num_merged - num_met}
 
     def _id(self, name: str) -> str:
+        """Return SQL of a column of ids; of whole numbers as such, with NO_INTEGER for what is none."""
         column = quoted(name)
         if not self._form.integer_ids:
             return column
         number = f"try_cast({column} AS BIGINT)"
+        # Most ids are plain numbers, for which the regular expression is not needed.
         is_plain, is_whole = f"{number}::VARCHAR = {column}", f"regexp_full_match({column}, '{INTEGER}')"
         found = f"CASE WHEN {is_plain} THEN {number} WHEN {is_whole} THEN {number} END"
         return f"CASE WHEN {column} IS NOT NULL THEN greatest(coalesce({found}, {NO_INTEGER}), {NO_INTEGER}) END"
 
     def _check_ids(self) -> None:
+        """Check that ids are whole numbers, or text that is short enough and has no control characters."""
         for column, name in (("user_id", self._form.user), ("item_id", self._form.item)):
             if self._form.integer_ids:
                 row, law = self._first(f"{column} = {NO_INTEGER}"), INTEGER_LAW
@@ -150,7 +172,7 @@ class Log:
                 self._refuse(row, (name,), law, ())
 
     def _moment(self) -> str:
-        """SQL of what the rows are ordered by."""
+        """Return SQL of a value that sorts rows by time."""
         if self._form.time is None:
             return "0"
         try:
@@ -159,11 +181,12 @@ class Log:
             return self._refuse(error.row, (self._form.time,), times.LAW, ())
 
     def _first(self, condition: str) -> int | None:
+        """Return the 0-based number of the first row with a condition, or None."""
         ((row,),) = self._database.execute(f"SELECT min(rowid) FROM rows WHERE {condition}").fetchall()
         return row
 
     def _refuse(self, row: int, names: tuple[str, ...], law: str, lawful: tuple[str | None, ...]) -> str:
-        """Say which of the columns of a row breaks the law."""
+        """Raise a DataError about the first of the named columns of a row whose value is not one of `lawful`."""
         picked = ", ".join(map(quoted, names))
         (values,) = self._database.execute(f"SELECT {picked} FROM {self._source} LIMIT 1 OFFSET {row}").fetchall()
         name, value = next((name, value) for name, value in zip(names, values, strict=True) if value not in lawful)
@@ -176,7 +199,7 @@ class Log:
 
 
 def _flag(name: str) -> str:
-    """SQL of a behavior's column as 1, 0, or NULL where it is neither."""
+    """Return SQL of a behavior's column as 1 or 0, with 0 for a missing value and NULL for any other text."""
     column = quoted(name)
     true, false = (", ".join(map(literal, values)) for values in (TRUE, FALSE))
     return f"CASE WHEN {column} IN ({true}) THEN 1 WHEN {column} IN ({false}) OR {column} IS NULL THEN 0 END"

@@ -1,4 +1,8 @@
-"""A log made into a folder of split files, whole or not at all; the same log gives the same bytes."""
+"""Preparation of a log as a folder of split files, which appears complete or not at all.
+
+The steps are those of the modules here: `unpack` a file, read it (`files`, `load`), filter and split it (`cut`), and
+write the result. One log and one recipe always lead to the same bytes, whatever the number of threads.
+"""
 
 import hashlib
 import json
@@ -21,39 +25,42 @@ from blade_tune.data.raw.unpack import find
 from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
 from blade_tune.errors import DataError
 
-OnStep = Callable[[str, Callable[[], float]], object]  # what is done now, and a function that says how far it is, in %
-OnReplace = Callable[[list[str]], object]  # what of an older preparation would be another; raises where it must not be
+OnStep = Callable[[str, Callable[[], float]], object]  # called with a step's name and a function for its progress in %
+OnReplace = Callable[[list[str]], object]  # called with what would change in an older preparation; raises to refuse
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is to be prepared, and how."""
+    """A log that is to be prepared, and how to read and split it."""
 
-    name: str
-    source: Path
+    name: str  # of the data set
+    source: Path  # a file, an archive or a folder
     form: LogFormat
-    auxiliary: str
+    auxiliary: str  # the behavior that is no target
     recipe: Recipe
     license: str  # of the data
-    file: str | None = None  # the file that is wanted of an archive or a folder
+    file: str | None = None  # name of the wanted file in an archive or a folder
 
 
 def prepare(
     preparation: Preparation, out: Path, on_step: OnStep, may_replace: OnReplace = lambda _: None
 ) -> dict[str, Any]:
-    """Write the split files, the ids behind their numbers, and `preparation.json`; gives what that says.
+    """Write the split files of a log, the ids behind their numbers, and `preparation.json`.
 
-    Memory is bounded whatever the size of the log; what does not fit lies in a folder beside `out` until the end.
+    Memory is bounded whatever the size of the log; what does not fit is kept in a scratch folder next to `out`.
 
     Args:
-        preparation: what is prepared.
-        out: the folder, which an older preparation may be in.
-        on_step: is told what is done.
-        may_replace: is asked before other data takes the place of an older preparation: before the log is read where
-            columns mean something else, else when rows are found to differ.
+        preparation: the log and how to prepare it.
+        out: the folder to write, in which an older preparation may be.
+        on_step: called at the start of each step.
+        may_replace: called before different data replaces an older preparation: before the log is read if columns
+            change their meaning, or else once rows are known to differ.
+
+    Returns:
+        What `preparation.json` says, without the checksums of the files.
 
     Raises:
-        DataError: the log is malformed, or nothing is left of it; `out` is as it was.
+        DataError: the log is malformed, or no rows are left of it; `out` is then unchanged.
     """
     folder.check_place(out, PREPARATION)
     older = _older(out)
@@ -77,6 +84,7 @@ def prepare(
         targets = sum(1 << k for k, name in enumerate(preparation.form.behaviors) if name != preparation.auxiliary)
         left_out |= Cut(database, targets, preparation.recipe).apply()
         step("writing")
+        # The size is that of the unpacked file.
         source = {"file": preparation.source.name, "bytes": file.path.stat().st_size}
         facts = {"source": source, **_facts(preparation, database, num_rows, left_out)}
         _write(database, len(preparation.form.behaviors), place / "split", facts)
@@ -88,7 +96,7 @@ def prepare(
 
 
 def _older(out: Path) -> dict[str, Any] | None:
-    """What an older preparation says of itself, nothing where that cannot be read; None where there is none."""
+    """Return what an older preparation says of itself: {} if that cannot be read, None if there is none."""
     try:
         return read_preparation(out) or None
     except DataError:
@@ -96,7 +104,7 @@ def _older(out: Path) -> dict[str, Any] | None:
 
 
 def _other_meaning(older: Mapping[str, Any] | None, preparation: Preparation) -> list[str]:
-    """What columns meant in an older preparation and mean otherwise now; studies of it could not read these data."""
+    """Return how the columns of an older preparation differ in meaning; its studies could not read the new files."""
     if older is None:
         return []
     form = preparation.form.model_dump(mode="json")
@@ -113,7 +121,7 @@ def _other_meaning(older: Mapping[str, Any] | None, preparation: Preparation) ->
 
 
 def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
-    """A behavior that no row has is a misspelled one."""
+    """Refuse a behavior that no row has, for its name in the log is then probably misspelled."""
     absent = log.absent()
     if not absent:
         return
@@ -127,6 +135,7 @@ def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
 def _facts(
     preparation: Preparation, database: duckdb.DuckDBPyConnection, num_rows: int, left_out: dict[str, int]
 ) -> dict[str, Any]:
+    """Return the facts of a preparation; raise a DataError if no row is left to train or to validate on."""
     counted = dict(database.execute("SELECT part, count(*) FROM parts GROUP BY part").fetchall())
     parts = {name: counted.get(part, 0) for part, name in enumerate(PARTS)}
     (ids,) = database.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)").fetchall()
@@ -152,7 +161,7 @@ def _facts(
 
 
 def _write(database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path, facts: dict[str, Any]) -> None:
-    """All files of the folder; the last one has the checksums of the others."""
+    """Write all files of the folder; the last one, `preparation.json`, has the checksums of the others."""
     place.mkdir()
     flags = ", ".join(f"(mask >> {k}) & 1" for k in range(num_behaviors))
     for part, name in enumerate(PARTS):

@@ -1,4 +1,4 @@
-"""How a log is prepared: what its columns mean, and which items and users stay."""
+"""Settings of a log's preparation: what its columns mean, and which items and users stay."""
 
 from typing import Self
 
@@ -6,13 +6,14 @@ from pydantic import Field, model_validator
 
 from blade_tune.config import Settings
 
-MAX_BEHAVIORS = 31  # bits of a set
+MAX_BEHAVIORS = 31  # bits of a behavior set's mask
 
 
 class LogFormat(Settings):
-    """Where a log keeps what; it has one row an event, or one row an interaction with a column a behavior.
+    """Meaning of a log's columns.
 
-    Without a time, the order of the file is the order of time.
+    A log has either one row for each event, whose behavior a column `type` names, or one row for each interaction, with
+    a column for each behavior. Without a column of times, the rows are taken to be in time order.
     """
 
     user: str = Field(min_length=1, description="column of the user's id")
@@ -36,18 +37,18 @@ class LogFormat(Settings):
 
     @property
     def used(self) -> tuple[str, ...]:
-        """The columns that are read."""
+        """Names of the columns that are read."""
         named = [self.user, self.item, self.time, self.session, self.type]
         return (*(name for name in named if name is not None), *(() if self.type else self.columns))
 
     @classmethod
     def of_split_files(cls, behaviors: tuple[str, ...]) -> "LogFormat":
-        """As split files have it, in order of time."""
+        """Return the format of split files, whose rows are in time order and whose ids are whole numbers."""
         return cls(user="user", item="item", behaviors=behaviors, columns=behaviors, integer_ids=True)
 
 
 class Recipe(Settings):
-    """Which items and users stay."""
+    """Filters and sample that decide which items and users of a log stay."""
 
     min_item_targets: int = Field(5, ge=0, description="fewest target interactions of an item; others are left out")
     min_user_targets: int = Field(5, ge=0, description="fewest target interactions of a user; others are left out")

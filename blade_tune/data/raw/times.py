@@ -1,7 +1,8 @@
-"""Times of a log as something to order by, exact at whatever precision they are written.
+"""Conversion of a log's times to values that sort in time order, exact at any precision.
 
-A column is read as the first kind that all its rows are: whole numbers; numbers of at most 38 digits; any numbers; ISO
-dates to microseconds; any ISO dates. Kinds of an unlimited precision become text that sorts as the times do.
+A column is read as the first of these kinds that fits all its rows: whole numbers; numbers of at most 38 digits; any
+numbers; ISO dates to microseconds; any ISO dates. Kinds without a limit of digits become text that sorts like the
+times. Only the order of times matters, so numbers may have any unit.
 """
 
 from collections.abc import Mapping
@@ -10,18 +11,22 @@ import duckdb
 
 LAW = "a number in every row, or an ISO date in every row"
 
-SMALL, LARGE = 18, 38  # digits of a decimal that is as quick as a whole number, and of the longest
+SMALL, LARGE = 18, 38  # most digits of a decimal that is as fast as a whole number, and of any decimal
 TEXT = "trim(coalesce(time_text, time_number::VARCHAR))"
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 PLAIN = r"[+-]?[0-9]*\.?[0-9]*"
 DATE = rf"CASE WHEN regexp_matches({TEXT}, '^\d{{4}}-') THEN try_cast({TEXT} AS TIMESTAMPTZ) END"
-FINE_DATE = r"\.[0-9]{7}"  # has more digits than microseconds
-FIRST_S = 10**12  # seconds before 1970, in which any date lies: with them no date is negative
-MIDDLE = 5 * 10**7  # of exponents, which lie within a few million: a line is at most so long
+FINE_DATE = r"\.[0-9]{7}"  # matches a date with more digits than microseconds
+FIRST_S = 10**12  # seconds added to those since 1970, so that no date is negative
+MIDDLE = 5 * 10**7  # added to exponents, so that none is negative: the length of a line bounds them to a few million
 
 
 class UnreadableError(Exception):
-    """A time is neither; `row` is the place of one that is in the way of the kind that most rows are."""
+    """Times are neither all numbers nor all dates.
+
+    Args:
+        row: 0-based number of a row whose time fits neither, or does not fit the kind of the first rows.
+    """
 
     def __init__(self, row: int) -> None:
         super().__init__(row)
@@ -29,10 +34,13 @@ class UnreadableError(Exception):
 
 
 def stored(column: str) -> Mapping[str, str]:
-    """SQL of the columns that keep a time, of its text: a whole number where it is one, else the text.
+    """Return SQL of the two columns that store a time: one for whole numbers, one for all other text.
 
     Args:
-        column: SQL of the text; NULL where there is no time.
+        column: SQL of the time's text; NULL for a missing time.
+
+    Returns:
+        Name of a column -> its SQL; at most one of the two is not NULL in a row.
     """
     number = f"try_cast({column} AS BIGINT)"
     is_whole = f"{number}::VARCHAR = {column}"
@@ -46,15 +54,15 @@ HAS_TIME = "(time_number IS NOT NULL OR time_text IS NOT NULL)"
 
 
 def is_whole(database: duckdb.DuckDBPyConnection) -> bool:
-    """Whether all times of the table `rows` are whole numbers."""
+    """Return whether all times of the table `rows` are whole numbers."""
     return _first(database, "time_text IS NOT NULL") is None
 
 
 def moment(database: duckdb.DuckDBPyConnection) -> str:
-    """SQL of what the rows of the table `rows` are ordered by: equal where their times are, else as their times.
+    """Return SQL of a value for each row of the table `rows` that is equal for equal times and sorts like them.
 
     Raises:
-        UnreadableError: some time is no number, and some no date.
+        UnreadableError: some time is no number, and some time is no date.
     """
     if is_whole(database):
         return "time_number"
@@ -66,13 +74,14 @@ def moment(database: duckdb.DuckDBPyConnection) -> str:
         raise UnreadableError(max(no_number, no_date))
     if _first(database, f"regexp_matches({TEXT}, '{FINE_DATE}')") is None:
         return f"epoch_us({DATE})"
+    # More digits than a timestamp keeps: whole seconds as digits of one length, then the fraction's own digits.
     second = f"epoch_us(try_cast(regexp_replace({TEXT}, '\\.[0-9]+', '') AS TIMESTAMPTZ)) // 1000000"
     fraction = f"rtrim(regexp_extract({TEXT}, '\\.([0-9]+)', 1), '0')"
     return f"lpad(({second} + {FIRST_S})::VARCHAR, 13, '0') || {fraction}"
 
 
 def _of_numbers(database: duckdb.DuckDBPyConnection) -> str:
-    """As decimals where one kind of them holds all digits, for they are quicker."""
+    """Return SQL of numbers as decimals if one type of decimal holds all digits, else as text, which is slower."""
     point = f"instr({TEXT}, '.')"
     left, right = f"if({point} > 0, {point} - 1, length({TEXT}))", f"if({point} > 0, length({TEXT}) - {point}, 0)"
     ((is_plain, whole, fraction),) = database.execute(
@@ -85,10 +94,11 @@ def _of_numbers(database: duckdb.DuckDBPyConnection) -> str:
 
 
 def _sorted_text() -> str:
-    """A number as text: sign, exponent of 0.d1d2... without leading zeros, digits without trailing ones.
+    """Return SQL of a number as text that sorts like the number.
 
-    Of a negative number the exponent counts backwards, each digit stands for its rest to nine, and the end is above
-    all digits.
+    The text is a sign (0, 1 or 2), the exponent of the number written as 0.d1d2..., and its digits without zeros at
+    their ends. For a negative number, all must sort backwards: the exponent is subtracted instead of added, each digit
+    d becomes 9 - d, and a character above all digits ends the text.
     """
     parts = rf"regexp_extract({TEXT}, '^[+-]?([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?$', ['left', 'right', 'power'])"
     digits = f"({parts}.left || {parts}.right)"

@@ -1,4 +1,8 @@
-"""Archives and compressed files, unpacked whole into a scratch folder or refused."""
+"""Unpacking of archives and compressed files into a scratch folder.
+
+Files come from anywhere, so an archive that is damaged, that names files outside of itself, or that unpacks to far more
+bytes than a log would is refused.
+"""
 
 import gzip
 import lzma
@@ -18,36 +22,36 @@ from blade_tune.errors import DataError
 COMPRESSED: dict[str, Callable[[Path], Any]] = {
     ".gz": gzip.GzipFile,
     ".zst": zstd.ZstdFile,
-}  # both check what they read
+}  # both formats have checksums, which their readers compare
 BROKEN = (
     *(EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile),
-    *(NotImplementedError, RuntimeError, ValueError, struct.error),  # zipfile's words for what it does not know
+    *(NotImplementedError, RuntimeError, ValueError, struct.error),  # raised by zipfile for what it does not support
 )
 CHUNK_BYTES = 2**22
-MAX_RATIO = 250  # of bytes unpacked to packed: logs have 3 to 30, a file made to fill a disk 1,000 and more
-ALWAYS_BYTES = 2**30  # which no disk is filled by, whatever the ratio
+MAX_RATIO = 250  # unpacked to packed bytes: logs have 3 to 30, a file made to fill a disk 1,000 and more
+ALWAYS_BYTES = 2**30  # allowed at any ratio, for so little fills no disk
 
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
 class PlainFile:
-    """A file that is no archive and not compressed, and what it is called in errors."""
+    """An uncompressed file, and the name by which errors call it, which may be that of its archive."""
 
     path: Path
     name: str
 
 
 def find(source: Path, wanted: str | None, scratch: Path) -> PlainFile:
-    """The plain file that `source` is or holds.
+    """Return the plain file that `source` is or holds, unpacked if necessary.
 
     Args:
         source: a file, compressed or not; a zip archive; or a folder.
-        wanted: how the file in an archive or a folder is called.
-        scratch: in whose folder `unpacked` it is unpacked.
+        wanted: name of the file in an archive or a folder; an archive of a single file needs none.
+        scratch: folder in which a folder `unpacked` is made for unpacked files.
 
     Raises:
-        DataError: it is missing, cut or broken, is an archive with places outside of itself, or fills the disk.
+        DataError: the file is missing, damaged or suspiciously large, or the archive names files outside of itself.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder.")
@@ -94,10 +98,10 @@ def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
 
 
 def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> None:
-    """Unpack into a file.
+    """Write what a packed stream holds to a file.
 
     Raises:
-        DataError: far more comes out than a log packs into so few bytes.
+        DataError: the stream holds more than MAX_RATIO times its packed size and more than ALWAYS_BYTES.
     """
     most, written = max(ALWAYS_BYTES, MAX_RATIO * packed_bytes), 0
     with target.open("wb") as file:
@@ -110,6 +114,7 @@ def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> N
 
 
 def _only(found: list[Found], wanted: str, place: Path) -> Found:
+    """Return the only thing that was found; several are as wrong as none, for nothing says which one is meant."""
     if len(found) != 1:
         raise DataError(f"{place}: must hold {wanted} once, and holds it {len(found)} times.")
     return found[0]

@@ -1,4 +1,4 @@
-"""Sources: a name and the class that reads interactions."""
+"""Sources of interactions, and the registry of their classes by name."""
 
 SOURCES = {
     "split_files": "blade_tune.data.sources.split_files:SplitFiles",

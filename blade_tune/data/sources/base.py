@@ -1,4 +1,4 @@
-"""What every source is: a Config, a key for its content, and its interactions in four parts."""
+"""Base class of sources, which read the interactions of a data set in four parts: train, valid, between and test."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,40 +12,45 @@ from blade_tune.registry import load
 
 
 class Source(ABC):
-    """Interactions of one data set, the rows of each user in time order, under the ids of their owner.
+    """Base class of sources: interactions of one data set under the ids of their owner, each user's in time order.
 
-    What the search may see and what is sealed until evaluation are read apart: `search_key` and `search` never open
-    what only `sealed` needs.
+    What a search may see and what is sealed until evaluation are read separately: `search_key` and `search` never open
+    a file that only `sealed` needs.
     """
 
-    Config: ClassVar[type[DataConfig]]
+    Config: ClassVar[type[DataConfig]]  # settings of a data set of this source
 
     @abstractmethod
     def search_key(self) -> str:
-        """Hash of the content and the settings that shape train and valid."""
+        """Return a hash of all content and settings that train and valid rows depend on."""
 
     @abstractmethod
     def sealed_key(self) -> str:
-        """Hash of the content and the settings that shape between and test."""
+        """Return a hash of all content and settings that between and test rows depend on."""
 
     @abstractmethod
     def search(self) -> tuple[Interactions, Interactions]:
-        """Train: all before a user's penultimate target interaction; valid: that one."""
+        """Return train, the rows before each user's penultimate target interaction, and valid, that interaction."""
 
     @abstractmethod
     def sealed(self) -> tuple[Interactions, Interactions]:
-        """Between: target-free rows after the valid one; test: a user's last target interaction."""
+        """Return between, the rows without a target after the valid one, and test, the last target interaction."""
 
     def origin(self) -> Mapping[str, Any]:
-        """What is known of where the rows come from: their license, rows read and left out, how a log was read."""
+        """Return what is known of the rows' origin: their license, rows read and left out, how a log was read."""
         return {}
 
     def original_ids(self) -> Mapping[str, Sequence[str]]:
-        """The ids of `user` and `item` that stand behind the numbers 1, 2, ...; empty where the numbers are the ids."""
+        """Return the owner's ids of `user` and `item` for the numbers 1, 2, ...; empty if the numbers are the ids."""
         return {}
 
 
 def open_source(config: DataConfig, directory: Path | None) -> Source:
-    """The source that `config` names; opening reads nothing yet."""
+    """Return the source that a data set's settings name, without reading anything yet.
+
+    Args:
+        config: settings of the data set.
+        directory: folder of its files; None for a source without files.
+    """
     source: Source = load(SOURCES, "source", config.source)(config, directory)
     return source

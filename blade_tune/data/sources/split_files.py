@@ -1,4 +1,8 @@
-"""Published split files, as EIDP and BLADE use them: `user,item,b_1,...,b_K` a line, no header."""
+"""Source of published split files, as EIDP and BLADE use them: lines `user,item,b_1,...,b_K` without a header.
+
+Files that `data prepare` wrote have the same form. Next to them are the ids behind their numbers and
+`preparation.json`, against which their content and the meaning of their columns are checked.
+"""
 
 import csv
 import hashlib
@@ -20,14 +24,14 @@ from blade_tune.data.sources.base import Source
 from blade_tune.errors import DataError
 
 FILES = {"train": "train.txt", "valid": "valid.txt", "between": "between_val_test.txt", "test": "test.txt"}
-IDS = {"user": "users.csv", "item": "items.csv"}  # beside files that `data prepare` wrote: the id behind each number
-GUARDED = "guarded"  # how they are written: as cells; before, they were as they are
-PREPARATION = "preparation.json"  # and how it made them
-MAX_DIGITS = 18  # any number so short fits an int64
+IDS = {"user": "users.csv", "item": "items.csv"}  # next to files that `data prepare` wrote: the id behind each number
+GUARDED = "guarded"  # how ids are written: as `blade_tune.data.cells` guards them; earlier versions did not guard them
+PREPARATION = "preparation.json"  # how `data prepare` made the files
+MAX_DIGITS = 18  # all numbers of so many digits fit into an int64
 
 
 class SplitFiles(Source):
-    """Four files in a directory, or in the folder there that is called like the data set."""
+    """Source of four split files in a directory, or in a folder of the data set's name in that directory."""
 
     Config: ClassVar[type[DataConfig]] = DataConfig
 
@@ -36,30 +40,33 @@ class SplitFiles(Source):
         self._directory = directory
 
     def search_key(self) -> str:
-        """Hash of the bytes of train and valid."""
+        """Return a hash of the bytes of train and valid, and of the behaviors' names."""
         return self._key("train", "valid")
 
     def sealed_key(self) -> str:
-        """Hash of the bytes of between and test."""
+        """Return a hash of the bytes of between and test, and of the behaviors' names."""
         return self._key("between", "test")
 
     def search(self) -> tuple[Interactions, Interactions]:
-        """Train and valid as the files hold them."""
+        """Return the rows of the files of train and valid."""
         return self._rows("train"), self._single_rows("valid")
 
     def sealed(self) -> tuple[Interactions, Interactions]:
-        """Between and test as the files hold them."""
+        """Return the rows of the files of between and test."""
         return self._rows("between"), self._single_rows("test")
 
     def origin(self) -> Mapping[str, Any]:
-        """What `data prepare` wrote down; of files from elsewhere the license of the data set of this name."""
+        """Return what `data prepare` recorded; for files from elsewhere, the license of the data set of this name."""
         if facts := read_preparation(self._path("train").parent):
             return facts
         published = PUBLISHED.get(self._config.name)
         return {"license": published.license} if published else {}
 
     def original_ids(self) -> Mapping[str, Sequence[str]]:
-        """As `data prepare` wrote them; checked, for a bundle speaks by them."""
+        """Return the ids that `data prepare` wrote, after a check of their files; empty for files from elsewhere.
+
+        Exported models translate between these ids and their own numbers, so a changed file would name wrong items.
+        """
         folder, checksums = self._path("train").parent, self.origin().get("sha256", {})
         return {kind: self._ids(folder / file, checksums[file]) for kind, file in IDS.items() if file in checksums}
 
@@ -81,7 +88,7 @@ class SplitFiles(Source):
         )
 
     def _compare(self, hashes: Mapping[str, str]) -> None:
-        """With what `data prepare` wrote down, where it made the files: what columns mean, and the bytes."""
+        """Check the meaning of columns and the files' hashes against what `data prepare` recorded, if it did."""
         origin, folder = self.origin(), self._path("train").parent
         said = {"behaviors": list(self._config.behaviors), "auxiliary": self._config.auxiliary}
         made = {"behaviors": origin.get("log", {}).get("behaviors"), "auxiliary": origin.get("auxiliary")}
@@ -99,6 +106,7 @@ class SplitFiles(Source):
                 )
 
     def _path(self, part: str) -> Path:
+        """Return the path of a part's file; a DataError says where to get the files if there are none."""
         if self._directory is None:
             raise DataError(f"{self._config.name}: needs a directory of split files; {self._way_out()}")
         for directory in (self._directory, self._directory / self._config.name):
@@ -132,9 +140,9 @@ class SplitFiles(Source):
         return rows
 
     def _single_rows(self, part: str) -> Interactions:
-        """The rows of a part in which a user may have one row; rows without a behavior do not count."""
+        """Return the rows of a part in which a user may have at most one; rows without a behavior do not count."""
         rows = self._rows(part)
-        lines = 1 + np.flatnonzero(rows.nonempty_N)
+        lines = 1 + np.flatnonzero(rows.nonempty_N)  # line numbers in the file, from 1, for the error
         users = rows.users_N[lines - 1]
         _, first, position = np.unique(users, return_index=True, return_inverse=True)
         again = np.flatnonzero(first[position] != np.arange(len(users)))
@@ -148,10 +156,10 @@ class SplitFiles(Source):
 
 
 def read_preparation(folder: Path) -> dict[str, Any]:
-    """What `data prepare` wrote down of a folder; empty where it wrote nothing.
+    """Return what `data prepare` recorded in a folder; empty if the files come from elsewhere.
 
     Raises:
-        DataError: it cannot be read.
+        DataError: the record cannot be read, or was changed.
     """
     path = folder / PREPARATION
     if not path.is_file():
@@ -170,26 +178,30 @@ def _listed(names: Any) -> str:
 
 
 def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactions:
-    """Read the rows of a split file; LF and CRLF mean the same, and so do line ends at its end.
+    """Parse the content of a split file; lines may end in LF or CRLF, and empty lines at the end are ignored.
 
     Args:
-        raw: the file.
+        raw: content of the file.
         behaviors: names of the columns after user and item.
-        place: what the file is called in an error.
+        place: name of the file in an error.
 
     Raises:
-        DataError: one line that names the first bad line, the law and the fact.
+        DataError: a line is malformed; the message names the first such line.
     """
     text = raw.replace(b"\r\n", b"\n").rstrip(b"\n")
     columns = ("user", "item", *behaviors)
     table = _numbers(text + b"\n", len(columns)) if text else np.empty((0, len(columns)), np.int64)
+    # The fast reading only says that something is wrong; the slow one then finds the line.
     if table is None or (table[:, :2] < 1).any() or (table[:, 2:] > 1).any():
         raise DataError(f"{place}:{_first_fault(text, columns)}")
     return Interactions(table[:, 0].copy(), table[:, 1].copy(), table[:, 2:].astype(np.uint8))
 
 
 def _numbers(text: bytes, num_columns: int) -> NDArray[np.int64] | None:
-    """The table of whole numbers that `text` is, None where it is not one; every byte is looked at."""
+    """Parse a table of whole numbers, a line a row; None if it has any other byte or another number of columns.
+
+    NumPy works on all bytes at once, which is far faster than a parser of lines and accepts nothing but digits.
+    """
     bytes_N = np.frombuffer(text, np.uint8)
     digits_N = bytes_N - ord("0")  # wraps round below "0", so that anything but a digit is above 9
     ends = np.flatnonzero((bytes_N == ord(",")) | (bytes_N == ord("\n")))
@@ -204,6 +216,7 @@ def _numbers(text: bytes, num_columns: int) -> NDArray[np.int64] | None:
     line_ends = (bytes_N[ends] == ord("\n")).reshape(-1, num_columns)
     if line_ends[:, :-1].any() or not line_ends[:, -1].all():
         return None
+    # Add up the digits of all numbers at once: first those of the ones, then those of the tens, ...
     values = np.zeros(len(ends), np.int64)
     for place in range(widths.max()):
         wide = np.flatnonzero(widths > place)
@@ -212,7 +225,7 @@ def _numbers(text: bytes, num_columns: int) -> NDArray[np.int64] | None:
 
 
 def _first_fault(text: bytes, columns: tuple[str, ...]) -> str:
-    """Line number, law and fact of the first bad line; slow, for files known to have one."""
+    """Return the line number and the problem of the first bad line; slow, for files that are known to have one."""
     for number, line in enumerate(text.split(b"\n"), start=1):
         if not line.isascii():
             byte = next(byte for byte in line if byte > 127)

@@ -1,4 +1,7 @@
-"""Made-up data, needed by no download, whose law is known; by default only behavior sets tell what comes next."""
+"""Source of synthetic data that follows a known law; by default, only behavior sets tell what comes next.
+
+It needs no download, and since its law is known, so is the best result that any model can reach on it.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +19,13 @@ from blade_tune.data.split import Split, split_by_time
 from blade_tune.data.synthetic_law import SyntheticConfig, clustered_items, led_to, rarity
 
 AUXILIARY_PROB = 0.75
-TARGET_PROB = 0.45  # of the first target behavior; each next one is rarer by the same factor
-USERS_AT_ONCE = 4096
-EXHAUSTED = 1e9  # more than any score, so that a met item is drawn again only if its cluster holds no other
+TARGET_PROB = 0.45  # of the first target behavior; each further one is rarer by this factor
+USERS_AT_ONCE = 4096  # bounds memory
+EXHAUSTED = 1e9  # above any score, so that an item is met again only if its cluster has no other left
 
 
 class Synthetic(Source):
-    """Users who walk over clusters of items; the set of an interaction decides to which cluster they go next."""
+    """Source of users who walk over clusters of items, led to the next one by the behavior set of an interaction."""
 
     Config: ClassVar[type[DataConfig]] = SyntheticConfig
 
@@ -30,25 +33,25 @@ class Synthetic(Source):
         self._config = config
 
     def search_key(self) -> str:
-        """Hash of the settings that shape the rows."""
+        """Return a hash of the settings that the rows depend on."""
         return digest.key(**self._config.model_dump(mode="json", exclude={"name", "long_tail"}))
 
     def sealed_key(self) -> str:
-        """The same: all parts are drawn together."""
+        """Return the search key, for all parts are drawn together from one seed."""
         return self.search_key()
 
     def search(self) -> tuple[Interactions, Interactions]:
-        """Train and valid."""
+        """Return train and valid."""
         split = self._split()
         return split.train, split.valid
 
     def sealed(self) -> tuple[Interactions, Interactions]:
-        """Between and test."""
+        """Return between and test."""
         split = self._split()
         return split.between, split.test
 
     def origin(self) -> Mapping[str, Any]:
-        """It is made up; and the best that a model can reach."""
+        """Return the license of synthetic data and, unless sets are shuffled, the best that a model can reach."""
         split = self._split()
         best = {} if self._config.shuffle_sets else best_reachable(self._config, split.train, split.valid)
         return {"license": "none: the data is made up", "best_reachable": {"valid": best}}
@@ -58,17 +61,18 @@ class Synthetic(Source):
 
 
 def generate(config: SyntheticConfig) -> Interactions:
-    """Draw all interactions, user after user, each in time order.
+    """Draw the interactions of all users, user after user, each in time order.
 
     After an interaction in cluster c whose rarest behavior is the r-th (0 is the auxiliary one), the next cluster is
-    c + r, modulo their number: the auxiliary behavior alone leads to more of the same, and no two behaviors lead from a
-    cluster to the same one. With probability `noise` it is any cluster instead. A law that does `without`
+    c + r modulo the number of clusters: the auxiliary behavior alone leads to more of the same, and no two behaviors
+    lead from one cluster to the same next one. With probability `noise` it is a random cluster instead. A law that does
+    `without`
 
     - sets has r = LEAD after every interaction;
     - order has the next cluster at r - c, so that what leads from one cluster to another leads back as well;
     - recency follows, instead of the last interaction, any earlier one of the user, each equally likely.
     """
-    random = np.random.default_rng([config.seed, 1])
+    random = np.random.default_rng([config.seed, 1])  # [seed, 0] assigns items to clusters
     sets_ULK = _draw_sets(config, random)
     clusters_UL = _walk(config, sets_ULK, random)
     items_UL = _draw_items(config, clusters_UL, random)
@@ -84,7 +88,7 @@ def generate(config: SyntheticConfig) -> Interactions:
 
 
 def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[np.uint8]:
-    """sets_ULK: behaviors come independently; a set without any gets the auxiliary one."""
+    """Draw sets_ULK: behaviors occur independently, and a set without any gets the auxiliary one."""
     rarity_K = rarity(config)
     prob_K = np.where(rarity_K == 0, AUXILIARY_PROB, TARGET_PROB**rarity_K)
     sets_ULK = random.random((config.num_users, config.max_length, len(prob_K))) < prob_K
@@ -93,7 +97,7 @@ def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[
 
 
 def _walk(config: SyntheticConfig, sets_ULK: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.int64]:
-    """clusters_UL by the law, from a random start; a random cluster where noise strikes."""
+    """Draw clusters_UL: a random start, then the law or, by noise, a random cluster."""
     noisy_UL = random.random(sets_ULK.shape[:2]) < config.noise
     clusters_UL = random.integers(config.num_clusters, size=noisy_UL.shape)
     users_U = np.arange(config.num_users)
@@ -107,7 +111,7 @@ def _walk(config: SyntheticConfig, sets_ULK: NDArray[np.uint8], random: np.rando
 def _draw_items(
     config: SyntheticConfig, clusters_UL: NDArray[np.int64], random: np.random.Generator
 ) -> NDArray[np.int64]:
-    """items_UL of the clusters, popular ones more often; none is met twice before its cluster is exhausted."""
+    """Draw items_UL from the clusters, popular items more often, and none twice before its cluster is exhausted."""
     items_CS = clustered_items(config)
     size = items_CS.shape[1]
     log_popularity_S = -config.skew * np.log1p(np.arange(size))
@@ -116,6 +120,7 @@ def _draw_items(
         for first in range(0, config.num_users, USERS_AT_ONCE):
             users = slice(first, first + USERS_AT_ONCE)
             candidates_US = items_CS[clusters_UL[users, step]]
+            # The highest of log weights plus Gumbel noise is a draw by weight, here for all users at once.
             scores_US = log_popularity_S + random.gumbel(size=candidates_US.shape)
             is_met_US = np.zeros(scores_US.shape, bool)
             for met_U in items_LU[:step, users]:
