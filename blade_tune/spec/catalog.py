@@ -10,6 +10,7 @@ import blade_tune
 from blade_tune.config import guess, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
+from blade_tune.spec.recipes import RECIPES
 
 CatalogKind = Literal["studies", "search_spaces"]
 
@@ -33,7 +34,7 @@ class StudySource:
 
     @classmethod
     def find(cls, study: str) -> "StudySource | None":
-        """Read the study file of a stored study, which may be called <file>-<model>.
+        """Read the study file of a stored study, which may be called <file>-<model>-<recipe>, or either of the two.
 
         Returns:
             None where there is no such file in the working folder or the package.
@@ -41,8 +42,10 @@ class StudySource:
         Raises:
             ConfigError: the file is not a YAML mapping.
         """
-        endings = (f"-{model}" for model in MODELS)
-        for name in (study, *(study.removesuffix(ending) for ending in endings if study.endswith(ending))):
+        without_recipe = [study.removesuffix(f"-{recipe}") for recipe in RECIPES if study.endswith(f"-{recipe}")]
+        names = [study, *without_recipe]
+        names += [name.removesuffix(f"-{model}") for name in names for model in MODELS if name.endswith(f"-{model}")]
+        for name in names:
             with suppress(ConfigError):  # no file of this name: try the next
                 path = find("studies", name)
                 break
