@@ -129,7 +129,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Catalog:
-    """What a model may know of a data set before it sees a batch; counts are of train rows only."""
+    """Facts of a data set that a model may know before it sees a batch; counts are of train rows only."""
 
     num_users: int
     num_items: int

@@ -28,7 +28,7 @@ class DamagedFileError(DataError):
 
 
 class StudyDiffersError(BladeTuneError):
-    """What is stored under a study's name, in its database or folder, does not belong to the study that is run now."""
+    """The study or files that are stored under a study's name or folder do not match the study that is run now."""
 
     exit_code = 3
 

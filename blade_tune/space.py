@@ -30,7 +30,7 @@ FEW = 40  # most points of a parameter that a sample pairs with those of others;
 
 @dataclass(frozen=True)
 class Checked:
-    """How many configurations a check of a space has constructed."""
+    """Numbers of configurations that a check of a space has constructed."""
 
     constructed: int  # combinations of points, summed over groups
     total: int  # combinations that exist, summed over groups

@@ -123,7 +123,7 @@ def _ended(trial: FrozenTrial) -> tuple[datetime, int]:
 
 @dataclass(frozen=True)
 class AuditSummary:
-    """How often pruning would have cost the study a new best trial, and how much."""
+    """Summary of an audit of pruning: how often it would have cost the study a new best trial, and how much."""
 
     audited: int  # marked trials that were finished
     ahead: int  # those that ended above the best of the study at that time

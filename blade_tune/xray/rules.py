@@ -25,7 +25,7 @@ FAINT = 1e-6  # weight of popularity, which only orders items that rules score e
 
 @dataclass(frozen=True)
 class Counting:
-    """How pairs of rows are counted, and how steps of a history weigh."""
+    """Settings of how pairs of rows are counted and how steps of a history are weighed."""
 
     half_life: float  # steps after which a step counts half as much; infinite: all count the same
     direction: float  # 0: pairs have none; 1: only later items follow from earlier ones
