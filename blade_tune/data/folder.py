@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blade_tune.errors import ConfigError, DataError
+from blade_tune.files import sha256
 
 CONTENTS = "contents.json"
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
@@ -53,7 +54,7 @@ def write(
     try:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
-        checksums = {name: _checksum(temporary / f"{name}.npy") for name in arrays}
+        checksums = {name: sha256(temporary / f"{name}.npy") for name in arrays}
         # Through JSON and back, for the checksum is later compared with that of what was read: tuples are lists there.
         listed = json.loads(json.dumps({"arrays": checksums, "facts": facts}))
         content = json.dumps({**listed, "sha256": _sealing(path, listed)})
@@ -131,18 +132,13 @@ def _check(path: Path, contents: Mapping[str, Any]) -> None:
     if contents["sha256"] != _sealing(path, listed):
         raise ValueError(f"{CONTENTS} was changed, or is another folder's")
     for name, checksum in contents["arrays"].items():
-        if _checksum(path / f"{name}.npy") != checksum:
+        if sha256(path / f"{name}.npy") != checksum:
             raise ValueError(f"{name}.npy was changed")
 
 
 def _sealing(path: Path, listed: Mapping[str, Any]) -> str:
     """Return a checksum of what a folder lists and of its name, which is a hash of what the folder was built from."""
     return hashlib.sha256(json.dumps([path.name, listed], sort_keys=True).encode()).hexdigest()
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _size_and_time(file: Path) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from blade_tune.doctor.diagnosis import Diagnosis
 from blade_tune.errors import DataError
+from blade_tune.files import sha256
 
 FILE = "checksums.json"
 FILES = (  # that every bundle lists, no more and no less
@@ -24,7 +25,7 @@ FILES = (  # that every bundle lists, no more and no less
 
 def write(folder: Path) -> None:
     """Write the SHA-256 of every file in a folder, and one digest of them all, to `checksums.json`."""
-    found = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    found = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     content = {"files": found, "digest": _digest(found)}
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -54,7 +55,7 @@ def verify(folder: Path) -> str:
         raise DataError(f"{folder / FILE}: {fact}, {odd[0]}, so nothing of this bundle can be trusted.")
     for name in FILES:
         path = folder / name
-        if not path.is_file() or _sha256(path) != listed[name]:
+        if not path.is_file() or sha256(path) != listed[name]:
             fact = "was changed" if path.is_file() else "is missing"
             raise DataError(f"{path}: {fact}, so this bundle is not what was exported.")
     return digest
@@ -72,11 +73,6 @@ def bundle_findings(results: Path, study: str | None) -> Iterator[Diagnosis]:
             verify(folder)
         except DataError as error:
             yield Diagnosis(f"study {folder.parent.name}", "warning", str(error), "export-best writes it anew")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest(files: Mapping[str, str]) -> str:

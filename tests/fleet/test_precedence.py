@@ -144,7 +144,9 @@ def test_the_trials_of_a_study_are_those_of_its_search(places):
         places.resolve()
 
 
-@pytest.mark.parametrize("name", ["mine", "studies/mine.yaml", "mine-blade_released", "mine-published", "mine-sasrec-published"])
+@pytest.mark.parametrize(
+    "name", ["mine", "studies/mine.yaml", "mine-blade_released", "mine-published", "mine-sasrec-published"]
+)
 def test_a_study_is_found_by_any_of_its_names(places, name):
     """By its own, by its path, and by those it is stored under with another model, another recipe, or both."""
     places.study_file(storage="sqlite:///there.db")

@@ -4,7 +4,6 @@ The steps are those of the modules here: `unpack` a file, read it (`files`, `loa
 write the result. One log and one recipe always lead to the same bytes, whatever the number of threads.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from blade_tune.data.raw.settings import LogFormat, Recipe
 from blade_tune.data.raw.unpack import find
 from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
 from blade_tune.errors import DataError
+from blade_tune.files import sha256
 
 OnStep = Callable[[str, Callable[[], float]], object]  # called with a step's name and a function for its progress in %
 OnReplace = Callable[[list[str]], object]  # called with what would change in an older preparation; raises to refuse
@@ -175,15 +175,10 @@ def _write(database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path,
     for kind, file in IDS.items():
         ids = f"SELECT number, {guarded('id::VARCHAR')} AS {kind} FROM {kind}s ORDER BY number"
         _copy(database, ids, place / file, "HEADER true")
-    checksums = {path.name: _checksum(path) for path in sorted(place.iterdir())}
+    checksums = {path.name: sha256(path) for path in sorted(place.iterdir())}
     content = json.dumps({**facts, "sha256": checksums}, indent=2, ensure_ascii=False)
     (place / PREPARATION).write_text(content + "\n", encoding="utf-8")
 
 
 def _copy(database: duckdb.DuckDBPyConnection, rows: str, path: Path, header: str) -> None:
     database.execute(f"COPY ({rows}) TO {literal(str(path))} (FORMAT csv, {header}, DELIMITER ',')")
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
