@@ -111,7 +111,7 @@ def test_a_failure_leaves_the_older_preparation(tmp_path: Path, monkeypatch: pyt
     before = tree(tmp_path / "out")
     write_log(source, rows_of(seed=1))
     with monkeypatch.context() as patch:
-        patch.setattr(preparing, "_checksum", lambda _: 1 / 0)
+        patch.setattr(preparing, "sha256", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             prepared(source, tmp_path / "out")
     assert tree(tmp_path / "out") == before
