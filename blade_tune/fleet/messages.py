@@ -73,7 +73,7 @@ class MessageWriter(Callback):
             self._stream.flush()
 
 
-class LogToEvents(logging.Handler):
+class LogToMessages(logging.Handler):
     """Logging handler that sends warnings to the supervisor, since lines that workers print would break its display."""
 
     def __init__(self, writer: MessageWriter) -> None:

@@ -160,7 +160,7 @@ class Probe:
     def __init__(self, task: ProbeTask, place: Place, callback: Callback, signals: StopSignals) -> None:
         self._task = task
         self._place = place
-        self._observer = callback
+        self._callback = callback
         self._signals = signals
         self._processes: list[subprocess.Popen[str]] = []
         self._listeners: list[threading.Thread] = []
@@ -204,7 +204,7 @@ class Probe:
             tuple(map(max, zip(*(answer.needs for answer in answers), strict=True))),
             tuple(map(min, zip(*(answer.free for answer in answers), strict=True))),
         )
-        self._observer.noted(f"probe {measured}")
+        self._callback.noted(f"probe {measured}")
         return measured
 
     def _start(self) -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 
 from blade_tune.errors import BladeTuneError
-from blade_tune.fleet.messages import LogToEvents, MessageWriter
+from blade_tune.fleet.messages import LogToMessages, MessageWriter
 from blade_tune.fleet.worker import Worker
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.storage.connect import OUTAGE_S, storage_errors
@@ -29,7 +29,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that what a library prints is not read as an event
     logger = logging.getLogger("blade_tune")
     logger.setLevel(logging.INFO)
-    logger.addHandler(LogToEvents(writer))
+    logger.addHandler(LogToMessages(writer))
     # A SIGTERM to the whole process group arrives twice, once through the supervisor, and must not count as insistence.
     with StopSignals(insisting=(signal.SIGINT,)).listening() as signals:
         threading.Thread(target=_end_with_supervisor, args=(config.grace_s,), daemon=True).start()

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.config import read_yaml
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
@@ -26,7 +25,7 @@ from blade_tune.selection.runs import RunExecutor
 from blade_tune.selection.scores import EvaluatedPart, Scores, load_scores, tested_beside, user_groups, verdict_on
 from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
-from blade_tune.spec.catalog import available, find
+from blade_tune.spec.catalog import StudySource, available, find
 from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.spec.recipes import OF_FILES, RecipeName
 from blade_tune.spec.space_files import load_space
@@ -153,8 +152,8 @@ def define(
     """
     if len(set(models)) < max(2, len(models)):
         raise ConfigError(f"--models must name two or more different models, got {','.join(models)}.")
-    path = find("studies", study)
-    content = read_yaml(path)
+    source = StudySource.read(study)
+    path, content = source.path, source.content
     said = content.get("recipe", OF_FILES)
     recipe = training.recipe or said
     prefix = "".join(f"{word}-" for word in (recipe if recipe != said else None, training.loss) if word)
@@ -164,7 +163,7 @@ def define(
         space = _space(model, recipe, training.loss)
         shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
         epochs = {} if is_fitted(model) else _epochs(content, budget.max_epochs)
-        search = {**(content.get("search") or {}), "trials": budget.trials}
+        search = {**source.section("search"), "trials": budget.trials}
         asked: dict[str, Any] = {**shared, "model": model, "space": space, "train": epochs, "search": search}
         asked["recipe"] = recipe
         name = f"{path.stem}.compare-{prefix}{model}"

@@ -27,6 +27,7 @@ AGAIN = "the same command with --test ranks the test rows again, as another line
 OWN = "sha256"  # key in a file of test figures: the digest of the rest of its content
 LISTED = "files"  # key in a file of test figures: the digests of the files of ranks in its folder
 BEFORE = ("sealed_hash", "baselines")  # the keys that an earlier version's file of test figures has besides its metrics
+METRICS_BEFORE = {f"{name}@{k}" for name in ("ndcg", "hr") for k in (5, 10, 20)}  # in such a file
 
 
 def digests(folder: TrialFolder) -> dict[str, str]:
@@ -152,10 +153,10 @@ def read_test(folder: TrialFolder) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(content)
         own = facts.pop(OWN, None)
-        # An earlier version wrote no digest. Its file is accepted if it has nothing but metrics and known other keys.
-        is_whole = facts.keys() <= {*BEFORE, *METRICS} if own is None else own == _digest(facts)
+        # An earlier version wrote no digest. Its file is accepted if it has all metrics of then, and no unknown key.
+        is_whole = facts.keys() - set(BEFORE) == METRICS_BEFORE if own is None else own == _digest(facts)
         figures = [facts[name] for name in METRICS if name in facts]  # a metric may be newer than the file
-        is_whole = is_whole and bool(figures) and all(isinstance(figure, float) for figure in figures)
+        is_whole = is_whole and all(isinstance(figure, float) for figure in figures)
     except (ValueError, KeyError, TypeError, AttributeError):
         is_whole = False
     if not is_whole:

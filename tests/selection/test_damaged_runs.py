@@ -121,14 +121,18 @@ def test_no_test_figure_is_shown_without_a_line_in_the_ledger(search: StoredStud
 
 
 def test_test_figures_of_before_are_read(search: StoredStudy):
-    """A file without a digest is taken where it has figures of metrics and nothing else."""
+    """A file without a digest is taken where it has every figure that such files had, and nothing else."""
     study = find_runs(search)
     assert study is not None
     before = scored(search, "test")
     path = study.files(runs_of(search)[0]).test
     facts = json.loads(path.read_text())
-    path.write_text(json.dumps({name: value for name, value in facts.items() if name not in ("files", "sha256")}))
+    kept = {name: value for name, value in facts.items() if name not in ("files", "sha256")}
+    path.write_text(json.dumps(kept))
     assert scored(search, "test") == before
+    path.write_text(json.dumps({name: value for name, value in kept.items() if name != "hr@20"}))
+    with pytest.raises(DamagedFileError, match="is not as it was written"):
+        scored(search, "test")
 
 
 def change(path: Path) -> None:

@@ -184,7 +184,7 @@ def test_giving_away_is_all_or_nothing(database_url, monkeypatch):
 
 
 def test_the_private_parts_are_as_they_were():
-    """What safe_storage.py takes from inside Optuna has the names and the parameters that it counts on."""
+    """What optuna_storage.py takes from inside Optuna has the names and the parameters that it counts on."""
     from optuna.storages._cached_storage import _CachedStorage
     from optuna.storages._rdb.storage import _create_scoped_session
 

@@ -25,7 +25,7 @@ from blade_tune.errors import DataError
 SEPARATORS = (",", "\t", ";", "|")
 MAX_LINE_BYTES = 2**21
 SHOWN = 1_000  # characters of the names of columns in an error
-MAX_ROWS, ROWS_PER_BYTE = 10**8, 250  # a Parquet file with more rows than either allows was made to fill a disk
+MAX_ROWS, ROWS_PER_BYTE = 10**8, 250  # a Parquet file with more rows than both allow was made to fill a disk
 MORE_DIGITS = 16  # characters of the shortest number that a double may not hold: a point and 15 digits
 MISSING = ("", "\\N")  # texts that stand for a missing value
 INT96 = 'STRUCT(date DATE, "time" TIME_NS)'  # how the database reads times of old Parquet files

@@ -56,14 +56,14 @@ def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, cal
 
 
 def _watch(
-    stored: StoredStudy, job: Job, launcher: Launcher, story: StudyPoller, signals: StopSignals, count: int
+    stored: StoredStudy, job: Job, launcher: Launcher, poller: StudyPoller, signals: StopSignals, count: int
 ) -> list[Ended]:
     """Report events to the poller's callback until all jobs have ended, and return how each did."""
     is_asked = False
     while True:
         try:
             ended = launcher.ended()
-            story.tell()
+            poller.poll()
             if len(ended) == count:
                 return ended
             if not is_asked and (signals or any(one.code in FATAL for one in ended)):

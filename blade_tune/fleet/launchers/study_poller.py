@@ -23,30 +23,30 @@ class StudyPoller:
 
     def __init__(self, stored: StoredStudy, callback: Callback) -> None:
         self._stored = stored
-        self._observer = callback
+        self._callback = callback
         self._metric: str = stored.definition.objective.metric
-        self._is_told_baselines = False
+        self._has_reported_baselines = False
         self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
         self._epochs: dict[int, tuple[int, float]] = {}  # number -> the latest epoch, and when it was seen
 
-    def tell(self) -> None:
+    def poll(self) -> None:
         """Report everything that has happened since the last call."""
-        if not self._is_told_baselines and (figures := self._stored.baseline_figures):
-            self._is_told_baselines = True
-            self._observer.baselines_measured(figures, self._stored.baselines_left_out)
+        if not self._has_reported_baselines and (figures := self._stored.baseline_figures):
+            self._has_reported_baselines = True
+            self._callback.baselines_measured(figures, self._stored.baselines_left_out)
         for trial in self._stored.trials:
             if trial.number not in self._ended and trial.state != TrialState.WAITING:
-                self._tell_of(trial)
+                self._report_trial(trial)
 
-    def _tell_of(self, trial: FrozenTrial) -> None:
+    def _report_trial(self, trial: FrozenTrial) -> None:
         """Report a trial's start, latest epoch and end, as far as they are new."""
-        number, callback = trial.number, self._observer
+        number, callback = trial.number, self._callback
         # The seed is stored after the last parameter was suggested, so the configuration is whole from then on.
         if number not in self._epochs and TrialRecord.seed in TrialRecord(trial):
             self._epochs[number] = 0, time.monotonic()
             callback.trial_started(number, trial.params)
         if number in self._epochs:
-            self._tell_epoch(trial)
+            self._report_epoch(trial)
         if not trial.state.is_finished():
             return
         self._ended.add(number)
@@ -55,7 +55,7 @@ class StudyPoller:
         else:
             callback.trial_ended(number, describe(trial), trial.value, self._stored.summary())
 
-    def _tell_epoch(self, trial: FrozenTrial) -> None:
+    def _report_epoch(self, trial: FrozenTrial) -> None:
         """Report a trial's latest evaluation if it is new.
 
         The record has no losses and no learning rate, which are in the trial's files only, and its seconds are the mean
@@ -68,4 +68,4 @@ class StudyPoller:
             metrics = {self._metric: trial.intermediate_values[epoch]}
             record = EpochRecord(epoch, {}, math.nan, (now - since) / (epoch - before), metrics)
             self._epochs[trial.number] = epoch, now
-            self._observer.epoch_ended(trial.number, record)
+            self._callback.epoch_ended(trial.number, record)
