@@ -73,9 +73,9 @@ def test_readers_and_reports_do_not_disturb_each_other(fleet: Fleet):
     Nobody meets an error, nobody waits for a lock.
     """
     fleet.define(TRIALS, EPOCHS)
-    run = fleet.start("--workers", "6", epoch_s=0.05)
-    until(lambda: " started " in fleet.said)
+    assert fleet.run("--trials", "1") == 0, fleet.said  # so that there is a study to read
     with dashboard(fleet) as reader:
+        run = fleet.start("--trials", str(TRIALS), "--workers", "6", epoch_s=0.05)
         assert run.wait(TIMEOUT_S) == 0, fleet.said
     assert len(fleet.require_whole(TRIALS, EPOCHS)) == TRIALS
     warnings = [line for line in fleet.said.splitlines() if "WARNING" in line]
