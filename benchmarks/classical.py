@@ -42,12 +42,16 @@ LARGE = {
 }
 SAMPLE = 1_000  # users who are ranked for
 FITTED = [
-    name for name in MODELS if issubclass(model_class(name), FittedRecommender) and name != "combination"
+    name
+    for name in MODELS
+    if issubclass(model_class(name), FittedRecommender) and name != "combination"
 ]  # a combination takes what its members take
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="folder of QK-Video's split files")
     parser.add_argument("--large", action="store_true", help="made-up data")
     parser.add_argument("--models", nargs="+", choices=FITTED, default=FITTED)
@@ -85,7 +89,9 @@ def measure(name: str, config: DataConfig, directory: Path | None) -> dict[str, 
     if len(users_U) > 5 * SAMPLE:
         drawn_U = torch.randperm(len(users_U), generator=torch.Generator().manual_seed(0))[:SAMPLE]
         users_U = users_U[drawn_U.sort().values]
-    evaluator = Evaluator(data.windows("valid", model.max_length), users_U, data.catalog, EvaluationConfig())
+    evaluator = Evaluator(
+        data.windows("valid", model.max_length), users_U, data.catalog, EvaluationConfig()
+    )
     start = time.perf_counter()
     reached = evaluator(model).metrics["ndcg@10"]
     return {
@@ -102,7 +108,9 @@ def in_words(name: str, found: dict[str, Any]) -> str:
     if "reason" in found:
         return f"| {name} | {found['reason']} | | | | |"
     figures = [f"{found['fit_s']:.1f}", f"{found['ranking_s']:.2f}", f"{found['peak'] / 1e9:.1f}"]
-    return f"| {name} | {' | '.join(figures)} | {found['state'] / 1e6:.0f} | {found['reached']:.4f} |"
+    return (
+        f"| {name} | {' | '.join(figures)} | {found['state'] / 1e6:.0f} | {found['reached']:.4f} |"
+    )
 
 
 if __name__ == "__main__":

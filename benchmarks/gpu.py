@@ -36,12 +36,19 @@ from blade_tune.data.store import prepare
 
 MODEL = {"num_blocks": 2, "num_heads": 8, "num_experts": 8}
 WAYS = Path(__file__).with_name("gpu_ways.py")
-TOTAL_S, WAY_S, START_S = 530.0, 120.0, 60.0  # at most: all of it, one way, one run through the program
+# At most: all of it, one way, one run through the program
+TOTAL_S, WAY_S, START_S = 530.0, 120.0, 60.0
 TABLES = ("epochs", "trials", "start", "compiled")  # what takes longest comes last
 BEHAVIORS = {"behaviors": ["click", "like", "share", "follow"], "auxiliary": "click"}
 QK_VIDEO = {"source": "split_files", "name": "qk-video", **BEHAVIORS}
 MADE_UP = {"source": "synthetic", "name": "made-up", **BEHAVIORS}
-SHAPE = {"num_users": 5_081, "num_items": 20_490, "num_clusters": 30, "min_length": 5, "max_length": 50}
+SHAPE = {
+    "num_users": 5_081,
+    "num_items": 20_490,
+    "num_clusters": 30,
+    "min_length": 5,
+    "max_length": 50,
+}
 SMALL = {"num_users": 300, "num_items": 300, "num_clusters": 10, "min_length": 5, "max_length": 20}
 
 
@@ -64,14 +71,31 @@ class Bench:
 
     def train(self, way: Way, processes: int) -> list[dict[str, float]] | str:
         given, limit = self.options, self.limit(WAY_S)
-        words = ["--way", json.dumps(asdict(way)), "--device", given.device, "--results", str(given.results)]
-        words += ["--data-config", json.dumps(given.data_config), "--batch-size", str(given.batch_size)]
+        words = [
+            "--way",
+            json.dumps(asdict(way)),
+            "--device",
+            given.device,
+            "--results",
+            str(given.results),
+        ]
+        words += [
+            "--data-config",
+            json.dumps(given.data_config),
+            "--batch-size",
+            str(given.batch_size),
+        ]
         words += ["--model", json.dumps(given.model)]
-        words += ["--seconds", str(given.seconds), *(["--data", str(given.data)] if given.data else [])]
+        words += [
+            "--seconds",
+            str(given.seconds),
+            *(["--data", str(given.data)] if given.data else []),
+        ]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         with tempfile.TemporaryFile("w+") as said:
             started = [
-                subprocess.Popen([sys.executable, str(WAYS), *words], stderr=said, **pipes) for _ in range(processes)
+                subprocess.Popen([sys.executable, str(WAYS), *words], stderr=said, **pipes)
+                for _ in range(processes)
             ]
             over = threading.Timer(limit, lambda: [process.kill() for process in started])
             over.start()
@@ -91,11 +115,19 @@ class Bench:
                     process.wait()
             said.seek(0)
             lines = [line for line in said.read().splitlines() if line.strip()]
-        return f"over {limit:.0f} s" if is_over else lines[-1][:200] if lines else "ended without a word"
+        return (
+            f"over {limit:.0f} s"
+            if is_over
+            else lines[-1][:200]
+            if lines
+            else "ended without a word"
+        )
 
     def epochs(self) -> Iterator[str]:
         """Seconds of an epoch."""
-        return self.table([Way(graph=graph, half=half) for graph in (False, True) for half in (False, True)])
+        return self.table(
+            [Way(graph=graph, half=half) for graph in (False, True) for half in (False, True)]
+        )
 
     def compiled(self) -> Iterator[str]:
         """The same of what takes a minute to begin."""
@@ -133,7 +165,10 @@ class Bench:
         """Seconds from the command to the first trial of a run of 200."""
         given = self.options
         study = given.results / "gpu-start.yaml"
-        space = {"model": {**given.model, "alpha": {"float": [0.0, 1.0]}}, "train": {"batch_size": given.batch_size}}
+        space = {
+            "model": {**given.model, "alpha": {"float": [0.0, 1.0]}},
+            "train": {"batch_size": given.batch_size},
+        }
         study.write_text(write_yaml({"model": "blade", "space": space, "data": given.data_config}))
         place = ["--study", str(study), "--results", str(given.results), "--device", given.device]
         place += ["--data", str(given.data)] if given.data else []
@@ -152,29 +187,43 @@ class Bench:
                 seconds = time.monotonic() - began
                 run.terminate()
             found = next((line for line in lines if line.startswith("probe per_gpu=")), "")
-            took = f"first trial after {seconds:.1f} s" if " started " in lines[-1] else f"no trial: {lines[-1]}"
+            took = (
+                f"first trial after {seconds:.1f} s"
+                if " started " in lines[-1]
+                else f"no trial: {lines[-1]}"
+            )
             yield f"- `blade-tune run --trials 200 {' '.join(words)}`: {took} {found}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="folder of QK-Video's split files")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--small", action="store_true", help="a small data set and small batches, to try this out")
+    parser.add_argument(
+        "--small", action="store_true", help="a small data set and small batches, to try this out"
+    )
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--only", choices=TABLES, nargs="+", default=TABLES)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         options.results = Path(folder)
-        options.data_config = QK_VIDEO if options.data else {**MADE_UP, **(SMALL if options.small else SHAPE)}
+        options.data_config = (
+            QK_VIDEO if options.data else {**MADE_UP, **(SMALL if options.small else SHAPE)}
+        )
         options.model = {**MODEL, "max_length": 12} if options.small else MODEL
         options.batch_size = 64 if options.small else 1024
         prepare(data_config(options.data_config, "data"), options.data, options.results)
         is_gpu = options.device.startswith("cuda")
         machine = (
-            torch.cuda.get_device_name() if is_gpu and torch.cuda.is_available() else platform.processor() or "CPU"
+            torch.cuda.get_device_name()
+            if is_gpu and torch.cuda.is_available()
+            else platform.processor() or "CPU"
         )
-        print(f"torch {torch.__version__}, {machine}, {options.data_config['name']}, batch {options.batch_size}\n")
+        print(
+            f"torch {torch.__version__}, {machine}, {options.data_config['name']}, batch {options.batch_size}\n"
+        )
         bench = Bench(options)
         for table in options.only:
             for line in getattr(bench, table)():

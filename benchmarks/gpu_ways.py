@@ -47,7 +47,9 @@ class Way:
 
     def __str__(self) -> str:
         words = [f"{self.packed} packed"] if self.packed else []
-        words += [word for word in ("compiled", "graph", "half") if getattr(self, word)] or ["plain"]
+        words += [word for word in ("compiled", "graph", "half") if getattr(self, word)] or [
+            "plain"
+        ]
         return ", ".join(words).replace("half", "bfloat16 blocks").replace("graph", "CUDA graph")
 
 
@@ -60,7 +62,11 @@ class Setup:
     model: dict[str, Any]  # its Config, as far as it is fixed
 
     def build(self, setting: "Setting") -> Blade:
-        given = {name: value for name, value in asdict(setting).items() if name not in ("learning_rate", "seed")}
+        given = {
+            name: value
+            for name, value in asdict(setting).items()
+            if name not in ("learning_rate", "seed")
+        }
         torch.manual_seed(setting.seed)
         config = BladeConfig(**self.model, **given, augmentation="flip")
         return Blade(config, self.data.catalog).to(self.device)
@@ -84,7 +90,9 @@ def lone(setup: Setup, way: Way, setting: Setting, draw: Draw) -> Step:
     if way.half:
         model.encode = partial(half_encode, model.encode)
     terms = torch.compile(model.losses, dynamic=False) if way.compiled else model.losses
-    optimizer = torch.optim.Adam(model.parameters(), lr=setting.learning_rate, fused=True, capturable=way.graph)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=setting.learning_rate, fused=True, capturable=way.graph
+    )
 
     def step(rows_B: Tensor) -> Tensor:
         total = torch.stack(tuple(terms(draw(rows_B)).values())).sum()
@@ -96,7 +104,9 @@ def lone(setup: Setup, way: Way, setting: Setting, draw: Draw) -> Step:
     return graphed(step) if way.graph else step
 
 
-def half_encode(encode: Callable[[Batch], tuple[Tensor, Tensor]], batch: Batch) -> tuple[Tensor, ...]:
+def half_encode(
+    encode: Callable[[Batch], tuple[Tensor, Tensor]], batch: Batch
+) -> tuple[Tensor, ...]:
     """The blocks under autocast; scores and contrastive logits are computed from float32."""
     with torch.autocast(batch.items_BL.device.type, torch.bfloat16, cache_enabled=False):
         return tuple(states.float() for states in encode(batch))
@@ -146,7 +156,8 @@ def packed(setup: Setup, way: Way, settings: Sequence[Setting], draw: Draw) -> S
     make_mappable()
     modules = [Losses(setup.build(setting)) for setting in settings]
     params, buffers = torch.func.stack_module_state(modules)
-    params = {name: weights.detach() for name, weights in params.items()}  # vmap differentiates, autograd shall not
+    # Vmap differentiates, autograd shall not
+    params = {name: weights.detach() for name, weights in params.items()}
     module = modules[0]
     config = module.model.config.model_dump()
     if way.half:
@@ -171,7 +182,9 @@ def packed(setup: Setup, way: Way, settings: Sequence[Setting], draw: Draw) -> S
     gradients = torch.vmap(torch.func.grad_and_value(loss), randomness="different")
 
     def step(rows_PB: Tensor) -> Tensor:
-        columns = [column for column in vars(draw(rows_PB.flatten())).values() if column is not None]
+        columns = [
+            column for column in vars(draw(rows_PB.flatten())).values() if column is not None
+        ]
         each = (column.unflatten(0, rows_PB.shape) for column in columns)
         grads, losses_P = gradients(params, buffers, given, *each)
         update(grads)
@@ -231,7 +244,10 @@ def adam(params: dict[str, Tensor], rates_P: Tensor) -> Callable[[dict[str, Tens
 def settings_of(count: int, checked: bool) -> list[Setting]:
     """Different trials; to be checked without anything random: no dropout, and every step is flipped."""
     rho, rate = (1.0, 0.0) if checked else (0.5, 0.3)
-    return [Setting(i / max(1, count - 1), 0.1 + 0.1 * i, rho, rate, 1e-3 * (1 + i), i) for i in range(count)]
+    return [
+        Setting(i / max(1, count - 1), 0.1 + 0.1 * i, rho, rate, 1e-3 * (1 + i), i)
+        for i in range(count)
+    ]
 
 
 def step_of(setup: Setup, way: Way, draw: Draw, checked: bool = False) -> Step:
@@ -246,12 +262,16 @@ def difference(setup: Setup, way: Way, windows: Windows, rows_B: Tensor) -> floa
 
     def draw(rows_B: Tensor) -> Batch:
         batch = windows.rows(rows_B)
-        return batch.with_negatives((batch.target_items_BL + 1) % setup.data.num_items * batch.real_BL)
+        return batch.with_negatives(
+            (batch.target_items_BL + 1) % setup.data.num_items * batch.real_BL
+        )
 
     settings = settings_of(max(1, way.packed), checked=True)
     before = WARM_UP if way.graph else 0
     plain = [lone(setup, Way(), setting, draw) for setting in settings]
-    expected_SP = torch.stack([torch.cat([step(rows_B) for step in plain]) for _ in range(before + CHECKED)])[before:]
+    expected_SP = torch.stack(
+        [torch.cat([step(rows_B) for step in plain]) for _ in range(before + CHECKED)]
+    )[before:]
     step = step_of(setup, way, draw, checked=True)
     given = rows_B.expand(way.packed, -1) if way.packed else rows_B
     seen_SP = torch.stack([step(given).clone() for _ in range(CHECKED)])
@@ -277,8 +297,13 @@ def work(options: argparse.Namespace) -> None:
 
     def epoch() -> float:
         start = time.perf_counter()
-        orders_PU = torch.stack([rows_U[torch.randperm(len(rows_U), device=device)] for _ in range(models)])
-        steps = [step(rows if way.packed else rows[0]) for rows in orders_PU.split(options.batch_size, dim=1)]
+        orders_PU = torch.stack(
+            [rows_U[torch.randperm(len(rows_U), device=device)] for _ in range(models)]
+        )
+        steps = [
+            step(rows if way.packed else rows[0])
+            for rows in orders_PU.split(options.batch_size, dim=1)
+        ]
         torch.stack(steps).cpu()
         return time.perf_counter() - start
 
@@ -290,7 +315,16 @@ def work(options: argparse.Namespace) -> None:
         seconds.append(epoch())
     taken = torch.cuda.max_memory_reserved() / 2**30 if device.type == "cuda" else 0.0
     per_hour = models * 3600 * len(seconds) / sum(seconds) / TRIAL_EPOCHS
-    print(json.dumps({"epoch_s": statistics.median(seconds), "differs": differs, "gib": taken, "per_hour": per_hour}))
+    print(
+        json.dumps(
+            {
+                "epoch_s": statistics.median(seconds),
+                "differs": differs,
+                "gib": taken,
+                "per_hour": per_hour,
+            }
+        )
+    )
 
 
 def draw_batch(windows: Windows, negatives: NegativeSampler, rows_B: Tensor) -> Batch:
@@ -300,7 +334,13 @@ def draw_batch(windows: Windows, negatives: NegativeSampler, rows_B: Tensor) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    kinds = {"way": json.loads, "data-config": json.loads, "data": Path, "results": Path, "model": json.loads}
+    kinds = {
+        "way": json.loads,
+        "data-config": json.loads,
+        "data": Path,
+        "results": Path,
+        "model": json.loads,
+    }
     kinds |= {"device": torch.device, "batch-size": int, "seconds": float}
     for name, kind in kinds.items():
         parser.add_argument(f"--{name}", type=kind)

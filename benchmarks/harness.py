@@ -62,7 +62,13 @@ from blade_tune.trial.signals import StopSignals
 
 EPOCHS, EVAL_EVERY = 100, 5
 SMALL = {"num_users": 600, "num_items": 100}
-LIKE_QK_VIDEO = {"num_users": 4867, "num_items": 20490, "min_length": 20, "max_length": 80, "num_clusters": 683}
+LIKE_QK_VIDEO = {
+    "num_users": 4867,
+    "num_items": 20490,
+    "min_length": 20,
+    "max_length": 80,
+    "num_clusters": 683,
+}
 PARTS = (
     ("claim and lease", Attempts, "claim"),
     ("claim and lease", Lease, "__enter__"),
@@ -130,7 +136,10 @@ class Stopwatch(Callback):
 
     def medians(self) -> dict[str, float]:
         """Of all trials but the first, which warms up."""
-        return {part: statistics.median(trial.get(part, 0.0) for trial in self.trials[1:]) for part in self.trials[-1]}
+        return {
+            part: statistics.median(trial.get(part, 0.0) for trial in self.trials[1:])
+            for part in self.trials[-1]
+        }
 
 
 class Idle(nn.Linear):
@@ -143,7 +152,9 @@ class Idle(nn.Linear):
         self.figures = itertools.count(0.03, 0.001)
 
     def evaluation(self) -> Evaluation:
-        return Evaluation(dict.fromkeys(summarize(torch.empty(0)), next(self.figures)), torch.zeros(600))
+        return Evaluation(
+            dict.fromkeys(summarize(torch.empty(0)), next(self.figures)), torch.zeros(600)
+        )
 
 
 class IdleTraining(Training):
@@ -171,9 +182,18 @@ def finished(definition: StudyDefinition, count: int, seed: int) -> Iterator[Fro
         values = definition.space.suggest(proposal)
         is_pruned = index % 3 == 2
         top, steps = dice.uniform(0.02, 0.03), EPOCHS // EVAL_EVERY // (1 + is_pruned)
-        curve = {EVAL_EVERY * step: top * (1 - 0.7**step) + dice.gauss(0, 0.0003) for step in range(1, steps + 1)}
+        curve = {
+            EVAL_EVERY * step: top * (1 - 0.7**step) + dice.gauss(0, 0.0003)
+            for step in range(1, steps + 1)
+        }
         last, best = max(curve), max(curve.values())
-        attrs = {"replicate": 0, "seed": training_seed(2026, values), "threads": 2, "epochs": last, "seconds": 1234.567}
+        attrs = {
+            "replicate": 0,
+            "seed": training_seed(2026, values),
+            "threads": 2,
+            "epochs": last,
+            "seconds": 1234.567,
+        }
         kept = {"best_epoch": last, **{f"valid.{name}": best for name in summarize(torch.empty(0))}}
         yield optuna.create_trial(
             state=TrialState.PRUNED if is_pruned else TrialState.COMPLETE,
@@ -191,14 +211,25 @@ def fill(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> None:
     rows = defaultdict(list)
     for number, trial in enumerate(trials, start):
         key = {"trial_id": number + 1}
-        times = {"datetime_start": trial.datetime_start, "datetime_complete": trial.datetime_complete}
-        rows["trials"].append({**key, **times, "number": number, "study_id": stored.study_id, "state": trial.state})
-        rows["trial_values"].append({**key, "objective": 0, "value": trial.value, "value_type": "FINITE"})
+        times = {
+            "datetime_start": trial.datetime_start,
+            "datetime_complete": trial.datetime_complete,
+        }
+        rows["trials"].append(
+            {**key, **times, "number": number, "study_id": stored.study_id, "state": trial.state}
+        )
+        rows["trial_values"].append(
+            {**key, "objective": 0, "value": trial.value, "value_type": "FINITE"}
+        )
         for name, kind in trial.distributions.items():
             value = {"param_value": kind.to_internal_repr(trial.params[name]), "param_name": name}
-            rows["trial_params"].append({**key, **value, "distribution_json": distribution_to_json(kind)})
+            rows["trial_params"].append(
+                {**key, **value, "distribution_json": distribution_to_json(kind)}
+            )
         for name, value in trial.user_attrs.items():
-            rows["trial_user_attributes"].append({**key, "key": name, "value_json": json.dumps(value)})
+            rows["trial_user_attributes"].append(
+                {**key, "key": name, "value_json": json.dumps(value)}
+            )
         for step, value in trial.intermediate_values.items():
             figure = {"intermediate_value": value, "intermediate_value_type": "FINITE"}
             rows["trial_intermediate_values"].append({**key, **figure, "step": step})
@@ -208,7 +239,9 @@ def fill(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> None:
             connection.execute(insert(tables[name]), values)
 
 
-def work(folder: Path, definition: StudyDefinition, total: int, callback: Callback, device: str = "cpu") -> None:
+def work(
+    folder: Path, definition: StudyDefinition, total: int, callback: Callback, device: str = "cpu"
+) -> None:
     """Be the worker of a study until so many trials are scored, as `blade-tune run` starts one."""
     stored = opened(folder, definition, total)
     url = stored.storage.engine.url.render_as_string(hide_password=False)
@@ -253,7 +286,11 @@ def measure(folder: Path, sizes: list[int], trials: int, profile: int) -> None:
     print("| ms a trial | " + " | ".join(f"{size:,} trials" for size in sizes) + " |")
     print("|---" * (len(sizes) + 1) + "|")
     for part in max(columns.values(), key=len):
-        print(f"| {part} | " + " | ".join(f"{1e3 * column.get(part, 0.0):.1f}" for column in columns.values()) + " |")
+        print(
+            f"| {part} | "
+            + " | ".join(f"{1e3 * column.get(part, 0.0):.1f}" for column in columns.values())
+            + " |"
+        )
 
 
 def start(folder: Path, trials: int, device: str) -> None:
@@ -263,7 +300,16 @@ def start(folder: Path, trials: int, device: str) -> None:
     fresh = []
     for number in (1, 2, 3):
         begun = time.time()
-        command = [sys.executable, __file__, "--first-step", str(folder), "--trials", str(number), "--device", device]
+        command = [
+            sys.executable,
+            __file__,
+            "--first-step",
+            str(folder),
+            "--trials",
+            str(number),
+            "--device",
+            device,
+        ]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         fresh.append(float(done.stdout.split()[0]) - begun)
     steps = first_steps(folder, definition, trials + 4, device)
@@ -274,7 +320,9 @@ def start(folder: Path, trials: int, device: str) -> None:
     print(f"ratio {statistics.median(fresh) / statistics.median(warm):.0f}")
 
 
-def first_steps(folder: Path, definition: StudyDefinition, total: int, device: str) -> list[tuple[float, float]]:
+def first_steps(
+    folder: Path, definition: StudyDefinition, total: int, device: str
+) -> list[tuple[float, float]]:
     """Run real models that do not train; gives when each came to its first step and when its training was over."""
     times, run = [], Training.run
 
@@ -288,22 +336,34 @@ def first_steps(folder: Path, definition: StudyDefinition, total: int, device: s
         return {"next_item": 5.0}
 
     Training.run, Training.train_epoch = timed, no_epoch
-    Evaluator.__call__ = lambda *_: Evaluation(dict.fromkeys(summarize(torch.empty(0)), 0.01), torch.zeros(4867))
+    Evaluator.__call__ = lambda *_: Evaluation(
+        dict.fromkeys(summarize(torch.empty(0)), 0.01), torch.zeros(4867)
+    )
     work(folder, definition, total, Callback(), device)
     return times
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--sizes", type=int, nargs="+", default=[0, 1000, 10_000], help="trials before, ascending")
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument(
+        "--sizes", type=int, nargs="+", default=[0, 1000, 10_000], help="trials before, ascending"
+    )
     options.add_argument("--trials", type=int, default=20, help="measured in each size")
-    options.add_argument("--profile", type=int, default=0, help="print so many functions, the dearest first")
+    options.add_argument(
+        "--profile", type=int, default=0, help="print so many functions, the dearest first"
+    )
     options.add_argument("--start", action="store_true", help="how soon a trial starts")
     options.add_argument("--device", default="cpu", help="of --start")
     options.add_argument("--first-step", type=Path, help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.first_step:
-        print(first_steps(given.first_step, define(LIKE_QK_VIDEO, 1), given.trials, given.device)[0][0])
+        print(
+            first_steps(given.first_step, define(LIKE_QK_VIDEO, 1), given.trials, given.device)[0][
+                0
+            ]
+        )
         return
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         if given.start:

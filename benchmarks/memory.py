@@ -29,7 +29,13 @@ from blade_tune.training.device_data import DeviceData
 BATCH, LENGTH = 1024, 50
 COLUMNS = {"behaviors": ["click", "like", "share", "follow"], "auxiliary": "click"}
 QK_VIDEO = {**COLUMNS, "source": "split_files", "name": "qk-video"}
-SYNTHETIC = {**COLUMNS, "source": "synthetic", "name": "synthetic", "num_clusters": 1_000, "num_items": 10_000}
+SYNTHETIC = {
+    **COLUMNS,
+    "source": "synthetic",
+    "name": "synthetic",
+    "num_clusters": 1_000,
+    "num_items": 10_000,
+}
 DATA_SETS = {
     "qk-video": QK_VIDEO,
     "synthetic": {**SYNTHETIC, "num_users": 20_000, "min_length": 20, "max_length": 80},
@@ -38,8 +44,12 @@ DATA_SETS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="QK-Video's split files; left out where not given")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, help="QK-Video's split files; left out where not given"
+    )
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -60,7 +70,8 @@ def measure(name: str, directory: Path | None, root: Path, num_workers: int) -> 
     command = [sys.executable, __file__, "--worker", name, str(root)]
     command += ["--data", str(directory)] if directory else []
     workers = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(num_workers)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(num_workers)
     ]
     stages = []
     for _ in ("before its data", "with its data"):
@@ -84,7 +95,9 @@ def measure(name: str, directory: Path | None, root: Path, num_workers: int) -> 
 
 def open_data(name: str, directory: Path | None, root: Path) -> SearchData:
     """The named data set, prepared under `root`."""
-    return prepare(data_config(DATA_SETS[name], "benchmark"), directory if name == "qk-video" else None, root)
+    return prepare(
+        data_config(DATA_SETS[name], "benchmark"), directory if name == "qk-video" else None, root
+    )
 
 
 def worker(name: str, directory: Path | None, root: Path) -> None:

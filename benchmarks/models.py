@@ -27,7 +27,13 @@ from blade_tune.training.loop import Training
 BEHAVIORS = {"behaviors": ["click", "like", "share", "follow"], "auxiliary": "click"}
 QK_VIDEO = {"source": "split_files", "name": "qk-video", **BEHAVIORS}
 MADE_UP = {"source": "synthetic", "name": "made-up", **BEHAVIORS}
-SHAPE = {"num_users": 5_081, "num_items": 20_490, "num_clusters": 30, "min_length": 5, "max_length": 50}
+SHAPE = {
+    "num_users": 5_081,
+    "num_items": 20_490,
+    "num_clusters": 30,
+    "min_length": 5,
+    "max_length": 50,
+}
 SMALL = {"num_users": 300, "num_items": 300, "num_clusters": 10, "min_length": 5, "max_length": 20}
 BATCH = 512
 NEURAL = [name for name in MODELS if issubclass(model_class(name), NeuralRecommender)]
@@ -72,7 +78,9 @@ def pace(name: str, loss: str, data: SearchData, device: torch.device, epochs: i
     """Parameters, medians of an epoch and an evaluation in seconds, and the GPU memory that training took in GB."""
     model = build(name, loss, data).to(device)
     place = DeviceData.for_search(data, model.max_length, EvaluationConfig(), device)
-    training = Training(model, place.windows, place.negatives, TrainConfig(batch_size=BATCH), "ndcg@10")
+    training = Training(
+        model, place.windows, place.negatives, TrainConfig(batch_size=BATCH), "ndcg@10"
+    )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     seconds, evaluations = [], []
@@ -90,19 +98,27 @@ def pace(name: str, loss: str, data: SearchData, device: torch.device, epochs: i
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="folder of QK-Video's split files")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--epochs", type=int, default=2, help="that are timed")
     parser.add_argument("--models", nargs="+", choices=NEURAL, default=NEURAL)
     parser.add_argument("--losses", nargs="+", choices=["bce", "ce"], default=["bce", "ce"])
     parser.add_argument("--small", action="store_true", help="a small data set, to try this out")
-    parser.add_argument("--check", action="store_true", help="compare the device with the CPU first")
+    parser.add_argument(
+        "--check", action="store_true", help="compare the device with the CPU first"
+    )
     options = parser.parse_args()
     settings = QK_VIDEO if options.data else {**MADE_UP, **(SMALL if options.small else SHAPE)}
     data = prepare(data_config(settings, "data"), options.data, Path("results"))
     device = torch.device(options.device)
-    machine = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    machine = (
+        torch.cuda.get_device_name()
+        if device.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} threads"
+    )
     print(f"torch {torch.__version__}, {machine}, {data.catalog.num_users} users, batch {BATCH}\n")
     print("| model | loss | parameters | epoch, s | evaluation, s | GB | differs |")
     print("|---|---|---|---|---|---|---|")

@@ -37,7 +37,8 @@ from blade_tune.training.loop import Training
 
 PUBLISHED_RHO = 0.4
 
-Sample = tuple[Tensor, ...]  # user, items, sets, two views of the sets, next items, their sets, negatives
+# User, items, sets, two views of the sets, next items, their sets, negatives
+Sample = tuple[Tensor, ...]
 
 
 class Samples(Dataset[Sample]):
@@ -47,7 +48,12 @@ class Samples(Dataset[Sample]):
         self.max_length, self.rho, self.num_items = max_length, rho, data.num_items
         self.num_behaviors = data.catalog.num_behaviors
         self.histories: dict[int, list[tuple[int, list[int]]]] = {}
-        rows = zip(data.train.users_N.tolist(), data.train.items_N.tolist(), data.train.sets_NK.tolist(), strict=True)
+        rows = zip(
+            data.train.users_N.tolist(),
+            data.train.items_N.tolist(),
+            data.train.sets_NK.tolist(),
+            strict=True,
+        )
         for user, item, behaviors in rows:
             self.histories.setdefault(user, []).append((item, behaviors))
         self.users = [user for user, history in self.histories.items() if len(history) > 1]
@@ -64,7 +70,10 @@ class Samples(Dataset[Sample]):
         sets = [behaviors for _, behaviors in inputs]
         columns = (
             self._padded([item for item, _ in inputs], 0),
-            *(self._padded(view, [0] * self.num_behaviors) for view in (sets, self._view(sets), self._view(sets))),
+            *(
+                self._padded(view, [0] * self.num_behaviors)
+                for view in (sets, self._view(sets), self._view(sets))
+            ),
             self._padded([item for item, _ in targets], 0),
             self._padded([behaviors for _, behaviors in targets], [0] * self.num_behaviors),
             self._padded(negatives, 0),
@@ -96,7 +105,16 @@ class PlainBladeReleased:
 
     def losses(self, sample: Sample) -> tuple[Tensor, Tensor]:
         """The next-item loss and lambda times the contrastive loss."""
-        users_B, items_BL, sets_BLK, first_BLK, second_BLK, targets_BL, target_sets_BLK, negatives_BL = sample
+        (
+            users_B,
+            items_BL,
+            sets_BLK,
+            first_BLK,
+            second_BLK,
+            targets_BL,
+            target_sets_BLK,
+            negatives_BL,
+        ) = sample
         states_BLD = self.encode(users_B, items_BL, sets_BLK, target_sets_BLK)
         first_BLD = self.encode(users_B, items_BL, first_BLK, target_sets_BLK)
         second_BLD = self.encode(users_B, items_BL, second_BLK, target_sets_BLK)
@@ -108,13 +126,19 @@ class PlainBladeReleased:
         weights_BL = target_sets_BLK.float().mean(-1) * real_BL
         next_loss = (bce_BL * weights_BL).sum() / weights_BL.sum()
 
-        views_XD = functional.normalize(torch.cat((first_BLD.flatten(1), second_BLD.flatten(1))), dim=1)
+        views_XD = functional.normalize(
+            torch.cat((first_BLD.flatten(1), second_BLD.flatten(1))), dim=1
+        )
         logits_XX = views_XD @ views_XD.T / self.model.config.tau
         logits_XX = logits_XX.masked_fill(torch.eye(len(views_XD), dtype=torch.bool), float("-inf"))
-        labels_X = torch.cat((torch.arange(len(users_B)) + len(users_B), torch.arange(len(users_B))))
+        labels_X = torch.cat(
+            (torch.arange(len(users_B)) + len(users_B), torch.arange(len(users_B)))
+        )
         return next_loss, self.model.config.lambda_ * functional.cross_entropy(logits_XX, labels_X)
 
-    def encode(self, users_B: Tensor, items_BL: Tensor, sets_BLK: Tensor, target_sets_BLK: Tensor) -> Tensor:
+    def encode(
+        self, users_B: Tensor, items_BL: Tensor, sets_BLK: Tensor, target_sets_BLK: Tensor
+    ) -> Tensor:
         """The user states of one pass."""
         model, L = self.model, items_BL.shape[1]
         allow_BLL = torch.tril(torch.ones(L, L, dtype=torch.bool)) & (items_BL > 0)[:, None, :]
@@ -122,29 +146,47 @@ class PlainBladeReleased:
         behaviors_BLD = self.embed(users_B, sets_BLK)
         items_BLD = model.items(items_BL) * model.items.embedding_dim**0.5
         positions_LD = model.positions(torch.arange(L))
-        early_BLD = self.drop(model.fusion(items_BLD, behaviors_BLD) + positions_LD, model.config.early_dropout)
+        early_BLD = self.drop(
+            model.fusion(items_BLD, behaviors_BLD) + positions_LD, model.config.early_dropout
+        )
         late_BLD = self.drop(items_BLD + positions_LD, model.config.dropout)
         for block in model.early_blocks:
-            attended_BLD = self.attend(block.attention, early_BLD, early_BLD, mask_B1LL, model.config.early_dropout)
+            attended_BLD = self.attend(
+                block.attention, early_BLD, early_BLD, mask_B1LL, model.config.early_dropout
+            )
             early_BLD = block.attention_norm(early_BLD + attended_BLD)
             early_BLD = self.feed_forward(block.feed_forward, early_BLD, model.config.early_dropout)
             early_BLD = block.feed_forward_norm(early_BLD)
         for block in model.intermediate_blocks:
-            attended_BLD = self.attend(block.attention, late_BLD, late_BLD, mask_B1LL, model.config.dropout)
+            attended_BLD = self.attend(
+                block.attention, late_BLD, late_BLD, mask_B1LL, model.config.dropout
+            )
             late_BLD = block.attention_norm(late_BLD + attended_BLD)
             late_BLD = block.experts_norm(late_BLD + self.mix(block, late_BLD, behaviors_BLD))
         fused_BLD = model.config.alpha * late_BLD + (1 - model.config.alpha) * early_BLD
         targets_BLD = self.embed(users_B, target_sets_BLK)
-        states_BLD = self.attend(model.cross, targets_BLD, fused_BLD, mask_B1LL, model.config.dropout)
-        return model.feed_forward_norm(self.feed_forward(model.feed_forward, states_BLD, model.config.dropout))
+        states_BLD = self.attend(
+            model.cross, targets_BLD, fused_BLD, mask_B1LL, model.config.dropout
+        )
+        return model.feed_forward_norm(
+            self.feed_forward(model.feed_forward, states_BLD, model.config.dropout)
+        )
 
     def embed(self, users_B: Tensor, sets_BLK: Tensor) -> Tensor:
         """Behavior sets as vectors."""
         factors_B1K = self.model.sets.user_factors(users_B).unsqueeze(1)
-        return functional.softmax(factors_B1K * sets_BLK.float(), dim=-1) @ self.model.sets.behaviors.weight
+        return (
+            functional.softmax(factors_B1K * sets_BLK.float(), dim=-1)
+            @ self.model.sets.behaviors.weight
+        )
 
     def attend(
-        self, part: NormedAttention, queries_BLD: Tensor, keys_BLD: Tensor, mask_B1LL: Tensor, rate: float
+        self,
+        part: NormedAttention,
+        queries_BLD: Tensor,
+        keys_BLD: Tensor,
+        mask_B1LL: Tensor,
+        rate: float,
     ) -> Tensor:
         """Attention by the book, residual, norm."""
         attention, (B, L, D) = part.attention, queries_BLD.shape
@@ -154,7 +196,9 @@ class PlainBladeReleased:
         value_BHLX = attention.value(keys_BLD).view(shape).transpose(1, 2)
         scores_BHLL = query_BHLX @ key_BHLX.transpose(-1, -2) / shape[-1] ** 0.5 + mask_B1LL
         weights_BHLL = self.drop(functional.softmax(scores_BHLL, dim=-1), rate)
-        attended_BLD = attention.output((weights_BHLL @ value_BHLX).transpose(1, 2).reshape(B, L, D))
+        attended_BLD = attention.output(
+            (weights_BHLL @ value_BHLX).transpose(1, 2).reshape(B, L, D)
+        )
         return part.norm(self.drop(attended_BLD, rate) + queries_BLD)
 
     def feed_forward(self, part: ReleasedFeedForward, states_BLD: Tensor, rate: float) -> Tensor:
@@ -162,7 +206,9 @@ class PlainBladeReleased:
         inner_BLD = functional.gelu(self.drop(part.expand(states_BLD), rate))
         return states_BLD + self.drop(part.contract(inner_BLD), rate)
 
-    def mix(self, block: ReleasedIntermediateBlock, states_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
+    def mix(
+        self, block: ReleasedIntermediateBlock, states_BLD: Tensor, behaviors_BLD: Tensor
+    ) -> Tensor:
         """One expert after the other."""
         gates_BLE = functional.softmax(block.router(behaviors_BLD), dim=-1)
         experts, mixed_BLD = block.experts, torch.zeros_like(states_BLD)
@@ -206,28 +252,45 @@ def our_epochs(training: Training) -> Iterator[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of QK-Video's split files")
-    parser.add_argument("--epochs", type=int, default=3, help="of each, after one of ours that is not counted")
-    parser.add_argument("--profile", action="store_true", help="print where the time of one of our epochs goes")
+    parser.add_argument(
+        "--epochs", type=int, default=3, help="of each, after one of ours that is not counted"
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="print where the time of one of our epochs goes"
+    )
     options = parser.parse_args()
     definition = StudyDefinition.load("qk-video-released")
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as root:
         data = prepare(definition.data, options.data, Path(root))
-        model = BladeReleased(BladeReleasedConfig(), data.catalog)  # whose defaults are the published setting
-        place = DeviceData.for_search(data, model.max_length, definition.objective, torch.device("cpu"))
-        training = Training(model, place.windows, place.negatives, TrainConfig(batch_size=1024), "ndcg@10")
+        # Whose defaults are the published setting
+        model = BladeReleased(BladeReleasedConfig(), data.catalog)
+        place = DeviceData.for_search(
+            data, model.max_length, definition.objective, torch.device("cpu")
+        )
+        training = Training(
+            model, place.windows, place.negatives, TrainConfig(batch_size=1024), "ndcg@10"
+        )
         ours = our_epochs(training)
         next(ours)
         if options.profile:
             with profile(activities=[ProfilerActivity.CPU]) as profiled:
                 next(ours)
-            print(profiled.key_averages().table(sort_by="self_cpu_time_total", row_limit=40, max_name_column_width=48))
+            print(
+                profiled.key_averages().table(
+                    sort_by="self_cpu_time_total", row_limit=40, max_name_column_width=48
+                )
+            )
             return
         naive = naive_epochs(data, training, PUBLISHED_RHO)
         pairs = []
-        print(f"torch {torch.__version__}, {torch.get_num_threads()} threads\n\n| epoch | twin, s | ours, s | ratio |")
+        print(
+            f"torch {torch.__version__}, {torch.get_num_threads()} threads\n\n| epoch | twin, s | ours, s | ratio |"
+        )
         print("|---|---|---|---|")
         for epoch in range(1, options.epochs + 1):
             twin_s, our_s = next(naive), next(ours)

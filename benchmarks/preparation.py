@@ -33,7 +33,9 @@ LEAST = 5
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=70_500_000)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--ways", default="duckdb,polars")
@@ -49,11 +51,26 @@ def main() -> None:
     print("| way | version | seconds | peak memory, GB | sha256 of train.txt |")
     print("|---|---|---|---|---|")
     for way in options.ways.split(","):
-        words = [sys.executable, __file__, "--rows", str(options.rows), "--folder", str(options.folder), "--way", way]
-        found = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        words = [
+            sys.executable,
+            __file__,
+            "--rows",
+            str(options.rows),
+            "--folder",
+            str(options.folder),
+            "--way",
+            way,
+        ]
+        found = json.loads(
+            subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[
+                -1
+            ]
+        )
         train = (options.folder / way / FILES["train"]).read_bytes()
         checksum = hashlib.sha256(train).hexdigest()[:12]
-        print(f"| {way} | {found['version']} | {found['seconds']:.0f} | {found['gigabytes']:.2f} | {checksum} |")
+        print(
+            f"| {way} | {found['version']} | {found['seconds']:.0f} | {found['gigabytes']:.2f} | {checksum} |"
+        )
 
 
 def generate(rows: int, log: Path) -> None:
@@ -64,7 +81,9 @@ def generate(rows: int, log: Path) -> None:
         return f"hash(r * 7 + {stream}) / 18446744073709551616.0"
 
     users, items = USERS * rows / ROWS, ITEMS * rows / ROWS
-    flags = ", ".join(f"({uniform(k)} < {prob})::INT AS {name}" for k, (name, prob) in enumerate(PROBS.items(), 2))
+    flags = ", ".join(
+        f"({uniform(k)} < {prob})::INT AS {name}" for k, (name, prob) in enumerate(PROBS.items(), 2)
+    )
     part = log.with_suffix(".part")
     with duckdb.connect() as database:
         database.execute(
@@ -100,7 +119,10 @@ def by_polars(log: Path, out: Path) -> str:
     import polars as pl
 
     out.mkdir(parents=True)
-    bits = [pl.when(pl.col(b).is_in(["1", "True", "true"])).then(1 << k).otherwise(0) for k, b in enumerate(BEHAVIORS)]
+    bits = [
+        pl.when(pl.col(b).is_in(["1", "True", "true"])).then(1 << k).otherwise(0)
+        for k, b in enumerate(BEHAVIORS)
+    ]
     mask = pl.reduce(lambda a, b: a | b, [bit.cast(pl.UInt8) for bit in bits])
 
     def streamed(frame: pl.LazyFrame, name: str) -> pl.LazyFrame:
@@ -108,20 +130,40 @@ def by_polars(log: Path, out: Path) -> str:
         return pl.scan_parquet(out / name)
 
     def common(frame: pl.LazyFrame, column: str) -> pl.LazyFrame:
-        return frame.filter(targets).group_by(column).len().filter(pl.col("len") >= LEAST).select(column)
+        return (
+            frame.filter(targets)
+            .group_by(column)
+            .len()
+            .filter(pl.col("len") >= LEAST)
+            .select(column)
+        )
 
     targets = pl.col("mask") & 14 > 0
     rows = pl.scan_csv(log, infer_schema=False, row_index_name="position")
     ids = (pl.col("user_id").cast(pl.Int64), pl.col("item_id").cast(pl.Int64))
-    met = streamed(rows.select(*ids, mask.alias("mask"), "position").filter(pl.col("mask") > 0), "rows")
+    met = streamed(
+        rows.select(*ids, mask.alias("mask"), "position").filter(pl.col("mask") > 0), "rows"
+    )
     met = streamed(met.group_by("user_id", "item_id", "mask").agg(pl.col("position").min()), "met")
     met = streamed(met.join(common(met, "item_id"), on="item_id", how="semi"), "of_items")
     met = streamed(met.join(common(met, "user_id"), on="user_id", how="semi"), "of_users")
-    newest = met.filter(targets).group_by("user_id").agg(pl.col("position").top_k(2).sort(descending=True))
-    cut = newest.select("user_id", test=pl.col("position").list.get(0), valid=pl.col("position").list.get(1))
+    newest = (
+        met.filter(targets)
+        .group_by("user_id")
+        .agg(pl.col("position").top_k(2).sort(descending=True))
+    )
+    cut = newest.select(
+        "user_id", test=pl.col("position").list.get(0), valid=pl.col("position").list.get(1)
+    )
     position = pl.col("position")
     part = pl.when(position < pl.col("valid")).then(0).when(position == pl.col("valid")).then(1)
-    part = part.when(position < pl.col("test")).then(2).when(position == pl.col("test")).then(3).otherwise(4)
+    part = (
+        part.when(position < pl.col("test"))
+        .then(2)
+        .when(position == pl.col("test"))
+        .then(3)
+        .otherwise(4)
+    )
     parts = met.join(cut, on="user_id").with_columns(part=part).collect(engine="streaming")
     for column in ("user_id", "item_id"):
         ids_of = parts.filter(pl.col("part") == 0).select(pl.col(column).unique().sort())
@@ -129,7 +171,9 @@ def by_polars(log: Path, out: Path) -> str:
     parts = parts.sort("number_user_id", "position")
     flags = [(pl.col("mask") // (1 << k) % 2).alias(b) for k, b in enumerate(BEHAVIORS)]
     for number, name in enumerate(FILES.values()):
-        of_part = parts.filter(pl.col("part") == number).select("number_user_id", "number_item_id", *flags)
+        of_part = parts.filter(pl.col("part") == number).select(
+            "number_user_id", "number_item_id", *flags
+        )
         of_part.write_csv(out / name, include_header=False)
     return pl.__version__
 

@@ -46,7 +46,16 @@ STUDY = "qk-video-256"
 USERS, ITEMS, LEAST_ROWS = 256, 500, 5
 METRIC = "ndcg@10"
 PATIENCE = 1 / 6  # of the evaluations: the shipped studies wait for 10 of 60
-SHOWN = ("learning_rate", "batch_size", "num_blocks", "num_experts", "dropout", "alpha", "lambda_", "augmentation")
+SHOWN = (
+    "learning_rate",
+    "batch_size",
+    "num_blocks",
+    "num_experts",
+    "dropout",
+    "alpha",
+    "lambda_",
+    "augmentation",
+)
 SPACE = {
     "model": {
         "max_length": 12,
@@ -82,12 +91,16 @@ DEFINITION = {
 }
 
 
-def cut(train_NX: NDArray[np.int64], valid_NX: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], ...]:
+def cut(
+    train_NX: NDArray[np.int64], valid_NX: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], ...]:
     """The rows of train and valid, user first and item second, that make the part."""
     frequent = np.argsort(-np.bincount(train_NX[:, 1]), kind="stable")[:ITEMS]
     train_NX, valid_NX = (rows[np.isin(rows[:, 1], frequent)] for rows in (train_NX, valid_NX))
     active = np.flatnonzero(np.bincount(train_NX[:, 0]) >= LEAST_ROWS)
-    drawn = np.random.default_rng(seed).choice(np.intersect1d(active, valid_NX[:, 0]), USERS, replace=False)
+    drawn = np.random.default_rng(seed).choice(
+        np.intersect1d(active, valid_NX[:, 0]), USERS, replace=False
+    )
     newest = len(train_NX) - 1 - np.unique(train_NX[::-1, 0], return_index=True)[1]
     kept = np.isin(train_NX[:, 0], drawn)
     kept[newest] |= np.isin(train_NX[newest, 0], valid_NX[:, 0])
@@ -107,8 +120,12 @@ def run_curves(options: argparse.Namespace) -> None:
     search = {"sampler": "tpe", "pruner": {"kind": "none"}, "seed": options.seed}
     study.write_text(write_yaml({**DEFINITION, "search": search}))
     place = ("--study", str(study), "--results", str(options.results))
-    blade_tune("run", *place, "--data", str(folder), "--trials", str(options.trials), "--device", "cpu")
-    epochs, trials = (read(options.results / STUDY / f"{name}.csv") for name in ("epochs", "trials"))
+    blade_tune(
+        "run", *place, "--data", str(folder), "--trials", str(options.trials), "--device", "cpu"
+    )
+    epochs, trials = (
+        read(options.results / STUDY / f"{name}.csv") for name in ("epochs", "trials")
+    )
     by_number = {row["number"]: row for row in trials if row["state"] == "complete"}
     with options.out.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -117,7 +134,9 @@ def run_curves(options: argparse.Namespace) -> None:
             if row[METRIC] and (trial := by_number.get(row["trial"])):
                 given = [trial.get(f"model.{name}") or trial.get(f"train.{name}") for name in SHOWN]
                 figure = f"{float(row[METRIC]):.6f}"
-                writer.writerow([row["trial"], trial["state"], row["epoch"], figure, *map(short, given)])
+                writer.writerow(
+                    [row["trial"], trial["state"], row["epoch"], figure, *map(short, given)]
+                )
     print(f"{len(by_number)} curves in {options.out}")
 
 
@@ -195,12 +214,19 @@ def rules(train: TrainConfig) -> Iterator[Rule]:
         name = f"percentile {kept}, warm-up {warmup:g}, startup {startup}"
         yield rule(name, kind="percentile", percentile=kept, warmup=warmup, startup_trials=startup)
     for kind, factor, warmup in itertools.product(("asha", "hyperband"), (2, 3, 4), (0.0, 0.2)):
-        yield rule(f"{kind} {factor}, warm-up {warmup:g}", kind=kind, reduction_factor=factor, warmup=warmup)
+        yield rule(
+            f"{kind} {factor}, warm-up {warmup:g}",
+            kind=kind,
+            reduction_factor=factor,
+            warmup=warmup,
+        )
     for patience in (2, 4):
         median = rule("", kind="median", warmup=0.1)
         name = f"patient {patience}, median, warm-up 0.1, startup 5"
         yield Rule(
-            name, lambda median=median, patience=patience: PatientPruner(median.build(), patience), median.warmup
+            name,
+            lambda median=median, patience=patience: PatientPruner(median.build(), patience),
+            median.warmup,
         )
 
 
@@ -223,7 +249,9 @@ def read_curves(path: Path) -> tuple[list[Curve], TrainConfig]:
     curves = [until_patience(curve) for curve in whole.values()]
     epochs = sorted(next(iter(whole.values())))
     kept = sum(map(len, curves)) / sum(map(len, whole.values()))
-    print(f"{path.name}: {len(curves)} curves of {len(epochs)} evaluations, of which patience leaves {kept:.0%}")
+    print(
+        f"{path.name}: {len(curves)} curves of {len(epochs)} evaluations, of which patience leaves {kept:.0%}"
+    )
     return curves, TrainConfig(max_epochs=epochs[-1], eval_every=epochs[0])
 
 
@@ -236,14 +264,23 @@ def run_replay(options: argparse.Namespace) -> None:
     for rule, workers in itertools.product(rules(trains[0]), options.workers):
         if options.only in rule.name:
             random = np.random.default_rng(options.seed)  # the same orders for all
-            by_file = np.array([figures(curves, rule, workers, random, options) for curves in files])
+            by_file = np.array(
+                [figures(curves, rule, workers, random, options) for curves in files]
+            )
             saved, _, regret, correlation = by_file.mean(axis=0)
             kept = " ".join(f"{share:.0%}" for share in by_file[:, 1])
-            print(f"| {rule.name} | {workers} | {saved:.0%} | {kept} | {regret:.1%} | {correlation:.2f} |", flush=True)
+            print(
+                f"| {rule.name} | {workers} | {saved:.0%} | {kept} | {regret:.1%} | {correlation:.2f} |",
+                flush=True,
+            )
 
 
 def figures(
-    curves: list[Curve], rule: Rule, workers: int, random: np.random.Generator, options: argparse.Namespace
+    curves: list[Curve],
+    rule: Rule,
+    workers: int,
+    random: np.random.Generator,
+    options: argparse.Namespace,
 ) -> NDArray[np.float64]:
     """Means over shuffled orders: epochs saved, best kept, regret, rank correlation."""
     rows = []
@@ -256,24 +293,36 @@ def figures(
         seen = [result.best[number] for number in range(len(values))]
         saved = 1.0 - result.evaluations / sum(map(len, drawn))
         regret = 1.0 - chosen / values.max()
-        rows.append((saved, values.argmax() in result.completed, regret, spearmanr(values, seen)[0]))
+        rows.append(
+            (saved, values.argmax() in result.completed, regret, spearmanr(values, seen)[0])
+        )
     return np.mean(rows, axis=0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True)
     curves = commands.add_parser("curves")
     curves.add_argument("--data", type=Path, required=True, help="folder of QK-Video's split files")
     curves.add_argument("--results", type=Path, default=Path("results"))
     curves.add_argument("--trials", type=int, default=64)
-    curves.add_argument("--seed", type=int, default=2026, help="of the users drawn, and of the study")
-    curves.add_argument("--out", type=Path, default=Path("results/paper/pruning-curves-256-users-cpu.csv"))
+    curves.add_argument(
+        "--seed", type=int, default=2026, help="of the users drawn, and of the study"
+    )
+    curves.add_argument(
+        "--out", type=Path, default=Path("results/paper/pruning-curves-256-users-cpu.csv")
+    )
     curves.set_defaults(command=run_curves)
     again = commands.add_parser("replay")
-    again.add_argument("files", type=Path, nargs="+", help="each of one study, all on one grid of evaluations")
+    again.add_argument(
+        "files", type=Path, nargs="+", help="each of one study, all on one grid of evaluations"
+    )
     again.add_argument("--orders", type=int, default=100)
-    again.add_argument("--share", type=float, default=0.5, help="of the curves in each order, drawn anew")
+    again.add_argument(
+        "--share", type=float, default=0.5, help="of the curves in each order, drawn anew"
+    )
     again.add_argument("--workers", type=int, nargs="+", default=[1, 8])
     again.add_argument("--only", default="", metavar="WORDS", help="of the rule's name")
     again.add_argument("--seed", type=int, default=2026)

@@ -16,14 +16,50 @@ import sys
 from pathlib import Path
 
 FIGURES = ("ndcg@5", "hr@5", "ndcg@10", "hr@10")
-KEPT = ("loss", "told_target_set", "seeds", "trials", "epochs", "hours", "trial", "behind_best", "p_holm", "part")
+KEPT = (
+    "loss",
+    "told_target_set",
+    "seeds",
+    "trials",
+    "epochs",
+    "hours",
+    "trial",
+    "behind_best",
+    "p_holm",
+    "part",
+)
 PUBLISHED = Path(__file__).parents[1] / "results" / "paper" / "published.csv"
 
 
 def compare(options: argparse.Namespace, form: str, *more: str) -> str:
-    command = [sys.executable, "-m", "blade_tune", "compare", "--study", "qk-video", "--models", options.models]
-    command += ["--data", str(options.data), "--results", str(options.results), "--trials", str(options.trials)]
-    command += ["--top", str(options.top), "--seeds", str(options.seeds), "-f", form, *options.rest, *more]
+    command = [
+        sys.executable,
+        "-m",
+        "blade_tune",
+        "compare",
+        "--study",
+        "qk-video",
+        "--models",
+        options.models,
+    ]
+    command += [
+        "--data",
+        str(options.data),
+        "--results",
+        str(options.results),
+        "--trials",
+        str(options.trials),
+    ]
+    command += [
+        "--top",
+        str(options.top),
+        "--seeds",
+        str(options.seeds),
+        "-f",
+        form,
+        *options.rest,
+        *more,
+    ]
     command += ["--epochs", str(options.epochs)] if options.epochs else []
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
@@ -38,13 +74,31 @@ def beside(
     """A row a model as measured, and after it what others published of it."""
     rows = []
     for row in measured:
-        figures = {name: rounded(row[name]) for metric in FIGURES for name in (metric, f"{metric} sd") if name in row}
-        kept = {name: rounded(row[name]) if name in ("behind_best", "p_holm") else row.get(name, "") for name in KEPT}
+        figures = {
+            name: rounded(row[name])
+            for metric in FIGURES
+            for name in (metric, f"{metric} sd")
+            if name in row
+        }
+        kept = {
+            name: rounded(row[name]) if name in ("behind_best", "p_holm") else row.get(name, "")
+            for name in KEPT
+        }
         rows.append(
-            {"model": row["model"], "source": "measured", **figures, **kept, "max_epochs": str(max_epochs or 300)}
+            {
+                "model": row["model"],
+                "source": "measured",
+                **figures,
+                **kept,
+                "max_epochs": str(max_epochs or 300),
+            }
         )
         rows += [
-            {"model": theirs["model"], "source": theirs["source"], **{name: theirs[name] for name in FIGURES}}
+            {
+                "model": theirs["model"],
+                "source": theirs["source"],
+                **{name: theirs[name] for name in FIGURES},
+            }
             for theirs in published
             if (theirs["dataset"], theirs["model"]) == ("qk-video", row["model"])
         ]
@@ -52,12 +106,16 @@ def beside(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of the split files")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--models", default="all", help="separated by commas")
     parser.add_argument("--trials", type=int, default=60, help="of each model")
-    parser.add_argument("--top", type=int, default=3, help="configurations of each model on fresh seeds")
+    parser.add_argument(
+        "--top", type=int, default=3, help="configurations of each model on fresh seeds"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, help="fewer epochs than the study has")
     parser.add_argument("--dry-run", action="store_true", help="what it takes on this machine")

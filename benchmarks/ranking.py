@@ -25,8 +25,12 @@ D, EXCLUDED, TOP = 32, 22, 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, help="torch's threads; its own choice where not given")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--threads", type=int, help="torch's threads; its own choice where not given"
+    )
     parser.add_argument("--runs", type=int, default=5, help="of each; the median is printed")
     parser.add_argument("--large", action="store_true", help="a million items too")
     options = parser.parse_args()
@@ -54,7 +58,9 @@ def compare(num_users: int, num_items: int, runs: int) -> None:
 
     vectors, excluded = vectors_VD[1:].numpy(), excluded_UX.numpy() - 1
     arrays = (states_UD.numpy(), vectors, targets_U.numpy() - 1, excluded)
-    (theirs_s, theirs_U), (ours_s, ours_U) = interleaved([lambda: user_by_user(*arrays), ours], runs)
+    (theirs_s, theirs_U), (ours_s, ours_U) = interleaved(
+        [lambda: user_by_user(*arrays), ours], runs
+    )
     if summarize(ours_U) != summarize(theirs_U):
         raise SystemExit(f"metrics differ: {summarize(ours_U)} and {summarize(theirs_U)}")
     speed = num_users * num_items / ours_s / 1e6

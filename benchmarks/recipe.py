@@ -31,18 +31,35 @@ QK_VIDEO = {
     "train": {"max_epochs": 60, "eval_every": 3, "patience": 100},
     "models": {  # what each has beside the recipe, the same for all variants
         "sasrec": {"num_blocks": 1, "num_heads": 1},
-        "blade": {**BLADE, "num_heads": 1, "cross_residual": "fused", "lambda_": 0.0, "richness_weight": False},
+        "blade": {
+            **BLADE,
+            "num_heads": 1,
+            "cross_residual": "fused",
+            "lambda_": 0.0,
+            "richness_weight": False,
+        },
     },
 }
 DEMO = {
     "data": {**DATA, "source": "synthetic", "name": "demo"},
-    "train": {"max_epochs": 24, "eval_every": 2, "patience": 100, "batch_size": 24, "learning_rate": 4e-3},
-    "models": {"blade": {**BLADE, "num_heads": 2, "max_length": 12, "factor_init": "ones", "lambda_": 0.1}},
+    "train": {
+        "max_epochs": 24,
+        "eval_every": 2,
+        "patience": 100,
+        "batch_size": 24,
+        "learning_rate": 4e-3,
+    },
+    "models": {
+        "blade": {**BLADE, "num_heads": 2, "max_length": 12, "factor_init": "ones", "lambda_": 0.1}
+    },
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "item_init: cooccurrence": {"model": {"item_init": "cooccurrence"}},
-    "item_init: cooccurrence, 3 x learning_rate": {"model": {"item_init": "cooccurrence"}, "rate": 10 / 3},
+    "item_init: cooccurrence, 3 x learning_rate": {
+        "model": {"item_init": "cooccurrence"},
+        "rate": 10 / 3,
+    },
     "item_init: random": {"model": {"item_init": "random"}},
     "item_init: random, 3 x learning_rate": {"model": {"item_init": "random"}, "rate": 10 / 3},
     "block_init: random": {"model": {"block_init": "random"}},
@@ -67,11 +84,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--data", type=Path, help="folder of QK-Video's split files")
-    chosen.add_argument("--demo", action="store_true", help="made-up data, in which only behavior sets tell")
-    parser.add_argument("--models", nargs="+", help="of sasrec (not with --demo) and blade; default: the first")
+    chosen.add_argument(
+        "--demo", action="store_true", help="made-up data, in which only behavior sets tell"
+    )
+    parser.add_argument(
+        "--models", nargs="+", help="of sasrec (not with --demo) and blade; default: the first"
+    )
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2, help="trainings at a time")
@@ -84,12 +107,20 @@ def main() -> None:
         parser.error(f"--models: {', '.join(unknown)}: choose from {', '.join(task['models'])}")
     if options.only:
         model, variant, seed = options.only
-        print(json.dumps(curve_of(content_of(task, model, variant), int(seed), options.data, float("inf"))))
+        print(
+            json.dumps(
+                curve_of(content_of(task, model, variant), int(seed), options.data, float("inf"))
+            )
+        )
         return
     prepare(data_config(task["data"], "data"), options.data, Path("results"))
     done = {(row["model"], row["variant"], int(row["seed"])) for row in rows_of(options.out)}
     places = product(range(options.seeds), models, options.variants)
-    missing = [(model, variant, seed) for seed, model, variant in places if (model, variant, seed) not in done]
+    missing = [
+        (model, variant, seed)
+        for seed, model, variant in places
+        if (model, variant, seed) not in done
+    ]
     where = ["--demo"] if options.demo else ["--data", str(options.data)]
     with ThreadPoolExecutor(options.workers) as pool:
         for row in pool.map(lambda place: trained(*place, where), missing):
@@ -101,17 +132,33 @@ def content_of(task: dict[str, Any], model: str, variant: str) -> dict[str, Any]
     """The study of one variant."""
     changes = VARIANTS[variant]
     space = {"model": {**task["models"][model], **changes.get("model", {})}}
-    rate = task["train"].get("learning_rate", SHARED["train.learning_rate"]) * changes.get("rate", 1.0)
+    rate = task["train"].get("learning_rate", SHARED["train.learning_rate"]) * changes.get(
+        "rate", 1.0
+    )
     train = {**task["train"], "learning_rate": rate, **changes.get("train", {})}
-    return {"model": model, "recipe": "shared", "space": space, "data": task["data"], "train": train}
+    return {
+        "model": model,
+        "recipe": "shared",
+        "space": space,
+        "data": task["data"],
+        "train": train,
+    }
 
 
 def trained(model: str, variant: str, seed: int, where: list[str]) -> dict[str, Any]:
     """A row, made in a process of its own."""
     command = [sys.executable, __file__, *where, "--only", model, variant, str(seed)]
-    curve = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    curve = json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    )
     seconds, best = max(curve, key=lambda point: point[1])
-    figures = (curve[0][1], best, seconds, curve[-1][0], " ".join(f"{point[1]:.5f}" for point in curve))
+    figures = (
+        curve[0][1],
+        best,
+        seconds,
+        curve[-1][0],
+        " ".join(f"{point[1]:.5f}" for point in curve),
+    )
     return dict(zip(FIELDS, (model, variant, seed, *figures), strict=True))
 
 
@@ -140,7 +187,8 @@ def print_table(rows: list[dict[str, str]]) -> None:
         own = [row for row in rows if (row["model"], row["variant"]) == (model, variant)]
         if own:
             before, best, after = (
-                statistics.mean(float(row[name]) for row in own) for name in ("before a step", "best", "after s")
+                statistics.mean(float(row[name]) for row in own)
+                for name in ("before a step", "best", "after s")
             )
             print(f"| {model} | {variant} | {len(own)} | {before:.4f} | {best:.4f} | {after:.0f} |")
 

@@ -30,14 +30,20 @@ SHOWN = ("blade", "sasrec", "eidp", "mbht", "dymus")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--large", action="store_true", help="a million items too")
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.device}, {options.users:,} users")
-    print("| model | items | ranked users a second | read from Parquet, s | written to Parquet, s |")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {options.device}, {options.users:,} users"
+    )
+    print(
+        "| model | items | ranked users a second | read from Parquet, s | written to Parquet, s |"
+    )
     print("|---|---|---|---|---|")
     for num_items in (ITEMS, LARGE) if options.large else (ITEMS,):
         for name in SHOWN if num_items == ITEMS else SHOWN[:1]:
@@ -49,13 +55,21 @@ def measure(name: str, num_items: int, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "users.parquet"
         write_log(log, options.users, num_items)
-        reading, histories = timed(lambda: read_histories(log, recommender.log, recommender.item_numbers), options.runs)
+        reading, histories = timed(
+            lambda: read_histories(log, recommender.log, recommender.item_numbers), options.runs
+        )
         ranking, found = timed(lambda: recommender.rank(histories, None, K), options.runs)
         out = Path(folder) / "found.parquet"
         writing, _ = timed(
-            lambda: write_recommendations(found, histories.users, recommender.items, recommender.log, out), options.runs
+            lambda: write_recommendations(
+                found, histories.users, recommender.items, recommender.log, out
+            ),
+            options.runs,
         )
-    print(f"| {name} | {num_items:,} | {options.users / ranking:,.0f} | {reading:.2f} | {writing:.2f} |", flush=True)
+    print(
+        f"| {name} | {num_items:,} | {options.users / ranking:,.0f} | {reading:.2f} | {writing:.2f} |",
+        flush=True,
+    )
 
 
 def timed(call, runs):

@@ -34,7 +34,12 @@ EPOCH = re.compile(r" epoch=(\d+) ")
 def write_study(folder: Path) -> Path:
     """The demo with trials of a minute, which outlive their workers."""
     content = read_yaml(Path(__file__).parents[1] / "studies" / "demo.yaml")
-    content["train"] = {**content.get("train", {}), "max_epochs": 120, "eval_every": 4, "patience": 30}
+    content["train"] = {
+        **content.get("train", {}),
+        "max_epochs": 120,
+        "eval_every": 4,
+        "patience": 30,
+    }
     content["search"] = {**content["search"], "pruner": {"kind": "percentile", "percentile": 75.0}}
     path = folder / f"{STUDY}.yaml"
     path.write_text(write_yaml(content))
@@ -42,18 +47,38 @@ def write_study(folder: Path) -> Path:
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--minutes", type=float, default=30.0)
     options.add_argument("--workers", type=int, default=8)
     options.add_argument("--kill-every", type=float, default=10.0, help="seconds, on average")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--storage")
-    options.add_argument("--results", type=Path, default=Path(tempfile.mkdtemp(prefix="reliability-")))
+    options.add_argument(
+        "--results", type=Path, default=Path(tempfile.mkdtemp(prefix="reliability-"))
+    )
     given = options.parse_args()
     dice = random.Random(given.seed)
     study = write_study(given.results)
-    command = [sys.executable, "-m", "blade_tune", "run", "--study", str(study), "--results", str(given.results)]
-    command += ["--workers", str(given.workers), "--device", "cpu", "--max-consecutive-failures", "1000"]
+    command = [
+        sys.executable,
+        "-m",
+        "blade_tune",
+        "run",
+        "--study",
+        str(study),
+        "--results",
+        str(given.results),
+    ]
+    command += [
+        "--workers",
+        str(given.workers),
+        "--device",
+        "cpu",
+        "--max-consecutive-failures",
+        "1000",
+    ]
     command += ["--storage", given.storage] if given.storage else []
     command += ["--heartbeat-s", "5", "--grace-s", "20"]
     log = (given.results / "run.log").open("a")
@@ -82,7 +107,10 @@ def main() -> None:
     code = run.wait()
     stored = Workspace.at(given.storage, given.results).study(STUDY)
     total = num_scored(stored.trials) + given.workers
-    print(f"stopped with {code}; {num_scored(stored.trials)} scored, now to {total} without kills", flush=True)
+    print(
+        f"stopped with {code}; {num_scored(stored.trials)} scored, now to {total} without kills",
+        flush=True,
+    )
     code = start("--trials", str(total)).wait()
     report(stored, kills, total, code)
 

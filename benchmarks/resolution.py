@@ -52,10 +52,20 @@ def effects_of(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
     for choice in CHOICES:
         for level, group in table.groupby(choice):
             name = f"C({choice})[T.{level}]"
-            row = {"choice": choice, "level": level, "configurations": len(group), "mean": group["value"].mean()}
+            row = {
+                "choice": choice,
+                "level": level,
+                "configurations": len(group),
+                "mean": group["value"].mean(),
+            }
             if name in fit.params:
                 low, high = low_high.loc[name]
-                row |= {"difference": fit.params[name], "low": low, "high": high, "p": fit.pvalues[name]}
+                row |= {
+                    "difference": fit.params[name],
+                    "low": low,
+                    "high": high,
+                    "p": fit.pvalues[name],
+                }
             rows.append(row)
     effects = pd.DataFrame(rows)
     tested = effects["p"].notna()
@@ -64,7 +74,9 @@ def effects_of(trials: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--study", default="qk-video-resolution")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--storage", help="database; default: RESULTS/studies.db")

@@ -65,9 +65,13 @@ class Drawn(Source):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--largest", type=int, default=INTERACTIONS[-1], help="leave out sizes above")
+    parser.add_argument(
+        "--largest", type=int, default=INTERACTIONS[-1], help="leave out sizes above"
+    )
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
@@ -84,14 +88,20 @@ def main() -> None:
         seconds = [table[stage][0] for table in tables]
         peaks = [table[stage][1] for table in tables]
         cells = [f"{1e6 * s:.3g} us, {b:.3g} B" for s, b in zip(seconds, peaks, strict=True)]
-        growth = f"{seconds[-1] / seconds[-2]:.2f}, {peaks[-1] / max(peaks[-2], 1e-9):.2f}" if len(sizes) > 1 else ""
+        growth = (
+            f"{seconds[-1] / seconds[-2]:.2f}, {peaks[-1] / max(peaks[-2], 1e-9):.2f}"
+            if len(sizes) > 1
+            else ""
+        )
         print(f"| {stage} | " + " | ".join(cells) + f" | {growth} |")
 
 
 def in_fresh_process(num_interactions: int, threads: int) -> Figures:
     """`measure` in a process whose memory nobody used before."""
     command = [sys.executable, __file__, "--only", str(num_interactions), "--threads", str(threads)]
-    figures: Figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    figures: Figures = json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    )
     return figures
 
 
@@ -112,7 +122,9 @@ def measure(num_interactions: int) -> Figures:
         drawn = Drawn(source.search_key(), stage("drawing", source.search))
         with patch.object(store, "open_source", return_value=drawn):
             data = stage("preparing", lambda: store.prepare(config, None, Path(folder)))
-        device_data = stage("opening", lambda: DeviceData.for_search(data, LENGTH, EvaluationConfig(), CPU))
+        device_data = stage(
+            "opening", lambda: DeviceData.for_search(data, LENGTH, EvaluationConfig(), CPU)
+        )
         stage("batches of an epoch", lambda: batches(device_data))
         for name in ("popularity", "item_knn"):
             fitted = build_model(name, {}, data.catalog, name)
@@ -120,7 +132,9 @@ def measure(num_interactions: int) -> Figures:
         model = Blade(BladeConfig(max_length=LENGTH), data.catalog)
         users_U = rows_with(data.valid)
         users_U = users_U[torch.randperm(len(users_U))[:SAMPLE].sort().values]
-        evaluator = Evaluator(data.windows("valid", LENGTH), users_U, data.catalog, EvaluationConfig())
+        evaluator = Evaluator(
+            data.windows("valid", LENGTH), users_U, data.catalog, EvaluationConfig()
+        )
         stage("evaluation", lambda: evaluator(model), len(users_U) * data.num_items)
         stage("training", lambda: steps(model, device_data), 2 * BATCH * PER_USER)
     return figures
@@ -154,9 +168,10 @@ def batches(device_data: DeviceData) -> None:
 
 def steps(model: Blade, device_data: DeviceData) -> None:
     """Two steps of training."""
-    training = Training(model, device_data.windows, device_data.negatives, TrainConfig(batch_size=BATCH), "ndcg@10")
-    training.rows_U = training.rows_U[torch.randperm(len(training.rows_U))[: 2 * BATCH]]
-    training.train_epoch()
+    training = Training(
+        model, device_data.windows, device_data.negatives, TrainConfig(batch_size=BATCH), "ndcg@10"
+    )
+    training.train_epoch(num_steps=2)
 
 
 def timed(run: Callable[[], Any]) -> tuple[Any, float, float]:

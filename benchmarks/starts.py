@@ -26,7 +26,9 @@ from blade_tune.models.item_factors import FACTORS
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="folder of QK-Video's split files")
     parser.add_argument("--large", action="store_true", help="made-up data")
     parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64])
@@ -40,19 +42,25 @@ def main() -> None:
         torch.set_num_threads(options.threads)
         print(json.dumps(measure(name, int(size), options)))
         return
-    prepare(data_config(LARGE if options.large else QK_VIDEO, "data"), options.data, Path("results"))
+    prepare(
+        data_config(LARGE if options.large else QK_VIDEO, "data"), options.data, Path("results")
+    )
     print(f"torch {torch.__version__}, {options.threads} threads\n")
     print("| item_init | width | s | peak, GB |")
     print("|---|---|---|---|")
     for name, size in product(FACTORS, options.sizes):
         command = [sys.executable, __file__, *sys.argv[1:], "--only", name, str(size)]
-        figures = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        figures = json.loads(
+            subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        )
         print(f"| {name} | {size} | {figures['seconds']:.1f} | {figures['peak']:.2f} |", flush=True)
 
 
 def measure(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]:
     """Find factors once."""
-    data = prepare(data_config(LARGE if options.large else QK_VIDEO, "data"), options.data, Path("results"))
+    data = prepare(
+        data_config(LARGE if options.large else QK_VIDEO, "data"), options.data, Path("results")
+    )
     start = time.perf_counter()
     with threadpool_limits(1, "blas"):
         FACTORS[name](data.train, data.catalog, size)

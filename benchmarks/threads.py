@@ -36,7 +36,12 @@ def main() -> None:
     everything = torch.get_num_threads()
     counts = torch.tensor([900, 700, 60, 40])
     catalog = Catalog(
-        USERS, ITEMS, ("click", "like", "share", "follow"), 0, counts.numpy(), counts.diag().add(20).numpy()
+        USERS,
+        ITEMS,
+        ("click", "like", "share", "follow"),
+        0,
+        counts.numpy(),
+        counts.diag().add(20).numpy(),
     )
     print(f"torch {torch.__version__}, {everything} threads")
     print(f"{'batch':>6} {'length':>6} {'numbers':>9} {'1 thread':>9} {'all':>9} {'ratio':>6}")
@@ -47,10 +52,15 @@ def main() -> None:
         medians = []
         for threads in (1, everything):
             torch.set_num_threads(threads)
-            medians.append(statistics.median([step_s(model, optimizer, batch) for _ in range(11)][2:]))
+            medians.append(
+                statistics.median([step_s(model, optimizer, batch) for _ in range(11)][2:])
+            )
         one, many = medians
         numbers = size * length * 32
-        print(f"{size:>6} {length:>6} {numbers:>9} {one:>9.4f} {many:>9.4f} {one / many:>6.2f}", flush=True)
+        print(
+            f"{size:>6} {length:>6} {numbers:>9} {one:>9.4f} {many:>9.4f} {one / many:>6.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -46,11 +46,15 @@ NEURAL = [name for name in MODELS if issubclass(model_class(name), NeuralRecomme
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of QK-Video's split files")
     parser.add_argument("--models", nargs="+", choices=NEURAL, default=NEURAL)
     parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
-    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2], help="trainings at a time")
+    parser.add_argument(
+        "--workers", nargs="+", type=int, default=[1, 2], help="trainings at a time"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=120.0, help="seconds of a training")
     parser.add_argument("--out", type=Path, default=Path("time_to_quality.jsonl"))
@@ -69,11 +73,26 @@ def main() -> None:
 def measure(workers: int, model: str, recipe: str, options: argparse.Namespace) -> None:
     """Train what is missing of one line of the table."""
     place = {"workers": workers, "model": model, "recipe": recipe, "limit": options.limit}
-    done = {row["seed"] for row in rows_of(options.out) if all(row[key] == value for key, value in place.items())}
+    done = {
+        row["seed"]
+        for row in rows_of(options.out)
+        if all(row[key] == value for key, value in place.items())
+    }
 
     def run(seed: int) -> dict[str, Any]:
-        own = ["--data", str(options.data), "--limit", str(options.limit), "--only", model, recipe, str(seed)]
-        ended = subprocess.run([sys.executable, __file__, *own], check=True, stdout=subprocess.PIPE, text=True)
+        own = [
+            "--data",
+            str(options.data),
+            "--limit",
+            str(options.limit),
+            "--only",
+            model,
+            recipe,
+            str(seed),
+        ]
+        ended = subprocess.run(
+            [sys.executable, __file__, *own], check=True, stdout=subprocess.PIPE, text=True
+        )
         return place | {"seed": seed} | json.loads(ended.stdout)
 
     with ThreadPoolExecutor(workers) as pool:
@@ -82,7 +101,9 @@ def measure(workers: int, model: str, recipe: str, options: argparse.Namespace) 
                 file.write(json.dumps(row) + "\n")
 
 
-def curve_under(model: str, recipe: str, seed: int, directory: Path, limit: float) -> dict[str, Any]:
+def curve_under(
+    model: str, recipe: str, seed: int, directory: Path, limit: float
+) -> dict[str, Any]:
     """The curve of one training under a recipe: seconds and validation figures."""
     content = {
         "model": model,
@@ -112,8 +133,12 @@ def curve_of(
     length = int(definition.space.fixed.get("model.max_length", 50))
     device_data = DeviceData.for_search(data, length, definition.objective, torch.device("cpu"))
     begin = time.perf_counter()
-    training = build_training(definition, definition.space.fixed, data, device_data, seed, threads=1)
-    curve = [(time.perf_counter() - begin, device_data.evaluator(training.model).metrics["ndcg@10"])]
+    training = build_training(
+        definition, definition.space.fixed, data, device_data, seed, threads=1
+    )
+    curve = [
+        (time.perf_counter() - begin, device_data.evaluator(training.model).metrics["ndcg@10"])
+    ]
 
     def on_epoch(record: EpochRecord) -> None:
         if record.metrics:
@@ -129,28 +154,46 @@ def curve_of(
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     """What was measured so far."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if path.exists()
+        else []
+    )
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """A line for each number of workers, model and recipe."""
     print(f"torch {torch.__version__}, medians over seeds\n")
     levels = " | ".join(f"s to {level:.4f}" for level in LEVELS)
-    print(f"| model | recipe | at a time | seeds | limit, s | before a step | {levels} | best | after s |")
+    print(
+        f"| model | recipe | at a time | seeds | limit, s | before a step | {levels} | best | after s |"
+    )
     print("|---|---|---|---|---|---|" + "---|" * len(LEVELS) + "---|---|")
-    for workers, model, recipe in product(sorted({row["workers"] for row in rows}), NEURAL, RECIPES):
-        own = [row for row in rows if (row["workers"], row["model"], row["recipe"]) == (workers, model, recipe)]
+    for workers, model, recipe in product(
+        sorted({row["workers"] for row in rows}), NEURAL, RECIPES
+    ):
+        own = [
+            row
+            for row in rows
+            if (row["workers"], row["model"], row["recipe"]) == (workers, model, recipe)
+        ]
         if own:
             limit = max(row["limit"] for row in own)
             curves = [row["curve"] for row in own if row["limit"] == limit]
-            print(f"| {model} | {recipe} | {workers} | {len(curves)} | {limit:.0f} | {in_words(curves)} |", flush=True)
+            print(
+                f"| {model} | {recipe} | {workers} | {len(curves)} | {limit:.0f} | {in_words(curves)} |",
+                flush=True,
+            )
 
 
 def in_words(curves: list[list[tuple[float, float]]]) -> str:
     """The start, the seconds to each level, and the best figure with its second; medians."""
     cells = [f"{statistics.median(curve[0][1] for curve in curves):.4f}"]
     for level in LEVELS:
-        firsts = [next((seconds for seconds, figure in curve if figure >= level), None) for curve in curves]
+        firsts = [
+            next((seconds for seconds, figure in curve if figure >= level), None)
+            for curve in curves
+        ]
         reached = [first for first in firsts if first is not None]
         cells.append(f"{statistics.median(reached):.1f}" if len(reached) == len(curves) else "-")
     bests = [max(curve, key=lambda point: point[1]) for curve in curves]

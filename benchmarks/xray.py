@@ -21,7 +21,10 @@ from blade_tune.data.store import prepare
 from blade_tune.xray.measure import measure
 
 THINGS = ("order", "sets", "recency")
-LAWS = [tuple(t for t, is_off in zip(THINGS, off, strict=True) if is_off) for off in product((False, True), repeat=3)]
+LAWS = [
+    tuple(t for t, is_off in zip(THINGS, off, strict=True) if is_off)
+    for off in product((False, True), repeat=3)
+]
 NAMES = ("order", "recency", "sets", "told_set", "repeats", "popularity")
 VERDICTS = ("matters", "too few users to tell", "does not show")
 WINDOW = 50
@@ -29,7 +32,9 @@ BEHAVIORS = {"behaviors": ["click", "like", "share", "follow"], "auxiliary": "cl
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--users", type=int, default=2_000)
     parser.add_argument("--items", type=int, default=100)
     parser.add_argument("--sets", type=int, default=104, help="data sets in all")
@@ -47,7 +52,10 @@ def main() -> None:
             counts[name, verdict, matters] += 1
             right[law, name] += (verdict == "matters") == matters
             if (verdict == "matters") != matters:
-                print(f"seed {seed}, without {', '.join(law) or 'nothing'}: {name} {verdict}", flush=True)
+                print(
+                    f"seed {seed}, without {', '.join(law) or 'nothing'}: {name} {verdict}",
+                    flush=True,
+                )
     print(f"\n{options.users:,} users, {options.items} items, {options.sets} data sets, ", end="")
     print(f"{(time.perf_counter() - start) / options.sets:.1f} s each\n")
     print("\n".join(table(counts)) + "\n")
@@ -92,7 +100,9 @@ def table(counts: Counter[tuple[str, str, bool]]) -> Iterator[str]:
         yield f"| `{name}` | {' | '.join(cells)} |"
 
 
-def by_law(right: Counter[tuple[tuple[str, ...], str]], of_law: Counter[tuple[str, ...]]) -> Iterator[str]:
+def by_law(
+    right: Counter[tuple[tuple[str, ...], str]], of_law: Counter[tuple[str, ...]]
+) -> Iterator[str]:
     """A row a law: how many verdicts were right, matters or not."""
     yield f"| law | {' | '.join(f'`{name}`' for name in NAMES)} |"
     yield "|---|" + "---|" * len(NAMES)

@@ -37,7 +37,8 @@ class Batch:
     target_items_BL: Tensor  # int64, 0 is padding; step l's target is the interaction after step l
     target_sets_BLK: Tensor  # uint8
     negatives_BL: Tensor | None = None  # int64, an item the user never met; only in training
-    shared_negatives_X: Tensor | None = None  # int64, negative items that all steps share; only in training
+    # int64, negative items that all steps share; only in training
+    shared_negatives_X: Tensor | None = None
 
     @property
     def real_BL(self) -> Tensor:
@@ -58,11 +59,16 @@ class Batch:
 
     def split(self, size: int) -> "Iterator[Batch]":
         """Iterate over all rows in their order, as batches of `size` rows; the last one may be smaller."""
-        return (self.rows(index_X) for index_X in torch.arange(len(self), device=self.users_B.device).split(size))
+        return (
+            self.rows(index_X)
+            for index_X in torch.arange(len(self), device=self.users_B.device).split(size)
+        )
 
     def newest(self, length: int) -> "Batch":
         """Return this batch with each window cut to its newest `length` steps."""
-        return self._each(lambda value: value[:, -length:] if value.dim() > 1 else value, shared=False)
+        return self._each(
+            lambda value: value[:, -length:] if value.dim() > 1 else value, shared=False
+        )
 
     def micro_batches(self, size: int, shortest: int = 1) -> "list[Batch]":
         """Split all rows into smaller batches of similar length.
@@ -88,7 +94,10 @@ class Batch:
             if (place + 1 - starts[-1]) * length > size and place > starts[-1]:
                 starts.append(place)
         ends = [*starts[1:], len(lengths)]
-        return [self.rows(order_B[start:end]).newest(lengths[end - 1]) for start, end in zip(starts, ends, strict=True)]
+        return [
+            self.rows(order_B[start:end]).newest(lengths[end - 1])
+            for start, end in zip(starts, ends, strict=True)
+        ]
 
     def with_negatives(self, negatives_BL: Tensor) -> "Batch":
         """Return this batch with one negative item for each step."""
@@ -136,7 +145,8 @@ class Catalog:
     behaviors: tuple[str, ...]  # column order of the sets; the name of behavior k
     auxiliary: int  # the column of the auxiliary behavior (click, read)
     behavior_counts_K: NDArray[np.int64]  # rows with behavior k
-    pair_counts_KK: NDArray[np.int64]  # rows with both behaviors; the diagonal repeats behavior_counts_K
+    # Rows with both behaviors; the diagonal repeats behavior_counts_K
+    pair_counts_KK: NDArray[np.int64]
 
     @property
     def num_behaviors(self) -> int:

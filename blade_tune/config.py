@@ -22,7 +22,8 @@ from ruamel.yaml.representer import SafeRepresenter
 from blade_tune.errors import ConfigError
 from blade_tune.redact import redacted_value
 
-MAX_DEPTH, MAX_VALUES = 50, 100_000  # of a settings file: few lines with aliases can stand for billions of values
+# Of a settings file: few lines with aliases can stand for billions of values
+MAX_DEPTH, MAX_VALUES = 50, 100_000
 SMALL_LAW = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
 
 
@@ -35,7 +36,9 @@ class Settings(BaseModel):
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def parse(settings: type[SettingsT], data: Mapping[str, Any], place: str, *, strict: bool = False) -> SettingsT:
+def parse(
+    settings: type[SettingsT], data: Mapping[str, Any], place: str, *, strict: bool = False
+) -> SettingsT:
     """Build settings from plain data.
 
     Args:
@@ -81,7 +84,8 @@ def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
     for part in parents:
         field = settings.model_fields.get(str(part))
         inner = getattr(field, "annotation", None)
-        if not (isinstance(inner, type) and issubclass(inner, Settings)):  # a union, a list, or a plain value
+        # A union, a list, or a plain value
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):
             return []
         settings = inner
     return [field.alias or name for name, field in settings.model_fields.items()]
@@ -91,7 +95,8 @@ class _Representer(SafeRepresenter):
     """Quotes text that holds line ends of Unicode: without quotes they would be read back as spaces."""
 
     def represent_str(self, data: str) -> ScalarNode:
-        style = '"' if re.search("[\x85\u2028\u2029]", data) else None  # the style in which they are escaped
+        # The style in which they are escaped
+        style = '"' if re.search("[\x85\u2028\u2029]", data) else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
@@ -100,7 +105,8 @@ _Representer.add_representer(str, _Representer.represent_str)
 
 def _yaml() -> YAML:
     """Return a reader and writer of YAML 1.2: 1e-3 is a number, 020 is 20, yes is a text, and keys are unique."""
-    yaml: Any = YAML(typ="safe", pure=True)  # Any, for its own annotations say that its switches are always None
+    # Any, for its own annotations say that its switches are always None
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
     yaml.allow_unicode = True
@@ -128,11 +134,15 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
     except DuplicateKeyError as error:  # its own message repeats the value, which may be a secret
         key = re.search('key "(.*?)"', str(error.problem), re.DOTALL)
         name = f"{key[1]} " if key else ""
-        raise ConfigError(f"{path}:{error.problem_mark.line + 1}: is not valid YAML: {name}is given twice.") from None
+        raise ConfigError(
+            f"{path}:{error.problem_mark.line + 1}: is not valid YAML: {name}is given twice."
+        ) from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}.") from None
+        raise ConfigError(
+            f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}."
+        ) from None
     except ValueError as error:  # a date that does not exist
         raise ConfigError(f"{path}: is not valid YAML: {error}.") from None
     except RecursionError:
@@ -160,7 +170,9 @@ def _is_small(data: Any) -> bool:
     # Level by level, and never more than MAX_VALUES of one: a bomb of aliases is not unfolded.
     for _ in range(MAX_DEPTH):
         inner = (
-            value.values() if isinstance(value, dict) else value for value in level if isinstance(value, dict | list)
+            value.values() if isinstance(value, dict) else value
+            for value in level
+            if isinstance(value, dict | list)
         )
         level = list(itertools.islice(itertools.chain.from_iterable(inner), MAX_VALUES))
         count += len(level)
@@ -173,7 +185,11 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested mappings as one flat mapping with dotted names: {"a": {"b": 1}} becomes {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        flat |= (
+            flatten(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping)
+            else {f"{prefix}{name}": value}
+        )
     return flat
 
 

@@ -49,7 +49,9 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise ConfigError(f"{path}: must be a folder, and is or lies under a file; move that away.") from None
+        raise ConfigError(
+            f"{path}: must be a folder, and is or lies under a file; move that away."
+        ) from None
 
 
 def append_line(descriptor: int, line: bytes) -> None:
@@ -100,5 +102,7 @@ def _rename(temporary: Path, path: Path) -> None:
         try:
             path.rmdir()
         except OSError:
-            raise ConfigError(f"{path}: must be a file, and is a folder that holds others; move it away.") from None
+            raise ConfigError(
+                f"{path}: must be a file, and is a folder that holds others; move it away."
+            ) from None
         temporary.replace(path)

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GAINS: Mapping[str, Callable[[int], float]] = {  # name -> gain of a rank below the cutoff
-    "ndcg": lambda rank: 1.0 / math.log2(rank + 2),  # discounted cumulative gain; the ideal one is 1
+    # Discounted cumulative gain; the ideal one is 1
+    "ndcg": lambda rank: 1.0 / math.log2(rank + 2),
     "hr": lambda rank: 1.0,  # noqa: ARG005 - a hit is a hit
 }
 CUTOFFS = (5, 10, 20)
 METRICS = tuple(f"{name}@{k}" for name in GAINS for k in CUTOFFS)
-UNREACHABLE = 2**31 - 1  # the rank of a target that is not ranked: beyond every cutoff, however small the catalog
+# The rank of a target that is not ranked: beyond every cutoff, however small the catalog
+UNREACHABLE = 2**31 - 1
 ROUNDING = 1e-6  # by which figures of the same ranks may differ that were summed on another machine
 
 
@@ -73,4 +75,8 @@ def agree(ranks_B: "Tensor", facts: Mapping[str, Any]) -> bool:
         facts: figures by name of metric, all or some of them; entries under other names are ignored.
     """
     summary = summarize(ranks_B)
-    return all(abs(figure - facts[metric]) <= ROUNDING for metric, figure in summary.items() if metric in facts)
+    return all(
+        abs(figure - facts[metric]) <= ROUNDING
+        for metric, figure in summary.items()
+        if metric in facts
+    )

@@ -14,7 +14,9 @@ Value = float | int | str | bool
 class SuggestsValues(Protocol):
     """The methods of an Optuna trial that a space needs."""
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None, log: bool
+    ) -> float:
         """Suggest a float in [low, high]."""
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
@@ -27,9 +29,13 @@ class SuggestsValues(Protocol):
 class Free(Settings):
     """A free parameter, declared by exactly one of `float` (a range), `int` (a range) and `choice`."""
 
-    float_: tuple[FiniteFloat, FiniteFloat] | None = Field(None, alias="float", description="range, both ends included")
+    float_: tuple[FiniteFloat, FiniteFloat] | None = Field(
+        None, alias="float", description="range, both ends included"
+    )
     int_: tuple[int, int] | None = Field(None, alias="int", description="range, both ends included")
-    choice: tuple[Value, ...] | None = Field(None, min_length=1, description="the values to choose from")
+    choice: tuple[Value, ...] | None = Field(
+        None, min_length=1, description="the values to choose from"
+    )
     step: float | None = Field(None, gt=0, description="distance of neighbors in a range")
     log: bool = Field(False, description="sample a range evenly in its logarithm")
     when: dict[str, tuple[Value, ...]] = Field(
@@ -45,7 +51,8 @@ class Free(Settings):
                 raise ValueError("step and log go with float or int, not with choice")
             if any(isinstance(value, float) and not math.isfinite(value) for value in self.choice):
                 raise ValueError("a choice must be finite")
-            if len(set(self.choice)) < len(self.choice):  # 1, 1.0 and true are equal, also in a stored trial
+            # 1, 1.0 and true are equal, also in a stored trial
+            if len(set(self.choice)) < len(self.choice):
                 raise ValueError("a choice is given twice")
             return self
         low, high = self.bounds
@@ -56,7 +63,10 @@ class Free(Settings):
         if self.int_ is not None and self.step is not None and self.step != int(self.step):
             raise ValueError("the step of an int range must be an integer")
         # The high end must be one of the points, for Optuna would lower it to the last full step.
-        if self.step is not None and abs((high - low) / self.step - round((high - low) / self.step)) > 1e-9:
+        if (
+            self.step is not None
+            and abs((high - low) / self.step - round((high - low) / self.step)) > 1e-9
+        ):
             raise ValueError(f"steps of {self.step:g} from {low} do not reach {high}")
         return self
 
@@ -84,7 +94,8 @@ class Free(Settings):
         """Return the values that a check of the space tries: all of them, or both ends of a continuous range."""
         if self.int_ is not None:
             low, high = self.int_
-            return range(low, high + 1, int(self.step or 1))  # not a list: a range may have millions of values
+            # Not a list: a range may have millions of values
+            return range(low, high + 1, int(self.step or 1))
         return self.points() or self.probes()
 
     def contains(self, value: Any) -> bool:
@@ -92,9 +103,14 @@ class Free(Settings):
         points = self.points()
         if points is not None:
             # In Python True == 1, but a setting that is a bool is no number.
-            return any(isinstance(value, bool) == isinstance(point, bool) and value == point for point in points)
+            return any(
+                isinstance(value, bool) == isinstance(point, bool) and value == point
+                for point in points
+            )
         low, high = self.bounds
-        return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        )
 
     def suggest(self, name: str, trial: SuggestsValues) -> Value:
         """Ask a trial for a value of this parameter under its dotted name."""
@@ -103,7 +119,9 @@ class Free(Settings):
             return value
         low, high = self.bounds
         if self.int_ is not None:
-            return trial.suggest_int(name, int(low), int(high), step=int(self.step or 1), log=self.log)
+            return trial.suggest_int(
+                name, int(low), int(high), step=int(self.step or 1), log=self.log
+            )
         return tidy(trial.suggest_float(name, low, high, step=self.step, log=self.log))
 
     def canonical(self) -> dict[str, Any]:
@@ -117,7 +135,11 @@ class Free(Settings):
         if self.choice is not None:
             return "{" + ", ".join(map(str, self.choice)) + "}"
         low, high = self.bounds
-        return f"[{low:g}, {high:g}]" + (" log" if self.log else "") + (f" step {self.step:g}" if self.step else "")
+        return (
+            f"[{low:g}, {high:g}]"
+            + (" log" if self.log else "")
+            + (f" step {self.step:g}" if self.step else "")
+        )
 
 
 def tidy(value: float) -> float:

@@ -12,10 +12,15 @@ from blade_tune.printable import printable_lines
 
 HIDDEN = "***"
 
-_END = r"(?=[]:,;.)'\"]*(?:\s|$))"  # punctuation that ends a word is no part of the URL in front of it
+# Punctuation that ends a word is no part of the URL in front of it
+_END = r"(?=[]:,;.)'\"]*(?:\s|$))"
 _URL = re.compile(rf"[A-Za-z][\w+.-]*://\S+?{_END}")
-_SECRET_OPTION = re.compile(r"([?&;][\w.%-]*(?:pass|pwd|secret|token|credential|key)[\w.%-]*=)(.*)", re.I | re.S)
-_ASSIGNMENT = re.compile(rf"(\w*(?:password|passwd|secret)\s*=\s*)('[^']*'|\"[^\"]*\"|\S+?{_END})", re.I)
+_SECRET_OPTION = re.compile(
+    r"([?&;][\w.%-]*(?:pass|pwd|secret|token|credential|key)[\w.%-]*=)(.*)", re.I | re.S
+)
+_ASSIGNMENT = re.compile(
+    rf"(\w*(?:password|passwd|secret)\s*=\s*)('[^']*'|\"[^\"]*\"|\S+?{_END})", re.I
+)
 
 
 def redacted_url(url: str) -> str:
@@ -31,10 +36,12 @@ def redacted_url(url: str) -> str:
     options = ""
     if secret := _SECRET_OPTION.search(rest):
         rest, options = rest[: secret.start()], f"{secret[1]}{HIDDEN}"
-        if "@" in secret[2] and "@" not in rest:  # perhaps the "option" is part of a password in front of the host
+        # Perhaps the "option" is part of a password in front of the host
+        if "@" in secret[2] and "@" not in rest:
             rest = re.sub(r":.*", f":{HIDDEN}", rest, flags=re.S)
     before, at, host = rest.rpartition("@")
-    if at and not scheme.lower().startswith("sqlite"):  # has no host, and its file's name may hold an @
+    # Has no host, and its file's name may hold an @
+    if at and not scheme.lower().startswith("sqlite"):
         user, colon, _ = before.partition(":")
         rest = f"{user}{colon}{HIDDEN if colon else ''}@{host}"
     return f"{scheme}://{rest}{options}"

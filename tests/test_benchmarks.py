@@ -25,7 +25,9 @@ def test_packed_trials_are_the_trials(tmp_path):
         "results": str(tmp_path),
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    ended = subprocess.run([sys.executable, WAYS, *words], input="go\n", capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, WAYS, *words], input="go\n", capture_output=True, text=True, check=False
+    )
     ready, figures = ended.stdout.splitlines() or ("", "{}")
     assert ready == "ready", ended.stderr
     assert json.loads(figures)["differs"] < 1e-5

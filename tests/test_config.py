@@ -43,7 +43,14 @@ def refusal(folder: Path, text: str | bytes) -> str:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 0.001), ("1E5", 1e5), ("2.5e3", 2500.0), ("-1e+2", -100.0), ("1.e2", 100.0), ("1.0e-3", 0.001)],
+    [
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        ("2.5e3", 2500.0),
+        ("-1e+2", -100.0),
+        ("1.e2", 100.0),
+        ("1.0e-3", 0.001),
+    ],
 )
 def test_scientific_notation_is_a_number(tmp_path: Path, text: str, value: float):
     """1e-3 is a number in every spelling, which plain YAML 1.1 reads as text."""
@@ -86,7 +93,9 @@ def test_a_bad_file_is_refused_with_its_place(tmp_path: Path, text: str | bytes,
 
 def test_a_missing_file_is_refused(tmp_path: Path):
     """A file that is missing, or is a folder, is a ConfigError with its path and the system's reason."""
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read \(No such file or directory\)\.$"):
+    with pytest.raises(
+        ConfigError, match=r"none\.yaml: cannot be read \(No such file or directory\)\.$"
+    ):
         read_yaml(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match=r"cannot be read \(Is a directory\)\.$"):
         read_yaml(tmp_path)
@@ -94,12 +103,16 @@ def test_a_missing_file_is_refused(tmp_path: Path):
 
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 TREES = st.dictionaries(
-    st.text(max_size=5), st.recursive(PLAIN, lambda t: st.lists(t) | st.dictionaries(st.text(), t), max_leaves=8)
+    st.text(max_size=5),
+    st.recursive(PLAIN, lambda t: st.lists(t) | st.dictionaries(st.text(), t), max_leaves=8),
 )
 
 
 @given(
-    data=TREES | st.fixed_dictionaries({"a": st.from_regex(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", fullmatch=True)})
+    data=TREES
+    | st.fixed_dictionaries(
+        {"a": st.from_regex(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+", fullmatch=True)}
+    )
 )
 def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, data: dict):
     """`read_yaml` gives back what `write_yaml` wrote, text that looks like a number included."""
@@ -111,12 +124,27 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
     [
         ({}, "place: size is required."),
         ({"size": 1, "siez": 2}, "place: unknown key siez. Did you mean size?"),
-        ({"size": 1, "inner": {"alpah": 0.5}}, "place: unknown key inner.alpah. Did you mean alpha?"),
+        (
+            {"size": 1, "inner": {"alpah": 0.5}},
+            "place: unknown key inner.alpah. Did you mean alpha?",
+        ),
         ({"size": 1, "zzz": 2}, "place: unknown key zzz. Known: inner, size."),
-        ({"size": "big"}, "place: size must be a valid integer, unable to parse string as an integer, got 'big'."),
-        ({"size": 1.5}, "place: size must be a valid integer, got a number with a fractional part, got 1.5."),
-        ({"size": 1, "inner": {"alpha": 1.5}}, "place: inner.alpha must be less than or equal to 1, got 1.5."),
-        ({"size": 1, "inner": {"kind": "add"}}, "place: inner.kind must be 'sum' or 'gate', got 'add'."),
+        (
+            {"size": "big"},
+            "place: size must be a valid integer, unable to parse string as an integer, got 'big'.",
+        ),
+        (
+            {"size": 1.5},
+            "place: size must be a valid integer, got a number with a fractional part, got 1.5.",
+        ),
+        (
+            {"size": 1, "inner": {"alpha": 1.5}},
+            "place: inner.alpha must be less than or equal to 1, got 1.5.",
+        ),
+        (
+            {"size": 1, "inner": {"kind": "add"}},
+            "place: inner.kind must be 'sum' or 'gate', got 'add'.",
+        ),
         ({"size": 13}, "place: size must not be 13, got 13."),
     ],
 )
@@ -131,7 +159,11 @@ def test_every_broken_law_has_a_line():
     """One error says all that is wrong."""
     with pytest.raises(ConfigError) as error:
         parse(Outer, {"inner": {"alpha": -1}, "extra": 0}, "place")
-    assert [line.split(" ")[1] for line in str(error.value).splitlines()] == ["size", "inner.alpha", "unknown"]
+    assert [line.split(" ")[1] for line in str(error.value).splitlines()] == [
+        "size",
+        "inner.alpha",
+        "unknown",
+    ]
 
 
 def test_settings_cannot_be_changed():
@@ -156,10 +188,21 @@ def test_a_guess_names_the_nearest_or_all():
         "a: &x [*x]",
         "a: &x {b: *x}",
         "a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
-        + "".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 9)}]\n" for p, n in zip("abcdefgh", "bcdefghi", strict=True)),
+        + "".join(
+            f"{n}: &{n} [{', '.join([f'*{p}'] * 9)}]\n"
+            for p, n in zip("abcdefgh", "bcdefghi", strict=True)
+        ),
         "a: [" + "1," * 100_001 + "1]",
     ],
-    ids=["unclosed", "lists", "mappings", "itself", "a mapping of itself", "aliases of aliases", "too many"],
+    ids=[
+        "unclosed",
+        "lists",
+        "mappings",
+        "itself",
+        "a mapping of itself",
+        "aliases of aliases",
+        "too many",
+    ],
 )
 def test_endless_yaml_is_one_line(tmp_path: Path, text: str) -> None:
     """Whatever is nested too deep or too large, with what its aliases stand for, is refused at the door."""

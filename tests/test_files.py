@@ -50,7 +50,9 @@ def write_and_read(index: int, write: str, path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("write", ["by_write_whole", "by_whole_file", "by_replace"])
-def test_many_writers_of_one_place_leave_what_one_of_them_wrote(tmp_path: Path, crowd: Crowd, write: str):
+def test_many_writers_of_one_place_leave_what_one_of_them_wrote(
+    tmp_path: Path, crowd: Crowd, write: str
+):
     """Nobody reads a part, nobody fails, and no temporary file stays."""
     path = tmp_path / write / "out" / "file"
     path.parent.mkdir(parents=True)

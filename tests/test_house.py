@@ -69,7 +69,15 @@ FORBIDDEN = {  # beyond the order above
 }
 PURE = ("models", "layers", "kernels", "augment", "losses", "metrics", "batch")  # of disk and clock
 IMPURE = {"datetime", "io", "os", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile", "time"}
-IMPURE_CALLS = {"open", "torch.load", "torch.save", "np.load", "np.save", "np.fromfile", "np.memmap"}
+IMPURE_CALLS = {
+    "open",
+    "torch.load",
+    "torch.save",
+    "np.load",
+    "np.save",
+    "np.fromfile",
+    "np.memmap",
+}
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS, MAX_BYTES = 400, 60, 6, 2**20
 
@@ -112,7 +120,9 @@ def is_command(function: ast.FunctionDef) -> bool:
 
 def tracked() -> list[Path]:
     """The files under version control."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
@@ -130,7 +140,9 @@ def test_every_part_has_a_rank():
 def test_imports_run_one_way(path):
     """A part imports from itself and from lower ranks only."""
     own = part_of(path)
-    assert {part for part in imported_parts(path) if part != own and RANK[part] >= RANK[own]} == set()
+    assert {
+        part for part in imported_parts(path) if part != own and RANK[part] >= RANK[own]
+    } == set()
 
 
 @pytest.mark.parametrize("part", FORBIDDEN)
@@ -146,7 +158,11 @@ def test_models_and_what_they_are_built_of_touch_neither_disk_nor_clock(part):
     for path in LIBRARY:
         if part_of(path) == part:
             assert [name for name in imports(path) if in_module(name, IMPURE)] == []
-            calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+            calls = (
+                node.func
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Call)
+            )
             assert {ast.unparse(function) for function in calls} & IMPURE_CALLS == set()
 
 
@@ -168,13 +184,19 @@ def test_functions_stay_short(path):
         assert function.end_lineno is not None
         assert function.end_lineno - function.lineno + 1 <= MAX_FUNCTION_LINES, function.name
         arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-        assert len([a for a in arguments if a.arg not in ("self", "cls")]) <= MAX_PARAMETERS, function.name
+        assert len([a for a in arguments if a.arg not in ("self", "cls")]) <= MAX_PARAMETERS, (
+            function.name
+        )
 
 
 def test_names_say_what_they_hold():
     """Nothing is called utils, helpers or common."""
     vague = re.compile(r"utils?|helpers?|common|misc")
-    parts = [(path, part) for path in SOURCE_FILES for part in path.relative_to(ROOT).with_suffix("").parts]
+    parts = [
+        (path, part)
+        for path in SOURCE_FILES
+        for part in path.relative_to(ROOT).with_suffix("").parts
+    ]
     assert [str(path) for path, part in parts if vague.fullmatch(part)] == []
 
 
@@ -190,7 +212,9 @@ def test_commands_are_a_file_each():
 # Registries
 
 
-@pytest.mark.parametrize("registry", [MODELS, AUGMENTATIONS, SOURCES], ids=["models", "augmentations", "sources"])
+@pytest.mark.parametrize(
+    "registry", [MODELS, AUGMENTATIONS, SOURCES], ids=["models", "augmentations", "sources"]
+)
 def test_registries_hold_places_that_exist(registry):
     """Every entry is "module:object" and resolves."""
     for name, place in registry.items():
@@ -211,7 +235,11 @@ def test_registries_hold_what_they_promise():
 def test_style(words):
     """ruff has nothing to say: docstrings, names, no print, no dead code, one format."""
     ended = subprocess.run(
-        [sys.executable, "-m", *words.split()], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *words.split()],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -219,7 +247,9 @@ def test_style(words):
 @pytest.mark.slow
 def test_types():
     """mypy, strict, finds no error in the library."""
-    ended = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -239,10 +269,14 @@ def test_one_name_is_one_class():
 
 def test_no_module_is_in_a_circle_of_imports():
     """Each module can be read after those that it imports, in functions and for type checkers too."""
-    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in LIBRARY}
+    names = {
+        path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in LIBRARY
+    }
     known = set(names.values())
     needs = {
-        name: {module for found in imports(path) for module in (found, found.rpartition(".")[0])} & known - {name}
+        name: {module for found in imports(path) for module in (found, found.rpartition(".")[0])}
+        & known - {name}
         for path, name in names.items()
     }
     list(TopologicalSorter(needs).static_order())  # raises CycleError with the modules of one
@@ -255,7 +289,9 @@ def test_no_large_or_trained_file_is_tracked():
     """Nothing above 1 MiB, no checkpoint, no weights, no database is under version control."""
     files = tracked()
     assert [str(path) for path in files if path.stat().st_size > MAX_BYTES] == []
-    assert [str(path) for path in files if path.suffix in (".pt", ".db", ".safetensors", ".pkl")] == []
+    assert [
+        str(path) for path in files if path.suffix in (".pt", ".db", ".safetensors", ".pkl")
+    ] == []
 
 
 def test_the_list_of_modules_is_up_to_date():

@@ -42,7 +42,9 @@ def test_contrastive_loss_equals_its_twin(similarity, num_users, width, tau):
     """InfoNCE over both views, row by row: the partner's share among all other rows, averaged over 2N rows."""
     first_ND, second_ND = views(num_users, width)
     twin = contrastive_loss(first_ND.tolist(), second_ND.tolist(), similarity, tau)
-    assert contrastive(first_ND, second_ND, similarity, tau).item() == pytest.approx(twin, abs=1e-10)
+    assert contrastive(first_ND, second_ND, similarity, tau).item() == pytest.approx(
+        twin, abs=1e-10
+    )
 
 
 def test_contrastive_loss_is_symmetric_in_its_views():
@@ -89,16 +91,21 @@ def test_a_zero_view_brings_no_nan():
 def test_gradients_of_the_contrastive_loss_are_those_of_two_products(similarity):
     """The one product of the backward pass gives what differences of the loss give."""
     views_2ND = torch.stack(views(4, 3)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda both_2ND: contrastive(*both_2ND, similarity, 0.5), (views_2ND,))
+    assert torch.autograd.gradcheck(
+        lambda both_2ND: contrastive(*both_2ND, similarity, 0.5), (views_2ND,)
+    )
 
 
 @given(st.floats(-20, 20), st.lists(st.floats(-20, 20), min_size=1, max_size=5))
 def test_sampled_softmax_equals_its_twin(positive, negatives):
     """The loss of a step is -log of the target's share of exp among target and sample."""
     loss = losses.sampled_softmax(
-        torch.tensor([positive], dtype=torch.float64), torch.tensor([negatives], dtype=torch.float64)
+        torch.tensor([positive], dtype=torch.float64),
+        torch.tensor([negatives], dtype=torch.float64),
     )
-    assert loss.item() == pytest.approx(log(sum(map(exp, (positive, *negatives)))) - positive, abs=1e-8)
+    assert loss.item() == pytest.approx(
+        log(sum(map(exp, (positive, *negatives)))) - positive, abs=1e-8
+    )
 
 
 def test_sampled_softmax_leaves_out_the_target():

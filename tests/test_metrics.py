@@ -29,7 +29,9 @@ def test_metrics_are_means_over_users(places):
 @pytest.mark.parametrize("num_users", [1, 33, 4_867])
 def test_figures_are_those_that_earlier_versions_stored(num_users: int, kind: torch.dtype):
     """To the last bit: the gains of the hits alone are summed, in order of users."""
-    ranks_B = torch.randint(0, 60, (num_users,), generator=torch.Generator().manual_seed(num_users)).to(kind)
+    ranks_B = torch.randint(
+        0, 60, (num_users,), generator=torch.Generator().manual_seed(num_users)
+    ).to(kind)
     gains_B, summary = 1.0 / torch.log2(ranks_B.double() + 2.0), summarize(ranks_B)
     for k in CUTOFFS:
         is_hit_B = ranks_B < k
@@ -38,7 +40,9 @@ def test_figures_are_those_that_earlier_versions_stored(num_users: int, kind: to
         assert torch.equal(gains(ranks_B, f"ndcg@{k}"), torch.where(is_hit_B, gains_B, 0.0))
 
 
-@given(st.lists(st.integers(0, 25), min_size=1, max_size=9), st.sampled_from(METRICS), st.floats(-1, 1))
+@given(
+    st.lists(st.integers(0, 25), min_size=1, max_size=9), st.sampled_from(METRICS), st.floats(-1, 1)
+)
 def test_figures_agree_with_the_ranks_that_gave_them(places, metric, change):
     """But for rounding; a metric that was not stored is no contradiction, nor is what is no metric."""
     ranks_B = torch.tensor(places)

@@ -60,7 +60,10 @@ def test_a_wrong_entry_is_refused(entry: dict, law: str):
         ({"choice": [2, 0.5, True]}, [2, 0.5, True]),
         ({"int": [2, 5]}, [2, 3, 4, 5]),
         ({"int": [2, 8], "step": 3}, [2, 5, 8]),
-        ({"float": [0.0, 1.0], "step": 0.1}, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
+        (
+            {"float": [0.0, 1.0], "step": 0.1},
+            [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+        ),
         ({"float": [0.5, 0.5]}, [0.5]),
         ({"float": [0.0, 1.0]}, None),
         ({"float": [0.1, 1.0], "log": True}, None),
@@ -114,7 +117,9 @@ def test_a_suggested_value_is_contained_and_counted(entry: dict, seed: int):
     assert parameter.contains(value) or value in (tidy(low), tidy(high))
 
 
-@pytest.mark.parametrize(("entry", "value"), [({"int": [1, 9]}, 3), ({"float": [0, 1], "step": 0.1}, 0.3)])
+@pytest.mark.parametrize(
+    ("entry", "value"), [({"int": [1, 9]}, 3), ({"float": [0, 1], "step": 0.1}, 0.3)]
+)
 def test_a_suggested_value_has_the_kind_of_its_range(entry: dict, value: float):
     """An int range gives int, a float range float."""
     suggested = free(**entry).suggest("x", FixedTrial({"x": value}))

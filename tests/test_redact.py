@@ -6,11 +6,16 @@ from hypothesis import strategies as st
 
 from blade_tune.redact import redacted, redacted_url, redacted_value
 
-ANY = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=6, max_size=20)
+ANY = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=6, max_size=20
+)
 SHOWN = "postgresql://me127.0.0.1:5432/db?password=&application_name=x***"  # what else there is
 
 
-@given(secret=ANY, form=st.sampled_from(["{}://me:{}@127.0.0.1:5432/db", "{}://me@127.0.0.1/db?password={}"]))
+@given(
+    secret=ANY,
+    form=st.sampled_from(["{}://me:{}@127.0.0.1:5432/db", "{}://me@127.0.0.1/db?password={}"]),
+)
 def test_a_secret_of_any_characters_is_hidden(secret: str, form: str):
     """Before the host and as an option, escaped or not: no four characters of it in a row are shown."""
     assume(not any(secret[at : at + 4] in SHOWN for at in range(len(secret) - 3)))
@@ -22,10 +27,16 @@ def test_a_secret_of_any_characters_is_hidden(secret: str, form: str):
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("postgresql://me:pw@h:5432/db?sslmode=require", "postgresql://me:***@h:5432/db?sslmode=require"),
+        (
+            "postgresql://me:pw@h:5432/db?sslmode=require",
+            "postgresql://me:***@h:5432/db?sslmode=require",
+        ),
         ("postgresql://me@h/db", "postgresql://me@h/db"),
         ("postgresql://me:p@ss-w0rd@h/db", "postgresql://me:***@h/db"),
-        ("postgresql://me@h/db?sslmode=x&password=a&b=c", "postgresql://me@h/db?sslmode=x&password=***"),
+        (
+            "postgresql://me@h/db?sslmode=x&password=a&b=c",
+            "postgresql://me@h/db?sslmode=x&password=***",
+        ),
         ("postgresql://me:pw@h/db?sslpassword=x", "postgresql://me:***@h/db?sslpassword=***"),
         ("postgresql://me:p?password=x@h/db", "postgresql://me:***?password=***"),
         ("postgresql://:pw@h/db", "postgresql://:***@h/db"),

@@ -68,7 +68,11 @@ def configurations(of: Space) -> list[dict[str, Any]]:
         name, *rest = names
         if any(values.get(other) not in allowed for other, allowed in of.free[name].when.items()):
             return walk(rest, values)
-        return [found for point in of.free[name].points() or [] for found in walk(rest, {**values, name: point})]
+        return [
+            found
+            for point in of.free[name].points() or []
+            for found in walk(rest, {**values, name: point})
+        ]
 
     return walk(list(of.free), dict(of.fixed))
 
@@ -83,7 +87,10 @@ def configurations(of: Space) -> list[dict[str, Any]]:
         ({"evaluation": {}}, "s.yaml: unknown group evaluation. Known: model, train."),
         ({"model": [1, 2]}, "s.yaml: model must be a mapping of parameters, got [1, 2]."),
         ({"train": "fast"}, "s.yaml: train must be a mapping of parameters, got 'fast'."),
-        ({"model": {"a": {"flaot": [0, 1]}}}, "s.yaml: model.a: unknown key flaot. Did you mean float?"),
+        (
+            {"model": {"a": {"flaot": [0, 1]}}},
+            "s.yaml: model.a: unknown key flaot. Did you mean float?",
+        ),
         ({"model": {"a": {}}}, "s.yaml: model.a: must have exactly one of float, int, choice."),
         (
             {"model": {"a": {"choice": [1], "when": {"b": [1]}}, "b": {"choice": [1, 2]}}},
@@ -216,12 +223,28 @@ def test_count_equals_walking_the_space(searched: Space):
         ({"alhpa": {"float": [0, 1]}}, {}, "unknown model key alhpa. Did you mean alpha?"),
         ({}, {"heads": 2}, "unknown train key heads. Known: rate."),
         ({"alpha": 1.5}, {}, "model: alpha must be less than or equal to 1, got 1.5."),
-        ({"alpha": {"float": [-0.1, 1.0]}}, {}, "model: alpha must be greater than or equal to 0, got -0.1."),
-        ({"alpha": {"float": [0.0, 1.1]}}, {}, "model: alpha must be less than or equal to 1, got 1.1."),
+        (
+            {"alpha": {"float": [-0.1, 1.0]}},
+            {},
+            "model: alpha must be greater than or equal to 0, got -0.1.",
+        ),
+        (
+            {"alpha": {"float": [0.0, 1.1]}},
+            {},
+            "model: alpha must be less than or equal to 1, got 1.1.",
+        ),
         ({"heads": {"int": [0, 4]}}, {}, "model: heads must be greater than or equal to 1, got 0."),
         ({"heads": {"int": [1, 9]}}, {}, "model: heads must be less than or equal to 8, got 9."),
-        ({"kind": {"choice": ["add", "flip"]}}, {}, "model: kind must be 'add', 'mask' or 'none', got 'flip'."),
-        ({"size": 32, "heads": {"choice": [2, 3]}}, {}, "model: size must be divisible by heads, got 32 and 3."),
+        (
+            {"kind": {"choice": ["add", "flip"]}},
+            {},
+            "model: kind must be 'add', 'mask' or 'none', got 'flip'.",
+        ),
+        (
+            {"size": 32, "heads": {"choice": [2, 3]}},
+            {},
+            "model: size must be divisible by heads, got 32 and 3.",
+        ),
         (
             {"size": {"choice": [16, 20]}, "heads": {"choice": [4, 8]}},
             {},
@@ -229,7 +252,11 @@ def test_count_equals_walking_the_space(searched: Space):
         ),
         ({"heads": [2, 4]}, {}, "model: heads must be a valid integer, got [2, 4]."),
         ({"heads": None}, {}, "model: heads must be a valid integer, got None."),
-        ({}, {"rate": {"float": [0.5, 2.0]}}, "train: rate must be less than or equal to 1, got 2.0."),
+        (
+            {},
+            {"rate": {"float": [0.5, 2.0]}},
+            "train: rate must be less than or equal to 1, got 2.0.",
+        ),
         (
             {"heads": {"choice": [2, 4]}},
             {"rate": {"float": [0.5, 2.0], "when": {"model.heads": [4]}}},
@@ -263,11 +290,23 @@ def test_check_tries_only_combinations_that_a_search_can_make():
             {"kind": {"choice": ["add", "none"]}, "rho": {"float": [0.1, 0.9]}},
             "model.rho has no effect where model.kind is none; add when: {kind: ['add', 'mask']}.",
         ),
-        ({"kind": "none", "rho": {"float": [0.1, 0.9]}}, "model.rho has no effect where model.kind is none; add when"),
-        ({"kind": "none", "rho": 0.5}, "model.rho has no effect where model.kind is none; drop it."),
-        ({"kind": "add", "exponent": {"choice": [0.5, 1.0]}}, "model.exponent has no effect where model.kind is add;"),
         (
-            {"kind": {"choice": ["add", "mask"]}, "exponent": {"choice": [0.5], "when": {"kind": ["add"]}}},
+            {"kind": "none", "rho": {"float": [0.1, 0.9]}},
+            "model.rho has no effect where model.kind is none; add when",
+        ),
+        (
+            {"kind": "none", "rho": 0.5},
+            "model.rho has no effect where model.kind is none; drop it.",
+        ),
+        (
+            {"kind": "add", "exponent": {"choice": [0.5, 1.0]}},
+            "model.exponent has no effect where model.kind is add;",
+        ),
+        (
+            {
+                "kind": {"choice": ["add", "mask"]},
+                "exponent": {"choice": [0.5], "when": {"kind": ["add"]}},
+            },
             "model.exponent has no effect where model.kind is add;",
         ),
     ],
@@ -284,7 +323,10 @@ def test_an_idle_parameter_is_refused(model: dict, message: str):
     [
         {"rho": {"float": [0.1, 0.9]}},  # the default kind is mask
         {"kind": {"choice": ["add", "none"]}, "rho": 0.5},  # counts now and then
-        {"kind": {"choice": ["add", "none"]}, "rho": {"float": [0.1, 0.9], "when": {"kind": ["add"]}}},
+        {
+            "kind": {"choice": ["add", "none"]},
+            "rho": {"float": [0.1, 0.9], "when": {"kind": ["add"]}},
+        },
     ],
 )
 def test_a_parameter_that_counts_is_accepted(model: dict):
@@ -307,7 +349,11 @@ def test_a_huge_space_is_checked_by_a_sample():
 def test_fill_gives_the_free_values():
     """A configuration written by hand gives its free values; what it leaves out is left to the sampler."""
     given = {"model.size": 32, "model.kind": "mask", "model.exponent": 0.25, "model.alpha": 0.5}
-    assert example().fill(given, "here") == {"model.kind": "mask", "model.exponent": 0.25, "model.alpha": 0.5}
+    assert example().fill(given, "here") == {
+        "model.kind": "mask",
+        "model.exponent": 0.25,
+        "model.alpha": 0.5,
+    }
     assert example().fill({}, "here") == {}
 
 
@@ -316,11 +362,20 @@ def test_fill_gives_the_free_values():
     [
         ({"model.alhpa": 0.5}, "here: unknown parameter model.alhpa. Did you mean model.alpha?"),
         ({"train.dropout": 0.5}, "here: unknown parameter train.dropout."),
-        ({"train.rate": 0.5}, "here: train.rate must lie in [0.001, 0.1] log (example.yaml), got 0.5."),
-        ({"model.alpha": 0.3}, "here: model.alpha must lie in [0, 1] step 0.5 (example.yaml), got 0.3."),
+        (
+            {"train.rate": 0.5},
+            "here: train.rate must lie in [0.001, 0.1] log (example.yaml), got 0.5.",
+        ),
+        (
+            {"model.alpha": 0.3},
+            "here: model.alpha must lie in [0, 1] step 0.5 (example.yaml), got 0.3.",
+        ),
         ({"model.heads": 3}, "here: model.heads must lie in {2, 4} (example.yaml), got 3."),
         ({"model.size": 16}, "here: model.size is fixed at 32 in example.yaml, got 16."),
-        ({"model.kind": "none", "model.rho": 0.5}, "here: model.rho has no effect beside these values"),
+        (
+            {"model.kind": "none", "model.rho": 0.5},
+            "here: model.rho has no effect beside these values",
+        ),
         ({"model.exponent": 0.25}, "here: model.exponent has no effect beside these values"),
     ],
 )
@@ -359,14 +414,18 @@ def test_canonical_differs_if_and_only_if_the_search_does():
     forms = [space(model).canonical() for model in VARIANTS]
     assert all(one != other for one, other in itertools.combinations(forms, 2))
     assert space({"a": 1, "b": 2}).canonical() == space({"b": 2, "a": 1}).canonical()
-    short, dotted = ({"a": 1, "b": {"choice": [1, 2], "when": {name: [1]}}} for name in ("a", "model.a"))
+    short, dotted = (
+        {"a": 1, "b": {"choice": [1, 2], "when": {name: [1]}}} for name in ("a", "model.a")
+    )
     assert space(short).canonical() == space(dotted).canonical()
     assert space({"a": 1}).canonical() != space({}, {"a": 1}).canonical()
 
 
 def test_a_configuration_is_a_space_with_nothing_free():
     """The nested form of a trial's values is itself a valid space, of exactly one configuration."""
-    values = example().suggest(optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5)).ask())
+    values = example().suggest(
+        optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5)).ask()
+    )
     again = Space.from_mapping(nest(values), "config.yaml")
     again.check(CONFIGS)
     assert (again.free, again.count()) == ({}, 1)
@@ -375,7 +434,12 @@ def test_a_configuration_is_a_space_with_nothing_free():
 
 def test_with_fixed_adds_and_never_overrides():
     """Further fixed values join the space; one that is free or fixed otherwise is refused."""
-    assert example().with_fixed({"model.new": 1, "model.size": 32}, "study").fixed == {"model.size": 32, "model.new": 1}
+    assert example().with_fixed({"model.new": 1, "model.size": 32}, "study").fixed == {
+        "model.size": 32,
+        "model.new": 1,
+    }
     for name in ("model.heads", "model.size"):
-        with pytest.raises(ConfigError, match=rf"^study: {name} is given here and in example\.yaml; keep one\.$"):
+        with pytest.raises(
+            ConfigError, match=rf"^study: {name} is given here and in example\.yaml; keep one\.$"
+        ):
             example().with_fixed({name: 16}, "study")

@@ -16,7 +16,9 @@ from blade_tune.spec.definition import StudyDefinition
 from tests.cli.program import TINY, call
 from tests.test_space import CONFIGS, Model, configurations
 
-SIZES = st.sampled_from([16, 20, 32, {"choice": [16, 32]}, {"int": [16, 24], "step": 4}, {"int": [8, 16]}])
+SIZES = st.sampled_from(
+    [16, 20, 32, {"choice": [16, 32]}, {"int": [16, 24], "step": 4}, {"int": [8, 16]}]
+)
 HEADS = st.sampled_from(
     [
         2,
@@ -34,9 +36,19 @@ HEADS = st.sampled_from(
     ]
 )
 ALPHAS = st.sampled_from(
-    [0, 0.5, "0.5", {"float": [0.0, 1.0], "step": 0.25}, {"int": [0, 1]}, {"choice": [0, 0.5]}, {"choice": [0.5, 2.0]}]
+    [
+        0,
+        0.5,
+        "0.5",
+        {"float": [0.0, 1.0], "step": 0.25},
+        {"int": [0, 1]},
+        {"choice": [0, 0.5]},
+        {"choice": [0.5, 2.0]},
+    ]
 )
-KINDS = st.sampled_from(["add", {"choice": ["add", "mask"]}, {"choice": ["add", "flip"]}, {"choice": ["add", 1]}])
+KINDS = st.sampled_from(
+    ["add", {"choice": ["add", "mask"]}, {"choice": ["add", "flip"]}, {"choice": ["add", 1]}]
+)
 
 
 @st.composite
@@ -44,7 +56,11 @@ def countable_spaces(draw: st.DrawFn) -> Space:
     """Spaces without a continuous range, right and wrong ones."""
     drawn = {"size": SIZES, "heads": HEADS, "alpha": ALPHAS, "kind": KINDS}
     model = {name: draw(entries) for name, entries in drawn.items() if draw(st.booleans())}
-    if isinstance(model.get("kind"), dict) and isinstance(model.get("heads"), dict) and draw(st.booleans()):
+    if (
+        isinstance(model.get("kind"), dict)
+        and isinstance(model.get("heads"), dict)
+        and draw(st.booleans())
+    ):
         model = {"kind": model.pop("kind"), **model}
         model["heads"] = {**model["heads"], "when": {"kind": ["add"]}}
     return Space.from_mapping({"model": model}, "space.yaml")
@@ -81,23 +97,35 @@ def test_a_space_passes_if_and_only_if_every_point_can_run(searched: Space, most
         ('num_blocks: {choice: ["1", "2"]}', "num_blocks must be a valid integer, got '1'"),
         ("num_blocks: '2'", "num_blocks must be a valid integer, got '2'"),
         ("num_blocks: true", "num_blocks must be a valid integer, got True"),
-        ("max_length: {int: [10, 1:30]}", "must be a valid integer, unable to parse string as an integer, got '1:30'"),
+        (
+            "max_length: {int: [10, 1:30]}",
+            "must be a valid integer, unable to parse string as an integer, got '1:30'",
+        ),
         ("alpha: {choice: [0.5, .nan]}", "a choice must be finite"),
     ],
 )
 def test_the_command_refuses_what_cannot_run(tmp_path: Path, entry: str, law: str) -> None:
     """A range of another type, a point between the ends, text for a number, a number that is other than it looks."""
-    (tmp_path / "mine.yaml").write_text(f"model: {{embedding_size: 32, {entry}}}\n".replace("32, embedding_size: ", ""))
+    (tmp_path / "mine.yaml").write_text(
+        f"model: {{embedding_size: 32, {entry}}}\n".replace("32, embedding_size: ", "")
+    )
     ended = call("space", "check", "./mine.yaml", "--model", "blade", cwd=tmp_path)
     assert (ended.code, ended.out, "Traceback" in ended.err) == (2, "", False)
     assert law in ended.err
 
 
-def test_the_command_says_how_much_it_has_constructed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_says_how_much_it_has_constructed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All combinations where there are few, else so many of them."""
-    (tmp_path / "mine.yaml").write_text("model: {num_blocks: {choice: [1, 2]}, alpha: {float: [0.0, 1.0], step: 0.1}}")
+    (tmp_path / "mine.yaml").write_text(
+        "model: {num_blocks: {choice: [1, 2]}, alpha: {float: [0.0, 1.0], step: 0.1}}"
+    )
     words = ("space", "check", "./mine.yaml", "--model", "blade")
-    assert "22 configurations.\nconstructed: all 22 combinations of points." in call(*words, cwd=tmp_path).out
+    assert (
+        "22 configurations.\nconstructed: all 22 combinations of points."
+        in call(*words, cwd=tmp_path).out
+    )
     monkeypatch.setattr("blade_tune.cli.space.MOST", 16)
     assert "a sample of 7 of 22 combinations" in call(*words, cwd=tmp_path).out
 
@@ -106,7 +134,9 @@ def test_a_sample_has_every_point_and_every_pair(monkeypatch: pytest.MonkeyPatch
     """However many combinations there are: a rule between two fields is noticed, wherever it is broken."""
     monkeypatch.setattr(spaces, "FEW", 3)
     tried: list[list[Any]] = [list(range(3)), ["a", "b"], list(range(100))]
-    pairs = {(a, b) for a in range(3) for b in ("a", "b")} | {(a, c) for a in range(3) for c in (0, 49, 99)}
+    pairs = {(a, b) for a in range(3) for b in ("a", "b")} | {
+        (a, c) for a in range(3) for c in (0, 49, 99)
+    }
     found = [draw for draw, _ in zip(spaces._sample(tried), range(60), strict=False)]
     assert pairs <= {(a, b) for a, b, _ in found} | {(a, c) for a, _, c in found}
     assert all(draw[place] in tried[place] for draw in found for place in range(3))

@@ -29,14 +29,19 @@ class BehaviorStatistics(nn.Module):
         counts_K = torch.as_tensor(catalog.behavior_counts_K, dtype=torch.float32)
         pairs_KK = torch.as_tensor(catalog.pair_counts_KK, dtype=torch.float32)
         smooth_K = torch.where(counts_K > 0, counts_K**mask_exponent, 0.0)
-        self.register_buffer("conditional_KK", pairs_KK / counts_K.clamp_min(1.0)[:, None], persistent=False)
-        self.register_buffer("mask_prob_K", smooth_K / smooth_K.sum().clamp_min(1.0), persistent=False)
+        self.register_buffer(
+            "conditional_KK", pairs_KK / counts_K.clamp_min(1.0)[:, None], persistent=False
+        )
+        self.register_buffer(
+            "mask_prob_K", smooth_K / smooth_K.sum().clamp_min(1.0), persistent=False
+        )
         self.auxiliary = catalog.auxiliary
 
 
 def num_steps(real_BL: Tensor, share: float) -> Tensor:
     """Count floor(share * n) of each user's n real steps, (B, 1)."""
-    return torch.floor(real_BL.sum(dim=1, keepdim=True).double() * share + 1e-6).long()  # 0.29 * 100 is 28.999...
+    # 0.29 * 100 is 28.999...
+    return torch.floor(real_BL.sum(dim=1, keepdim=True).double() * share + 1e-6).long()
 
 
 def choose_steps(real_BL: Tensor, rho: float) -> Tensor:
@@ -64,9 +69,13 @@ def add(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> 
     Returns:
         A view, sets_BLK.
     """
-    weights_BLK = (sets_BLK.to(statistics.conditional_KK.dtype) @ statistics.conditional_KK) * (sets_BLK == 0)
+    weights_BLK = (sets_BLK.to(statistics.conditional_KK.dtype) @ statistics.conditional_KK) * (
+        sets_BLK == 0
+    )
     possible_BL = weights_BLK.sum(dim=-1) > 0
-    draws_X1 = torch.multinomial(torch.where(possible_BL[..., None], weights_BLK, 1.0).flatten(0, 1), 1)
+    draws_X1 = torch.multinomial(
+        torch.where(possible_BL[..., None], weights_BLK, 1.0).flatten(0, 1), 1
+    )
     added_BLK = torch.zeros_like(sets_BLK).flatten(0, 1).scatter_(1, draws_X1, 1).view_as(sets_BLK)
     changed_BLK = (chosen_BL & possible_BL)[..., None]
     return torch.where(changed_BLK, sets_BLK | added_BLK, sets_BLK)
@@ -113,9 +122,13 @@ class SetViews(nn.Module):
         catalog: the source of the statistics.
     """
 
-    def __init__(self, augmentation: str, rho: float, mask_exponent: float, catalog: Catalog) -> None:
+    def __init__(
+        self, augmentation: str, rho: float, mask_exponent: float, catalog: Catalog
+    ) -> None:
         super().__init__()
-        self.operator = None if augmentation == "none" else load(AUGMENTATIONS, "augmentation", augmentation)
+        self.operator = (
+            None if augmentation == "none" else load(AUGMENTATIONS, "augmentation", augmentation)
+        )
         self.rho = rho
         self.statistics = BehaviorStatistics(catalog, mask_exponent)
 

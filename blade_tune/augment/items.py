@@ -36,18 +36,25 @@ def mask(items_BL: Tensor, share: float, mask_item: int) -> Tensor:
 def reorder(items_BL: Tensor, share: float, mask_item: int) -> Tensor:  # noqa: ARG001 - operators are called alike
     """Shuffle one contiguous run of floor(share * n) items, drawn uniformly."""
     L = items_BL.shape[1]
-    num_real_B1, num_moved_B1 = (items_BL > 0).sum(dim=1, keepdim=True), num_steps(items_BL > 0, share)
+    num_real_B1, num_moved_B1 = (
+        (items_BL > 0).sum(dim=1, keepdim=True),
+        num_steps(items_BL > 0, share),
+    )
     first_B1 = L - num_real_B1 + _draw(num_real_B1 - num_moved_B1)
     steps_BL = torch.arange(L, device=items_BL.device).expand_as(items_BL)
     in_run_BL = (steps_BL >= first_B1) & (steps_BL < first_B1 + num_moved_B1)
-    keys_BL = torch.where(in_run_BL, first_B1 + torch.rand(items_BL.shape, device=items_BL.device), steps_BL.float())
+    keys_BL = torch.where(
+        in_run_BL, first_B1 + torch.rand(items_BL.shape, device=items_BL.device), steps_BL.float()
+    )
     return items_BL.gather(1, keys_BL.argsort(dim=1, stable=True))
 
 
 OPERATORS: tuple[ItemOperator, ...] = (crop, mask, reorder)
 
 
-def views(items_BL: Tensor, shares: tuple[float, float, float], mask_item: int) -> tuple[Tensor, Tensor]:
+def views(
+    items_BL: Tensor, shares: tuple[float, float, float], mask_item: int
+) -> tuple[Tensor, Tensor]:
     """Draw two views of each row, by two different operators that are drawn for each row.
 
     Args:
@@ -60,7 +67,10 @@ def views(items_BL: Tensor, shares: tuple[float, float, float], mask_item: int) 
     """
     # Every operator makes a view of every row, and the first two of a random order are taken.
     augmented_3BL = torch.stack(
-        [operator(items_BL, share, mask_item) for operator, share in zip(OPERATORS, shares, strict=True)]
+        [
+            operator(items_BL, share, mask_item)
+            for operator, share in zip(OPERATORS, shares, strict=True)
+        ]
     )
     order_B3 = torch.rand(len(items_BL), 3, device=items_BL.device).argsort(dim=1)
     rows_B = torch.arange(len(items_BL), device=items_BL.device)

@@ -4,7 +4,14 @@ import click
 
 from blade_tune.cli.effects import show_effects
 from blade_tune.cli.executor import executor_of
-from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
+from blade_tune.cli.options import (
+    RUNS_FLAGS,
+    format_option,
+    quiet_option,
+    run_settings,
+    seeds_option,
+    study_option,
+)
 from blade_tune.fleet.settings import RunSettings
 
 

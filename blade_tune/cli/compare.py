@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from blade_tune.cli.executor import executor_of
-from blade_tune.cli.options import WORK_FLAGS, format_option, quiet_option, run_settings, usable_device
+from blade_tune.cli.options import (
+    WORK_FLAGS,
+    format_option,
+    quiet_option,
+    run_settings,
+    usable_device,
+)
 from blade_tune.cli.output import print_rows
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.loss_names import NextItemLoss
@@ -25,9 +31,15 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="Study file, by name or path, whose data, protocol, epochs, sampler and pruner all models share.",
 )
-@click.option("--models", required=True, metavar="LIST", help="Models, separated by commas, or all.")
 @click.option(
-    "--trials", type=click.IntRange(min=1), default=60, show_default=True, help="Scored trials of each model."
+    "--models", required=True, metavar="LIST", help="Models, separated by commas, or all."
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=60,
+    show_default=True,
+    help="Scored trials of each model.",
 )
 @click.option(
     "--loss",
@@ -35,14 +47,38 @@ if TYPE_CHECKING:
     help="One loss for all models, instead of the recipe's or each one's own.",
 )
 @click.option(
-    "--recipe", type=click.Choice(RECIPES), help="How neural models start and are trained, instead of as the file says."
+    "--recipe",
+    type=click.Choice(RECIPES),
+    help="How neural models start and are trained, instead of as the file says.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most, instead of the file's.")
-@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True, help="Configurations to confirm.")
-@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds of each.")
-@click.option("--test", is_flag=True, help="Open the test rows for the winners' runs; each is a line of the ledger.")
-@click.option("--uneven", is_flag=True, help="Print the table though budgets differ by over 5%, with a footnote.")
-@click.option("--dry-run", is_flag=True, help="Time a moment of each model and print what all of it takes at most.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most, instead of the file's."
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Configurations to confirm.",
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds of each."
+)
+@click.option(
+    "--test",
+    is_flag=True,
+    help="Open the test rows for the winners' runs; each is a line of the ledger.",
+)
+@click.option(
+    "--uneven",
+    is_flag=True,
+    help="Print the table though budgets differ by over 5%, with a footnote.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Time a moment of each model and print what all of it takes at most.",
+)
 @run_settings(*WORK_FLAGS)
 @format_option
 @quiet_option
@@ -83,7 +119,8 @@ def compare(
 
     budget = comparing.Budget(trials, top, seeds, epochs)
     training = comparing.HowTrained(recipe, loss)
-    every = [name for name in MODELS if name != COMBINATION]  # which has members, that were tuned before
+    # Which has members, that were tuned before
+    every = [name for name in MODELS if name != COMBINATION]
     names = every if models == "all" else [model.strip() for model in models.split(",")]
     definitions = comparing.define(study, names, budget, training)
     if dry_run:
@@ -112,7 +149,9 @@ def compare(
         print_rows(rows, form)
 
 
-def _print_costs(definitions: "list[StudyDefinition]", budget: "Budget", settings: RunSettings, form: str) -> None:
+def _print_costs(
+    definitions: "list[StudyDefinition]", budget: "Budget", settings: RunSettings, form: str
+) -> None:
     """Print the estimated cost of each model, and the sums."""
     from blade_tune.report.selection_tables import cost_rows
     from blade_tune.selection.compare import check_sizes
@@ -120,4 +159,7 @@ def _print_costs(definitions: "list[StudyDefinition]", budget: "Budget", setting
 
     check_sizes(definitions, settings)
     device = usable_device(settings.device)
-    print_rows(cost_rows([estimate(definition, budget, settings, device) for definition in definitions]), form)
+    print_rows(
+        cost_rows([estimate(definition, budget, settings, device) for definition in definitions]),
+        form,
+    )

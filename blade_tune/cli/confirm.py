@@ -5,7 +5,14 @@ from typing import Any
 import click
 
 from blade_tune.cli.executor import executor_of
-from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
+from blade_tune.cli.options import (
+    RUNS_FLAGS,
+    format_option,
+    quiet_option,
+    run_settings,
+    study_option,
+    usable_device,
+)
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.fleet.settings import RunSettings
 
@@ -13,14 +20,30 @@ from blade_tune.fleet.settings import RunSettings
 @click.command()
 @study_option
 @click.option(
-    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Best configurations to train again."
+    "--top",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Best configurations to train again.",
 )
-@click.option("--seeds", type=click.IntRange(min=2), default=5, show_default=True, help="Fresh seeds that all share.")
-@click.option("--test", is_flag=True, help="Open the test rows for the winner's runs; each is a line of the ledger.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    default=5,
+    show_default=True,
+    help="Fresh seeds that all share.",
+)
+@click.option(
+    "--test",
+    is_flag=True,
+    help="Open the test rows for the winner's runs; each is a line of the ledger.",
+)
 @run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
-def confirm(study: str, top: int, seeds: int, test: bool, settings: RunSettings, form: str, quiet: bool) -> None:
+def confirm(
+    study: str, top: int, seeds: int, test: bool, settings: RunSettings, form: str, quiet: bool
+) -> None:
     """Train the top again on fresh seeds and choose by the mean.
 
     The best of many noisy trials is mostly lucky; its mean over fresh seeds is not. Runs are stored as study
@@ -32,7 +55,11 @@ def confirm(study: str, top: int, seeds: int, test: bool, settings: RunSettings,
       blade-tune confirm --study demo --top 3 --seeds 3
     """  # noqa: D301
     from blade_tune.report.dashboard import publish
-    from blade_tune.report.selection_tables import confirmation_rows, confirmation_words, winner_test
+    from blade_tune.report.selection_tables import (
+        confirmation_rows,
+        confirmation_words,
+        winner_test,
+    )
     from blade_tune.selection.confirm import confirm
     from blade_tune.selection.testing import Opening, test_runs
 
@@ -64,7 +91,10 @@ def confirm(study: str, top: int, seeds: int, test: bool, settings: RunSettings,
         return
     print_rows(rows, form)
     if form == "table":
-        left_out = [f"{name} was not measured untuned: {why}." for name, why in stored.baselines_left_out.items()]
+        left_out = [
+            f"{name} was not measured untuned: {why}."
+            for name, why in stored.baselines_left_out.items()
+        ]
         for sentence in (*confirmation_words(confirmation), *left_out):
             click.echo(sentence)
         if tested:

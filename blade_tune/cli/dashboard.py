@@ -8,9 +8,19 @@ from blade_tune.fleet.settings import RunSettings
 
 @click.command()
 @run_settings(*STORAGE_FLAGS)
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port to listen on.")
 @click.option(
-    "--host", metavar="ADDR", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 is all."
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=8080,
+    show_default=True,
+    help="Port to listen on.",
+)
+@click.option(
+    "--host",
+    metavar="ADDR",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 is all.",
 )
 @click.option("--edit", is_flag=True, help="Let pages change and delete studies, and write notes.")
 def dashboard(settings: RunSettings, port: int, host: str, edit: bool) -> None:
@@ -31,5 +41,13 @@ def dashboard(settings: RunSettings, port: int, host: str, edit: bool) -> None:
     app = application(url, settings.results, host, edit=edit)
     if not is_loopback(host):
         may = "read and delete" if edit else "read"
-        click.echo(f"WARNING no login: whoever reaches {host} on port {port} can {may} all studies.", err=True)
-    serve(app, host, port, lambda at: click.echo(f"{masked(url)} on {at}dashboard/ (Ctrl-C ends it)", err=True))
+        click.echo(
+            f"WARNING no login: whoever reaches {host} on port {port} can {may} all studies.",
+            err=True,
+        )
+    serve(
+        app,
+        host,
+        port,
+        lambda at: click.echo(f"{masked(url)} on {at}dashboard/ (Ctrl-C ends it)", err=True),
+    )

@@ -52,11 +52,15 @@ def stats(study: str, settings: RunSettings, form: str) -> None:
     from blade_tune.xray.measure import known_xray
 
     definition, data, search = data_of(study, settings)
-    facts = describe(search, count_sealed(search, data), open_source(definition.data, data).origin())
+    facts = describe(
+        search, count_sealed(search, data), open_source(definition.data, data).origin()
+    )
     window, objective = max_length(definition, definition.space.fixed), definition.objective
     baselines = valid_baselines(search, objective, window, settings.results)
     facts["baselines"] = {"valid": {**baselines.metrics, **baselines.left_out}}
-    if (found := known_xray(search.data_hash, objective.exclude, window, settings.results)) is not None:
+    if (
+        found := known_xray(search.data_hash, objective.exclude, window, settings.results)
+    ) is not None:
         facts["xray"] = {name: finding.verdict for name, finding in found.items()}
     print_facts(facts, form)
 

@@ -13,8 +13,13 @@ from blade_tune.errors import ConfigError, DataError
 
 @click.command()
 @click.argument("name", type=click.Choice(list(KNOWN_LOGS)), metavar="|".join(KNOWN_LOGS))
-@click.option("--version", help="Which of the owner's archives: v2 or small (KuaiSAR; nine days). Default: v2.")
-@click.option("--accept-license", is_flag=True, help="Accept the owner's license without being asked.")
+@click.option(
+    "--version",
+    help="Which of the owner's archives: v2 or small (KuaiSAR; nine days). Default: v2.",
+)
+@click.option(
+    "--accept-license", is_flag=True, help="Accept the owner's license without being asked."
+)
 @click.option(
     "--from",
     "archive",
@@ -30,7 +35,14 @@ from blade_tune.errors import ConfigError, DataError
     help="Folder to put it in. Default: data/archives.",
 )
 @quiet_option
-def get(name: str, version: str | None, accept_license: bool, archive: Path | None, out: Path, quiet: bool) -> None:
+def get(
+    name: str,
+    version: str | None,
+    accept_license: bool,
+    archive: Path | None,
+    out: Path,
+    quiet: bool,
+) -> None:
     """Download a data set from its owner.
 
     An archive is checked by its md5; one that is there already is not downloaded again, and a download that stopped

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from blade_tune.cli.replacement import Replacement
     from blade_tune.data.raw.prepare import Preparation
 
-RECIPE = {"min_item_targets": int, "min_user_targets": int, "until_stable": bool, "sample_users": int, "seed": int}
+RECIPE = {
+    "min_item_targets": int,
+    "min_user_targets": int,
+    "until_stable": bool,
+    "sample_users": int,
+    "seed": int,
+}
 
 
 def recipe_options(command: Command) -> Command:
@@ -28,14 +34,22 @@ def recipe_options(command: Command) -> Command:
         field = Recipe.model_fields[name]
         words = field.description or ""
         default = "" if kind is bool or field.default is None else f" Default: {field.default}."
-        shape: dict[str, Any] = {"is_flag": True} if kind is bool else {"type": kind, "metavar": "N"}
+        shape: dict[str, Any] = (
+            {"is_flag": True} if kind is bool else {"type": kind, "metavar": "N"}
+        )
         flag = f"--{name.replace('_', '-')}"
-        command = click.option(flag, default=None, help=f"{words[0].upper()}{words[1:]}.{default}", **shape)(command)
+        command = click.option(
+            flag, default=None, help=f"{words[0].upper()}{words[1:]}.{default}", **shape
+        )(command)
     return command
 
 
 source_option = click.option(
-    "--source", required=True, type=click.Path(path_type=Path), metavar="PATH", help="The log: a file, or its archive."
+    "--source",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="The log: a file, or its archive.",
 )
 out_option = click.option(
     "--out",
@@ -49,7 +63,11 @@ def replace_options(command: Command) -> Command:
     """Add the options on whether an older preparation is replaced, and on where studies of it may be stored."""
     for option in (
         run_settings(*STORAGE_FLAGS),
-        click.option("--force", is_flag=True, help="Replace prepared data that studies stand on; says which break."),
+        click.option(
+            "--force",
+            is_flag=True,
+            help="Replace prepared data that studies stand on; says which break.",
+        ),
     ):
         command = option(command)
     return command
@@ -77,7 +95,9 @@ def _known(name: str, known: KnownLog) -> click.Command:
         out = out or Path("data") / name
         replacement = _replacement(out, more)
         settings = _recipe(more)
-        preparation = Preparation(name, source, known.form, known.auxiliary, settings, known.license, known.file)
+        preparation = Preparation(
+            name, source, known.form, known.auxiliary, settings, known.license, known.file
+        )
         _run(preparation, replacement, form, quiet, f"--study {name} --data {out}")
 
     command.__doc__ = f"""Prepare the log of {name} as its studies read it.
@@ -88,7 +108,14 @@ def _known(name: str, known: KnownLog) -> click.Command:
     Example:
       blade-tune data prepare {name} --source {known.file}
     """
-    for option in (quiet_option, format_option, recipe_options, replace_options, out_option, source_option):
+    for option in (
+        quiet_option,
+        format_option,
+        recipe_options,
+        replace_options,
+        out_option,
+        source_option,
+    ):
         command = option(command)
     return click.command(name)(command)
 
@@ -102,14 +129,31 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
     flags = (
         ("user", "COLUMN", required, "Column of the user's id."),
         ("item", "COLUMN", required, "Column of the item's id."),
-        ("time", "COLUMN", False, "Column of the time: numbers, or ISO dates. Without it, the order of the rows."),
-        ("type", "COLUMN", False, "Column that names an event's behavior. Without it, each behavior has a column."),
-        ("session", "COLUMN", False, "Column whose rows of one user and item merge; else those of the same time do."),
+        (
+            "time",
+            "COLUMN",
+            False,
+            "Column of the time: numbers, or ISO dates. Without it, the order of the rows.",
+        ),
+        (
+            "type",
+            "COLUMN",
+            False,
+            "Column that names an event's behavior. Without it, each behavior has a column.",
+        ),
+        (
+            "session",
+            "COLUMN",
+            False,
+            "Column whose rows of one user and item merge; else those of the same time do.",
+        ),
     )
 
     def add(command: Command) -> Command:
         for name, metavar, is_required, words in reversed(flags):
-            command = click.option(f"--{name}", metavar=metavar, required=is_required, help=words)(command)
+            command = click.option(f"--{name}", metavar=metavar, required=is_required, help=words)(
+                command
+            )
         return command
 
     return add
@@ -124,9 +168,21 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
     metavar="LIST",
     help="The behaviors, as their column or the values of --type: view,cart,buy. view=page_view names one anew.",
 )
-@click.option("--auxiliary", metavar="BEHAVIOR", help="The behavior that is no target. Default: the first.")
-@click.option("--name", metavar="NAME", help="Name of the data set and of its study. Default: the name of the file.")
-@click.option("--license", "license_", default="the owner's own", metavar="TEXT", help="License of the data, noted.")
+@click.option(
+    "--auxiliary", metavar="BEHAVIOR", help="The behavior that is no target. Default: the first."
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Name of the data set and of its study. Default: the name of the file.",
+)
+@click.option(
+    "--license",
+    "license_",
+    default="the owner's own",
+    metavar="TEXT",
+    help="License of the data, noted.",
+)
 @out_option
 @replace_options
 @recipe_options
@@ -170,7 +226,9 @@ def event_log(
     names = tuple(name for name, _, _ in pairs)
     log = {"user": user, "item": item, "time": time, "type": type, "session": session}
     settings = parse(
-        LogFormat, {**log, "behaviors": names, "columns": tuple(column or name for name, _, column in pairs)}, "options"
+        LogFormat,
+        {**log, "behaviors": names, "columns": tuple(column or name for name, _, column in pairs)},
+        "options",
     )
     auxiliary = auxiliary or names[0]
     section = data_section(name, list(names), auxiliary)
@@ -191,7 +249,9 @@ def event_log(
 
 
 def _recipe(flags: dict[str, Any]) -> Recipe:
-    return parse(Recipe, {name: value for name, value in flags.items() if value is not None}, "options")
+    return parse(
+        Recipe, {name: value for name, value in flags.items() if value is not None}, "options"
+    )
 
 
 def _replacement(out: Path, options: dict[str, Any]) -> "Replacement":
@@ -201,7 +261,9 @@ def _replacement(out: Path, options: dict[str, Any]) -> "Replacement":
     return Replacement(out, force=options.pop("force"), settings=options.pop("settings"))
 
 
-def _run(preparation: "Preparation", replacement: "Replacement", form: str, quiet: bool, study: str) -> None:
+def _run(
+    preparation: "Preparation", replacement: "Replacement", form: str, quiet: bool, study: str
+) -> None:
     from blade_tune.data.raw.prepare import prepare
 
     with watch_steps(quiet) as on_step:
@@ -214,7 +276,9 @@ def _run(preparation: "Preparation", replacement: "Replacement", form: str, quie
         "interactions": interactions,
     }
     left_out = {reason: count for reason, count in facts["left_out"].items() if count}
-    print_facts({**shown, "parts": facts["parts"], "rows_read": facts["rows"], "left_out": left_out}, form)
+    print_facts(
+        {**shown, "parts": facts["parts"], "rows_read": facts["rows"], "left_out": left_out}, form
+    )
     if not quiet:
         click.echo(f"what matters in it: blade-tune data xray {study}", err=True)
         click.echo(f"next: blade-tune run {study}", err=True)

@@ -16,11 +16,18 @@ CLUSTER_SIZE = 10  # items of a cluster, about
 @click.option("--users", required=True, type=click.IntRange(min=1), metavar="N", help="Users.")
 @click.option("--items", required=True, type=click.IntRange(min=2), metavar="N", help="Items.")
 @click.option(
-    "--behaviors", default="view,cart,buy", metavar="LIST", help="From common to rare. Default: view,cart,buy."
+    "--behaviors",
+    default="view,cart,buy",
+    metavar="LIST",
+    help="From common to rare. Default: view,cart,buy.",
 )
-@click.option("--noise", type=float, metavar="PROB", help="How often the law does not hold. Default: 0.1.")
 @click.option(
-    "--without", metavar="LIST", help="What the law does without: order, sets, recency. Default: it needs them all."
+    "--noise", type=float, metavar="PROB", help="How often the law does not hold. Default: 0.1."
+)
+@click.option(
+    "--without",
+    metavar="LIST",
+    help="What the law does without: order, sets, recency. Default: it needs them all.",
 )
 @click.option("--seed", type=int, metavar="N", help="Seed of all that is drawn. Default: 2026.")
 @click.option("--name", default="synth", metavar="NAME", help="Name of the study. Default: synth.")
@@ -79,12 +86,18 @@ def synth(
         if not write_study(path, section, None):
             raise ConfigError(f"{path}: is there already; give another --name.")
         written = {"study": str(path)}
-    print_facts({**written, "best_reachable": open_source(config, None).origin()["best_reachable"]}, form)
+    print_facts(
+        {**written, "best_reachable": open_source(config, None).origin()["best_reachable"]}, form
+    )
 
 
 def _num_clusters(num_items: int, num_behaviors: int) -> int:
     """Return the number of clusters that divides the items, is above the behaviors, and is nearest to CLUSTER_SIZE."""
-    divisors = [number for number in range(num_behaviors + 1, num_items + 1) if num_items % number == 0]
+    divisors = [
+        number for number in range(num_behaviors + 1, num_items + 1) if num_items % number == 0
+    ]
     if not divisors:
-        raise ConfigError(f"--items must be above the number of behaviors, {num_behaviors}, got {num_items}.")
+        raise ConfigError(
+            f"--items must be above the number of behaviors, {num_behaviors}, got {num_items}."
+        )
     return min(divisors, key=lambda number: abs(num_items / number - CLUSTER_SIZE))

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option
+from blade_tune.cli.options import (
+    STORAGE_FLAGS,
+    format_option,
+    quiet_option,
+    run_settings,
+    study_option,
+)
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.cli.steps import watch_steps
 from blade_tune.fleet.settings import RunSettings
@@ -50,14 +56,20 @@ def xray(study: str, settings: RunSettings, form: str, quiet: bool) -> None:
     with watch_steps(quiet) as step:
         window = max_length(definition, definition.space.fixed)
         exclude = definition.objective.exclude
-        found = measured(search, exclude, window, settings.results, lambda name: step(SOUGHT[name], lambda: 0.0))
+        found = measured(
+            search, exclude, window, settings.results, lambda name: step(SOUGHT[name], lambda: 0.0)
+        )
     if not quiet:
         seconds = time.perf_counter() - start
-        click.echo(f"NDCG@10 on valid rows, exclude {exclude}, window {window}: {seconds:.1f} s", err=True)
+        click.echo(
+            f"NDCG@10 on valid rows, exclude {exclude}, window {window}: {seconds:.1f} s", err=True
+        )
     if form == "json":
         print_facts({name: finding.facts for name, finding in found.items()}, form)
     else:
-        print_rows([{"thing": name, **_row(finding.facts, form)} for name, finding in found.items()], form)
+        print_rows(
+            [{"thing": name, **_row(finding.facts, form)} for name, finding in found.items()], form
+        )
 
 
 def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
@@ -72,7 +84,9 @@ def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
     }
 
 
-def data_of(study: str, settings: RunSettings) -> tuple["StudyDefinition", Path | None, "SearchData"]:
+def data_of(
+    study: str, settings: RunSettings
+) -> tuple["StudyDefinition", Path | None, "SearchData"]:
     """Return the definition of a study, stored or from its file, the folder of its data, and its search data.
 
     Args:

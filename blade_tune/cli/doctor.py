@@ -9,8 +9,12 @@ from blade_tune.cli.output import print_rows
 
 
 @click.command()
-@click.option("--study", "-s", metavar="NAME", help="Look at this study. Default: all of the database.")
-@click.option("--fix", is_flag=True, help="Queue again what lost its worker, remove what crashes left.")
+@click.option(
+    "--study", "-s", metavar="NAME", help="Look at this study. Default: all of the database."
+)
+@click.option(
+    "--fix", is_flag=True, help="Queue again what lost its worker, remove what crashes left."
+)
 @run_flags(*STORAGE_FLAGS, "data")
 @format_option
 def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:

@@ -5,7 +5,14 @@ from typing import get_args
 
 import click
 
-from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
+from blade_tune.cli.options import (
+    STORAGE_FLAGS,
+    format_option,
+    quiet_option,
+    run_settings,
+    study_option,
+    usable_device,
+)
 from blade_tune.cli.output import print_facts
 from blade_tune.export import Rule
 from blade_tune.fleet.settings import RunSettings
@@ -25,7 +32,9 @@ from blade_tune.fleet.settings import RunSettings
     help="confirmed: the winner of `confirm`; best: of the search; 1se: the smallest that cannot be told from the "
     "winner. Default: confirmed where there is one, else best.",
 )
-@click.option("--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count.")
+@click.option(
+    "--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count."
+)
 @run_settings("data", *STORAGE_FLAGS, "device")
 @format_option
 @quiet_option
@@ -56,10 +65,15 @@ def export_best(
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
         device = usable_device(settings.device)
-        metrics = export_best(stored, ExportOptions(out, device, settings.data, rule, with_valid, on_epoch))
+        metrics = export_best(
+            stored, ExportOptions(out, device, settings.data, rule, with_valid, on_epoch)
+        )
     shown = {name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")}
     publish(stored)
-    reached = {name: figures[stored.definition.objective.metric] for name, figures in metrics["baselines"].items()}
+    reached = {
+        name: figures[stored.definition.objective.metric]
+        for name, figures in metrics["baselines"].items()
+    }
     print_facts(
         {
             "bundle": str(out),

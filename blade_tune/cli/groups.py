@@ -22,7 +22,10 @@ class InSections(InOrder):
         """Add commands, in order, by the heading under which the help text lists them."""
         for command in (command for commands in sections.values() for command in commands):
             self.add_command(command)
-        self.sections = {title: [str(command.name) for command in commands] for title, commands in sections.items()}
+        self.sections = {
+            title: [str(command.name) for command in commands]
+            for title, commands in sections.items()
+        }
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write a section for each heading, all with columns of the same width."""
@@ -30,5 +33,8 @@ class InSections(InOrder):
         for title, names in self.sections.items():
             with formatter.section(title):
                 limit = formatter.width - width - 6
-                rows = [(name.ljust(width), self.commands[name].get_short_help_str(limit)) for name in names]
+                rows = [
+                    (name.ljust(width), self.commands[name].get_short_help_str(limit))
+                    for name in names
+                ]
                 formatter.write_dl(rows)

@@ -24,4 +24,6 @@ def ledger(study: str, settings: RunSettings, form: str) -> None:
     entries = settings.workspace.study(study).ledger.entries()
     print_rows([{"line": number, **entry} for number, entry in enumerate(entries, start=1)], form)
     if form == "table":
-        click.echo(f"test rows of study {study} were evaluated {len(entries)} times; the ledger is whole.")
+        click.echo(
+            f"test rows of study {study} were evaluated {len(entries)} times; the ledger is whole."
+        )

@@ -7,7 +7,8 @@ import signal
 import sys
 
 SOON_S = 0.02  # until a signal is sent again
-ARGUMENTS = "_BLADE_TUNE_ARGUMENTS"  # environment variable with the typed arguments, for the process that hides them
+# Environment variable with the typed arguments, for the process that hides them
+ARGUMENTS = "_BLADE_TUNE_ARGUMENTS"
 
 
 def main() -> None:
@@ -23,9 +24,14 @@ def main() -> None:
         from blade_tune.errors import PreemptedError
 
         received.append(number)
-        raise KeyboardInterrupt if number == signal.SIGINT else PreemptedError("stopped; run the same command again.")
+        raise (
+            KeyboardInterrupt
+            if number == signal.SIGINT
+            else PreemptedError("stopped; run the same command again.")
+        )
 
-    is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a background job, for which no Ctrl-C is meant
+    # A background job, for which no Ctrl-C is meant
+    is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     numbers = (signal.SIGTERM,) if is_deaf else (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, stop) for number in numbers}
     hook, sys.unraisablehook = sys.unraisablehook, send_again
@@ -42,7 +48,9 @@ def main() -> None:
 
         if not received:
             raise
-        sys.exit((InterruptedStudyError if received[0] == signal.SIGINT else PreemptedError).exit_code)
+        sys.exit(
+            (InterruptedStudyError if received[0] == signal.SIGINT else PreemptedError).exit_code
+        )
     finally:
         sys.unraisablehook = hook
         for number, handler in before.items():
@@ -60,7 +68,9 @@ def send_again(unraisable: "sys.UnraisableHookArgs") -> None:
     from blade_tune.errors import PreemptedError
 
     if isinstance(unraisable.exc_value, KeyboardInterrupt | PreemptedError):
-        number = signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
+        number = (
+            signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
+        )
         threading.Timer(SOON_S, os.kill, (os.getpid(), number)).start()
     else:
         sys.__unraisablehook__(unraisable)
@@ -83,7 +93,11 @@ def open_closed_streams() -> None:
             if null != number:
                 os.close(null)
         if getattr(sys, name) is None:
-            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
+            setattr(
+                sys,
+                name,
+                os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False),
+            )
 
 
 def hide_secrets() -> None:

@@ -84,10 +84,19 @@ def run_settings(*names: str) -> Callable[[Command], Command]:
 
 
 study_option = click.option(
-    "--study", "-s", required=True, metavar="NAME|FILE", help="Name of the study, or the path of its file."
+    "--study",
+    "-s",
+    required=True,
+    metavar="NAME|FILE",
+    help="Name of the study, or the path of its file.",
 )
 format_option = click.option(
-    "--format", "-f", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
 )
 seeds_option = click.option(
     "--seeds",
@@ -95,7 +104,9 @@ seeds_option = click.option(
     metavar="N",
     help="Fresh seeds that all configurations share.",
 )
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain.")
+quiet_option = click.option(
+    "--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain."
+)
 
 
 def reads_study(command: Command) -> Command:
@@ -118,6 +129,9 @@ def usable_device(name: str) -> "torch.device":
     try:
         device = resolve_device(name)
         torch.empty(0, device=device)
-    except (AssertionError, RuntimeError) as error:  # raised by torch for a device that it does not know or have
-        raise ConfigError(f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}") from None
+    except (AssertionError, RuntimeError) as error:
+        # Raised by torch for a device that it does not know or have
+        raise ConfigError(
+            f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}"
+        ) from None
     return device

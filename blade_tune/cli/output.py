@@ -53,4 +53,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.5g}"
-    return ", ".join(map(_cell, value)) if isinstance(value, list | tuple) else printable_lines(str(value))
+    return (
+        ", ".join(map(_cell, value))
+        if isinstance(value, list | tuple)
+        else printable_lines(str(value))
+    )

@@ -32,7 +32,10 @@ from blade_tune.errors import BladeTuneError, InterruptedStudyError
 from blade_tune.redact import redacted
 
 
-@click.group(cls=InSections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=InSections,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="blade-tune")
 def blade_tune() -> None:
     """Tune recommenders of behavior-set sequences so that the results can be trusted.
@@ -71,7 +74,8 @@ def run_program() -> None:
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger = logging.getLogger("blade_tune")
-    logger.setLevel(logging.INFO)  # below this handler's WARNING, for handlers that other modules add
+    # Below this handler's WARNING, for handlers that other modules add
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:
         sys.exit(blade_tune(prog_name="blade-tune", standalone_mode=False))

@@ -43,7 +43,10 @@ def watch(quiet: bool) -> Iterator[Callback]:
 def assignments(values: Mapping[str, Value] | None) -> str:
     """Return parameters as one line of name=value, without their groups."""
     entries = ((name.partition(".")[2], value) for name, value in (values or {}).items())
-    return " ".join(f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in entries)
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in entries
+    )
 
 
 def _baselines(figures: Mapping[str, float], left_out: Mapping[str, str]) -> str:
@@ -65,7 +68,9 @@ class PlainProgress(Callback):
     def run_started(self, summary: StudySummary, max_epochs: int) -> None:
         """Print the state of the study as the first line."""
         self._metric, self._max_epochs = summary.metric, max_epochs
-        self._line(f"study={summary.name} scored={summary.scored}/{summary.budget} max_epochs={max_epochs}")
+        self._line(
+            f"study={summary.name} scored={summary.scored}/{summary.budget} max_epochs={max_epochs}"
+        )
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """Print the values of untuned baselines."""
@@ -82,10 +87,16 @@ class PlainProgress(Callback):
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
         """Print the trial's epoch and metric, unless any line was printed less than PLAIN_EVERY_S ago."""
         if time.monotonic() - self._last >= PLAIN_EVERY_S:
-            figures = f" {self._metric}={record.metrics[self._metric]:.4f}" if record.metrics else ""
-            self._line(f"trial={number} epoch={record.epoch}/{self._max_epochs}{figures} s={record.seconds:.2f}")
+            figures = (
+                f" {self._metric}={record.metrics[self._metric]:.4f}" if record.metrics else ""
+            )
+            self._line(
+                f"trial={number} epoch={record.epoch}/{self._max_epochs}{figures} s={record.seconds:.2f}"
+            )
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
+    def trial_ended(
+        self, number: int, outcome: str, value: float | None, summary: StudySummary | None
+    ) -> None:
         """Print the trial's outcome and the state of the study."""
         self._ended += 1
         line = f"trial={number} {outcome} value={'none' if value is None else f'{value:.4f}'}"
@@ -93,7 +104,11 @@ class PlainProgress(Callback):
             left = summary.budget - summary.scored
             seconds = (time.monotonic() - self._start) / self._ended
             highest = summary.best_value
-            best = "best=none" if highest is None else f"best={highest:.4f} best_trial={summary.best_number}"
+            best = (
+                "best=none"
+                if highest is None
+                else f"best={highest:.4f} best_trial={summary.best_number}"
+            )
             line += f" {best} scored={summary.scored}/{summary.budget} left_s={seconds * left:.0f}"
         self._line(line)
 
@@ -132,7 +147,9 @@ class LiveProgress(Callback):
             console=console,
         )
         self._best = Text()
-        self.display = Live(Group(self._study, self._trials, self._best), console=console, refresh_per_second=4)
+        self.display = Live(
+            Group(self._study, self._trials, self._best), console=console, refresh_per_second=4
+        )
         self._study_task = self._study.add_task("", total=None, rate="")
         self._tasks: dict[int, TaskID] = {}  # of the trials that run, by number
         self._highest: dict[int, float] = {}
@@ -144,7 +161,12 @@ class LiveProgress(Callback):
     def run_started(self, summary: StudySummary, max_epochs: int) -> None:
         """Show the state of the study."""
         self._metric, self._max_epochs = summary.metric, max_epochs
-        self._study.update(self._study_task, description=summary.name, total=summary.budget, completed=summary.scored)
+        self._study.update(
+            self._study_task,
+            description=summary.name,
+            total=summary.budget,
+            completed=summary.scored,
+        )
         self._show_best(summary)
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
@@ -159,7 +181,9 @@ class LiveProgress(Callback):
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """Add a bar for the trial."""
         self._highest[number] = 0.0
-        self._tasks[number] = self._trials.add_task(f"trial {number}", total=self._max_epochs, figures="")
+        self._tasks[number] = self._trials.add_task(
+            f"trial {number}", total=self._max_epochs, figures=""
+        )
 
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
         """Move the trial's bar."""
@@ -169,12 +193,15 @@ class LiveProgress(Callback):
             figures = f"{self._metric} {record.metrics[self._metric]:.4f}, best {self._highest[number]:.4f}"
         self._trials.update(self._tasks[number], completed=record.epoch, figures=figures)
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
+    def trial_ended(
+        self, number: int, outcome: str, value: float | None, summary: StudySummary | None
+    ) -> None:
         """Print the trial's outcome above the bars, remove its bar, and move the study's bar."""
         self._remove(number)
         self._ended += 1
         shown = "" if value is None else f" {self._metric} {value:.4f}"
-        line = Text(redacted(f"trial {number} {outcome}{shown}"))  # no markup: an error's message may have brackets
+        # No markup: an error's message may have brackets
+        line = Text(redacted(f"trial {number} {outcome}{shown}"))
         if summary is not None:
             per_hour = 3600 * self._ended / (time.monotonic() - self._start)
             self._study.update(self._study_task, completed=summary.scored, rate=f"{per_hour:.0f}/h")
@@ -227,6 +254,8 @@ def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], 
 
         yield line
         return
-    with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True) as progress:
+    with Progress(
+        TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
+    ) as progress:
         task = progress.add_task(title)
         yield lambda record: progress.update(task, description=f"{title}, epoch {record.epoch}")

@@ -17,12 +17,33 @@ from blade_tune.printable import printable_lines
 
 
 @click.command()
-@click.option("--bundle", required=True, type=click.Path(path_type=Path), metavar="DIR", help="What export-best wrote.")
 @click.option(
-    "--users", required=True, type=click.Path(path_type=Path), metavar="FILE", help="Log of the users' histories."
+    "--bundle",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="What export-best wrote.",
 )
-@click.option("--target", metavar="LIST", help="Behaviors that are hoped for. Default: all but the auxiliary one.")
-@click.option("-k", default=10, show_default=True, type=click.IntRange(min=1), metavar="N", help="Items a user.")
+@click.option(
+    "--users",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Log of the users' histories.",
+)
+@click.option(
+    "--target",
+    metavar="LIST",
+    help="Behaviors that are hoped for. Default: all but the auxiliary one.",
+)
+@click.option(
+    "-k",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Items a user.",
+)
 @click.option("--include-seen", is_flag=True, help="Recommend items of a user's history too.")
 @click.option(
     "--out",
@@ -78,13 +99,20 @@ def recommend(
         on_step(f"reading {users.name}", lambda: 0.0)
         histories = read_histories(users, log, recommender.item_numbers)
         on_step(f"ranking for {len(histories.users):,} users", lambda: 0.0)
-        found = recommender.rank(histories, target.split(",") if target else None, k, include_seen=include_seen)
+        found = recommender.rank(
+            histories, target.split(",") if target else None, k, include_seen=include_seen
+        )
         on_step("writing", lambda: 0.0)
         with TemporaryDirectory() as folder:
             path = out or Path(folder) / "found.csv"
-            notes = [*found.notes, *write_recommendations(found, histories.users, recommender.items, log, path)]
+            notes = [
+                *found.notes,
+                *write_recommendations(found, histories.users, recommender.items, log, path),
+            ]
             if target and not recommender.model.told_target_set:
-                notes.append("this model does not look at --target: it recommends the same for every one")
+                notes.append(
+                    "this model does not look at --target: it recommends the same for every one"
+                )
             for note in notes:
                 click.echo(f"WARNING {note}", err=True)
             if out is None:

@@ -20,7 +20,8 @@ class Replacement:
     out: Path  # folder of the prepared data
     force: bool  # whether to replace data even if studies break
     settings: RunSettings  # where studies are stored
-    rewritten: list[Path] = field(default_factory=list)  # study files that are written again for the new data
+    # Study files that are written again for the new data
+    rewritten: list[Path] = field(default_factory=list)
 
     def allow(self, changes: list[str]) -> None:
         """Print a warning that names the studies which other data in this folder breaks, if there are any.
@@ -34,15 +35,20 @@ class Replacement:
         from blade_tune.study.dependents import files_on, stored_on
 
         broken = stored_on(self.out, self.settings.workspace.url)
-        if changes != ["rows"]:  # a study file does not depend on rows, only on the meaning of columns
+        # A study file does not depend on rows, only on the meaning of columns
+        if changes != ["rows"]:
             broken += map(str, files_on(self.out))
         if not broken:
             return
         said = f"{self.out}: other data is prepared there already ({'; '.join(changes)})"
         if not self.force:
-            raise ConfigError(f"{said}, and would break {', '.join(broken)}; give another --name or --out, or --force.")
+            raise ConfigError(
+                f"{said}, and would break {', '.join(broken)}; give another --name or --out, or --force."
+            )
         anew = f" (written anew: {', '.join(map(str, self.rewritten))})" if self.rewritten else ""
-        click.echo(f"WARNING {said} and is replaced; this breaks {', '.join(broken)}{anew}", err=True)
+        click.echo(
+            f"WARNING {said} and is replaced; this breaks {', '.join(broken)}{anew}", err=True
+        )
 
     def wrote(self, study: Path) -> bool:
         """Return whether --force may overwrite a study file: it is unchanged since the older preparation wrote it."""
@@ -84,6 +90,10 @@ def check_fits(study: Path, section: Mapping[str, Any], out: Path) -> None:
         needed["run"] = {"data": str(out)}
     words = f"{study}: is there already and left alone"
     if needed:
-        click.echo(f"WARNING {words}; to go with this data it must have\n{write_yaml(needed)}", err=True, nl=False)
+        click.echo(
+            f"WARNING {words}; to go with this data it must have\n{write_yaml(needed)}",
+            err=True,
+            nl=False,
+        )
     else:
         click.echo(f"{words}; it goes with this data.", err=True)

@@ -2,14 +2,23 @@
 
 import click
 
-from blade_tune.cli.options import STORAGE_FLAGS, format_option, quiet_option, run_settings, study_option, usable_device
+from blade_tune.cli.options import (
+    STORAGE_FLAGS,
+    format_option,
+    quiet_option,
+    run_settings,
+    study_option,
+    usable_device,
+)
 from blade_tune.cli.output import print_facts
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
-@click.option("--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Number of the trial.")
+@click.option(
+    "--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Number of the trial."
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),

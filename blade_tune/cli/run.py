@@ -17,18 +17,30 @@ if TYPE_CHECKING:
 @click.command()
 @study_option
 @run_flags("trials")
-@click.option("--add", type=click.IntRange(min=1), metavar="K", help="So many scored trials more than before.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of a trial at most; part of the study's identity.")
-@click.option("--model", help="Another model than the file's, with its own space; stored as STUDY-MODEL.")
+@click.option(
+    "--add", type=click.IntRange(min=1), metavar="K", help="So many scored trials more than before."
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Epochs of a trial at most; part of the study's identity.",
+)
+@click.option(
+    "--model", help="Another model than the file's, with its own space; stored as STUDY-MODEL."
+)
 @click.option(
     "--recipe",
     type=click.Choice(RECIPES),
     help="How neural models start and are trained, instead of as the file says; stored as STUDY-RECIPE.",
 )
 @click.option(
-    "--members", metavar="LIST", help="Of a combination: stored studies, or STUDY:TRIAL, separated by commas."
+    "--members",
+    metavar="LIST",
+    help="Of a combination: stored studies, or STUDY:TRIAL, separated by commas.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Study seed; part of the study's identity.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Study seed; part of the study's identity."
+)
 @click.option("--sampler", type=click.Choice(get_args(SamplerName)), help="What proposes trials.")
 @click.option(
     "--pruner",
@@ -36,11 +48,19 @@ if TYPE_CHECKING:
     help="What ends weak trials; default: the study file's, which keeps the better 75%.",
 )
 @run_flags(*WORK_FLAGS)
-@click.option("--launcher", type=click.Choice(list(LAUNCHERS)), help="Have this cluster run WORKERS jobs.")
 @click.option(
-    "--launcher-option", "launcher_options", multiple=True, metavar="KEY=VALUE", help="One of the cluster's own."
+    "--launcher", type=click.Choice(list(LAUNCHERS)), help="Have this cluster run WORKERS jobs."
 )
-@click.option("--dry-run", is_flag=True, help="Print every value and where it comes from, and start nothing.")
+@click.option(
+    "--launcher-option",
+    "launcher_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One of the cluster's own.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Print every value and where it comes from, and start nothing."
+)
 @quiet_option
 def run(
     study: str,
@@ -88,7 +108,11 @@ def run(
     settings = resolved.settings
     given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
     search = {name: value for name, value in given.items() if value is not None}
-    configured = {} if settings.trials is None or flags["trials"] is not None else {"trials": settings.trials}
+    configured = (
+        {}
+        if settings.trials is None or flags["trials"] is not None
+        else {"trials": settings.trials}
+    )
     workspace = settings.workspace
     if not dry_run:
         await_database(workspace.url)
@@ -96,7 +120,12 @@ def run(
     if model == COMBINATION and not named:  # it goes on with those that it has
         named = members_of(f"{source.path.stem}-{model}", workspace)
     definition = StudyDefinition.load(
-        source, model=model, recipe=recipe, members=named, max_epochs=epochs, search={**search, **configured}
+        source,
+        model=model,
+        recipe=recipe,
+        members=named,
+        max_epochs=epochs,
+        search={**search, **configured},
     )
     if definition.members:
         definition = settle_members(definition, workspace)
@@ -131,10 +160,13 @@ def run(
             else:
                 run_workers(stored, settings, places, callback)
     except BladeTuneError as error:
-        with suppress(Exception):  # on a full disk, or without the database, what ended the run says more
+        # On a full disk, or without the database, what ended the run says more
+        with suppress(Exception):
             _show(stored)
         if add and isinstance(error, InterruptedStudyError):
-            raise type(error)("stopped; run the same command without --add to go on from here.") from None
+            raise type(error)(
+                "stopped; run the same command without --add to go on from here."
+            ) from None
         raise
     with storage_errors(workspace.url):
         _show(stored)

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 MOST = 100_000  # combinations that are constructed: seconds
 
 recipe_option = click.option(
-    "--recipe", type=click.Choice(RECIPES), default=OF_FILES, show_default=True, help="As which recipe has the space."
+    "--recipe",
+    type=click.Choice(RECIPES),
+    default=OF_FILES,
+    show_default=True,
+    help="As which recipe has the space.",
 )
-model_option = click.option("--model", help="Model that the space is for; default: what its name begins with.")
+model_option = click.option(
+    "--model", help="Model that the space is for; default: what its name begins with."
+)
 
 
 @click.group(cls=InOrder)
@@ -82,7 +88,9 @@ def check(name: str, model: str | None, recipe: RecipeName) -> None:
     click.echo(f"constructed: {how} combinations of {tried}.")
 
 
-def _space(name: str, model: str | None, recipe: RecipeName) -> "tuple[Space, dict[str, type[Settings]]]":
+def _space(
+    name: str, model: str | None, recipe: RecipeName
+) -> "tuple[Space, dict[str, type[Settings]]]":
     from blade_tune.models import MODELS
     from blade_tune.spec.catalog import find
     from blade_tune.spec.definition import config_classes, is_fitted
@@ -92,7 +100,9 @@ def _space(name: str, model: str | None, recipe: RecipeName) -> "tuple[Space, di
     path = find("search_spaces", name)
     model = model or path.stem.partition("-")[0]
     if model not in MODELS:
-        raise ConfigError(f"{path}: say which model the space is for with --model, one of {', '.join(MODELS)}.")
+        raise ConfigError(
+            f"{path}: say which model the space is for with --model, one of {', '.join(MODELS)}."
+        )
     configs = config_classes(model)
     checked = load_space(path, recipe)
     if not is_fitted(model):

@@ -43,7 +43,9 @@ def status(
     from blade_tune.report import tables
 
     if watch and form != "table":
-        raise click.UsageError("--watch is for people; a program asks `status -f json` again and again.")
+        raise click.UsageError(
+            "--watch is for people; a program asks `status -f json` again and again."
+        )
     stored = settings.workspace.study(study)
     warn_of_size(stored)
     if watch:

@@ -8,7 +8,11 @@ from blade_tune.fleet.settings import RunSettings
 
 @click.command()
 @study_option
-@click.option("--now", is_flag=True, help="Do not wait for the end of an epoch; go back to the last checkpoint.")
+@click.option(
+    "--now",
+    is_flag=True,
+    help="Do not wait for the end of an epoch; go back to the last checkpoint.",
+)
 @run_settings(*STORAGE_FLAGS)
 def stop(study: str, now: bool, settings: RunSettings) -> None:
     """End every run of a study, on all machines.

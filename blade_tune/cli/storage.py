@@ -35,13 +35,19 @@ def upgrade(settings: RunSettings) -> None:
 
     url = settings.workspace.url
     before, now = upgrade(url)
-    done = f"is current, version {now}." if before == now else f"upgraded from version {before} to {now}."
+    done = (
+        f"is current, version {now}."
+        if before == now
+        else f"upgraded from version {before} to {now}."
+    )
     click.echo(f"{masked(url)}: {done}")
 
 
 @storage.command()
 @study_option
-@click.option("--to", required=True, metavar="URL", help="The other database; an empty one will do.")
+@click.option(
+    "--to", required=True, metavar="URL", help="The other database; an empty one will do."
+)
 @run_settings(*STORAGE_FLAGS)
 def copy(study: str, to: str, settings: RunSettings) -> None:
     """Copy a study into another database.
@@ -64,4 +70,6 @@ def copy(study: str, to: str, settings: RunSettings) -> None:
     for copied in filter(None, (stored, find_runs(stored))):
         counts = copy_study(copied, url)
         states = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-        click.echo(f"study {copied.definition.name}: {states or 'no trial'} copied to {masked(url)}.")
+        click.echo(
+            f"study {copied.definition.name}: {states or 'no trial'} copied to {masked(url)}."
+        )

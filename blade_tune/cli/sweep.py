@@ -4,14 +4,34 @@ import click
 
 from blade_tune.cli.effects import show_effects
 from blade_tune.cli.executor import executor_of
-from blade_tune.cli.options import RUNS_FLAGS, format_option, quiet_option, run_settings, seeds_option, study_option
+from blade_tune.cli.options import (
+    RUNS_FLAGS,
+    format_option,
+    quiet_option,
+    run_settings,
+    seeds_option,
+    study_option,
+)
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
 @study_option
-@click.option("--param", "params", multiple=True, required=True, metavar="NAME", help="Dotted name; may be repeated.")
-@click.option("--values", multiple=True, required=True, metavar="LIST", help="Its values, separated by commas.")
+@click.option(
+    "--param",
+    "params",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="Dotted name; may be repeated.",
+)
+@click.option(
+    "--values",
+    multiple=True,
+    required=True,
+    metavar="LIST",
+    help="Its values, separated by commas.",
+)
 @seeds_option
 @run_settings(*RUNS_FLAGS)
 @format_option
@@ -41,7 +61,9 @@ def sweep(
     from blade_tune.selection.effects import study_effects, sweeps
 
     if len(params) != len(values) or len(set(params)) < len(params):
-        raise ConfigError(f"each --param must have its own --values, got {len(params)} and {len(values)}.")
+        raise ConfigError(
+            f"each --param must have its own --values, got {len(params)} and {len(values)}."
+        )
     with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
         wanted = sweeps(stored, dict(zip(params, values, strict=True)))

@@ -8,7 +8,11 @@ from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
-@click.option("--save", is_flag=True, help="Also write trials.csv and epochs.csv into RESULTS/STUDY, as `run` does.")
+@click.option(
+    "--save",
+    is_flag=True,
+    help="Also write trials.csv and epochs.csv into RESULTS/STUDY, as `run` does.",
+)
 @reads_study
 def trials(study: str, settings: RunSettings, form: str, save: bool) -> None:
     """Print a row a trial: state, value, parameters, epochs.

@@ -44,7 +44,8 @@ def _display() -> Iterator[Callable[[Status], None]]:
         with Live(auto_refresh=False) as live:
             yield lambda facts: live.update(_view(facts), refresh=True)
     else:
-        shown: set[str] = set()  # the lines of the last state: a line that has not changed is not printed again
+        # The lines of the last state: a line that has not changed is not printed again
+        shown: set[str] = set()
 
         def show(facts: Status) -> None:
             lines = [_headline(facts), *_warning(facts), *map(_line, facts["workers"])]
@@ -89,4 +90,10 @@ def _line(worker: Status) -> str:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else "none" if value is None else printable_lines(str(value))
+    return (
+        f"{value:.4f}"
+        if isinstance(value, float)
+        else "none"
+        if value is None
+        else printable_lines(str(value))
+    )

@@ -17,11 +17,17 @@ from blade_tune.registry import load
 class DataConfig(Settings):
     """Name, source and behaviors of a data set."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*$", description="name of the data set, and of its folder")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][\w.-]*$", description="name of the data set, and of its folder"
+    )
     source: str = Field(description="how it is read, a name in SOURCES")
-    behaviors: tuple[str, ...] = Field(min_length=1, description="names of the behaviors, in column order")
+    behaviors: tuple[str, ...] = Field(
+        min_length=1, description="names of the behaviors, in column order"
+    )
     auxiliary: str = Field(description="the behavior that is no target: click, read")
-    long_tail: tuple[str, ...] = Field((), description="the rare behaviors by which head and tail users are told apart")
+    long_tail: tuple[str, ...] = Field(
+        (), description="the rare behaviors by which head and tail users are told apart"
+    )
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -29,7 +35,9 @@ class DataConfig(Settings):
             raise ValueError(f"behaviors must differ, got {', '.join(self.behaviors)}")
         for field, names in (("auxiliary", (self.auxiliary,)), ("long_tail", self.long_tail)):
             if unknown := [name for name in names if name not in self.behaviors]:
-                raise ValueError(f"{field} must be one of the behaviors {', '.join(self.behaviors)}, got {unknown[0]}")
+                raise ValueError(
+                    f"{field} must be one of the behaviors {', '.join(self.behaviors)}, got {unknown[0]}"
+                )
         return self
 
     @property

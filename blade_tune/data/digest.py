@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 2  # raise it when a prepared array or its meaning changes, so that older prepared data is built again
+# Raise it when a prepared array or its meaning changes, so that older prepared data is built again
+FORMAT = 2
 
 
 def key(**facts: Any) -> str:

@@ -28,14 +28,19 @@ from blade_tune.files import sha256
 
 CONTENTS = "contents.json"
 PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
-LEFTOVER_AGE_S = 24 * 3600.0  # no preparation takes so long: a temporary folder this old belongs to a killed process
+# No preparation takes so long: a temporary folder this old belongs to a killed process
+LEFTOVER_AGE_S = 24 * 3600.0
 
 # Folders that this process has checked: name, size in bytes and time in nanoseconds of each file at that moment.
 _checked: dict[Path, list[tuple[str, int, int]]] = {}
 
 
 def write(
-    path: Path, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any], *, is_private: bool = False
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    facts: Mapping[str, Any],
+    *,
+    is_private: bool = False,
 ) -> None:
     """Write a folder of arrays and facts under a temporary name, then rename it to its final path.
 
@@ -164,7 +169,9 @@ def check_place(folder: Path, marker: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder}: must be a folder, and is a file.")
     if folder.exists() and any(folder.iterdir()) and not (folder / marker).is_file():
-        raise ConfigError(f"{folder}: holds other files, and the whole folder would be replaced; give a new one.")
+        raise ConfigError(
+            f"{folder}: holds other files, and the whole folder would be replaced; give a new one."
+        )
     with writing(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryDirectory(dir=folder.parent).cleanup()
@@ -207,7 +214,8 @@ def replace(new: Path, final: Path) -> None:
     olds: list[Path] = []
     while True:
         old = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-        with suppress(FileNotFoundError):  # there is no older folder, or another process has moved it
+        # There is no older folder, or another process has moved it
+        with suppress(FileNotFoundError):
             final.rename(old)
             olds.append(old)
         try:

@@ -49,7 +49,9 @@ class LedgerContent:
 
     def holds(self, head: Head | None) -> bool:
         """Return whether all lines up to a head are there; True without a head."""
-        return head is None or [r["hash"] for r in self.records[head.lines - 1 : head.lines]] == [head.hash]
+        return head is None or [r["hash"] for r in self.records[head.lines - 1 : head.lines]] == [
+            head.hash
+        ]
 
 
 class Ledger:
@@ -65,7 +67,10 @@ class Ledger:
     """
 
     def __init__(
-        self, path: Path, known: Head | None = None, remember: Callable[[Head], object] = lambda _: None
+        self,
+        path: Path,
+        known: Head | None = None,
+        remember: Callable[[Head], object] = lambda _: None,
     ) -> None:
         self.path = path
         self._known = known
@@ -122,7 +127,8 @@ class Ledger:
         if self._mendable(self._read()) is None:
             return None
         with self._locked() as descriptor:
-            reading = self._read()  # again, for another process may have repaired or appended meanwhile
+            # Again, for another process may have repaired or appended meanwhile
+            reading = self._read()
             last = self._mendable(reading)
             if last is None:
                 return None
@@ -151,7 +157,11 @@ class Ledger:
         return {} if begun.startswith(rest) or rest.startswith(begun) else None
 
     def _require_whole(self, reading: LedgerContent) -> None:
-        cure = "" if self._mendable(reading) is None else " Nothing else is lost: `blade-tune doctor --fix` mends it."
+        cure = (
+            ""
+            if self._mendable(reading) is None
+            else " Nothing else is lost: `blade-tune doctor --fix` mends it."
+        )
         if reading.rest:
             raise DataError(
                 f"{self.path}:{len(reading.records) + 1}: must hold the hash of the line before it and its own, and "
@@ -173,7 +183,9 @@ class Ledger:
         records: list[Record] = []
         size = 0
         for line in content.splitlines(keepends=True):
-            if not line.endswith(b"\n") or not _follows(line, records[-1]["hash"] if records else FIRST):
+            if not line.endswith(b"\n") or not _follows(
+                line, records[-1]["hash"] if records else FIRST
+            ):
                 break
             records.append(json.loads(line))
             size += len(line)
@@ -196,7 +208,9 @@ class Ledger:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         except IsADirectoryError:
-            raise DataError(f"{self.path}: must be a file, the ledger, and is a folder.{COPY}") from None
+            raise DataError(
+                f"{self.path}: must be a file, the ledger, and is a folder.{COPY}"
+            ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
@@ -207,7 +221,11 @@ class Ledger:
 def _record(previous: str, entry: Record) -> Record:
     """Return the content of a line: an entry, the hash of the line before, and the hash of both."""
     content = json.dumps([previous, entry], sort_keys=True)
-    return {"previous": previous, "entry": entry, "hash": hashlib.sha256(content.encode()).hexdigest()}
+    return {
+        "previous": previous,
+        "entry": entry,
+        "hash": hashlib.sha256(content.encode()).hexdigest(),
+    }
 
 
 def _follows(line: bytes | str, previous: str) -> bool:

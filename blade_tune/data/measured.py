@@ -35,7 +35,9 @@ def keep(path: Path, arrays: Arrays, facts: Mapping[str, Any]) -> None:
     make_folder(path.parent)
     if path.exists() and not is_whole(path):
         remove(path)
-    folder.write(path, arrays, {"facts": dict(facts), "digest": digest.content_hash(arrays, facts=facts)})
+    folder.write(
+        path, arrays, {"facts": dict(facts), "digest": digest.content_hash(arrays, facts=facts)}
+    )
 
 
 def find(path: Path, read: Callable[[Arrays, Mapping[str, Any]], T]) -> T | None:
@@ -50,7 +52,10 @@ def find(path: Path, read: Callable[[Arrays, Mapping[str, Any]], T]) -> T | None
     try:
         return read(*_verified(path))
     except (DataError, ValueError, TypeError, KeyError, AttributeError):
-        log.warning("%s: is not as it was written and is not used; it is measured anew where it is asked for", path)
+        log.warning(
+            "%s: is not as it was written and is not used; it is measured anew where it is asked for",
+            path,
+        )
         return None
 
 

@@ -65,5 +65,6 @@ def _positions(known: NDArray[np.int64], ids_N: Ids) -> NDArray[np.int32]:
         is_inside_N = (ids_N >= lowest) & (ids_N <= highest)
         return places[np.where(is_inside_N, ids_N - lowest, 0)] * is_inside_N
     positions_N = 1 + np.searchsorted(known[1:], ids_N)
-    positions_N[positions_N == len(known)] = 0  # above the highest known id; position 0 compares unequal below
+    # Above the highest known id; position 0 compares unequal below
+    positions_N[positions_N == len(known)] = 0
     return np.where(known[positions_N] == ids_N, positions_N, 0).astype(np.int32)

@@ -11,7 +11,9 @@ MAX_USERS = 5_000  # most users whose rankings are computed; of more, the first 
 CELLS = 2_000_000  # most cells of the table of users and items that is in memory at a time
 
 
-def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interactions) -> dict[str, float]:
+def best_reachable(
+    config: SyntheticConfig, train: Interactions, valid: Interactions
+) -> dict[str, float]:
     """Return the expected value of each metric on valid rows, for the ranking by the true probability of each item.
 
     No ranking has a higher expected value, though a model may be lucky on the valid rows at hand. As in evaluation,
@@ -33,7 +35,9 @@ def best_reachable(config: SyntheticConfig, train: Interactions, valid: Interact
     at_once = max(1, CELLS // config.num_items)
     tops = []
     for first in range(0, len(users_U), at_once):
-        histories = [train.rows(order_N[start:end]) for start, end in bounds_U2[first : first + at_once]]
+        histories = [
+            train.rows(order_N[start:end]) for start, end in bounds_U2[first : first + at_once]
+        ]
         prob_UV = next_item_probabilities(config, histories)
         # The probability that a user's valid row counts at all, given that its item must have a train row.
         kept_U1 = 1 - prob_UV[:, ~known_V].sum(axis=1, keepdims=True)
@@ -48,7 +52,9 @@ def _expected(prob_R: NDArray[np.float64], metric: str) -> float:
     return float((prob_R[: len(gain_R)] * gain_R).sum())
 
 
-def next_item_probabilities(config: SyntheticConfig, histories: list[Interactions]) -> NDArray[np.float64]:
+def next_item_probabilities(
+    config: SyntheticConfig, histories: list[Interactions]
+) -> NDArray[np.float64]:
     """Return the true probability of each item to be a user's next one.
 
     Args:
@@ -69,8 +75,12 @@ def next_item_probabilities(config: SyntheticConfig, histories: list[Interaction
         followed = slice(None) if "recency" in config.without else slice(-1, None)
         leads_N = led_to(config, cluster_V[history.items_N[followed]], history.sets_NK[followed])
         prob_C = np.full(config.num_clusters, config.noise / config.num_clusters)
-        prob_C += (1 - config.noise) * np.bincount(leads_N, minlength=config.num_clusters) / len(leads_N)
+        prob_C += (
+            (1 - config.noise) * np.bincount(leads_N, minlength=config.num_clusters) / len(leads_N)
+        )
         weight_CS = weight_S * ~np.isin(items_CS, history.items_N)
         total_C1 = weight_CS.sum(axis=1, keepdims=True)
-        prob_V[items_CS] = prob_C[:, None] * np.divide(weight_CS, total_C1, where=total_C1 > 0, out=weight_CS * 0)
+        prob_V[items_CS] = prob_C[:, None] * np.divide(
+            weight_CS, total_C1, where=total_C1 > 0, out=weight_CS * 0
+        )
     return prob_UV

@@ -19,9 +19,15 @@ class Published:
 
 
 PUBLISHED: Mapping[str, Published] = {
-    "kuaisar": Published(3_812, 10_653, 528_242, "KuaiSAR (Sun et al., CIKM 2023)", KUAISAR_LICENSE),
-    "qk-article": Published(5_081, 13_788, 252_069, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE),
-    "qk-video": Published(5_081, 20_494, 150_396, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE),
+    "kuaisar": Published(
+        3_812, 10_653, 528_242, "KuaiSAR (Sun et al., CIKM 2023)", KUAISAR_LICENSE
+    ),
+    "qk-article": Published(
+        5_081, 13_788, 252_069, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE
+    ),
+    "qk-video": Published(
+        5_081, 20_494, 150_396, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE
+    ),
 }
 
 
@@ -38,7 +44,10 @@ def differences(name: str, counts: Mapping[str, int]) -> list[str]:
     published = PUBLISHED.get(name)
     if published is None:
         return []
-    return [_difference(what, counts[what], getattr(published, what)) for what in ("users", "items", "interactions")]
+    return [
+        _difference(what, counts[what], getattr(published, what))
+        for what in ("users", "items", "interactions")
+    ]
 
 
 def _difference(what: str, ours: int, theirs: int) -> str:

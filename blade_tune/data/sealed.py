@@ -28,7 +28,8 @@ class SealedData:
     test: Part
     data_hash: str  # of these rows and of the train and valid rows that they belong to
     dropped: dict[str, int]  # rows of between and test that were left out, by part and reason
-    opening: Head | None = None  # the line of the ledger by which the rows were opened; None for a mere count
+    # The line of the ledger by which the rows were opened; None for a mere count
+    opening: Head | None = None
 
     def windows(self, max_length: int) -> Windows:
         """Return windows over all four parts, one a user; the last target of a user with a test row is that row."""
@@ -65,13 +66,19 @@ def _same_source(search: SearchData, directory: Path | None) -> Source:
     """Open the data's source, and check that its train and valid rows are still those that were prepared."""
     source = open_source(search.config, directory)
     if source.search_key() != search.path.name:
-        raise DataError(f"{directory}: must hold the train and valid data that were prepared, and they have changed.")
+        raise DataError(
+            f"{directory}: must hold the train and valid data that were prepared, and they have changed."
+        )
     return source
 
 
 def _open(search: SearchData, source: Source) -> SealedData:
     """Map the sealed rows from disk, building their folder first if needed; their hash is compared each time."""
-    path = search.path.parent.parent / ".sealed" / digest.key(search=search.path.name, sealed=source.sealed_key())
+    path = (
+        search.path.parent.parent
+        / ".sealed"
+        / digest.key(search=search.path.name, sealed=source.sealed_key())
+    )
     folder.keep_private(path.parent)
     if not folder.has_checksums(path):
         between, test = source.sealed()
@@ -81,5 +88,7 @@ def _open(search: SearchData, source: Source) -> SealedData:
         folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped}, is_private=True)
     arrays, facts = folder.read(path, anew=True)
     if digest.content_hash(arrays, search=search.data_hash) != facts["data_hash"]:
-        raise DataError(f"{path}: must hold the rows of hash {facts['data_hash']}, and does not; delete this folder.")
+        raise DataError(
+            f"{path}: must hold the rows of hash {facts['data_hash']}, and does not; delete this folder."
+        )
     return SealedData(search, stored_part(arrays, "between"), stored_part(arrays, "test"), **facts)

@@ -48,7 +48,8 @@ class Windows:
         positions_BX, real_BX = self._newest(index_B, self.max_length + 1)
         items_BX = self.items_N[positions_BX].long() * real_BX
         sets_BXK = self.sets_NK[positions_BX] * real_BX[:, :, None]
-        has_input_BL = real_BX[:, :-1]  # the oldest interaction has nothing before it, so it is no target
+        # The oldest interaction has nothing before it, so it is no target
+        has_input_BL = real_BX[:, :-1]
         return Batch(
             users_B=index_B + 1,
             items_BL=items_BX[:, :-1].contiguous(),

@@ -33,7 +33,8 @@ def split_by_time(rows: Interactions, auxiliary: int) -> Split:
     before_N = np.empty(len(rows), np.int64)  # targets of this and earlier users before the row
     before_N[order_N] = np.cumsum(target_N[order_N]) - target_N[order_N]
     total_U = np.bincount(user_N, weights=target_N).astype(np.int64)
-    left_N = np.cumsum(total_U)[user_N] - before_N  # the user's targets from this row on, this row included
+    # The user's targets from this row on, this row included
+    left_N = np.cumsum(total_U)[user_N] - before_N
     whole_N = total_U[user_N] < 2  # the whole user is train
     return Split(
         train=rows.rows(whole_N | (left_N > 2) | ((left_N == 2) & ~target_N)),

@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from blade_tune.data.reference_statistics import differences
 from blade_tune.data.store import SearchData
 
-TAIL_SHARE = 0.8  # a user with a larger share of long-tail behaviors is a tail user (BLADE, Figure 4)
+# A user with a larger share of long-tail behaviors is a tail user (BLADE, Figure 4)
+TAIL_SHARE = 0.8
 
 
-def describe(search: SearchData, sealed_counts: Mapping[str, int], origin: Mapping[str, Any] = {}) -> dict[str, Any]:
+def describe(
+    search: SearchData, sealed_counts: Mapping[str, int], origin: Mapping[str, Any] = {}
+) -> dict[str, Any]:
     """Return the statistics of a data set as plain data.
 
     Args:
@@ -35,9 +38,14 @@ def describe(search: SearchData, sealed_counts: Mapping[str, int], origin: Mappi
         "items": search.num_items,
         "interactions": sum(parts.values()),
         "parts": parts,
-        "behaviors": {name: int(count) for name, count in zip(names, pairs_KK.diagonal(), strict=True)},
+        "behaviors": {
+            name: int(count) for name, count in zip(names, pairs_KK.diagonal(), strict=True)
+        },
         "set_sizes": {str(size): int(sizes[size]) for size in range(1, len(names) + 1)},
-        "pairs": {f"{names[a]}-{names[b]}": int(pairs_KK[a, b]) for a, b in combinations(range(len(names)), 2)},
+        "pairs": {
+            f"{names[a]}-{names[b]}": int(pairs_KK[a, b])
+            for a, b in combinations(range(len(names)), 2)
+        },
         "length": {
             "min": int(lengths_U.min()),
             "median": float(np.median(lengths_U)),

@@ -125,12 +125,20 @@ def _build(source: Source, config: DataConfig, path: Path) -> None:
     arrays, dropped = number_parts(numbering, train=train, valid=valid)
     for name in ("train", "valid"):
         if not len(arrays[f"{name}_users"]):
-            raise DataError(f"{config.name}: {name} must keep at least one row, got none (left out: {dropped}).")
+            raise DataError(
+                f"{config.name}: {name} must keep at least one row, got none (left out: {dropped})."
+            )
     arrays |= {"user_ids": numbering.user_ids_U, "item_ids": numbering.item_ids_V}
     derived = _derived(stored_part(arrays, "train"), stored_part(arrays, "valid"), numbering)
     data_hash = digest.content_hash(arrays, behaviors=config.behaviors, auxiliary=config.auxiliary)
     folder.write(path, arrays | derived, {"data_hash": data_hash, "dropped": dropped})
-    log.info("prepared name=%s hash=%s left_out=%d path=%s", config.name, data_hash, sum(dropped.values()), path)
+    log.info(
+        "prepared name=%s hash=%s left_out=%d path=%s",
+        config.name,
+        data_hash,
+        sum(dropped.values()),
+        path,
+    )
 
 
 def _derived(train: Part, valid: Part, numbering: Numbering) -> dict[str, NDArray[Any]]:
@@ -153,7 +161,9 @@ def _derived(train: Part, valid: Part, numbering: Numbering) -> dict[str, NDArra
     }
 
 
-def number_parts(numbering: Numbering, **parts: Interactions) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
+def number_parts(
+    numbering: Numbering, **parts: Interactions
+) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
     """Renumber the named parts of a data set.
 
     Returns:
@@ -164,7 +174,11 @@ def number_parts(numbering: Numbering, **parts: Interactions) -> tuple[dict[str,
     dropped: dict[str, int] = {}
     for name, rows in parts.items():
         part, reasons = numbering.part(rows)
-        arrays |= {f"{name}_users": part.users_N, f"{name}_items": part.items_N, f"{name}_sets": part.sets_NK}
+        arrays |= {
+            f"{name}_users": part.users_N,
+            f"{name}_items": part.items_N,
+            f"{name}_sets": part.sets_NK,
+        }
         dropped |= {f"{name}_{reason}": count for reason, count in reasons.items()}
     return arrays, dropped
 

@@ -18,14 +18,24 @@ class SyntheticConfig(DataConfig):
 
     num_users: int = Field(600, ge=1, description="users")
     num_items: int = Field(100, ge=2, description="items; a multiple of num_clusters")
-    num_clusters: int = Field(10, ge=2, description="clusters that the items belong to; more than behaviors")
+    num_clusters: int = Field(
+        10, ge=2, description="clusters that the items belong to; more than behaviors"
+    )
     min_length: int = Field(8, ge=1, description="fewest interactions of a user before the split")
     max_length: int = Field(25, ge=1, description="most interactions of a user before the split")
-    noise: float = Field(0.1, ge=0.0, le=1.0, description="probability that the next cluster is any")
-    skew: float = Field(0.5, ge=0.0, le=3.0, description="exponent of the popularity of items within a cluster")
+    noise: float = Field(
+        0.1, ge=0.0, le=1.0, description="probability that the next cluster is any"
+    )
+    skew: float = Field(
+        0.5, ge=0.0, le=3.0, description="exponent of the popularity of items within a cluster"
+    )
     seed: int = Field(2026, ge=0, description="seed of all that is drawn")
-    shuffle_sets: bool = Field(False, description="permute the sets over all rows: the control without the law")
-    without: tuple[Thing, ...] = Field((), description="what the law does without: order, sets, recency")
+    shuffle_sets: bool = Field(
+        False, description="permute the sets over all rows: the control without the law"
+    )
+    without: tuple[Thing, ...] = Field(
+        (), description="what the law does without: order, sets, recency"
+    )
 
     @model_serializer(mode="wrap")
     def _leave_out_what_is_whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -46,18 +56,24 @@ class SyntheticConfig(DataConfig):
                 f"num_clusters must be above {len(self.behaviors)}, the behaviors, got {self.num_clusters}"
             )
         if self.max_length < self.min_length:
-            raise ValueError(f"max_length must be at least min_length, got {self.max_length} and {self.min_length}")
+            raise ValueError(
+                f"max_length must be at least min_length, got {self.max_length} and {self.min_length}"
+            )
         if len(set(self.without)) < len(self.without):
             raise ValueError(f"without must name each thing once, got {', '.join(self.without)}")
         if self.shuffle_sets and "sets" in self.without:
-            raise ValueError("shuffle_sets takes the law from sets, and without sets they have none")
+            raise ValueError(
+                "shuffle_sets takes the law from sets, and without sets they have none"
+            )
         return self
 
 
 def rarity(config: DataConfig) -> NDArray[np.int64]:
     """Return rarity_K: 0 for the auxiliary behavior, then 1, 2, ... for the target behaviors in column order."""
     rarity_K = np.empty(len(config.behaviors), np.int64)
-    targets = [column for column in range(len(config.behaviors)) if column != config.auxiliary_column]
+    targets = [
+        column for column in range(len(config.behaviors)) if column != config.auxiliary_column
+    ]
     rarity_K[[config.auxiliary_column, *targets]] = np.arange(len(config.behaviors))
     return rarity_K
 
@@ -68,7 +84,9 @@ def clustered_items(config: SyntheticConfig) -> NDArray[np.int64]:
     return 1 + items_V.reshape(config.num_clusters, -1)
 
 
-def led_to(config: SyntheticConfig, clusters_N: NDArray[np.int64], sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
+def led_to(
+    config: SyntheticConfig, clusters_N: NDArray[np.int64], sets_NK: NDArray[np.uint8]
+) -> NDArray[np.int64]:
     """Return the clusters to which interactions lead by the law, before noise.
 
     Args:
@@ -82,5 +100,9 @@ def led_to(config: SyntheticConfig, clusters_N: NDArray[np.int64], sets_NK: NDAr
     if "sets" in config.without:
         steps_N = np.full(clusters_N.shape, LEAD)
     else:
-        steps_N = (sets_NK * rarity(config)).max(axis=-1) + (LEAD if "recency" in config.without else 0)
-    return (steps_N - clusters_N if "order" in config.without else clusters_N + steps_N) % config.num_clusters
+        steps_N = (sets_NK * rarity(config)).max(axis=-1) + (
+            LEAD if "recency" in config.without else 0
+        )
+    return (
+        steps_N - clusters_N if "order" in config.without else clusters_N + steps_N
+    ) % config.num_clusters

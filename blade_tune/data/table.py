@@ -29,7 +29,9 @@ def concatenate(tables: Sequence[Interactions]) -> Interactions:
 def user_item_keys(parts: Sequence[Part], num_items: int) -> NDArray[np.int64]:
     """Return what each user has met as sorted unique keys, user * (num_items + 1) + item, for binary search."""
     rows = concatenate(parts)
-    return distinct(rows.users_N.astype(np.int64) * (num_items + 1) + rows.items_N).astype(np.int64, copy=False)
+    return distinct(rows.users_N.astype(np.int64) * (num_items + 1) + rows.items_N).astype(
+        np.int64, copy=False
+    )
 
 
 def distinct(numbers_N: Ids) -> Ids:
@@ -55,7 +57,8 @@ def unmet_before(keys_N: NDArray[np.int64], num_items: int) -> NDArray[np.int64]
     """
     users_N = keys_N // (num_items + 1)
     places_N = np.arange(len(keys_N))
-    firsts_N = np.maximum.accumulate(np.where(_starts_run(users_N), places_N, 0))  # position of the user's first key
+    # Position of the user's first key
+    firsts_N = np.maximum.accumulate(np.where(_starts_run(users_N), places_N, 0))
     # Below an item are item - 1 others; those that the user met are the user's keys before this one.
     return keys_N - 1 - (places_N - firsts_N)
 
@@ -69,4 +72,6 @@ def _starts_run(sorted_N: Ids) -> NDArray[np.bool_]:
 
 def pair_counts(sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return pair_counts_KK: how many rows have both behaviors; the diagonal counts those with one."""
-    return np.stack([sets_NK[sets_NK[:, k] > 0].sum(axis=0, dtype=np.int64) for k in range(sets_NK.shape[1])])
+    return np.stack(
+        [sets_NK[sets_NK[:, k] > 0].sum(axis=0, dtype=np.int64) for k in range(sets_NK.shape[1])]
+    )

@@ -53,13 +53,16 @@ log = logging.getLogger(__name__)
 
 SHOWN = ("torch", "optuna", "sqlalchemy", "psycopg")  # packages whose versions matter most
 GIB = 2**30  # bytes
-LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2  # free bytes below which there is a warning, or a problem
+# Free bytes below which there is a warning, or a problem
+LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 MANY_ROWS = 2_000  # with more rows, every worker spends seconds on reading them
 SMALLER = "a new study for each version of the space is better"
 NEW_STORAGE = "start the server, go on with a copy of a broken file, or give another --storage"
 
 
-def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = None) -> list[Diagnosis]:
+def examine(
+    settings: RunSettings, study: str | None = None, fix: Tell | None = None
+) -> list[Diagnosis]:
     """Run all checks and return what they found; change nothing unless asked to repair.
 
     Args:
@@ -75,10 +78,16 @@ def examine(settings: RunSettings, study: str | None = None, fix: Tell | None = 
         with storage_errors(url):
             storage = open_storage(url, create=False)
             findings.append(Diagnosis("storage", "ok", _describe(storage, url)))
-            stored = [each.study_name for each in storage.get_all_studies() if "definition" in each.user_attrs]
+            stored = [
+                each.study_name
+                for each in storage.get_all_studies()
+                if "definition" in each.user_attrs
+            ]
             for name in [study] if study else stored:
                 # A folder of data in the settings is that of one study; others use the one that they remember.
-                findings += _study(name, settings if study else settings.model_copy(update={"data": None}), fix)
+                findings += _study(
+                    name, settings if study else settings.model_copy(update={"data": None}), fix
+                )
     except NothingStoredError as error:
         findings.append(Diagnosis("storage", "problem" if study else "ok", str(error)))
     except BladeTuneError as error:
@@ -95,9 +104,12 @@ def warn_of_size(stored: StoredStudy) -> None:
 def _versions() -> Iterator[Diagnosis]:
     """Check the versions of packages against those that blade-tune requires."""
     shown = ", ".join(f"{name} {metadata.version(name)}" for name in SHOWN)
-    yield Diagnosis("versions", "ok", f"python {platform.python_version()}, blade-tune {__version__}, {shown}")
+    yield Diagnosis(
+        "versions", "ok", f"python {platform.python_version()}, blade-tune {__version__}, {shown}"
+    )
     declared: list[str] = []
-    with suppress(metadata.PackageNotFoundError):  # blade-tune runs from its sources, which are not installed
+    # blade-tune runs from its sources, which are not installed
+    with suppress(metadata.PackageNotFoundError):
         declared = metadata.requires("blade-tune") or []
     for requirement in map(Requirement, declared):
         if requirement.marker is None:  # requirements of an extra have a marker, and may be missing
@@ -115,12 +127,17 @@ def _devices() -> Iterator[Diagnosis]:
             free, total = torch.cuda.mem_get_info(gpu)
         except RuntimeError as error:
             yield Diagnosis(
-                "devices", "problem", f"cuda:{gpu} does not work: {error}", "run with --device cpu or --gpus"
+                "devices",
+                "problem",
+                f"cuda:{gpu} does not work: {error}",
+                "run with --device cpu or --gpus",
             )
         else:
             name = torch.cuda.get_device_name(gpu)
             yield Diagnosis(
-                "devices", "ok", f"cuda:{gpu} is {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB are free"
+                "devices",
+                "ok",
+                f"cuda:{gpu} is {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB are free",
             )
     trains = "" if gpus else f", no GPU for torch {torch.__version__}: trials train on the CPU"
     yield Diagnosis("devices", "ok", f"{threads} CPU threads{trains}")
@@ -130,7 +147,9 @@ def _results(folder: Path) -> Diagnosis:
     """Check that the results folder, or the folder in which it would be created, can be written and has free space."""
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     kind, free = file_system(place), shutil.disk_usage(place).free
-    network = ", a network file system" if kind.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else ""
+    network = (
+        ", a network file system" if kind.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else ""
+    )
     what = f"{folder}: {free / GIB:.1f} GiB are free ({kind or 'unknown'}{network})"
     try:
         # Written through to the disk, since a full or broken one may show only then.
@@ -140,10 +159,15 @@ def _results(folder: Path) -> Diagnosis:
             os.fsync(file.fileno())
     except OSError as error:
         return Diagnosis(
-            "results", "problem", f"{what}; nothing can be written: {error.strerror}", "give --results DIR"
+            "results",
+            "problem",
+            f"{what}; nothing can be written: {error.strerror}",
+            "give --results DIR",
         )
     state: State = "problem" if free < NO_SPACE else "warning" if free < LITTLE_SPACE else "ok"
-    return Diagnosis("results", state, what, "" if state == "ok" else "make room, or give --results DIR")
+    return Diagnosis(
+        "results", state, what, "" if state == "ok" else "make room, or give --results DIR"
+    )
 
 
 def _describe(storage: StudyStorage, url: URL) -> str:
@@ -161,8 +185,12 @@ def _describe(storage: StudyStorage, url: URL) -> str:
             raise StorageError(f"{masked(url)}: the file is broken ({fault})")
         sqlite = connection.scalar(text("SELECT sqlite_version()"))
         mode = connection.scalar(text("PRAGMA journal_mode"))
-        pages, size = (connection.scalar(text(f"PRAGMA {name}")) for name in ("page_count", "page_size"))
-    return f"{masked(url)}: SQLite {sqlite}, journal {mode}, {pages * size / 2**20:.1f} MiB, {version}"
+        pages, size = (
+            connection.scalar(text(f"PRAGMA {name}")) for name in ("page_count", "page_size")
+        )
+    return (
+        f"{masked(url)}: SQLite {sqlite}, journal {mode}, {pages * size / 2**20:.1f} MiB, {version}"
+    )
 
 
 def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis]:
@@ -179,9 +207,12 @@ def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis
         fixed = [*leftovers.remove(fix), *damage.mend()] if fix else []
         found = [*_identity(stored, settings.data), *leftovers.findings(), *damage.findings()]
         scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
-        return fixed + (found or [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")])
+        return fixed + (
+            found or [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")]
+        )
     finally:
-        stored.storage.engine.dispose()  # there may be more studies than connections that the server takes
+        # There may be more studies than connections that the server takes
+        stored.storage.engine.dispose()
 
 
 def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Diagnosis]:
@@ -210,5 +241,7 @@ def _require_data(stored: StoredStudy, given: Path | None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         key = open_source(stored.definition.data, stored.data_directory(given)).search_key()
         is_prepared = (stored.folder.results / ".prepared" / key).exists()
-        folder = stored.folder if is_prepared else StudyFolder(Path(scratch), stored.definition.name)
+        folder = (
+            stored.folder if is_prepared else StudyFolder(Path(scratch), stored.definition.name)
+        )
         replace(stored, folder=folder).data(given)

@@ -16,8 +16,10 @@ from blade_tune.storage.recovery import Recovery, orphans
 from blade_tune.storage.trials import logical_trials, ranked, root_number
 from blade_tune.study.stored import StoredStudy
 
-WATCH_EVERY_S = 5.0  # between two looks at silent workers, at most; a quarter of a short grace period is less
-TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")  # names of files that are written next to the one they replace
+# Between two looks at silent workers, at most; a quarter of a short grace period is less
+WATCH_EVERY_S = 5.0
+# Names of files that are written next to the one they replace
+TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")
 # No file takes so many seconds to write, so the process that wrote it, perhaps on another machine, is gone.
 TEMPORARY_AGE_S = 3600.0
 MENDED = "the next run queues it again; so does doctor --fix"
@@ -45,21 +47,33 @@ class Leftovers:
         trials = self._stored.trials
         for attempt in self._overdue():
             what = "a slot" if attempt.trial_number is None else f"trial {attempt.trial_number}"
-            ended = "gone" if attempt.owner.is_gone() else f"silent for more than {self._grace_s:.0f} s"
+            ended = (
+                "gone" if attempt.owner.is_gone() else f"silent for more than {self._grace_s:.0f} s"
+            )
             host = attempt.owner.host.partition("/")[0]
-            yield self._warn(f"{what} is held by process {attempt.owner.pid} on {host}, which is {ended}", MENDED)
+            yield self._warn(
+                f"{what} is held by process {attempt.owner.pid} on {host}, which is {ended}", MENDED
+            )
         if orphans := self._orphans():
             yield self._warn(f"running trials that no worker has: {_listed(orphans)}", MENDED)
         if stranded := self._stranded(trials):
             what = f"trials that wait to go on, with no checkpoint in these results: {_listed(stranded)}"
-            yield self._warn(what, "run with the --results that they ran with; with these they begin anew")
+            yield self._warn(
+                what, "run with the --results that they ran with; with these they begin anew"
+            )
         if count := len(self._temporary()):
-            yield self._warn(f"temporary files that nobody writes any more: {count}", "doctor --fix removes them")
+            yield self._warn(
+                f"temporary files that nobody writes any more: {count}", "doctor --fix removes them"
+            )
         if count := len(self._checkpoints(trials)):
-            yield self._warn(f"checkpoints of trials that have ended: {count}", "doctor --fix removes them")
+            yield self._warn(
+                f"checkpoints of trials that have ended: {count}", "doctor --fix removes them"
+            )
         if count := len(self._weights(trials)):
             what = f"trials that have weights, and are not among the best {self._keep}: {count}"
-            yield self._warn(what, "the next trial that ends removes them; a run's --keep says how many stay")
+            yield self._warn(
+                what, "the next trial that ends removes them; a run's --keep says how many stay"
+            )
 
     def remove(self, tell: Tell) -> Iterator[Diagnosis]:
         """Queue lost trials again, and remove temporary files and old checkpoints; yield what was done.
@@ -90,11 +104,15 @@ class Leftovers:
         attempts, stored = self._stored.attempts, self._stored
         before = {attempt.attempt_id for attempt in self._overdue()}
         recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s, stored.folder)
-        lost = recovery.sweep()  # ends at once what processes of this host left; other attempts must be watched first
+        # Ends at once what processes of this host left; other attempts must be watched first
+        lost = recovery.sweep()
         step = min(WATCH_EVERY_S, self._grace_s / 4)
-        end = time.monotonic() + self._grace_s + step  # one step more, so that the last sweep is after the grace period
+        # One step more, so that the last sweep is after the grace period
+        end = time.monotonic() + self._grace_s + step
         if silent := self._overdue():
-            tell(f"{self._check}: silent workers, now watched for {self._grace_s:.0f} s: {len(silent)}")
+            tell(
+                f"{self._check}: silent workers, now watched for {self._grace_s:.0f} s: {len(silent)}"
+            )
         while self._overdue() and time.monotonic() < end:
             time.sleep(step)
             lost += recovery.sweep()
@@ -104,7 +122,11 @@ class Leftovers:
         """Return the attempts whose process is gone, or whose latest heartbeat is older than the grace period."""
         attempts = self._stored.attempts
         heard_since = attempts.now() - self._grace_s
-        return [each for each in attempts.open_attempts() if each.owner.is_gone() or each.renewed < heard_since]
+        return [
+            each
+            for each in attempts.open_attempts()
+            if each.owner.is_gone() or each.renewed < heard_since
+        ]
 
     def _orphans(self) -> list[int]:
         """Return the numbers of running rows that belong to no attempt.
@@ -125,11 +147,17 @@ class Leftovers:
         # The checkpoint of a trial is in the folder of its first row.
         roots = {trial.number: root_number(trial) for trial in waiting}
         folder = self._stored.folder
-        return [n for n, root in roots.items() if root in trained and not folder.trial(root).checkpoint.exists()]
+        return [
+            n
+            for n, root in roots.items()
+            if root in trained and not folder.trial(root).checkpoint.exists()
+        ]
 
     def _temporary(self) -> list[Path]:
         """Return the old temporary files that were never moved to their place."""
-        named = (path for path in self._stored.folder.path.rglob(".*") if TEMPORARY.fullmatch(path.name))
+        named = (
+            path for path in self._stored.folder.path.rglob(".*") if TEMPORARY.fullmatch(path.name)
+        )
         return [path for path in named if _age_s(path) > TEMPORARY_AGE_S]
 
     def _checkpoints(self, trials: list[FrozenTrial]) -> list[Path]:
@@ -139,7 +167,11 @@ class Leftovers:
 
     def _weights(self, trials: Iterable[FrozenTrial]) -> list[Path]:
         """Return the weights of completed trials that are not among the best."""
-        return [path for trial in ranked(trials)[self._keep :] if (path := self._folder(trial).weights).exists()]
+        return [
+            path
+            for trial in ranked(trials)[self._keep :]
+            if (path := self._folder(trial).weights).exists()
+        ]
 
     def _folder(self, trial: FrozenTrial) -> TrialFolder:
         return self._stored.folder.trial(root_number(trial))

@@ -29,8 +29,10 @@ from blade_tune.trial import files as kept
 from blade_tune.trial.artifacts import shown_files
 
 FIX = "doctor --fix writes it again"
-MEASURED = (".baselines", ".xray")  # subfolders of the results folder with what was measured once on a data set
-DERIVED = ("trials.csv", "epochs.csv", "report/*", "effects/*")  # in a study's folder: files that commands write anew
+# Subfolders of the results folder with what was measured once on a data set
+MEASURED = (".baselines", ".xray")
+# In a study's folder: files that commands write anew
+DERIVED = ("trials.csv", "epochs.csv", "report/*", "effects/*")
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,26 @@ class Damage:
         """Yield a diagnosis for each damaged file; change nothing."""
         if fault := self._stored.ledger.fault():
             yield Diagnosis(
-                f"study {self._name}", "problem", fault, "" if "--fix" in fault else "put a copy of it back"
+                f"study {self._name}",
+                "problem",
+                fault,
+                "" if "--fix" in fault else "put a copy of it back",
             )
         for damaged in self._damaged():
             yield Diagnosis(
-                f"study {self._name}", "warning", f"{damaged.path}: is not as it was written", damaged.remedy
+                f"study {self._name}",
+                "warning",
+                f"{damaged.path}: is not as it was written",
+                damaged.remedy,
             )
 
     def mend(self) -> Iterator[Diagnosis]:
         """Write the files again whose content is known, and yield what was done."""
         mended = [self._stored.ledger.mend()] if self._stored.ledger.fault() else []
         if self._is_definition_damaged():
-            mended.append(_write(self._stored.folder.definition, write_yaml(self._definition).encode()))
+            mended.append(
+                _write(self._stored.folder.definition, write_yaml(self._definition).encode())
+            )
         for trial in logical_trials(self._stored.trials):
             mended += self._mend_trial(trial)
         for what in filter(None, mended):
@@ -85,7 +95,10 @@ class Damage:
             # A file in the dashboard is a copy of a trial's own, or made of one; only an identical one is put back.
             shown = {path.name: path for path in self._shown(files, Path(scratch))}
             for path, name in damaged.items():
-                if name in shown and sha256(shown[name]) == files.digests[str(path.relative_to(self._results))]:
+                if (
+                    name in shown
+                    and sha256(shown[name]) == files.digests[str(path.relative_to(self._results))]
+                ):
                     yield _write(path, shown[name].read_bytes())
 
     def _damaged(self) -> Iterator[Damaged]:
@@ -93,10 +106,13 @@ class Damage:
         if self._is_definition_damaged():
             yield Damaged(folder.definition, FIX)
         for path in damaged_members(self._stored):
-            yield Damaged(path, "the next run of the combination copies it again from the member's study")
+            yield Damaged(
+                path, "the next run of the combination copies it again from the member's study"
+            )
         for pattern in DERIVED:
             for path in folder.path.glob(pattern):
-                if not path.is_file() or not path.stat().st_size:  # these files have no digests to compare with
+                # These files have no digests to compare with
+                if not path.is_file() or not path.stat().st_size:
                     yield Damaged(path, "the command that wrote it writes it anew")
         for trial in logical_trials(self._stored.trials):
             yield from self._damaged_of(trial)
@@ -117,7 +133,8 @@ class Damage:
             yield Damaged(path, remedies[path])
         for path, name in self._damaged_artifacts(trial).items():
             yield Damaged(
-                path, f"{name} of trial {trial.number} in the dashboard; {FIX}, where the trial's own file is whole"
+                path,
+                f"{name} of trial {trial.number} in the dashboard; {FIX}, where the trial's own file is whole",
             )
 
     def _damaged_files(self, files: TrialFolder, trial: FrozenTrial | None = None) -> list[Path]:
@@ -143,8 +160,14 @@ class Damage:
         if trial and trial.state == TrialState.WAITING:
             checks[files.checkpoint] = lambda: load_checkpoint(files.checkpoint)
         # Digests of files in the dashboard have a path, those of the trial's own files only a name.
-        required = {files.path / name for name in files.digests if "/" not in name} - {files.weights}
-        return [path for path, check in checks.items() if (path.exists() or path in required) and not _passes(check)]
+        required = {files.path / name for name in files.digests if "/" not in name} - {
+            files.weights
+        }
+        return [
+            path
+            for path, check in checks.items()
+            if (path.exists() or path in required) and not _passes(check)
+        ]
 
     def _damaged_artifacts(self, trial: FrozenTrial) -> dict[Path, str]:
         """Return the damaged files of a trial in the dashboard, each with the name under which it is shown.
@@ -198,7 +221,12 @@ def measured_damage(results: Path, *, fix: bool) -> Iterator[Diagnosis]:
                 remove(path)
                 yield Diagnosis("results", "ok", f"fixed: {path}, removed")
             else:
-                yield Diagnosis("results", "warning", f"{path}: is not as it was written", "it is measured again")
+                yield Diagnosis(
+                    "results",
+                    "warning",
+                    f"{path}: is not as it was written",
+                    "it is measured again",
+                )
 
 
 def _write(path: Path, content: bytes) -> str | None:

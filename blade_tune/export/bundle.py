@@ -31,7 +31,8 @@ class Bundle:
 
     model_name: str
     values: Mapping[str, Value]  # the configuration by dotted name
-    members: Sequence[MemberModel]  # of a combination of models, in the order of its weights; else empty
+    # Of a combination of models, in the order of its weights; else empty
+    members: Sequence[MemberModel]
     catalog: Catalog
     weights: Mapping[str, Tensor]
     log: LogFormat  # how histories are read

@@ -47,12 +47,20 @@ def verify(folder: Path) -> str:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         listed, digest = dict(content["files"]), str(content["digest"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise DataError(f"{folder / FILE}: is damaged, so nothing of this bundle can be trusted.") from None
+        raise DataError(
+            f"{folder / FILE}: is damaged, so nothing of this bundle can be trusted."
+        ) from None
     if digest != _digest(listed):
         raise DataError(f"{folder / FILE}: was changed, so nothing of this bundle can be trusted.")
     if odd := sorted(listed.keys() ^ set(FILES)):
-        fact = "lists a file that no bundle has" if odd[0] in listed else "does not list a file of every bundle"
-        raise DataError(f"{folder / FILE}: {fact}, {odd[0]}, so nothing of this bundle can be trusted.")
+        fact = (
+            "lists a file that no bundle has"
+            if odd[0] in listed
+            else "does not list a file of every bundle"
+        )
+        raise DataError(
+            f"{folder / FILE}: {fact}, {odd[0]}, so nothing of this bundle can be trusted."
+        )
     for name in FILES:
         path = folder / name
         if not path.is_file() or sha256(path) != listed[name]:
@@ -72,7 +80,9 @@ def bundle_findings(results: Path, study: str | None) -> Iterator[Diagnosis]:
         try:
             verify(folder)
         except DataError as error:
-            yield Diagnosis(f"study {folder.parent.name}", "warning", str(error), "export-best writes it anew")
+            yield Diagnosis(
+                f"study {folder.parent.name}", "warning", str(error), "export-best writes it anew"
+            )
 
 
 def _digest(files: Mapping[str, str]) -> str:

@@ -60,7 +60,8 @@ class ExportOptions:
     device: torch.device
     data_directory: Path | None = None  # folder of the data's files, if it is not the study's own
     rule: Rule | None = None  # how to choose; None: confirmed if a winner is confirmed, else best
-    with_valid: bool = False  # train on validation rows too, for as many epochs as were best without them
+    # Train on validation rows too, for as many epochs as were best without them
+    with_valid: bool = False
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
 
 
@@ -110,9 +111,15 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
             )
         return Choice("best", best.number, stored, best)
     if confirmation is None:
-        raise ConfigError(f"--rule {rule} needs a confirmation; run `blade-tune confirm --study {name}` first.")
+        raise ConfigError(
+            f"--rule {rule} needs a confirmation; run `blade-tune confirm --study {name}` first."
+        )
     if best.number not in {candidate.trial for candidate in confirmation.candidates}:
-        log.warning("study=%s trial=%d is now the best of the search and was not confirmed", name, best.number)
+        log.warning(
+            "study=%s trial=%d is now the best of the search and was not confirmed",
+            name,
+            best.number,
+        )
     candidate = confirmation.smallest if rule == "1se" else confirmation.winner
     runs = confirmation.runs
     return Choice(rule or "confirmed", candidate.trial, runs, runs.trials[candidate.runs[0]])
@@ -130,9 +137,12 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         StudyDiffersError: the data is not what the study was run on.
         BladeTuneError: the bundle, read back, does not score as the model does.
     """
-    choice = choose(stored, options.rule)  # first all that may be refused, before training and before test rows
+    # First all that may be refused, before training and before test rows
+    choice = choose(stored, options.rule)
     if options.with_valid and stored.definition.members:
-        raise ConfigError("--with-valid: the members of a combination were fitted before, to train rows.")
+        raise ConfigError(
+            "--with-valid: the members of a combination were fitted before, to train rows."
+        )
     out = options.out.resolve()
     folder.check_place(out, "provenance.json")
     data = stored.data(options.data_directory)
@@ -159,14 +169,18 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         ranks_U=evaluation.ranks_U,
         provenance={
             "study": stored.definition.name,
-            "members": [f"{member.study}:{member.trial}" for member in stored.definition.settled_members],
+            "members": [
+                f"{member.study}:{member.trial}" for member in stored.definition.settled_members
+            ],
             **choice.facts,
             "epochs": None if choice.source.definition.is_fitted else outcome.best_epoch,
             "with_valid": options.with_valid,
             "study_seed": stored.definition.search.seed,
             "training_seed": seed,
             "data": {"name": data.config.name, "license": origin.get("license", "unknown")},
-            "ledger": {"lines": head.lines, "hash": head.hash} if (head := sealed.opening) else None,
+            "ledger": {"lines": head.lines, "hash": head.hash}
+            if (head := sealed.opening)
+            else None,
             "data_hash": data.data_hash,
             "sealed_hash": sealed.data_hash,
             "fingerprint": stored.study.user_attrs["fingerprint"],
@@ -180,7 +194,9 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     return {**choice.facts, **bundle.metrics, "warning": warning or None}
 
 
-def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[RecommenderModel, TrainingResult]:
+def retrain(
+    choice: Choice, data: SearchData, options: ExportOptions
+) -> tuple[RecommenderModel, TrainingResult]:
     """Train the chosen configuration again with its seed up to its best epoch.
 
     Returns:
@@ -191,10 +207,12 @@ def retrain(choice: Choice, data: SearchData, options: ExportOptions) -> tuple[R
     if not definition.is_fitted:
         values["train.max_epochs"] = record.best_epoch
     if options.with_valid and not definition.is_fitted:
-        values["train.eval_every"] = record.best_epoch  # only at the end: no rows are left to choose an epoch by
+        # Only at the end: no rows are left to choose an epoch by
+        values["train.eval_every"] = record.best_epoch
     make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
     device_data = make(data, max_length(definition, values), definition.objective, options.device)
-    threads = record.get(TrialRecord.threads)  # as before, for the last bits of sums on a CPU depend on it
+    # As before, for the last bits of sums on a CPU depend on it
+    threads = record.get(TrialRecord.threads)
     training = build_training(definition, values, data, device_data, record.seed, threads)
     outcome = training.run(Hooks(device_data.evaluator, options.on_epoch))
     training.model.load_state_dict(outcome.weights)
@@ -225,7 +243,9 @@ def test(
         verdict = of_pair(pair(evaluation.ranks_U, baselines.ranks[REFERENCE], objective.metric))
     return evaluation, {
         "test": evaluation.metrics,
-        "test_intervals": {name: _interval(evaluation.ranks_U, name) for name in evaluation.metrics},
+        "test_intervals": {
+            name: _interval(evaluation.ranks_U, name) for name in evaluation.metrics
+        },
         "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
@@ -264,19 +284,31 @@ def _report_difference(choice: Choice, outcome: TrainingResult, options: ExportO
     """Log a warning if the repeated training had another result, as another machine, thread count or device may."""
     trial, again = choice.trial, outcome.metrics[choice.source.definition.objective.metric]
     if not options.with_valid and again != trial.value:
-        log.warning("trial=%d value=%.6f retrained=%.6f: not reproduced exactly", trial.number, trial.value, again)
+        log.warning(
+            "trial=%d value=%.6f retrained=%.6f: not reproduced exactly",
+            trial.number,
+            trial.value,
+            again,
+        )
 
 
 def _publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: Path) -> None:
     """Write a bundle to a temporary folder, read it back, compare its scores with the model's, then rename it."""
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")  # another process may export to the same place
+    # Another process may export to the same place
+    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:
         write_bundle(bundle, temporary)
-        batch = sealed.windows(model.max_length).rows(torch.arange(min(USERS_COMPARED, sealed.search.num_users)))
+        batch = sealed.windows(model.max_length).rows(
+            torch.arange(min(USERS_COMPARED, sealed.search.num_users))
+        )
         with torch.inference_mode():
-            same = torch.equal(load_bundle(temporary).model.scores(batch), model.cpu().scores(batch))
+            same = torch.equal(
+                load_bundle(temporary).model.scores(batch), model.cpu().scores(batch)
+            )
         if not same:
-            raise BladeTuneError("the bundle, read back, gives other scores than the model; nothing is exported.")
+            raise BladeTuneError(
+                "the bundle, read back, gives other scores than the model; nothing is exported."
+            )
         folder.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -34,13 +34,21 @@ class Histories:
 
     users: list[str]  # ids of all users of the input
     met: Interactions  # users_N are positions in `users`, ascending; items_N are the model's numbers of known items
-    has_row_U: NDArray[np.bool_]  # whether a user has a row with an item, known or not, and a behavior
+    # Whether a user has a row with an item, known or not, and a behavior
+    has_row_U: NDArray[np.bool_]
     unknown_items: list[str]  # ids that the model does not know
     left_out: Mapping[str, int]  # number of unusable rows by reason
-    other_types: Sequence[str] = ()  # the most frequent types of events that are none of the behaviors
+    # The most frequent types of events that are none of the behaviors
+    other_types: Sequence[str] = ()
 
     @classmethod
-    def of(cls, users: list[str], rows: Interactions, unknown_items: list[str], left_out: Mapping[str, int]) -> Self:
+    def of(
+        cls,
+        users: list[str],
+        rows: Interactions,
+        unknown_items: list[str],
+        left_out: Mapping[str, int],
+    ) -> Self:
         """Build histories from rows, of which those without a behavior and those of unknown items are left out.
 
         Of rows with the same user, item and set the first is kept.
@@ -75,7 +83,10 @@ class Histories:
         num_users = len(self.users)
         places_N = np.concatenate((self.met.users_N, np.arange(num_users)))
         order_N = np.argsort(places_N, kind="stable")
-        to_come = np.ones(num_users, np.int32), np.zeros((num_users, self.met.sets_NK.shape[1]), np.uint8)
+        to_come = (
+            np.ones(num_users, np.int32),
+            np.zeros((num_users, self.met.sets_NK.shape[1]), np.uint8),
+        )
         items_N = np.concatenate((self.met.items_N.astype(np.int32), to_come[0]))[order_N]
         sets_NK = np.concatenate((self.met.sets_NK, to_come[1]))[order_N]
         bounds_U = np.searchsorted(places_N[order_N], np.arange(num_users + 1))
@@ -97,7 +108,11 @@ def histories_of(
         ConfigError: a behavior is none of the model's, or an id is no text.
     """
     columns = {name: k for k, name in enumerate(behaviors)}
-    rows = [(place, *interaction) for place, history in enumerate(given.values()) for interaction in history]
+    rows = [
+        (place, *interaction)
+        for place, history in enumerate(given.values())
+        for interaction in history
+    ]
     for name in (*given, *(item for _, item, _ in rows)):
         if not isinstance(name, str):
             raise ConfigError(f"ids of users and items must be text, got {name!r}.")
@@ -131,12 +146,18 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
         left_out, other_types = log.counts(), log.other_types()
         num_rows = left_out.pop("rows")
         if num_rows and left_out["no_user"] == num_rows:
-            raise DataError(f"{source}: some row must have a user in {form.user!r}, and none of {num_rows:,} has.")
-        database.execute("CREATE TABLE everybody AS SELECT DISTINCT user_id FROM rows WHERE user_id IS NOT NULL")
+            raise DataError(
+                f"{source}: some row must have a user in {form.user!r}, and none of {num_rows:,} has."
+            )
+        database.execute(
+            "CREATE TABLE everybody AS SELECT DISTINCT user_id FROM rows WHERE user_id IS NOT NULL"
+        )
         log.interact()
         users, places_N = _distinct(database, "user_id", "everybody")
         items, items_N = _distinct(database, "item_id", "met")
-        masks_N = database.execute("SELECT mask FROM met ORDER BY user_id, position").fetchnumpy()["mask"]
+        masks_N = database.execute("SELECT mask FROM met ORDER BY user_id, position").fetchnumpy()[
+            "mask"
+        ]
     numbers_X = np.array([numbers.get(item, 0) for item in items], np.int64)
     columns_K = np.arange(len(form.behaviors), dtype=np.uint32)
     sets_NK = (masks_N.astype(np.uint32)[:, None] >> columns_K & 1).astype(np.uint8)
@@ -146,7 +167,9 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
     return replace(found, other_types=other_types)
 
 
-def _distinct(database: duckdb.DuckDBPyConnection, column: str, table: str) -> tuple[list[str], NDArray[np.int64]]:
+def _distinct(
+    database: duckdb.DuckDBPyConnection, column: str, table: str
+) -> tuple[list[str], NDArray[np.int64]]:
     """Return the sorted distinct ids of a table's column, and for each row of `met` the position of its id in them.
 
     Rows are in the order of users and of time, which is that of the histories.
@@ -160,7 +183,9 @@ def _distinct(database: duckdb.DuckDBPyConnection, column: str, table: str) -> t
 
 def _firsts(rows: Interactions) -> NDArray[np.bool_]:
     """Return the mask of rows for which no earlier row has the same user, item and set."""
-    codes_N = rows.sets_NK.astype(np.int64) @ (1 << np.arange(rows.sets_NK.shape[1], dtype=np.int64))
+    codes_N = rows.sets_NK.astype(np.int64) @ (
+        1 << np.arange(rows.sets_NK.shape[1], dtype=np.int64)
+    )
     keys_3N = np.stack((codes_N, rows.items_N, rows.users_N))
     order_N = np.lexsort(keys_3N)  # stable, so that of equal rows the earliest comes first
     is_new_N = np.ones(len(rows), np.bool_)

@@ -78,7 +78,9 @@ def model_card(bundle: Bundle) -> str:
             }
         ),
         making=_making(bundle.provenance),
-        settings=tabulate(list(bundle.values.items()), ("setting", "value"), "github", disable_numparse=True),
+        settings=tabulate(
+            list(bundle.values.items()), ("setting", "value"), "github", disable_numparse=True
+        ),
         figures=_figures(bundle.metrics),
         verdict=_verdict(bundle.metrics),
         seeds=f"another seed gives {'other figures' if model_class(bundle.model_name).is_seeded else 'the same model'}",
@@ -103,7 +105,9 @@ def _making(provenance: Mapping[str, Any]) -> str:
             "seed of the training": provenance["training_seed"],
             "seed of the study": provenance["study_seed"],
             "test rows opened by": f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
-            "versions": ", ".join(f"{name} {number}" for name, number in provenance["versions"].items()),
+            "versions": ", ".join(
+                f"{name} {number}" for name, number in provenance["versions"].items()
+            ),
             "commit": provenance["commit"] or "unknown",
             "device": provenance["device"],
             "when": provenance["created"],
@@ -120,7 +124,9 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         reached = [f"{figures[name]:.4f}" for figures in baselines.values()]
         shown = f"{valid[name]:.4f}" if name in valid else "none"
         rows.append((name, shown, f"{metrics['test'][name]:.4f}", interval, *reached))
-    return tabulate(rows, ("metric", "valid", "test", "interval", *baselines), "github", disable_numparse=True)
+    return tabulate(
+        rows, ("metric", "valid", "test", "interval", *baselines), "github", disable_numparse=True
+    )
 
 
 def below_untuned_on_test(metrics: Mapping[str, Any]) -> str:
@@ -140,7 +146,9 @@ def warning_of(folder: Path) -> str:
     Also empty for a bundle of an earlier version, which did not measure baselines.
     """
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return below_untuned_on_test(metrics) if {"metric", "baselines", "test"} <= metrics.keys() else ""
+    return (
+        below_untuned_on_test(metrics) if {"metric", "baselines", "test"} <= metrics.keys() else ""
+    )
 
 
 def _verdict(metrics: Mapping[str, Any]) -> str:

@@ -54,14 +54,23 @@ def write_recommendations(
         "rank": found.ranks_M,
         "score": found.scores_M,
     }
-    with folder.whole_file(path) as new, TemporaryDirectory() as place, connected(Path(place)) as database:
+    with (
+        folder.whole_file(path) as new,
+        TemporaryDirectory() as place,
+        connected(Path(place)) as database,
+    ):
         database.register("found", {name: column.numpy() for name, column in columns.items()})
-        ids = {log.user: _ids(database, "users", users, 0), log.item: _ids(database, "items", items, 1)}
+        ids = {
+            log.user: _ids(database, "users", users, 0),
+            log.item: _ids(database, "items", items, 1),
+        }
         joined = "found JOIN users ON users.number = found.place JOIN items ON items.number = found.number"
         num_changed = 0
         if path.suffix == ".csv":
             has_formula = f"{is_formula('users.id::VARCHAR')} OR {is_formula('items.id::VARCHAR')}"
-            ((num_changed,),) = database.execute(f"SELECT count(*) FROM {joined} WHERE {has_formula}").fetchall()
+            ((num_changed,),) = database.execute(
+                f"SELECT count(*) FROM {joined} WHERE {has_formula}"
+            ).fetchall()
             ids = {cell(name): guarded(f"{sql}::VARCHAR") for name, sql in ids.items()}
         picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in ids.items())
         database.execute(

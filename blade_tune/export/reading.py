@@ -112,7 +112,9 @@ def load_bundle(folder: Path) -> Loaded:
         with _read(folder / f"{kind}s.csv") as path:
             ids[kind] = _ids(path, kind)
             if len(ids[kind]) != number:
-                raise DataError(f"{path}: must have the {number:,} {kind}s of catalog.json, got {len(ids[kind]):,}.")
+                raise DataError(
+                    f"{path}: must have the {number:,} {kind}s of catalog.json, got {len(ids[kind]):,}."
+                )
     with _read(folder / "best.yaml") as path:
         model = _built(facts, read_yaml(path), path)
     with _read(folder / "weights.safetensors") as path:
@@ -131,7 +133,9 @@ def _read(path: Path) -> Iterator[Path]:
     except BladeTuneError as error:
         raise DataError(str(error).partition("\n")[0]) from None
     except MALFORMED as error:
-        raise DataError(f"{path}: is malformed ({_words(error)}); export the bundle again.") from None
+        raise DataError(
+            f"{path}: is malformed ({_words(error)}); export the bundle again."
+        ) from None
 
 
 def _words(error: BaseException) -> str:
@@ -142,9 +146,14 @@ def _ids(path: Path, kind: str) -> list[str]:
     """Read the ids of the numbers 1, 2, ..., which must be complete and distinct."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, strict=True))
-    expected = [["number", kind], *([str(number), row[-1]] for number, row in enumerate(rows[1:], start=1) if row)]
+    expected = [
+        ["number", kind],
+        *([str(number), row[-1]] for number, row in enumerate(rows[1:], start=1) if row),
+    ]
     if rows != expected:
-        raise DataError(f"{path}: must have the columns number and {kind}, and the numbers 1, 2, ... in their order.")
+        raise DataError(
+            f"{path}: must have the columns number and {kind}, and the numbers 1, 2, ... in their order."
+        )
     ids = [name for _, name in rows[1:]]
     if len(set(ids)) < len(ids):
         raise DataError(f"{path}: must have each {kind} once.")
@@ -155,7 +164,9 @@ def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> RecommenderMode
     """Build the model of a bundle, still without its weights."""
     settings = best.get("model", {})
     if not best.keys() <= set(GROUPS) or not isinstance(settings, dict):
-        raise DataError(f"{path}: must be a space with nothing free, of the groups {', '.join(GROUPS)}.")
+        raise DataError(
+            f"{path}: must be a space with nothing free, of the groups {', '.join(GROUPS)}."
+        )
     members = [(member.model, member.settings) for member in facts.members]
     try:
         return build_model(facts.model, settings, facts.catalog, str(path), members).eval()
@@ -171,7 +182,9 @@ def _fill(model: RecommenderModel, weights: Mapping[str, Tensor], path: Path) ->
     """Load weights into a model, after a check that they are the model's, with its types and shapes, and finite."""
     own = model.state_dict()
     if odd := sorted(own.keys() ^ weights.keys()):
-        raise DataError(f"{path}: must have the weights of the model, and {odd[0]} is {_surplus(odd[0] in weights)}.")
+        raise DataError(
+            f"{path}: must have the weights of the model, and {odd[0]} is {_surplus(odd[0] in weights)}."
+        )
     sized = {  # buffers whose shape depends on the data, so that a new model cannot tell it
         f"{prefix}.{name}".lstrip(".")
         for prefix, part in model.named_modules()
@@ -181,9 +194,13 @@ def _fill(model: RecommenderModel, weights: Mapping[str, Tensor], path: Path) ->
     for name, found in weights.items():
         if found.dtype != own[name].dtype or (name not in sized and found.shape != own[name].shape):
             law = f"{own[name].dtype} of shape {list(own[name].shape)}"
-            raise DataError(f"{path}: {name} must be {law}, got {found.dtype} of shape {list(found.shape)}.")
+            raise DataError(
+                f"{path}: {name} must be {law}, got {found.dtype} of shape {list(found.shape)}."
+            )
         if not torch.isfinite(found).all():
-            raise DataError(f"{path}: {name} must hold numbers, and has one that is NaN or infinite.")
+            raise DataError(
+                f"{path}: {name} must hold numbers, and has one that is NaN or infinite."
+            )
     model.load_state_dict(weights)
 
 
@@ -210,7 +227,9 @@ def _try(model: RecommenderModel, path: Path) -> None:
 def _check_sparse(part: Sparse, path: Path) -> None:
     """Refuse a sparse matrix whose arrays contradict each other, for scipy would read outside of their memory."""
     starts, (num_rows, num_columns) = part.starts, part.shape
-    is_whole = part.starts.shape == (num_rows + 1,) and part.columns.shape == part.values.shape == (len(part.values),)
+    is_whole = part.starts.shape == (num_rows + 1,) and part.columns.shape == part.values.shape == (
+        len(part.values),
+    )
     is_whole = is_whole and int(starts[0]) == 0 and int(starts[-1]) == len(part.values)
     is_whole = is_whole and bool((starts.diff() >= 0).all())
     if not is_whole or bool(((part.columns < 0) | (part.columns >= num_columns)).any()):

@@ -25,9 +25,11 @@ from blade_tune.printable import printable
 log = logging.getLogger(__name__)
 
 USERS_AT_ONCE = 512  # users whose states are computed together
-SCORES_AT_ONCE = 2**20  # float32 scores that fit a CPU's cache; docs/performance.md has the measurement
+# float32 scores that fit a CPU's cache; docs/performance.md has the measurement
+SCORES_AT_ONCE = 2**20
 SHOWN = 5  # most ids or types of events that a note lists
-FEWEST_AT_ONCE = 16  # users scored together even if they exceed the cache: item vectors are read once for all of them
+# Users scored together even if they exceed the cache: item vectors are read once for all of them
+FEWEST_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class Recommender:
         items: ids of its items 1, 2, ...
     """
 
-    def __init__(self, model: Model, log: LogFormat, users: Sequence[str], items: Sequence[str]) -> None:
+    def __init__(
+        self, model: Model, log: LogFormat, users: Sequence[str], items: Sequence[str]
+    ) -> None:
         self.model, self.log, self.items = model, log, list(items)
         self.item_numbers = {name: number for number, name in enumerate(items, start=1)}
         self._user_numbers = {name: number for number, name in enumerate(users, start=1)}
@@ -107,7 +111,9 @@ class Recommender:
         for note in found.notes:
             log.warning(note)
         lists: dict[str, list[tuple[str, float]]] = {user: [] for user in histories}
-        rows = zip(found.places_M.tolist(), found.items_M.tolist(), found.scores_M.tolist(), strict=True)
+        rows = zip(
+            found.places_M.tolist(), found.items_M.tolist(), found.scores_M.tolist(), strict=True
+        )
         for place, item, score in rows:
             lists[given.users[place]].append((self.items[item - 1], score))
         return lists
@@ -118,7 +124,12 @@ class Recommender:
 
     @torch.inference_mode()
     def rank(
-        self, histories: Histories, target: Collection[str] | None, k: int, *, include_seen: bool = False
+        self,
+        histories: Histories,
+        target: Collection[str] | None,
+        k: int,
+        *,
+        include_seen: bool = False,
     ) -> Recommendations:
         """Return the best k items of each user as tensors on the CPU; `recommend` is the form for Python objects.
 
@@ -137,7 +148,9 @@ class Recommender:
         told_K = self._told(target)
         device = told_K.device
         windows = histories.windows(self.model.max_length).to(device)
-        numbers_U = torch.tensor([self._user_numbers.get(user, 0) for user in histories.users], device=device)
+        numbers_U = torch.tensor(
+            [self._user_numbers.get(user, 0) for user in histories.users], device=device
+        )
         num_met_U = torch.from_numpy(histories.num_items_U)
         num_items = self.model.catalog.num_items
         left_U = torch.full_like(num_met_U, num_items) if include_seen else num_items - num_met_U
@@ -147,9 +160,14 @@ class Recommender:
         k = min(k, num_items)
         at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (num_items + 1))
         score = self._scores(at_once)
-        scores_UX, items_UX = torch.zeros(len(windows), k), torch.zeros(len(windows), k, dtype=torch.long)
+        scores_UX, items_UX = (
+            torch.zeros(len(windows), k),
+            torch.zeros(len(windows), k, dtype=torch.long),
+        )
         for order_B in order_U.split(USERS_AT_ONCE) if len(order_U) else ():
-            batch = replace(windows.rows(order_B), users_B=numbers_U[order_B]).with_final_target_set(told_K)
+            batch = replace(
+                windows.rows(order_B), users_B=numbers_U[order_B]
+            ).with_final_target_set(told_K)
             batch = batch.newest(int(windows.lengths_U[order_B].max()))
             for rows_B, scores_BV in zip(order_B.split(at_once), score(batch), strict=True):
                 _exclude(scores_BV, windows, rows_B, include_seen=include_seen)
@@ -161,7 +179,9 @@ class Recommender:
         # Items with a score that is not finite are dropped, so fewer than expected reveal one.
         expected_U = torch.where(reached_U, left_U.clamp(max=k), 0)
         if not torch.equal(found.places_M.bincount(minlength=len(windows)), expected_U):
-            raise DataError("a score is NaN or infinite, so nothing can be recommended; export the bundle again.")
+            raise DataError(
+                "a score is NaN or infinite, so nothing can be recommended; export the bundle again."
+            )
         return found
 
     def _notes(self, histories: Histories, reached_U: Tensor) -> list[str]:
@@ -171,9 +191,15 @@ class Recommender:
             notes.append("the histories have no user, so nothing is recommended")
         types = _some(list(histories.other_types))
         for reason, count in histories.left_out.items():
-            fact = f"a type that is none of the behaviors ({types})" if reason == "other_event" and types else ""
+            fact = (
+                f"a type that is none of the behaviors ({types})"
+                if reason == "other_event" and types
+                else ""
+            )
             if count:
-                notes.append(f"{count:,} rows have {fact or reason.replace('_', ' ')} and are left out")
+                notes.append(
+                    f"{count:,} rows have {fact or reason.replace('_', ' ')} and are left out"
+                )
         has_known_U = histories.num_items_U > 0
         nothing = "and get no recommendation"
         by_words = {
@@ -187,15 +213,21 @@ class Recommender:
         }
         named = {"items are not the model's and left out": histories.unknown_items}
         for words, is_meant_U in by_words.items():
-            named[words] = [user for user, is_meant in zip(histories.users, is_meant_U, strict=True) if is_meant]
-        return notes + [f"{len(names):,} {words}: {_some(names)}" for words, names in named.items() if names]
+            named[words] = [
+                user for user, is_meant in zip(histories.users, is_meant_U, strict=True) if is_meant
+            ]
+        return notes + [
+            f"{len(names):,} {words}: {_some(names)}" for words, names in named.items() if names
+        ]
 
     def _scores(self, at_once: int) -> Callable[[Batch], Iterator[Tensor]]:
         """Return a function that yields the scores_BV of a batch's users, `at_once` users at a time."""
         model = self.model
         if isinstance(model, DotProduct):
             vectors_DV = model.item_vectors().float().T
-            return lambda batch: (states @ vectors_DV for states in model.final_states(batch).float().split(at_once))
+            return lambda batch: (
+                states @ vectors_DV for states in model.final_states(batch).float().split(at_once)
+            )
         return lambda batch: map(model.scores, batch.split(at_once))
 
     def _told(self, target: Collection[str] | None) -> Tensor:
@@ -209,7 +241,9 @@ class Recommender:
         for name in target:
             if name not in names:
                 raise ConfigError(f"unknown behavior {name!r}. {guess(name, names)}")
-        return torch.tensor([name in target for name in names], dtype=torch.uint8, device=self.model.device)
+        return torch.tensor(
+            [name in target for name in names], dtype=torch.uint8, device=self.model.device
+        )
 
 
 def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_seen: bool) -> None:

@@ -24,7 +24,10 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     catalog = {name: _plain(value) for name, value in vars(bundle.catalog).items()}
     log = bundle.log.model_dump(mode="json")
     members = [{"model": name, "settings": dict(settings)} for name, settings in bundle.members]
-    _write_json(folder / "catalog.json", {"model": bundle.model_name, "members": members, **catalog, "log": log})
+    _write_json(
+        folder / "catalog.json",
+        {"model": bundle.model_name, "members": members, **catalog, "log": log},
+    )
     _write_ids(folder / "users.csv", "user", bundle.user_ids_U)
     _write_ids(folder / "items.csv", "item", bundle.item_ids_V)
     _write_json(folder / "metrics.json", bundle.metrics)

@@ -42,7 +42,9 @@ class BoundedQueries:
         if self._thread is not None and self._thread.is_alive():
             return None
         answers: queue.SimpleQueue[tuple[T | None, Exception | None]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=_answer, args=(call, answers), name="queries", daemon=True)
+        self._thread = threading.Thread(
+            target=_answer, args=(call, answers), name="queries", daemon=True
+        )
         self._thread.start()
         try:
             answer, error = answers.get(timeout=ANSWER_S)
@@ -65,7 +67,9 @@ class BoundedQueries:
         self._on_outage()
 
 
-def _answer(call: Callable[[], T], answers: "queue.SimpleQueue[tuple[T | None, Exception | None]]") -> None:
+def _answer(
+    call: Callable[[], T], answers: "queue.SimpleQueue[tuple[T | None, Exception | None]]"
+) -> None:
     """Put the result of a query, or its exception, into a queue."""
     try:
         answers.put((call(), None))

@@ -43,12 +43,15 @@ def device_turn(claimant: Claimant, *, alone: bool, signals: StopSignals) -> Ite
         yield
         return
     # The name of the device, equal in all workers that share it: each sees one GPU, the one in CUDA_VISIBLE_DEVICES.
-    name = f"{claimant.device}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}".replace("/", "_").replace(",", "_")
+    name = f"{claimant.device}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}".replace(
+        "/", "_"
+    ).replace(",", "_")
     folder = private_folder()
     with (folder / f"{name}.gate").open("a") as gate, (folder / f"{name}.room").open("a") as room:
         _lock(gate.fileno(), fcntl.LOCK_EX, signals)
         _lock(room.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, signals)
-        if not alone:  # let the next worker pass; an exclusive one keeps the turnstile locked until its trial has ended
+        # Let the next worker pass; an exclusive one keeps the turnstile locked until its trial has ended
+        if not alone:
             fcntl.flock(gate, fcntl.LOCK_UN)
         yield
 
@@ -63,14 +66,21 @@ def private_folder() -> Path:
         ConfigError: neither place can hold such a folder.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    places = (Path(tempfile.gettempdir()) / f"blade-tune-{os.getuid()}", cache / "blade-tune" / os.uname().nodename)
+    places = (
+        Path(tempfile.gettempdir()) / f"blade-tune-{os.getuid()}",
+        cache / "blade-tune" / os.uname().nodename,
+    )
     for place in places:
         with suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):
                 place.mkdir(mode=0o700)
             found = place.lstat()  # not `stat`, which would follow a link of another user
-            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
+            if (
+                stat.S_ISDIR(found.st_mode)
+                and found.st_uid == os.getuid()
+                and not found.st_mode & 0o022
+            ):
                 return place
     raise ConfigError(
         f"workers that share a device need a folder of their own, and neither {places[0]} nor {places[1]} can be one; "

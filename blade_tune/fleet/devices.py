@@ -74,7 +74,9 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
             f"--workers must be at most {len(gpus) * per_gpu}, --per-gpu {per_gpu} on {len(gpus)} GPUs, got {workers}."
         )
     if settings.gpus and workers < len(gpus):
-        raise ConfigError(f"--workers must be at least {len(gpus)}, one for each of --gpus, got {workers}.")
+        raise ConfigError(
+            f"--workers must be at least {len(gpus)}, one for each of --gpus, got {workers}."
+        )
     threads = max(1, machine.threads // workers)
     if not gpus:
         return [Place("cpu", "", 1 / workers, threads)] * workers
@@ -88,14 +90,19 @@ def shared(places: list[Place], workers: int) -> list[Place]:
     The places of the first workers of all devices come first, then those of the second ones, and so on. Each has at
     least one CPU thread.
     """
-    parts = [replace(place, share=place.share / workers, threads=max(1, place.threads // workers)) for place in places]
+    parts = [
+        replace(place, share=place.share / workers, threads=max(1, place.threads // workers))
+        for place in places
+    ]
     return parts * workers
 
 
 def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:
     """Return the GPUs to use, in the form of CUDA_VISIBLE_DEVICES; empty for the CPU."""
     kind, colon, number = settings.device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (colon and not (kind == "cuda" and number.isdecimal())):
+    if kind not in ("auto", "cpu", "cuda") or (
+        colon and not (kind == "cuda" and number.isdecimal())
+    ):
         raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got {settings.device!r}.")
     if settings.gpus and (number or kind == "cpu"):
         raise ConfigError(
@@ -106,7 +113,9 @@ def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:
     if kind == "cpu" or (not here and kind == "auto" and not settings.gpus):
         return ()
     if not here:
-        raise ConfigError(f"--device {settings.device}, --gpus {asked}: there is no GPU here, or torch cannot use it.")
+        raise ConfigError(
+            f"--device {settings.device}, --gpus {asked}: there is no GPU here, or torch cannot use it."
+        )
     if asked == "all":
         return here
     chosen = tuple(_visible(entry.strip(), here) for entry in asked.split(","))
@@ -120,5 +129,7 @@ def _visible(entry: str, here: tuple[str, ...]) -> str:
     if entry.startswith(("GPU-", "MIG-")):
         return entry
     if not entry.isdecimal() or int(entry) >= len(here):
-        raise ConfigError(f"GPUs are called 0 to {len(here) - 1} here, or by their GPU- and MIG- ids, got {entry!r}.")
+        raise ConfigError(
+            f"GPUs are called 0 to {len(here) - 1} here, or by their GPU- and MIG- ids, got {entry!r}."
+        )
     return here[int(entry)]

@@ -28,7 +28,8 @@ class MessageWriter(Callback):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lock = threading.Lock()  # the heartbeat's thread logs warnings through this writer too
+        # The heartbeat's thread logs warnings through this writer too
+        self._lock = threading.Lock()
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """Write the event of the baselines' validation figures."""
@@ -46,7 +47,9 @@ class MessageWriter(Callback):
         """Write the event of an epoch's end, with the record's fields as a mapping."""
         self._write("epoch_ended", number, asdict(record))
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:  # noqa: ARG002
+    def trial_ended(
+        self, number: int, outcome: str, value: float | None, summary: StudySummary | None
+    ) -> None:
         """Write the event of a trial's end, without the summary, which the supervisor reads from the database."""
         self._write("trial_ended", number, outcome, value)
 
@@ -68,7 +71,8 @@ class MessageWriter(Callback):
         self._write("ended", code, why)
 
     def _write(self, event: str, *arguments: Any) -> None:
-        with self._lock, suppress(BrokenPipeError):  # the supervisor is gone; `worker_main` notices and stops in order
+        # The supervisor is gone; `worker_main` notices and stops in order
+        with self._lock, suppress(BrokenPipeError):
             self._stream.write(json.dumps([event, *arguments]) + "\n")
             self._stream.flush()
 

@@ -38,7 +38,11 @@ DEFINITION = {
     **{section: section for section in StudyFile.model_fields if section != "run"},
     **{
         field: f"{section}.{field}"
-        for section, config in (("objective", EvaluationConfig), ("train", TrainConfig), ("search", SearchConfig))
+        for section, config in (
+            ("objective", EvaluationConfig),
+            ("train", TrainConfig),
+            ("search", SearchConfig),
+        )
         for field in config.model_fields
     },
     "epochs": "train.max_epochs",
@@ -50,11 +54,14 @@ class Resolved:
     """The settings of a run, and where each of them was set."""
 
     settings: RunSettings
-    origins: Mapping[str, str]  # setting -> "built-in", path of a file, name of a variable, or a flag
+    # Setting -> "built-in", path of a file, name of a variable, or a flag
+    origins: Mapping[str, str]
 
 
 def resolve(
-    flags: Mapping[str, Any], source: StudySource | None = None, environ: Mapping[str, str] = os.environ
+    flags: Mapping[str, Any],
+    source: StudySource | None = None,
+    environ: Mapping[str, str] = os.environ,
 ) -> Resolved:
     """Resolve every run setting; of several sources that name a setting, the last one wins.
 
@@ -70,7 +77,13 @@ def resolve(
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(RunSettings.model_fields, BUILT_IN)
-    layers = (_file(user_file(environ)), _file(PROJECT_FILE), _environment(environ), _study(source), _flags(flags))
+    layers = (
+        _file(user_file(environ)),
+        _file(PROJECT_FILE),
+        _environment(environ),
+        _study(source),
+        _flags(flags),
+    )
     for origin, name, value in (setting for layer in layers for setting in layer):
         if name in DEFINITION and name not in RunSettings.model_fields:
             raise ConfigError(
@@ -98,12 +111,18 @@ def user_file(environ: Mapping[str, str]) -> Path:
 def _file(path: Path) -> Iterator[Setting]:
     """Yield the settings of a YAML file; none if it does not exist."""
     if path.is_file():
-        yield from ((str(path), name, value) for name, value in read_yaml(path, may_be_empty=True).items())
+        yield from (
+            (str(path), name, value) for name, value in read_yaml(path, may_be_empty=True).items()
+        )
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[Setting]:
     """Yield the settings of the environment; variables that are empty or made by Kubernetes count as not set."""
-    ours = {variable: value for variable, value in sorted(environ.items()) if variable.startswith(PREFIX) and value}
+    ours = {
+        variable: value
+        for variable, value in sorted(environ.items())
+        if variable.startswith(PREFIX) and value
+    }
     links = tuple(variable for variable in ours if OF_A_SERVICE.fullmatch(variable))
     if links:
         _tell_of_links(links)
@@ -134,4 +153,8 @@ def _study(source: StudySource | None) -> Iterator[Setting]:
 
 
 def _flags(flags: Mapping[str, Any]) -> Iterator[Setting]:
-    yield from ((f"--{name.replace('_', '-')}", name, value) for name, value in flags.items() if value is not None)
+    yield from (
+        (f"--{name.replace('_', '-')}", name, value)
+        for name, value in flags.items()
+        if value is not None
+    )

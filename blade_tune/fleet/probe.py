@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 MODULE = "blade_tune.fleet.probe_child"
 ROUND_S = 3.0
-START_S = 300.0  # the longest wait for the answers of all processes, which for the first includes starting
+# The longest wait for the answers of all processes, which for the first includes starting
+START_S = 300.0
 TICK_S = 0.2  # seconds between two looks for a signal
 GAIN = 1.15  # factor in steps per second below which twice the processes are not worth it
 MARGIN = 1.25  # factor on the memory measured, for larger configurations and for fragmentation
@@ -44,15 +45,20 @@ class Measured:
 
     workers: int
     steps_per_s: float  # of all workers together
-    needs: tuple[int, ...]  # bytes that the largest worker takes: of the machine's memory and, on a GPU, of the GPU's
+    # Bytes that the largest worker takes: of the machine's memory and, on a GPU, of the GPU's
+    needs: tuple[int, ...]
     free: tuple[int, ...]  # bytes of each memory that the workers leave free
 
     def has_room_for(self, more: int) -> bool:
         """Return whether the free memory suffices for so many additional workers."""
-        return all(more * MARGIN * need <= free for need, free in zip(self.needs, self.free, strict=True))
+        return all(
+            more * MARGIN * need <= free for need, free in zip(self.needs, self.free, strict=True)
+        )
 
     def __str__(self) -> str:
-        each, left = (",".join(f"{size / GIB:.1f}" for size in sizes) for sizes in (self.needs, self.free))
+        each, left = (
+            ",".join(f"{size / GIB:.1f}" for size in sizes) for sizes in (self.needs, self.free)
+        )
         return f"workers={self.workers} steps_per_s={self.steps_per_s:.1f} gib_each={each} gib_left={left}"
 
 
@@ -85,21 +91,27 @@ class Largest:
     Every range and numeric choice has its largest value, a choice among texts its first.
     """
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:  # noqa: ARG002
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None, log: bool
+    ) -> float:
         """Return the upper end of a range."""
         return high
 
-    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:  # noqa: ARG002
+    def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
         """Return the upper end of a range."""
         return high
 
-    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:  # noqa: ARG002
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
         """Return the largest of numeric choices, the first of others."""
         return choices[0] if any(isinstance(choice, str) for choice in choices) else max(choices)
 
 
 def fill(
-    places: list[Place], stored: StoredStudy, data: Path | None, callback: Callback, signals: StopSignals
+    places: list[Place],
+    stored: StoredStudy,
+    data: Path | None,
+    callback: Callback,
+    signals: StopSignals,
 ) -> list[Place]:
     """Divide each device among as many workers as the probe finds useful on the first device.
 
@@ -157,14 +169,17 @@ class Probe:
         signals: checked while waiting.
     """
 
-    def __init__(self, task: ProbeTask, place: Place, callback: Callback, signals: StopSignals) -> None:
+    def __init__(
+        self, task: ProbeTask, place: Place, callback: Callback, signals: StopSignals
+    ) -> None:
         self._task = task
         self._place = place
         self._callback = callback
         self._signals = signals
         self._processes: list[subprocess.Popen[str]] = []
         self._listeners: list[threading.Thread] = []
-        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()  # None from a process that has ended
+        # None from a process that has ended
+        self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - shared by the processes and closed in __exit__
 
     def __enter__(self) -> Self:
@@ -194,7 +209,8 @@ class Probe:
         new = workers - len(self._processes)
         for _ in range(new):
             self._start()
-        self._gather(new)  # every new process says once that it is ready, so that all start the round together
+        # Every new process says once that it is ready, so that all start the round together
+        self._gather(new)
         for process in self._processes:
             self._tell(process, str(max(1, self._place.threads // workers)))
         answers = self._gather(workers)

@@ -5,13 +5,11 @@ round: its number of CPU threads. The child answers each with a line of JSON. Wh
 is gone, and the child ends.
 """
 
-import math
 import os
 import queue
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +18,14 @@ import torch
 
 from blade_tune.config import Settings
 from blade_tune.data.store import prepare
-from blade_tune.errors import NonFiniteError
 from blade_tune.parameter import Value
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.training.device_data import DeviceData, resolve_device
 from blade_tune.training.loop import Training
 from blade_tune.trial.objective import build_training
 
-CONTEXT = 2**30  # bytes of a GPU that a process takes besides torch's allocations; about twice what is usual
+# Bytes of a GPU that a process takes besides torch's allocations; about twice what is usual
+CONTEXT = 2**30
 
 
 class ProbeTask(Settings):
@@ -46,14 +44,13 @@ class Answer(Settings):
     """One process's measurements of a round; without figures, the message that the process is ready."""
 
     steps_per_s: float = 0.0
-    needs: tuple[int, ...] = ()  # bytes this process takes: of the machine's memory and, on a GPU, of the GPU's
+    # Bytes this process takes: of the machine's memory and, on a GPU, of the GPU's
+    needs: tuple[int, ...] = ()
     free: tuple[int, ...] = ()  # bytes of each memory that are free
 
 
 class Trainer:
-    """The training of one process of a probe, in epochs cut to about a tenth of a round.
-
-    Epochs are short since a round ends only with an epoch.
+    """The training of one process of a probe, about a tenth of a round at a time.
 
     Args:
         task: what to train, and on which device.
@@ -70,39 +67,32 @@ class Trainer:
         assert isinstance(training, Training)  # noqa: S101 - a probe is for nothing else
         self.training = training
         self.threads = torch.get_num_threads()
-        rows_U, batch_size = self.training.rows_U, self.training.config.batch_size
-        self.training.rows_U = rows_U[:batch_size]
-        self._epoch()  # one step as a warm-up: it allocates, compiles and so on
-        device_data.evaluator(self.training.model)  # for the peak of memory: it may take more than a step
-        start = time.perf_counter()
-        self._epoch()
-        num_steps = max(1, int(self.round_s / 10 / (time.perf_counter() - start)))
-        self.training.rows_U = rows_U[: num_steps * batch_size]
-        self.num_steps = math.ceil(len(self.training.rows_U) / batch_size)
+        self.training.time_steps(1)  # a warm-up: the first step allocates, compiles and so on
+        # For the peak of memory: it may take more than a step
+        device_data.evaluator(self.training.model)
+        num_steps = max(1, int(self.round_s / 10 / self.training.time_steps(1)))
+        self.num_steps = min(num_steps, self.training.steps_per_epoch)
 
     def round(self, threads: int) -> Answer:
         """Train for a round's seconds on at most so many CPU threads, and return the measurements."""
         torch.set_num_threads(min(self.threads, threads))
-        num_epochs, start = 0, time.perf_counter()
+        num_steps, start = 0, time.perf_counter()
         while (seconds := time.perf_counter() - start) < self.round_s:
-            self._epoch()
-            num_epochs += 1
+            self.training.time_steps(self.num_steps)
+            num_steps += self.num_steps
         needs, free = [psutil.Process().memory_info().rss], [psutil.virtual_memory().available]
         if self.device.type == "cuda":
             needs.append(torch.cuda.max_memory_reserved() + CONTEXT)
             free.append(torch.cuda.mem_get_info()[0])
-        return Answer(steps_per_s=num_epochs * self.num_steps / seconds, needs=tuple(needs), free=tuple(free))
-
-    def _epoch(self) -> None:
-        with suppress(NonFiniteError):  # the largest learning rate may diverge; a step of it costs as much as any
-            self.training.train_epoch()
+        return Answer(steps_per_s=num_steps / seconds, needs=tuple(needs), free=tuple(free))
 
 
 def main() -> None:
     """Train a round whenever the parent process asks for one, until it is gone."""
     task = ProbeTask.model_validate_json(sys.stdin.readline())
     stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that what a library prints is not read as an answer
+    # So that what a library prints is not read as an answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     rounds: queue.SimpleQueue[int] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(rounds,), daemon=True).start()
     trainer = Trainer(task)

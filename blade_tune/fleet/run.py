@@ -13,7 +13,9 @@ from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
 
 
-def run_workers(stored: StoredStudy, settings: RunSettings, places: list[Place], callback: Callback) -> str:
+def run_workers(
+    stored: StoredStudy, settings: RunSettings, places: list[Place], callback: Callback
+) -> str:
     """Run workers on a stored study until it needs no more trials or a limit of the run is reached.
 
     Args:

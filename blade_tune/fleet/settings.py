@@ -37,7 +37,9 @@ def read_duration(value: Any) -> Any:
     try:
         return float(value)
     except ValueError:
-        raise ValueError("must be a duration such as 90s, 30m, 8h or 1h30m, or a number of seconds") from None
+        raise ValueError(
+            "must be a duration such as 90s, 30m, 8h or 1h30m, or a number of seconds"
+        ) from None
 
 
 def read_gpus(value: Any) -> Any:
@@ -70,7 +72,8 @@ def folder(path: Path) -> Path:
     Raises:
         ValueError: the path is that of a file.
     """
-    path = Path(os.path.expanduser(path))  # the shell has done this for a flag, but not for a path in a settings file
+    # The shell has done this for a flag, but not for a path in a settings file
+    path = Path(os.path.expanduser(path))
     if path.is_file():
         raise ValueError("must be a folder, not a file")
     return path
@@ -88,30 +91,48 @@ class RunSettings(Settings):
     that `grace_s` is at least twice `heartbeat_s`.
     """
 
-    trials: TrialCount | None = Field(None, description=f"{TRIALS}, not more; default: the study file's")
-    workers: AtLeastOne | None = Field(None, description="trials at a time; default: one a GPU, without a GPU one")
+    trials: TrialCount | None = Field(
+        None, description=f"{TRIALS}, not more; default: the study file's"
+    )
+    workers: AtLeastOne | None = Field(
+        None, description="trials at a time; default: one a GPU, without a GPU one"
+    )
     device: str = Field("auto", description="where to train: auto, cpu, cuda or cuda:N")
     gpus: Annotated[str | None, BeforeValidator(read_gpus)] = Field(
         None, description="which GPUs: all, none, numbers (0,1), or GPU- and MIG- ids; default: all"
     )
     per_gpu: Annotated[int | Literal["auto"] | None, BeforeValidator(read_per_gpu)] = Field(
-        None, description="workers on each GPU, or auto: as many as a probe finds useful; default: one"
+        None,
+        description="workers on each GPU, or auto: as many as a probe finds useful; default: one",
     )
     keep: AtLeastOne = Field(5, description="best trials that keep their weights")
-    max_consecutive_failures: AtLeastOne = Field(5, description="end when so many trials in a row fail (exit code 5)")
-    time: Seconds | None = Field(None, description="end after so long (90s, 30m, 8h); what runs is queued")
-    gpu_hours: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="end when the study has cost so many GPU hours in all"
+    max_consecutive_failures: AtLeastOne = Field(
+        5, description="end when so many trials in a row fail (exit code 5)"
     )
-    trial_time: Seconds | None = Field(None, description="end a trial that runs for longer (90s, 30m, 8h)")
-    heartbeat_s: Seconds = Field(30, description="a worker says that it is alive every so many seconds")
+    time: Seconds | None = Field(
+        None, description="end after so long (90s, 30m, 8h); what runs is queued"
+    )
+    gpu_hours: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="end when the study has cost so many GPU hours in all",
+    )
+    trial_time: Seconds | None = Field(
+        None, description="end a trial that runs for longer (90s, 30m, 8h)"
+    )
+    heartbeat_s: Seconds = Field(
+        30, description="a worker says that it is alive every so many seconds"
+    )
     grace_s: Seconds = Field(120, description="a worker that is silent for so many seconds is lost")
     storage: str | None = Field(
         None,
         description="database of studies, sqlite:///FILE or postgresql://USER@HOST/NAME; default: RESULTS/studies.db",
     )
     results: Folder = Field(Path("results"), description="folder of everything that runs write")
-    data: Folder | None = Field(None, description="folder of the data's files; a stored study remembers it")
+    data: Folder | None = Field(
+        None, description="folder of the data's files; a stored study remembers it"
+    )
 
     @property
     def workspace(self) -> "Workspace":

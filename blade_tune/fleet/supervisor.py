@@ -40,8 +40,10 @@ from blade_tune.trial.signals import StopSignals
 log = logging.getLogger(__name__)
 
 TICK_S = 0.2  # the longest wait for an event, in seconds
-SWEEP_S = 5.0  # the longest time between two searches for lost trials; a short grace period makes it shorter
-BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0  # wait before a dead worker is replaced: the first, doubled up to the last
+# The longest time between two searches for lost trials; a short grace period makes it shorter
+SWEEP_S = 5.0
+# Wait before a dead worker is replaced: the first, doubled up to the last
+BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0
 # Deaths in a row without an epoch, after which a run gives up. A trial that kills its workers is failed after fewer, so
 # that so many deaths cannot be the fault of one trial.
 MAX_DEATHS = MAX_RETRIES + 2
@@ -87,13 +89,16 @@ class Supervisor:
         self.callback = callback
         self.signals = signals
         self.slots = [Slot(place) for place in places]
-        self.recovery = Recovery(stored.storage, stored.study, stored.attempts, config.grace_s, stored.folder)
+        self.recovery = Recovery(
+            stored.storage, stored.study, stored.attempts, config.grace_s, stored.folder
+        )
         self.queries = BoundedQueries(self.recovery.forget)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._started = time.monotonic()
         self._stop_before = stored.stop_request()
         self._swept = 0.0
-        self._stopping: str | None = None  # the reason, from the moment that workers are asked to stop
+        # The reason, from the moment that workers are asked to stop
+        self._stopping: str | None = None
         self._hurry_at = math.inf  # when workers that were asked to stop are told to stop now
         self._kill_at = math.inf  # when workers that still run are killed
         self._error: BladeTuneError | None = None  # raised at the end of the run
@@ -147,7 +152,9 @@ class Supervisor:
     def _check_run(self, now: float) -> None:
         """Begin to stop at a signal or at the run's time limit, and escalate where workers do not end in time."""
         if self.signals and self._stopping is None:
-            log.warning("signal=%s stopping after this epoch; a second one stops now", self.signals.name)
+            log.warning(
+                "signal=%s stopping after this epoch; a second one stops now", self.signals.name
+            )
             self._error = self.signals.error()
             self._stop("stopped")
         limit = self.settings.time
@@ -167,7 +174,9 @@ class Supervisor:
         if limit is not None and self._stopping is None:
             cost = self.queries.ask(self.stored.attempts.gpu_seconds)
             if cost is not None and cost / 3600 >= limit:
-                self._stop(f"the limit of {limit:g} GPU hours is reached", within_s=self.config.grace_s)
+                self._stop(
+                    f"the limit of {limit:g} GPU hours is reached", within_s=self.config.grace_s
+                )
         request = self.queries.ask(self.stored.stop_request)
         if request is not None and request != self._stop_before:
             self._stop_before = request
@@ -193,7 +202,9 @@ class Supervisor:
 
     def _start(self, slot: Slot, now: float) -> None:
         """Start a worker process in a slot."""
-        config = self.config.model_copy(update={"device": slot.place.device, "share": slot.place.share})
+        config = self.config.model_copy(
+            update={"device": slot.place.device, "share": slot.place.share}
+        )
         try:
             slot.process = WorkerProcess(slot.place, config, self._events)
         except OSError as error:  # no memory, too many processes
@@ -223,7 +234,8 @@ class Supervisor:
             slot.is_done = True
             self._error = self._error or ReportedError(process.last_word, code)
             self._stop("failed")
-        elif code != WorkerSpentError.exit_code and self._stopping is None:  # a spent worker is replaced at once
+        elif code != WorkerSpentError.exit_code and self._stopping is None:
+            # A spent worker is replaced at once
             slot.deaths = 0 if process.has_trained else slot.deaths
             self._put_off(slot, now, f"worker={process.pid} ended ({process.describe_end(code)})")
 
@@ -237,7 +249,9 @@ class Supervisor:
         """
         slot.deaths += 1
         if slot.deaths >= MAX_DEATHS:
-            self._error = WorkerError(f"{slot.deaths} workers in a row ended before one epoch, the latest: {what}")
+            self._error = WorkerError(
+                f"{slot.deaths} workers in a row ended before one epoch, the latest: {what}"
+            )
             self._stop("failed")
             return
         wait = min(MAX_BACKOFF_S, BACKOFF_S * 2.0 ** (slot.deaths - 1))
@@ -253,7 +267,9 @@ class Supervisor:
         if self.queries.ask(lambda: storage.give_away(study_id, number, attrs, None)):
             self.queries.ask(lambda: Cleaner(self.stored, self.config.keep).clean(number))
             summary = self.queries.ask(self.stored.summary)
-            self.callback.trial_ended(number, f"fail ({EndReason.TIMEOUT}: {message})", None, summary)
+            self.callback.trial_ended(
+                number, f"fail ({EndReason.TIMEOUT}: {message})", None, summary
+            )
         self._sweep()
 
     def _sweep(self) -> None:
@@ -262,7 +278,9 @@ class Supervisor:
         url = self.stored.storage.engine.url
         # An open SQLite connection goes on writing to a removed file without an error, and all results would be lost.
         if url.drivername == SQLITE and not Path(url.database or "").exists():
-            self._error = self._error or StorageError(f"{url.database}: was removed while the study ran.")
+            self._error = self._error or StorageError(
+                f"{url.database}: was removed while the study ran."
+            )
             self._stop("failed", within_s=0.0)
         self.queries.ask(self.recovery.sweep)
 
@@ -275,7 +293,9 @@ class Supervisor:
                 process.heard(name, arguments)
                 if name == "trial_ended":  # workers leave the summary to be added here
                     number, outcome, value = arguments
-                    self.callback.trial_ended(number, outcome, value, self.queries.ask(self.stored.summary))
+                    self.callback.trial_ended(
+                        number, outcome, value, self.queries.ask(self.stored.summary)
+                    )
                 else:
                     dispatch(name, arguments, self.callback)
                 event = self._events.get_nowait()

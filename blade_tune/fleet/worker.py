@@ -15,7 +15,12 @@ import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from blade_tune.errors import InterruptedStudyError, LeaseLostError, TooManyFailuresError, WorkerSpentError
+from blade_tune.errors import (
+    InterruptedStudyError,
+    LeaseLostError,
+    TooManyFailuresError,
+    WorkerSpentError,
+)
 from blade_tune.files import remove
 from blade_tune.fleet.device_lock import device_turn
 from blade_tune.fleet.worker_config import WorkerConfig
@@ -46,7 +51,8 @@ log = logging.getLogger(__name__)
 
 TRACEBACK = "Traceback (most recent call last)"
 SLOW_ROWS = 1_000_000  # rows of train data from which on the baselines take noticeable time
-POLL_S = 0.5  # seconds between two tries to claim a slot while running trials hold all that are open
+# Seconds between two tries to claim a slot while running trials hold all that are open
+POLL_S = 0.5
 
 
 class Worker:
@@ -64,7 +70,9 @@ class Worker:
         StudyDiffersError: the data on this machine, or this version of the package, is not that of the study.
     """
 
-    def __init__(self, stored: StoredStudy, config: WorkerConfig, callback: Callback, signals: StopSignals) -> None:
+    def __init__(
+        self, stored: StoredStudy, config: WorkerConfig, callback: Callback, signals: StopSignals
+    ) -> None:
         definition = stored.definition
         data = stored.data(config.data)
         require_same(stored.study.user_attrs["fingerprint"], definition, data.data_hash)
@@ -77,7 +85,9 @@ class Worker:
         device = resolve_device(config.device)
         self.claimant = Claimant(Owner.here(), device.type, config.share)
         self.cleaner = Cleaner(stored, config.keep)
-        self.objective = Objective(definition, data, stored.folder, device, callback, lambda: bool(signals))
+        self.objective = Objective(
+            definition, data, stored.folder, device, callback, lambda: bool(signals)
+        )
         is_new = not stored.baseline_figures
         if is_new and len(data.train) > SLOW_ROWS:
             callback.noted("measuring what untuned models reach; this is done once for these data")
@@ -130,7 +140,9 @@ class Worker:
             try:
                 lease.link(trial.number)
                 with device_turn(
-                    self.claimant, alone=TrialRecord(trial).get(TrialRecord.alone, False), signals=self.signals
+                    self.claimant,
+                    alone=TrialRecord(trial).get(TrialRecord.alone, False),
+                    signals=self.signals,
                 ):
                     end = self.objective(trial, lease.check)
             except (LeaseLostError, InterruptedStudyError, KeyboardInterrupt) as error:
@@ -138,7 +150,9 @@ class Worker:
                 reason = EndReason.SUPERSEDED if is_lost else EndReason.INTERRUPTED
                 end = TrialResult(TrialState.FAIL, reason=reason, message=str(error))
             if not self._store(trial, end):
-                log.warning("trial=%d was given to another worker; its result is dropped", trial.number)
+                log.warning(
+                    "trial=%d was given to another worker; its result is dropped", trial.number
+                )
                 self.callback.trial_lost(trial.number)
                 return
         row = self._row(trial)
@@ -168,7 +182,9 @@ class Worker:
         record = TrialRecord(trial)
         # Memory that ran out on a shared device may suffice for a trial that has the device to itself.
         retry_alone = (
-            end.reason == EndReason.OUT_OF_MEMORY and self.config.share < 1.0 and not record.get(TrialRecord.alone)
+            end.reason == EndReason.OUT_OF_MEMORY
+            and self.config.share < 1.0
+            and not record.get(TrialRecord.alone)
         )
         if end.is_continued or retry_alone:
             attrs |= attributes(reason=EndReason.SUPERSEDED) if retry_alone else {}
@@ -183,7 +199,8 @@ class Worker:
             shown = upload_trial(trial, self.stored.folder, self.objective.metric)
             record.files = {**digests(self.stored.files(self._row(trial))), **shown}
             self.stored.study.tell(trial, end.value, state=end.state)
-        except (UpdateFinishedTrialError, ValueError):  # `tell` raises ValueError for a row that has ended
+        except (UpdateFinishedTrialError, ValueError):
+            # `tell` raises ValueError for a row that has ended
             row = self._row(trial)
             if not row.state.is_finished():
                 raise
@@ -203,7 +220,9 @@ class Worker:
         if REFERENCE in baselines.ranks:
             ranks_U = torch.from_numpy(read_ranks(self.stored.files(row)))
             paired = pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric)
-            figures = {name: reached[self.objective.metric] for name, reached in baselines.metrics.items()}
+            figures = {
+                name: reached[self.objective.metric] for name, reached in baselines.metrics.items()
+            }
             TrialRecord(trial).paired = {**paired, "baselines": figures}
 
     def _row(self, trial: Trial) -> FrozenTrial:
@@ -218,7 +237,10 @@ def why_done(stored: StoredStudy) -> str | None:
         return f"{scored} of {budget} trials are scored"
     if stored.definition.is_given and all(trial.state.is_finished() for trial in trials):
         return f"{scored} of {budget} runs are complete, the others failed"
-    if stored.definition.search.sampler == "grid" and num_configurations(trials) == stored.definition.space.count():
+    if (
+        stored.definition.search.sampler == "grid"
+        and num_configurations(trials) == stored.definition.space.count()
+    ):
         return f"every point of the grid is tried: {scored} trials are scored"
     return None
 
@@ -230,14 +252,16 @@ def check_failures(stored: StoredStudy, config: WorkerConfig) -> None:
         TooManyFailuresError: they did. The message has the traceback of the latest one, from its log, or, if the log is
             not on this machine, the trial's own message.
     """
-    failures = latest_failures(trial for trial in stored.trials if _ended_since(trial, config.since))
+    failures = latest_failures(
+        trial for trial in stored.trials if _ended_since(trial, config.since)
+    )
     if len(failures) >= config.max_consecutive_failures:
         latest = failures[0]
         log_file = stored.files(latest).log
         text = log_file.read_text(encoding="utf-8", errors="replace") if log_file.is_file() else ""
         traceback = TRACEBACK + text.rpartition(TRACEBACK)[2].rstrip() if TRACEBACK in text else ""
         raise TooManyFailuresError(
-            f"study {config.study}: {len(failures)} trials in a row came to nothing; "
+            f"study {config.study}: {len(failures)} trials in a row failed; "
             f"the latest, trial {latest.number}: "
             + (traceback or TrialRecord(latest).get(TrialRecord.message, "of no known cause"))
         )

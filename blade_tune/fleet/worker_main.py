@@ -26,7 +26,8 @@ def main() -> None:
     """Run a worker and exit with 0, or with the exit code of the error that ended it (see errors.py)."""
     config = WorkerConfig.model_validate_json(sys.stdin.readline())
     writer = MessageWriter(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # so that what a library prints is not read as an event
+    # So that what a library prints is not read as an event
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logger = logging.getLogger("blade_tune")
     logger.setLevel(logging.INFO)
     logger.addHandler(LogToMessages(writer))
@@ -36,7 +37,9 @@ def main() -> None:
         code, why = 0, ""
         try:
             with storage_errors(config.url):
-                stored = Workspace(config.url, config.results).study(config.study, outage_s=OUTAGE_S)
+                stored = Workspace(config.url, config.results).study(
+                    config.study, outage_s=OUTAGE_S
+                )
                 why = Worker(stored, config, writer, signals).run()
         except BladeTuneError as error:
             code, why = error.exit_code, str(error)

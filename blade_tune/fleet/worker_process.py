@@ -37,7 +37,9 @@ class WorkerProcess:
         OSError: the process cannot be started.
     """
 
-    def __init__(self, place: Place, config: WorkerConfig, events: "queue.SimpleQueue[Event]") -> None:
+    def __init__(
+        self, place: Place, config: WorkerConfig, events: "queue.SimpleQueue[Event]"
+    ) -> None:
         self.trial: int | None = None  # number of the trial that it trains
         self.trial_started = 0.0  # by the monotonic clock
         self.has_trained = False  # whether it has finished an epoch
@@ -69,7 +71,8 @@ class WorkerProcess:
             reader.start()
         with suppress(BrokenPipeError):  # the worker died at once, which its exit code will explain
             self._process.stdin.write(config.model_dump_json() + "\n")
-            self._process.stdin.flush()  # not closed, since that tells the worker that the supervisor is gone
+            # Not closed, since that tells the worker that the supervisor is gone
+            self._process.stdin.flush()
 
     def poll(self) -> int | None:
         """Return the exit code if the process has ended, else None.
@@ -129,6 +132,7 @@ class WorkerProcess:
 
     def _read_events(self, stream: Iterable[str]) -> None:
         for line in stream:
-            with suppress(ValueError, TypeError):  # a line cut short by the process's death, or not an event
+            # A line cut short by the process's death, or not an event
+            with suppress(ValueError, TypeError):
                 event, *arguments = json.loads(line)
                 self._events.put((self, event, arguments))

@@ -15,14 +15,18 @@ from torch.autograd.function import once_differentiable
 from blade_tune.kernels.random_signs import draw_signs
 
 
-def plain_dropped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float) -> Tensor:
+def plain_dropped_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float
+) -> Tensor:
     """Compute what `dropped_attention` computes, with the same draws, under autograd."""
     weights = torch.softmax(query @ key.mT + mask, dim=-1)
     share = draw_signs(signs := torch.empty_like(weights), rate)
     return (weights * (signs > 0) / share) @ value
 
 
-def dropped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float) -> Tensor:
+def dropped_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float
+) -> Tensor:
     """Compute dropout(softmax(q k^T + mask)) v, for each head.
 
     Args:
@@ -41,7 +45,9 @@ def dropped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, r
 
 class _DroppedAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float) -> Tensor:
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float
+    ) -> Tensor:
         query, key = query.mT.contiguous(), key.mT.contiguous()
         buffer = (query.mT @ key).add_(mask)
         signed = buffer.softmax(dim=-1)

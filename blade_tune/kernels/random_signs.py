@@ -35,7 +35,8 @@ def draw_signs(out: Tensor, rate: float) -> float:
     """
     num_dropped = round(rate * LEVELS)
     draws = torch.empty(math.ceil(out.numel() / LANES), dtype=torch.int64).random_(-(2**63), None)
-    levels = draws.view(torch.int16)[: out.numel()].view(out.shape)  # uniform from -32,768 to 32,767
+    # Uniform from -32,768 to 32,767
+    levels = draws.view(torch.int16)[: out.numel()].view(out.shape)
 
     # The lowest `num_dropped` levels become negative; the half keeps every entry away from zero.
     out.copy_(levels).sub_(num_dropped - LEVELS // 2 - 0.5)

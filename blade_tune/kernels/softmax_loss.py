@@ -12,17 +12,22 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}  # the CPU's fit its cache, as measured; the GPU's are not measured
+# The CPU's fit its cache, as measured; the GPU's are not measured
+LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}
 FEWEST_ROWS = 16  # of a block, however many items there are
 
 
-def plain_softmax_loss(states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+def plain_softmax_loss(
+    states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor
+) -> Tensor:
     """Compute what `softmax_loss` computes, with all logits at once."""
     losses_N = functional.cross_entropy(states_ND @ vectors_VD.T, targets_N, reduction="none")
     return (weights_N * losses_N).sum()
 
 
-def softmax_loss(states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+def softmax_loss(
+    states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor
+) -> Tensor:
     """Compute sum_n w_n (log sum_v exp(h_n . x_v) - h_n . x_target(n)).
 
     Args:
@@ -40,7 +45,9 @@ def softmax_loss(states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weigh
 
 class _SoftmaxLoss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor
+    ) -> Tensor:
         grad_states_ND, grad_vectors_VD = torch.empty_like(states_ND), torch.zeros_like(vectors_VD)
         total = states_ND.new_zeros(())
         kind = "cpu" if states_ND.device.type == "cpu" else "gpu"

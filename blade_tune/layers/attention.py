@@ -27,7 +27,9 @@ def causal_mask(real_BL: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.where(allow_BLL, 0.0, -torch.inf).to(dtype)[:, None]
 
 
-def attend(query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor, rate: float) -> Tensor:
+def attend(
+    query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor, rate: float
+) -> Tensor:
     """Compute dropout(softmax(q k^T / sqrt(d_v) + mask)) v for each head, where d_v is the width of a value.
 
     Args:
@@ -75,7 +77,9 @@ class MultiHeadAttention(NearIdentity):
             attended_BLD, as long as the queries.
         """
         if queries_BLD is keys_BLD:
-            query_BHLX, key_BHLX, value_BHLX = self._heads(queries_BLD, self.query, self.key, self.value)
+            query_BHLX, key_BHLX, value_BHLX = self._heads(
+                queries_BLD, self.query, self.key, self.value
+            )
         else:
             (query_BHLX,) = self._heads(queries_BLD, self.query)
             key_BHLX, value_BHLX = self._heads(keys_BLD, self.key, self.value)
@@ -94,7 +98,9 @@ class MultiHeadAttention(NearIdentity):
         projected_BLPHX = projected.unflatten(-1, (len(projections), self.num_heads, -1))
         return projected_BLPHX.permute(2, 0, 3, 1, 4).unbind(0)
 
-    def _attend(self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor) -> Tensor:
+    def _attend(
+        self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor
+    ) -> Tensor:
         rate = self.dropout if self.training else 0.0
         attended_BHLX = attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL, rate)
         return self.output(attended_BHLX.transpose(1, 2).flatten(2))
@@ -126,7 +132,9 @@ class BehaviorAwareAttention(MultiHeadAttention):
             attended_BLD.
         """
         query_BHLX, key_BHLX, value_BHLX = self._heads(states_BLD, self.query, self.key, self.value)
-        behavior_query_BHLX, behavior_key_BHLX = self._heads(behaviors_BLD, self.behavior_query, self.behavior_key)
+        behavior_query_BHLX, behavior_key_BHLX = self._heads(
+            behaviors_BLD, self.behavior_query, self.behavior_key
+        )
         query_BHLX = torch.cat((query_BHLX, behavior_query_BHLX), -1)
         key_BHLX = torch.cat((key_BHLX, behavior_key_BHLX), -1)
         return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)

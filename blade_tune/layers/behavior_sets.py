@@ -22,7 +22,9 @@ class BehaviorSetEmbedding(nn.Module):
             no part, and an empty set is the zero vector.
     """
 
-    def __init__(self, num_users: int, num_behaviors: int, size: int, set_softmax: SetSoftmax) -> None:
+    def __init__(
+        self, num_users: int, num_behaviors: int, size: int, set_softmax: SetSoftmax
+    ) -> None:
         super().__init__()
         self.set_softmax = set_softmax
         self.user_factors = UserTable(num_users, num_behaviors)
@@ -41,5 +43,6 @@ class BehaviorSetEmbedding(nn.Module):
             logits_BLK = logits_BLK.masked_fill(sets_BLK == 0, torch.finfo(logits_BLK.dtype).min)
         weights_BLK = torch.softmax(logits_BLK, dim=-1)
         if self.set_softmax == "present":
-            weights_BLK = weights_BLK * sets_BLK  # an empty set, where the softmax is uniform, becomes zero
+            # An empty set, where the softmax is uniform, becomes zero
+            weights_BLK = weights_BLK * sets_BLK
         return weights_BLK

@@ -25,7 +25,12 @@ class Experts(NearIdentity):
     """
 
     def __init__(
-        self, size: int, inner_size: int, num_experts: int, inner_dropout: float = 0.0, output_dropout: float = 0.0
+        self,
+        size: int,
+        inner_size: int,
+        num_experts: int,
+        inner_dropout: float = 0.0,
+        output_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.inner_dropout = inner_dropout
@@ -46,7 +51,9 @@ class Experts(NearIdentity):
         # Outputs that are dropped before they are weighed have to be made one by one.
         if self.training and self.output_dropout:
             inner_EXF = inner_BLEF.flatten(0, 1).transpose(0, 1)
-            outputs_EXD = torch.baddbmm(self.contract_bias_ED[:, None], inner_EXF, self.contract_EFD)
+            outputs_EXD = torch.baddbmm(
+                self.contract_bias_ED[:, None], inner_EXF, self.contract_EFD
+            )
             outputs_EXD = dropout(outputs_EXD, self.output_dropout, self.training)
             gates_EX1 = gates_BLE.flatten(0, 1).T[..., None]
             return (gates_EX1 * outputs_EXD).sum(dim=0).view_as(states_BLD)

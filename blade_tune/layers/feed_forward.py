@@ -22,7 +22,11 @@ class FeedForward(NearIdentity):
     """
 
     def __init__(
-        self, size: int, inner_size: int, activation: Activation = functional.gelu, inner_dropout: float = 0.0
+        self,
+        size: int,
+        inner_size: int,
+        activation: Activation = functional.gelu,
+        inner_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.expand = nn.Linear(size, inner_size)

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 GAIN = 4.0  # scale of what attention gathers, compared with the step that gathers it
-FAINT = 0.1  # scale of queries and keys, compared with drawn ones, so that attention starts almost uniform
+# Scale of queries and keys, compared with drawn ones, so that attention starts almost uniform
+FAINT = 0.1
 
 
 class NearIdentity(nn.Module):

@@ -52,8 +52,12 @@ class Sparse(Sized):
     def matrix(self) -> Any:
         """The scipy CSR matrix, on the CPU."""
         if self._matrix is None:
-            values, columns, starts = (part.cpu().numpy() for part in (self.values, self.columns, self.starts))
-            self._matrix = csr_array((values, columns, starts.astype(columns.dtype, copy=False)), shape=self.shape)
+            values, columns, starts = (
+                part.cpu().numpy() for part in (self.values, self.columns, self.starts)
+            )
+            self._matrix = csr_array(
+                (values, columns, starts.astype(columns.dtype, copy=False)), shape=self.shape
+            )
         return self._matrix
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:

@@ -42,9 +42,12 @@ class RecommenderModel(nn.Module, ABC):
 
     Config: ClassVar[type[ModelConfig]]
     reads: Reads  # of past interactions: items, the behavior type that stands for each set too, or whole sets
-    told_target_set: bool  # whether scores depend on the behavior set of the item to predict, or on its type
+    told_target_set: (
+        bool  # whether scores depend on the behavior set of the item to predict, or on its type
+    )
     is_seeded: ClassVar[bool] = True  # whether another seed gives another model
-    ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}  # parts to take out: their names -> settings that do so
+    # Parts to take out: their names -> settings that do so
+    ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
 
     def __init__(self, config: ModelConfig, catalog: Catalog) -> None:
         super().__init__()
@@ -83,7 +86,9 @@ class RecommenderModel(nn.Module, ABC):
         name = type(self).__name__
         reads, told = (getattr(self, declared, None) for declared in ("reads", "told_target_set"))
         if reads not in get_args(Reads):
-            raise TypeError(f"{name}.reads must be one of {', '.join(get_args(Reads))}, got {reads!r}.")
+            raise TypeError(
+                f"{name}.reads must be one of {', '.join(get_args(Reads))}, got {reads!r}."
+            )
         if not isinstance(told, bool):
             raise TypeError(f"{name}.told_target_set must be True or False, got {told!r}.")
 
@@ -166,7 +171,9 @@ class NeuralRecommender(DotProduct):
             item_factors: finds factors_VD by name and width; called only where the item table starts from factors.
         """
         if self.config.item_init != "random":
-            self.items.start_as(item_factors(self.config.item_init, self.embedding_size), self.config.item_std)
+            self.items.start_as(
+                item_factors(self.config.item_init, self.embedding_size), self.config.item_std
+            )
         if self.config.block_init == "identity":
             with torch.no_grad():
                 self.begin_as_mean()
@@ -190,7 +197,9 @@ class NeuralRecommender(DotProduct):
         weights_BL = batch.real_BL.to(self.items.weight.dtype)
         if self.config.auxiliary_weight == 1.0:
             return weights_BL
-        is_target_K = torch.ones(self.catalog.num_behaviors, dtype=torch.bool, device=weights_BL.device)
+        is_target_K = torch.ones(
+            self.catalog.num_behaviors, dtype=torch.bool, device=weights_BL.device
+        )
         is_target_K[self.catalog.auxiliary] = False
         has_target_BL = (batch.target_sets_BLK.bool() & is_target_K).any(dim=-1)
         return torch.where(has_target_BL, weights_BL, self.config.auxiliary_weight * weights_BL)
@@ -211,12 +220,16 @@ class NeuralRecommender(DotProduct):
         super().check_declarations()
         items = getattr(self, "items", None)
         if not isinstance(items, ItemTable) or items.num_items != self.catalog.num_items:
-            raise TypeError(f"{type(self).__name__}.items must be an ItemTable of all items, got {items!r}.")
+            raise TypeError(
+                f"{type(self).__name__}.items must be an ItemTable of all items, got {items!r}."
+            )
 
 
 def _is_abstract(cls: type) -> bool:
     """Whether a class that is being defined still lacks methods; ABC knows it only afterwards."""
-    return any(getattr(getattr(cls, name, None), "__isabstractmethod__", False) for name in dir(cls))
+    return any(
+        getattr(getattr(cls, name, None), "__isabstractmethod__", False) for name in dir(cls)
+    )
 
 
 def _check_class(cls: type[NeuralRecommender]) -> None:
@@ -227,6 +240,10 @@ def _check_class(cls: type[NeuralRecommender]) -> None:
     if not isinstance(getattr(cls, "is_causal", None), bool):
         raise TypeError(f"{name}.is_causal must be True or False.")
     if cls.is_causal != hasattr(cls, "encode"):
-        raise TypeError(f"{name} must have a method encode(batch) if and only if is_causal is True.")
+        raise TypeError(
+            f"{name} must have a method encode(batch) if and only if is_causal is True."
+        )
     if not cls.is_causal and "mask_prob" not in config.model_fields:
-        raise TypeError(f"{name}.Config must have a field mask_prob, for the model is not causal and so a cloze.")
+        raise TypeError(
+            f"{name}.Config must have a field mask_prob, for the model is not causal and so a cloze."
+        )

@@ -22,7 +22,11 @@ def model_class(name: str) -> type[RecommenderModel]:
 
 
 def build_model(
-    name: str, settings: Mapping[str, Value], catalog: Catalog, place: str, members: Sequence[MemberModel] = ()
+    name: str,
+    settings: Mapping[str, Value],
+    catalog: Catalog,
+    place: str,
+    members: Sequence[MemberModel] = (),
 ) -> RecommenderModel:
     """Build a model on the CPU, neither trained nor fitted; it draws from torch's default generator.
 
@@ -40,7 +44,10 @@ def build_model(
     found = model_class(name)
     config = parse(found.Config, settings, f"{place}: model")
     if members:
-        built = [build_model(member, own, catalog, f"{place}: member {member}") for member, own in members]
+        built = [
+            build_model(member, own, catalog, f"{place}: member {member}")
+            for member, own in members
+        ]
         model = found(config, catalog, built)  # type: ignore[call-arg]  # a Combination takes them
     else:
         model = found(config, catalog)

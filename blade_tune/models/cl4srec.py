@@ -18,13 +18,23 @@ from blade_tune.models.sasrec import SasRec, SasRecConfig
 class Cl4SRecConfig(SasRecConfig):
     """Hyperparameters of CL4SRec."""
 
-    norm: NormPlace = Field("post", description="norms after each residual, or before its sub-layer")
-    lambda_: float = Field(0.1, ge=0.0, le=100.0, description="weight of the contrastive loss (Eq. 13)")
+    norm: NormPlace = Field(
+        "post", description="norms after each residual, or before its sub-layer"
+    )
+    lambda_: float = Field(
+        0.1, ge=0.0, le=100.0, description="weight of the contrastive loss (Eq. 13)"
+    )
     tau: float = Field(1.0, gt=0.0, le=1000.0, description="temperature of the contrastive loss")
     similarity: Similarity = Field("dot", description="of two views: dot product over d, or cosine")
-    crop_share: float = Field(0.6, ge=0.0, le=1.0, description="share of the items that a crop keeps, eta")
-    mask_share: float = Field(0.3, ge=0.0, le=1.0, description="share of the items that are masked, gamma")
-    reorder_share: float = Field(0.6, ge=0.0, le=1.0, description="share of the items that are shuffled, beta")
+    crop_share: float = Field(
+        0.6, ge=0.0, le=1.0, description="share of the items that a crop keeps, eta"
+    )
+    mask_share: float = Field(
+        0.3, ge=0.0, le=1.0, description="share of the items that are masked, gamma"
+    )
+    reorder_share: float = Field(
+        0.6, ge=0.0, le=1.0, description="share of the items that are shuffled, beta"
+    )
 
 
 class Cl4SRec(SasRec):
@@ -63,5 +73,7 @@ class Cl4SRec(SasRec):
         terms = {"next": self.mean(losses, self.weights(batch))}
         if contrasted:
             first_BD, second_BD = map(torch.cat, contrasted)
-            terms["contrastive"] = config.lambda_ * contrastive(first_BD, second_BD, config.similarity, config.tau)
+            terms["contrastive"] = config.lambda_ * contrastive(
+                first_BD, second_BD, config.similarity, config.tau
+            )
         return terms

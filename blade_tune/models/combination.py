@@ -15,14 +15,20 @@ from blade_tune.models.fitted import FittedRecommender
 
 
 def _weight(member: str) -> Any:
-    return Field(1.0, ge=0.0, le=100.0, description=f"weight of the {member} member, where that of the first is 1")
+    return Field(
+        1.0,
+        ge=0.0,
+        le=100.0,
+        description=f"weight of the {member} member, where that of the first is 1",
+    )
 
 
 class CombinationConfig(ModelConfig):
     """How the scores of members are made comparable, and how much each counts."""
 
     normalization: Literal["scores", "ranks"] = Field(
-        "scores", description="what is summed: each member's standardized scores, or 1 / (rank_offset + rank)"
+        "scores",
+        description="what is summed: each member's standardized scores, or 1 / (rank_offset + rank)",
     )
     rank_offset: float = Field(
         60.0,
@@ -53,7 +59,9 @@ class Combination(FittedRecommender):
 
     Config = CombinationConfig
 
-    def __init__(self, config: CombinationConfig, catalog: Catalog, members: Sequence[RecommenderModel]) -> None:
+    def __init__(
+        self, config: CombinationConfig, catalog: Catalog, members: Sequence[RecommenderModel]
+    ) -> None:
         super().__init__(config, catalog)
         for member in members:
             if member.max_length > config.max_length:
@@ -64,7 +72,10 @@ class Combination(FittedRecommender):
         self.members = nn.ModuleList(members)
         self.reads = max((member.reads for member in members), key=get_args(Reads).index)
         self.told_target_set = any(member.told_target_set for member in members)
-        self.weights = [1.0, *(getattr(config, weight_of(place)) for place in range(2, len(members) + 1))]
+        self.weights = [
+            1.0,
+            *(getattr(config, weight_of(place)) for place in range(2, len(members) + 1)),
+        ]
 
     def load_members(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Load the weights of each member, in the order of members."""
@@ -79,7 +90,9 @@ class Combination(FittedRecommender):
         total_BV = torch.zeros(len(batch), self.catalog.num_items + 1, device=batch.items_BL.device)
         for member, weight in zip(self.members, self.weights, strict=True):
             assert isinstance(member, RecommenderModel)  # noqa: S101 - for the type checker
-            total_BV[:, 1:] += weight * self._comparable(member.scores(batch.newest(member.max_length))[:, 1:])
+            total_BV[:, 1:] += weight * self._comparable(
+                member.scores(batch.newest(member.max_length))[:, 1:]
+            )
         return total_BV
 
     def _comparable(self, scores_BV: Tensor) -> Tensor:
@@ -96,12 +109,17 @@ def weight_of(place: int) -> str:
 def standardized(scores_BV: Tensor) -> Tensor:
     """Scale the scores of each row to a mean of 0 and a standard deviation of 1; 0 where all are equal."""
     spread_B1 = scores_BV.std(dim=1, keepdim=True, correction=0)
-    is_flat_B1 = scores_BV.amax(dim=1, keepdim=True) == scores_BV.amin(dim=1, keepdim=True)  # exact, unlike a mean
-    return torch.where(is_flat_B1, 0.0, (scores_BV - scores_BV.mean(dim=1, keepdim=True)) / spread_B1)
+    # Exact, unlike a mean
+    is_flat_B1 = scores_BV.amax(dim=1, keepdim=True) == scores_BV.amin(dim=1, keepdim=True)
+    return torch.where(
+        is_flat_B1, 0.0, (scores_BV - scores_BV.mean(dim=1, keepdim=True)) / spread_B1
+    )
 
 
 def ranks(scores_BV: Tensor) -> Tensor:
     """Rank the scores of each row from 1, the highest first, and of equal ones the earlier column first."""
     order_BV = scores_BV.argsort(dim=1, descending=True, stable=True)
-    places_BV = torch.arange(1, scores_BV.shape[1] + 1, device=scores_BV.device, dtype=scores_BV.dtype)
+    places_BV = torch.arange(
+        1, scores_BV.shape[1] + 1, device=scores_BV.device, dtype=scores_BV.dtype
+    )
     return torch.empty_like(scores_BV).scatter_(1, order_BV, places_BV.expand_as(scores_BV))

@@ -29,7 +29,9 @@ class ModelConfig(Settings):
       and `richness_weight` whether steps are weighed by the size of the target's behavior set.
     """
 
-    max_length: int = Field(50, ge=2, le=1000, description="newest interactions of a user that the model sees, L")
+    max_length: int = Field(
+        50, ge=2, le=1000, description="newest interactions of a user that the model sees, L"
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **rest: Any) -> None:
@@ -41,14 +43,20 @@ class ModelConfig(Settings):
         super().__pydantic_init_subclass__(**rest)
         for name, field in cls.model_fields.items():
             if not field.description:
-                raise TypeError(f"{cls.__name__}.{name} must have a description: Field(..., description=...).")
+                raise TypeError(
+                    f"{cls.__name__}.{name} must have a description: Field(..., description=...)."
+                )
             if not _is_bounded(field):
-                raise TypeError(f"{cls.__name__}.{name} must have choices or a bound that includes its end (ge, le).")
+                raise TypeError(
+                    f"{cls.__name__}.{name} must have choices or a bound that includes its end (ge, le)."
+                )
 
 
 def _is_bounded(field: FieldInfo) -> bool:
     has_choices = field.annotation is bool or bool(get_args(field.annotation))
-    return has_choices or any(hasattr(bound, "ge") or hasattr(bound, "le") for bound in field.metadata)
+    return has_choices or any(
+        hasattr(bound, "ge") or hasattr(bound, "le") for bound in field.metadata
+    )
 
 
 def only_when(**settings: tuple[Any, ...]) -> dict[str, Any]:
@@ -69,7 +77,9 @@ class NeuralConfig(ModelConfig):
 
     refused: ClassVar[Mapping[str, str]] = {}  # field -> why it has no meaning in this model
 
-    embedding_size: int = Field(32, ge=8, le=512, description="width of every embedding and state, d")
+    embedding_size: int = Field(
+        32, ge=8, le=512, description="width of every embedding and state, d"
+    )
     dropout: float = Field(0.3, ge=0.0, le=0.9, description="dropout rate")
     loss: NextItemLoss = Field(
         "bce",
@@ -84,7 +94,10 @@ class NeuralConfig(ModelConfig):
         json_schema_extra=only_when(loss=("sampled_softmax",)),
     )
     auxiliary_weight: float = Field(
-        1.0, ge=0.0, le=1.0, description="weight in the loss of a target without a target behavior; others have 1"
+        1.0,
+        ge=0.0,
+        le=1.0,
+        description="weight in the loss of a target without a target behavior; others have 1",
     )
     item_init: Literal["random", "cooccurrence", "ials"] = Field(
         "random",
@@ -99,7 +112,8 @@ class NeuralConfig(ModelConfig):
         json_schema_extra=only_when(item_init=("cooccurrence", "ials")),
     )
     block_init: Literal["random", "identity"] = Field(
-        "random", description="start of the blocks: drawn, or so that a state is about the mean of the history"
+        "random",
+        description="start of the blocks: drawn, or so that a state is about the mean of the history",
     )
 
     @model_validator(mode="after")
@@ -116,7 +130,9 @@ class AttentionConfig(NeuralConfig):
 
     layer_norm_eps: float = Field(1e-6, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
     num_blocks: int = Field(2, ge=1, le=8, description="stacked blocks")
-    num_heads: int = Field(2, ge=1, le=16, description="attention heads, h; must divide embedding_size")
+    num_heads: int = Field(
+        2, ge=1, le=16, description="attention heads, h; must divide embedding_size"
+    )
 
     @model_validator(mode="after")
     def _heads_divide_size(self) -> Self:
@@ -131,14 +147,17 @@ class BehaviorTypeConfig(NeuralConfig):
     """The field of models that know one behavior type for each interaction."""
 
     reduction: Reduction = Field(
-        "rarest", description="which behavior stands for a set: the rarest, or the most_frequent in train rows"
+        "rarest",
+        description="which behavior stands for a set: the rarest, or the most_frequent in train rows",
     )
 
 
 class SetAugmentationConfig(NeuralConfig):
     """The fields of models that contrast views of behavior sets."""
 
-    augmentation: Augmentation = Field("mask", description="operator that makes the views; none leaves them to dropout")
+    augmentation: Augmentation = Field(
+        "mask", description="operator that makes the views; none leaves them to dropout"
+    )
     rho: float = Field(
         0.5,
         ge=0.0,

@@ -12,7 +12,8 @@ from blade_tune.batch import Batch, Catalog, Interactions
 from blade_tune.layers.sparse import Sparse
 from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
 
-LARGEST = 20_000  # users or items, the fewer of both: their square matrix is inverted, 3 GiB in float64
+# Users or items, the fewer of both: their square matrix is inverted, 3 GiB in float64
+LARGEST = 20_000
 COLUMNS_AT_ONCE = 2048
 
 Matrix = NDArray[np.float64]
@@ -21,9 +22,14 @@ Matrix = NDArray[np.float64]
 class EaseConfig(EvidenceConfig):
     """Hyperparameters of EASE."""
 
-    regularization: float = Field(100.0, ge=0.1, le=100_000.0, description="lambda, on every squared weight")
+    regularization: float = Field(
+        100.0, ge=0.1, le=100_000.0, description="lambda, on every squared weight"
+    )
     target_auxiliary_weight: float = Field(
-        0.0, ge=0.0, le=1.0, description="weight of a row without a target behavior as what is to come; others have 1"
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="weight of a row without a target behavior as what is to come; others have 1",
     )
 
 
@@ -68,13 +74,21 @@ class Ease(EvidenceRecommender):
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
         """Solve for B, or for K and h in user space, in float64."""
-        evidence_UV, targets_UV = self.evidence(rows), self.evidence(rows, self.config.target_auxiliary_weight)
+        evidence_UV, targets_UV = (
+            self.evidence(rows),
+            self.evidence(rows, self.config.target_auxiliary_weight),
+        )
         regularization = self.config.regularization
         if not self.in_user_space:
-            self.weights = torch.from_numpy(in_item_space(evidence_UV, targets_UV, regularization)).float()
+            self.weights = torch.from_numpy(
+                in_item_space(evidence_UV, targets_UV, regularization)
+            ).float()
             return
         inverse_UU, own_V = in_user_space(evidence_UV, targets_UV, regularization)
-        self.weights, self.own = torch.from_numpy(inverse_UU).float(), torch.from_numpy(own_V).float()
+        self.weights, self.own = (
+            torch.from_numpy(inverse_UU).float(),
+            torch.from_numpy(own_V).float(),
+        )
         self.met.keep(evidence_UV.T)
         self.mixed.keep((targets_UV + evidence_UV.multiply(own_V[None])).T)
 
@@ -84,10 +98,14 @@ class Ease(EvidenceRecommender):
         weights = self.weights.cpu().numpy().astype(np.float32, copy=False)
         if self.in_user_space:
             states_BU = (history_BV @ self.met.matrix).toarray() @ weights
-            scores_BV = (self.mixed.matrix @ states_BU.T).T - history_BV.multiply(self.own.cpu().numpy()[None])
+            scores_BV = (self.mixed.matrix @ states_BU.T).T - history_BV.multiply(
+                self.own.cpu().numpy()[None]
+            )
         else:
             scores_BV = history_BV @ weights
-        return torch.from_numpy(np.ascontiguousarray(scores_BV, dtype=np.float32)).to(batch.items_BL.device)
+        return torch.from_numpy(np.ascontiguousarray(scores_BV, dtype=np.float32)).to(
+            batch.items_BL.device
+        )
 
 
 def in_item_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> Matrix:
@@ -104,7 +122,9 @@ def in_item_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> M
     return weights_VV
 
 
-def in_user_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> tuple[Matrix, Matrix]:
+def in_user_space(
+    evidence_UV: Any, targets_UV: Any, regularization: float
+) -> tuple[Matrix, Matrix]:
     """Solve for K and h of all users, where those are fewer than items.
 
     Args:
@@ -129,5 +149,7 @@ def in_user_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> t
 def _regularized_inverse(gram: Matrix, regularization: float) -> Matrix:
     """Compute (G + lambda I)^-1 of a symmetric matrix G, which is overwritten."""
     np.fill_diagonal(gram, gram.diagonal() + regularization)
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(gram.astype(np.float64, copy=False))))
+    inverse = torch.cholesky_inverse(
+        torch.linalg.cholesky(torch.from_numpy(gram.astype(np.float64, copy=False)))
+    )
     return inverse.numpy()

@@ -52,10 +52,16 @@ class EvidenceConfig(ModelConfig):
     """How much a row of a user counts, in the fit and in the history that the model recommends by."""
 
     half_life: float = Field(
-        25.0, ge=1.0, le=1000.0, description="interactions after which one of the history counts half as much"
+        25.0,
+        ge=1.0,
+        le=1000.0,
+        description="interactions after which one of the history counts half as much",
     )
     auxiliary_weight: float = Field(
-        1.0, ge=0.0, le=1.0, description="weight of a row without a target behavior as evidence; others have 1"
+        1.0,
+        ge=0.0,
+        le=1.0,
+        description="weight of a row without a target behavior as evidence; others have 1",
     )
     rarity_weight: float = Field(
         0.0,
@@ -69,7 +75,8 @@ class EvidenceConfig(ModelConfig):
 class EvidenceRecommender(FittedRecommender):
     """A model for which a user is one weight for each item: that of the strongest evidence among the item's rows."""
 
-    reads = "behavior_types"  # of a set the rarest behavior counts, and whether it has a target behavior at all
+    # Of a set the rarest behavior counts, and whether it has a target behavior at all
+    reads = "behavior_types"
     told_target_set = False
 
     def __init__(self, config: EvidenceConfig, catalog: Catalog) -> None:
@@ -105,12 +112,16 @@ class EvidenceRecommender(FittedRecommender):
         shape = (len(items_BL), self.catalog.num_items + 1)
         return strongest(rows_N, items_BL[rows_N, steps_N], weights_N, shape).astype(np.float32)
 
-    def _weights(self, sets_NK: NDArray[np.uint8], auxiliary_weight: float | None = None) -> Weights:
+    def _weights(
+        self, sets_NK: NDArray[np.uint8], auxiliary_weight: float | None = None
+    ) -> Weights:
         given = self.config.auxiliary_weight if auxiliary_weight is None else auxiliary_weight
         return row_weights(sets_NK, self.catalog, given, self.config.rarity_weight)
 
 
-def row_weights(sets_NK: NDArray[np.uint8], catalog: Catalog, auxiliary_weight: float, rarity_weight: float) -> Weights:
+def row_weights(
+    sets_NK: NDArray[np.uint8], catalog: Catalog, auxiliary_weight: float, rarity_weight: float
+) -> Weights:
     """Weigh each row by its behaviors (see EvidenceConfig).
 
     Args:
@@ -137,5 +148,6 @@ def strongest(rows_N: Ids, columns_N: Ids, weights_N: Weights, shape: tuple[int,
     keys_N, weights_N = keys_N[order_N], weights_N[kept_N][order_N]
     firsts_X = np.flatnonzero(np.diff(keys_N, prepend=-1))
     largest_X = np.maximum.reduceat(weights_N, firsts_X) if len(firsts_X) else weights_N
-    places = (part.astype(np.int32) for part in np.divmod(keys_N[firsts_X], shape[1]))  # as wide as in a large matrix
+    # As wide as in a large matrix
+    places = (part.astype(np.int32) for part in np.divmod(keys_N[firsts_X], shape[1]))
     return csr_array((largest_X, tuple(places)), shape=shape)

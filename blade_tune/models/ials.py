@@ -18,11 +18,21 @@ class IalsConfig(EvidenceConfig):
     """Hyperparameters of iALS."""
 
     factors: int = Field(64, ge=1, le=512, description="width of user and item vectors")
-    alpha: float = Field(10.0, ge=0.0, le=1000.0, description="confidence of what was met: 1 + alpha times its weight")
-    regularization: float = Field(
-        10.0, ge=1e-3, le=10_000.0, description="lambda, on every squared vector, whatever its user or item has met"
+    alpha: float = Field(
+        10.0,
+        ge=0.0,
+        le=1000.0,
+        description="confidence of what was met: 1 + alpha times its weight",
     )
-    iterations: int = Field(15, ge=1, le=100, description="times that users and then items are solved for")
+    regularization: float = Field(
+        10.0,
+        ge=1e-3,
+        le=10_000.0,
+        description="lambda, on every squared vector, whatever its user or item has met",
+    )
+    iterations: int = Field(
+        15, ge=1, le=100, description="times that users and then items are solved for"
+    )
 
 
 class Ials(EvidenceRecommender, DotProduct):
@@ -75,7 +85,9 @@ class Ials(EvidenceRecommender, DotProduct):
         vectors_VD = self.vectors.cpu()
         at_once = max(1, STEPS_AT_ONCE // (self.config.factors * longest))
         states = [
-            solve_users(vectors_VD, items_N[places_X], confidence_N[places_X], self.config.regularization)
+            solve_users(
+                vectors_VD, items_N[places_X], confidence_N[places_X], self.config.regularization
+            )
             for places_X in places_BX.split(at_once)
         ]
         return torch.cat(states).to(batch.items_BL.device)
@@ -85,7 +97,9 @@ class Ials(EvidenceRecommender, DotProduct):
         return self.vectors
 
 
-def solve_users(vectors_VD: Tensor, items_BX: Tensor, confidence_BX: Tensor, regularization: float) -> Tensor:
+def solve_users(
+    vectors_VD: Tensor, items_BX: Tensor, confidence_BX: Tensor, regularization: float
+) -> Tensor:
     """Solve for the vectors of users, one exact half-step: (Y^T Y + sum (c - 1) y y^T + lambda I) x = sum c y.
 
     Args:
@@ -98,7 +112,9 @@ def solve_users(vectors_VD: Tensor, items_BX: Tensor, confidence_BX: Tensor, reg
         states_BD.
     """
     D = vectors_VD.shape[1]
-    everywhere_DD = vectors_VD.T @ vectors_VD + regularization * torch.eye(D, dtype=vectors_VD.dtype)
+    everywhere_DD = vectors_VD.T @ vectors_VD + regularization * torch.eye(
+        D, dtype=vectors_VD.dtype
+    )
     met_BXD = vectors_VD[items_BX]
     confidence_BX = confidence_BX.to(vectors_VD.dtype)
     beyond_BX1 = torch.where(confidence_BX > 0, confidence_BX - 1, 0)[..., None]

@@ -17,11 +17,14 @@ from blade_tune.models.ials import Ials, IalsConfig
 from blade_tune.models.item_knn import ItemKnn, ItemKnnConfig
 
 Factors = NDArray[np.float32]
-NEIGHBORS = 500  # kept for each item; more of them changed nothing that was measured, and cost memory
+# Kept for each item; more of them changed nothing that was measured, and cost memory
+NEIGHBORS = 500
 SHRINKAGE = 50.0
 AUXILIARY_WEIGHT, RARITY_WEIGHT = 0.6, 0.25  # of iALS, as a search on QK-Video found them
-CONFIDENCE = 0.076  # of iALS: alpha times the share of all pairs that met; found by that search, alpha = 67 there
-REGULARIZATION = 0.25  # of iALS, where 1 would remove the weakest of the factors; found by that search
+# Of iALS: alpha times the share of all pairs that met; found by that search, alpha = 67 there
+CONFIDENCE = 0.076
+# Of iALS, where 1 would remove the weakest of the factors; found by that search
+REGULARIZATION = 0.25
 
 
 def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
@@ -39,7 +42,9 @@ def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Fac
         factors_VD; row 0, padding, is zero, and so are columns beyond the number of items.
     """
     config = ItemKnnConfig(
-        neighbors=min(NEIGHBORS, catalog.num_items), shrinkage=SHRINKAGE, target_auxiliary_weight=1.0
+        neighbors=min(NEIGHBORS, catalog.num_items),
+        shrinkage=SHRINKAGE,
+        target_auxiliary_weight=1.0,
     )
     knn = ItemKnn(config, catalog)
     knn.fit(rows, 0)
@@ -71,7 +76,9 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
     Returns:
         factors_VD; row 0, padding, is zero.
     """
-    config = IalsConfig(factors=size, auxiliary_weight=AUXILIARY_WEIGHT, rarity_weight=RARITY_WEIGHT)
+    config = IalsConfig(
+        factors=size, auxiliary_weight=AUXILIARY_WEIGHT, rarity_weight=RARITY_WEIGHT
+    )
     evidence_UV = Ials(config, catalog).evidence(rows)
     if not evidence_UV.nnz:
         return np.zeros((catalog.num_items + 1, size), np.float32)
@@ -79,11 +86,15 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
     confidence_UV = evidence_UV.copy()
     confidence_UV.data = 1 + alpha * confidence_UV.data
     regularization = REGULARIZATION * _singular_value(confidence_UV, size)
-    ials = Ials(config.model_copy(update={"alpha": alpha, "regularization": regularization}), catalog)
+    ials = Ials(
+        config.model_copy(update={"alpha": alpha, "regularization": regularization}), catalog
+    )
     ials.fit_evidence(evidence_UV, 0)
     vectors_VD = ials.vectors.double().numpy()
     inner_DD = vectors_VD.T @ vectors_VD + regularization * np.eye(size)
-    factors_VD: Factors = (vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real).astype(np.float32)
+    factors_VD: Factors = (vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real).astype(
+        np.float32
+    )
     factors_VD[0] = 0.0
     return factors_VD
 
@@ -103,7 +114,11 @@ def _singular_value(matrix: Any, place: int) -> float:
     """Find the singular value at a place, the largest at place 1; the last but one where there are fewer."""
     place = min(place, min(matrix.shape) - 1)
     start = np.random.default_rng(0).random(min(matrix.shape))
-    return float(svds(matrix, k=place, v0=start, return_singular_vectors=False).min()) if place else norm(matrix)
+    return (
+        float(svds(matrix, k=place, v0=start, return_singular_vectors=False).min())
+        if place
+        else norm(matrix)
+    )
 
 
 FACTORS: dict[str, Callable[[Interactions, Catalog, int], Factors]] = {

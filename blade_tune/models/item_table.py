@@ -51,7 +51,9 @@ class ItemTable(EmbeddingTable):
         self.vectors_VD.copy_(vectors_VD * (std / spread if spread > 0 else 0.0))
         self.weight[0] = 0.0
 
-    def next_item_loss(self, states_BLD: Tensor, batch: Batch, weights_BL: Tensor, loss: NextItemLoss) -> Tensor:
+    def next_item_loss(
+        self, states_BLD: Tensor, batch: Batch, weights_BL: Tensor, loss: NextItemLoss
+    ) -> Tensor:
         """Compute the loss of the target of every step.
 
         Args:
@@ -65,13 +67,20 @@ class ItemTable(EmbeddingTable):
         """
         if loss == "bce":
             targets_BL, negatives_BL = batch.target_items_BL, _negatives(batch)
-            losses_BL = binary_cross_entropy(self._dot(states_BLD, targets_BL), self._dot(states_BLD, negatives_BL))
+            losses_BL = binary_cross_entropy(
+                self._dot(states_BLD, targets_BL), self._dot(states_BLD, negatives_BL)
+            )
             return (losses_BL * weights_BL).sum()
         counts_BL = weights_BL > 0
         return self.loss_at(states_BLD[counts_BL], batch, counts_BL, weights_BL[counts_BL], loss)
 
     def loss_at(
-        self, states_ND: Tensor, batch: Batch, chosen_BL: Tensor, weights_N: Tensor, loss: NextItemLoss
+        self,
+        states_ND: Tensor,
+        batch: Batch,
+        chosen_BL: Tensor,
+        weights_N: Tensor,
+        loss: NextItemLoss,
     ) -> Tensor:
         """Compute the loss of the targets of chosen steps alone.
 

@@ -16,20 +16,31 @@ from blade_tune.errors import ConfigError
 from blade_tune.layers.sparse import Sparse
 from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender, Weights
 
-PRODUCTS_AT_ONCE = 2**24  # of a block of history items: what a fit keeps in memory besides the matrices themselves
+# Of a block of history items: what a fit keeps in memory besides the matrices themselves
+PRODUCTS_AT_ONCE = 2**24
 MOST_NEIGHBORS = 2**29  # for all items together: 4 GiB of item numbers and similarities
 
 
 class ItemToItemConfig(EvidenceConfig):
     """The similarity of items i in the history and j to come: s_ij = c_ij / (n_i^(2 - 2a) n_j^(2a) + shrinkage)."""
 
-    neighbors: int = Field(200, ge=1, le=5000, description="most similar items that each item of a history speaks for")
-    shrinkage: float = Field(50.0, ge=0.0, le=10_000.0, description="added below, so that few meetings say little")
+    neighbors: int = Field(
+        200, ge=1, le=5000, description="most similar items that each item of a history speaks for"
+    )
+    shrinkage: float = Field(
+        50.0, ge=0.0, le=10_000.0, description="added below, so that few meetings say little"
+    )
     asymmetry: float = Field(
-        0.5, ge=0.0, le=1.0, description="share a of the norm that is that of the item to come; 0.5 is the cosine"
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="share a of the norm that is that of the item to come; 0.5 is the cosine",
     )
     target_auxiliary_weight: float = Field(
-        0.0, ge=0.0, le=1.0, description="weight of a row without a target behavior as what is to come; others have 1"
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="weight of a row without a target behavior as what is to come; others have 1",
     )
 
 
@@ -73,9 +84,14 @@ class ItemToItem(EvidenceRecommender):
             first += block.shape[0]
         self.similarity.keep(vstack(nearest, format="csr"))
 
-    def _nearest(self, block: Any, items_N: NDArray[np.int64], norms_V: Weights, target_norms_V: Weights) -> Any:
+    def _nearest(
+        self, block: Any, items_N: NDArray[np.int64], norms_V: Weights, target_norms_V: Weights
+    ) -> Any:
         a = self.config.asymmetry
-        below_N = norms_V[items_N] ** (2 - 2 * a) * target_norms_V[block.indices] ** (2 * a) + self.config.shrinkage
+        below_N = (
+            norms_V[items_N] ** (2 - 2 * a) * target_norms_V[block.indices] ** (2 * a)
+            + self.config.shrinkage
+        )
         block.data = np.where(items_N == block.indices, 0.0, block.data / below_N)
         return keep_largest(block, self.config.neighbors).astype(np.float32)
 
@@ -91,7 +107,9 @@ def blocks_of(products_V: NDArray[np.integer[Any]]) -> Iterator[slice]:
     first = 0
     while first < len(products_V):
         before = totals_V[first - 1] if first else 0
-        end = max(first + 1, int(np.searchsorted(totals_V, before + PRODUCTS_AT_ONCE, side="right")))
+        end = max(
+            first + 1, int(np.searchsorted(totals_V, before + PRODUCTS_AT_ONCE, side="right"))
+        )
         yield slice(first, end)
         first = end
 
@@ -104,7 +122,8 @@ def keep_largest(matrix: Any, count: int) -> Any:
     matrix.sort_indices()
     values_N, starts = matrix.data, matrix.indptr
     for row in np.flatnonzero(np.diff(starts) > count):
-        values_X = values_N[starts[row] : starts[row + 1]]  # a view, so that what is set below is set in the matrix
+        # A view, so that what is set below is set in the matrix
+        values_X = values_N[starts[row] : starts[row + 1]]
         smallest = np.partition(values_X, -count)[-count]
         ties_X = np.flatnonzero(values_X == smallest)
         ties_X = ties_X[count - int((values_X > smallest).sum()) :]

@@ -47,7 +47,9 @@ def in_micro_batches(
     ids = [getattr(batch, name) for name in names]
     local, places_N = items.gather_rows(torch.cat([tensor.flatten() for tensor in ids]))
     parts = places_N.split([tensor.numel() for tensor in ids])
-    places = {name: part.view_as(tensor) for name, part, tensor in zip(names, parts, ids, strict=True)}
+    places = {
+        name: part.view_as(tensor) for name, part, tensor in zip(names, parts, ids, strict=True)
+    }
     placed = replace(batch, **places)
 
     with ExitStack() as stack:
@@ -56,4 +58,7 @@ def in_micro_batches(
             local, users_B = table.gather_rows(batch.users_B)
             stack.enter_context(table.use_local(local))
             placed = replace(placed, users_B=users_B)
-        return [compute(micro_batch) for micro_batch in placed.micro_batches(MICRO_BATCH_STEPS, shortest)]
+        return [
+            compute(micro_batch)
+            for micro_batch in placed.micro_batches(MICRO_BATCH_STEPS, shortest)
+        ]

@@ -49,11 +49,14 @@ class Popularity(FittedRecommender, DotProduct):
         counts_SV, sets_SK = counts_V[None], np.empty((0, rows.sets_NK.shape[1]), np.uint8)
         if self.counts == "target_set":
             sets_SK, codes_N = np.unique(rows.sets_NK, axis=0, return_inverse=True)
-            by_set_SV = np.stack([self._count(rows.items_N[codes_N.ravel() == code]) for code in range(len(sets_SK))])
+            by_set_SV = np.stack(
+                [self._count(rows.items_N[codes_N.ravel() == code]) for code in range(len(sets_SK))]
+            )
             counts_SV = np.vstack((by_set_SV * (counts_V.max() + 1) + counts_V, counts_V))
         self.sets = torch.from_numpy(sets_SK)  # with an order of their own
         places_VS = [np.unique(counts_V, return_inverse=True)[1] for counts_V in counts_SV]
-        self.places = torch.from_numpy(np.stack(places_VS, axis=1)).float()  # the last column is that of all other sets
+        # The last column is that of all other sets
+        self.places = torch.from_numpy(np.stack(places_VS, axis=1)).float()
 
     def _count(self, items_N: Ids) -> NDArray[np.int64]:
         return np.bincount(items_N, minlength=self.catalog.num_items + 1)

@@ -16,7 +16,9 @@ ROUNDING = 1e-10  # singular values below this share of the largest are 0
 class PureSvdConfig(EvidenceConfig):
     """Hyperparameters of PureSVD."""
 
-    factors: int = Field(32, ge=1, le=512, description="singular vectors, or all where there are fewer")
+    factors: int = Field(
+        32, ge=1, le=512, description="singular vectors, or all where there are fewer"
+    )
 
 
 class PureSvd(EvidenceRecommender, DotProduct):
@@ -42,7 +44,9 @@ class PureSvd(EvidenceRecommender, DotProduct):
         else:
             _, singular_D, vectors_DV = np.linalg.svd(evidence_UV.toarray(), full_matrices=False)
         kept_D = singular_D > ROUNDING * singular_D.max()  # vectors of the others are arbitrary
-        self.vectors = torch.from_numpy(np.ascontiguousarray(vectors_DV[kept_D].T, dtype=np.float32))
+        self.vectors = torch.from_numpy(
+            np.ascontiguousarray(vectors_DV[kept_D].T, dtype=np.float32)
+        )
 
     def final_states(self, batch: Batch) -> Tensor:
         """Compute x V, states_BD."""

@@ -24,8 +24,12 @@ class SasRecConfig(AttentionConfig):
     """Hyperparameters of SASRec."""
 
     norm: NormPlace = Field("pre", description="norms before each sub-layer, or after its residual")
-    ffn_multiple: Literal[1, 2, 4] = Field(1, description="inner width of feed-forward networks over d, f/d")
-    key_padding: bool = Field(True, description="keep attention off padding; false is the public code")
+    ffn_multiple: Literal[1, 2, 4] = Field(
+        1, description="inner width of feed-forward networks over d, f/d"
+    )
+    key_padding: bool = Field(
+        True, description="keep attention off padding; false is the public code"
+    )
     layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
 
 
@@ -88,7 +92,8 @@ class SasRec(NeuralRecommender):
         visible_BL = real_BL if self.config.key_padding else torch.ones_like(real_BL)
         mask_B1LL = causal_mask(visible_BL, self.items.weight.dtype)
         items_BLD = self.items(items_BL) * self.config.embedding_size**0.5
-        positions_LD = self.positions.weight[-real_BL.shape[1] :]  # the newest step has the last position
+        # The newest step has the last position
+        positions_LD = self.positions.weight[-real_BL.shape[1] :]
         states_BLD = self.dropout(items_BLD + positions_LD * real_BL[..., None])
         for block in self.blocks:
             states_BLD = block(states_BLD, mask_B1LL)
@@ -101,7 +106,9 @@ class SasRec(NeuralRecommender):
         def compute(part: Batch) -> Tensor:
             return self.next_item_loss(self.encode(part), part)
 
-        return {"next": self.mean(in_micro_batches(compute, batch, self.items), self.weights(batch))}
+        return {
+            "next": self.mean(in_micro_batches(compute, batch, self.items), self.weights(batch))
+        }
 
     def next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
         """Sum the weighted losses of the next item over the real steps of a batch or a micro-batch."""

@@ -16,10 +16,17 @@ from blade_tune.models.item_to_item import ItemToItem, ItemToItemConfig, blocks_
 class SequentialRulesConfig(ItemToItemConfig):
     """Hyperparameters of sequential rules."""
 
-    window: int = Field(20, ge=1, le=200, description="interactions from one item to a later one at most")
-    decay: float = Field(0.9, ge=0.01, le=1.0, description="weight of a pair for each interaction that it is longer")
+    window: int = Field(
+        20, ge=1, le=200, description="interactions from one item to a later one at most"
+    )
+    decay: float = Field(
+        0.9, ge=0.01, le=1.0, description="weight of a pair for each interaction that it is longer"
+    )
     backward: float = Field(
-        0.5, ge=0.0, le=1.0, description="weight of an item that came before; 0 knows later ones only, 1 no order"
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="weight of an item that came before; 0 knows later ones only, 1 no order",
     )
 
 
@@ -48,15 +55,25 @@ class SequentialRules(ItemToItem):
 
         def blocks() -> Iterator[Any]:
             for block in blocks_of(counts_V * 2 * self.config.window):
-                places_X = order_N[ends_V[block.start] - counts_V[block.start] : ends_V[block.stop - 1]]
+                places_X = order_N[
+                    ends_V[block.start] - counts_V[block.start] : ends_V[block.stop - 1]
+                ]
                 yield self._pairs(rows, places_X, block, evidence_N, targets_N)
 
-        sums = (np.bincount(rows.items_N, weights=weights_N, minlength=V) for weights_N in (evidence_N, targets_N))
+        sums = (
+            np.bincount(rows.items_N, weights=weights_N, minlength=V)
+            for weights_N in (evidence_N, targets_N)
+        )
         norms_V, target_norms_V = map(np.sqrt, sums)
         return blocks(), norms_V, target_norms_V
 
     def _pairs(
-        self, rows: Interactions, places_X: NDArray[Any], block: slice, evidence_N: Weights, targets_N: Weights
+        self,
+        rows: Interactions,
+        places_X: NDArray[Any],
+        block: slice,
+        evidence_N: Weights,
+        targets_N: Weights,
     ) -> Any:
         """Compute c of a block of history items.
 
@@ -80,7 +97,11 @@ class SequentialRules(ItemToItem):
         inside_XD = (others_XD >= 0) & (others_XD < len(rows))
         others_XD = np.where(inside_XD, others_XD, 0)
         pairs_XD = evidence_N[places_X][:, None] * weights_D * targets_N[others_XD]
-        paired_XD = inside_XD & (rows.users_N[others_XD] == rows.users_N[places_X][:, None]) & (pairs_XD > 0)
+        paired_XD = (
+            inside_XD
+            & (rows.users_N[others_XD] == rows.users_N[places_X][:, None])
+            & (pairs_XD > 0)
+        )
         firsts_XD = np.broadcast_to(rows.items_N[places_X][:, None] - block.start, paired_XD.shape)
         places = firsts_XD[paired_XD], rows.items_N[others_XD[paired_XD]]
         shape = (block.stop - block.start, self.catalog.num_items + 1)

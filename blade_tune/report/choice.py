@@ -37,7 +37,9 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     low, high = confirmation.winner_interval
     words = []
     if verdict := confirmation.verdict:
-        words.append(_judged(verdict, f"one of {plural(len(confirmation.candidates), 'candidate')}"))
+        words.append(
+            _judged(verdict, f"one of {plural(len(confirmation.candidates), 'candidate')}")
+        )
     if smallest is not chosen:
         words.append(
             f"Trial {smallest.trial} is smaller or faster ({plural(smallest.num_parameters, 'parameter')}), and its "
@@ -46,7 +48,9 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     count = len(confirmation.candidates)
     facts = {
         "trial": str(chosen.trial),
-        f"{study.metric}, mean over {plural(chosen.estimate.num, confirmation.over)}": _mean(chosen),
+        f"{study.metric}, mean over {plural(chosen.estimate.num, confirmation.over)}": _mean(
+            chosen
+        ),
         "95% interval, corrected for having been chosen": interval(low, high),
         "value in the search": f"{chosen.search_value:.4f} ({_inflation(chosen)})",
         f"probability of being the best of {plural(count, 'candidate')}": f"{chosen.prob_best:.0%}",
@@ -68,13 +72,24 @@ def candidates(study: Study) -> Iterator[Section]:
     confirmation = study.confirmation
     if confirmation is None:
         return
-    columns = ("trial", "search", f"confirmed {study.metric}", "95% interval", "probability best", "inflation")
+    columns = (
+        "trial",
+        "search",
+        f"confirmed {study.metric}",
+        "95% interval",
+        "probability best",
+        "inflation",
+    )
     rows: list[tuple[str, Sequence[Entry]]] = [
         (
             str(candidate.trial),
             (
                 f"{candidate.search_value:.4f}",
-                Cell(candidate.estimate.mean, candidate.estimate.sd, "†" if candidate is confirmation.winner else ""),
+                Cell(
+                    candidate.estimate.mean,
+                    candidate.estimate.sd,
+                    "†" if candidate is confirmation.winner else "",
+                ),
                 interval(candidate.estimate.low, candidate.estimate.high),
                 f"{candidate.prob_best:.0%}",
                 f"{candidate.inflation:+.4f}",
@@ -85,7 +100,9 @@ def candidates(study: Study) -> Iterator[Section]:
     over = plural(confirmation.winner.estimate.num, confirmation.over)
     among = f"one of {plural(len(rows), 'candidate')}"
     figures = [candidate.estimate.mean for candidate in confirmation.candidates]
-    rows = among_baselines(rows, figures, confirmation.baselines, lambda reached: ("", Cell(reached), "", "", ""))
+    rows = among_baselines(
+        rows, figures, confirmation.baselines, lambda reached: ("", Cell(reached), "", "", "")
+    )
     notes = (
         f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
@@ -121,4 +138,8 @@ def _mean(candidate: Candidate) -> str:
 
 def _inflation(candidate: Candidate) -> str:
     amount = f"{abs(candidate.inflation):.4f}"
-    return "as confirmed" if float(amount) == 0 else f"too {'high' if candidate.inflation > 0 else 'low'} by {amount}"
+    return (
+        "as confirmed"
+        if float(amount) == 0
+        else f"too {'high' if candidate.inflation > 0 else 'low'} by {amount}"
+    )

@@ -44,9 +44,14 @@ def over_epochs(stored: StoredStudy) -> go.Figure | None:
     If there are many trials, some are shown that are evenly spaced by the value they reached, and of long curves every
     k-th evaluation; the figure says so. It stays below 100 kB. None without curves.
     """
-    curves = [_Curve(trial, {epoch: epoch for epoch in trial.intermediate_values}) for trial in _curved(stored)]
+    curves = [
+        _Curve(trial, {epoch: epoch for epoch in trial.intermediate_values})
+        for trial in _curved(stored)
+    ]
     last = max((max(curve.places) for curve in curves), default=0)
-    return _figure(stored, curves, _Axis(theme.counting("epoch", last), "epoch %{x}", MAX_POINTS), [])
+    return _figure(
+        stored, curves, _Axis(theme.counting("epoch", last), "epoch %{x}", MAX_POINTS), []
+    )
 
 
 def over_seconds(stored: StoredStudy) -> go.Figure | None:
@@ -55,7 +60,10 @@ def over_seconds(stored: StoredStudy) -> go.Figure | None:
     The figure says how many curves are left out because no seconds are stored. None without curves.
     """
     metric = stored.definition.objective.metric
-    curves = [_Curve(trial, training_seconds(trial, stored.files(trial), metric)) for trial in _curved(stored)]
+    curves = [
+        _Curve(trial, training_seconds(trial, stored.files(trial), metric))
+        for trial in _curved(stored)
+    ]
     timed = [curve for curve in curves if curve.places]
     missing = f"left out: {len(curves) - len(timed)} of {len(curves)} curves, of which no seconds are stored"
     axis = _Axis({"title": "seconds of training"}, "%{x} s", MAX_TIMED_POINTS)
@@ -66,19 +74,31 @@ def _curved(stored: StoredStudy) -> list[FrozenTrial]:
     """Return the scored trials that have a curve; a model that is fitted at once has none."""
     if stored.definition.is_fitted:
         return []
-    return [trial for trial in logical_trials(stored.trials) if is_scored(trial) and trial.intermediate_values]
+    return [
+        trial
+        for trial in logical_trials(stored.trials)
+        if is_scored(trial) and trial.intermediate_values
+    ]
 
 
-def _figure(stored: StoredStudy, curves: Sequence[_Curve], axis: _Axis, notes: Sequence[str]) -> go.Figure | None:
+def _figure(
+    stored: StoredStudy, curves: Sequence[_Curve], axis: _Axis, notes: Sequence[str]
+) -> go.Figure | None:
     if not curves:
         return None
     best = best_trial(_curved(stored))  # which may have no place on this axis
-    best_curve = next((curve for curve in curves if best and curve.trial.number == best.number), None)
+    best_curve = next(
+        (curve for curve in curves if best and curve.trial.number == best.number), None
+    )
     kept = _evenly(sorted(curves, key=lambda curve: reached(curve.trial)), MAX_CURVES)
     if best_curve and all(curve is not best_curve for curve in kept):
         kept[-1] = best_curve
     every = math.ceil(sum(len(curve.places) for curve in kept) / axis.max_points)
-    fewer = [f"{len(kept)} of {len(curves)} curves, evenly spaced by height"] if len(kept) < len(curves) else []
+    fewer = (
+        [f"{len(kept)} of {len(curves)} curves, evenly spaced by height"]
+        if len(kept) < len(curves)
+        else []
+    )
     fewer += [f"every {every}th evaluation"] if every > 1 else []
     metric = theme.valid(stored.definition.objective.metric)
     note = "; ".join([*notes, *fewer])
@@ -94,12 +114,24 @@ def _figure(stored: StoredStudy, curves: Sequence[_Curve], axis: _Axis, notes: S
         first = True
         for curve in kept:
             trial = curve.trial
-            own = highest if curve is best_curve else pruned if trial.state == TrialState.PRUNED else done
+            own = (
+                highest
+                if curve is best_curve
+                else pruned
+                if trial.state == TrialState.PRUNED
+                else done
+            )
             if own == name:
-                shown = {"legendgroup": name, "showlegend": first, "opacity": 0.6 if name == pruned else 1}
+                shown = {
+                    "legendgroup": name,
+                    "showlegend": first,
+                    "opacity": 0.6 if name == pruned else 1,
+                }
                 hover = f"trial {trial.number}, {axis.hover}: %{{y:.4f}}<extra></extra>"
                 label = {"name": name, "hovertemplate": hover}
-                figure.add_scatter(**_points(curve, every), mode="lines", line=looks[name], **label, **shown)
+                figure.add_scatter(
+                    **_points(curve, every), mode="lines", line=looks[name], **label, **shown
+                )
                 first = False
     return figure
 
@@ -121,5 +153,7 @@ def _points(curve: _Curve, every: int) -> dict[str, Any]:
     x = [curve.places[epoch] for epoch in epochs]
     if all(place == epoch for place, epoch in zip(x, epochs, strict=True)):
         gaps = {later - earlier for earlier, later in pairwise(epochs)}
-        return {"y": y, "x0": epochs[0], "dx": gaps.pop()} if len(gaps) == 1 else {"y": y, "x": epochs}
+        return (
+            {"y": y, "x0": epochs[0], "dx": gaps.pop()} if len(gaps) == 1 else {"y": y, "x": epochs}
+        )
     return {"y": y, "x": [float(f"{place:.5g}") for place in x]}

@@ -25,13 +25,16 @@ from blade_tune.trial.curves import as_csv
 
 log = logging.getLogger(__name__)
 
-FIGURES: dict[str, Callable[[StoredStudy], Any]] = {  # by heading; it becomes the id under which one replaces another
+FIGURES: dict[
+    str, Callable[[StoredStudy], Any]
+] = {  # by heading; it becomes the id under which one replaces another
     "Learning curves": curve_figures.over_epochs,
     "Expected best": figures.expected_best,
     "Cost": figures.cost,
 }
 FIGURE_HEIGHT = 450  # pixels, the height of the dashboard's own figures
-MAX_FIGURE_BYTES = 100_000  # of JSON, which the dashboard stores in the database and sends with every refresh
+# Of JSON, which the dashboard stores in the database and sends with every refresh
+MAX_FIGURE_BYTES = 100_000
 TOP = 20  # configurations on the leaderboard
 END_OF_NOTE = "*Written anew by blade-tune after each run; what stands below this line is kept.*"
 
@@ -46,7 +49,11 @@ def publish(stored: StoredStudy) -> None:
             part(stored)
         except Exception as error:
             what = f"{type(error).__name__}: {error}".partition("\n")[0]
-            log.warning("study=%s the dashboard may show an older state of it: %s", stored.definition.name, what)
+            log.warning(
+                "study=%s the dashboard may show an older state of it: %s",
+                stored.definition.name,
+                what,
+            )
 
 
 def _publish_note(stored: StoredStudy) -> None:
@@ -62,7 +69,11 @@ def _publish_note(stored: StoredStudy) -> None:
 def note(stored: StoredStudy) -> str:
     """Return a table in GitHub's Markdown of what a study is and what it has found."""
     (first, name), *rest = _facts(stored)
-    lines = [(first, name), ("---", "---"), *((key, printable(value).replace("|", "\\|")) for key, value in rest)]
+    lines = [
+        (first, name),
+        ("---", "---"),
+        *((key, printable(value).replace("|", "\\|")) for key, value in rest),
+    ]
     return "".join(f"| {key} | {value} |\n" for key, value in lines)
 
 
@@ -76,20 +87,32 @@ def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
     yield "Data", f"{definition.data.name}, hash {identity['data'][:12]}"
     yield "Metric", metric
     if facts["baselines"]:
-        yield "Untuned baselines", ", ".join(f"{n} {shown(v)}" for n, v in facts["baselines"].items())
+        yield (
+            "Untuned baselines",
+            ", ".join(f"{n} {shown(v)}" for n, v in facts["baselines"].items()),
+        )
     if found := findings(stored):
-        yield "What matters in the data", ", ".join(f"{name} {finding.verdict}" for name, finding in found.items())
+        yield (
+            "What matters in the data",
+            ", ".join(f"{name} {finding.verdict}" for name, finding in found.items()),
+        )
     counts = ", ".join(f"{count} {state}" for state, count in facts["trials"].items() if count)
     yield "Trials", f"{facts['scored']} of {facts['budget']} scored: {counts or 'none yet'}"
     yield "Search", f"sampler {definition.search.sampler}, pruner {definition.search.pruner.kind}"
     yield "Fingerprint", digest[:12]
     if best := facts["best"]:
-        yield "Best trial", f"{best['number']}: {best['value']:.4f} on one seed{_beside(stored.verdict(stored.trials))}"
+        yield (
+            "Best trial",
+            f"{best['number']}: {best['value']:.4f} on one seed{_beside(stored.verdict(stored.trials))}",
+        )
         if facts["warning"]:
             yield "WARNING", facts["warning"]
     yield "Baseline passed", facts["time_to_baseline"]["words"]
     if noise := facts["noise"]:
-        yield "Noise", f"{noise['deviation']:.4f}, what another seed changes ({noise['degrees_of_freedom']} df)"
+        yield (
+            "Noise",
+            f"{noise['deviation']:.4f}, what another seed changes ({noise['degrees_of_freedom']} df)",
+        )
     if confirmation := load_confirmation(stored):
         yield "Winner", _describe(confirmation) + _beside(confirmation.verdict)
         if confirmation.warning:
@@ -127,7 +150,11 @@ def leaderboard(stored: StoredStudy) -> list[Row]:
     space = stored.definition.space
     num_runs = History(space, stored.trials).num_runs
     confirmation = load_confirmation(stored)
-    confirmed = {candidate.trial: candidate for candidate in confirmation.candidates} if confirmation else {}
+    confirmed = (
+        {candidate.trial: candidate for candidate in confirmation.candidates}
+        if confirmation
+        else {}
+    )
     return [
         {
             "rank": rank,
@@ -147,7 +174,12 @@ def _confirmed(candidate: Candidate | None) -> Row:
     if candidate is None:
         return dict.fromkeys(("confirmed", "low", "high", "prob_best"))
     estimate = candidate.estimate
-    return {"confirmed": estimate.mean, "low": estimate.low, "high": estimate.high, "prob_best": candidate.prob_best}
+    return {
+        "confirmed": estimate.mean,
+        "low": estimate.low,
+        "high": estimate.high,
+        "prob_best": candidate.prob_best,
+    }
 
 
 def _publish_figures(stored: StoredStudy) -> None:
@@ -160,6 +192,13 @@ def _publish_figures(stored: StoredStudy) -> None:
         figure.update_layout(title=title, height=FIGURE_HEIGHT, margin_t=60 + 17 * len(lines))
         size = len(figure.to_json())
         if size > MAX_FIGURE_BYTES:
-            log.info("study=%s figure=%r bytes=%d is too large for it", stored.definition.name, heading, size)
+            log.info(
+                "study=%s figure=%r bytes=%d is too large for it",
+                stored.definition.name,
+                heading,
+                size,
+            )
             continue
-        save_plotly_graph_object(stored.study, figure, graph_object_id=heading.lower().replace(" ", "-"))
+        save_plotly_graph_object(
+            stored.study, figure, graph_object_id=heading.lower().replace(" ", "-")
+        )

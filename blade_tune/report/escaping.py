@@ -2,7 +2,8 @@
 
 import re
 
-MARKDOWN_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))")  # within a word, _ is no markup
+# Within a word, _ is no markup
+MARKDOWN_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))")
 GREEK = (  # in the order of Unicode
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi mathrm{o} pi rho varsigma sigma tau "
     "upsilon phi chi psi omega"
@@ -10,7 +11,8 @@ GREEK = (  # in the order of Unicode
 LATEX = {
     **{mark: rf"\{mark}" for mark in "{}$&#_%"},
     **{mark: f"${mark}$" for mark in "<>|"},
-    **{mark: f"{{{mark}}}" for mark in "[]*"},  # after the end of a row they would be read as its options
+    # After the end of a row they would be read as its options
+    **{mark: f"{{{mark}}}" for mark in "[]*"},
     "-": "-{}",  # two of them would be a dash
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -32,14 +34,19 @@ LATEX = {
     "\N{GREATER-THAN OR EQUAL TO}": r"$\ge$",
     "\N{RIGHTWARDS ARROW}": r"$\to$",
     "\N{GREEK CAPITAL LETTER DELTA}": r"$\Delta$",
-    **{chr(ord("\N{GREEK SMALL LETTER ALPHA}") + place): rf"$\{name}$" for place, name in enumerate(GREEK.split())},
+    **{
+        chr(ord("\N{GREEK SMALL LETTER ALPHA}") + place): rf"$\{name}$"
+        for place, name in enumerate(GREEK.split())
+    },
 }
 LATEX_LETTERS = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
 
 
 def one_line(text: str) -> str:
     """Return text in which line ends and other unprintable characters are replaced by single spaces."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return " ".join(
+        "".join(character if character.isprintable() else " " for character in text).split()
+    )
 
 
 def escape_markdown(text: str) -> str:
@@ -55,4 +62,8 @@ def escape_latex(text: str) -> str:
 def _latex(character: str) -> str:
     if character in LATEX:
         return LATEX[character]
-    return character if character.isascii() or character in LATEX_LETTERS else f"U+{ord(character):04X}"
+    return (
+        character
+        if character.isascii() or character in LATEX_LETTERS
+        else f"U+{ord(character):04X}"
+    )

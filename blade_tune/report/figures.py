@@ -35,36 +35,56 @@ def history(stored: StoredStudy) -> go.Figure | None:
     ends = [min(trial.number for trial in trials), max(trial.number for trial in trials)]
     figure = theme.figure(xaxis=theme.counting("trial", ends[1]), yaxis_title=metric)
     done, pruned = (
-        [trial for trial in trials if (trial.state == TrialState.COMPLETE) == is_done] for is_done in (True, False)
+        [trial for trial in trials if (trial.state == TrialState.COMPLETE) == is_done]
+        for is_done in (True, False)
     )
     best, noise = best_trial(done), pooled_noise(stored.definition.space, stored.trials)
     if best and noise:
         low, high = (best.value or 0.0) - noise.deviation, (best.value or 0.0) + noise.deviation
         name = f"best ± 1 sd between seeds (from {noise.degrees_of_freedom} df)"
-        band = {"fill": "toself", "fillcolor": "rgba(0, 114, 178, 0.12)", "line": {"width": 0}, "hoverinfo": "skip"}
-        figure.add_scatter(x=[*ends, *ends[::-1]], y=[low, low, high, high], mode="lines", name=name, **band)
+        band = {
+            "fill": "toself",
+            "fillcolor": "rgba(0, 114, 178, 0.12)",
+            "line": {"width": 0},
+            "hoverinfo": "skip",
+        }
+        figure.add_scatter(
+            x=[*ends, *ends[::-1]], y=[low, low, high, high], mode="lines", name=name, **band
+        )
     marks = {"mode": "markers", "hovertemplate": "trial %{x}<br>%{y:.4f}"}
     if pruned:
         hollow = {"symbol": "circle-open", "color": theme.GRAY, "size": 7}
         values = [reached(trial) for trial in pruned]
-        figure.add_scatter(x=_numbers(pruned), y=values, name="pruned, best until then", marker=hollow, **marks)
+        figure.add_scatter(
+            x=_numbers(pruned), y=values, name="pruned, best until then", marker=hollow, **marks
+        )
     if done:
         values = [trial.value or 0.0 for trial in done]
         figure.add_scatter(
-            x=_numbers(done), y=values, name="completed", marker={"color": theme.BLUE, "size": 8}, **marks
+            x=_numbers(done),
+            y=values,
+            name="completed",
+            marker={"color": theme.BLUE, "size": 8},
+            **marks,
         )
         so_far = [*accumulate(values, max)]
         steps = {"mode": "lines", "line": {"shape": "hv", "color": theme.ORANGE, "width": 2.5}}
-        figure.add_scatter(x=[*_numbers(done), ends[1]], y=[*so_far, so_far[-1]], name="best so far", **steps)
+        figure.add_scatter(
+            x=[*_numbers(done), ends[1]], y=[*so_far, so_far[-1]], name="best so far", **steps
+        )
     add_baselines(figure, stored, ends)
     return figure
 
 
 def add_baselines(figure: go.Figure, stored: StoredStudy, ends: Sequence[float]) -> None:
     """Add a horizontal line for the value of each untuned baseline to a figure, over the range `ends`."""
-    for (name, reached_by), dash in zip(stored.baseline_figures.items(), BASELINE_DASHES, strict=False):
+    for (name, reached_by), dash in zip(
+        stored.baseline_figures.items(), BASELINE_DASHES, strict=False
+    ):
         dashed = {"mode": "lines", "line": {"dash": dash, "color": theme.VERMILION}}
-        figure.add_scatter(x=ends, y=[reached_by] * 2, name=f"{name}, untuned ({reached_by:.4f})", **dashed)
+        figure.add_scatter(
+            x=ends, y=[reached_by] * 2, name=f"{name}, untuned ({reached_by:.4f})", **dashed
+        )
 
 
 def expected_best(stored: StoredStudy) -> go.Figure | None:
@@ -82,7 +102,10 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
         showlegend=False,
     )
     figure.add_scatter(
-        x=counts, y=expected_highest(values, counts), mode="lines", line={"color": theme.BLUE, "width": 2.5}
+        x=counts,
+        y=expected_highest(values, counts),
+        mode="lines",
+        line={"color": theme.BLUE, "width": 2.5},
     )
     return figure
 
@@ -93,12 +116,23 @@ def cost(stored: StoredStudy) -> go.Figure | None:
     if not rows:
         return None
     kinds = [row["kind"] for row in rows]
-    figure = make_subplots(1, 2, shared_yaxes=True, figure=theme.figure(height=110 + 34 * len(rows), showlegend=False))
+    figure = make_subplots(
+        1, 2, shared_yaxes=True, figure=theme.figure(height=110 + 34 * len(rows), showlegend=False)
+    )
     for column, name in enumerate(("epochs", "hours"), start=1):
         spent = [row[name] for row in rows]
         marker = {"color": [KIND_COLORS[kind] for kind in kinds]}
         text = [f"{value / sum(spent):.0%}" if sum(spent) else "" for value in spent]
-        figure.add_bar(x=spent, y=kinds, text=text, marker=marker, orientation="h", textangle=0, row=1, col=column)
+        figure.add_bar(
+            x=spent,
+            y=kinds,
+            text=text,
+            marker=marker,
+            orientation="h",
+            textangle=0,
+            row=1,
+            col=column,
+        )
         figure.update_xaxes(title=name, nticks=4, tickangle=0, row=1, col=column)
     return figure
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 READING = ("GET", "HEAD", "OPTIONS")
-OWN_PAGES = (None, "none", "same-origin")  # Sec-Fetch-Site: not from a browser, typed by the user, from our own pages
+# Sec-Fetch-Site: not from a browser, typed by the user, from our own pages
+OWN_PAGES = (None, "none", "same-origin")
 ARTIFACTS = "/artifacts/"
 
 SHOWS_ONLY = "This dashboard only shows. Start it with `blade-tune dashboard --edit` to change or delete studies."

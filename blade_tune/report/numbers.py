@@ -15,25 +15,36 @@ from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import is_continued, is_scored, logical_trials, root_number
 from blade_tune.study.stored import StoredStudy
 
-KINDS = ("complete", "pruned", "repeated", "failed", "unfinished", "fresh seeds")  # what a trial's cost is charged to
+# What a trial's cost is charged to
+KINDS = ("complete", "pruned", "repeated", "failed", "unfinished", "fresh seeds")
 MIN_TRIALS = 20  # fewest completed trials for importances: the top tenth of fewer is a single trial
 STEADY_TOP = 5  # fewest trials in the top tenth for which Optuna calls importances stable
 
 
 def completed(stored: StoredStudy) -> list[FrozenTrial]:
     """Return the completed trials, in order of number."""
-    return [trial for trial in stored.trials if trial.state == TrialState.COMPLETE and trial.value is not None]
+    return [
+        trial
+        for trial in stored.trials
+        if trial.state == TrialState.COMPLETE and trial.value is not None
+    ]
 
 
 def scored_values(stored: StoredStudy) -> list[float]:
     """Return the value of each scored trial; for a pruned one, the best value that it reported."""
     scored = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
-    return [reached(trial) if trial.value is None or _is_pruned(trial) else trial.value for trial in scored]
+    return [
+        reached(trial) if trial.value is None or _is_pruned(trial) else trial.value
+        for trial in scored
+    ]
 
 
 def reached(trial: FrozenTrial, epoch: float = float("inf")) -> float:
     """Return the best value that a trial reported up to an epoch; minus infinity if there is none."""
-    return max((value for step, value in trial.intermediate_values.items() if step <= epoch), default=float("-inf"))
+    return max(
+        (value for step, value in trial.intermediate_values.items() if step <= epoch),
+        default=float("-inf"),
+    )
 
 
 def costs(stored: StoredStudy) -> list[Row]:
@@ -65,13 +76,18 @@ def _by_root(trials: Iterable[FrozenTrial]) -> Iterator[list[FrozenTrial]]:
     groups: defaultdict[int, list[FrozenTrial]] = defaultdict(list)
     for trial in trials:
         groups[root_number(trial)].append(trial)
-    return (rows for rows in groups.values() if len(rows) > 1 or rows[0].state != TrialState.WAITING)
+    return (
+        rows for rows in groups.values() if len(rows) > 1 or rows[0].state != TrialState.WAITING
+    )
 
 
 def _cost(attempts: Sequence[FrozenTrial]) -> tuple[int, float]:
     """Return a trial's epochs and seconds: the largest of its attempts, each of which includes those it continued."""
     epochs, seconds = TrialRecord.epochs, TrialRecord.seconds
-    trained = [TrialRecord(trial).get(epochs, max(trial.intermediate_values, default=0)) for trial in attempts]
+    trained = [
+        TrialRecord(trial).get(epochs, max(trial.intermediate_values, default=0))
+        for trial in attempts
+    ]
     return max(trained), max(TrialRecord(trial).get(seconds, 0.0) for trial in attempts)
 
 
@@ -96,13 +112,17 @@ def prune_audit(stored: StoredStudy) -> list[Row]:
     value of trials that had completed before it ended, and `lead` by how much it was better than that.
     """
     trials = completed(stored)
-    return [_audited(trial, trials) for trial in trials if TrialRecord.pruned_at in TrialRecord(trial)]
+    return [
+        _audited(trial, trials) for trial in trials if TrialRecord.pruned_at in TrialRecord(trial)
+    ]
 
 
 def _audited(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Row:
     record = TrialRecord(trial)
     marked, final = record.pruned_at, trial.value or 0.0
-    then = max((other.value or 0.0 for other in trials if _ended(other) < _ended(trial)), default=None)
+    then = max(
+        (other.value or 0.0 for other in trials if _ended(other) < _ended(trial)), default=None
+    )
     before = reached(trial, marked)
     return {
         "trial": trial.number,
@@ -141,7 +161,9 @@ def audit_summary(rows: Sequence[Row]) -> AuditSummary | None:
     ahead = sum(lead > 0 for lead in leads)
     interval = binomtest(ahead, len(rows)).proportion_ci(0.95, method="exact")
     extra = sum(row["epochs"] - row["marked"] for row in rows)
-    return AuditSummary(len(rows), ahead, float(interval.low), float(interval.high), max([0.0, *leads]), extra)
+    return AuditSummary(
+        len(rows), ahead, float(interval.low), float(interval.high), max([0.0, *leads]), extra
+    )
 
 
 def importances(stored: StoredStudy) -> dict[str, float] | None:

@@ -58,12 +58,20 @@ def page(study: Study, sections: list[Section]) -> str:
     """Return the page as HTML that contains all its scripts, styles and figures."""
     # Study names, parameters and errors are user text: everything is escaped unless it is our own Markup.
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_inert
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_inert,
     )
     environment.filters |= {"cells": _cells, "figure_json": _figure_json}
-    template = environment.from_string(resources.files(__package__).joinpath("page.html.j2").read_text("utf-8"))
+    template = environment.from_string(
+        resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
+    )
     plotly = Markup(get_plotlyjs()) if any(section.figure for section in sections) else ""  # noqa: S704 - no user text
-    return template.render(study=study, sections=sections, headline=headline(study), plotly=plotly, written=now())
+    return template.render(
+        study=study, sections=sections, headline=headline(study), plotly=plotly, written=now()
+    )
 
 
 def headline(study: Study) -> dict[str, tuple[str, str]]:
@@ -71,25 +79,44 @@ def headline(study: Study) -> dict[str, tuple[str, str]]:
     facts, best = study.status, study.status["best"]
     shown: dict[str, tuple[str, str]] = {}
     if confirmed := study.confirmation:
-        mean, over = confirmed.winner.estimate.mean, plural(confirmed.winner.estimate.num, confirmed.over)
+        mean, over = (
+            confirmed.winner.estimate.mean,
+            plural(confirmed.winner.estimate.num, confirmed.over),
+        )
         shown[study.metric] = (f"{mean:.4f}", f"trial {confirmed.winner.trial}, mean over {over}")
     elif best:
-        shown[study.metric] = (f"{best['value']:.4f}", f"trial {best['number']}, best of the search, not confirmed")
+        shown[study.metric] = (
+            f"{best['value']:.4f}",
+            f"trial {best['number']}, best of the search, not confirmed",
+        )
     figures = study.stored.baseline_figures
     for name, why in study.stored.baselines_left_out.items():
         shown[name] = ("none", f"not measured: {why}")
     if REFERENCE in figures:
         verdict = confirmed.verdict if confirmed else study.stored.verdict(study.stored.trials)
         is_low = verdict is not None and not verdict.is_above
-        low = "below it on average" if is_low and verdict and verdict.difference < 0 else "not above it"
+        low = (
+            "below it on average"
+            if is_low and verdict and verdict.difference < 0
+            else "not above it"
+        )
         beside = f"untuned; the winner is {low}" if is_low else "what it reaches untuned"
         shown[REFERENCE] = (f"{figures[REFERENCE]:.4f}", beside)
     if figures:
         popular = max(figure for name, figure in figures.items() if is_popularity(name))
-        reached = confirmed.winner.estimate.mean if confirmed else best["value"] if best else popular
-        beside = "untuned; the winner is BELOW it" if reached < popular else "what it reaches, the better of two counts"
+        reached = (
+            confirmed.winner.estimate.mean if confirmed else best["value"] if best else popular
+        )
+        beside = (
+            "untuned; the winner is BELOW it"
+            if reached < popular
+            else "what it reaches, the better of two counts"
+        )
         shown["popularity"] = (f"{popular:.4f}", beside)
-    shown["scored trials"] = (f"{facts['scored']} of {facts['budget']}", f"{study.num_completed} completed")
+    shown["scored trials"] = (
+        f"{facts['scored']} of {facts['budget']}",
+        f"{study.num_completed} completed",
+    )
     shown["test rows opened"] = _openings(study)
     return shown
 
@@ -99,12 +126,18 @@ def _openings(study: Study) -> tuple[str, str]:
         count = len(study.stored.ledger.entries())
     except DataError:
         return "unknown", "the ledger is broken"
-    return (plural(count, "time"), "see the ledger") if count else ("never", "the ledger has no line")
+    return (
+        (plural(count, "time"), "see the ledger") if count else ("never", "the ledger has no line")
+    )
 
 
 def _inert(value: Any) -> Any:
     """Return user text without characters that could reverse its direction; our own markup is returned as it is."""
-    return printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return (
+        printable_lines(value)
+        if isinstance(value, str) and not isinstance(value, Markup)
+        else value
+    )
 
 
 def _cells(table: Table) -> list[list[Markup]]:

@@ -30,7 +30,11 @@ def importances(stored: StoredStudy) -> go.Figure | None:
         height=90 + 32 * len(names),
         xaxis={"title": "share of importance", "tickformat": ".0%", "rangemode": "tozero"},
     )
-    bars = {"orientation": "h", "marker": {"color": theme.BLUE}, "hovertemplate": "%{y}: %{x:.1%}<extra></extra>"}
+    bars = {
+        "orientation": "h",
+        "marker": {"color": theme.BLUE},
+        "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
+    }
     figure.add_bar(x=[shares[name] for name in names], y=names, **bars)
     return figure
 
@@ -42,7 +46,9 @@ def slices(stored: StoredStudy) -> go.Figure | None:
         return None
     rows = math.ceil(len(free) / COLUMNS)
     gaps = {"horizontal_spacing": 0.05, "vertical_spacing": min(0.3, 90 / (240 * rows))}
-    figure = make_subplots(rows, COLUMNS, shared_yaxes="all", figure=theme.figure(height=60 + 240 * rows), **gaps)
+    figure = make_subplots(
+        rows, COLUMNS, shared_yaxes="all", figure=theme.figure(height=60 + 240 * rows), **gaps
+    )
     for index, (name, parameter) in enumerate(free.items()):
         place = {"row": index // COLUMNS + 1, "col": index % COLUMNS + 1}
         having = [trial for trial in trials if name in trial.params]
@@ -50,17 +56,31 @@ def slices(stored: StoredStudy) -> go.Figure | None:
         axis: dict[str, object] = {"title": name}
         if parameter.choice is not None:
             x = [theme.shown(value) for value in x]
-            axis |= {"type": "category", "categoryarray": [theme.shown(value) for value in parameter.choice]}
+            axis |= {
+                "type": "category",
+                "categoryarray": [theme.shown(value) for value in parameter.choice],
+            }
             axis |= {"range": [-0.5, len(parameter.choice) - 0.5]}
         else:
             axis |= _ranged(parameter)
-        marker = {"color": [trial.number for trial in having], "coloraxis": "coloraxis", "size": 7, "line": EDGE}
+        marker = {
+            "color": [trial.number for trial in having],
+            "coloraxis": "coloraxis",
+            "size": 7,
+            "line": EDGE,
+        }
         said = {
             "text": [f"trial {trial.number}" for trial in having],
             "hovertemplate": "%{text}<br>%{x}: %{y:.4f}<extra></extra>",
         }
         figure.add_scatter(
-            x=x, y=[t.value for t in having], mode="markers", marker=marker, showlegend=False, **said, **place
+            x=x,
+            y=[t.value for t in having],
+            mode="markers",
+            marker=marker,
+            showlegend=False,
+            **said,
+            **place,
         )
         figure.update_xaxes(**axis, **place)
     figure.update_yaxes(title=theme.valid(stored.definition.objective.metric), col=1)
@@ -91,7 +111,9 @@ def _ranged(parameter: Free) -> dict[str, Any]:
     """Return an axis over the whole range of a parameter, with a margin."""
     low, high = map(math.log10, parameter.bounds) if parameter.log else parameter.bounds
     margin = 0.05 * (high - low) or 0.5
-    logarithmic = {"type": "log", "tickvals": theme.log_ticks(*parameter.bounds)} if parameter.log else {}
+    logarithmic = (
+        {"type": "log", "tickvals": theme.log_ticks(*parameter.bounds)} if parameter.log else {}
+    )
     return {"range": [low - margin, high + margin], **logarithmic}
 
 
@@ -100,11 +122,17 @@ def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:
 
     In the browser, dragging along an axis selects trials.
     """
-    trials, free = sorted(completed(stored), key=lambda trial: trial.value or 0.0), stored.definition.space.free
+    trials, free = (
+        sorted(completed(stored), key=lambda trial: trial.value or 0.0),
+        stored.definition.space.free,
+    )
     if not trials or not free:
         return None
     values = [trial.value for trial in trials]
-    dimensions = [_axis(name, parameter, [_value(stored, t, name) for t in trials]) for name, parameter in free.items()]
+    dimensions = [
+        _axis(name, parameter, [_value(stored, t, name) for t in trials])
+        for name, parameter in free.items()
+    ]
     dimensions.append({"label": theme.valid(stored.definition.objective.metric), "values": values})
     figure = theme.figure(height=420, margin={"t": 96, "l": 64, "r": 48, "b": 24})
     lines = {"color": values, "colorscale": theme.SCALE}
@@ -137,4 +165,10 @@ def _axis(name: str, parameter: Free, values: Sequence[Any]) -> dict[str, Any]:
         ticks[ABSENT] = low
     text = [theme.shown(tick) for tick in ticks]
     shown = [low if value is None else places[value] for value in values]
-    return {"label": name, "values": shown, "range": [low, high], "tickvals": [*ticks.values()], "ticktext": text}
+    return {
+        "label": name,
+        "values": shown,
+        "range": [low, high],
+        "tickvals": [*ticks.values()],
+        "ticktext": text,
+    }

@@ -65,7 +65,9 @@ def settle_budget(
     return budget, resolved.origins["trials"] if budget == said else STORED
 
 
-def definition_rows(definition: StudyDefinition, source: StudySource, flags: Mapping[str, Any]) -> list[Row]:
+def definition_rows(
+    definition: StudyDefinition, source: StudySource, flags: Mapping[str, Any]
+) -> list[Row]:
     """Return a row for each value of a study's definition, with those of its space at the end.
 
     Args:
@@ -114,7 +116,10 @@ def stored_rows(definition: StudyDefinition, stored: StoredStudy | None) -> list
     differing = differences(identity, definition, identity["data"])
     return [
         _row("stored", f"{num_scored(stored.trials)} of {stored.budget} trials are scored", STORED),
-        *(_row(f"differs: {name}", f"stored {before!r}, now {now!r}", STORED) for name, before, now in differing),
+        *(
+            _row(f"differs: {name}", f"stored {before!r}, now {now!r}", STORED)
+            for name, before, now in differing
+        ),
     ]
 
 

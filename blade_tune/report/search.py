@@ -37,7 +37,11 @@ def learning_curves(study: Study) -> Iterator[Section]:
     yield Section("Learning curves", () if figure else [NOTHING_YET], figure=figure)
     if figure:
         timed = curve_figures.over_seconds(study.stored)
-        words = [SECONDS if timed else "Neither the database nor the trials' files here have seconds of these epochs."]
+        words = [
+            SECONDS
+            if timed
+            else "Neither the database nor the trials' files here have seconds of these epochs."
+        ]
         yield Section("Learning curves over time", words, figure=timed)
 
 
@@ -46,7 +50,10 @@ def importances(study: Study) -> Iterator[Section]:
     shares, count = numbers.importances(study.stored), study.num_completed
     if not shares:
         few = f"{plural(count, 'trial')} completed: under {numbers.MIN_TRIALS} importances would be guesses."
-        yield Section("Importances", [few if count < numbers.MIN_TRIALS else "Nothing free that moved the value."])
+        yield Section(
+            "Importances",
+            [few if count < numbers.MIN_TRIALS else "Nothing free that moved the value."],
+        )
         return
     top = round(0.1 * count)
     words = [
@@ -54,19 +61,31 @@ def importances(study: Study) -> Iterator[Section]:
         "says nothing of which values are good, and depends on the ranges that were searched."
     ]
     if top < numbers.STEADY_TOP:
-        words.append(f"The top tenth is {plural(top, 'trial')} here, so another search may well give another order.")
+        words.append(
+            f"The top tenth is {plural(top, 'trial')} here, so another search may well give another order."
+        )
     rows = [(name, (f"{share:.1%}",)) for name, share in shares.items()]
-    table = Table(("parameter", "importance"), rows, f"Importances in {study.name}, from {count} completed trials.")
-    yield Section("Importances", words, figure=parameter_figures.importances(study.stored), table=table)
+    table = Table(
+        ("parameter", "importance"),
+        rows,
+        f"Importances in {study.name}, from {count} completed trials.",
+    )
+    yield Section(
+        "Importances", words, figure=parameter_figures.importances(study.stored), table=table
+    )
 
 
 def parameters(study: Study) -> Iterator[Section]:
     """Yield sections on values over parameters, one by one and together."""
     if figure := parameter_figures.slices(study.stored):
-        words = ["A sampler that learns tries good regions more often: where dots are dense it expected much."]
+        words = [
+            "A sampler that learns tries good regions more often: where dots are dense it expected much."
+        ]
         yield Section("Slices", words, figure=figure, is_wide=True)
     if figure := parameter_figures.parallel_coordinates(study.stored):
-        words = ["A line a completed trial, darker where its value is higher. Drag along an axis to select."]
+        words = [
+            "A line a completed trial, darker where its value is higher. Drag along an axis to select."
+        ]
         yield Section("Parallel coordinates", words, figure=figure, is_wide=True)
 
 
@@ -84,9 +103,18 @@ def expected_best(study: Study) -> Iterator[Section]:
 def cost(study: Study) -> Iterator[Section]:
     """Yield the section on what epochs and hours were spent on."""
     spent = numbers.costs(study.stored)
-    rows = [(row["kind"], (str(row["trials"]), f"{row['epochs']:,}", f"{row['hours']:.2f}")) for row in spent]
-    words = [f"Workers held GPUs for {study.status['gpu_hours']:g} hours."] if study.status["gpu_hours"] else []
-    notes = ("Repeated: a configuration on another seed. Fresh seeds: runs that confirm, ablate or sweep.",)
+    rows = [
+        (row["kind"], (str(row["trials"]), f"{row['epochs']:,}", f"{row['hours']:.2f}"))
+        for row in spent
+    ]
+    words = (
+        [f"Workers held GPUs for {study.status['gpu_hours']:g} hours."]
+        if study.status["gpu_hours"]
+        else []
+    )
+    notes = (
+        "Repeated: a configuration on another seed. Fresh seeds: runs that confirm, ablate or sweep.",
+    )
     table = Table(("spent on", "trials", "epochs", "hours"), rows, f"Cost of {study.name}.", notes)
     yield Section(
         "Cost",
@@ -101,7 +129,11 @@ def prune_audit(study: Study) -> Iterator[Section]:
     rows = numbers.prune_audit(study.stored)
     summary = numbers.audit_summary(rows)
     if summary is None:
-        nothing = "No marked trial was finished" if study.status["trials"]["pruned"] else "No trial was pruned"
+        nothing = (
+            "No marked trial was finished"
+            if study.status["trials"]["pruned"]
+            else "No trial was pruned"
+        )
         yield Section("Prune audit", [f"{nothing}, so there is nothing to audit."])
         return
     extra, share = plural(summary.extra_epochs, "epoch"), f"{summary.low:.0%} to {summary.high:.0%}"
@@ -113,7 +145,15 @@ def prune_audit(study: Study) -> Iterator[Section]:
         if summary.ahead
         else "Pruning them would have left the study's best as it was.",
     ]
-    columns = ("trial", "marked at epoch", "best until then", "final", "gain", "study's best then", "new best")
+    columns = (
+        "trial",
+        "marked at epoch",
+        "best until then",
+        "final",
+        "gain",
+        "study's best then",
+        "new best",
+    )
     body = [
         (
             str(row["trial"]),
@@ -127,7 +167,9 @@ def prune_audit(study: Study) -> Iterator[Section]:
         for row in rows
     ]
     yield Section(
-        "Prune audit", words, table=Table(columns, body, f"Marked trials of {study.name} that were finished.")
+        "Prune audit",
+        words,
+        table=Table(columns, body, f"Marked trials of {study.name} that were finished."),
     )
 
 
@@ -135,7 +177,8 @@ def trials(study: Study) -> Iterator[Section]:
     """Yield the section on the best trials, and on the states of all."""
     free = [*study.stored.definition.space.free]
     rows = sorted(
-        (row for row in tables.trial_rows(study.stored) if row["state"] == "complete"), key=lambda row: -row["value"]
+        (row for row in tables.trial_rows(study.stored) if row["state"] == "complete"),
+        key=lambda row: -row["value"],
     )
     shown: list[tuple[str, Sequence[Entry]]] = [
         (
@@ -143,7 +186,10 @@ def trials(study: Study) -> Iterator[Section]:
             (
                 f"{row['value']:.4f}",
                 *("" if row[name] is None else str(row[name]) for name in ("best_epoch", "epochs")),
-                *(values({name: row[name]})[name] if row[name] is not None else "" for name in free),
+                *(
+                    values({name: row[name]})[name] if row[name] is not None else ""
+                    for name in free
+                ),
             ),
         )
         for row in rows[:TOP]
@@ -155,8 +201,14 @@ def trials(study: Study) -> Iterator[Section]:
     caption = f"The best {len(shown)} of {plural(len(rows), 'completed trial')} of {study.name}, by {study.metric}."
     figures = [row["value"] for row in rows[:TOP]]
     empty = [""] * (2 + len(free))
-    placed = among_baselines(shown, figures, study.stored.baseline_figures, lambda reached: (f"{reached:.4f}", *empty))
-    table = Table(("trial", study.metric, "best epoch", "epochs", *free), placed, caption) if shown else None
+    placed = among_baselines(
+        shown, figures, study.stored.baseline_figures, lambda reached: (f"{reached:.4f}", *empty)
+    )
+    table = (
+        Table(("trial", study.metric, "best epoch", "epochs", *free), placed, caption)
+        if shown
+        else None
+    )
     yield Section("Trials", words, table=table)
 
 
@@ -172,7 +224,9 @@ def identity(study: Study) -> Iterator[Section]:
     facts = {"fingerprint": digest[:16]}
     for (device, versions, commit), count in made_with.items():
         facts[f"{plural(count, 'trial')} on {device}"] = f"{versions}, commit {commit[:12]}"
-    yield Section("Identity", facts=facts, details={n: json.dumps(v) for n, v in flatten(whole).items()})
+    yield Section(
+        "Identity", facts=facts, details={n: json.dumps(v) for n, v in flatten(whole).items()}
+    )
 
 
 def ledger(study: Study) -> Iterator[Section]:
@@ -186,6 +240,11 @@ def ledger(study: Study) -> Iterator[Section]:
         yield Section("Ledger", ["The test rows were never opened."])
         return
     columns = list(dict.fromkeys(name for entry in entries for name in ("when", *entry)))
-    rows = [(str(entry.get("when", "")), [str(entry.get(name, "")) for name in columns[1:]]) for entry in entries]
+    rows = [
+        (str(entry.get("when", "")), [str(entry.get(name, "")) for name in columns[1:]])
+        for entry in entries
+    ]
     table = Table(columns, rows, f"Openings of the test rows by {study.name}.")
-    yield Section("Ledger", [f"The test rows were opened {plural(len(entries), 'time')}."], table=table)
+    yield Section(
+        "Ledger", [f"The test rows were opened {plural(len(entries), 'time')}."], table=table
+    )

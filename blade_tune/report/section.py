@@ -24,7 +24,8 @@ class Section:
     command: str = ""  # the command that resolves what the warning is about
     facts: Mapping[str, str] = field(default_factory=dict)
     figure: go.Figure | None = None
-    is_wide: bool = False  # whether a phone must scroll the figure sideways, for it would not be legible if shrunk
+    # Whether a phone must scroll the figure sideways, for it would not be legible if shrunk
+    is_wide: bool = False
     table: Table | None = None
     details: Mapping[str, str] = field(default_factory=dict)  # further facts, folded away
 
@@ -83,4 +84,6 @@ def interval(low: float | None, high: float | None) -> str:
 
 def values(configuration: Mapping[str, object]) -> dict[str, str]:
     """Return a configuration's values as text, by name."""
-    return {name: f"{v:.5g}" if isinstance(v, float) else str(v) for name, v in configuration.items()}
+    return {
+        name: f"{v:.5g}" if isinstance(v, float) else str(v) for name, v in configuration.items()
+    }

@@ -31,8 +31,12 @@ def confirmation_rows(confirmation: Confirmation) -> list[Row]:
             "trial": candidate.trial,
             "search": candidate.search_value,
             **_estimate(candidate.estimate),
-            "corrected_low": confirmation.winner_interval[0] if candidate is confirmation.winner else None,
-            "corrected_high": confirmation.winner_interval[1] if candidate is confirmation.winner else None,
+            "corrected_low": confirmation.winner_interval[0]
+            if candidate is confirmation.winner
+            else None,
+            "corrected_high": confirmation.winner_interval[1]
+            if candidate is confirmation.winner
+            else None,
             "prob_best": candidate.prob_best,
             "inflation": candidate.inflation,
             "num_parameters": candidate.num_parameters,
@@ -57,7 +61,9 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
         )
     if confirmation.verdict:
         finding = str(confirmation.verdict)
-        words.append(f"{finding[0].upper()}{finding[1:]}, 95% of the mean minus that of the untuned baseline.")
+        words.append(
+            f"{finding[0].upper()}{finding[1:]}, 95% of the mean minus that of the untuned baseline."
+        )
     if confirmation.warning:
         words.append(f"WARNING {confirmation.warning}")
     if confirmation.smallest is not winner:
@@ -80,7 +86,13 @@ def effect_rows(effects: Effects) -> list[Row]:
     A change's row has its difference from the winner with its interval and p-value.
     """
     metric = effects.metric
-    rows = [{"table": effects.title, "configuration": effects.base.label, **_estimate(effects.base.estimate(metric))}]
+    rows = [
+        {
+            "table": effects.title,
+            "configuration": effects.base.label,
+            **_estimate(effects.base.estimate(metric)),
+        }
+    ]
     for effect in effects.effects:
         difference = {
             "difference": effect.comparison.difference,
@@ -89,8 +101,12 @@ def effect_rows(effects: Effects) -> list[Row]:
             "p_holm": effect.p_adjusted,
         }
         estimate = _estimate(effect.scores.estimate(metric))
-        rows.append({"table": effects.title, "configuration": effect.scores.label, **estimate, **difference})
-    for row, scores in zip(rows, (effects.base, *(effect.scores for effect in effects.effects)), strict=True):
+        rows.append(
+            {"table": effects.title, "configuration": effect.scores.label, **estimate, **difference}
+        )
+    for row, scores in zip(
+        rows, (effects.base, *(effect.scores for effect in effects.effects)), strict=True
+    ):
         row |= {name: scores.estimate(name).mean for name in SHOWN if name != metric}
         row |= _group_means(scores, effects.groups, metric)
     return rows
@@ -103,7 +119,10 @@ def effect_table(effects: Effects) -> Table:
     return Table(
         columns=["", *map(metric_name, SHOWN)],
         rows=[
-            (scores.label, [_cell(scores, name, mark if name == effects.metric else "") for name in SHOWN])
+            (
+                scores.label,
+                [_cell(scores, name, mark if name == effects.metric else "") for name in SHOWN],
+            )
             for scores, mark in zip(groups, marks, strict=True)
         ],
         caption=f"{effects.title}: validation figures, {_over_seeds(effects.num_seeds)}",
@@ -134,7 +153,11 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
         rows.append(
             {
                 "model": entry.model,
-                **{name: value for metric in SHOWN for name, value in _mean_and_sd(entry.scores, metric).items()},
+                **{
+                    name: value
+                    for metric in SHOWN
+                    for name, value in _mean_and_sd(entry.scores, metric).items()
+                },
                 **_group_means(entry.scores, comparisons.groups, comparisons.metric),
                 "part": comparisons.part,
                 "seeds": len(entry.scores.ranks_SU),
@@ -149,7 +172,11 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
             }
         )
     rows += [
-        {"model": name, **{metric: figures.get(metric) for metric in SHOWN}, "part": comparisons.part}
+        {
+            "model": name,
+            **{metric: figures.get(metric) for metric in SHOWN},
+            "part": comparisons.part,
+        }
         for name, figures in comparisons.baselines.items()
     ]
     return sorted(rows, key=lambda row: -_reached(comparisons, row["model"]))
@@ -159,7 +186,9 @@ def _reached(comparisons: Comparisons, name: str) -> float:
     """Return the mean of a model or a baseline in the metric of a comparison."""
     if name in comparisons.baselines:
         return comparisons.baselines[name][comparisons.metric]
-    return next(e.scores.estimate(comparisons.metric).mean for e in comparisons.entries if e.model == name)
+    return next(
+        e.scores.estimate(comparisons.metric).mean for e in comparisons.entries if e.model == name
+    )
 
 
 def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
@@ -174,7 +203,9 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
     rows: list[tuple[float, str, list[Entry]]] = []
     for entry in comparisons.entries:
         mark = "*" if entry.model in worse else ""
-        cells = [_cell(entry.scores, name, mark if name == comparisons.metric else "") for name in SHOWN]
+        cells = [
+            _cell(entry.scores, name, mark if name == comparisons.metric else "") for name in SHOWN
+        ]
         spent = entry.spent
         epochs = "" if entry.study.definition.is_fitted else f"{spent['epochs']:g}"
         cost: list[Entry] = [entry.loss, f"{spent['trials']:g}", epochs, f"{spent['hours']:.2f}"]
@@ -210,10 +241,14 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
 
 def _left_out(comparisons: Comparisons) -> list[str]:
     """Return footnotes on baselines that are absent, and on windows whose figures do not compare."""
-    notes = [f"{name} was not measured untuned: {why}" for name, why in comparisons.left_out.items()]
+    notes = [
+        f"{name} was not measured untuned: {why}" for name, why in comparisons.left_out.items()
+    ]
     if len(comparisons.windows) > 1:
         windows = ", ".join(f"{entry.model} {entry.window}" for entry in comparisons.entries)
-        notes.append(f"windows differ ({windows}), and items of a model's own window are not ranked for it")
+        notes.append(
+            f"windows differ ({windows}), and items of a model's own window are not ranked for it"
+        )
     return notes
 
 
@@ -235,7 +270,10 @@ def cost_rows(costs: Sequence[Cost]) -> list[Row]:
         for cost in costs
     ]
     summed = ("trials_left", "runs_left", "epochs_at_most", "hours_at_most")
-    return [*rows, {"model": "all", **{name: round(sum(row[name] for row in rows), 2) for name in summed}}]
+    return [
+        *rows,
+        {"model": "all", **{name: round(sum(row[name] for row in rows), 2) for name in summed}},
+    ]
 
 
 def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> None:
@@ -253,7 +291,9 @@ def metric_name(metric: str) -> str:
 def _group_means(scores: Scores, groups: Mapping[str, NDArray[np.bool_]], metric: str) -> Row:
     """Return the mean of a metric among head and among tail users; None for a group that is too small."""
     means = {name: scores.of_users(mask_U, metric) for name, mask_U in groups.items()}
-    return {f"{name} {metric}": estimate.mean if estimate else None for name, estimate in means.items()}
+    return {
+        f"{name} {metric}": estimate.mean if estimate else None for name, estimate in means.items()
+    }
 
 
 def _group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:

@@ -55,7 +55,11 @@ def serve(app: "WSGIApplication", host: str, port: int, listening: Callable[[str
         server = _Server(host, port)
     except OSError as error:
         is_port = isinstance(error, PermissionError) or error.errno == errno.EADDRINUSE
-        law = f"--port must be a free one, got {port}" if is_port else f"--host must be this machine's, got {host!r}"
+        law = (
+            f"--port must be a free one, got {port}"
+            if is_port
+            else f"--host must be this machine's, got {host!r}"
+        )
         raise ConfigError(f"{law}: {error.strerror}.") from None
     with server, suppress(KeyboardInterrupt):
         server.set_app(app)

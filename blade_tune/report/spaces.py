@@ -20,7 +20,9 @@ def space_rows(space: Space, configs: Mapping[str, type[Settings]]) -> list[dict
             name = f"{group}.{field}"
             if name in space.free:
                 parameter = space.free[name]
-                when = "; ".join(f"{other} in {list(values)}" for other, values in parameter.when.items())
+                when = "; ".join(
+                    f"{other} in {list(values)}" for other, values in parameter.when.items()
+                )
                 kind, value = "free", f"{parameter}{' when ' + when if when else ''}"
             elif name in space.fixed:
                 kind, value = "fixed", str(space.fixed[name])

@@ -45,7 +45,9 @@ def status(stored: StoredStudy) -> Row:
         "budget": stored.budget,
         "scored": num_scored(trials),
         "trials": count_states(trials),
-        "best": {"number": best.number, "value": best.value, "params": _params(stored, best)} if best else None,
+        "best": {"number": best.number, "value": best.value, "params": _params(stored, best)}
+        if best
+        else None,
         "baselines": (stored.baseline_figures | stored.baselines_left_out) or None,
         "verdict": verdict.facts if verdict else None,
         "warning": stored.warning(trials) or None,
@@ -61,7 +63,11 @@ def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     """Return the number of trials that ended without a score, by reason: failed, invalid or out of memory."""
     ended = (trial for trial in trials if trial.state.is_finished() and not is_continued(trial))
     return dict(
-        Counter(TrialRecord(trial).get(TrialRecord.reason, "unknown") for trial in ended if not is_scored(trial))
+        Counter(
+            TrialRecord(trial).get(TrialRecord.reason, "unknown")
+            for trial in ended
+            if not is_scored(trial)
+        )
     )
 
 
@@ -87,7 +93,9 @@ def trial_rows(stored: StoredStudy) -> list[Row]:
     All rows have the same columns, in which free parameters stand under their dotted names and are None if absent.
     """
     absent = dict.fromkeys(stored.definition.space.free)
-    return [_trial_row(stored, trial, {**absent, **_params(stored, trial)}) for trial in stored.trials]
+    return [
+        _trial_row(stored, trial, {**absent, **_params(stored, trial)}) for trial in stored.trials
+    ]
 
 
 def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
@@ -120,7 +128,11 @@ def brief(rows: Sequence[Row]) -> list[Row]:
     kept = ("number", "state", "reason", "root", "value", *columns(brief=True))
     shown = ({**row, "root": None if row["root"] == row["number"] else row["root"]} for row in rows)
     return [
-        {name.partition(".")[2] or name: value for name, value in row.items() if name in kept or _is_parameter(name)}
+        {
+            name.partition(".")[2] or name: value
+            for name, value in row.items()
+            if name in kept or _is_parameter(name)
+        }
         for row in shown
     ]
 

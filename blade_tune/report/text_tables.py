@@ -35,7 +35,9 @@ class Table:
     def __post_init__(self) -> None:
         for label, entries in self.rows:
             if len(entries) != len(self.columns) - 1:
-                raise ValueError(f"Row {label!r} must have {len(self.columns) - 1} entries, got {len(entries)}.")
+                raise ValueError(
+                    f"Row {label!r} must have {len(self.columns) - 1} entries, got {len(entries)}."
+                )
 
     def ranks(self) -> list[list[int | None]]:
         """Return each cell's rank in its column, from 1, and None for text.
@@ -56,7 +58,9 @@ class Table:
         return [False, *(all(map(_is_number, column)) for column in self._entry_columns())]
 
     def _entry_columns(self) -> list[list[Entry]]:
-        return [[entries[place] for _, entries in self.rows] for place in range(len(self.columns) - 1)]
+        return [
+            [entries[place] for _, entries in self.rows] for place in range(len(self.columns) - 1)
+        ]
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,9 @@ def among_baselines(
         entries: makes the entries of a baseline's row from its figure.
     """
     placed = [*zip(figures, rows, strict=True)]
-    placed += [(reached, (f"{name}, untuned", entries(reached))) for name, reached in baselines.items()]
+    placed += [
+        (reached, (f"{name}, untuned", entries(reached))) for name, reached in baselines.items()
+    ]
     return [row for _, row in sorted(placed, key=lambda one: -one[0])]
 
 
@@ -121,7 +127,10 @@ def texts(table: Table, dialect: Dialect) -> list[list[str]]:
     return [
         [
             dialect.escape(label),
-            *(_text(entry, rank, table.digits, dialect) for entry, rank in zip(entries, ranks, strict=True)),
+            *(
+                _text(entry, rank, table.digits, dialect)
+                for entry, rank in zip(entries, ranks, strict=True)
+            ),
         ]
         for (label, entries), ranks in zip(table.rows, table.ranks(), strict=True)
     ]
@@ -140,12 +149,21 @@ def latex(table: Table) -> str:
     columns = "".join("r" if is_number else "l" for is_number in table.has_numbers)
     body = _frame(table, LATEX).to_latex(index=False, escape=False, column_format=columns)
     caption = [rf"\caption{{{escape_latex(table.caption)}}}"] if table.caption else []
-    notes = [rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in table.footnotes]
-    return "\n".join([r"\begin{table}", r"\centering", *caption, body.rstrip(), *notes, r"\end{table}"]) + "\n"
+    notes = [
+        rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in table.footnotes
+    ]
+    return (
+        "\n".join(
+            [r"\begin{table}", r"\centering", *caption, body.rstrip(), *notes, r"\end{table}"]
+        )
+        + "\n"
+    )
 
 
 def _frame(table: Table, dialect: Dialect) -> pd.DataFrame:
-    return pd.DataFrame(texts(table, dialect), columns=[dialect.escape(name) for name in table.columns], dtype=str)
+    return pd.DataFrame(
+        texts(table, dialect), columns=[dialect.escape(name) for name in table.columns], dtype=str
+    )
 
 
 def _text(entry: Entry, rank: int | None, digits: int, dialect: Dialect) -> str:
@@ -154,7 +172,11 @@ def _text(entry: Entry, rank: int | None, digits: int, dialect: Dialect) -> str:
     mean = f"{entry.mean:z.{digits}f}".replace("-", dialect.minus)
     styled = {1: dialect.bold, 2: dialect.underlined}.get(rank or 0, "{}").format(mean)
     spread = "" if entry.sd is None else f"{dialect.plus_minus}{entry.sd:.{digits}f}"
-    return styled + spread + (dialect.superscript.format(dialect.escape(entry.mark)) if entry.mark else "")
+    return (
+        styled
+        + spread
+        + (dialect.superscript.format(dialect.escape(entry.mark)) if entry.mark else "")
+    )
 
 
 def _is_number(entry: Entry) -> bool:

@@ -14,15 +14,33 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY = (
     *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),  # Okabe and Ito 2008
     "#8a8f98",
 )
-SCALE = sequential.Viridis_r  # reads the same with and without color blindness; the highest value is the darkest
+# Reads the same with and without color blindness; the highest value is the darkest
+SCALE = sequential.Viridis_r
 INK, GRID = "#1f2430", "#e6e8ec"
 NOTE_WIDTH = 46  # characters; longer lines would be cut on a phone
-AXIS = {"gridcolor": GRID, "linecolor": GRAY, "zeroline": False, "automargin": True, "title": {"standoff": 8}}
+AXIS = {
+    "gridcolor": GRID,
+    "linecolor": GRAY,
+    "zeroline": False,
+    "automargin": True,
+    "title": {"standoff": 8},
+}
 TEMPLATE = go.layout.Template(
     layout={
         "autosize": True,
-        "font": {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": INK},
-        "title": {"font": {"size": 13}, "x": 0, "xanchor": "left", "y": 1, "yanchor": "top", "pad": {"l": 12, "t": 10}},
+        "font": {
+            "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+            "size": 13,
+            "color": INK,
+        },
+        "title": {
+            "font": {"size": 13},
+            "x": 0,
+            "xanchor": "left",
+            "y": 1,
+            "yanchor": "top",
+            "pad": {"l": 12, "t": 10},
+        },
         "colorway": [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY],
         "colorscale": {"sequential": SCALE},
         "paper_bgcolor": "#ffffff",
@@ -45,7 +63,11 @@ def figure(note: str = "", height: int = 400, **layout: Any) -> go.Figure:
         layout: further settings of plotly's layout.
     """
     lines = textwrap.wrap(note, NOTE_WIDTH)
-    top = {"title": {"text": "<br>".join(lines)}, "margin": {"t": 24 + 17 * len(lines)}} if lines else {}
+    top = (
+        {"title": {"text": "<br>".join(lines)}, "margin": {"t": 24 + 17 * len(lines)}}
+        if lines
+        else {}
+    )
     return go.Figure(layout={"template": TEMPLATE, "height": height, **top, **layout})
 
 
@@ -77,5 +99,7 @@ def even_ticks(low: float, high: float) -> list[float]:
     """Return evenly spaced ticks: five, one if the range is a point, or every whole number of a small int range."""
     if low == high:
         return [low]
-    steps = int(high - low) if isinstance(low, int) and isinstance(high, int) and high - low <= 8 else 4
+    steps = (
+        int(high - low) if isinstance(low, int) and isinstance(high, int) and high - low <= 8 else 4
+    )
     return [low + (high - low) * index / steps for index in range(steps + 1)]

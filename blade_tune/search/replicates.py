@@ -52,9 +52,15 @@ class History:
 
     def __init__(self, space: Space, trials: Iterable[FrozenTrial]) -> None:
         runs = logical_trials(trials)
-        self.num_runs = Counter(configuration(space, params) for params in map(given_params, runs) if params)
-        means = {proposed: statistics.fmean(values) for proposed, values in _values(space, runs).items()}
-        self._leaders = sorted(means, key=means.__getitem__, reverse=True)[: int(LEADING_SHARE * len(means))]
+        self.num_runs = Counter(
+            configuration(space, params) for params in map(given_params, runs) if params
+        )
+        means = {
+            proposed: statistics.fmean(values) for proposed, values in _values(space, runs).items()
+        }
+        self._leaders = sorted(means, key=means.__getitem__, reverse=True)[
+            : int(LEADING_SHARE * len(means))
+        ]
         # Only a finite space whose every configuration was run leaves nothing new; then all may be repeated evenly.
         is_exhausted = len(self.num_runs) == space.count()
         self._fewest_runs = min(self.num_runs.values()) if is_exhausted else 0
@@ -104,7 +110,9 @@ def pooled_noise(space: Space, trials: Iterable[FrozenTrial]) -> Noise | None:
     Returns:
         None where no configuration was repeated.
     """
-    groups = [values for values in _values(space, logical_trials(trials)).values() if len(values) > 1]
+    groups = [
+        values for values in _values(space, logical_trials(trials)).values() if len(values) > 1
+    ]
     if not groups:
         return None
     freedom = sum(len(values) - 1 for values in groups)

@@ -10,7 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
     BasePruner,
@@ -20,7 +25,14 @@ from optuna.pruners import (
     PercentilePruner,
     SuccessiveHalvingPruner,
 )
-from optuna.samplers import BaseSampler, BruteForceSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    BruteForceSampler,
+    GPSampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial
 
@@ -33,7 +45,8 @@ from blade_tune.training.config import FitConfig, TrainConfig
 
 DRAWS = 8  # at most from the sampler for one trial; a draw of TPE takes milliseconds
 GP_DRAWS = 2  # at most from the Gaussian process, whose draws take up to a second
-UNIFORM_DRAWS = 64  # at most from the whole space; cheap, and more likely than not to find one free point among 72
+# At most from the whole space; cheap, and more likely than not to find one free point among 72
+UNIFORM_DRAWS = 64
 
 
 class Proposal:
@@ -57,7 +70,9 @@ class Proposal:
         joint = sampler.infer_relative_search_space(study, trial)
         self._relative = sampler.sample_relative(study, trial, joint)
 
-    def suggest_float(self, name: str, low: float, high: float, *, step: float | None, log: bool) -> float:
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None, log: bool
+    ) -> float:
         """Draw a float, with the arguments of Optuna's `Trial.suggest_float`."""
         return float(self._suggest(name, FloatDistribution(low, high, step=step, log=log), low))
 
@@ -99,13 +114,17 @@ class SeededSampler(BaseSampler):
         space: the search space.
     """
 
-    def __init__(self, build: Callable[[int], BaseSampler], draws: int, study_seed: int, space: Space) -> None:
+    def __init__(
+        self, build: Callable[[int], BaseSampler], draws: int, study_seed: int, space: Space
+    ) -> None:
         self._build = build
         self._draws = draws
         self._study_seed = study_seed
         self._space = space
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
         """Make the whole proposal for a trial, and return the distributions of the parameters in it.
 
         Optuna calls this method once for each trial, before `sample_relative`.
@@ -118,10 +137,16 @@ class SeededSampler(BaseSampler):
         return {name: self._proposal.params[name] for name in self._proposal.distributions}
 
     def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         """Draw a parameter that the proposal, and so the space, does not have, from the proposal's sampler."""
-        return self._proposal.sampler.sample_independent(study, trial, param_name, param_distribution)
+        return self._proposal.sampler.sample_independent(
+            study, trial, param_name, param_distribution
+        )
 
     def _propose(self, study: optuna.Study, trial: FrozenTrial) -> Proposal:
         # Hyperband passes a study whose own `get_trials` shows only the trials of one bracket; all of them count here.
@@ -130,7 +155,9 @@ class SeededSampler(BaseSampler):
         unwanted: dict[Configuration, Proposal] = {}
         for draw in range(self._draws + UNIFORM_DRAWS):
             build = self._build if draw < self._draws else RandomSampler
-            proposal = Proposal(build(sampler_seed(self._study_seed, trial.number, draw)), study, trial)
+            proposal = Proposal(
+                build(sampler_seed(self._study_seed, trial.number, draw)), study, trial
+            )
             self._space.suggest(proposal)
             proposed = configuration(self._space, proposal.params)
             if history.is_wanted(proposed):
@@ -154,10 +181,14 @@ class TPE(TPESampler):
         super().__init__(seed=seed)
         self._joint = joint
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
         """Return the parameters with more than one value that all complete and pruned trials have, as Optuna does."""
         joint = self._joint.calculate(study, use_cache=True)
-        return {name: distribution for name, distribution in joint.items() if not distribution.single()}
+        return {
+            name: distribution for name, distribution in joint.items() if not distribution.single()
+        }
 
 
 class GridSampler(BaseSampler):
@@ -173,7 +204,9 @@ class GridSampler(BaseSampler):
     def __init__(self, study_seed: int) -> None:
         self._study_seed = study_seed
 
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:  # noqa: ARG002
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
         """Return no joint space, since each parameter is drawn on its own, after those before it."""
         return {}
 
@@ -182,7 +215,11 @@ class GridSampler(BaseSampler):
         return {}
 
     def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
     ) -> Any:
         """Draw a value of a parameter under which points are left that were not tried."""
         # A seed for each parameter, as one for all would make their draws depend on each other.
@@ -208,16 +245,22 @@ def build_sampler(search: SearchConfig, space: Space) -> BaseSampler:
     builders: dict[str, Callable[[int], BaseSampler]] = {
         "tpe": lambda seed: TPE(seed, joint),
         "random": lambda seed: RandomSampler(seed=seed),
-        "gp": lambda seed: _experimental(lambda: GPSampler(seed=seed, deterministic_objective=False)),
+        "gp": lambda seed: _experimental(
+            lambda: GPSampler(seed=seed, deterministic_objective=False)
+        ),
         "qmc": lambda seed: _experimental(lambda: _sequence(shared, seed)),
     }
-    return SeededSampler(builders[search.sampler], GP_DRAWS if search.sampler == "gp" else DRAWS, search.seed, space)
+    return SeededSampler(
+        builders[search.sampler], GP_DRAWS if search.sampler == "gp" else DRAWS, search.seed, space
+    )
 
 
 def _sequence(shared: int, seed: int) -> QMCSampler:
     """Return a sampler of the quasi-random sequence of the seed `shared`, which draws on `seed` where it is random."""
     independent = RandomSampler(seed=seed)
-    return QMCSampler(seed=shared, scramble=True, independent_sampler=independent, warn_independent_sampling=False)
+    return QMCSampler(
+        seed=shared, scramble=True, independent_sampler=independent, warn_independent_sampling=False
+    )
 
 
 def _experimental(build: Callable[[], BaseSampler]) -> BaseSampler:
@@ -240,7 +283,9 @@ def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePr
     if isinstance(train, FitConfig):
         return NopPruner()
     if config.kind == "percentile":
-        return PercentilePruner(config.percentile, config.startup_trials, warmup_epochs(config, train))
+        return PercentilePruner(
+            config.percentile, config.startup_trials, warmup_epochs(config, train)
+        )
     if config.kind == "median":
         return MedianPruner(config.startup_trials, warmup_epochs(config, train))
     if config.kind == "asha":
@@ -248,7 +293,9 @@ def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePr
             min_resource=_first_rung(config, train), reduction_factor=config.reduction_factor
         )
     if config.kind == "hyperband":
-        return HyperbandPruner(_first_rung(config, train), train.max_epochs, config.reduction_factor)
+        return HyperbandPruner(
+            _first_rung(config, train), train.max_epochs, config.reduction_factor
+        )
     return NopPruner()
 
 
@@ -259,4 +306,6 @@ def warmup_epochs(config: PrunerConfig, train: TrainConfig | FitConfig) -> int:
 
 def _first_rung(config: PrunerConfig, train: TrainConfig) -> int:
     """Return the epoch of the first evaluation after the warm-up, so that rungs are epochs with an evaluation."""
-    return min((warmup_epochs(config, train) // train.eval_every + 1) * train.eval_every, train.max_epochs)
+    return min(
+        (warmup_epochs(config, train) // train.eval_every + 1) * train.eval_every, train.max_epochs
+    )

@@ -22,7 +22,14 @@ from blade_tune.parameter import Value
 from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.runs import RunExecutor
-from blade_tune.selection.scores import EvaluatedPart, Scores, load_scores, tested_beside, user_groups, verdict_on
+from blade_tune.selection.scores import (
+    EvaluatedPart,
+    Scores,
+    load_scores,
+    tested_beside,
+    user_groups,
+    verdict_on,
+)
 from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.spec.catalog import StudySource, available, find
@@ -39,7 +46,8 @@ from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.model import build_study_model
 
 TOLERANCE = 0.05  # relative difference from which on budgets count as unequal
-PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")  # the training settings that all models share
+# The training settings that all models share
+PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,8 @@ class HowTrained:
     """The way of training that all neural models of a comparison share."""
 
     recipe: RecipeName | None = None  # None for the study file's
-    loss: NextItemLoss | None = None  # None for the recipe's, or the one that each model was published with
+    # None for the recipe's, or the one that each model was published with
+    loss: NextItemLoss | None = None
 
 
 @dataclass(frozen=True)
@@ -70,10 +79,13 @@ class Contender:
     winner: Candidate
     scores: Scores  # of the winner's runs
     is_told: bool  # whether the model is told the behavior set of the item to predict
-    window: int  # number of newest interactions that the model sees, whose items are not ranked for it
+    window: (
+        int  # number of newest interactions that the model sees, whose items are not ranked for it
+    )
     loss: str  # name of the loss that the winner was trained with
     spent: Mapping[str, float]  # cost of the search, see `spent`
-    baselines: Mapping[str, Mapping[str, float]]  # metrics of the untuned baselines on the same rows
+    # Metrics of the untuned baselines on the same rows
+    baselines: Mapping[str, Mapping[str, float]]
     verdict: Verdict | None  # None where the reference baseline was not measured
 
     def warning(self, metric: str) -> str:
@@ -100,7 +112,8 @@ class Comparisons:
     part: EvaluatedPart
     entries: tuple[Contender, ...]
     pairs: tuple[Pair, ...]
-    groups: Mapping[str, NDArray[np.bool_]]  # "head" and "tail" -> mask_U of the evaluated users in the group
+    # "head" and "tail" -> mask_U of the evaluated users in the group
+    groups: Mapping[str, NDArray[np.bool_]]
 
     @property
     def left_out(self) -> Mapping[str, str]:
@@ -151,29 +164,44 @@ def define(
         ConfigError: a model is unknown or named twice, or there are fewer than two.
     """
     if len(set(models)) < max(2, len(models)):
-        raise ConfigError(f"--models must name two or more different models, got {','.join(models)}.")
+        raise ConfigError(
+            f"--models must name two or more different models, got {','.join(models)}."
+        )
     source = StudySource.read(study)
     path, content = source.path, source.content
     said = content.get("recipe", OF_FILES)
     recipe = training.recipe or said
-    prefix = "".join(f"{word}-" for word in (recipe if recipe != said else None, training.loss) if word)
+    prefix = "".join(
+        f"{word}-" for word in (recipe if recipe != said else None, training.loss) if word
+    )
     definitions = []
     for model in models:
         model_class(model)
         space = _space(model, recipe, training.loss)
-        shared: dict[str, Any] = {key: content[key] for key in ("data", "objective") if key in content}
+        shared: dict[str, Any] = {
+            key: content[key] for key in ("data", "objective") if key in content
+        }
         epochs = {} if is_fitted(model) else _epochs(content, budget.max_epochs)
         search = {**source.section("search"), "trials": budget.trials}
-        asked: dict[str, Any] = {**shared, "model": model, "space": space, "train": epochs, "search": search}
+        asked: dict[str, Any] = {
+            **shared,
+            "model": model,
+            "space": space,
+            "train": epochs,
+            "search": search,
+        }
         asked["recipe"] = recipe
         name = f"{path.stem}.compare-{prefix}{model}"
         definition = StudyDefinition.from_mapping(name, asked, f"{path} for {model}")
-        first = {"enqueue": [defaults_first(definition)]}  # known only once the definition has been read
+        # Known only once the definition has been read
+        first = {"enqueue": [defaults_first(definition)]}
         definitions.append(StudyDefinition.from_mapping(name, asked | first, f"{path} for {model}"))
     return definitions
 
 
-def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, executor: RunExecutor) -> list[StoredStudy]:
+def run_comparison(
+    definitions: Sequence[StudyDefinition], budget: Budget, executor: RunExecutor
+) -> list[StoredStudy]:
     """Run the search of each model in turn, and confirm its winner. Work that is done already is not repeated.
 
     Args:
@@ -196,7 +224,9 @@ def run_comparison(definitions: Sequence[StudyDefinition], budget: Budget, execu
         known = search_of(definition, settings)
         directory = known.data_directory(settings.data) if known else settings.data
         data = prepare(definition.data, directory, settings.results)
-        stored = open_study(definition, data, settings.workspace, Total(budget.trials), directory=directory)
+        stored = open_study(
+            definition, data, settings.workspace, Total(budget.trials), directory=directory
+        )
         executor.work(stored)
         confirm(stored, budget.top, budget.seeds, executor)
         studies.append(stored)
@@ -218,7 +248,11 @@ def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -
 def prepared(definition: StudyDefinition, settings: RunSettings) -> SearchData:
     """Return the prepared data of a search, from the folder that its stored study remembers if there is one."""
     known = search_of(definition, settings)
-    return prepare(definition.data, known.data_directory(settings.data) if known else settings.data, settings.results)
+    return prepare(
+        definition.data,
+        known.data_directory(settings.data) if known else settings.data,
+        settings.results,
+    )
 
 
 def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy | None:
@@ -245,7 +279,9 @@ def spent(stored: StoredStudy) -> dict[str, float]:
     latest = [TrialRecord(trial) for trial in logical_trials(trials)]
     return {
         "trials": num_scored(trials),
-        "epochs": 0 if stored.definition.is_fitted else sum(record.get(TrialRecord.epochs, 0) for record in latest),
+        "epochs": 0
+        if stored.definition.is_fitted
+        else sum(record.get(TrialRecord.epochs, 0) for record in latest),
         "hours": sum(record.get(TrialRecord.seconds, 0.0) for record in latest) / 3600,
         "gpu_hours": stored.attempts.gpu_seconds() / 3600,
     }
@@ -264,7 +300,10 @@ def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]
     for name in ["trials"] if gpu_hours is None else ["trials", "gpu_hours"]:
         amounts = {model: cost[name] for model, cost in costs.items()}
         if max(amounts.values()) - min(amounts.values()) > TOLERANCE * max(amounts.values()):
-            lines.append(f"{name} of " + ", ".join(f"{model} {amount:g}" for model, amount in amounts.items()))
+            lines.append(
+                f"{name} of "
+                + ", ".join(f"{model} {amount:g}" for model, amount in amounts.items())
+            )
     return lines
 
 
@@ -283,13 +322,18 @@ def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Openin
     metric = studies[0].definition.objective.metric
     entries.sort(key=lambda entry: -entry.scores.estimate(metric).mean)
     pairs = list(combinations(entries, 2))
-    comparisons = [paired_bootstrap(*same_seeds(a.scores.gains(metric), b.scores.gains(metric))) for a, b in pairs]
+    comparisons = [
+        paired_bootstrap(*same_seeds(a.scores.gains(metric), b.scores.gains(metric)))
+        for a, b in pairs
+    ]
     adjusted = holm([comparison.p_value for comparison in comparisons])
     whole = [
         Pair(a.model, b.model, comparison, p)
         for (a, b), comparison, p in zip(pairs, comparisons, adjusted, strict=True)
     ]
-    return Comparisons(metric, part, tuple(entries), tuple(whole), _groups(entries[0], part, opening))
+    return Comparisons(
+        metric, part, tuple(entries), tuple(whole), _groups(entries[0], part, opening)
+    )
 
 
 def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
@@ -305,27 +349,37 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
     """Return one model's part of a comparison, from its search."""
     confirmation = load_confirmation(stored)
     if confirmation is None:
-        raise RunsMissingError(f"study {stored.definition.name}: no winner is confirmed; the same command goes on.")
+        raise RunsMissingError(
+            f"study {stored.definition.name}: no winner is confirmed; the same command goes on."
+        )
     study, runs = confirmation.runs, confirmation.winning_runs
     if part == "test":
         test_runs(stored, confirmation, opening)
     model, winner, files = stored.definition.model, confirmation.winner, study.files(runs[0])
     scores = load_scores(study, model, runs, part)
     data = stored.data(opening.data_directory)
-    built = build_study_model(stored.definition, winner.values, data.catalog, f"trial {winner.trial}")
+    built = build_study_model(
+        stored.definition, winner.values, data.catalog, f"trial {winner.trial}"
+    )
     if part == "test":
         baselines, verdict = tested_beside(files, scores, stored.definition.objective.metric)
     else:
         # The winner was chosen on these rows, so its verdict is corrected for the number of candidates.
         found, count = stored.measure_baselines(data, winner.values), len(confirmation.candidates)
         baselines = found.metrics
-        verdict = verdict_on(scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count)
+        verdict = verdict_on(
+            scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count
+        )
     loss = loss_of(stored.definition, winner.values)
     seen = built.told_target_set, built.max_length
-    return Contender(model, stored, files, winner, scores, *seen, loss, spent(stored), baselines, verdict)
+    return Contender(
+        model, stored, files, winner, scores, *seen, loss, spent(stored), baselines, verdict
+    )
 
 
-def _groups(entry: Contender, part: EvaluatedPart, opening: Opening) -> Mapping[str, NDArray[np.bool_]]:
+def _groups(
+    entry: Contender, part: EvaluatedPart, opening: Opening
+) -> Mapping[str, NDArray[np.bool_]]:
     data = entry.study.data(opening.data_directory)
     return user_groups(data, entry.files if part == "test" else None)
 

@@ -16,7 +16,16 @@ from blade_tune.errors import NothingToExportError, RunsMissingError
 from blade_tune.models.build import model_class
 from blade_tune.search.replicates import configuration
 from blade_tune.selection.confirmation import Candidate, Confirmation
-from blade_tune.selection.runs import Run, RunExecutor, execute, find_runs, is_complete, rows, seeds
+from blade_tune.selection.runs import (
+    Run,
+    RunExecutor,
+    execute,
+    find_runs,
+    is_complete,
+    missing,
+    rows,
+    seeds,
+)
 from blade_tune.selection.scores import load_scores, verdict_on
 from blade_tune.selection.statistics import Floats, estimate, probability_best, winner_interval
 from blade_tune.spec.definition import StudyDefinition
@@ -54,13 +63,14 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
     num_seeds = num_seeds if is_seeded(stored.definition) else 1
     asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
     stored.study.set_user_attr(ATTRIBUTE, asked)  # by which `load_confirmation` finds the runs
-    execute(stored, _wanted(stored, trials, num_seeds), executor)
+    wanted = _wanted(stored, trials, num_seeds)
+    runs = execute(stored, wanted, executor)
     confirmation = load_confirmation(stored)
     if confirmation is None:
-        raise RunsMissingError(
-            f"study {stored.definition.name}: not every run came to its end; the same command goes on from there."
-        )
-    found = stored.measure_baselines(stored.data(executor.settings.data), confirmation.winner.values)
+        raise missing(runs, wanted)
+    found = stored.measure_baselines(
+        stored.data(executor.settings.data), confirmation.winner.values
+    )
     verdict = _verdict(confirmation, found)
     baselines = {name: figures[confirmation.metric] for name, figures in found.metrics.items()}
     facts = {**asked, "verdict": vars(verdict) if verdict else None, "baselines": baselines}
@@ -83,10 +93,13 @@ def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:
         NothingToExportError: no trial has completed.
     """
     best: dict[Any, FrozenTrial] = {}
-    for trial in ranked(stored.trials):  # best first, so the first trial of a configuration is its best
+    # Best first, so the first trial of a configuration is its best
+    for trial in ranked(stored.trials):
         best.setdefault(configuration(stored.definition.space, trial.params), trial)
     if not best:
-        raise NothingToExportError(f"study {stored.definition.name} has no completed trial; run it first.")
+        raise NothingToExportError(
+            f"study {stored.definition.name} has no completed trial; run it first."
+        )
     return list(best.values())[:top]
 
 
@@ -111,19 +124,29 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
         return None
     # Runs are in the order of `_wanted`: each candidate has `num_seeds` of them in a row.
     groups = [ended[first : first + num_seeds] for first in range(0, len(ended), num_seeds)]
-    whole = [(trial, group) for trial, group in zip(trials, groups, strict=True) if all(map(is_complete, group))]
+    whole = [
+        (trial, group)
+        for trial, group in zip(trials, groups, strict=True)
+        if all(map(is_complete, group))
+    ]
     if not whole:
         return None
     confirmation = _confirmation(stored, runs, whole, num_seeds)
     verdict = Verdict(**asked["verdict"]) if asked.get("verdict") else None
     # Without figures of its own (see ATTRIBUTE), the confirmation shows the baselines that the search measured.
-    return replace(confirmation, verdict=verdict, baselines=asked.get("baselines", stored.baseline_figures))
+    return replace(
+        confirmation, verdict=verdict, baselines=asked.get("baselines", stored.baseline_figures)
+    )
 
 
 def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) -> list[Run]:
     """Return the runs that a confirmation needs: for one trial after another, a run on each seed."""
     fresh = seeds(stored.definition, num_seeds)
-    return [Run(stored.values(trial), seed, f"trial {trial.number}") for trial in trials for seed in fresh]
+    return [
+        Run(stored.values(trial), seed, f"trial {trial.number}")
+        for trial in trials
+        for seed in fresh
+    ]
 
 
 def _seconds_per_epoch(runs: Sequence[TrialRecord]) -> float:
@@ -131,7 +154,10 @@ def _seconds_per_epoch(runs: Sequence[TrialRecord]) -> float:
 
 
 def _confirmation(
-    stored: StoredStudy, study: StoredStudy, whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]], num_seeds: int
+    stored: StoredStudy,
+    study: StoredStudy,
+    whole: Sequence[tuple[FrozenTrial, list[FrozenTrial]]],
+    num_seeds: int,
 ) -> Confirmation:
     """Return a confirmation of the candidates whose runs are complete, without its verdict and baselines.
 
@@ -156,9 +182,12 @@ def _confirmation(
             num_parameters=TrialRecord(runs[0]).num_parameters,
             seconds_per_epoch=_seconds_per_epoch(list(map(TrialRecord, runs))),
         )
-        for (trial, runs), scores_X, probability in zip(whole, scores_CX, probabilities, strict=True)
+        for (trial, runs), scores_X, probability in zip(
+            whole, scores_CX, probabilities, strict=True
+        )
     ]
-    candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))  # of equal means, the earlier
+    # Of equal means, the earlier
+    candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))
     return Confirmation(
         metric=stored.definition.objective.metric,
         over="fresh seed" if is_seeded(stored.definition) else "user",
@@ -184,4 +213,6 @@ def _verdict(confirmation: Confirmation, baselines: Baselines) -> Verdict | None
     except RunsMissingError as error:
         log.warning("the winner cannot be compared with %s user by user: %s", REFERENCE, error)
         return None
-    return verdict_on(scores, baselines.ranks.get(REFERENCE), confirmation.metric, len(confirmation.candidates))
+    return verdict_on(
+        scores, baselines.ranks.get(REFERENCE), confirmation.metric, len(confirmation.candidates)
+    )

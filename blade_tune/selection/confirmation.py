@@ -17,7 +17,9 @@ class Candidate:
 
     trial: int  # number of its best trial in the search
     values: Mapping[str, Value]  # the configuration, by dotted parameter name
-    search_value: float  # figure of that trial: the highest of many noisy ones, so too high on average
+    search_value: (
+        float  # figure of that trial: the highest of many noisy ones, so too high on average
+    )
     runs: tuple[int, ...]  # numbers of its runs in the study of runs, in order of seeds
     scores: tuple[float, ...]  # the runs' values of the study's metric, on validation rows
     estimate: Estimate  # of the mean over seeds or over users, see `Confirmation.over`
@@ -39,10 +41,14 @@ class Confirmation:
     over: str  # what estimates are means over: "fresh seed", or "user" for models that no seed changes
     seeds: tuple[int, ...]  # shared by all candidates
     candidates: tuple[Candidate, ...]
-    winner_interval: tuple[float, float]  # of the winner's mean, corrected for its having been chosen
-    verdict: Verdict | None = None  # None where the reference baseline or the winner's ranks were not available
-    baselines: Mapping[str, float] = field(default_factory=dict)  # the metric of each untuned baseline on the same rows
-    runs: StoredStudy = field(compare=False, repr=False, kw_only=True)  # the study of runs that it was made of
+    # Of the winner's mean, corrected for its having been chosen
+    winner_interval: tuple[float, float]
+    # None where the reference baseline or the winner's ranks were not available
+    verdict: Verdict | None = None
+    # The metric of each untuned baseline on the same rows
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    # The study of runs that it was made of
+    runs: StoredStudy = field(compare=False, repr=False, kw_only=True)
 
     @property
     def winner(self) -> Candidate:
@@ -58,7 +64,9 @@ class Confirmation:
     @property
     def warning(self) -> str:
         """A sentence on the untuned baselines that the winner is below; empty if it is below none."""
-        return below_untuned(f"trial {self.winner.trial}", self.winner.estimate.mean, self.baselines)
+        return below_untuned(
+            f"trial {self.winner.trial}", self.winner.estimate.mean, self.baselines
+        )
 
     @property
     def smallest(self) -> Candidate:
@@ -71,6 +79,10 @@ class Confirmation:
         if self.over == "user":
             return self.winner
         close = [
-            c for c in self.candidates if c.estimate.mean >= self.winner.estimate.mean - self.winner.estimate.error
+            c
+            for c in self.candidates
+            if c.estimate.mean >= self.winner.estimate.mean - self.winner.estimate.error
         ]
-        return min(close, key=lambda candidate: (candidate.num_parameters, candidate.seconds_per_epoch))
+        return min(
+            close, key=lambda candidate: (candidate.num_parameters, candidate.seconds_per_epoch)
+        )

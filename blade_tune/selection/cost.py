@@ -37,7 +37,9 @@ class Cost:
     hours_at_most: float  # for one worker on this device
 
 
-def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings, device: torch.device) -> Cost:
+def estimate(
+    definition: StudyDefinition, budget: Budget, settings: RunSettings, device: torch.device
+) -> Cost:
     """Time a few steps and an evaluation of one model, and count what a comparison still has to do for it.
 
     Args:
@@ -69,18 +71,20 @@ def estimate(definition: StudyDefinition, budget: Budget, settings: RunSettings,
     )
 
 
-def _pace(definition: StudyDefinition, data: SearchData, device: torch.device) -> tuple[float, float]:
+def _pace(
+    definition: StudyDefinition, data: SearchData, device: torch.device
+) -> tuple[float, float]:
     """Return the seconds of an epoch, extrapolated from a few steps, or of a fit; and the seconds of an evaluation."""
     values = {**definition.space.fixed, **definition.space.defaults(definition.configs)}
-    device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
+    device_data = DeviceData.for_search(
+        data, max_length(definition, values), definition.objective, device
+    )
     training = build_training(definition, values, data, device_data, definition.search.seed)
     if isinstance(training, Fitting):
         fit_s = _seconds(training.fit)
         return fit_s, _seconds(lambda: device_data.evaluator(training.model))
-    rows_U, part = training.rows_U, STEPS * training.config.batch_size
-    training.rows_U = rows_U[torch.randperm(len(rows_U), device=rows_U.device)[:part]]
-    training.train_epoch()  # a warm-up: the first steps allocate memory and load kernels
-    epoch_s = _seconds(training.train_epoch) * len(rows_U) / len(training.rows_U)
+    training.time_steps(STEPS)  # a warm-up: the first steps allocate memory and load kernels
+    epoch_s = training.time_steps(STEPS) * training.steps_per_epoch
     return epoch_s, _seconds(lambda: device_data.evaluator(training.model))
 
 

@@ -17,7 +17,16 @@ from blade_tune.errors import ConfigError
 from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
 from blade_tune.selection.confirm import is_seeded, load_confirmation
-from blade_tune.selection.runs import Run, RunExecutor, execute, find_runs, is_complete, require, rows, seeds
+from blade_tune.selection.runs import (
+    Run,
+    RunExecutor,
+    execute,
+    find_runs,
+    is_complete,
+    require,
+    rows,
+    seeds,
+)
 from blade_tune.selection.scores import Scores, load_scores, user_groups
 from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
 from blade_tune.study.stored import StoredStudy
@@ -47,7 +56,8 @@ class Effects:
     num_seeds: int  # runs of each configuration
     base: Scores  # of the unchanged winner
     effects: tuple[Effect, ...]
-    groups: Mapping[str, NDArray[np.bool_]]  # "head" and "tail" -> mask_U of the evaluated users in the group
+    # "head" and "tail" -> mask_U of the evaluated users in the group
+    groups: Mapping[str, NDArray[np.bool_]]
 
 
 def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
@@ -81,7 +91,9 @@ def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str
     tables: dict[str, dict[str, Changes]] = {}
     for name, text in wanted.items():
         values = [
-            stored.definition.complete({name: read_value(word)}, f"--param {name} --values {text}")[name]
+            stored.definition.complete({name: read_value(word)}, f"--param {name} --values {text}")[
+                name
+            ]
             for word in text.split(",")
         ]
         tables[name] = {f"{name}={value}": {name: value} for value in values}
@@ -89,7 +101,10 @@ def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str
 
 
 def study_effects(
-    stored: StoredStudy, tables: Mapping[str, Mapping[str, Changes]], num_seeds: int | None, executor: RunExecutor
+    stored: StoredStudy,
+    tables: Mapping[str, Mapping[str, Changes]],
+    num_seeds: int | None,
+    executor: RunExecutor,
 ) -> list[Effects]:
     """Train the winner and each change of it on the same fresh seeds, and return the tables with their comparisons.
 
@@ -107,7 +122,9 @@ def study_effects(
     confirmation = load_confirmation(stored)
     if confirmation is None:
         name = stored.definition.name
-        raise ConfigError(f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first.")
+        raise ConfigError(
+            f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first."
+        )
     winner = confirmation.winner
     count = (num_seeds or len(confirmation.seeds)) if is_seeded(stored.definition) else 1
     asked: dict[str, Any] = dict(stored.study.user_attrs.get(ATTRIBUTE, {}))
@@ -121,7 +138,9 @@ def study_effects(
             "variants": {label: dict(changes) for label, changes in variants.items()},
         }
     stored.study.set_user_attr(ATTRIBUTE, asked)
-    study = execute(stored, [run for title in tables for run in _wanted(stored, asked[title])], executor)
+    study = execute(
+        stored, [run for title in tables for run in _wanted(stored, asked[title])], executor
+    )
     runs = {title: require(study, _wanted(stored, asked[title])) for title in tables}
     return [_table(study, title, asked[title], runs[title]) for title in tables]
 
@@ -144,16 +163,27 @@ def _wanted(stored: StoredStudy, facts: Mapping[str, Any]) -> list[Run]:
     """Return the runs that a table needs: the winner on each seed, then each change on each seed."""
     fresh = seeds(stored.definition, facts["seeds"])
     variants = {f"trial {facts['trial']}": {}, **facts["variants"]}
-    return [Run({**facts["values"], **changes}, seed, label) for label, changes in variants.items() for seed in fresh]
+    return [
+        Run({**facts["values"], **changes}, seed, label)
+        for label, changes in variants.items()
+        for seed in fresh
+    ]
 
 
-def _table(study: StoredStudy, title: str, facts: Mapping[str, Any], runs: Sequence[FrozenTrial]) -> Effects:
+def _table(
+    study: StoredStudy, title: str, facts: Mapping[str, Any], runs: Sequence[FrozenTrial]
+) -> Effects:
     """Return a table computed from complete runs, which are in the order of `_wanted`."""
     count, metric = facts["seeds"], study.definition.objective.metric
     groups = [runs[first : first + count] for first in range(0, len(runs), count)]
     labels = [f"trial {facts['trial']}", *facts["variants"]]
-    base, *changed = [load_scores(study, label, group, "valid") for label, group in zip(labels, groups, strict=True)]
+    base, *changed = [
+        load_scores(study, label, group, "valid")
+        for label, group in zip(labels, groups, strict=True)
+    ]
     comparisons = [paired_bootstrap(scores.gains(metric), base.gains(metric)) for scores in changed]
     adjusted = holm([comparison.p_value for comparison in comparisons])
     effects = tuple(Effect(*entry) for entry in zip(changed, comparisons, adjusted, strict=True))
-    return Effects(title, metric, facts["trial"], count, base, effects, user_groups(study.data(None)))
+    return Effects(
+        title, metric, facts["trial"], count, base, effects, user_groups(study.data(None))
+    )

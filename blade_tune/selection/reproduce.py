@@ -17,7 +17,12 @@ from optuna.trial import FrozenTrial
 from safetensors.torch import save
 
 from blade_tune.data.store import SearchData
-from blade_tune.errors import ConfigError, DamagedFileError, InterruptedStudyError, ReproductionError
+from blade_tune.errors import (
+    ConfigError,
+    DamagedFileError,
+    InterruptedStudyError,
+    ReproductionError,
+)
 from blade_tune.files import write_whole
 from blade_tune.selection.runs import is_complete
 from blade_tune.spec.definition import max_length
@@ -40,7 +45,8 @@ class Reproduction:
     epochs: int  # number of epochs compared
     largest_difference: float  # relative, over all losses and metrics of all epochs
     changed: tuple[str, ...]  # versions, commit or device that differ from the trial's, in words
-    written: tuple[str, ...] = ()  # paths of files that were missing or damaged and have been restored
+    # Paths of files that were missing or damaged and have been restored
+    written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,18 +71,27 @@ class Past:
         """
         trials = stored.trials
         if number >= len(trials):
-            raise ConfigError(f"study {stored.definition.name} has trials 0 to {len(trials) - 1}, got {number}.")
+            raise ConfigError(
+                f"study {stored.definition.name} has trials 0 to {len(trials) - 1}, got {number}."
+            )
         trial = trials[number]
         path = stored.files(trial).metrics
         if not path.exists():
-            raise ConfigError(f"{path}: trial {number} has stored no epoch here; give --results as `run` had it.")
+            raise ConfigError(
+                f"{path}: trial {number} has stored no epoch here; give --results as `run` had it."
+            )
         try:
             return cls(stored, trial, read_epochs(stored.files(trial)))
         except DamagedFileError as error:
             log.warning("%s The trial is compared with what the database has of it.", error)
         metric = stored.definition.objective.metric
         reported = sorted(trial.intermediate_values.items())
-        return cls(stored, trial, [{"epoch": e, "metrics": {metric: value}} for e, value in reported], is_whole=False)
+        return cls(
+            stored,
+            trial,
+            [{"epoch": e, "metrics": {metric: value}} for e, value in reported],
+            is_whole=False,
+        )
 
     @property
     def epochs(self) -> int:
@@ -94,14 +109,22 @@ class Past:
             ReproductionError: a figure differs by more; the message names the first one.
         """
         largest = 0.0
-        before = next((_figures(past) for past in self.records if past["epoch"] == record.epoch), {})
+        before = next(
+            (_figures(past) for past in self.records if past["epoch"] == record.epoch), {}
+        )
         now = _figures(vars(record))
         was_evaluated = any(metric in before for metric in record.metrics)
-        if was_evaluated:  # metrics that the stored epoch lacks were added to the package after the trial
-            now = {name: figure for name, figure in now.items() if name in before or name not in record.metrics}
+        # Metrics that the stored epoch lacks were added to the package after the trial
+        if was_evaluated:
+            now = {
+                name: figure
+                for name, figure in now.items()
+                if name in before or name not in record.metrics
+            }
         for name in dict.fromkeys((*before, *now)) if self.is_whole else before:
             difference = _relative(before.get(name, math.nan), now.get(name, math.nan))
-            if not difference <= tolerance:  # also true for NaN, where one of the figures is missing
+            # Also true for NaN, where one of the figures is missing
+            if not difference <= tolerance:
                 raise ReproductionError(
                     f"trial {self.trial.number}: epoch {record.epoch} differs first: {name} was {before.get(name)!r}, "
                     f"is now {now.get(name)!r} (relative difference {difference:.3g})."
@@ -132,7 +155,9 @@ def make_again(
     """
     definition, trial = past.stored.definition, past.trial
     values = past.stored.values(trial)
-    device_data = DeviceData.for_search(data, max_length(definition, values), definition.objective, device)
+    device_data = DeviceData.for_search(
+        data, max_length(definition, values), definition.objective, device
+    )
     record = TrialRecord(trial)
     seed, threads = record.seed, record.get(TrialRecord.threads)
     training = build_training(definition, values, data, device_data, seed, threads)
@@ -145,15 +170,19 @@ def make_again(
 
     try:
         with suppress(InterruptedStudyError):  # raised on purpose, after the last stored epoch
-            training.run(Hooks(device_data.evaluator, compare, lambda: len(training.history) == past.epochs))
+            training.run(
+                Hooks(device_data.evaluator, compare, lambda: len(training.history) == past.epochs)
+            )
     except ReproductionError as error:
-        raise ReproductionError(f"{error}{' Not as then: ' + ', '.join(changed) + '.' if changed else ''}") from None
+        raise ReproductionError(
+            f"{error}{' Not as then: ' + ', '.join(changed) + '.' if changed else ''}"
+        ) from None
     if len(training.history) < past.epochs:
         raise ReproductionError(
             f"trial {trial.number}: had {past.epochs} epochs, and now ends after {len(training.history)}."
         )
     largest = max(differences, default=0.0)
-    written = _restore(past, training.outcome) if largest == 0.0 and is_complete(trial) else ()
+    written = _restore(past, training.result) if largest == 0.0 and is_complete(trial) else ()
     return Reproduction(trial.number, past.epochs, largest, changed, written)
 
 
@@ -175,8 +204,13 @@ def _restore(past: Past, outcome: TrainingResult) -> tuple[str, ...]:
         try:
             read(files)
         except DamagedFileError as error:
-            if files.digests.get(path.name, digest := hashlib.sha256(content).hexdigest()) != digest:
-                log.warning("%s It is not written again: its bytes would not be those of before.", error)
+            if (
+                files.digests.get(path.name, digest := hashlib.sha256(content).hexdigest())
+                != digest
+            ):
+                log.warning(
+                    "%s It is not written again: its bytes would not be those of before.", error
+                )
                 continue
             write_whole(path, content)
             written.append(str(path))
@@ -196,4 +230,8 @@ def _relative(before: float, now: float) -> float:
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
     """Return a phrase for each version or device that was another then; what was not stored counts as unchanged."""
-    return [f"{name} {then[name]} -> {text}" for name, text in now.items() if then.get(name, text) != text]
+    return [
+        f"{name} {then[name]} -> {text}"
+        for name, text in now.items()
+        if then.get(name, text) != text
+    ]

@@ -30,8 +30,10 @@ from blade_tune.study.stored import BASELINES, StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
 
-SHORTEST_S = 0.1  # seconds that are given where the time limit is over already, since a limit must be positive
-KEEP_ALL = 1_000_000  # number of trials that keep their weights, in effect all runs: `--test` ranks with them
+# Seconds that are given where the time limit is over already, since a limit must be positive
+SHORTEST_S = 0.1
+# Number of trials that keep their weights, in effect all runs: `--test` ranks with them
+KEEP_ALL = 1_000_000
 
 Key = tuple[str, int]  # configuration as JSON, seed
 
@@ -52,7 +54,8 @@ class RunExecutor:
     settings: RunSettings
     places: list[Place]
     callback: Callback
-    started: float = field(default_factory=time.monotonic)  # start of the time limit, by the monotonic clock
+    # Start of the time limit, by the monotonic clock
+    started: float = field(default_factory=time.monotonic)
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
         """Work on a study until it needs no more trials, or until the time limit, which all calls share, is over.
@@ -63,7 +66,12 @@ class RunExecutor:
         """
         limit = self.settings.time
         left = None if limit is None else max(SHORTEST_S, limit - (time.monotonic() - self.started))
-        run_workers(study, self.settings.model_copy(update={**changes, "time": left}), self.places, self.callback)
+        run_workers(
+            study,
+            self.settings.model_copy(update={**changes, "time": left}),
+            self.places,
+            self.callback,
+        )
 
 
 def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
@@ -77,7 +85,9 @@ def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
 def find_runs(stored: StoredStudy) -> StoredStudy | None:
     """Return the study of a search's runs, or None if it has none yet."""
     try:
-        return StoredStudy.of(stored.storage, f"{stored.definition.name}{OF_RUNS}", stored.folder.results)
+        return StoredStudy.of(
+            stored.storage, f"{stored.definition.name}{OF_RUNS}", stored.folder.results
+        )
     except ConfigError:
         return None
 
@@ -111,7 +121,9 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -
 
 def rows(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
     """Return the latest trial of each wanted run, in any state, in the order of the runs; None where there is none."""
-    latest = {_key(runs.definition, *given): trial for trial, given in _given(logical_trials(runs.trials))}
+    latest = {
+        _key(runs.definition, *given): trial for trial, given in _given(logical_trials(runs.trials))
+    }
     return [latest.get(_key(runs.definition, run.values, run.seed)) for run in wanted]
 
 
@@ -121,16 +133,22 @@ def require(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial]:
     Raises:
         RunsMissingError: some are not complete; the message counts them and says what to do.
     """
-    trials = [trial if trial and is_complete(trial) else None for trial in rows(runs, wanted)]
-    missing = [run.label for run, trial in zip(wanted, trials, strict=True) if trial is None]
-    if missing:
-        name = runs.definition.name
-        raise RunsMissingError(
-            f"study {name}: {len(missing)} of {len(wanted)} runs are not complete "
-            f"({', '.join(dict.fromkeys(missing))}); `blade-tune trials --study {name}` says why. "
-            "The same command again trains them."
-        )
-    return [trial for trial in trials if trial]
+    complete = [trial for trial in rows(runs, wanted) if trial and is_complete(trial)]
+    if len(complete) < len(wanted):
+        raise missing(runs, wanted)
+    return complete
+
+
+def missing(runs: StoredStudy, wanted: Sequence[Run]) -> RunsMissingError:
+    """Return the error that counts and names the wanted runs that are not complete, and says what to do."""
+    trials = zip(wanted, rows(runs, wanted), strict=True)
+    labels = [run.label for run, trial in trials if trial is None or not is_complete(trial)]
+    name = runs.definition.name
+    return RunsMissingError(
+        f"study {name}: {len(labels)} of {len(wanted)} runs are not complete "
+        f"({', '.join(dict.fromkeys(labels))}); `blade-tune trials --study {name}` says why. "
+        "The same command again trains them."
+    )
 
 
 def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
@@ -144,7 +162,9 @@ def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
             attrs = attributes(given={"values": dict(run.values), "seed": run.seed}, tag=run.label)
             runs.study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs=attrs))
     trials = runs.trials
-    runs.study.set_user_attr("budget", num_scored(trials) + sum(trial.state in UNFINISHED for trial in trials))
+    runs.study.set_user_attr(
+        "budget", num_scored(trials) + sum(trial.state in UNFINISHED for trial in trials)
+    )
 
 
 def is_complete(trial: FrozenTrial) -> bool:
@@ -152,7 +172,9 @@ def is_complete(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE
 
 
-def _given(trials: Iterable[FrozenTrial]) -> Iterator[tuple[FrozenTrial, tuple[Mapping[str, Value], int]]]:
+def _given(
+    trials: Iterable[FrozenTrial],
+) -> Iterator[tuple[FrozenTrial, tuple[Mapping[str, Value], int]]]:
     """Yield each trial that was given values and a seed, together with them."""
     for trial in trials:
         if given := Given.of(trial):

@@ -65,7 +65,9 @@ class Scores:
         return estimate(self.gains(metric)[:, mask_U].mean(axis=1).tolist())
 
 
-def load_scores(study: StoredStudy, label: str, runs: Sequence[FrozenTrial], part: EvaluatedPart) -> Scores:
+def load_scores(
+    study: StoredStudy, label: str, runs: Sequence[FrozenTrial], part: EvaluatedPart
+) -> Scores:
     """Read the scores of one configuration's complete runs.
 
     Args:
@@ -103,7 +105,9 @@ def _validated(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
     folder = study.files(run)
     again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again"
     if not folder.ranks.exists():
-        raise RunsMissingError(f"{folder.ranks}: must be in this results folder; give --results, or {again}.")
+        raise RunsMissingError(
+            f"{folder.ranks}: must be in this results folder; give --results, or {again}."
+        )
     try:
         return _agreed(folder.ranks, read_ranks(folder), TrialRecord(run).metrics)
     except DamagedFileError as error:
@@ -114,7 +118,9 @@ def _tested(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
     """Return ranks_U of a run on the test rows, checked against its stored figures."""
     folder = study.files(run)
     if not folder.test.exists():
-        raise RunsMissingError(f"{folder.test}: the test figures of run {run.number} must be in this results folder.")
+        raise RunsMissingError(
+            f"{folder.test}: the test figures of run {run.number} must be in this results folder."
+        )
     facts = read_test(folder)  # first, since it checks the digest of the file of ranks too
     return _agreed(folder.test_ranks, read_test_ranks(folder)[1], facts)
 
@@ -135,7 +141,9 @@ def _agreed(path: Path, ranks_U: NDArray[np.int32], facts: Mapping[str, Any]) ->
     return ranks_U
 
 
-def verdict_on(scores: Scores, baseline_ranks_U: Tensor | None, metric: str, num_candidates: int) -> Verdict | None:
+def verdict_on(
+    scores: Scores, baseline_ranks_U: Tensor | None, metric: str, num_candidates: int
+) -> Verdict | None:
     """Return the comparison of a winner with the reference baseline, over seeds and users.
 
     Args:
@@ -173,13 +181,20 @@ def tested_beside(
         Name of a baseline -> metrics, and the verdict; empty and None for runs that an earlier version tested.
     """
     metrics = read_test(files).get("baselines", {})
-    ranks_U = torch.from_numpy(read_test_baseline_ranks(files)) if files.test_baseline_ranks.exists() else None
-    if ranks_U is not None and REFERENCE in metrics:  # stored figures win over those computed from the ranks
+    ranks_U = (
+        torch.from_numpy(read_test_baseline_ranks(files))
+        if files.test_baseline_ranks.exists()
+        else None
+    )
+    # Stored figures win over those computed from the ranks
+    if ranks_U is not None and REFERENCE in metrics:
         metrics[REFERENCE] = {**summarize(ranks_U), **metrics[REFERENCE]}
     return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)
 
 
-def user_groups(data: SearchData, tested: TrialFolder | None = None) -> dict[str, NDArray[np.bool_]]:
+def user_groups(
+    data: SearchData, tested: TrialFolder | None = None
+) -> dict[str, NDArray[np.bool_]]:
     """Return the groups of head and tail users among the evaluated users (BLADE, Figure 4).
 
     Tail users are those who mostly show long-tail behaviors, which the data's configuration names.

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-CELLS = 500_000  # size of the table of resampled users that is in memory at a time; larger ones are slower
+# Size of the table of resampled users that is in memory at a time; larger ones are slower
+CELLS = 500_000
 ROUNDING = 1e-12  # relative spread below which differences count as one number
 
 Floats = NDArray[np.float64]
@@ -24,7 +25,8 @@ class Estimate:
     """The mean of independent scores with its confidence interval, which one score alone does not have."""
 
     mean: float
-    sd: float | None  # standard deviation of single scores; this, `low` and `high` are None for one score
+    # Standard deviation of single scores; this, `low` and `high` are None for one score
+    sd: float | None
     low: float | None  # ends of the interval
     high: float | None
     num: int  # number of scores
@@ -68,7 +70,9 @@ def estimate(values: Sequence[float], level: float = 0.95) -> Estimate:
     return Estimate(mean, sd, mean - reach, mean + reach, num)
 
 
-def winner_interval(values: Sequence[float], num_candidates: int, level: float = 0.95) -> tuple[float, float]:
+def winner_interval(
+    values: Sequence[float], num_candidates: int, level: float = 0.95
+) -> tuple[float, float]:
     """Return a confidence interval of the mean of a winner, chosen for the highest mean of `num_candidates` candidates.
 
     With a = 1 - level, k candidates and n values it is mean - t(1 - a/2k) se to mean + t(1 - a/2) se, n - 1 degrees of
@@ -92,7 +96,9 @@ def winner_interval(values: Sequence[float], num_candidates: int, level: float =
         raise ValueError(f"An interval needs two values, got {len(values)}.")
     mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / sqrt(len(values))
     tail, df = (1 - level) / 2, len(values) - 1
-    return mean - _t_quantile(1 - tail / num_candidates, df) * error, mean + _t_quantile(1 - tail, df) * error
+    return mean - _t_quantile(1 - tail / num_candidates, df) * error, mean + _t_quantile(
+        1 - tail, df
+    ) * error
 
 
 def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -> Floats:
@@ -128,7 +134,8 @@ def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -
     # is the same for all candidates, and so changes no order.
     means_RC = scores_CS.mean(axis=1) + spread_R1 * rng.standard_normal((draws, num_candidates))
     leads_RC = means_RC == means_RC.max(axis=1, keepdims=True)
-    shares_C: Floats = (leads_RC / leads_RC.sum(axis=1, keepdims=True)).mean(axis=0)  # a tie is shared
+    # A tie is shared
+    shares_C: Floats = (leads_RC / leads_RC.sum(axis=1, keepdims=True)).mean(axis=0)
     return shares_C
 
 
@@ -178,7 +185,9 @@ def paired_bootstrap(
     return Comparison(difference, float(low), float(high), (1 + num_extreme) / (1 + resamples))
 
 
-def paired_t(first_S: Sequence[float], second_S: Sequence[float], level: float = 0.95) -> Comparison:
+def paired_t(
+    first_S: Sequence[float], second_S: Sequence[float], level: float = 0.95
+) -> Comparison:
     """Test whether two models differ by the paired t-test over seeds, which generalizes to other seeds only.
 
     Args:
@@ -193,7 +202,8 @@ def paired_t(first_S: Sequence[float], second_S: Sequence[float], level: float =
     if len(gains_S) < 2:
         raise ValueError(f"A t-test needs two seeds, got {len(gains_S)}.")
     difference = float(gains_S.mean())
-    if np.abs(gains_S - difference).max() <= ROUNDING * abs(difference):  # no spread; scipy would warn
+    # No spread; scipy would warn
+    if np.abs(gains_S - difference).max() <= ROUNDING * abs(difference):
         return Comparison(difference, difference, difference, 0.0 if difference else 1.0)
     test = stats.ttest_rel(first_S, second_S)
     interval = test.confidence_interval(level)
@@ -204,7 +214,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for multiple tests by Holm's method (Holm 1979), in the order given."""
     from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]  # no type hints; takes 1 s
 
-    return [float(p_value) for p_value in multipletests(p_values, method="holm")[1]] if p_values else []
+    return (
+        [float(p_value) for p_value in multipletests(p_values, method="holm")[1]]
+        if p_values
+        else []
+    )
 
 
 def expected_best(values: Sequence[float], counts: Sequence[int]) -> list[float]:
@@ -225,7 +239,9 @@ def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
     """Return first minus second, after checking that their shapes are equal, since NumPy would broadcast them."""
     first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if first.shape != second.shape:
-        raise ValueError(f"Paired scores must have one shape, got {first.shape} and {second.shape}.")
+        raise ValueError(
+            f"Paired scores must have one shape, got {first.shape} and {second.shape}."
+        )
     return first - second
 
 
@@ -248,9 +264,19 @@ def _chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator)
         return np.zeros(resamples)
     batch = max(1, CELLS // num_users)
     result = stats.bootstrap(
-        (gains_U,), np.mean, n_resamples=resamples, batch=batch, vectorized=True, method="percentile", rng=rng
+        (gains_U,),
+        np.mean,
+        n_resamples=resamples,
+        batch=batch,
+        vectorized=True,
+        method="percentile",
+        rng=rng,
     )
     # Of the variance of users' means, the share that is not of the users but of the rests at each seed and user.
-    own_share = _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1)) if num_seeds > 1 else 0.0
-    chance_R: Floats = sqrt(max(0.0, 1.0 - own_share)) * (result.bootstrap_distribution - gains_U.mean())
+    own_share = (
+        _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1)) if num_seeds > 1 else 0.0
+    )
+    chance_R: Floats = sqrt(max(0.0, 1.0 - own_share)) * (
+        result.bootstrap_distribution - gains_U.mean()
+    )
     return chance_R

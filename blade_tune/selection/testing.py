@@ -33,7 +33,8 @@ class Opening:
 
     command: str  # the command line, for the ledger
     device: torch.device  # where models rank
-    data_directory: Path | None  # folder of the data on this machine; None for the one that the study remembers
+    # Folder of the data on this machine; None for the one that the study remembers
+    data_directory: Path | None
 
 
 def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening) -> None:
@@ -56,19 +57,31 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
         folder = study.files(run)
         if _is_tested(folder) and _is_written_down(stored, study, run):
             continue
-        weights = _weights(study, run)  # before the rows are opened, so that a missing file costs no line in the ledger
-        model = build_study_model(study.definition, study.values(run), data.catalog, f"run {run.number}")
+        # Before the rows are opened, so that a missing file costs no line in the ledger
+        weights = _weights(study, run)
+        model = build_study_model(
+            study.definition, study.values(run), data.catalog, f"run {run.number}"
+        )
         model.load_state_dict(weights)
         entry = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
-        sealed = stored.open_test(data, opening.data_directory, {**entry, "command": opening.command})
+        sealed = stored.open_test(
+            data, opening.data_directory, {**entry, "command": opening.command}
+        )
         windows = sealed.windows(model.max_length).to(opening.device)
         rows_U = rows_with(sealed.test)  # rows count from 0, users from 1
         evaluator = Evaluator(windows, rows_U, data.catalog, study.definition.objective)
-        evaluation, baselines = evaluator(model.to(opening.device)), measure(evaluator, data.train, data.catalog)
+        evaluation, baselines = (
+            evaluator(model.to(opening.device)),
+            measure(evaluator, data.train, data.catalog),
+        )
         ranks = {folder.test_ranks: np.stack((rows_U.numpy() + 1, evaluation.ranks_U.numpy()))}
         if REFERENCE in baselines.ranks:
             ranks[folder.test_baseline_ranks] = baselines.ranks[REFERENCE].numpy()
-        facts = {"sealed_hash": sealed.data_hash, "baselines": baselines.metrics, **evaluation.metrics}
+        facts = {
+            "sealed_hash": sealed.data_hash,
+            "baselines": baselines.metrics,
+            **evaluation.metrics,
+        }
         write_test(folder, facts, ranks)
 
 
@@ -99,7 +112,9 @@ def _weights(study: StoredStudy, run: FrozenTrial) -> dict[str, Tensor]:
     path = study.files(run).weights
     again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes them again."
     if not path.exists():
-        raise RunsMissingError(f"{path}: the weights of run {run.number} must be here to be tested; {again}")
+        raise RunsMissingError(
+            f"{path}: the weights of run {run.number} must be here to be tested; {again}"
+        )
     try:
         return read_weights(study.files(run))
     except DamagedFileError as error:

@@ -42,9 +42,16 @@ class StudySource:
         Raises:
             ConfigError: the file is not a YAML mapping.
         """
-        without_recipe = [study.removesuffix(f"-{recipe}") for recipe in RECIPES if study.endswith(f"-{recipe}")]
+        without_recipe = [
+            study.removesuffix(f"-{recipe}") for recipe in RECIPES if study.endswith(f"-{recipe}")
+        ]
         names = [study, *without_recipe]
-        names += [name.removesuffix(f"-{model}") for name in names for model in MODELS if name.endswith(f"-{model}")]
+        names += [
+            name.removesuffix(f"-{model}")
+            for name in names
+            for model in MODELS
+            if name.endswith(f"-{model}")
+        ]
         for name in names:
             with suppress(ConfigError):  # no file of this name: try the next
                 path = find("studies", name)
@@ -83,7 +90,9 @@ def find(kind: CatalogKind, name: str) -> Path:
         return path
     known = available(kind)
     if name not in known:
-        raise ConfigError(f"no file {name}.yaml in ./{kind} or in the package. {guess(name, known)}")
+        raise ConfigError(
+            f"no file {name}.yaml in ./{kind} or in the package. {guess(name, known)}"
+        )
     return known[name]
 
 

@@ -30,7 +30,8 @@ from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 OF_RUNS = ".runs"  # how the name of a study of runs ends
-COMBINATION, MOST_MEMBERS = "combination", 5  # the model that is made of other studies' trials, and of how many
+# The model that is made of other studies' trials, and of how many
+COMBINATION, MOST_MEMBERS = "combination", 5
 
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
 PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
@@ -42,16 +43,24 @@ class PrunerConfig(Settings):
     """The rule by which weak trials end early, from the validation figures of all trials at the same epoch."""
 
     kind: PrunerName = Field("percentile", description="rule")
-    percentile: float = Field(75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept")
-    startup_trials: int = Field(10, ge=0, description="percentile, median: completed trials before any is pruned")
-    warmup: float = Field(0.2, ge=0.0, lt=1.0, description="share of max_epochs in which no trial is pruned")
+    percentile: float = Field(
+        75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept"
+    )
+    startup_trials: int = Field(
+        10, ge=0, description="percentile, median: completed trials before any is pruned"
+    )
+    warmup: float = Field(
+        0.2, ge=0.0, lt=1.0, description="share of max_epochs in which no trial is pruned"
+    )
     audit: float = Field(
         0.05,
         ge=0.0,
         le=1.0,
         description="share of the trials to be pruned that is finished anyway, to see what is lost",
     )
-    reduction_factor: int = Field(3, ge=2, description="asha, hyperband: one in so many goes on at each rung")
+    reduction_factor: int = Field(
+        3, ge=2, description="asha, hyperband: one in so many goes on at each rung"
+    )
 
 
 class SearchConfig(Settings):
@@ -60,7 +69,9 @@ class SearchConfig(Settings):
     trials: TrialCount = Field(50, description=f"{TRIALS}; --trials wins")
     sampler: SamplerName = Field("tpe", description="what proposes configurations")
     pruner: PrunerConfig = PrunerConfig()
-    seed: int = Field(2026, ge=0, description="study seed: every sampler and training seed comes from it")
+    seed: int = Field(
+        2026, ge=0, description="study seed: every sampler and training seed comes from it"
+    )
 
 
 class Enqueued(Settings):
@@ -86,16 +97,24 @@ class StudyFile(Settings):
     """The keys of a study file."""
 
     model: str
-    recipe: RecipeName = Field("published", description="what holds where neither space nor train says; see recipes")
-    space: str | dict[str, dict[str, Any]] | None = Field(None, description="name, path, or the space itself")
+    recipe: RecipeName = Field(
+        "published", description="what holds where neither space nor train says; see recipes"
+    )
+    space: str | dict[str, dict[str, Any]] | None = Field(
+        None, description="name, path, or the space itself"
+    )
     data: dict[str, Any]
     objective: EvaluationConfig = EvaluationConfig()
     train: dict[str, Value] = Field({}, description="training settings fixed for every trial")
     search: SearchConfig = SearchConfig()
     enqueue: tuple[Enqueued, ...] = ()
-    members: tuple[Member | str, ...] = Field((), description="combination: studies, or STUDY:TRIAL")
+    members: tuple[Member | str, ...] = Field(
+        (), description="combination: studies, or STUDY:TRIAL"
+    )
     run: dict[str, Any] = Field({}, description="settings of a run; no part of the study itself")
-    given: bool = Field(False, description="nothing is proposed, trials are put in; for studies of runs only")
+    given: bool = Field(
+        False, description="nothing is proposed, trials are put in; for studies of runs only"
+    )
 
 
 @dataclass(frozen=True)
@@ -113,9 +132,12 @@ class StudyDefinition:
     search: SearchConfig
     enqueue: tuple[Enqueued, ...]
     recipe: RecipeName = "published"
-    is_given: bool = False  # whether this is a study of runs, whose trials are put in and not proposed
-    members: tuple[Member | str, ...] = ()  # of a combination; names until `members.settle_members` resolves them
-    home: Path | None = field(default=None, compare=False)  # a stored study's folder, which has its members' weights
+    # Whether this is a study of runs, whose trials are put in and not proposed
+    is_given: bool = False
+    # Of a combination; names until `members.settle_members` resolves them
+    members: tuple[Member | str, ...] = ()
+    # A stored study's folder, which has its members' weights
+    home: Path | None = field(default=None, compare=False)
 
     @classmethod
     def load(
@@ -164,7 +186,9 @@ class StudyDefinition:
             content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
         if max_epochs is not None:
             if is_fitted(content.get("model")):
-                raise ConfigError(f"--epochs: {content['model']} is fitted at once and has no epochs.")
+                raise ConfigError(
+                    f"--epochs: {content['model']} is fitted at once and has no epochs."
+                )
             content["train"] = {**train, "max_epochs": max_epochs}
         content["search"] = _overridden(searched, search)
         definition = cls.from_mapping(name, content, str(path))
@@ -193,7 +217,9 @@ class StudyDefinition:
             ConfigError: the message names the first rule that the file, its space or an enqueued configuration breaks.
         """
         if not NAME.fullmatch(name):
-            raise ConfigError(f"{place}: a study's name has only letters, digits, '.', '_' and '-', got {name!r}.")
+            raise ConfigError(
+                f"{place}: a study's name has only letters, digits, '.', '_' and '-', got {name!r}."
+            )
         file = parse(StudyFile, modernized(content), place)
         if file.model not in MODELS:
             raise ConfigError(f"{place}: unknown model {file.model!r}. {guess(file.model, MODELS)}")
@@ -203,7 +229,9 @@ class StudyDefinition:
         data = data_config(file.data, f"{place}: data")
         _check_members(file, place)
         if file.train and is_fitted(file.model):
-            raise ConfigError(f"{place}: train: {file.model} is fitted at once and has no training settings.")
+            raise ConfigError(
+                f"{place}: train: {file.model} is fitted at once and has no training settings."
+            )
         definition = cls(
             name=name,
             model=file.model,
@@ -224,9 +252,13 @@ class StudyDefinition:
             definition.enqueued_params(index)  # raises where a configuration is not in the space
         for key in ("max_epochs", "eval_every"):
             if f"train.{key}" in space.free:
-                raise ConfigError(f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs.")
+                raise ConfigError(
+                    f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs."
+                )
         if file.search.sampler == "grid" and space.count() is None:
-            raise ConfigError(f"{place}: the grid sampler needs a step for every float of {space.place}.")
+            raise ConfigError(
+                f"{place}: the grid sampler needs a step for every float of {space.place}."
+            )
         return definition
 
     @property
@@ -263,7 +295,11 @@ class StudyDefinition:
             ConfigError: a name is unknown, or a value is outside the space or has no effect next to the others.
         """
         entry = self.enqueue[index]
-        given = {f"{group}.{key}": v for group in ("model", "train") for key, v in getattr(entry, group).items()}
+        given = {
+            f"{group}.{key}": v
+            for group in ("model", "train")
+            for key, v in getattr(entry, group).items()
+        }
         return self.space.fill(given, f"study {self.name}: enqueue[{index}]")
 
     def of_runs(self) -> "StudyDefinition":
@@ -272,10 +308,21 @@ class StudyDefinition:
         A study of runs stores trainings outside the search, such as those of `blade-tune confirm`. Its trials are
         not proposed but given, each a whole configuration and a seed (`trial_record.Given`), and none is pruned.
         """
-        train = {name: value for name, value in self.space.fixed.items() if name.startswith("train.")}
-        search = SearchConfig(trials=1, sampler="random", pruner=PrunerConfig(kind="none"), seed=self.search.seed)
+        train = {
+            name: value for name, value in self.space.fixed.items() if name.startswith("train.")
+        }
+        search = SearchConfig(
+            trials=1, sampler="random", pruner=PrunerConfig(kind="none"), seed=self.search.seed
+        )
         space = Space(train, {}, self.space.place)
-        return replace(self, name=f"{self.name}{OF_RUNS}", space=space, search=search, enqueue=(), is_given=True)
+        return replace(
+            self,
+            name=f"{self.name}{OF_RUNS}",
+            space=space,
+            search=search,
+            enqueue=(),
+            is_given=True,
+        )
 
     def complete(self, values: Mapping[str, Any], place: str) -> dict[str, Value]:
         """Complete a configuration with the defaults of all settings that it leaves out.
@@ -292,11 +339,16 @@ class StudyDefinition:
         """
         nested = nest(values)
         if unknown := set(nested) - set(self.configs):
-            raise ConfigError(f"{place}: unknown group {min(unknown)}. {guess(min(unknown), self.configs)}")
+            raise ConfigError(
+                f"{place}: unknown group {min(unknown)}. {guess(min(unknown), self.configs)}"
+            )
         filled = {
-            group: parse(config, nested.get(group, {}), f"{place}: {group}") for group, config in self.configs.items()
+            group: parse(config, nested.get(group, {}), f"{place}: {group}")
+            for group, config in self.configs.items()
         }
-        return flatten({group: settings.model_dump(mode="json") for group, settings in filled.items()})
+        return flatten(
+            {group: settings.model_dump(mode="json") for group, settings in filled.items()}
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the study in the form of a study file with its space written out, as `from_stored` reads it."""
@@ -309,14 +361,18 @@ class StudyDefinition:
             "search": self.search.model_dump(mode="json"),
             "enqueue": [entry.model_dump(mode="json") for entry in self.enqueue],
             "given": self.is_given,
-            "members": [m if isinstance(m, str) else m.model_dump(mode="json") for m in self.members],
+            "members": [
+                m if isinstance(m, str) else m.model_dump(mode="json") for m in self.members
+            ],
         }
 
 
 def _check_members(file: StudyFile, place: str) -> None:
     """Refuse a combination with too few or too many members, and members of any other model."""
     if file.model != COMBINATION and file.members:
-        raise ConfigError(f"{place}: members are those of the model {COMBINATION}, and the model is {file.model}.")
+        raise ConfigError(
+            f"{place}: members are those of the model {COMBINATION}, and the model is {file.model}."
+        )
     if file.model == COMBINATION and not 2 <= len(file.members) <= MOST_MEMBERS:
         raise ConfigError(
             f"{place}: a combination has 2 to {MOST_MEMBERS} members, got {len(file.members)}; name studies that were "
@@ -338,7 +394,8 @@ def is_fitted(model: Any) -> bool:
     """
     if not isinstance(model, str) or model not in MODELS:
         return False
-    from blade_tune.models.fitted import FittedRecommender  # loads torch and scipy, so not with this module
+    # Loads torch and scipy, so not with this module
+    from blade_tune.models.fitted import FittedRecommender
 
     return issubclass(load(MODELS, "model", model), FittedRecommender)
 
@@ -379,7 +436,14 @@ def _space(file: StudyFile, place: str) -> Space:
     else:
         name = file.space or file.model
         beside = Path(place).parent / name
-        space = load_space(beside if beside.is_file() else find("search_spaces", name), file.recipe, file.train)
-    if file.model == COMBINATION:  # the space of combinations has a weight for the most members that there may be
-        space = space.without([f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)])
-    return space.with_fixed({f"train.{key}": value for key, value in file.train.items()}, f"{place}: train")
+        space = load_space(
+            beside if beside.is_file() else find("search_spaces", name), file.recipe, file.train
+        )
+    # The space of combinations has a weight for the most members that there may be
+    if file.model == COMBINATION:
+        space = space.without(
+            [f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)]
+        )
+    return space.with_fixed(
+        {f"train.{key}": value for key, value in file.train.items()}, f"{place}: train"
+    )

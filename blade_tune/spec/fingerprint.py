@@ -13,7 +13,8 @@ from blade_tune.parameter import Value
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.old_words import modern_names
 
-OBJECTIVE_VERSION = 3  # raised together with a [Numbers] line of the changelog when the same trial gives another value
+# Raised together with a [Numbers] line of the changelog when the same trial gives another value
+OBJECTIVE_VERSION = 3
 
 
 def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
@@ -26,7 +27,9 @@ def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
         definition: the study, with settled members.
         data_hash: the hash of its data.
     """
-    members = [f"{member.study}:{member.trial} {member.digest}" for member in definition.settled_members]
+    members = [
+        f"{member.study}:{member.trial} {member.digest}" for member in definition.settled_members
+    ]
     return {
         "data": data_hash,
         "model": definition.model,
@@ -38,7 +41,9 @@ def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
     }
 
 
-def differences(stored: Mapping[str, Any], definition: StudyDefinition, data_hash: str) -> list[tuple[str, Any, Any]]:
+def differences(
+    stored: Mapping[str, Any], definition: StudyDefinition, data_hash: str
+) -> list[tuple[str, Any, Any]]:
     """Compare a stored fingerprint with that of a study now.
 
     A setting that the stored fingerprint lacks was added by a later version. It counts as stored with its default,
@@ -50,7 +55,11 @@ def differences(stored: Mapping[str, Any], definition: StudyDefinition, data_has
     space = {**_defaults(definition), **modern_names(stored["space"])}
     before, after = _fields({**stored, "space": space}), _fields(fingerprint(definition, data_hash))
     names = sorted({*before, *after})
-    return [(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)]
+    return [
+        (name, before.get(name), after.get(name))
+        for name in names
+        if before.get(name) != after.get(name)
+    ]
 
 
 def require_same(stored: Mapping[str, Any], definition: StudyDefinition, data_hash: str) -> None:
@@ -129,7 +138,8 @@ def _defaults(definition: StudyDefinition) -> dict[str, Any]:
 def _digest(content: Any) -> int:
     """Return a hash of JSON content, an integer of 32 bits."""
     text = json.dumps(content, sort_keys=True)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")  # numpy's seeds have 32 bits
+    # numpy's seeds have 32 bits
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def _fields(identity: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +147,9 @@ def _fields(identity: Mapping[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in identity.items():
         inner = (
-            {f"{name}.{key}": entry for key, entry in value.items()} if isinstance(value, Mapping) else {name: value}
+            {f"{name}.{key}": entry for key, entry in value.items()}
+            if isinstance(value, Mapping)
+            else {name: value}
         )
         fields |= inner
     return fields

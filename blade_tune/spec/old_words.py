@@ -33,7 +33,9 @@ def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     names = {key: key if name in settings else name for key, name in today.items()}
     schedules = {True: "plateau", False: "constant"}
     return {
-        names[key]: schedules.get(value, value) if key != names[key] and isinstance(value, bool) else value
+        names[key]: schedules.get(value, value)
+        if key != names[key] and isinstance(value, bool)
+        else value
         for key, value in settings.items()
     }
 

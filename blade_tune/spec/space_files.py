@@ -35,13 +35,17 @@ def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Va
     included, published = content.pop("include", None) or [], content.pop("published", None) or {}
     names = [included] if isinstance(included, str) else included
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{path}: include must be the name of a space or a list of names, got {included!r}.")
+        raise ConfigError(
+            f"{path}: include must be the name of a space or a list of names, got {included!r}."
+        )
     if recipe == "published":  # whose spaces include nothing
         return Space.from_mapping(_joined(content, published, f"{path}: published"), str(path))
     for name in names:
         block = read_yaml(find("search_spaces", name))
         if nested := {"include", "published"} & set(block):
-            raise ConfigError(f"{path}: {name} cannot be included, for it has {min(nested)} itself.")
+            raise ConfigError(
+                f"{path}: {name} cannot be included, for it has {min(nested)} itself."
+            )
         content = _joined(_fixing(train, block), content, f"{path}: include {name}")
     return Space.from_mapping(content, str(path))
 
@@ -64,5 +68,8 @@ def _joined(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> G
         parts = [part.get(group) or {} for part in (above, below)]
         if not all(isinstance(part, Mapping) for part in parts):
             raise ConfigError(f"{place}: {group} must be a mapping of parameters.")
-        merged[group] = {**parts[0], **{name: entry for name, entry in parts[1].items() if name not in parts[0]}}
+        merged[group] = {
+            **parts[0],
+            **{name: entry for name, entry in parts[1].items() if name not in parts[0]},
+        }
     return merged

@@ -119,11 +119,14 @@ class Attempts:
         Returns:
             The id of the new attempt, or None where scored trials and running attempts together reach `total`.
         """
-        attempt_id = uuid.uuid4().hex  # chosen before the first try, so that a repeated one finds its own row
+        # Chosen before the first try, so that a repeated one finds its own row
+        attempt_id = uuid.uuid4().hex
 
         def claim() -> str | None:
             with self._storage.engine.begin() as connection:
-                if connection.scalar(select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)):
+                if connection.scalar(
+                    select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)
+                ):
                     return attempt_id  # committed before the connection was lost
                 # Without the lock two processes could both count before either inserts, and exceed the budget.
                 connection.execute(lock_study(self._study_id))
@@ -131,8 +134,17 @@ class Attempts:
                 if scored + running >= total:
                     return None
                 now = _now(connection)
-                row = {"attempt_id": attempt_id, "study_id": self._study_id, "claimed": now, "renewed": now}
-                where = {"owner": str(claimant.owner), "device": claimant.device, "share": claimant.share}
+                row = {
+                    "attempt_id": attempt_id,
+                    "study_id": self._study_id,
+                    "claimed": now,
+                    "renewed": now,
+                }
+                where = {
+                    "owner": str(claimant.owner),
+                    "device": claimant.device,
+                    "share": claimant.share,
+                }
                 connection.execute(insert(ATTEMPTS).values(**row, **where, released=False))
             return attempt_id
 
@@ -173,8 +185,13 @@ class Attempts:
         a = ATTEMPTS.c
         query = select(a.attempt_id, a.trial_number, a.owner, a.device, a.claimed, a.renewed)
         with self._storage.engine.begin() as connection:
-            rows = connection.execute(query.where(a.study_id == self._study_id, ~a.released).order_by(a.claimed)).all()
-        return [Attempt(row.attempt_id, row.trial_number, Owner.parse(row.owner), *row[3:]) for row in rows]
+            rows = connection.execute(
+                query.where(a.study_id == self._study_id, ~a.released).order_by(a.claimed)
+            ).all()
+        return [
+            Attempt(row.attempt_id, row.trial_number, Owner.parse(row.owner), *row[3:])
+            for row in rows
+        ]
 
     def gpu_seconds(self) -> float:
         """Return the GPU time of the study so far, in seconds; a GPU that k workers share counts once.
@@ -186,7 +203,12 @@ class Attempts:
         seconds = func.sum((ATTEMPTS.c.renewed - ATTEMPTS.c.claimed) * ATTEMPTS.c.share)
         on_gpu = ATTEMPTS.c.device.startswith("cuda")
         with self._storage.engine.begin() as connection:
-            return float(connection.scalar(select(seconds).where(ATTEMPTS.c.study_id == self._study_id, on_gpu)) or 0.0)
+            return float(
+                connection.scalar(
+                    select(seconds).where(ATTEMPTS.c.study_id == self._study_id, on_gpu)
+                )
+                or 0.0
+            )
 
     def _has_table(self) -> bool:
         """Whether the database has the table; one that only earlier versions used does not."""
@@ -195,7 +217,9 @@ class Attempts:
     def _change(self, attempt_id: str, **values: Any) -> bool:
         def change() -> bool:
             with self._storage.engine.begin() as connection:
-                return _is_changed(connection, attempt_id, **values, **self._times(connection, attempt_id))
+                return _is_changed(
+                    connection, attempt_id, **values, **self._times(connection, attempt_id)
+                )
 
         return self._storage.patiently(change)
 
@@ -213,9 +237,17 @@ class Attempts:
 
     def _scored(self) -> ColumnElement[int]:
         """Return a query that counts scored trials by the rule of `trials.is_scored`."""
-        reported = select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id).exists()
-        is_scored = or_(TRIALS.c.state == TrialState.COMPLETE, (TRIALS.c.state == TrialState.PRUNED) & reported)
-        return select(func.count()).where(TRIALS.c.study_id == self._study_id, is_scored).scalar_subquery()
+        reported = (
+            select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id).exists()
+        )
+        is_scored = or_(
+            TRIALS.c.state == TrialState.COMPLETE, (TRIALS.c.state == TrialState.PRUNED) & reported
+        )
+        return (
+            select(func.count())
+            .where(TRIALS.c.study_id == self._study_id, is_scored)
+            .scalar_subquery()
+        )
 
     def _running(self) -> ColumnElement[int]:
         """Return a query that counts the open attempts that may still become scored trials.
@@ -223,8 +255,12 @@ class Attempts:
         These are attempts without a trial yet and those whose trial is waiting or running. An attempt whose trial has
         ended but which was not released yet must not count twice: its trial is counted as scored, if it is.
         """
-        same = (TRIALS.c.study_id == ATTEMPTS.c.study_id) & (TRIALS.c.number == ATTEMPTS.c.trial_number)
-        alive = case((ATTEMPTS.c.trial_number.is_(None), True), else_=TRIALS.c.state.in_(UNFINISHED))
+        same = (TRIALS.c.study_id == ATTEMPTS.c.study_id) & (
+            TRIALS.c.number == ATTEMPTS.c.trial_number
+        )
+        alive = case(
+            (ATTEMPTS.c.trial_number.is_(None), True), else_=TRIALS.c.state.in_(UNFINISHED)
+        )
         table = ATTEMPTS.outerjoin(TRIALS, same)
         mine = (ATTEMPTS.c.study_id == self._study_id) & ~ATTEMPTS.c.released
         return select(func.count()).select_from(table).where(mine, alive).scalar_subquery()
@@ -238,7 +274,8 @@ def _is_changed(connection: Connection, attempt_id: str, **values: Any) -> bool:
 
 def _now(connection: Connection) -> ColumnElement[Any]:
     """Return an expression for the seconds since 1970 by the clock that all processes of the study share."""
-    if connection.dialect.name == "sqlite":  # a local file, so all of its processes are on one machine
+    # A local file, so all of its processes are on one machine
+    if connection.dialect.name == "sqlite":
         return literal(time.time())
     # Unlike now(), clock_timestamp() moves on within a transaction, which may have waited for the study's lock.
     return func.extract("epoch", func.clock_timestamp())

@@ -41,8 +41,10 @@ log = logging.getLogger(__name__)
 SQLITE, POSTGRES = "sqlite", "postgresql+psycopg"
 POSTGRES_NAMES = ("postgres", "postgresql")
 SCHEME = re.compile(r"[\w+.-]{1,32}")
-USER_INFO = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?")  # scheme, user and password, as SQLAlchemy reads them
-IN_MEMORY = (None, "", ":memory:")  # SQLite's names for a database that no second process could open
+# Scheme, user and password, as SQLAlchemy reads them
+USER_INFO = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?")
+# SQLite's names for a database that no second process could open
+IN_MEMORY = (None, "", ":memory:")
 BUSY_TIMEOUT_S = 60  # how long SQLite waits for another process's write lock
 OUTAGE_S = 300.0  # how long a database that went away is waited for
 CREATION_S = 60  # how long a process waits for another that creates tables or a study
@@ -109,7 +111,10 @@ def _require_readable(storage: str) -> None:
             f"the storage URL {redacted_url(before)} must have one @, in front of its host; an @ in a user name or a "
             "password is written %40, a / is written %2F."
         )
-    names = [name if equals else None for name, equals, _ in (each.partition("=") for each in options.split("&"))]
+    names = [
+        name if equals else None
+        for name, equals, _ in (each.partition("=") for each in options.split("&"))
+    ]
     if options and not _libpq_options().issuperset(names):
         raise ConfigError(
             f"the storage URL {redacted_url(before)}?{HIDDEN} must have options of libpq only, NAME=VALUE&NAME=VALUE; "
@@ -120,7 +125,8 @@ def _require_readable(storage: str) -> None:
 @cache
 def _libpq_options() -> frozenset[str]:
     """Return the names of the connection options that libpq knows."""
-    from psycopg.pq import Conninfo  # takes a third of a second, which users of SQLite need not wait
+    # Takes a third of a second, which users of SQLite need not wait
+    from psycopg.pq import Conninfo
 
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
 
@@ -151,7 +157,9 @@ def await_database(url: URL) -> None:
         is_away = is_outage_at_start(error)
         if is_away and not told and OUTAGE_S:
             told = True
-            log.warning("storage=%s is away; it is waited for, %.0f s at most", masked(url), OUTAGE_S)
+            log.warning(
+                "storage=%s is away; it is waited for, %.0f s at most", masked(url), OUTAGE_S
+            )
         return is_away
 
     def reach() -> None:
@@ -200,7 +208,9 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
         NothingStoredError: the file or the tables are missing, and `create` is false.
         ConfigError: the database is a SQLite file on a network file system.
     """
-    nothing = f"{masked(url)}: no study has been run here; give --results or --storage as `run` had it."
+    nothing = (
+        f"{masked(url)}: no study has been run here; give --results or --storage as `run` had it."
+    )
     if url.drivername == SQLITE:
         file = Path(url.database or "")
         _require_local(file)
@@ -208,7 +218,8 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
             raise NothingStoredError(nothing)
     # Optuna calls str.format on the URL, so braces in a path or a password must be doubled.
     template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    optuna.logging.set_verbosity(optuna.logging.ERROR)  # else it logs every study, and failed trials with tracebacks
+    # Else it logs every study, and failed trials with tracebacks
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     with storage_errors(url), creating(url) if create else nullcontext():
         try:
             options = _engine_options(url)
@@ -258,7 +269,8 @@ def creating(url: URL) -> Iterator[None]:
             raise StorageError(f"{lock}: another process has held it for {CREATION_S} s.") from None
     else:
         engine = create_engine(url, poolclass=NullPool, connect_args=_connection_options(url))
-        with storage_errors(url), engine.begin() as connection:  # the end of the transaction releases the lock
+        # The end of the transaction releases the lock
+        with storage_errors(url), engine.begin() as connection:
             connection.execute(text(f"SET LOCAL lock_timeout = '{CREATION_S}s'"))
             connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
             yield
@@ -297,7 +309,9 @@ def _require_local(file: Path) -> None:
 
 def file_system(path: Path) -> str:
     """Return the kind of the file system that a path is on, in lower case; empty where it is unknown."""
-    mounts = [mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)]
+    mounts = [
+        mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)
+    ]
     # The innermost mount holds the path. The sort is stable: of several at one point, the latest hides the others.
     mounts.sort(key=lambda mount: len(mount.mountpoint))
     return mounts[-1].fstype.lower() if mounts else ""

@@ -21,7 +21,13 @@ from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL, Table, Update, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from blade_tune.redact import redacted_url
 
@@ -44,9 +50,19 @@ OUTAGE_STATES = ("08", "40", "57P", "53300")
 REFUSALS = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")
 # Messages that say that the URL itself is wrong, if they come before the database was ever reached.
 WRONG_URLS = (
-    *("Name or service not known", "nodename nor servname", "No address associated", "Servname not supported"),
+    *(
+        "Name or service not known",
+        "nodename nor servname",
+        "No address associated",
+        "Servname not supported",
+    ),
     *("invalid port", "invalid integer", "invalid sslmode", "invalid value", "could not match"),
-    *("does not support SSL", "received invalid response", "expected authentication request", "certificate"),
+    *(
+        "does not support SSL",
+        "received invalid response",
+        "expected authentication request",
+        "certificate",
+    ),
 )
 
 
@@ -73,10 +89,17 @@ class StudyStorage(RDBStorage):
     """
 
     def __init__(
-        self, url: str, engine_options: dict[str, Any] | None = None, *, create: bool = True, outage_s: float = 0.0
+        self,
+        url: str,
+        engine_options: dict[str, Any] | None = None,
+        *,
+        create: bool = True,
+        outage_s: float = 0.0,
     ) -> None:
         self.outage_s = outage_s
-        super().__init__(url, engine_options, skip_compatibility_check=True, skip_table_creation=not create)
+        super().__init__(
+            url, engine_options, skip_compatibility_check=True, skip_table_creation=not create
+        )
 
     def patiently(self, call: Callable[[], T]) -> T:
         """Make a call on this database, and repeat it while the database is away, for `outage_s` seconds at most.
@@ -87,7 +110,9 @@ class StudyStorage(RDBStorage):
         """
         return patiently(call, self.outage_s, self.engine.url)
 
-    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+    def set_trial_state_values(
+        self, trial_id: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> bool:
         """Set the state and the values of a trial, as Optuna's method does, but in one step on SQLite too.
 
         Optuna reads the state before it writes, and on SQLite another process may write in between. The update that
@@ -105,13 +130,20 @@ class StudyStorage(RDBStorage):
 
         def change() -> bool:
             with _create_scoped_session(self.scoped_session) as session:
-                session.execute(update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=TRIALS.c.state))
-                return change_state(trial_id, state, values)  # in the same session, which it commits
+                session.execute(
+                    update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=TRIALS.c.state)
+                )
+                # In the same session, which it commits
+                return change_state(trial_id, state, values)
 
         return self.patiently(change)
 
     def give_away(
-        self, study_id: int, trial_number: int, attrs: Mapping[str, Any], continuation: FrozenTrial | None
+        self,
+        study_id: int,
+        trial_number: int,
+        attrs: Mapping[str, Any],
+        continuation: FrozenTrial | None,
     ) -> bool:
         """Fail a running trial and queue the row that continues it, in one transaction.
 
@@ -128,7 +160,9 @@ class StudyStorage(RDBStorage):
         def give() -> bool:
             with _create_scoped_session(self.scoped_session) as session:
                 session.execute(lock_study(study_id))
-                wanted = session.query(models.TrialModel).filter_by(study_id=study_id, number=trial_number)
+                wanted = session.query(models.TrialModel).filter_by(
+                    study_id=study_id, number=trial_number
+                )
                 trial: Any = wanted.with_for_update().one()
                 if trial.state != TrialState.RUNNING:
                     return False
@@ -151,7 +185,10 @@ class StudyStorage(RDBStorage):
 
 
 def patiently(
-    call: Callable[[], T], outage_s: float, url: URL, is_waited_for: Callable[[BaseException], bool] | None = None
+    call: Callable[[], T],
+    outage_s: float,
+    url: URL,
+    is_waited_for: Callable[[BaseException], bool] | None = None,
 ) -> T:
     """Make a call on a database, and repeat it while the database is away, with a warning in the log each time.
 
@@ -168,7 +205,12 @@ def patiently(
     def warn(attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
         place = redacted_url(url.render_as_string(hide_password=False))
-        log.warning("storage=%s is away, next try in %.1f s: %s", place, attempt.upcoming_sleep, reason_of(error))
+        log.warning(
+            "storage=%s is away, next try in %.1f s: %s",
+            place,
+            attempt.upcoming_sleep,
+            reason_of(error),
+        )
 
     retrying = Retrying(
         retry=retry_if_exception(is_waited_for or is_outage),
@@ -222,7 +264,11 @@ def lock_study(study_id: int) -> Update:
 
     Until the transaction ends, no other can lock the study's row; on SQLite, no other can write to the database.
     """
-    return update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_name=STUDIES.c.study_name)
+    return (
+        update(STUDIES)
+        .where(STUDIES.c.study_id == study_id)
+        .values(study_name=STUDIES.c.study_name)
+    )
 
 
 def is_outage(error: BaseException) -> bool:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-START_TOLERANCE_S = 1.0  # start times of one process differ by less, two processes of one id by more
+# Start times of one process differ by less, two processes of one id by more
+START_TOLERANCE_S = 1.0
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,12 @@ class Recovery:
     """
 
     def __init__(
-        self, storage: StudyStorage, study: optuna.Study, attempts: Attempts, grace_s: float, folder: StudyFolder
+        self,
+        storage: StudyStorage,
+        study: optuna.Study,
+        attempts: Attempts,
+        grace_s: float,
+        folder: StudyFolder,
     ) -> None:
         self._storage = storage
         self._study = study
@@ -87,8 +92,12 @@ class Recovery:
         """Queue every trial again whose worker is gone, and return the numbers of the rows that were ended."""
         before, self._swept = self._swept, time.monotonic()
         if self._swept - before > self._grace_s / 2:
-            self.forget()  # this process was suspended meanwhile, and perhaps the workers on its host too
-        running = [trial.number for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+            # This process was suspended meanwhile, and perhaps the workers on its host too
+            self.forget()
+        running = [
+            trial.number
+            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        ]
         lost, left = [], []
         # Attempts must be read after the rows, as `orphans` explains.
         for attempt in self._attempts.open_attempts():
@@ -97,10 +106,14 @@ class Recovery:
                 left.append(attempt)
                 continue
             number = attempt.trial_number
-            if number is not None and self.give_up(number, f"{why}; its worker was {attempt.owner}"):
+            if number is not None and self.give_up(
+                number, f"{why}; its worker was {attempt.owner}"
+            ):
                 lost.append(number)
             self._attempts.release(attempt.attempt_id)
-        lost += [number for number in orphans(running, left) if self.give_up(number, "no worker has it")]
+        lost += [
+            number for number in orphans(running, left) if self.give_up(number, "no worker has it")
+        ]
         # Forget the sightings of attempts that have ended.
         known = ((attempt.attempt_id, self._sightings.get(attempt.attempt_id)) for attempt in left)
         self._sightings = {attempt_id: seen for attempt_id, seen in known if seen}
@@ -133,7 +146,10 @@ class Recovery:
         if not trial.params and not (new and new.system_attrs) and TrialRecord.given not in record:
             new = None  # it was lost before it had parameters, so there is nothing to train again
         elif retries > MAX_RETRIES:
-            reason, message = EndReason.ERROR, f"lost {retries} times in a row without progress: {message}"
+            reason, message = (
+                EndReason.ERROR,
+                f"lost {retries} times in a row without progress: {message}",
+            )
             new = None
         ended = attributes(reason=reason, message=message)
         given = self._storage.give_away(self._study_id, number, ended, new)

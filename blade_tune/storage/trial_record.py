@@ -16,7 +16,8 @@ from blade_tune.parameter import Value
 
 T = TypeVar("T")
 D = TypeVar("D")
-METRIC_PREFIX = "valid."  # how the names of attributes begin that hold the validation metrics of the best epoch
+# How the names of attributes begin that hold the validation metrics of the best epoch
+METRIC_PREFIX = "valid."
 
 
 class EndReason(StrEnum):
@@ -52,7 +53,9 @@ class Attribute(Generic[T]):
 
     name: str
 
-    def __init__(self, *, column: bool = False, brief: bool = False, inherited: bool = True) -> None:
+    def __init__(
+        self, *, column: bool = False, brief: bool = False, inherited: bool = True
+    ) -> None:
         self.column = column
         self.brief = brief
         self.inherited = inherited
@@ -87,32 +90,40 @@ class TrialRecord:
 
     # What `blade-tune trials` shows, in order of its columns.
     best_epoch = Attribute[int](column=True, brief=True)
-    epochs = Attribute[int](column=True, brief=True, inherited=False)  # trained in all attempts together
+    # Trained in all attempts together
+    epochs = Attribute[int](column=True, brief=True, inherited=False)
     seconds = Attribute[float](column=True, brief=True)  # of training in all attempts together
     seed = Attribute[int](column=True, inherited=False)  # of the training
     num_parameters = Attribute[int](column=True)
     # The epoch at which the pruner would have ended a trial that was finished anyway, to audit the pruner.
     pruned_at = Attribute[int](column=True)
-    tag = Attribute[str](column=True, brief=True)  # what an enqueued configuration or a run is called
+    # What an enqueued configuration or a run is called
+    tag = Attribute[str](column=True, brief=True)
     message = Attribute[str](column=True, inherited=False)  # details of the reason
 
     # What programs read.
-    reason = Attribute[str](inherited=False)  # an EndReason; text, since a later version may have stored a new one
+    # An EndReason; text, since a later version may have stored a new one
+    reason = Attribute[str](inherited=False)
     root = Attribute[int]()  # the number of the first row of a trial that was continued
     given = Attribute[Mapping[str, Any]]()  # the fields of a `Given`, for a row of a study of runs
-    metadata = Attribute[Mapping[str, Any]]()  # what a study file says of an enqueued configuration, for people
+    # What a study file says of an enqueued configuration, for people
+    metadata = Attribute[Mapping[str, Any]]()
     replicate = Attribute[int]()  # how many earlier trials had the same configuration
-    alone = Attribute[bool]()  # to be trained with no other trial on its device, after memory ran out
+    # To be trained with no other trial on its device, after memory ran out
+    alone = Attribute[bool]()
     retries = Attribute[int]()  # times in a row that a worker was lost without progress
     reached = Attribute[int]()  # the latest epoch that any attempt has reported
-    threads = Attribute[int]()  # CPU threads of the training; the last bits of sums depend on their number
+    # CPU threads of the training; the last bits of sums depend on their number
+    threads = Attribute[int]()
     device = Attribute[str]()
     versions = Attribute[str]()  # of Python and the packages
     commit = Attribute[str]()  # of blade-tune
     # For each reported epoch: its number, the seconds of training up to it, and the seconds since the row started.
     clock = Attribute[list[tuple[int, float, float]]](inherited=False)
-    files = Attribute[Mapping[str, str]](inherited=False)  # the SHA-256 of each file that the trial left, by file name
-    paired = Attribute[Mapping[str, Any]]()  # the comparison with the reference baseline, from `verdict.pair`
+    # The SHA-256 of each file that the trial left, by file name
+    files = Attribute[Mapping[str, str]](inherited=False)
+    # The comparison with the reference baseline, from `verdict.pair`
+    paired = Attribute[Mapping[str, Any]]()
 
     def __init__(self, trial: Trial | FrozenTrial) -> None:
         self._trial = trial
@@ -163,7 +174,9 @@ class TrialRecord:
 
 
 ATTRIBUTES: dict[str, Attribute[Any]] = {
-    name: attribute for name, attribute in vars(TrialRecord).items() if isinstance(attribute, Attribute)
+    name: attribute
+    for name, attribute in vars(TrialRecord).items()
+    if isinstance(attribute, Attribute)
 }
 
 
@@ -173,7 +186,11 @@ def columns(*, brief: bool = False) -> list[str]:
     Args:
         brief: whether to return only those that fit a screen.
     """
-    return [name for name, attribute in ATTRIBUTES.items() if (attribute.brief if brief else attribute.column)]
+    return [
+        name
+        for name, attribute in ATTRIBUTES.items()
+        if (attribute.brief if brief else attribute.column)
+    ]
 
 
 def attributes(**values: Any) -> dict[str, Any]:

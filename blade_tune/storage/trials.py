@@ -60,7 +60,9 @@ def latest_failures(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     they count. A run that grows long is a sign that something is wrong with the study and not with its configurations.
     """
     finished = [trial for trial in trials if trial.state.is_finished() and not is_continued(trial)]
-    finished.sort(key=lambda trial: (trial.datetime_complete or datetime.min, trial.number), reverse=True)
+    finished.sort(
+        key=lambda trial: (trial.datetime_complete or datetime.min, trial.number), reverse=True
+    )
     return list(itertools.takewhile(lambda trial: not is_scored(trial), finished))
 
 
@@ -69,9 +71,13 @@ def num_configurations(trials: Iterable[FrozenTrial]) -> int:
 
     A running row without parameters counts as a new configuration, which its sampler is about to propose.
     """
-    tried = [trial for trial in trials if trial.state != TrialState.WAITING and not is_continued(trial)]
+    tried = [
+        trial for trial in trials if trial.state != TrialState.WAITING and not is_continued(trial)
+    ]
     asked = [trial for trial in tried if trial.state == TrialState.RUNNING and not trial.params]
-    return len({tuple(sorted(trial.params.items())) for trial in tried if trial.params}) + len(asked)
+    return len({tuple(sorted(trial.params.items())) for trial in tried if trial.params}) + len(
+        asked
+    )
 
 
 def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
@@ -79,7 +85,9 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
     Rows that a later row continues are failed ones to Optuna, but are counted as `continued` here.
     """
-    counts = Counter("continued" if is_continued(trial) else trial.state.name.lower() for trial in trials)
+    counts = Counter(
+        "continued" if is_continued(trial) else trial.state.name.lower() for trial in trials
+    )
     return {
         "complete": counts["complete"],
         "pruned": counts["pruned"],
@@ -92,7 +100,10 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
 def is_continued(trial: FrozenTrial) -> bool:
     """Whether a row ended in a way after which a later row continues its trial."""
-    return trial.state == TrialState.FAIL and TrialRecord(trial).get(TrialRecord.reason, "") in CONTINUED
+    return (
+        trial.state == TrialState.FAIL
+        and TrialRecord(trial).get(TrialRecord.reason, "") in CONTINUED
+    )
 
 
 def logical_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

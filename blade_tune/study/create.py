@@ -118,7 +118,8 @@ def _load_or_create(storage: StudyStorage, name: str) -> optuna.Study:
         optuna.delete_study(study_name=name, storage=storage)
     study = optuna.create_study(study_name=name, storage=storage, direction=StudyDirection.MAXIMIZE)
     Attempts(storage, storage.get_study_id_from_name(name)).clear()
-    Identity.new().store(study)  # marks the study as made by blade-tune, even if this process is killed now
+    # Marks the study as made by blade-tune, even if this process is killed now
+    Identity.new().store(study)
     return study
 
 
@@ -136,15 +137,20 @@ def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) 
         require_same(study.user_attrs["fingerprint"], definition, data_hash)
     else:
         _enqueue(study, definition)
-        study.set_user_attr("fingerprint", fingerprint(definition, data_hash))  # last, after what is done only once
+        # Last, after what is done only once
+        study.set_user_attr("fingerprint", fingerprint(definition, data_hash))
 
 
 def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
     """Enqueue the configurations of a new study, or the rest of them where an earlier process was killed meanwhile."""
-    if Identity.of(study) is None or any(trial.state != TrialState.WAITING for trial in study.get_trials()):
+    if Identity.of(study) is None or any(
+        trial.state != TrialState.WAITING for trial in study.get_trials()
+    ):
         raise StudyDiffersError(
             f"study {definition.name} in this database was not made by blade-tune; take another name or --storage."
         )
     for index, entry in enumerate(definition.enqueue):
         attrs = attributes(tag=entry.tag, metadata=entry.model_dump(mode="json")["metadata"])
-        study.enqueue_trial(definition.enqueued_params(index), user_attrs=attrs, skip_if_exists=True)
+        study.enqueue_trial(
+            definition.enqueued_params(index), user_attrs=attrs, skip_if_exists=True
+        )

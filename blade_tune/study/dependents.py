@@ -27,7 +27,9 @@ def stored_on(folder: Path, url: URL) -> list[str]:
         return []
     with storage_errors(url):
         # The study of runs next to a study reads what that study reads, and is not named apart.
-        studies = [study for study in storage.get_all_studies() if not study.study_name.endswith(OF_RUNS)]
+        studies = [
+            study for study in storage.get_all_studies() if not study.study_name.endswith(OF_RUNS)
+        ]
     return [
         f"the study {study.study_name} in {masked(url)}"
         for study in studies
@@ -41,7 +43,11 @@ def stored_on(folder: Path, url: URL) -> list[str]:
 
 def files_on(folder: Path) -> list[Path]:
     """Return the study files in ./studies that read a folder of data."""
-    return [path for path, data, run in _study_files() if _is_read(folder, run.get("data"), data.get("name"))]
+    return [
+        path
+        for path, data, run in _study_files()
+        if _is_read(folder, run.get("data"), data.get("name"))
+    ]
 
 
 def _study_files() -> Iterator[tuple[Path, dict[str, object], dict[str, object]]]:
@@ -64,4 +70,6 @@ def _is_read(folder: Path, directory: object, name: object) -> bool:
     if directory is None:
         return False
     # Data is either in the directory itself or in its subfolder of the data's name.
-    return folder.resolve() in ((Path(str(directory)) / inner).resolve() for inner in ("", str(name)))
+    return folder.resolve() in (
+        (Path(str(directory)) / inner).resolve() for inner in ("", str(name))
+    )

@@ -57,15 +57,22 @@ def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDe
 
 def _with_window(definition: StudyDefinition) -> StudyDefinition:
     """Return the combination with windows as long as its members' longest, unless its space sets their length."""
-    name, default = "model.max_length", definition.configs["model"].model_fields["max_length"].default
-    longest = max(int(member.settings.get("max_length", default)) for member in definition.settled_members)
+    name, default = (
+        "model.max_length",
+        definition.configs["model"].model_fields["max_length"].default,
+    )
+    longest = max(
+        int(member.settings.get("max_length", default)) for member in definition.settled_members
+    )
     space = definition.space
     if name in space.free or longest == default:  # searched, or right already
         return definition
     if name not in space.fixed:
         return replace(definition, space=space.with_fixed({name: longest}, "--members"))
     if int(space.fixed[name]) < longest:
-        raise ConfigError(f"{space.place}: {name} must be at least {longest}, a member's, got {space.fixed[name]}.")
+        raise ConfigError(
+            f"{space.place}: {name} must be at least {longest}, a member's, got {space.fixed[name]}."
+        )
     return definition
 
 
@@ -89,7 +96,13 @@ def _find(name: str, workspace: Workspace) -> Member:
     except DamagedFileError as error:
         raise ConfigError(f"member {name}: {error} {_again(study, trial.number)}") from None
     settings = nest(stored.values(trial)).get("model", {})
-    return Member(study=study, trial=trial.number, model=stored.definition.model, settings=settings, digest=digest)
+    return Member(
+        study=study,
+        trial=trial.number,
+        model=stored.definition.model,
+        settings=settings,
+        digest=digest,
+    )
 
 
 def _again(study: str, trial: int) -> str:
@@ -102,7 +115,9 @@ def _trial(stored: StoredStudy, name: str, number: str) -> FrozenTrial:
     if number:
         trials = stored.trials
         if not number.isdigit() or int(number) >= len(trials):
-            raise ConfigError(f"member {name}: study {stored.definition.name} has trials 0 to {len(trials) - 1}.")
+            raise ConfigError(
+                f"member {name}: study {stored.definition.name} has trials 0 to {len(trials) - 1}."
+            )
         return trials[int(number)]
     best = best_trial(stored.trials)
     if best is None:
@@ -150,7 +165,9 @@ def keep_members(stored: StoredStudy) -> None:
         path = stored.folder.member(index)
         if not is_whole(path, member.digest):
             if path.exists():
-                log.warning("%s: was damaged, and is copied again from study %s", path, member.study)
+                log.warning(
+                    "%s: was damaged, and is copied again from study %s", path, member.study
+                )
             source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
             write_whole(path, source.files(source.trials[member.trial]).weights.read_bytes())
 
@@ -158,10 +175,17 @@ def keep_members(stored: StoredStudy) -> None:
 def members_of(study: str, workspace: Workspace) -> list[str]:
     """Return the members that a stored combination was made with, each as STUDY:TRIAL; none where it is not stored."""
     stored = workspace.find(study)
-    return [f"{member.study}:{member.trial}" for member in stored.definition.settled_members] if stored else []
+    return (
+        [f"{member.study}:{member.trial}" for member in stored.definition.settled_members]
+        if stored
+        else []
+    )
 
 
 def damaged_members(stored: StoredStudy) -> list[Path]:
     """Return the copies of members' weights in a combination's folder that differ from what was copied."""
-    wanted = ((stored.folder.member(i), each.digest) for i, each in enumerate(stored.definition.settled_members))
+    wanted = (
+        (stored.folder.member(i), each.digest)
+        for i, each in enumerate(stored.definition.settled_members)
+    )
     return [path for path, digest in wanted if path.exists() and not is_whole(path, digest)]

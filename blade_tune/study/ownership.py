@@ -28,7 +28,8 @@ from blade_tune.storage.trial_record import Given
 from blade_tune.storage.trials import logical_trials, root_number, trial_values
 from blade_tune.trial.files import read_epochs
 
-IDENTITY = "identity"  # user attribute of a study: its id, and those of the studies that it is a copy of
+# User attribute of a study: its id, and those of the studies that it is a copy of
+IDENTITY = "identity"
 FILE = "owner.json"
 FRESH_S = 1.0  # seconds for which a folder that was checked is not checked again
 
@@ -38,7 +39,8 @@ class Identity:
     """The id of a stored study, unique among all databases, with the ids of the studies that it was copied from."""
 
     id: str
-    copied: tuple[str, ...] = ()  # the id of the study that it is a copy of, then of the one that was copied to that
+    # The id of the study that it is a copy of, then of the one that was copied to that
+    copied: tuple[str, ...] = ()
 
     @classmethod
     def new(cls, source: "Identity | None" = None) -> "Identity":
@@ -82,7 +84,8 @@ class Ownership:
         self._definition = definition
         self._storage = storage
         self._identity: Identity | None = None
-        self._checked: dict[Path, float] = {}  # when a folder was last checked, by the monotonic clock
+        # When a folder was last checked, by the monotonic clock
+        self._checked: dict[Path, float] = {}
         self._adopted: set[Path] = set()  # folders without an owner that hold the study's trials
 
     def __call__(self, folder: StudyFolder) -> None:
@@ -103,13 +106,19 @@ class Ownership:
             StudyDiffersError: the folder has the files of another study; the message names both.
         """
         path, identity = folder.results / folder.name, self.identity
-        was_there = (path / FILE).exists()  # before it is read, for another process may write it in between
+        # Before it is read, for another process may write it in between
+        was_there = (path / FILE).exists()
         owner = self._check(path)
         if identity is None:
             raise ValueError("a study gets its id before it writes")
         if owner is not None and owner.id == identity.id:
             return
-        text = json.dumps(asdict(FolderOwner(self._definition.name, identity.id, self._storage)), indent=2) + "\n"
+        text = (
+            json.dumps(
+                asdict(FolderOwner(self._definition.name, identity.id, self._storage)), indent=2
+            )
+            + "\n"
+        )
         if was_there:  # the owner is a study that this one is a copy of, or the file is damaged
             write_text(path / FILE, text)
         elif not _write_new(path / FILE, text):  # another process was first: see who it was
@@ -138,7 +147,9 @@ class Ownership:
         return owner
 
     def _refuse(self, path: Path, other: str) -> None:
-        mine = FolderOwner(self._definition.name, self.identity.id if self.identity else "of before", self._storage)
+        mine = FolderOwner(
+            self._definition.name, self.identity.id if self.identity else "of before", self._storage
+        )
         raise StudyDiffersError(
             f"{path}: must hold the files of {mine}, and holds those of {other}. Give --results DIR, another folder or "
             "the one that this study ran with; or move this folder away, if that study is not needed any more."
@@ -154,8 +165,16 @@ class Ownership:
         folders = [each for each in path.glob("trials/*") if each.name.isdecimal()]
         if not folders:
             ledger = path / "ledger.jsonl"
-            return "ledger" in self._study.user_attrs or not ledger.exists() or ledger.stat().st_size == 0
-        known = [(TrialFolder(each), trials[int(each.name)]) for each in folders if int(each.name) in trials]
+            return (
+                "ledger" in self._study.user_attrs
+                or not ledger.exists()
+                or ledger.stat().st_size == 0
+            )
+        known = [
+            (TrialFolder(each), trials[int(each.name)])
+            for each in folders
+            if int(each.name) in trials
+        ]
         found = [self._fits(files, trial) for files, trial in known]
         return True in found and False not in found
 
@@ -179,7 +198,11 @@ class Ownership:
         if any(config.get(name, value) != value for name, value in values.items()):
             return False
         metric, reported = self._definition.objective.metric, trial.intermediate_values
-        figures = [(epoch["metrics"][metric], reported.get(epoch["epoch"])) for epoch in epochs if epoch["metrics"]]
+        figures = [
+            (epoch["metrics"][metric], reported.get(epoch["epoch"]))
+            for epoch in epochs
+            if epoch["metrics"]
+        ]
         return True if all(figure == known for figure, known in figures) else None
 
 

@@ -27,14 +27,22 @@ from blade_tune.storage.connect import creating, load_study, masked
 from blade_tune.storage.folder import StudyFolder, TrialFolder
 from blade_tune.storage.optuna_storage import StudyStorage
 from blade_tune.storage.trial_record import TrialRecord
-from blade_tune.storage.trials import best_trial, logical_trials, num_scored, ranked, root_number, trial_values
+from blade_tune.storage.trials import (
+    best_trial,
+    logical_trials,
+    num_scored,
+    ranked,
+    root_number,
+    trial_values,
+)
 from blade_tune.study.ownership import Identity, Ownership
 from blade_tune.study.verdict import Verdict, below_untuned, of_best
 from blade_tune.training.baselines import Baselines, valid_baselines
 from blade_tune.trial.callback import StudySummary
 from blade_tune.trial.provenance import now
 
-BASELINES = "baselines"  # user attribute of a study: the baselines' window length, metrics, and which were left out
+# User attribute of a study: the baselines' window length, metrics, and which were left out
+BASELINES = "baselines"
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,8 @@ class StoredStudy:
         """
         if Identity.of(self.study) is None:
             with creating(self.storage.engine.url):
-                if Identity.of(self.study) is None:  # no other process gave it one while this one waited for the lock
+                # No other process gave it one while this one waited for the lock
+                if Identity.of(self.study) is None:
                     Identity.new().store(self.study)
         if isinstance(self.folder.guard, Ownership):
             self.folder.guard.claim(self.folder)
@@ -169,14 +178,18 @@ class StoredStudy:
             return ""
         best = completed[0]
         # A trial may have a window of its own; its row then has the figures of baselines of the same window.
-        figures = TrialRecord(best).get(TrialRecord.paired, {}).get("baselines", self.baseline_figures)
+        figures = (
+            TrialRecord(best).get(TrialRecord.paired, {}).get("baselines", self.baseline_figures)
+        )
         return below_untuned(f"trial {best.number}", best.value or 0.0, figures)
 
     @property
     def baseline_figures(self) -> dict[str, float]:
         """The study's metric of each untuned baseline on validation rows, by name; empty where none was measured."""
         metrics = self.study.user_attrs.get(BASELINES, {}).get("metrics", {})
-        return {name: figures[self.definition.objective.metric] for name, figures in metrics.items()}
+        return {
+            name: figures[self.definition.objective.metric] for name, figures in metrics.items()
+        }
 
     @property
     def baselines_left_out(self) -> dict[str, str]:
@@ -195,7 +208,11 @@ class StoredStudy:
                 that the study's space fixes, and the study remembers their figures.
         """
         known = self.study.user_attrs.get(BASELINES)
-        shared = known["max_length"] if known else max_length(self.definition, self.definition.space.fixed)
+        shared = (
+            known["max_length"]
+            if known
+            else max_length(self.definition, self.definition.space.fixed)
+        )
         length = max_length(self.definition, values) if values else shared
         found = valid_baselines(data, self.definition.objective, length, self.folder.results)
         if known is None and length == shared:
@@ -215,7 +232,9 @@ class StoredStudy:
         folder = self.folder.trial(root_number(trial))
         return replace(folder, digests=TrialRecord(trial).get(TrialRecord.files, {}))
 
-    def open_test(self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]) -> SealedData:
+    def open_test(
+        self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]
+    ) -> SealedData:
         """Open the sealed test rows of the data, and record that in the study's ledger.
 
         The database remembers the end of the ledger, so that removed lines are noticed.
@@ -234,7 +253,9 @@ class StoredStudy:
         """The record of every opening of the test rows for this study."""
         known = self.study.user_attrs.get("ledger")
         return Ledger(
-            self.folder.ledger, Head(**known) if known else None, lambda h: self.study.set_user_attr("ledger", vars(h))
+            self.folder.ledger,
+            Head(**known) if known else None,
+            lambda h: self.study.set_user_attr("ledger", vars(h)),
         )
 
     def data_directory(self, given: Path | None) -> Path | None:

@@ -24,8 +24,10 @@ class Passing:
     trial: int | None = None  # the number of the row
     epoch: int | None = None  # the epoch at which the trial passed the baseline
     value: float | None = None  # the trial's figure at this epoch
-    study_seconds: float | None = None  # by the wall clock, since the first trial started; None where it is not stored
-    is_upper_bound: bool = False  # `study_seconds` is up to the row's end, since the time of the figure is not stored
+    # By the wall clock, since the first trial started; None where it is not stored
+    study_seconds: float | None = None
+    # `study_seconds` is up to the row's end, since the time of the figure is not stored
+    is_upper_bound: bool = False
     training_seconds: float | None = None  # the trial's up to this epoch, in all of its attempts
     is_fitted: bool = False  # the model is fitted at once and has no epochs
 
@@ -47,7 +49,10 @@ class Passing:
     @property
     def facts(self) -> dict[str, Any]:
         """The fields and the sentence, as a dictionary for JSON."""
-        return {**{name: value for name, value in vars(self).items() if name != "is_fitted"}, "words": str(self)}
+        return {
+            **{name: value for name, value in vars(self).items() if name != "is_fitted"},
+            "words": str(self),
+        }
 
 
 def first_passing(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Passing:
@@ -72,7 +77,9 @@ def first_passing(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Passing
     if not passed:
         return Passing(baseline, figures[baseline], is_fitted=fitted)
     (seconds, is_upper_bound), trial, epoch = min(passed, key=lambda one: (one[0], one[1].number))
-    trained = training_seconds(trial, stored.files(trial), stored.definition.objective.metric).get(epoch)
+    trained = training_seconds(trial, stored.files(trial), stored.definition.objective.metric).get(
+        epoch
+    )
     return Passing(
         baseline=baseline,
         figure=figures[baseline],
@@ -88,7 +95,10 @@ def first_passing(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Passing
 
 def _epoch_above(trial: FrozenTrial, figure: float) -> int | None:
     """Return the first epoch at which a trial reported more than a figure; None where it never did."""
-    return min((epoch for epoch, value in trial.intermediate_values.items() if value > figure), default=None)
+    return min(
+        (epoch for epoch, value in trial.intermediate_values.items() if value > figure),
+        default=None,
+    )
 
 
 def _when(trial: FrozenTrial, epoch: int, start: datetime) -> tuple[float, bool]:
@@ -99,7 +109,9 @@ def _when(trial: FrozenTrial, epoch: int, start: datetime) -> tuple[float, bool]
     begun = trial.datetime_start or start
     if (seconds := row_seconds(trial).get(epoch)) is not None:
         return (begun - start).total_seconds() + seconds, False
-    return (trial.datetime_complete - start).total_seconds() if trial.datetime_complete else math.inf, True
+    return (
+        trial.datetime_complete - start
+    ).total_seconds() if trial.datetime_complete else math.inf, True
 
 
 def _text(seconds: float) -> str:

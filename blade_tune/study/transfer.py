@@ -12,7 +12,14 @@ from sqlalchemy.engine import URL
 
 from blade_tune.errors import ConfigError, StorageError
 from blade_tune.storage.attempts import ATTEMPTS, Attempts
-from blade_tune.storage.connect import connect, creating, masked, open_storage, storage_errors, versions
+from blade_tune.storage.connect import (
+    connect,
+    creating,
+    masked,
+    open_storage,
+    storage_errors,
+    versions,
+)
 from blade_tune.storage.optuna_storage import STUDIES, STUDY_ATTRIBUTES, StudyStorage
 from blade_tune.storage.trials import count_states
 from blade_tune.study.ownership import Identity
@@ -64,18 +71,27 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
             optuna.delete_study(study_name=unfinished, storage=target)
         _require_idle(stored)
         optuna.copy_study(
-            from_study_name=name, from_storage=stored.storage, to_storage=target, to_study_name=unfinished
+            from_study_name=name,
+            from_storage=stored.storage,
+            to_storage=target,
+            to_study_name=unfinished,
         )
         study_id = target.get_study_id_from_name(unfinished)
-        Identity.new(Identity.of(stored.study)).store(optuna.load_study(study_name=unfinished, storage=target))
+        Identity.new(Identity.of(stored.study)).store(
+            optuna.load_study(study_name=unfinished, storage=target)
+        )
         _forget_files(target, study_id)
         _copy_attempts(stored, target, study_id)
         # A worker may have started, and even finished, while the rows were copied.
         _require_idle(stored)
         if _extent(target.get_all_trials(study_id)) != _extent(stored.trials):
-            raise StorageError(f"study {name}: its trials changed while they were copied; try again.")
+            raise StorageError(
+                f"study {name}: its trials changed while they were copied; try again."
+            )
         with target.engine.begin() as connection:
-            connection.execute(update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_name=name))
+            connection.execute(
+                update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_name=name)
+            )
     return count_states(stored.trials)
 
 
@@ -104,7 +120,11 @@ def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> 
     """Copy the attempts, from which the cost of the study is computed, under new ids."""
     Attempts.create_table(stored.storage)  # an earlier version made the study without this table
     with stored.storage.engine.connect() as connection:
-        rows = connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id)).mappings().all()
+        rows = (
+            connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id))
+            .mappings()
+            .all()
+        )
     Attempts(target, study_id).clear()
     if rows:
         copies = [{**row, "study_id": study_id, "attempt_id": uuid.uuid4().hex} for row in rows]

@@ -90,7 +90,12 @@ def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, An
     """
     gains_U = gains(ranks_U, metric) - gains(baseline_ranks_U, metric)
     error = float(gains_U.std()) / sqrt(len(gains_U)) if len(gains_U) > 1 else LARGEST_ERROR
-    return {"baseline": REFERENCE, "difference": float(gains_U.mean()), "error": error, "users": len(gains_U)}
+    return {
+        "baseline": REFERENCE,
+        "difference": float(gains_U.mean()),
+        "error": error,
+        "users": len(gains_U),
+    }
 
 
 def of_pair(paired: Mapping[str, Any], num_candidates: int = 1) -> Verdict:
@@ -100,13 +105,16 @@ def of_pair(paired: Mapping[str, Any], num_candidates: int = 1) -> Verdict:
         paired: the comparison of the winner with the reference baseline, from `pair`.
         num_candidates: from how many candidates the winner was chosen by figures of the same users.
     """
-    from scipy.special import stdtrit  # takes a tenth of a second to import, which workers need not wait
+    # Takes a tenth of a second to import, which workers need not wait
+    from scipy.special import stdtrit
 
     tail, df = (1 - LEVEL) / 2, max(1, paired["users"] - 1)
     difference, error = paired["difference"], paired["error"]
     # The winner's figure is the largest of many, so chance alone favors it; only the lower end has to allow for that.
     low = difference - float(stdtrit(df, 1 - tail / num_candidates)) * error
-    return Verdict(paired["baseline"], difference, low, difference + float(stdtrit(df, 1 - tail)) * error)
+    return Verdict(
+        paired["baseline"], difference, low, difference + float(stdtrit(df, 1 - tail)) * error
+    )
 
 
 def of_best(best: FrozenTrial | None, num_completed: int) -> Verdict | None:

@@ -45,7 +45,9 @@ class Workspace:
             ConfigError: the database has no study of this name, or one that was not made by a run.
         """
         name = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-        return StoredStudy.of(open_storage(self.url, create=False, outage_s=outage_s), name, self.results)
+        return StoredStudy.of(
+            open_storage(self.url, create=False, outage_s=outage_s), name, self.results
+        )
 
     def find(self, name: str) -> StoredStudy | None:
         """Open a study by its stored name or the path of its file; return None where no run has stored it.

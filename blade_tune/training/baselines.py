@@ -32,7 +32,8 @@ RECIPES: Mapping[
     "item_knn": ("item_knn", {}),
 }
 REFERENCE = "item_knn"  # the baseline that a winner must be better than
-MOST_ITEMS = 200_000  # the largest catalog that the reference is fitted to; docs/performance.md has the time and memory
+# The largest catalog that the reference is fitted to; docs/performance.md has the time and memory
+MOST_ITEMS = 200_000
 VERSION = 1  # part of the cache's key; increase it when a baseline's figures change
 
 
@@ -41,8 +42,10 @@ class Baselines:
     """Metrics and ranks of the baselines on one set of users, each by the baseline's name."""
 
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by the metric's name
-    ranks: Mapping[str, Tensor] = field(default_factory=dict)  # ranks_U, in the order of the evaluated users
-    left_out: Mapping[str, str] = field(default_factory=dict)  # baselines that were not measured -> the reason
+    # ranks_U, in the order of the evaluated users
+    ranks: Mapping[str, Tensor] = field(default_factory=dict)
+    # Baselines that were not measured -> the reason
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Baselines:
@@ -69,7 +72,9 @@ def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Basel
     return Baselines(metrics, ranks, left_out)
 
 
-def valid_baselines(data: SearchData, objective: EvaluationConfig, max_length: int, root: Path) -> Baselines:
+def valid_baselines(
+    data: SearchData, objective: EvaluationConfig, max_length: int, root: Path
+) -> Baselines:
     """Return the baselines fitted to the train rows and measured on the validation rows of a data set.
 
     They are measured once for each data set, protocol and window length, and then read from a cache.
@@ -81,12 +86,16 @@ def valid_baselines(data: SearchData, objective: EvaluationConfig, max_length: i
         root: folder of the cache, which gets a subfolder `.baselines`.
     """
     protocol = objective.model_dump(mode="json", exclude={"metric"})
-    key = digest.key(baselines=VERSION, data=data.data_hash, protocol=protocol, max_length=max_length)
+    key = digest.key(
+        baselines=VERSION, data=data.data_hash, protocol=protocol, max_length=max_length
+    )
     path = root / ".baselines" / key
     if (known := measured.find(path, _read)) is not None:
         return known
     windows = data.windows("valid", max_length)
-    found = measure(Evaluator(windows, rows_with(data.valid), data.catalog, objective), data.train, data.catalog)
+    found = measure(
+        Evaluator(windows, rows_with(data.valid), data.catalog, objective), data.train, data.catalog
+    )
     arrays = {name: ranks_U.numpy() for name, ranks_U in found.ranks.items()}
     measured.keep(path, arrays, {"metrics": found.metrics, "left_out": found.left_out})
     return found

@@ -31,7 +31,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    buffer = io.BytesIO()  # not the file itself, whose own error torch would hide behind one about positions
+    # Not the file itself, whose own error torch would hide behind one about positions
+    buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
     write_whole(path, HEAD, hashlib.sha256(content).digest(), content)
@@ -44,12 +45,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         DamagedFileError: the file cannot be read, or is not as it was written.
     """
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(_content(path)), map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(_content(path)), map_location="cpu", weights_only=True
+        )
     except MemoryError:
         raise
     except Exception as error:  # torch raises errors of many kinds for a damaged archive
         what = error if isinstance(error, OSError | ValueError) else type(error).__name__
-        raise DamagedFileError(f"{path}: must be a checkpoint as it was written, and is not ({what}).") from None
+        raise DamagedFileError(
+            f"{path}: must be a checkpoint as it was written, and is not ({what})."
+        ) from None
     return state
 
 
@@ -81,7 +86,10 @@ def _content(path: Path) -> bytes:
 
 def rng_state() -> dict[str, Any]:
     """Return the states of all random generators that training draws from: torch's on the CPU and on every GPU."""
-    return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
 
 
 def restore_rng(state: dict[str, Any]) -> None:

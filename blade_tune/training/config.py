@@ -21,9 +21,14 @@ class TrainConfig(Settings):
     weight_decay: float = Field(0.0, ge=0.0, le=1.0, description="L2 penalty in the loss")
     max_epochs: int = Field(300, ge=1, le=100_000, description="epochs at most")
     eval_every: int = Field(
-        5, ge=1, le=100_000, description="epochs from one evaluation to the next; the last epoch too"
+        5,
+        ge=1,
+        le=100_000,
+        description="epochs from one evaluation to the next; the last epoch too",
     )
-    patience: int = Field(10, ge=1, le=100_000, description="evaluations without a better one before training stops")
+    patience: int = Field(
+        10, ge=1, le=100_000, description="evaluations without a better one before training stops"
+    )
     early_stop: Literal["objective", "eidp"] = Field(
         "objective",
         description="what a better evaluation is: of the study's metric, or EIDP's rule on NDCG@10 and HR@10",
@@ -54,7 +59,8 @@ class EvaluationConfig(Settings):
 
     metric: Metric = Field("ndcg@10", description="what the study maximizes on validation rows")
     exclude: Literal["window", "full"] = Field(
-        "window", description="items never ranked: those of the input window (EIDP), or of the whole history"
+        "window",
+        description="items never ranked: those of the input window (EIDP), or of the whole history",
     )
     target_set: Literal["truth", "constant"] = Field(
         "truth",

@@ -43,10 +43,14 @@ class DeviceData:
             size: D, the size of an embedding.
         """
         if (name, size) not in self.found:
-            from blade_tune.models.item_factors import FACTORS  # imports scipy and implicit, which few models need
+            # Imports scipy and implicit, which few models need
+            from blade_tune.models.item_factors import FACTORS
 
-            with threadpool_limits(1, "blas"):  # with one thread, results do not depend on the machine
-                self.found[name, size] = torch.from_numpy(FACTORS[name](self.rows, self.catalog, size))
+            # With one thread, results do not depend on the machine
+            with threadpool_limits(1, "blas"):
+                self.found[name, size] = torch.from_numpy(
+                    FACTORS[name](self.rows, self.catalog, size)
+                )
         return self.found[name, size]
 
     @classmethod
@@ -65,7 +69,9 @@ class DeviceData:
         return cls(
             data.train,
             data.windows("train", max_length).to(device),
-            NegativeSampler(data.user_item_keys().to(device), data.unmet_before().to(device), data.num_items),
+            NegativeSampler(
+                data.user_item_keys().to(device), data.unmet_before().to(device), data.num_items
+            ),
             Evaluator(valid, rows_with(data.valid), data.catalog, evaluation),
             data.catalog,
         )
@@ -87,8 +93,16 @@ class DeviceData:
         keys_N = user_item_keys([data.train, data.valid], data.num_items)
         unmet_N = unmet_before(keys_N, data.num_items)
         negatives = NegativeSampler(
-            torch.as_tensor(keys_N, device=device), torch.as_tensor(unmet_N, device=device), data.num_items
+            torch.as_tensor(keys_N, device=device),
+            torch.as_tensor(unmet_N, device=device),
+            data.num_items,
         )
         search = cls.for_search(data, max_length, evaluation, device)
         windows = data.windows("valid", max_length).to(device)
-        return cls(in_user_order([data.train, data.valid]), windows, negatives, search.evaluator, data.catalog)
+        return cls(
+            in_user_order([data.train, data.valid]),
+            windows,
+            negatives,
+            search.evaluator,
+            data.catalog,
+        )

@@ -30,7 +30,9 @@ class EarlyStopping:
             epoch: number of the evaluated epoch, from 1.
             metrics: value of every metric at that epoch.
         """
-        watched, margin = (EIDP_METRICS, EIDP_MARGIN) if self.rule == "eidp" else ((self.metric,), 0.0)
+        watched, margin = (
+            (EIDP_METRICS, EIDP_MARGIN) if self.rule == "eidp" else ((self.metric,), 0.0)
+        )
         rises = [not self.best or metrics[name] > self.best[name] + margin for name in watched]
         if all(rises):
             self.best_epoch, self.best = epoch, dict(metrics)

@@ -33,17 +33,24 @@ class Evaluator:
         config: the protocol: which items are excluded, and what models are told of the item to predict.
     """
 
-    def __init__(self, windows: Windows, rows_U: Tensor, catalog: Catalog, config: EvaluationConfig) -> None:
+    def __init__(
+        self, windows: Windows, rows_U: Tensor, catalog: Catalog, config: EvaluationConfig
+    ) -> None:
         self.windows = windows
         self.rows_U = rows_U.to(windows.device)
         self.exclude = config.exclude
-        self.told_K: Tensor | None = None  # the behavior set told to models of every target; None: each one's own
+        # The behavior set told to models of every target; None: each one's own
+        self.told_K: Tensor | None = None
         if config.target_set == "constant":
-            self.told_K = torch.ones(catalog.num_behaviors, dtype=torch.uint8, device=windows.device)
+            self.told_K = torch.ones(
+                catalog.num_behaviors, dtype=torch.uint8, device=windows.device
+            )
             self.told_K[catalog.auxiliary] = 0
         # Users in order of their window's length, and the longest window of each batch of them, for `states`.
         lengths_U, self.order_U = windows.lengths_U[self.rows_U].sort(stable=True)
-        self.longest = [int(lengths_B[-1]) for lengths_B in lengths_U.split(USERS_AT_ONCE) if len(lengths_B)]
+        self.longest = [
+            int(lengths_B[-1]) for lengths_B in lengths_U.split(USERS_AT_ONCE) if len(lengths_B)
+        ]
         self.ranking = Ranking(windows.targets(self.rows_U), catalog.num_items)
 
     @torch.inference_mode()
@@ -63,7 +70,9 @@ class Evaluator:
         """Return ranks_U, by products of states and item vectors where a model's scores are such, which is faster."""
         if isinstance(model, DotProduct):
             return self.ranking(self.states(model), model.item_vectors(), self.excluded)
-        return self.ranking.of_scores(lambda order_B: model.scores(self._told(order_B)), self.excluded)
+        return self.ranking.of_scores(
+            lambda order_B: model.scores(self._told(order_B)), self.excluded
+        )
 
     def states(self, model: DotProduct) -> Tensor:
         """Return states_UD: the model's final state of each user, in the order of `rows_U`.
@@ -73,9 +82,13 @@ class Evaluator:
         """
         pieces = zip(self.order_U.split(USERS_AT_ONCE), self.longest, strict=True)
         states_UD = torch.cat(
-            [model.final_states(self._told(order_B).newest(longest)).float() for order_B, longest in pieces]
+            [
+                model.final_states(self._told(order_B).newest(longest)).float()
+                for order_B, longest in pieces
+            ]
         )
-        return torch.empty_like(states_UD).index_copy_(0, self.order_U, states_UD)  # back in the order of `rows_U`
+        # Back in the order of `rows_U`
+        return torch.empty_like(states_UD).index_copy_(0, self.order_U, states_UD)
 
     def _told(self, order_B: Tensor) -> Batch:
         """Return the windows of some users as models see them, with the behavior set that the protocol tells."""

@@ -27,7 +27,11 @@ class Fitting:
     """
 
     def __init__(
-        self, model: FittedRecommender, rows: Interactions, seed: int, device: torch.device | str = "cpu"
+        self,
+        model: FittedRecommender,
+        rows: Interactions,
+        seed: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.model = model
         self.rows = rows
@@ -35,7 +39,8 @@ class Fitting:
         self.device = device
         self.history: list[EpochRecord] = []
         self.num_restored = 0
-        self.outcome = TrainingResult(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)  # empty until the fit
+        # Empty until the fit
+        self.result = TrainingResult(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)
 
     def run(self, hooks: Hooks) -> TrainingResult:
         """Fit and evaluate the model once; `hooks.checkpoint` is not used.
@@ -52,14 +57,24 @@ class Fitting:
         evaluation = hooks.evaluate(self.model)
         record = EpochRecord(1, {}, None, time.perf_counter() - start, evaluation.metrics)
         self.history.append(record)
-        log.info("fitted s=%.3f %s", record.seconds, " ".join(f"{k}={v:.6g}" for k, v in record.metrics.items()))
+        log.info(
+            "fitted s=%.3f %s",
+            record.seconds,
+            " ".join(f"{k}={v:.6g}" for k, v in record.metrics.items()),
+        )
         hooks.on_epoch(record)
-        weights = {name: weight.cpu().clone().contiguous() for name, weight in self.model.state_dict().items()}
-        self.outcome = TrainingResult(1, evaluation.metrics, weights, evaluation.ranks_U, self.history)
-        return self.outcome
+        weights = {
+            name: weight.cpu().clone().contiguous()
+            for name, weight in self.model.state_dict().items()
+        }
+        self.result = TrainingResult(
+            1, evaluation.metrics, weights, evaluation.ranks_U, self.history
+        )
+        return self.result
 
     def fit(self) -> None:
         """Fit the model on the CPU, then move it to the device."""
-        with threadpool_limits(1, "blas"):  # with one thread, the last bits do not depend on the machine's cores
+        # With one thread, the last bits do not depend on the machine's cores
+        with threadpool_limits(1, "blas"):
             self.model.fit(self.rows, self.seed)
         self.model.to(self.device)

@@ -4,8 +4,10 @@ The loop knows nothing of studies or trials; it takes part in them through `Hook
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,8 @@ class EpochRecord:
     losses: dict[str, float]  # mean over the epoch's steps, by the model's names
     learning_rate: float | None  # of the last step; None for a fitted model
     seconds: float  # of the training steps and the evaluation
-    metrics: dict[str, float] = field(default_factory=dict)  # on validation; empty for an epoch without an evaluation
+    # On validation; empty for an epoch without an evaluation
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,9 +56,12 @@ class Hooks:
     """The functions through which a training's caller evaluates, observes and stops it, and its checkpoint file."""
 
     evaluate: Callable[[RecommenderModel], Evaluation]
-    on_epoch: Callable[[EpochRecord], None] = lambda _: None  # called after the checkpoint; may raise to end it
-    should_stop: Callable[[], bool] = lambda: False  # called after every epoch; True ends it with a checkpoint
-    checkpoint: Path | None = None  # loaded if it exists and is whole; written at each evaluation and when stopped
+    # Called after the checkpoint; may raise to end it
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None
+    # Called after every epoch; True ends it with a checkpoint
+    should_stop: Callable[[], bool] = lambda: False
+    # Loaded if it exists and is whole; written at each evaluation and when stopped
+    checkpoint: Path | None = None
 
 
 class Training:
@@ -74,7 +80,12 @@ class Training:
     """
 
     def __init__(
-        self, model: NeuralRecommender, windows: Windows, negatives: NegativeSampler, config: TrainConfig, metric: str
+        self,
+        model: NeuralRecommender,
+        windows: Windows,
+        negatives: NegativeSampler,
+        config: TrainConfig,
+        metric: str,
     ) -> None:
         self.model = model
         self.windows = windows
@@ -82,7 +93,10 @@ class Training:
         self.negatives = negatives
         self.config = config
         self.optimizer = torch.optim.Adam(
-            model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            model.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.plateau = ReduceLROnPlateau(self.optimizer, factor=0.9, patience=5, min_lr=1e-6)
         self.stopping = EarlyStopping(metric, config.patience, config.early_stop)
@@ -101,7 +115,10 @@ class Training:
             NonFiniteError: a loss or a score is NaN or infinite.
             InterruptedStudyError: `hooks.should_stop` returned True; the checkpoint holds the latest epoch.
         """
-        if hooks.checkpoint is not None and (state := find_checkpoint(hooks.checkpoint)) is not None:
+        if (
+            hooks.checkpoint is not None
+            and (state := find_checkpoint(hooks.checkpoint)) is not None
+        ):
             self._restore(state)
             for record in self.history:
                 hooks.on_epoch(record)
@@ -114,13 +131,17 @@ class Training:
             hooks.on_epoch(record)
             if stop:
                 raise InterruptedStudyError(f"stopped after epoch {record.epoch}.")
-        return self.outcome
+        return self.result
 
     @property
-    def outcome(self) -> TrainingResult:
+    def result(self) -> TrainingResult:
         """The result so far, with the best epoch until now."""
         return TrainingResult(
-            self.stopping.best_epoch, self.stopping.best, self.best_weights, self.best_ranks_U, self.history
+            self.stopping.best_epoch,
+            self.stopping.best,
+            self.best_weights,
+            self.best_ranks_U,
+            self.history,
         )
 
     def _epoch(self, evaluate: Callable[[RecommenderModel], Evaluation]) -> EpochRecord:
@@ -136,15 +157,35 @@ class Training:
             evaluation = evaluate(self.model)
             metrics = evaluation.metrics
             if self.stopping.update(epoch, metrics):
-                self.best_weights = {name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()}
+                self.best_weights = {
+                    name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()
+                }
                 self.best_ranks_U = evaluation.ranks_U
         record = EpochRecord(epoch, losses, learning_rate, time.perf_counter() - start, metrics)
         self.history.append(record)
         log.info("%s", " ".join(f"{name}={value:.6g}" for name, value in _flat(record).items()))
         return record
 
-    def train_epoch(self) -> dict[str, float]:
+    @property
+    def steps_per_epoch(self) -> int:
+        """The number of optimizer steps of an epoch; the last may have fewer users than a batch."""
+        return math.ceil(len(self.rows_U) / self.config.batch_size)
+
+    def time_steps(self, num_steps: int) -> float:
+        """Train a number of steps, at most an epoch, and return the seconds per step.
+
+        A loss that is not finite is no error here, since such a step costs as much as any.
+        """
+        start = time.perf_counter()
+        with suppress(NonFiniteError):
+            self.train_epoch(num_steps)
+        return (time.perf_counter() - start) / min(num_steps, self.steps_per_epoch)
+
+    def train_epoch(self, num_steps: int | None = None) -> dict[str, float]:
         """Train on all users once, in a fresh random order.
+
+        Args:
+            num_steps: end after so many steps; None for the whole epoch.
 
         Returns:
             The mean over steps of each loss term, by the term's name.
@@ -155,12 +196,14 @@ class Training:
         self.model.train()
         order_U = self.rows_U[torch.randperm(len(self.rows_U), device=self.rows_U.device)]
         steps: list[dict[str, Tensor]] = []
-        for rows_B in order_U.split(self.config.batch_size):
+        for rows_B in order_U.split(self.config.batch_size)[:num_steps]:
             batch = self.windows.rows(rows_B)
             if count := self.model.num_shared_negatives:
                 batch = batch.with_shared_negatives(self.negatives.draw_shared(count))
             else:
-                batch = batch.with_negatives(self.negatives.draw(batch.users_B, batch.items_BL.shape[1]))
+                batch = batch.with_negatives(
+                    self.negatives.draw(batch.users_B, batch.items_BL.shape[1])
+                )
             terms = self.model.losses(batch)
             self.optimizer.zero_grad()
             torch.stack(tuple(terms.values())).sum().backward()
@@ -174,7 +217,9 @@ class Training:
             terms_at_step = ", ".join(f"{name} {float(term)}" for name, term in steps[step].items())
             place = f"epoch {len(self.history) + 1}, step {step + 1}"
             learning_rate = self.optimizer.param_groups[0]["lr"]
-            raise NonFiniteError(f"{place}: a loss is not finite: {terms_at_step}, learning rate {learning_rate}.")
+            raise NonFiniteError(
+                f"{place}: a loss is not finite: {terms_at_step}, learning rate {learning_rate}."
+            )
         return dict(zip(steps[0], losses_ST.double().mean(dim=0).tolist(), strict=True))
 
     def _save(self, path: Path) -> None:

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-DRAWS = 2**62  # range of the random integers; so large that their remainders by a number of items are uniform enough
+# Range of the random integers; so large that their remainders by a number of items are uniform enough
+DRAWS = 2**62
 
 
 class NegativeSampler:
@@ -44,7 +45,8 @@ class NegativeSampler:
         keys_B1 = users_B[:, None] * (self.num_items + 1)
         first_B1 = torch.searchsorted(self.keys_N, keys_B1)
         met_B1 = torch.searchsorted(self.keys_N, keys_B1 + self.num_items + 1) - first_B1
-        met_B1 = torch.where(met_B1 < self.num_items, met_B1, 0)  # a user who met all items counts as having met none
+        # A user who met all items counts as having met none
+        met_B1 = torch.where(met_B1 < self.num_items, met_B1, 0)
         places_BL = torch.randint(DRAWS, (len(users_B), length), device=users_B.device)
         places_BL = 1 + places_BL % (self.num_items - met_B1)
         before_BL = torch.searchsorted(self.unmet_before_N, keys_B1 + places_BL) - first_B1

@@ -19,10 +19,14 @@ from blade_tune.errors import NonFiniteError
 from blade_tune.metrics import UNREACHABLE
 
 USERS_AT_ONCE = 128
-ITEMS_AT_ONCE = 5200  # no power of two: rows of such a length would fall into the same lines of the cache
-MOST_ITEMS_AT_ONCE = 8 * ITEMS_AT_ONCE  # where a larger catalog has few users, items are taken in longer runs
-SCORES_AT_ONCE = 2**22  # where scores are no products: 16 MiB of them; docs/performance.md has the measurement
-WIDTH = 16  # in products of multiples of so many items, equal vectors get equal scores; in others, MKL rounds unequally
+# No power of two: rows of such a length would fall into the same lines of the cache
+ITEMS_AT_ONCE = 5200
+# Where a larger catalog has few users, items are taken in longer runs
+MOST_ITEMS_AT_ONCE = 8 * ITEMS_AT_ONCE
+# Where scores are no products: 16 MiB of them; docs/performance.md has the measurement
+SCORES_AT_ONCE = 2**22
+# In products of multiples of so many items, equal vectors get equal scores; in others, MKL rounds unequally
+WIDTH = 16
 
 NOT_FINITE = "a score is NaN or infinite, so nothing can be ranked."
 
@@ -53,7 +57,8 @@ class Ranking:
     def __init__(self, targets_U: Tensor, num_items: int) -> None:
         self.targets_U = targets_U
         self.num_items = num_items
-        fewest = -(-num_items // max(1, len(targets_U) // USERS_AT_ONCE))  # in shorter runs, blocks would be small
+        # In shorter runs, blocks would be small
+        fewest = -(-num_items // max(1, len(targets_U) // USERS_AT_ONCE))
         at_once = min(num_items, max(ITEMS_AT_ONCE, min(fewest, MOST_ITEMS_AT_ONCE)))
         self.run = -(-at_once // WIDTH) * WIDTH
         sizes = torch.bincount((targets_U - 1) // self.run).tolist()  # users at home in each run
@@ -63,7 +68,9 @@ class Ranking:
                 lowest, highest = targets_U[rows_B[[0, -1]]].tolist()
                 self.blocks.append(Block(rows_B, home, lowest, highest))
 
-    def __call__(self, states_UD: Tensor, vectors_VD: Tensor, excluded: Callable[[Tensor], Tensor]) -> Tensor:
+    def __call__(
+        self, states_UD: Tensor, vectors_VD: Tensor, excluded: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """Return ranks_U, in the order of the targets, for scores that are products of states and item vectors.
 
         Args:
@@ -76,20 +83,24 @@ class Ranking:
             NonFiniteError: a state or a vector is NaN, infinite, or so large that a score may be infinite.
         """
         states_UD = states_UD.float()
-        vectors_VD = vectors_VD[1:].to(states_UD)  # some models' vectors (popularity's) are on the CPU in any case
+        # Some models' vectors (popularity's) are on the CPU in any case
+        vectors_VD = vectors_VD[1:].to(states_UD)
         # By Cauchy and Schwarz no score exceeds the product of the largest norms.
         if not torch.isfinite(states_UD.norm(dim=1).max() * vectors_VD.norm(dim=1).max()):
             raise NonFiniteError(NOT_FINITE)
         runs = list(vectors_VD.split(self.run))
         # The last run is padded to the length of the others, so that its products have the same shape.
         runs[-1] = pad(runs[-1], (0, 0, 0, self.run - len(runs[-1])))
-        framed_BX = states_UD.new_empty(USERS_AT_ONCE, self.run + 2)  # a column on either side for items of other runs
+        # A column on either side for items of other runs
+        framed_BX = states_UD.new_empty(USERS_AT_ONCE, self.run + 2)
         ranks_U = torch.empty_like(self.targets_U)
         for block in self.blocks:
             excluded_BX = excluded(block.rows_B)
             targets_B1 = self.targets_U[block.rows_B][:, None]
             room_BX = framed_BX[: len(block.rows_B)]
-            before_B = self._before(block, states_UD[block.rows_B], runs, targets_B1, excluded_BX, room_BX)
+            before_B = self._before(
+                block, states_UD[block.rows_B], runs, targets_B1, excluded_BX, room_BX
+            )
             hopeless_B = (excluded_BX == targets_B1).any(dim=1)
             ranks_U[block.rows_B] = torch.where(hopeless_B, UNREACHABLE, before_B.long())
         return ranks_U
@@ -128,7 +139,9 @@ class Ranking:
             # A tie counts if the item's number is smaller than the target's. Left of the lowest target of the block it
             # does for all users, right of the highest for none, and only between the two each user has to be looked at.
             # Scores are overwritten with 1 for each item that stands before the target, and 0 for the others.
-            low, high = (min(max(item - first, 0), width) for item in (block.lowest, block.highest + 1))
+            low, high = (
+                min(max(item - first, 0), width) for item in (block.lowest, block.highest + 1)
+            )
             items_X = torch.arange(first + low, first + high, device=states_BD.device)
             mixed_BX = scores_BX[:, low:high]
             is_tie_BX = (mixed_BX == target_scores_B1) & (items_X < targets_B1)
@@ -138,7 +151,9 @@ class Ranking:
             before_B += scores_BX.sum(dim=1)
         return before_B
 
-    def of_scores(self, scores: Callable[[Tensor], Tensor], excluded: Callable[[Tensor], Tensor]) -> Tensor:
+    def of_scores(
+        self, scores: Callable[[Tensor], Tensor], excluded: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """Return ranks_U, in the order of the targets, for scores that are no products, in blocks of bounded memory.
 
         Args:
@@ -160,7 +175,9 @@ class Ranking:
         return torch.tensor(ranks, dtype=torch.int64, device=self.targets_U.device)
 
 
-def rank_of(scores_V: NDArray[np.float32], target: int, excluded_X: NDArray[np.integer[Any]]) -> int:
+def rank_of(
+    scores_V: NDArray[np.float32], target: int, excluded_X: NDArray[np.integer[Any]]
+) -> int:
     """Return the rank of one user's target, from 0, or UNREACHABLE if it is excluded.
 
     NumPy does this on a CPU ten times as fast as torch compares whole blocks.

@@ -3,7 +3,8 @@
 import torch
 
 AVAILABLE = torch.get_num_threads()  # the machine's cores, or what OMP_NUM_THREADS says
-SMALL_STEP = 200_000  # numbers in the states of a step below which it is small; docs/performance.md has the measurement
+# Numbers in the states of a step below which it is small; docs/performance.md has the measurement
+SMALL_STEP = 200_000
 
 
 def use_all_threads(threads: int | None = None) -> None:
@@ -11,7 +12,9 @@ def use_all_threads(threads: int | None = None) -> None:
     torch.set_num_threads(threads or AVAILABLE)
 
 
-def use_threads(batch_size: int, max_length: int, embedding_size: int, threads: int | None = None) -> int:
+def use_threads(
+    batch_size: int, max_length: int, embedding_size: int, threads: int | None = None
+) -> int:
     """Set the number of torch's CPU threads, and return it: all that are available, or one where a step is small.
 
     Small steps gain little from a second thread, and lose half their speed to it on a machine with other work, where

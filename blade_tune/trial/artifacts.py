@@ -23,7 +23,12 @@ from blade_tune.trial.curves import as_csv, curve_rows, curve_svg
 log = logging.getLogger(__name__)
 
 ARTIFACTS = "artifacts"  # of the results folder
-MIME_TYPES = {".csv": "text/csv", ".log": "text/plain", ".svg": "image/svg+xml", ".yaml": "application/yaml"}
+MIME_TYPES = {
+    ".csv": "text/csv",
+    ".log": "text/plain",
+    ".svg": "image/svg+xml",
+    ".yaml": "application/yaml",
+}
 
 
 class WholeFiles(FileSystemArtifactStore):
@@ -79,9 +84,11 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, st
         files = folder.trial(root_number(trial))
         with tempfile.TemporaryDirectory() as scratch:
             for path in shown_files(files, metric, Path(scratch)):
-                digest = sha256(path)  # before the upload, so that it is the digest of what the trial wrote
+                # Before the upload, so that it is the digest of what the trial wrote
+                digest = sha256(path)
                 digests[f"{ARTIFACTS}/{_upload(store, path, trial)}"] = digest
-    except UpdateFinishedTrialError:  # the trial is another worker's by now, which the caller has to know
+    except UpdateFinishedTrialError:
+        # The trial is another worker's by now, which the caller has to know
         raise
     except Exception as error:
         what = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -125,12 +132,16 @@ def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) ->
         known = [meta.artifact_id for meta in get_all_artifact_meta(study) if meta.filename == name]
         if not known:  # the first upload also adds the file's entry to the study
             _upload(store, path, study)
-        for artifact_id in known:  # Optuna cannot remove an artifact's entry, so its content is replaced
+        # Optuna cannot remove an artifact's entry, so its content is replaced
+        for artifact_id in known:
             with path.open("rb") as content:
                 store.write(artifact_id, content)
 
 
 def _upload(store: FileSystemArtifactStore, path: Path, owner: Trial | optuna.Study) -> str:
     return upload_artifact(
-        artifact_store=store, file_path=str(path), study_or_trial=owner, mimetype=MIME_TYPES[path.suffix]
+        artifact_store=store,
+        file_path=str(path),
+        study_or_trial=owner,
+        mimetype=MIME_TYPES[path.suffix],
     )

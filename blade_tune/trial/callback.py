@@ -21,8 +21,10 @@ class StudySummary:
     best_number: int | None = None  # this and the next two are None before the first complete trial
     best_value: float | None = None
     best_params: Mapping[str, Value] | None = None
-    verdict: str = ""  # how the best trial compares with the reference baseline; empty where that is not known
-    warning: str = ""  # says that the best trial is below an untuned baseline; empty where it is not
+    # How the best trial compares with the reference baseline; empty where that is not known
+    verdict: str = ""
+    # Says that the best trial is below an untuned baseline; empty where it is not
+    warning: str = ""
 
 
 class Callback:
@@ -58,7 +60,9 @@ class Callback:
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
         """Handle the end of one training epoch of a trial."""
 
-    def trial_ended(self, number: int, outcome: str, value: float | None, summary: StudySummary | None) -> None:
+    def trial_ended(
+        self, number: int, outcome: str, value: float | None, summary: StudySummary | None
+    ) -> None:
         """Handle the end of a trial that completed, was pruned or failed.
 
         Args:

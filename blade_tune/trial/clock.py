@@ -34,7 +34,8 @@ class Clock:
         begun = trial.datetime_start or datetime.now()
         # The row's start on the monotonic clock, which, unlike the wall clock, nobody can set while the trial runs.
         self._begun = time.monotonic() - max(0.0, (datetime.now() - begun).total_seconds())
-        self._readings: list[tuple[int, float, float]] = []  # epoch, seconds of training, seconds of the row
+        # Epoch, seconds of training, seconds of the row
+        self._readings: list[tuple[int, float, float]] = []
         self._highest = -math.inf
 
     def read(self, history: Sequence[EpochRecord], epoch: int, figure: float) -> None:

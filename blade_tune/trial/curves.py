@@ -40,7 +40,9 @@ def curve_rows(folder: TrialFolder) -> list[dict[str, Any]]:
     try:
         return [_row(record) for record in read_epochs(folder)]
     except DamagedFileError as error:
-        log.warning("%s Its epochs are left out; what the database has of the trial is whole.", error)
+        log.warning(
+            "%s Its epochs are left out; what the database has of the trial is whole.", error
+        )
         return []
 
 
@@ -73,7 +75,10 @@ def curve_svg(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
         rows: epochs as `curve_rows` returns them.
         metric: name of the column that the left axis shows.
     """
-    losses = [(row["epoch"], sum(value for name, value in row.items() if name.startswith("loss."))) for row in rows]
+    losses = [
+        (row["epoch"], sum(value for name, value in row.items() if name.startswith("loss.")))
+        for row in rows
+    ]
     last = max((row["epoch"] for row in rows), default=1)
     epochs = _Axis(0, last, LEFT, RIGHT)
     middle = (TOP + BOTTOM) / 2
@@ -81,14 +86,22 @@ def curve_svg(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
             'font-family="sans-serif" font-size="12">',
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',  # a page of any color shows it on white
+            # A page of any color shows it on white
+            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
             f'<path d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}V{TOP}" fill="none" stroke="#999"/>',
-            *(_text(epochs.at(epoch), BOTTOM + 18, f"{epoch}") for epoch in sorted({0, last // 2, last})),
+            *(
+                _text(epochs.at(epoch), BOTTOM + 18, f"{epoch}")
+                for epoch in sorted({0, last // 2, last})
+            ),
             _text((LEFT + RIGHT) / 2, BOTTOM + 40, "epoch"),
             *_series(_finite(losses), epochs, ORANGE, RIGHT + 6, "start"),
             _text(WIDTH - 10, middle, "loss", ORANGE, turned=True),
             *_series(
-                _finite((row["epoch"], row[metric]) for row in rows if metric in row), epochs, BLUE, LEFT - 6, "end"
+                _finite((row["epoch"], row[metric]) for row in rows if metric in row),
+                epochs,
+                BLUE,
+                LEFT - 6,
+                "end",
             ),
             _text(16, middle, metric, BLUE, turned=True),
             "</svg>\n",
@@ -114,14 +127,18 @@ class _Axis:
 
     def at(self, value: float) -> float:
         """Return the pixel of a value, to a tenth."""
-        return round(self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1)
+        return round(
+            self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1
+        )
 
 
 def _finite(points: Iterable[Point]) -> list[Point]:
     return [point for point in points if math.isfinite(point[1])]
 
 
-def _series(points: Sequence[Point], epochs: _Axis, color: str, edge: float, anchor: str) -> list[str]:
+def _series(
+    points: Sequence[Point], epochs: _Axis, color: str, edge: float, anchor: str
+) -> list[str]:
     """Return the SVG elements of one curve: a line, a dot at each point if there are few, and three axis labels."""
     if not points:
         return []
@@ -131,11 +148,23 @@ def _series(points: Sequence[Point], epochs: _Axis, color: str, edge: float, anc
     ticks = (axis.low, (axis.low + axis.high) / 2, axis.high)
     return [
         f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>',
-        *(f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>' for x, y in places if len(places) <= DOTS),
+        *(
+            f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>'
+            for x, y in places
+            if len(places) <= DOTS
+        ),
         *(_text(edge, axis.at(tick) + 4, f"{tick:.4g}", color, anchor) for tick in ticks),
     ]
 
 
-def _text(x: float, y: float, text: str, color: str = "#333", anchor: str = "middle", *, turned: bool = False) -> str:
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    color: str = "#333",
+    anchor: str = "middle",
+    *,
+    turned: bool = False,
+) -> str:
     turn = f' transform="rotate(-90 {x} {y})"' if turned else ""
     return f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}"{turn}>{escape(printable(text))}</text>'

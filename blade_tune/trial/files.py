@@ -26,7 +26,8 @@ from blade_tune.storage.folder import TrialFolder
 AGAIN = "the same command with --test ranks the test rows again, as another line of the ledger"
 OWN = "sha256"  # key in a file of test figures: the digest of the rest of its content
 LISTED = "files"  # key in a file of test figures: the digests of the files of ranks in its folder
-BEFORE = ("sealed_hash", "baselines")  # the keys that an earlier version's file of test figures has besides its metrics
+# The keys that an earlier version's file of test figures has besides its metrics
+BEFORE = ("sealed_hash", "baselines")
 METRICS_BEFORE = {f"{name}@{k}" for name in ("ndcg", "hr") for k in (5, 10, 20)}  # in such a file
 
 
@@ -73,7 +74,9 @@ def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
     content = read_whole(folder, folder.metrics)
     try:
         records = [_record(line) for line in content.decode().splitlines()]
-        if not records or [record["epoch"] for record in records] != list(range(1, len(records) + 1)):
+        if not records or [record["epoch"] for record in records] != list(
+            range(1, len(records) + 1)
+        ):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedFileError(
@@ -85,7 +88,12 @@ def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
 def _record(line: str) -> dict[str, Any]:
     """Parse one line of a metrics file, and check that its figures are numbers or null."""
     record: dict[str, Any] = json.loads(line)
-    figures = [record.get("learning_rate"), *record["losses"].values(), *record["metrics"].values(), record["seconds"]]
+    figures = [
+        record.get("learning_rate"),
+        *record["losses"].values(),
+        *record["metrics"].values(),
+        record["seconds"],
+    ]
     if not all(figure is None or isinstance(figure, int | float) for figure in figures):
         raise ValueError
     return record
@@ -110,7 +118,9 @@ def read_weights(folder: TrialFolder) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except Exception as error:  # safetensors raises its own error, and those of JSON and torch
-        raise DamagedFileError(f"{folder.weights}: must hold a model's weights, and cannot be read: {error}") from None
+        raise DamagedFileError(
+            f"{folder.weights}: must hold a model's weights, and cannot be read: {error}"
+        ) from None
 
 
 def write_ranks(path: Path, ranks: NDArray[Any]) -> str:
@@ -127,7 +137,9 @@ def ranks_content(ranks: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def write_test(folder: TrialFolder, facts: Mapping[str, Any], ranks: Mapping[Path, NDArray[Any]]) -> None:
+def write_test(
+    folder: TrialFolder, facts: Mapping[str, Any], ranks: Mapping[Path, NDArray[Any]]
+) -> None:
     """Write a run's test figures, and the files of ranks that they were computed from.
 
     The ranks are written first and their digests are stored with the figures, so that figures exist only with ranks
@@ -138,7 +150,10 @@ def write_test(folder: TrialFolder, facts: Mapping[str, Any], ranks: Mapping[Pat
         facts: the test figures, by the metric's name, and whatever is stored with them.
         ranks: path of a file in the folder -> the ranks to write there.
     """
-    whole = {**facts, LISTED: {path.name: write_ranks(path, values) for path, values in ranks.items()}}
+    whole = {
+        **facts,
+        LISTED: {path.name: write_ranks(path, values) for path, values in ranks.items()},
+    }
     content = json.dumps({**whole, OWN: _digest(whole)}) + "\n"
     write_whole(folder.test, content.encode())
 
@@ -154,8 +169,11 @@ def read_test(folder: TrialFolder) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(content)
         own = facts.pop(OWN, None)
         # An earlier version wrote no digest. Its file is accepted if it has all metrics of then, and no unknown key.
-        is_whole = facts.keys() - set(BEFORE) == METRICS_BEFORE if own is None else own == _digest(facts)
-        figures = [facts[name] for name in METRICS if name in facts]  # a metric may be newer than the file
+        is_whole = (
+            facts.keys() - set(BEFORE) == METRICS_BEFORE if own is None else own == _digest(facts)
+        )
+        # A metric may be newer than the file
+        figures = [facts[name] for name in METRICS if name in facts]
         is_whole = is_whole and all(isinstance(figure, float) for figure in figures)
     except (ValueError, KeyError, TypeError, AttributeError):
         is_whole = False

@@ -57,7 +57,12 @@ from blade_tune.trial.provenance import software_lines
 log = logging.getLogger(__name__)
 
 # Parts of the messages by which a RuntimeError of torch says that memory ran out.
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "CUDA out of memory", "CUDA error: out of memory")
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+)
 
 
 def build_training(
@@ -94,9 +99,14 @@ def build_training(
     if isinstance(model, NeuralRecommender):
         train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
         use_threads(train.batch_size, model.max_length, model.embedding_size, threads)
-        model.start(device_data.item_factors)  # initialized on the CPU, so that every device starts from equal weights
+        # Initialized on the CPU, so that every device starts from equal weights
+        model.start(device_data.item_factors)
         return Training(
-            model.to(device), device_data.windows, device_data.negatives, train, definition.objective.metric
+            model.to(device),
+            device_data.windows,
+            device_data.negatives,
+            train,
+            definition.objective.metric,
         )
     if isinstance(model, FittedRecommender):
         use_all_threads(threads)
@@ -112,7 +122,8 @@ class TrialResult:
     value: float | None = None  # of the study's metric; None unless the trial is complete
     reason: EndReason | None = None  # None for a complete trial
     message: str = ""  # details of the reason, for people
-    error: BladeTuneError | None = None  # to be raised once the trial is stored, since it ends the whole run
+    # To be raised once the trial is stored, since it ends the whole run
+    error: BladeTuneError | None = None
 
     @property
     def is_continued(self) -> bool:
@@ -185,7 +196,9 @@ class Objective:
             except (LeaseLostError, UpdateFinishedTrialError) as error:
                 return TrialResult(TrialState.FAIL, reason=EndReason.SUPERSEDED, message=str(error))
             except (InterruptedStudyError, KeyboardInterrupt) as error:
-                return TrialResult(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=str(error))
+                return TrialResult(
+                    TrialState.FAIL, reason=EndReason.INTERRUPTED, message=str(error)
+                )
             except NonFiniteError as error:
                 return TrialResult(TrialState.FAIL, reason=EndReason.NOT_FINITE, message=str(error))
             except ConfigError as error:
@@ -193,7 +206,9 @@ class Objective:
             except Exception as error:
                 return _end_of(error, trial.number, folder)
 
-    def _train(self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]) -> TrialResult:
+    def _train(
+        self, trial: Trial, folder: TrialFolder, check_lease: Callable[[], None]
+    ) -> TrialResult:
         """Train a trial to its end, and store in the database what it was and what it has cost."""
         values, seed = self._settle(trial)
         record = TrialRecord(trial)
@@ -201,7 +216,8 @@ class Objective:
         write_text(folder.config, write_yaml(nest(values)))
         self.callback.trial_started(trial.number, values)
         device_data = self.device_data(max_length(self.definition, values))
-        threads = record.get(TrialRecord.threads)  # of the interrupted attempt, so that the sums come out equal
+        # Of the interrupted attempt, so that the sums come out equal
+        threads = record.get(TrialRecord.threads)
         training = build_training(self.definition, values, self.data, device_data, seed, threads)
         record.threads = torch.get_num_threads()
         record.write(attributes(**software_lines(device_data.windows.device)))
@@ -242,7 +258,9 @@ class Objective:
             self.callback.epoch_ended(trial.number, record)
             if not record.metrics:
                 return
-            write_text(folder.metrics, "".join(json.dumps(vars(past)) + "\n" for past in training.history))
+            write_text(
+                folder.metrics, "".join(json.dumps(vars(past)) + "\n" for past in training.history)
+            )
             clock.read(training.history, record.epoch, record.metrics[self.metric])
             trial.report(record.metrics[self.metric], record.epoch)
             # The pruner is asked even if its answer is not used: it records the trial's rungs when it is asked.
@@ -251,13 +269,16 @@ class Objective:
             if not is_weak or record.epoch <= training.num_restored:
                 return
             # A random share of the trials is trained to the end all the same, to measure what the pruner loses.
-            if not is_audited(self.definition.search.seed, root, self.definition.search.pruner.audit):
+            if not is_audited(
+                self.definition.search.seed, root, self.definition.search.pruner.audit
+            ):
                 raise optuna.TrialPruned(f"pruned at epoch {record.epoch}")
             if TrialRecord.pruned_at not in TrialRecord(trial):
                 TrialRecord(trial).pruned_at = record.epoch
 
         def should_stop() -> bool:
-            check_lease()  # before the checkpoint is written, which may belong to another worker by now
+            # Before the checkpoint is written, which may belong to another worker by now
+            check_lease()
             return self.should_stop()
 
         evaluator = self.device_data(training.model.max_length).evaluator
@@ -274,9 +295,16 @@ def _end_of(error: Exception, number: int, folder: TrialFolder) -> TrialResult:
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message = f"{folder.path}: {error.strerror}; make room, then run the same command again."
-        return TrialResult(TrialState.FAIL, reason=EndReason.INTERRUPTED, message=message, error=DiskFullError(message))
+        return TrialResult(
+            TrialState.FAIL,
+            reason=EndReason.INTERRUPTED,
+            message=message,
+            error=DiskFullError(message),
+        )
     log.exception("trial=%d failed", number)
-    return TrialResult(TrialState.FAIL, reason=EndReason.ERROR, message=f"{type(error).__name__}: {error}")
+    return TrialResult(
+        TrialState.FAIL, reason=EndReason.ERROR, message=f"{type(error).__name__}: {error}"
+    )
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -28,9 +28,14 @@ def software(device: torch.device) -> dict[str, Any]:
         `versions`: package name -> version; `commit`: see `_commit`, None where not known; `device`: text.
     """
     return {
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
         "commit": _commit(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine() + " cpu",
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else platform.machine() + " cpu",
     }
 
 
@@ -68,7 +73,17 @@ def _commit() -> str | None:
     file = Path(blade_tune.__file__)
     try:
         _git("ls-files", "--error-unmatch", file.name, folder=file.parent)
-        return _git("describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*", folder=file.parent) or None
+        return (
+            _git(
+                "describe",
+                "--always",
+                "--abbrev=40",
+                "--dirty=+",
+                "--exclude=*",
+                folder=file.parent,
+            )
+            or None
+        )
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -18,7 +18,9 @@ class StopSignals:
             to a whole process group twice, from outside and from its supervisor, so only a SIGINT interrupts it.
     """
 
-    def __init__(self, insisting: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)) -> None:
+    def __init__(
+        self, insisting: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+    ) -> None:
         self.received: signal.Signals | None = None
         self._insisting = insisting
 
@@ -27,14 +29,18 @@ class StopSignals:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.received is None:
-            self.received = signal.Signals(number)  # nothing else is safe here: any call may have been interrupted
+            # Nothing else is safe here: any call may have been interrupted
+            self.received = signal.Signals(number)
         elif number in self._insisting:
             raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopSignals"]:
         """Install the handlers for the block, and restore the earlier ones after it."""
-        before = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, self._receive)
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield self
         finally:

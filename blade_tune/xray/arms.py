@@ -48,7 +48,9 @@ class Arms:
         """Return the recipe with the highest NDCG@10 on last train targets; of equal ones the first."""
         return max(recipes, key=lambda recipe: self._earlier_gains(recipe).sum())
 
-    def clearest(self, pairs: Iterable[tuple[RuleRecipe, RuleRecipe]]) -> tuple[RuleRecipe, RuleRecipe]:
+    def clearest(
+        self, pairs: Iterable[tuple[RuleRecipe, RuleRecipe]]
+    ) -> tuple[RuleRecipe, RuleRecipe]:
         """Return the pair whose first recipe is most clearly above its second one on last train targets."""
         return max(pairs, key=lambda pair: clarity(*map(self._earlier_gains, pair)))
 
@@ -66,7 +68,9 @@ class Arms:
 
         Which rows are counted is chosen on last train targets.
         """
-        targets_only = max((True, False), key=lambda only: self._by_popularity(only, is_earlier=True).sum())
+        targets_only = max(
+            (True, False), key=lambda only: self._by_popularity(only, is_earlier=True).sum()
+        )
         return self._by_popularity(targets_only, is_earlier=False), targets_only
 
     @cached_property
@@ -80,7 +84,9 @@ class Arms:
         return self._in_windows((*SHORT, *LONG))
 
     def _in_windows(self, shares: Iterable[float]) -> tuple[float, ...]:
-        return tuple(max(LEAST_HALF_LIFE, share * max(1.0, self.task.mean_length)) for share in shares)
+        return tuple(
+            max(LEAST_HALF_LIFE, share * max(1.0, self.task.mean_length)) for share in shares
+        )
 
     @cached_property
     def counting(self) -> Counting:
@@ -125,7 +131,9 @@ class Arms:
         return gains_of(rules.task, scores)
 
 
-def grid(counting: Counting, half_lives: Iterable[float], directions: Iterable[float]) -> list[RuleRecipe]:
+def grid(
+    counting: Counting, half_lives: Iterable[float], directions: Iterable[float]
+) -> list[RuleRecipe]:
     """Return a recipe that sees items alone for each pair of a half-life and a direction."""
     return [
         RuleRecipe(replace(counting, half_life=half_life, direction=direction))

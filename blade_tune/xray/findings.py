@@ -33,7 +33,10 @@ def order(arms: Arms) -> Finding:
         (recipe, RuleRecipe(replace(recipe.counting, direction=UNDIRECTED)))
         for recipe in grid(plain, (*arms.half_lives, inf), (HARDLY_DIRECTED, DIRECTED))
     )
-    details = {**_settings(directed), "histories_in_any_order": mean(arms.gains(directed, "any order"))}
+    details = {
+        **_settings(directed),
+        "histories_in_any_order": mean(arms.gains(directed, "any order")),
+    }
     return compare(arms.gains(directed), arms.gains(undirected), details)
 
 
@@ -58,14 +61,20 @@ def sets(arms: Arms) -> Finding:
     alone = arms.base.counting
     half_lives = dict.fromkeys((arms.half_lives[0], alone.half_life, inf))
     seeing = arms.best(
-        RuleRecipe(replace(counting, half_life=half_life, direction=alone.direction), set_strength=STRENGTHS[0])
+        RuleRecipe(
+            replace(counting, half_life=half_life, direction=alone.direction),
+            set_strength=STRENGTHS[0],
+        )
         for counting, half_life in product((alone, SPLIT), half_lives)
     )
     stronger = [replace(seeing, set_strength=strength) for strength in STRENGTHS[1:]]
     weighed = [replace(arms.base, auxiliary_weight=weight) for weight in AUXILIARY_WEIGHTS]
     seeing = arms.best([seeing, *stronger, *weighed])
     gains_U = arms.gains(seeing)
-    controls = {"items_alone": arms.gains(arms.base), "shuffled_sets": arms.gains(seeing, "shuffled sets")}
+    controls = {
+        "items_alone": arms.gains(arms.base),
+        "shuffled_sets": arms.gains(seeing, "shuffled sets"),
+    }
     found = {name: compare(gains_U, control_U, {}) for name, control_U in controls.items()}
     weaker = min(found, key=lambda name: found[name].low)
     levels = {name: finding.without for name, finding in found.items()}
@@ -91,7 +100,10 @@ def repeats(arms: Arms) -> Finding:
 def popularity(arms: Arms) -> Finding:
     """Compare a ranking of items by popularity to the known expectation of a random ranking."""
     gains_U, targets_only = arms.popularity()
-    details = {"counts": "target rows" if targets_only else "all rows", "rules": mean(arms.gains(arms.base))}
+    details = {
+        "counts": "target rows" if targets_only else "all rows",
+        "rules": mean(arms.gains(arms.base)),
+    }
     return compare(gains_U, chance_gains(arms.task), details)
 
 
@@ -110,5 +122,9 @@ def _settings(recipe: RuleRecipe) -> dict[str, Any]:
     counting = asdict(recipe.counting)
     if isinf(counting["half_life"]):
         counting["half_life"] = None
-    others = {name: value for name, value in asdict(recipe).items() if name != "counting" and value is not None}
+    others = {
+        name: value
+        for name, value in asdict(recipe).items()
+        if name != "counting" and value is not None
+    }
     return {**counting, **others}

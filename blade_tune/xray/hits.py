@@ -13,7 +13,9 @@ from blade_tune.xray.task import Task
 METRIC = "ndcg@10"
 
 
-def gains_of(task: Task, scores: Iterable[NDArray[np.float32]], *, may_repeat: bool = False) -> NDArray[np.float64]:
+def gains_of(
+    task: Task, scores: Iterable[NDArray[np.float32]], *, may_repeat: bool = False
+) -> NDArray[np.float64]:
     """Return gains_U of the ranking of all items by scores; equal scores are ordered by number, as in evaluation.
 
     Args:
@@ -25,7 +27,11 @@ def gains_of(task: Task, scores: Iterable[NDArray[np.float32]], *, may_repeat: b
     nothing = np.empty(0, np.int64)
     for scores_BV in scores:
         for scores_V in scores_BV:
-            ranks.append(rank_of(scores_V, int(task.items_U[user]), nothing if may_repeat else task.met(user)))
+            ranks.append(
+                rank_of(
+                    scores_V, int(task.items_U[user]), nothing if may_repeat else task.met(user)
+                )
+            )
             user += 1
     return gains(torch.tensor(ranks, dtype=torch.int64), METRIC).numpy()
 

@@ -11,7 +11,8 @@ from blade_tune.xray.findings import COMPARISONS
 from blade_tune.xray.task import Exclude, valid_task
 from blade_tune.xray.verdict import Finding
 
-VERSION = 1  # raise it when a verdict or figure may come out differently, so that kept x-rays are measured again
+# Raise it when a verdict or figure may come out differently, so that kept x-rays are measured again
+VERSION = 1
 
 Findings = Mapping[str, Finding]
 
@@ -43,7 +44,11 @@ def measure(
 
 
 def xray(
-    data: SearchData, exclude: Exclude, window: int, root: Path, tell: Callable[[str], object] = lambda _: None
+    data: SearchData,
+    exclude: Exclude,
+    window: int,
+    root: Path,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Findings:
     """Return the findings of a data set and protocol, measured now unless they were kept before.
 

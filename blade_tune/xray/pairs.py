@@ -77,7 +77,9 @@ class Cells:
 
     def sums(self, kind: int, weights_P: PairWeights) -> PairWeights:
         """Return sums_X, the sum of the weights of one kind of pairs in each cell."""
-        return np.bincount(self.places[kind], weights_P, len(self.columns_X)).astype(np.float64, copy=False)
+        return np.bincount(self.places[kind], weights_P, len(self.columns_X)).astype(
+            np.float64, copy=False
+        )
 
     def matrix(self, values_X: PairWeights) -> Any:
         """Return the CSR matrix with the given values in its cells."""

@@ -30,9 +30,12 @@ class Counting:
     half_life: float  # steps after which a step counts half as much; infinite: all count the same
     direction: float  # 0: pairs have none; 1: only later items follow from earlier ones
     is_split: bool  # whether a row counts once, shared by all rows before it, instead of once for each of them
-    shrinkage: float  # weight added to the pairs of each item, which shrinks the rules of rare items
+    shrinkage: (
+        float  # weight added to the pairs of each item, which shrinks the rules of rare items
+    )
     targets_only: bool  # whether only rows with a target behavior can come next
-    follows_drift: bool = False  # whether items keep the weight they have late in histories at any direction
+    # Whether items keep the weight they have late in histories at any direction
+    follows_drift: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,13 @@ class RuleRecipe:
     """Settings of a recommender: what it uses, and how strongly."""
 
     counting: Counting
-    set_strength: float | None = None  # rows by which rules under a set shrink to those of items; None: no sets
+    # Rows by which rules under a set shrink to those of items; None: no sets
+    set_strength: float | None = None
     auxiliary_weight: float = 1.0  # of a step without a target behavior
-    told_strength: float | None = None  # rows by which lifts of the told set shrink to 1; None: told no set
-    repeat_weight: float | None = None  # of rules from an item to itself; None: there are no such rules
+    # Rows by which lifts of the told set shrink to 1; None: told no set
+    told_strength: float | None = None
+    # Of rules from an item to itself; None: there are no such rules
+    repeat_weight: float | None = None
 
 
 class Rules:
@@ -74,7 +80,10 @@ class Rules:
         """Return these rules with sets permuted over all rows, the control of recipes that see sets."""
         shuffled = copy(self)
         sets_NK = np.random.default_rng([SEED, 4]).permutation(self.task.rows.sets_NK)
-        shuffled._codes_N, shuffled._seems_target_N = self._codes(sets_NK), self._has_target(sets_NK)
+        shuffled._codes_N, shuffled._seems_target_N = (
+            self._codes(sets_NK),
+            self._has_target(sets_NK),
+        )
         shuffled.__dict__.pop("_cells_by_set", None)
         return shuffled
 
@@ -94,7 +103,10 @@ class Rules:
     def _cells(self) -> Cells:
         """Cells of items by items: kind 0 for pairs from earlier to later items, kind 1 for pairs back."""
         V = self.task.num_items + 1
-        earlier_P, later_P = self._items_N[self._pairs.earlier_P], self._items_N[self._pairs.laters_P]
+        earlier_P, later_P = (
+            self._items_N[self._pairs.earlier_P],
+            self._items_N[self._pairs.laters_P],
+        )
         return Cells.of((V, V), (earlier_P, later_P), (later_P, earlier_P))
 
     @cached_property
@@ -124,13 +136,17 @@ class Rules:
             counts_X = self._drifted(counts_X, onwards_X, counting.shrinkage)
         return onwards_P, self._cells.matrix(counts_X)
 
-    def _drifted(self, counts_X: PairWeights, onwards_X: PairWeights, shrinkage: float) -> PairWeights:
+    def _drifted(
+        self, counts_X: PairWeights, onwards_X: PairWeights, shrinkage: float
+    ) -> PairWeights:
         """Return C with columns rescaled so that items which come late in histories weigh as much as in F.
 
         C_ij becomes C_ij (F_.j + shrinkage F_.. / C_..) / (C_.j + shrinkage).
         """
         columns_X, V = self._cells.columns_X, self.task.num_items + 1
-        onwards_V, all_V = (np.bincount(columns_X, sums_X, minlength=V) for sums_X in (onwards_X, counts_X))
+        onwards_V, all_V = (
+            np.bincount(columns_X, sums_X, minlength=V) for sums_X in (onwards_X, counts_X)
+        )
         share = onwards_V.sum() / max(all_V.sum(), 1.0)
         return counts_X * ((onwards_V + shrinkage * share) / (all_V + shrinkage))[columns_X]
 
@@ -146,21 +162,32 @@ class Rules:
             by_set = self._cells_by_set.matrix(self._cells_by_set.sums(0, onwards_P))
             strength = recipe.set_strength * onwards_P.sum() / max(1, len(self._items_N))
             columns_X, own_X, weights_X = self._by_set(by_set, totals_V, weights_X, strength)
-            products.append((self._histories(columns_X, own_X, by_set.shape[0]), _shares(by_set, totals_V, recipe)))
+            products.append(
+                (
+                    self._histories(columns_X, own_X, by_set.shape[0]),
+                    _shares(by_set, totals_V, recipe),
+                )
+            )
         histories = self._histories(self._items_N[places_X], weights_X, len(totals_V))
         products.append((histories, _shares(counts, totals_V, recipe)))
-        faint_V = (FAINT * self.popularity(targets_only=recipe.counting.targets_only)).astype(np.float32)
+        faint_V = (FAINT * self.popularity(targets_only=recipe.counting.targets_only)).astype(
+            np.float32
+        )
         lifts_KV = None if recipe.told_strength is None else self._lifts(recipe.told_strength)
         told_U = self._codes(self.task.sets_UK)
         for first in range(0, len(self.task), size := max(1, SCORES_AT_ONCE // len(totals_V))):
             block = slice(first, first + size)
-            scores_BV: ItemScores = sum((windows[block] @ rules).toarray() for windows, rules in products)
+            scores_BV: ItemScores = sum(
+                (windows[block] @ rules).toarray() for windows, rules in products
+            )
             scores_BV += faint_V
             yield scores_BV if lifts_KV is None else scores_BV * lifts_KV[told_U[block]]
 
     def _histories(self, columns_X: Ids, weights_X: PairWeights, width: int) -> Any:
         asked_X, _, _ = self.task.steps
-        return csr_array((weights_X.astype(np.float32), (asked_X, columns_X)), shape=(len(self.task), width))
+        return csr_array(
+            (weights_X.astype(np.float32), (asked_X, columns_X)), shape=(len(self.task), width)
+        )
 
     def _by_set(
         self, by_set: Any, totals_V: PairWeights, weights_X: PairWeights, strength: float

@@ -13,8 +13,10 @@ from blade_tune.data.store import SearchData
 Exclude = Literal["window", "full"]
 
 SEED = 2026  # of all random draws, each of which adds a number of its own
-MOST_PAIRS = 10_000_000  # of a row and a later one; if there are more, only rows near each other are paired
-LEAST_REACH = 10  # rows this near are always paired; if that is still too many pairs, users are sampled
+# Of a row and a later one; if there are more, only rows near each other are paired
+MOST_PAIRS = 10_000_000
+# Rows this near are always paired; if that is still too many pairs, users are sampled
+LEAST_REACH = 10
 MOST_SCORES = 2 * 10**8  # users times items; if there are more, users are sampled
 
 
@@ -40,7 +42,9 @@ class Task:
     @cached_property
     def bounds_U2(self) -> NDArray[np.int64]:
         """Positions in `rows` where those of each user begin and end."""
-        return np.searchsorted(self.rows.users_N, np.stack((self.users_U, self.users_U + 1), axis=1))
+        return np.searchsorted(
+            self.rows.users_N, np.stack((self.users_U, self.users_U + 1), axis=1)
+        )
 
     @cached_property
     def steps(self) -> tuple[Ids, Ids, Ids]:
@@ -60,12 +64,16 @@ class Task:
     def met(self, user: int) -> Ids:
         """Return the items that are not ranked for a user who has met them."""
         start, end = self.bounds_U2[user]
-        return self.rows.items_N[max(start, end - self.window) if self.exclude == "window" else start : end]
+        return self.rows.items_N[
+            max(start, end - self.window) if self.exclude == "window" else start : end
+        ]
 
     @cached_property
     def is_met_U(self) -> NDArray[np.bool_]:
         """Mask of users whose next item is not ranked, since they have met it."""
-        return np.array([(self.met(user) == item).any() for user, item in enumerate(self.items_U)], bool)
+        return np.array(
+            [(self.met(user) == item).any() for user, item in enumerate(self.items_U)], bool
+        )
 
     def asking(self, count: int) -> "Task":
         """Return this task with a random sample of at most `count` users, and with all rows."""
@@ -91,10 +99,14 @@ def valid_task(data: SearchData, window: int, exclude: Exclude) -> Task:
     """
     reach, kept_U = _few_enough(np.bincount(data.train.users_N), window)
     train, valid = (
-        Interactions(*(np.array(values_N[kept_U[part.users_N]]) for values_N in vars(part).values()))
+        Interactions(
+            *(np.array(values_N[kept_U[part.users_N]]) for values_N in vars(part).values())
+        )
         for part in (data.train, data.valid)
     )
-    task = Task(train, valid.users_N, valid.items_N, valid.sets_NK, data.num_items, window, exclude, reach)
+    task = Task(
+        train, valid.users_N, valid.items_N, valid.sets_NK, data.num_items, window, exclude, reach
+    )
     return task.asking(MOST_SCORES // (data.num_items + 1))
 
 
@@ -110,11 +122,16 @@ def train_task(task: Task, auxiliary: int) -> Task:
     rows, places_N = task.rows, np.arange(len(task.rows))
     is_target_N = np.delete(rows.sets_NK, auxiliary, axis=1).any(axis=1)
     lasts_U = np.full(int(rows.users_N.max(initial=0)) + 1, len(rows))
-    lasts_U[rows.users_N[is_target_N]] = places_N[is_target_N]  # of several assignments to a user the last one stays
+    # Of several assignments to a user the last one stays
+    lasts_U[rows.users_N[is_target_N]] = places_N[is_target_N]
     known = rows.rows(places_N < lasts_U[rows.users_N])
     asked = rows.rows(places_N == lasts_U[rows.users_N])
-    asked = asked.rows(np.isin(asked.users_N, known.users_N) & np.isin(asked.items_N, known.items_N))
-    return replace(task, rows=known, users_U=asked.users_N, items_U=asked.items_N, sets_UK=asked.sets_NK)
+    asked = asked.rows(
+        np.isin(asked.users_N, known.users_N) & np.isin(asked.items_N, known.items_N)
+    )
+    return replace(
+        task, rows=known, users_U=asked.users_N, items_U=asked.items_N, sets_UK=asked.sets_NK
+    )
 
 
 def _few_enough(counts_U: NDArray[np.int64], window: int) -> tuple[int, NDArray[np.bool_]]:

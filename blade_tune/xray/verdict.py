@@ -17,7 +17,8 @@ LEVEL = 0.95  # probability that the lower ends of all intervals hold together
 TAIL = (1 - LEVEL) / len(NAMES)  # probability beyond either end of one interval (Bonferroni)
 POWER = 0.8  # probability with which the smallest detectable difference is found
 LARGEST = 1.0  # largest possible difference of one user
-TOO_COARSE = 0.25  # share of the level reached; if only larger differences could be found, there is no verdict
+# Share of the level reached; if only larger differences could be found, there is no verdict
+TOO_COARSE = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ class Finding:
     def facts(self) -> dict[str, Any]:
         """Plain facts for JSON, from which `of_facts` restores the finding."""
         names = ("difference", "low", "high", "detectable", "users", "with_it", "without")
-        return {"verdict": self.verdict, **{name: getattr(self, name) for name in names}, "details": self.details}
+        return {
+            "verdict": self.verdict,
+            **{name: getattr(self, name) for name in names},
+            "details": self.details,
+        }
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> "Finding":
@@ -63,7 +68,9 @@ def compare(with_U: Gains, without_U: Gains, details: Mapping[str, Any]) -> Find
     """
     count, difference, error = len(with_U), *_paired(with_U, without_U)
     if count < 2:
-        return Finding(mean(with_U), mean(without_U), difference, -LARGEST, LARGEST, LARGEST, count, details)
+        return Finding(
+            mean(with_U), mean(without_U), difference, -LARGEST, LARGEST, LARGEST, count, details
+        )
     reach = float(stdtrit(count - 1, 1 - TAIL)) * error
     detectable = reach + float(stdtrit(count - 1, POWER)) * error
     ends = difference - reach, difference + reach

@@ -23,17 +23,22 @@ PAIRS = [
     [2_431, 2_422, 5_846, 324],
     [2_002, 2_168, 324, 4_264],
 ]
-QK_VIDEO = Catalog(5081, 20494, ("click", "like", "share", "follow"), 0, np.array(COUNTS), np.array(PAIRS))
+QK_VIDEO = Catalog(
+    5081, 20494, ("click", "like", "share", "follow"), 0, np.array(COUNTS), np.array(PAIRS)
+)
 EXPONENTS = [0.25, 0.5, 0.75, 1.0]
 EVERY_SET = list(product([0, 1], repeat=4))
 LEGAL_SETS = [one for one in EVERY_SET if 0 < sum(one) < 4]
 DRAWS = 20_000
-UNLIKELY = 1e-4  # a true law fails a test of this size once in ten thousand seeds; the seed is fixed
+# A true law fails a test of this size once in ten thousand seeds; the seed is fixed
+UNLIKELY = 1e-4
 
 
 def repeated(present: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """DRAWS copies of one set in one window, every step chosen."""
-    return torch.tensor(present, dtype=torch.uint8).expand(1, DRAWS, -1), torch.ones(1, DRAWS, dtype=torch.bool)
+    return torch.tensor(present, dtype=torch.uint8).expand(1, DRAWS, -1), torch.ones(
+        1, DRAWS, dtype=torch.bool
+    )
 
 
 def frequencies(sets_1LK: torch.Tensor) -> Counter:
@@ -54,13 +59,17 @@ def assert_follows(counter: Counter, law: dict[tuple[int, ...], float]) -> None:
 
 
 @pytest.mark.parametrize("exponent", EXPONENTS)
-@pytest.mark.parametrize("catalog", [QK_VIDEO, make_catalog(2), make_catalog(5)], ids=["qk-video", "two", "five"])
+@pytest.mark.parametrize(
+    "catalog", [QK_VIDEO, make_catalog(2), make_catalog(5)], ids=["qk-video", "two", "five"]
+)
 def test_statistics_equal_their_twins(catalog, exponent):
     """M is the share of rows with i that have j too, P the smoothed share of behavior i."""
     statistics = BehaviorStatistics(catalog, exponent)
     counts, pairs = catalog.behavior_counts_K.tolist(), catalog.pair_counts_KK.tolist()
     torch.testing.assert_close(statistics.conditional_KK, torch.tensor(conditional(counts, pairs)))
-    torch.testing.assert_close(statistics.mask_prob_K, torch.tensor(mask_probabilities(counts, exponent)))
+    torch.testing.assert_close(
+        statistics.mask_prob_K, torch.tensor(mask_probabilities(counts, exponent))
+    )
 
 
 @pytest.mark.parametrize("exponent", EXPONENTS)
@@ -98,13 +107,17 @@ def test_qk_video_adds_with_the_measured_probabilities(present, expected):
 )
 def test_qk_video_masks_with_the_measured_probabilities(exponent, expected):
     """Masking drops each behavior with the probabilities measured on QK-Video (model-spec 2.4)."""
-    assert BehaviorStatistics(QK_VIDEO, exponent).mask_prob_K.tolist() == pytest.approx(expected, abs=6e-4)
+    assert BehaviorStatistics(QK_VIDEO, exponent).mask_prob_K.tolist() == pytest.approx(
+        expected, abs=6e-4
+    )
 
 
 # Which steps
 
 
-@given(st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(0, 100), st.integers(0, 2**32))
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=4), st.integers(0, 100), st.integers(0, 2**32)
+)
 def test_choose_steps_takes_the_floor_of_rho_n_real_steps(lengths, hundredths, seed):
     """Of n real steps exactly floor(rho n) are chosen, and never a padding step."""
     real_BL = torch.arange(60) >= 60 - torch.tensor(lengths)[:, None]
@@ -127,7 +140,9 @@ def test_choose_steps_is_uniform_over_subsets():
     """Every subset of k of n real steps is equally likely."""
     real_BL = torch.tensor([False, True, False, True, True, True, True]).expand(DRAWS, -1)
     torch.manual_seed(0)
-    subsets = Counter(map(tuple, choose_steps(real_BL, 0.4).nonzero()[:, 1].view(DRAWS, 2).tolist()))
+    subsets = Counter(
+        map(tuple, choose_steps(real_BL, 0.4).nonzero()[:, 1].view(DRAWS, 2).tolist())
+    )
     assert len(subsets) == comb(5, 2)
     assert chisquare(list(subsets.values())).pvalue > UNLIKELY
 
@@ -175,7 +190,10 @@ def test_mask_drops_each_present_behavior_by_itself(present):
 def test_masking_may_empty_a_set():
     """{click, like} becomes empty with probability P_click P_like, so it does in twenty thousand draws."""
     torch.manual_seed(2)
-    assert frequencies(mask(*repeated((1, 1, 0, 0)), BehaviorStatistics(QK_VIDEO, 0.5)))[0, 0, 0, 0] > 0
+    assert (
+        frequencies(mask(*repeated((1, 1, 0, 0)), BehaviorStatistics(QK_VIDEO, 0.5)))[0, 0, 0, 0]
+        > 0
+    )
 
 
 @pytest.mark.parametrize("auxiliary", [0, 2])
@@ -184,7 +202,10 @@ def test_flip_flips_the_auxiliary_only_and_twice_is_the_identity(present, auxili
     """The auxiliary behavior is there if it was not, every other as before; flipping back restores the set."""
     catalog = Catalog(1, 1, QK_VIDEO.behaviors, auxiliary, np.array(COUNTS), np.array(PAIRS))
     statistics = BehaviorStatistics(catalog, 0.5)
-    sets_11K, chosen_11 = torch.tensor([[present]], dtype=torch.uint8), torch.ones(1, 1, dtype=torch.bool)
+    sets_11K, chosen_11 = (
+        torch.tensor([[present]], dtype=torch.uint8),
+        torch.ones(1, 1, dtype=torch.bool),
+    )
     flipped_11K = flip(sets_11K, chosen_11, statistics)
     expected = [1 - bit if k == auxiliary else bit for k, bit in enumerate(present)]
     assert flipped_11K[0, 0].tolist() == expected

@@ -24,7 +24,9 @@ def test_slots_are_hidden_as_often_as_asked():
     torch.manual_seed(0)
     batch = BATCH.rows(torch.zeros(4000, dtype=torch.int64))
     for last in (False, True):
-        share_L = (hide(batch, MAX_LENGTH, MASK, 0.3, last=last).target_items_BL > 0).double().mean(dim=0)
+        share_L = (
+            (hide(batch, MAX_LENGTH, MASK, 0.3, last=last).target_items_BL > 0).double().mean(dim=0)
+        )
         expected_L = torch.full((MAX_LENGTH,), 0.3, dtype=torch.float64)
         expected_L[-1] = 1.0 if last else 0.3
         assert ((share_L - expected_L).abs() < 5 * (0.21 / 4000) ** 0.5).all()

@@ -16,7 +16,8 @@ def add_law(present: list[int], counts: list[int], pairs: list[list[int]]) -> li
     """The probability of adding each behavior: p = b M, absent ones only, normalized; None where nothing is added."""
     rows = conditional(counts, pairs)
     weights = [
-        0.0 if present[j] else sum(rows[i][j] for i in range(len(present)) if present[i]) for j in range(len(present))
+        0.0 if present[j] else sum(rows[i][j] for i in range(len(present)) if present[i])
+        for j in range(len(present))
     ]
     return [weight / sum(weights) for weight in weights] if sum(weights) > 0 else None
 

@@ -57,7 +57,9 @@ def watched_page(browser: "Browser") -> Iterator[OpenPage]:
 
         def open_page(width: int) -> "Page":
             context = contexts.enter_context(
-                browser.new_context(viewport={"width": width, "height": HEIGHT}, service_workers="block")
+                browser.new_context(
+                    viewport={"width": width, "height": HEIGHT}, service_workers="block"
+                )
             )
             page = context.new_page()
             watch(page, complaints)

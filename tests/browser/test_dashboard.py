@@ -51,7 +51,9 @@ def open_table(page: "Page", name: str) -> list[list[str]]:
 
 
 @WIDTHS
-def test_a_study_s_page_has_figures_and_a_leaderboard(watched_page, screenshot, port, results, width):
+def test_a_study_s_page_has_figures_and_a_leaderboard(
+    watched_page, screenshot, port, results, width
+):
     """Optuna's figures and ours are drawn, the axis says what a value is; the leaderboard opens as a table."""
     page = watched_page(width)
     open_view(page, port)
@@ -66,7 +68,11 @@ def test_a_study_s_page_has_figures_and_a_leaderboard(watched_page, screenshot, 
     (header, first, *_) = open_table(page, "leaderboard.csv")
     best = tiny.stored(results).study.best_trial
     cells = dict(zip((name.split("\n")[0] for name in header), first, strict=True))
-    assert (cells["rank"], cells["trial"], float(cells["value"])) == ("1", str(best.number), best.value)
+    assert (cells["rank"], cells["trial"], float(cells["value"])) == (
+        "1",
+        str(best.number),
+        best.value,
+    )
     screenshot(page, f"leaderboard-{width}")
 
 
@@ -94,7 +100,10 @@ def test_a_trial_s_files_are_shown(watched_page, screenshot, port, results, widt
         link = page.locator(".MuiCard-root", has_text=name).last.get_by_label("download artifact")
         with page.expect_download() as download:
             link.click()
-        assert download.value.path().read_bytes() == (results / "tiny" / "trials" / "2" / name).read_bytes()
+        assert (
+            download.value.path().read_bytes()
+            == (results / "tiny" / "trials" / "2" / name).read_bytes()
+        )
     screenshot(page, f"trial-{width}")
     header, *rows = open_table(page, "curve.csv")
     assert header[0].startswith("epoch")

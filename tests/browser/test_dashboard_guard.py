@@ -31,7 +31,11 @@ SEND = """async ([url, method, type, mode]) => {
         return [answer.status, await answer.text()];
     } catch (error) { return ["failed", String(error)]; }
 }"""
-WRITES = (("DELETE", "/api/studies/1"), ("POST", "/api/studies/1/rename"), ("PUT", "/api/studies/1/note"))
+WRITES = (
+    ("DELETE", "/api/studies/1"),
+    ("POST", "/api/studies/1/rename"),
+    ("PUT", "/api/studies/1/note"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,9 @@ def deceived(browser: "Browser") -> Iterator["Browser"]:
     """A browser for which names of others lead to this machine."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     rules = ", ".join(f"MAP {name} 127.0.0.1" for name in (REBOUND, EVIL))
-    with browser.browser_type.launch(executable_path=program, args=[*FLAGS, f"--host-resolver-rules={rules}"]) as found:
+    with browser.browser_type.launch(
+        executable_path=program, args=[*FLAGS, f"--host-resolver-rules={rules}"]
+    ) as found:
         yield found
 
 
@@ -113,7 +119,10 @@ def test_a_page_of_another_site_reads_and_changes_nothing(page, port, evil, targ
     for method, path in WRITES:
         for mode, kind in (("cors", "application/json"), ("no-cors", "text/plain")):
             assert page.evaluate(SEND, [base + path, method, kind, mode])[0] in ("failed", 0)
-    page.evaluate("url => { document.body.innerHTML = `<iframe src='${url}'></iframe>`; }", f"{base}/dashboard/")
+    page.evaluate(
+        "url => { document.body.innerHTML = `<iframe src='${url}'></iframe>`; }",
+        f"{base}/dashboard/",
+    )
     page.wait_for_timeout(500)
     assert all("optuna" not in frame.content().lower() for frame in page.frames[1:])
     page.goto(f"http://{EVIL}:{evil}/")
@@ -130,11 +139,19 @@ def test_under_a_rebound_name_nothing_is_read_or_changed(page, port):
         answer = page.goto(base + path)
         assert answer.status == 403
         assert f"was asked as '{REBOUND}'" in page.inner_text("body")
-    for path in ("/api/studies", "/api/studies/1?after=0", "/csv/1", artifact(port), "/static/bundle.js"):
+    for path in (
+        "/api/studies",
+        "/api/studies/1?after=0",
+        "/csv/1",
+        artifact(port),
+        "/static/bundle.js",
+    ):
         status, text = page.evaluate(READ, base + path)
         assert (status, "tiny" in text) == (403, False)
     for method, path in WRITES:
-        assert page.evaluate(SEND, [base + path, method, "application/json", "same-origin"])[0] == 403
+        assert (
+            page.evaluate(SEND, [base + path, method, "application/json", "same-origin"])[0] == 403
+        )
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])

@@ -42,12 +42,18 @@ def test_learning_curves_have_epochs_and_seconds(watched_page, report, width):
     """Two figures, each with its axis named within it; a baseline is a line that is drawn and named in the legend."""
     page = watched_page(width)
     page.goto(report.as_uri())
-    for part, axis in (("learning-curves", "epoch"), ("learning-curves-over-time", "seconds of training")):
+    for part, axis in (
+        ("learning-curves", "epoch"),
+        ("learning-curves-over-time", "seconds of training"),
+    ):
         plot = page.locator(f"section[aria-labelledby='{part}'] .plot")
         plot.locator(".xtitle").wait_for()
         assert plot.locator(".xtitle").text_content() == axis
         assert "item_knn, untuned (0.1000)" in plot.locator(".legendtext").all_text_contents()
-        edges = [element.bounding_box() for element in (plot, plot.locator(".xtitle"), plot.locator(".legend"))]
+        edges = [
+            element.bounding_box()
+            for element in (plot, plot.locator(".xtitle"), plot.locator(".legend"))
+        ]
         (left, right), *inner = [(box["x"], box["x"] + box["width"]) for box in edges if box]
         assert all(left <= low and high <= right for low, high in inner)
 

@@ -23,10 +23,15 @@ def test_a_quiet_page_passes(watched_page, screenshot, tmp_path, width):
         ("<script>console.error('oh no')</script>", "console: oh no"),
         ("<script>throw new Error('oh no')</script>", "error: oh no"),
         ("<img src='http://192.0.2.1/x.png'>", "asked another machine: http://192.0.2.1/x.png"),
-        ("<script>new WebSocket('ws://192.0.2.1/x')</script>", "asked another machine: ws://192.0.2.1/x"),
+        (
+            "<script>new WebSocket('ws://192.0.2.1/x')</script>",
+            "asked another machine: ws://192.0.2.1/x",
+        ),
     ],
 )
-def test_complaints_and_requests_to_other_machines_are_written_down(browser, tmp_path, body, complaint):
+def test_complaints_and_requests_to_other_machines_are_written_down(
+    browser, tmp_path, body, complaint
+):
     """An error of the console, one that nobody caught and a request that would leave the machine are all seen."""
     (tmp_path / "page.html").write_text(body)
     complaints: list[str] = []

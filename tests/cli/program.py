@@ -93,13 +93,20 @@ def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
     return Ended(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
-def start(*words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any) -> subprocess.Popen[str]:
+def start(
+    *words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any
+) -> subprocess.Popen[str]:
     """Start the installed program as a process of its own; streams are pipes of text unless given."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    fixed = {"XDG_CONFIG_HOME": str(cwd / "no-config"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    fixed = {
+        "XDG_CONFIG_HOME": str(cwd / "no-config"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     env = {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job hands down deafness to Ctrl-C
+    # A background job hands down deafness to Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return subprocess.Popen([PROGRAM, *words], cwd=cwd, env=env, text=True, **pipes)
     finally:

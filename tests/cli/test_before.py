@@ -45,7 +45,9 @@ def said(place: Path, *words: str) -> Ended:
 def holds(now: Any, then: Any) -> bool:
     """Whether all that was said then is said now; there may be more."""
     if isinstance(then, dict):
-        return isinstance(now, dict) and all(name in now and holds(now[name], value) for name, value in then.items())
+        return isinstance(now, dict) and all(
+            name in now and holds(now[name], value) for name, value in then.items()
+        )
     if isinstance(then, list):
         return len(now) == len(then) and all(map(holds, now, then))
     return bool(now == then)
@@ -69,7 +71,19 @@ def test_the_ledger_is_whole_and_goes_on(place: Path) -> None:
 
 def test_a_study_goes_on(place: Path) -> None:
     """With more trials, beside those of before."""
-    said(place, "run", "--study", "before", "--trials", "4", "--device", "cpu", "--workers", "1", "-q")
+    said(
+        place,
+        "run",
+        "--study",
+        "before",
+        "--trials",
+        "4",
+        "--device",
+        "cpu",
+        "--workers",
+        "1",
+        "-q",
+    )
     rows = json.loads(said(place, "trials", "--study", "before", "-f", "json").out)
     assert holds(rows[:3], ANSWERS["trials --study before"])
     assert [row["state"] for row in rows] == ["complete"] * 4
@@ -77,7 +91,20 @@ def test_a_study_goes_on(place: Path) -> None:
 
 def test_its_confirmation_stands(place: Path) -> None:
     """Confirmed again, nothing is trained, and no test row is ranked again."""
-    said(place, "confirm", "--study", "before", "--top", "2", "--seeds", "2", "--test", "--device", "cpu", "-q")
+    said(
+        place,
+        "confirm",
+        "--study",
+        "before",
+        "--top",
+        "2",
+        "--seeds",
+        "2",
+        "--test",
+        "--device",
+        "cpu",
+        "-q",
+    )
     runs = json.loads(said(place, "trials", "--study", "before.runs", "-f", "json").out)
     assert holds(runs, ANSWERS["trials --study before.runs"])
     lines = json.loads(said(place, "ledger", "--study", "before", "-f", "json").out)
@@ -94,9 +121,26 @@ def test_a_bundle_recommends_what_it_did(kept: Path, tmp_path: Path) -> None:
     """The same items in the same order; scores to the last bits that processors may differ in."""
     (tmp_path / "users.csv").write_text(ANSWERS["users"])
     bundle = kept / "results" / "before" / "best"
-    said(tmp_path, "recommend", "--bundle", str(bundle), "--users", "users.csv", "-k", "3", "--out", "found.csv", "-q")
-    now, then = (
-        list(csv.DictReader(text.splitlines())) for text in ((tmp_path / "found.csv").read_text(), ANSWERS["found"])
+    said(
+        tmp_path,
+        "recommend",
+        "--bundle",
+        str(bundle),
+        "--users",
+        "users.csv",
+        "-k",
+        "3",
+        "--out",
+        "found.csv",
+        "-q",
     )
-    assert [[row["user"], row["item"]] for row in now] == [[row["user"], row["item"]] for row in then]
-    assert [float(row["score"]) for row in now] == pytest.approx([float(row["score"]) for row in then], rel=1e-5)
+    now, then = (
+        list(csv.DictReader(text.splitlines()))
+        for text in ((tmp_path / "found.csv").read_text(), ANSWERS["found"])
+    )
+    assert [[row["user"], row["item"]] for row in now] == [
+        [row["user"], row["item"]] for row in then
+    ]
+    assert [float(row["score"]) for row in now] == pytest.approx(
+        [float(row["score"]) for row in then], rel=1e-5
+    )

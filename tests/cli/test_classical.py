@@ -21,7 +21,8 @@ from tests.cli.program import Ended, call, write_study
 CLASSICAL = [
     name
     for name in MODELS
-    if issubclass(model_class(name), FittedRecommender) and not issubclass(model_class(name), Combination)
+    if issubclass(model_class(name), FittedRecommender)
+    and not issubclass(model_class(name), Combination)
 ]
 TRIALS = 6
 BEHAVIORS = ("click", "like", "share", "follow")
@@ -75,7 +76,9 @@ def fitted_copy(fitted: Path, tmp_path: Path) -> Path:
 def confirmed(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy whose top three are confirmed and tested; what that printed is in confirm.txt."""
     folder = shutil.copytree(fitted, tmp_path_factory.mktemp("confirmed") / "copy")
-    (folder / "confirm.txt").write_text(do(folder, "confirm -s tiny-item_knn --top 3 --seeds 4 --test -q").out)
+    (folder / "confirm.txt").write_text(
+        do(folder, "confirm -s tiny-item_knn --top 3 --seeds 4 --test -q").out
+    )
     return folder
 
 
@@ -85,7 +88,9 @@ def confirmed(fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_trial_is_one_fit(fitted: Path):
     """Each of the trials is complete after its one epoch, whose figure is its value."""
     rows = trials(fitted, "tiny-item_knn")
-    assert [(row["state"], row["epochs"], row["best_epoch"]) for row in rows] == [("complete", 1, 1)] * TRIALS
+    assert [(row["state"], row["epochs"], row["best_epoch"]) for row in rows] == [
+        ("complete", 1, 1)
+    ] * TRIALS
     for row in rows:
         facts = json.loads(do(fitted, f"show {row['number']} -s tiny-item_knn -f json").out)
         assert facts["curve"] == {"1": row["value"]}
@@ -95,7 +100,11 @@ def test_the_first_trial_is_the_models_defaults(fitted: Path):
     """It reaches what the untuned baseline does, for it is the same model under the same protocol."""
     first, *others = trials(fitted, "tiny-item_knn")
     config = model_class("item_knn").Config().model_dump()
-    tried = {name.removeprefix("model."): value for name, value in first.items() if name.startswith("model.")}
+    tried = {
+        name.removeprefix("model."): value
+        for name, value in first.items()
+        if name.startswith("model.")
+    }
     assert tried == {name: config[name] for name in tried}
     assert (first["tag"], {row["tag"] for row in others}) == ("default", {None})
     status = json.loads(do(fitted, "status -s tiny-item_knn -f json").out)
@@ -127,7 +136,9 @@ def test_a_second_run_adds_nothing_and_add_two(fitted_copy: Path):
     """--trials is the total, --add is beyond it; rows that were there stay as they were."""
     before = trials(fitted_copy, "tiny-item_knn")
     again = do(fitted_copy, f"run --study tiny --model item_knn --trials {TRIALS}")
-    assert again.err.endswith(f"study=tiny-item_knn ended: {TRIALS} of {TRIALS} trials are scored\n")
+    assert again.err.endswith(
+        f"study=tiny-item_knn ended: {TRIALS} of {TRIALS} trials are scored\n"
+    )
     assert trials(fitted_copy, "tiny-item_knn") == before
     do(fitted_copy, "run --study tiny --model item_knn --add 2 -q")
     after = trials(fitted_copy, "tiny-item_knn")
@@ -180,7 +191,10 @@ def test_a_confirmation_of_fits_says_what_it_is_over(confirmed: Path):
     """Its sentences name users, not seeds, and that another seed changes nothing."""
     text = (confirmed / "confirm.txt").read_text()
     assert "over 40 users, where the search saw" in text
-    assert "Another seed changes nothing in this model: candidates are fitted once, intervals are over users." in text
+    assert (
+        "Another seed changes nothing in this model: candidates are fitted once, intervals are over users."
+        in text
+    )
     assert "fresh seed" not in text
 
 
@@ -202,9 +216,14 @@ def test_nothing_can_be_taken_out_of_a_fit(confirmed: Path):
 def test_a_sweep_fits_each_value_once(confirmed: Path, tmp_path: Path):
     """However many seeds are asked for: equal figures of equal fits are no deviation of zero."""
     folder = shutil.copytree(confirmed, tmp_path / "copy")
-    swept = do(folder, "sweep -s tiny-item_knn --param model.shrinkage --values 2,200 --seeds 3 -q -f csv")
+    swept = do(
+        folder, "sweep -s tiny-item_knn --param model.shrinkage --values 2,200 --seeds 3 -q -f csv"
+    )
     rows = list(csv.DictReader(io.StringIO(swept.out)))
-    assert [row["configuration"] for row in rows][1:] == ["model.shrinkage=2.0", "model.shrinkage=200.0"]
+    assert [row["configuration"] for row in rows][1:] == [
+        "model.shrinkage=2.0",
+        "model.shrinkage=200.0",
+    ]
     assert [row["sd"] for row in rows] == [""] * 3
     assert len(trials(folder, "tiny-item_knn.runs")) == 5
 
@@ -229,7 +248,9 @@ def write_histories(folder: Path) -> None:
         ",".join((user, item, str(time), *(str(int(name == did)) for name in BEHAVIORS)))
         for time, (user, item, did) in enumerate(rows)
     ]
-    (folder / "users.csv").write_text("\n".join([f"user,item,time,{','.join(BEHAVIORS)}", *lines]) + "\n")
+    (folder / "users.csv").write_text(
+        "\n".join([f"user,item,time,{','.join(BEHAVIORS)}", *lines]) + "\n"
+    )
 
 
 def recommended(folder: Path) -> dict[str, list[str]]:
@@ -273,7 +294,9 @@ unwanted = {"optuna", "sqlalchemy", "click", "pandas", "plotly"} & set(sys.modul
 print(json.dumps([sorted(unwanted), {user: [item for item, _ in items] for user, items in found.items()}]))
 """
     words = [sys.executable, "-c", script]
-    ended = subprocess.run(words, cwd=bundle, capture_output=True, text=True, check=True, timeout=60)
+    ended = subprocess.run(
+        words, cwd=bundle, capture_output=True, text=True, check=True, timeout=60
+    )
     assert json.loads(ended.stdout) == [[], recommended(bundle)]
 
 
@@ -285,10 +308,15 @@ def test_every_classical_model_goes_from_search_to_recommendations(tmp_path: Pat
     rows = trials(tmp_path, f"tiny-{name}")
     assert [row["state"] for row in rows] == ["complete"] * 2
     assert rows[0]["tag"] == "default"
-    exported = json.loads(do(tmp_path, f"export-best -s tiny-{name} --rule best --out best -f json -q").out)
+    exported = json.loads(
+        do(tmp_path, f"export-best -s tiny-{name} --rule best --out best -f json -q").out
+    )
     assert exported["valid"]["ndcg@10"] == max(row["value"] for row in rows)
     write_histories(tmp_path)
-    assert {user: len(set(items)) for user, items in recommended(tmp_path).items()} == {"1": 5, "2": 5}
+    assert {user: len(set(items)) for user, items in recommended(tmp_path).items()} == {
+        "1": 5,
+        "2": 5,
+    }
 
 
 # --- what is refused ---
@@ -311,7 +339,10 @@ TRAINED: dict[str, tuple[dict[str, Any], str]] = {
         "unknown train key batch_size",
     ),
     "searched by its space": (
-        {"space": {"model": SHRINKAGE, "train": {"learning_rate": {"float": [0.1, 0.2]}}}, "train": {}},
+        {
+            "space": {"model": SHRINKAGE, "train": {"learning_rate": {"float": [0.1, 0.2]}}},
+            "train": {},
+        },
         "unknown train key learning_rate",
     ),
 }
@@ -325,7 +356,9 @@ def test_a_fit_has_no_settings_of_training(tmp_path: Path, sections: dict[str, A
     assert not (tmp_path / "results").exists()
 
 
-def test_data_that_is_too_large_for_a_model_is_refused(fitted_copy: Path, monkeypatch: pytest.MonkeyPatch):
+def test_data_that_is_too_large_for_a_model_is_refused(
+    fitted_copy: Path, monkeypatch: pytest.MonkeyPatch
+):
     """One line has the size, the limit and the models that fit it; no study is stored."""
     monkeypatch.setattr(ease, "LARGEST", 5)
     said = refused(fitted_copy, "run --study tiny --model ease --trials 2")
@@ -343,16 +376,25 @@ def test_fits_are_compared_under_equal_budgets(fitted_copy: Path):
     """Each has as many trials, none has epochs or a loss, and a deviation stands only where a seed changes anything."""
     words = "compare --study tiny --models item_knn,popularity,ials --trials 2 --top 1 --seeds 2 -q"
     ended = do(fitted_copy, words)
-    header, _, *lines = [line.strip("|").split("|") for line in ended.out.splitlines() if line.startswith("|")]
+    header, _, *lines = [
+        line.strip("|").split("|") for line in ended.out.splitlines() if line.startswith("|")
+    ]
     columns = [name.strip() for name in header]
     rows = [dict(zip(columns, (cell.strip() for cell in line), strict=True)) for line in lines]
-    of_model = {row["model"].split()[0]: row for row in rows if not row["model"].endswith(", untuned")}
+    of_model = {
+        row["model"].split()[0]: row for row in rows if not row["model"].endswith(", untuned")
+    }
     assert set(of_model) == {"item_knn", "popularity", "ials"}
-    assert {(row["trials"], row["epochs"], row["loss"]) for row in of_model.values()} == {("2", "", "")}
+    assert {(row["trials"], row["epochs"], row["loss"]) for row in of_model.values()} == {
+        ("2", "", "")
+    }
     assert {name: "±" in row["NDCG@10"] for name, row in of_model.items()} == {
         "item_knn": False,
         "popularity": False,
         "ials": True,
     }
-    assert "a model without epochs is fitted at once; one without sd is the same on every seed" in ended.out
+    assert (
+        "a model without epochs is fitted at once; one without sd is the same on every seed"
+        in ended.out
+    )
     assert "budgets are not equal" not in ended.out

@@ -90,7 +90,9 @@ def test_weights_are_searched_and_equal_ones_are_tried_first(combined: Path):
     """Every trial is one evaluation; the first sums scores as they are."""
     rows = trials(combined, NAME)
     assert [(row["state"], row["epochs"]) for row in rows] == [("complete", 1)] * TRIALS
-    first = {name: value for name, value in rows[0].items() if name.startswith(("model.", "train."))}
+    first = {
+        name: value for name, value in rows[0].items() if name.startswith(("model.", "train."))
+    }
     assert first == {
         "model.normalization": "scores",
         "model.rank_offset": None,
@@ -102,7 +104,11 @@ def test_weights_are_searched_and_equal_ones_are_tried_first(combined: Path):
 
 def test_members_are_found_by_study_and_trial(combined: Path):
     """STUDY is its best trial and STUDY:TRIAL that one; their weights are copied, to the byte."""
-    members = [("tiny-item_knn", best(combined, "tiny-item_knn")), ("tiny-ials", 1), ("tiny", best(combined, "tiny"))]
+    members = [
+        ("tiny-item_knn", best(combined, "tiny-item_knn")),
+        ("tiny-ials", 1),
+        ("tiny", best(combined, "tiny")),
+    ]
     assert kept(combined) == members
     for path, (study, number) in zip(copies(combined), members, strict=True):
         assert path.read_bytes() == load(combined, study).folder.trial(number).weights.read_bytes()
@@ -111,14 +117,21 @@ def test_members_are_found_by_study_and_trial(combined: Path):
 def test_two_members_have_two_weights(tuned_copy: Path):
     """A study file may name members too; weights that no member has are neither searched nor stored."""
     members = ["tiny-item_knn", "tiny-ials"]
-    sections: dict[str, Any] = {"model": "combination", "space": "combination", "train": {}, "members": members}
+    sections: dict[str, Any] = {
+        "model": "combination",
+        "space": "combination",
+        "train": {},
+        "members": members,
+    }
     write_study(tuned_copy / "studies" / "pair.yaml", **sections, search={"trials": 2})
     do(tuned_copy, "run --study pair -q")
     searched = read_yaml(tuned_copy / "results" / "pair" / "study.yaml")["space"]["model"]
     assert set(searched) == {"normalization", "rank_offset", "weight_2"}
     rows = trials(tuned_copy, "pair")
     assert [row["state"] for row in rows] == ["complete"] * 2
-    assert not any(name.startswith(("model.weight_3", "model.weight_4", "model.weight_5")) for name in rows[0])
+    assert not any(
+        name.startswith(("model.weight_3", "model.weight_4", "model.weight_5")) for name in rows[0]
+    )
 
 
 def test_a_second_run_changes_nothing(combined_copy: Path):
@@ -137,7 +150,9 @@ def test_a_combination_keeps_its_members(combined_copy: Path):
     before = kept(combined_copy)
     study = load(combined_copy, "tiny-item_knn").study
     now = study.trials[best(combined_copy, "tiny-item_knn")]
-    study.add_trial(optuna.create_trial(value=0.99, params=now.params, distributions=now.distributions))
+    study.add_trial(
+        optuna.create_trial(value=0.99, params=now.params, distributions=now.distributions)
+    )
     assert best(combined_copy, "tiny-item_knn") != now.number
     do(combined_copy, f"{SAME} --trials {TRIALS} -q")
     assert kept(combined_copy) == before
@@ -170,11 +185,26 @@ MISTAKES = {
         f"{COMBINATION} --members tiny,tiny-nothing",
         "member tiny-nothing: no study tiny-nothing is stored here; run it first.",
     ),
-    "an unknown trial": (f"{COMBINATION} --members tiny,tiny-ials:2", "study tiny-ials has trials 0 to 1."),
-    "no number": (f"{COMBINATION} --members tiny,tiny-ials:one", "study tiny-ials has trials 0 to 1."),
-    "one member": (f"{COMBINATION} --members tiny", "has 2 to 5 members, got 1; name studies that were run"),
-    "six members": (f"{COMBINATION} --members {','.join(['tiny'] * 6)}", "has 2 to 5 members, got 6; name studies"),
-    "no member": (COMBINATION, "has 2 to 5 members, got 0; name studies that were run on the same data, --members"),
+    "an unknown trial": (
+        f"{COMBINATION} --members tiny,tiny-ials:2",
+        "study tiny-ials has trials 0 to 1.",
+    ),
+    "no number": (
+        f"{COMBINATION} --members tiny,tiny-ials:one",
+        "study tiny-ials has trials 0 to 1.",
+    ),
+    "one member": (
+        f"{COMBINATION} --members tiny",
+        "has 2 to 5 members, got 1; name studies that were run",
+    ),
+    "six members": (
+        f"{COMBINATION} --members {','.join(['tiny'] * 6)}",
+        "has 2 to 5 members, got 6; name studies",
+    ),
+    "no member": (
+        COMBINATION,
+        "has 2 to 5 members, got 0; name studies that were run on the same data, --members",
+    ),
     "another model": (
         "run --study tiny --model item_knn --members tiny,tiny-ials",
         "members are those of the model combination, and the model is item_knn.",
@@ -183,7 +213,10 @@ MISTAKES = {
         "run --study tiny --members tiny,tiny-ials",
         "members are those of the model combination, and the model is blade.",
     ),
-    "epochs": (f"{COMBINATION} --members tiny,tiny-ials --epochs 2", "combination is fitted at once and has no epochs"),
+    "epochs": (
+        f"{COMBINATION} --members tiny,tiny-ials --epochs 2",
+        "combination is fitted at once and has no epochs",
+    ),
 }
 
 
@@ -199,16 +232,26 @@ def test_a_trial_without_weights_is_no_member(tuned: Path):
     known = load(tuned, "tiny-item_knn")
     (lost, _) = (trial.number for trial in known.trials if not known.files(trial).weights.exists())
     said = refused(tuned, f"{COMBINATION} --members tiny,tiny-item_knn:{lost}")
-    assert f"member tiny-item_knn:{lost}: results/tiny-item_knn/trials/{lost}/best.safetensors is not there" in said
+    assert (
+        f"member tiny-item_knn:{lost}: results/tiny-item_knn/trials/{lost}/best.safetensors is not there"
+        in said
+    )
     assert "(--keep)" in said
     assert not is_stored(tuned)
 
 
 def test_a_combination_is_no_member(combined_copy: Path):
     """The error says to name what it is made of."""
-    sections: dict[str, Any] = {"model": "combination", "space": "combination", "train": {}, "members": [NAME, "tiny"]}
+    sections: dict[str, Any] = {
+        "model": "combination",
+        "space": "combination",
+        "train": {},
+        "members": [NAME, "tiny"],
+    }
     write_study(combined_copy / "studies" / "nested.yaml", **sections)
-    assert f"member {NAME}: is a combination; name the studies" in refused(combined_copy, "run --study nested")
+    assert f"member {NAME}: is a combination; name the studies" in refused(
+        combined_copy, "run --study nested"
+    )
     assert not is_stored(combined_copy, "nested")
 
 
@@ -223,10 +266,14 @@ def of_other_data(tuned_copy: Path) -> Path:
 def test_a_member_of_other_data_is_refused(of_other_data: Path):
     """The error names it and both hashes; no study is stored, so that the right members may be named then."""
     theirs, own = (
-        load(of_other_data, study).study.user_attrs["fingerprint"]["data"] for study in ("other-item_knn", "tiny")
+        load(of_other_data, study).study.user_attrs["fingerprint"]["data"]
+        for study in ("other-item_knn", "tiny")
     )
     said = refused(of_other_data, f"{COMBINATION} --members tiny,other-item_knn --trials 1")
-    assert said == f"Error: member other-item_knn: was trained on other data (hash {theirs[:12]}, not {own[:12]}).\n"
+    assert (
+        said
+        == f"Error: member other-item_knn: was trained on other data (hash {theirs[:12]}, not {own[:12]}).\n"
+    )
     assert not is_stored(of_other_data)
     do(of_other_data, f"{COMBINATION} --members tiny,tiny-item_knn --trials 1 -q")
 
@@ -237,7 +284,9 @@ def test_a_member_of_long_windows_fails_no_trial(tuned_copy: Path):
     space = {**TINY["space"], "model": {**TINY["space"]["model"], "max_length": 60}}
     write_study(tuned_copy / "studies" / "long.yaml", space=space, search={"trials": 1})
     do(tuned_copy, "run --study long -q")
-    ended = call(*COMBINATION.split(), "--members", "long,tiny-item_knn", "--trials", "1", cwd=tuned_copy)
+    ended = call(
+        *COMBINATION.split(), "--members", "long,tiny-item_knn", "--trials", "1", cwd=tuned_copy
+    )
     assert ended.code in (0, 2), ended.err
     assert is_stored(tuned_copy) == (ended.code == 0)
 
@@ -284,7 +333,10 @@ def test_weights_that_were_tampered_with_are_refused(combined_copy: Path):
     for words in (f"reproduce -s {NAME} --trial 0", f"export-best -s {NAME} --rule best -q"):
         ended = anew(combined_copy, words)
         assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
-        assert f"results/{NAME}/members/1.safetensors: must hold a member's weights as they were" in ended.err
+        assert (
+            f"results/{NAME}/members/1.safetensors: must hold a member's weights as they were"
+            in ended.err
+        )
     assert not (combined_copy / "results" / NAME / "best").exists()
     assert not (combined_copy / "results" / NAME / "ledger.jsonl").exists()
 
@@ -294,7 +346,10 @@ def test_a_run_mends_a_copy_that_was_damaged(combined_copy: Path):
     flip(copies(combined_copy)[1])
     ended = call(*SAME.split(), "--add", "1", cwd=combined_copy)
     assert len(trials(combined_copy, NAME)) == TRIALS + 1
-    assert (ended.code, f"results/{NAME}/members/1.safetensors: was damaged" in ended.err) == (0, True)
+    assert (ended.code, f"results/{NAME}/members/1.safetensors: was damaged" in ended.err) == (
+        0,
+        True,
+    )
 
 
 # --- a choice and a final model ---
@@ -349,7 +404,9 @@ def test_a_combinations_bundle_recommends(exported: Path):
     """Five items a user, best first, none of which is in the history."""
     printed = do(exported, "recommend --bundle best --users users.csv -k 5 -q").out
     rows = list(csv.DictReader(io.StringIO(printed)))
-    scores = {user: [float(row["score"]) for row in rows if row["user"] == user] for user in ("1", "2")}
+    scores = {
+        user: [float(row["score"]) for row in rows if row["user"] == user] for user in ("1", "2")
+    }
     assert scores == {user: sorted(some, reverse=True) for user, some in scores.items()}
     found = recommended(exported)
     assert {user: len(set(items)) for user, items in found.items()} == {"1": 5, "2": 5}
@@ -358,6 +415,11 @@ def test_a_combinations_bundle_recommends(exported: Path):
 
 def test_members_cannot_be_trained_on_validation_rows(combined: Path, tmp_path: Path):
     """--with-valid is refused before anything is fitted, opened or written."""
-    said = refused(combined, f"export-best -s {NAME} --rule best --with-valid --out {tmp_path / 'out'} -q")
-    assert said == "Error: --with-valid: the members of a combination were fitted before, to train rows.\n"
+    said = refused(
+        combined, f"export-best -s {NAME} --rule best --with-valid --out {tmp_path / 'out'} -q"
+    )
+    assert (
+        said
+        == "Error: --with-valid: the members of a combination were fitted before, to train rows.\n"
+    )
     assert list(tmp_path.iterdir()) == []

@@ -103,7 +103,9 @@ def test_no_command_ends_in_a_traceback(place: Path, damage: Callable[[Path], No
     for words in (("status",), ("trials",), ("show", "0"), ("ledger",)):
         assert ended[words].code == 0, ended[words].err
     for words, one in ended.items():
-        assert one.code in ((0, 1, 2) if words[0] in ("doctor", "run", "report", "trials", "reproduce") else (0, 2))
+        assert one.code in (
+            (0, 1, 2) if words[0] in ("doctor", "run", "report", "trials", "reproduce") else (0, 2)
+        )
         assert one.code == 0 or "Error: " in one.err or words[0] == "doctor"
     damage(ledger)
     assert spoken(place, "ledger").code == 2
@@ -120,13 +122,16 @@ def test_the_doctor_finds_each_damaged_file(place: Path, damage: Callable[[Path]
     results = place / "results"
     assert list(found(stored(results))) == []
     for path in damageable(place):
-        if not is_known(results, path) or path.name == ownership.FILE:  # whose damage is another study's name
+        # Whose damage is another study's name
+        if not is_known(results, path) or path.name == ownership.FILE:
             continue
         before = path.read_bytes()
         damage(path)
         if path.is_file() and path.read_bytes() == before:  # an empty log
             continue
-        assert any(str(path) in what or str(path.parent) in what for what in found(stored(results))), path
+        assert any(
+            str(path) in what or str(path.parent) in what for what in found(stored(results))
+        ), path
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         path.write_bytes(before)
 
@@ -134,8 +139,15 @@ def test_the_doctor_finds_each_damaged_file(place: Path, damage: Callable[[Path]
 def is_known(results: Path, path: Path) -> bool:
     """Whether anybody knows what a file is to hold."""
     if path.parent.name == "artifacts":
-        return any(f"artifacts/{path.name}" in stored(results).files(trial).digests for trial in stored(results).trials)
-    return path.parent.name != "report" and path.name not in ("trials.csv", "epochs.csv", "train.log")
+        return any(
+            f"artifacts/{path.name}" in stored(results).files(trial).digests
+            for trial in stored(results).trials
+        )
+    return path.parent.name != "report" and path.name not in (
+        "trials.csv",
+        "epochs.csv",
+        "train.log",
+    )
 
 
 def found(study: StoredStudy) -> list[str]:
@@ -151,8 +163,16 @@ def found(study: StoredStudy) -> list[str]:
 def test_the_doctor_makes_again_what_is_known_elsewhere(place: Path):
     """Study file, configurations, the dashboard's files, measurements and the ledger's last line are as they were."""
     results = place / "results"
-    mended = [path for path in damageable(place) if path.name in ("study.yaml", "config.yaml", "ledger.jsonl")]
-    mended += [path for path in damageable(place) if path.parent.name == "artifacts" and is_known(results, path)]
+    mended = [
+        path
+        for path in damageable(place)
+        if path.name in ("study.yaml", "config.yaml", "ledger.jsonl")
+    ]
+    mended += [
+        path
+        for path in damageable(place)
+        if path.parent.name == "artifacts" and is_known(results, path)
+    ]
     before = {path: path.read_bytes() for path in mended}
     assert len(mended) > 10
     for path in mended:
@@ -174,5 +194,8 @@ def test_reproduce_makes_ranks_and_weights_again(place: Path):
     flipped(files.weights)
     files.ranks.unlink()
     said = spoken(place, "reproduce", "--trial", "0", "-f", "json")
-    assert [Path(path).name for path in json.loads(said.out)["written"]] == ["ranks.npy", "best.safetensors"]
+    assert [Path(path).name for path in json.loads(said.out)["written"]] == [
+        "ranks.npy",
+        "best.safetensors",
+    ]
     assert [path.read_bytes() for path in (files.ranks, files.weights)] == before

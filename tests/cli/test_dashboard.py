@@ -81,7 +81,9 @@ def ask(port: int, method: str, path: str, content: Any = None) -> tuple[int, st
 
 
 def names(port: int) -> list[str]:
-    return [study["study_name"] for study in json.loads(get(port, "/api/studies"))["study_summaries"]]
+    return [
+        study["study_name"] for study in json.loads(get(port, "/api/studies"))["study_summaries"]
+    ]
 
 
 def test_the_dashboard_shows_stored_studies(finished, dashboard, port):
@@ -108,7 +110,11 @@ def test_sigterm_ends_it_as_it_ends_every_command(dashboard):
 @pytest.mark.usefixtures("dashboard")
 def test_it_only_shows(port):
     """Without --edit whatever would change a study is refused with the way out, and all studies are still there."""
-    for method, path in (("POST", "/api/studies"), ("DELETE", "/api/studies/1"), ("PUT", "/api/studies/1/note")):
+    for method, path in (
+        ("POST", "/api/studies"),
+        ("DELETE", "/api/studies/1"),
+        ("PUT", "/api/studies/1/note"),
+    ):
         code, body = ask(port, method, path, {"study_name": "new", "directions": ["maximize"]})
         assert (code, "blade-tune dashboard --edit" in body) == (403, True)
     assert names(port) == ["tiny"]
@@ -119,9 +125,13 @@ def test_edit_lets_pages_change_studies(finished_copy, port):
     artifacts = finished_copy / "results" / "artifacts"
     assert any(artifacts.iterdir())
     with serving(finished_copy, port, "--edit"):
-        code, body = ask(port, "POST", "/api/studies", {"study_name": "new", "directions": ["maximize"]})
+        code, body = ask(
+            port, "POST", "/api/studies", {"study_name": "new", "directions": ["maximize"]}
+        )
         assert (code, json.loads(body)["study_summary"]["study_name"]) == (201, "new")
-        assert ask(port, "DELETE", "/api/studies/1", {"remove_associated_artifacts": True})[0] == 204
+        assert (
+            ask(port, "DELETE", "/api/studies/1", {"remove_associated_artifacts": True})[0] == 204
+        )
         assert names(port) == ["new"]
     assert not any(artifacts.iterdir())
 
@@ -132,7 +142,9 @@ def test_it_may_stay_open_while_a_study_runs(finished_copy, port):
     study = Workspace.at(None, results).study("tiny").study
 
     def states() -> list[str]:
-        return [trial["state"] for trial in json.loads(get(port, "/api/studies/1?after=0"))["trials"]]
+        return [
+            trial["state"] for trial in json.loads(get(port, "/api/studies/1?after=0"))["trials"]
+        ]
 
     def comes(state: str) -> bool:
         end = time.monotonic() + REFRESH_S
@@ -158,7 +170,10 @@ def test_another_address_is_warned_of(finished_copy, port):
             assert listens("127.0.0.2", port)
             process.send_signal(signal.SIGINT)
             ended = finish(process)
-        assert f"WARNING no login: whoever reaches 0.0.0.0 on port {port} can {can} all studies." in ended.err
+        assert (
+            f"WARNING no login: whoever reaches 0.0.0.0 on port {port} can {can} all studies."
+            in ended.err
+        )
         assert ended.code == 0
 
 

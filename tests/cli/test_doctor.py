@@ -31,7 +31,9 @@ def test_a_healthy_study_ends_in_0(finished, words):
     assert (ended.code, ended.err) == (0, "")
     findings = json.loads(ended.out)
     assert all(list(finding) == COLUMNS for finding in findings)
-    assert [finding["check"] for finding in findings if finding["state"] == "ok"][-1] == "study tiny"
+    assert [finding["check"] for finding in findings if finding["state"] == "ok"][
+        -1
+    ] == "study tiny"
     assert "problem" not in {finding["state"] for finding in findings}
 
 
@@ -40,7 +42,10 @@ def test_the_table_and_csv_are_the_same_findings(finished):
     rows = list(csv.DictReader(io.StringIO(call("doctor", "-f", "csv", cwd=finished).out)))
     assert list(rows[0]) == COLUMNS
     lines = call("doctor", cwd=finished).out.splitlines()
-    assert [line.split()[0] for line in lines] == ["check", *(row["check"].split()[0] for row in rows)]
+    assert [line.split()[0] for line in lines] == [
+        "check",
+        *(row["check"].split()[0] for row in rows),
+    ]
 
 
 def test_changed_data_ends_in_1_until_it_is_back(on_files):
@@ -50,7 +55,11 @@ def test_changed_data_ends_in_1_until_it_is_back(on_files):
     before = train.read_text()
     train.write_text(before + "1,20,1,1,1,1\n")
     ended = call("doctor", "--study", "files", cwd=on_files)
-    assert (ended.code, "was run on data of hash" in ended.out, "give --data" in ended.out) == (1, True, True)
+    assert (ended.code, "was run on data of hash" in ended.out, "give --data" in ended.out) == (
+        1,
+        True,
+        True,
+    )
 
     (on_files / "other").mkdir()
     for file in (on_files / "data").iterdir():

@@ -70,11 +70,17 @@ def test_mistakes_add_no_trial(finished, status):
 
 def test_a_changed_space_is_refused(finished_copy):
     """A range that differs from the stored one ends in 3, names the parameter with both ranges, and adds no row."""
-    space = {**TINY["space"], "model": {**TINY["space"]["model"], "alpha": {"float": [0.0, 0.5], "step": 0.1}}}
+    space = {
+        **TINY["space"],
+        "model": {**TINY["space"]["model"], "alpha": {"float": [0.0, 0.5], "step": 0.1}},
+    }
     write_study(finished_copy / "studies" / "tiny.yaml", space=space)
     ended = call("run", "--study", "tiny", "--trials", "9", cwd=finished_copy)
     assert ended.code == 3
-    assert "space.model.alpha: stored {'float': [0.0, 1.0], 'step': 0.1}, now {'float': [0.0, 0.5]" in ended.err
+    assert (
+        "space.model.alpha: stored {'float': [0.0, 1.0], 'step': 0.1}, now {'float': [0.0, 0.5]"
+        in ended.err
+    )
     assert len(trial_rows(finished_copy)) == 3
 
 
@@ -97,9 +103,11 @@ def test_failing_trials_end_in_5_and_nothing_to_export_in_6(tmp_path):
     """Failures in a row end a run with the latest one's words; a study that completed no trial exports nothing."""
     study = str(write_study(tmp_path / "tiny.yaml"))
     broken = with_faults(kinds=["raise"], again=True, turns=str(tmp_path / "turn"))
-    ended = call("run", "--study", study, "--max-consecutive-failures", "2", cwd=tmp_path, env=broken)
+    ended = call(
+        "run", "--study", study, "--max-consecutive-failures", "2", cwd=tmp_path, env=broken
+    )
     assert ended.code == 5
-    assert "Error: study tiny: 2 trials in a row came to nothing" in ended.err
+    assert "Error: study tiny: 2 trials in a row failed" in ended.err
     assert ended.err.endswith("ValueError: broken on purpose\n")
     assert "broken on purpose" in call("trials", "--study", "tiny", "-f", "csv", cwd=tmp_path).out
     assert "broken on purpose" in call("show", "1", "--study", "tiny", cwd=tmp_path).out
@@ -122,7 +130,15 @@ def test_ctrl_c_anywhere_ends_in_130(finished, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words", ["", "runn", "run", "run --study demo --epochs 0", "status --study demo -f xml", "show one --study demo"]
+    "words",
+    [
+        "",
+        "runn",
+        "run",
+        "run --study demo --epochs 0",
+        "status --study demo -f xml",
+        "show one --study demo",
+    ],
 )
 def test_wrong_usage_ends_in_2(tmp_path, words):
     """What click refuses ends in 2 with the usage on stderr; the words alone print the help there."""
@@ -135,7 +151,9 @@ def test_the_process_ends_in_the_same_codes(tmp_path):
     """The exit code of an error is that of the process, and its message alone is on stderr."""
     ended = finish(start("space", "check", "blad", cwd=tmp_path))
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == ("Error: no file blad.yaml in ./search_spaces or in the package. Did you mean blade?\n")
+    assert ended.err == (
+        "Error: no file blad.yaml in ./search_spaces or in the package. Did you mean blade?\n"
+    )
 
 
 def trial_rows(folder: Path) -> list[tuple[object, ...]]:

@@ -48,7 +48,9 @@ COMMANDS = dict(commands(program))
 
 def function_of(command: click.Command) -> ast.FunctionDef:
     """What a command runs, as it is written."""
-    [function] = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(command.callback)))).body
+    [function] = ast.parse(
+        textwrap.dedent(inspect.getsource(inspect.unwrap(command.callback)))
+    ).body
     assert isinstance(function, ast.FunctionDef)
     return function
 
@@ -57,11 +59,17 @@ def arguments(function: ast.FunctionDef) -> list[str]:
     """The names of all parameters, that of **more among them."""
     given = function.args
     rest = [given.kwarg] if given.kwarg else []
-    return [argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs, *rest)]
+    return [
+        argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs, *rest)
+    ]
 
 
 def names_read(function: ast.FunctionDef) -> set[str]:
-    return {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return {
+        node.id
+        for node in ast.walk(function)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
 
 
 def fields_read(function: ast.FunctionDef) -> set[str] | None:
@@ -70,7 +78,11 @@ def fields_read(function: ast.FunctionDef) -> set[str] | None:
     for node in ast.walk(function):
         if isinstance(node, ast.Name) and node.id == "settings" and isinstance(node.ctx, ast.Load):
             whole += 1
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "settings":
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "settings"
+        ):
             whole -= 1
             fields.add(node.attr)
     return None if whole else fields
@@ -95,7 +107,9 @@ def test_every_run_setting_that_has_a_flag_is_read(words: str):
     function = function_of(COMMANDS[words])
     if "settings" not in arguments(function):
         return
-    flags = {parameter.name for parameter in COMMANDS[words].params} & set(METAVARS) - set(arguments(function))
+    flags = {parameter.name for parameter in COMMANDS[words].params} & set(METAVARS) - set(
+        arguments(function)
+    )
     if (read := fields_read(function)) is not None:
         place = {"storage", "results"} if "workspace" in read else set()
         assert flags - read - place == set()
@@ -103,9 +117,13 @@ def test_every_run_setting_that_has_a_flag_is_read(words: str):
 
 def test_an_unread_parameter_is_found():
     """The test above sees a parameter that a command drops, also where another statement stores to its name."""
-    (function,) = ast.parse("def show(study, data, form):\n    data = 1\n    print(study, form)").body
+    (function,) = ast.parse(
+        "def show(study, data, form):\n    data = 1\n    print(study, form)"
+    ).body
     assert set(arguments(function)) - names_read(ast.Module(function.body, [])) == {"data"}
-    (function,) = ast.parse("def show(settings):\n    print(settings.device, settings.workspace)").body
+    (function,) = ast.parse(
+        "def show(settings):\n    print(settings.device, settings.workspace)"
+    ).body
     assert fields_read(function) == {"device", "workspace"}
     (function,) = ast.parse("def show(settings):\n    train(settings.device, settings)").body
     assert fields_read(function) is None
@@ -139,7 +157,11 @@ def test_every_list_of_choices_is_known():
 def test_help_lists_commands_as_they_are_used():
     """`--help` has every command once, in the order in which the program adds them, and so have the groups."""
     shown = CliRunner().invoke(program, ["--help"]).output.partition("-h, --help")[2].splitlines()
-    listed = [line.split()[0] for line in shown if line.startswith("  ") and line.split()[0] in program.commands]
+    listed = [
+        line.split()[0]
+        for line in shown
+        if line.startswith("  ") and line.split()[0] in program.commands
+    ]
     assert listed == list(program.commands)
     assert listed[:4] == ["run", "worker", "stop", "status"]
     assert sorted(listed) != listed

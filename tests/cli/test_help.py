@@ -41,7 +41,9 @@ def commands(group: click.Group, *words: str) -> Iterator[tuple[str, ...]]:
             yield *words, name
 
 
-COMMANDS = [pytest.param(words, id=" ".join(words) or "blade-tune") for words in commands(blade_tune)]
+COMMANDS = [
+    pytest.param(words, id=" ".join(words) or "blade-tune") for words in commands(blade_tune)
+]
 
 
 def find(words: list[str]) -> tuple[click.Command, list[str]]:
@@ -73,7 +75,9 @@ def test_help_begins_with_one_sentence(words):
 @pytest.mark.parametrize("words", COMMANDS)
 def test_help_says_what_is_left_alone(words):
     """A help text says what the command does not touch."""
-    assert re.search(r"\b(nothing|never|sealed|left alone)\b", " ".join(paragraphs(words)[1:-1]).lower())
+    assert re.search(
+        r"\b(nothing|never|sealed|left alone)\b", " ".join(paragraphs(words)[1:-1]).lower()
+    )
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -104,7 +108,9 @@ for words in {calls}:
     blade_tune(words, standalone_mode=False)
 print("loaded:", *sorted(set({HEAVY}) & set(sys.modules)))
 """
-    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
     assert shown.stdout.count("Usage: ") == len(calls)
     assert shown.stdout.endswith("loaded:\n")
 
@@ -112,7 +118,11 @@ print("loaded:", *sorted(set({HEAVY}) & set(sys.modules)))
 def test_the_module_is_the_program():
     """`python -m blade_tune --version` names program and version."""
     shown = subprocess.run(
-        [sys.executable, "-m", "blade_tune", "--version"], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-m", "blade_tune", "--version"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert shown.stdout == f"blade-tune, version {__version__}\n"
 

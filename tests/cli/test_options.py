@@ -70,7 +70,9 @@ def test_a_command_gets_a_setting_from_wherever_it_is_said(results_of, monkeypat
 def test_a_broken_file_is_told_by_every_command(results_of):
     """A law that a file breaks ends any command that reads settings, with the file's name."""
     Path("blade-tune.yaml").write_text("keep: 0\n")
-    with pytest.raises(ConfigError, match=r"^blade-tune\.yaml: keep must be greater than or equal to 1, got 0\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^blade-tune\.yaml: keep must be greater than or equal to 1, got 0\.$"
+    ):
         results_of("--results", "flag")
 
 
@@ -98,7 +100,9 @@ def test_a_dry_run_makes_nothing(capsys):
     Path("studies/tiny.yaml").write_text(write_yaml(TINY))
     before = sorted(Path().rglob("*"))
     source = StudySource.read("tiny")
-    print_plan(source, StudyDefinition.load(source), resolve({"device": "cpu"}, source), Total(), {}, None)
+    print_plan(
+        source, StudyDefinition.load(source), resolve({"device": "cpu"}, source), Total(), {}, None
+    )
     assert sorted(Path().rglob("*")) == before
     printed = capsys.readouterr().out
     for words in ("heartbeat_s", "worker 0", "model.num_heads", "space points", "not yet"):

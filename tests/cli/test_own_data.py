@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[2]
 def walk() -> str:
     """The commands of the README, word for word."""
     found = re.search(
-        r"<!-- own data -->\n```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+        r"<!-- own data -->\n```sh\n(.*?)```",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.DOTALL,
     )
     assert found is not None
     return found[1]
@@ -30,9 +32,15 @@ def test_the_readmes_walk_from_a_log_to_recommendations(tmp_path: Path) -> None:
     """Every command does its part, and in the end each user has ten items of the log that are new to them."""
     scripts = sysconfig.get_path("scripts")
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    env |= {"PATH": f"{scripts}:{env['PATH']}", "OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": str(tmp_path / "no-config")}
+    env |= {
+        "PATH": f"{scripts}:{env['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
+    }
     words = ["bash", "-euo", "pipefail", "-c", walk()]
-    ended = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=240)
+    ended = subprocess.run(
+        words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=240
+    )
     assert ended.returncode == 0, ended.stderr
     with (tmp_path / "shop.csv").open(encoding="utf-8") as file:
         events = list(csv.DictReader(file))
@@ -44,19 +52,46 @@ def test_the_readmes_walk_from_a_log_to_recommendations(tmp_path: Path) -> None:
     assert len(rows) == 10 * len(users)
     assert {row["item_id"] for row in rows} <= {row["item_id"] for row in events}
     assert not met & {(row["user_id"], row["item_id"]) for row in rows}
-    assert (tmp_path / "results" / "shop" / "best" / "README.md").read_text().startswith("# blade on shop\n")
+    assert (
+        (tmp_path / "results" / "shop" / "best" / "README.md")
+        .read_text()
+        .startswith("# blade on shop\n")
+    )
 
 
 @pytest.mark.parametrize("name", ["shop.csv", "shop.jsonl", "shop.parquet"])
 def test_made_up_events_in_every_form(tmp_path: Path, name: str) -> None:
     """The same events in each form, a row a behavior in order of time, for `data prepare` to read."""
-    made = call("data", "synth", "--users", "20", "--items", "40", "--events", name, "-f", "json", cwd=tmp_path)
+    made = call(
+        "data",
+        "synth",
+        "--users",
+        "20",
+        "--items",
+        "40",
+        "--events",
+        name,
+        "-f",
+        "json",
+        cwd=tmp_path,
+    )
     assert made.code == 0, made.err
     assert [path.name for path in tmp_path.iterdir()] == [name]
     rows = duckdb.sql(f"SELECT user_id, item_id, event FROM '{tmp_path / name}'").fetchall()  # noqa: S608
     assert len(rows) == json.loads(made.out)["events"]
     assert {event for _, _, event in rows} == {"view", "cart", "buy"}
-    log = ["--user", "user_id", "--item", "item_id", "--time", "ts", "--type", "event", "--behaviors", "view,cart,buy"]
+    log = [
+        "--user",
+        "user_id",
+        "--item",
+        "item_id",
+        "--time",
+        "ts",
+        "--type",
+        "event",
+        "--behaviors",
+        "view,cart,buy",
+    ]
     facts = call("data", "prepare", "event-log", "--source", name, *log, "-f", "json", cwd=tmp_path)
     assert json.loads(facts.out)["rows_read"] == len(rows)
 
@@ -68,10 +103,16 @@ def test_made_up_studies_know_their_best(tmp_path: Path) -> None:
     assert made.code == 0, made.err
     stats = json.loads(call("data", "stats", "--study", "school", "-f", "json", cwd=tmp_path).out)
     assert stats["best_reachable"] == json.loads(made.out)["best_reachable"]
-    assert stats["best_reachable"]["valid"]["ndcg@10"] > stats["baselines"]["valid"]["popularity"]["ndcg@10"]
+    assert (
+        stats["best_reachable"]["valid"]["ndcg@10"]
+        > stats["baselines"]["valid"]["popularity"]["ndcg@10"]
+    )
     assert call("run", "--study", "school", "--dry-run", cwd=tmp_path).code == 0
     again = call(*words, cwd=tmp_path)
-    assert (again.code, again.err) == (2, "Error: studies/school.yaml: is there already; give another --name.\n")
+    assert (again.code, again.err) == (
+        2,
+        "Error: studies/school.yaml: is there already; give another --name.\n",
+    )
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,10 @@ def test_the_model_of_the_file_changes_nothing(finished_copy):
 def test_storage_is_any_database(tmp_path):
     """--storage puts studies elsewhere than results/studies.db; so does BLADE_TUNE_STORAGE, but the option wins."""
     write_study(tmp_path / "tiny.yaml", search={"trials": 1})
-    assert call("run", "--study", "tiny.yaml", "--storage", "sqlite:///x.db", "-q", cwd=tmp_path).code == 0
+    assert (
+        call("run", "--study", "tiny.yaml", "--storage", "sqlite:///x.db", "-q", cwd=tmp_path).code
+        == 0
+    )
     assert (tmp_path / "x.db").is_file()
     assert not (tmp_path / "results" / "studies.db").exists()
     assert status_of("tiny", tmp_path, BLADE_TUNE_STORAGE="sqlite:///x.db")["scored"] == 1
@@ -119,7 +122,12 @@ def test_a_study_remembers_its_data(split_study, tmp_path, given):
     results = ("--results", str(split_study / "results"))
     assert status_of("files", elsewhere, *results)["scored"] == 1
     assert call("export-best", "--study", "files", *results, cwd=elsewhere).code == 0
-    assert call("run", "--study", str(split_study / "studies/files.yaml"), *results, cwd=elsewhere).code == 0
+    assert (
+        call(
+            "run", "--study", str(split_study / "studies/files.yaml"), *results, cwd=elsewhere
+        ).code
+        == 0
+    )
 
 
 def test_data_may_come_from_the_environment(split_study):
@@ -143,7 +151,18 @@ def test_other_data_is_another_study(split_study):
 def test_flags_win_over_the_file(tmp_path):
     """--trials, --epochs, --sampler and --pruner stand in the stored study in place of the file's."""
     write_study(tmp_path / "tiny.yaml")
-    flags = ["--trials", "1", "--epochs", "1", "--sampler", "random", "--pruner", "none", "--seed", "5"]
+    flags = [
+        "--trials",
+        "1",
+        "--epochs",
+        "1",
+        "--sampler",
+        "random",
+        "--pruner",
+        "none",
+        "--seed",
+        "5",
+    ]
     assert call("run", "--study", "tiny.yaml", *flags, "-q", cwd=tmp_path).code == 0
     stored = (tmp_path / "results" / "tiny" / "study.yaml").read_text()
     for line in ("trials: 1", "max_epochs: 1", "sampler: random", "kind: none", "seed: 5"):

@@ -11,7 +11,8 @@ from blade_tune.spec.recipes import SHARED
 from tests.cli.program import TINY, call
 
 SHARED_FILE = {name: value for name, value in TINY.items() if name != "recipe"}
-LEFT_OPEN = SHARED.keys() - {"model.embedding_size", "train.batch_size", "train.learning_rate"}  # by TINY's space
+# By TINY's space
+LEFT_OPEN = SHARED.keys() - {"model.embedding_size", "train.batch_size", "train.learning_rate"}
 QUICK = ["--trials", "1", "--epochs", "1", "-q"]
 
 
@@ -49,7 +50,10 @@ def test_run_takes_another_recipe(ran: Path):
     assert study["recipe"] == "published"
     assert study["space"]["model"].keys() == TINY["space"]["model"].keys()
     assert study["enqueue"] == []
-    assert (study["data"], study["objective"]) == (written(ran, "tiny")["data"], written(ran, "tiny")["objective"])
+    assert (study["data"], study["objective"]) == (
+        written(ran, "tiny")["data"],
+        written(ran, "tiny")["objective"],
+    )
 
 
 def test_run_takes_another_model_and_recipe(ran: Path):
@@ -93,8 +97,13 @@ def test_a_misspelled_recipe_is_a_mistake_of_usage(ran: Path, words: str):
 
 def test_a_misspelled_recipe_in_a_file_is_told(ran: Path):
     """With the file and the key."""
-    (ran / "studies" / "wrong.yaml").write_text(write_yaml({**SHARED_FILE, "recipe": "sharde"}), encoding="utf-8")
-    for words in (["run", "--study"], ["compare", "--models", "blade,sasrec", "--loss", "ce", "--study"]):
+    (ran / "studies" / "wrong.yaml").write_text(
+        write_yaml({**SHARED_FILE, "recipe": "sharde"}), encoding="utf-8"
+    )
+    for words in (
+        ["run", "--study"],
+        ["compare", "--models", "blade,sasrec", "--loss", "ce", "--study"],
+    ):
         ended = call(*words, "wrong", cwd=ran)
         assert (ended.code, ended.out) == (2, "")
         assert "wrong.yaml" in ended.err
@@ -103,22 +112,43 @@ def test_a_misspelled_recipe_in_a_file_is_told(ran: Path):
 
 def test_compare_takes_a_recipe_for_all(ran: Path):
     """Searches of another recipe than the file's have its name, so that both can stand side by side."""
-    small = {"model": {"embedding_size": 8, "max_length": 6, "num_heads": {"choice": [1, 2]}}, "include": "shared"}
+    small = {
+        "model": {"embedding_size": 8, "max_length": 6, "num_heads": {"choice": [1, 2]}},
+        "include": "shared",
+    }
     for name in ("blade-extended", "sasrec"):
         path = ran / "search_spaces" / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(write_yaml(small), encoding="utf-8")
-    words = ["compare", "--study", "tiny", "--models", "blade,sasrec", "--epochs", "1", "--top", "1", "--seeds", "2"]
+    words = [
+        "compare",
+        "--study",
+        "tiny",
+        "--models",
+        "blade,sasrec",
+        "--epochs",
+        "1",
+        "--top",
+        "1",
+        "--seeds",
+        "2",
+    ]
     words += ["--trials", "1", "-q", "-f", "json"]
     try:
         published, shared = (
-            json.loads(call(*words, *recipe, cwd=ran).out) for recipe in (["--recipe", "published"], [])
+            json.loads(call(*words, *recipe, cwd=ran).out)
+            for recipe in (["--recipe", "published"], [])
         )
     finally:
         for path in (ran / "search_spaces").iterdir():
             path.unlink()
-    for rows, loss, name in ((published, "bce", "published-sasrec"), (shared, SHARED["model.loss"], "sasrec")):
-        assert {row["model"]: row["loss"] for row in rows if row["model"] in ("blade", "sasrec")} == {
+    for rows, loss, name in (
+        (published, "bce", "published-sasrec"),
+        (shared, SHARED["model.loss"], "sasrec"),
+    ):
+        assert {
+            row["model"]: row["loss"] for row in rows if row["model"] in ("blade", "sasrec")
+        } == {
             "blade": loss,
             "sasrec": loss,
         }

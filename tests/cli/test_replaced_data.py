@@ -20,7 +20,10 @@ def write_log(folder: Path, num_rows: int = 900) -> None:
     """Three views to each cart, two carts to each buy; more rows make a longer log of the same beginning."""
     draw = random.Random(0)  # noqa: S311
     kinds = ["view"] * 6 + ["cart"] * 2 + ["buy"]
-    rows = [f"u{draw.randrange(12)},i{draw.randrange(15)},{n},{draw.choice(kinds)}\n" for n in range(num_rows)]
+    rows = [
+        f"u{draw.randrange(12)},i{draw.randrange(15)},{n},{draw.choice(kinds)}\n"
+        for n in range(num_rows)
+    ]
     (folder / "shop.csv").write_text("user,item,time,event\n" + "".join(rows))
 
 
@@ -46,7 +49,9 @@ def store_study(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         open_study(definition, data, Workspace.at(None, results), directory=DATA)
 
 
-def test_other_columns_need_force_and_say_which_studies_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_columns_need_force_and_say_which_studies_break(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Behaviors in another order, or another auxiliary one: refused with the names of the studies; all stays."""
     write_log(tmp_path)
     assert prepare(tmp_path, "buy,cart,view").code == 0
@@ -59,7 +64,10 @@ def test_other_columns_need_force_and_say_which_studies_break(tmp_path: Path, mo
         refused = prepare(tmp_path, behaviors, "--auxiliary", auxiliary, "-q")
         assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
         assert law in refused.err
-        assert "would break the study shop in sqlite:///results/studies.db, studies/shop.yaml; " in refused.err
+        assert (
+            "would break the study shop in sqlite:///results/studies.db, studies/shop.yaml; "
+            in refused.err
+        )
         assert "--force" in refused.err
         assert (tmp_path / DATA / "train.txt").read_bytes() == before
     assert json.loads(stats(tmp_path).out)["behaviors"].keys() == {"buy", "cart", "view"}
@@ -97,14 +105,20 @@ def test_an_edited_study_file_stays_and_no_longer_reads(tmp_path: Path) -> None:
         assert law in refused.err
     needed = forced.err.partition("it must have\n")[2].partition("\nwhat matters")[0]
     section = {
-        "data": {**read_yaml(tmp_path / STUDY)["data"], "behaviors": ["view", "cart", "buy"], "auxiliary": "view"}
+        "data": {
+            **read_yaml(tmp_path / STUDY)["data"],
+            "behaviors": ["view", "cart", "buy"],
+            "auxiliary": "view",
+        }
     }
     assert write_yaml(section) == needed
     (tmp_path / STUDY).write_text(write_yaml({**read_yaml(tmp_path / STUDY), **section}))
     assert stats(tmp_path).code == 0
 
 
-def test_a_grown_log_breaks_studies_that_were_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grown_log_breaks_studies_that_were_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file says nothing of rows, so a longer log is prepared again freely; a stored study has had the other rows."""
     write_log(tmp_path)
     prepare(tmp_path, "view,cart,buy")
@@ -116,9 +130,14 @@ def test_a_grown_log_breaks_studies_that_were_run(tmp_path: Path, monkeypatch: p
     before = (tmp_path / DATA / "train.txt").read_bytes()
     refused = prepare(tmp_path, "view,cart,buy", "-q")
     assert refused.code == 2
-    assert "already (rows), and would break the study shop in sqlite:///results/studies.db; give" in refused.err
+    assert (
+        "already (rows), and would break the study shop in sqlite:///results/studies.db; give"
+        in refused.err
+    )
     assert (tmp_path / DATA / "train.txt").read_bytes() == before
-    assert prepare(tmp_path, "view,cart,buy", "--results", "elsewhere", "--out", "data/two").code == 0
+    assert (
+        prepare(tmp_path, "view,cart,buy", "--results", "elsewhere", "--out", "data/two").code == 0
+    )
     assert "this breaks the study shop" in prepare(tmp_path, "view,cart,buy", "--force").err
     for words in (["data", "stats"], ["run"], ["export-best"]):
         ended = call(*words, "--study", "shop", cwd=tmp_path)
@@ -150,7 +169,9 @@ def test_edited_split_files_are_not_what_was_prepared(tmp_path: Path) -> None:
         file.write_text("".join(reversed(before.splitlines(keepends=True))))
         refused = stats(tmp_path)
         assert (refused.code, refused.err.count("\n")) == (2, 1)
-        assert f"data/shop/{name}: must be as `data prepare` wrote it, and was changed" in refused.err
+        assert (
+            f"data/shop/{name}: must be as `data prepare` wrote it, and was changed" in refused.err
+        )
         file.write_text(before)
     assert stats(tmp_path).code == 0
 

@@ -22,7 +22,10 @@ def test_a_report_lies_beside_its_study(finished_copy):
 def test_a_report_goes_where_it_is_told(finished, tmp_path):
     """--out names another folder, which is made; an older report there is replaced."""
     for _ in range(2):
-        assert call("report", "--study", "tiny", "--out", str(tmp_path / "a" / "b"), cwd=finished).code == 0
+        assert (
+            call("report", "--study", "tiny", "--out", str(tmp_path / "a" / "b"), cwd=finished).code
+            == 0
+        )
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == FILES
 
 
@@ -35,7 +38,9 @@ def test_a_report_changes_nothing_else(finished_copy):
     assert not (finished_copy / "results" / "tiny" / "ledger.jsonl").exists()
 
 
-@pytest.mark.parametrize("words", [["--study", "nothing"], ["--study", "tiny", "--results", "elsewhere"]])
+@pytest.mark.parametrize(
+    "words", [["--study", "nothing"], ["--study", "tiny", "--results", "elsewhere"]]
+)
 def test_a_study_that_is_not_stored_is_refused(finished, words):
     """The error names it, and no folder is made."""
     ended = call("report", *words, cwd=finished)

@@ -13,7 +13,10 @@ from blade_tune.spec.recipes import RECIPES, SHARED
 from tests.cli.program import TINY, call
 
 FREE = ["model.alpha", "model.augmentation", "model.mask_exponent", "train.learning_rate"]
-SPACES = sorted({path.stem for path in (Path(__file__).parents[2] / "search_spaces").glob("*.yaml")} - {"shared"})
+SPACES = sorted(
+    {path.stem for path in (Path(__file__).parents[2] / "search_spaces").glob("*.yaml")}
+    - {"shared"}
+)
 LOOKING = [
     ["status", "--study", "tiny"],
     ["trials", "--study", "tiny"],
@@ -42,11 +45,29 @@ def test_a_command_that_looks_prints_its_result_alone(finished, words, form):
 
 def test_status_has_budget_trials_and_best(status):
     """`status -f json` has exactly these keys; the best trial has number, value and dotted parameters."""
-    first, then = ["name", "model", "metric", "budget", "scored", "trials", "best"], ["baselines", "verdict", "warning"]
-    assert list(status) == [*first, *then, "time_to_baseline", "noise", "failures", "gpu_hours", "workers"]
+    first, then = (
+        ["name", "model", "metric", "budget", "scored", "trials", "best"],
+        ["baselines", "verdict", "warning"],
+    )
+    assert list(status) == [
+        *first,
+        *then,
+        "time_to_baseline",
+        "noise",
+        "failures",
+        "gpu_hours",
+        "workers",
+    ]
     assert (status["name"], status["model"], status["metric"]) == ("tiny", "blade", "ndcg@10")
     assert (status["budget"], status["scored"]) == (3, 3)
-    assert list(status["trials"]) == ["complete", "pruned", "failed", "running", "waiting", "continued"]
+    assert list(status["trials"]) == [
+        "complete",
+        "pruned",
+        "failed",
+        "running",
+        "waiting",
+        "continued",
+    ]
     assert sum(status["trials"].values()) == 3
     assert list(status["best"]) == ["number", "value", "params"]
     assert 0.0 <= status["best"]["value"] <= 1.0
@@ -64,17 +85,25 @@ def test_csv_and_json_agree(finished):
     """Both forms of `trials` hold the same values; what JSON calls null is empty in CSV."""
     plain = rows(call("trials", "--study", "tiny", "-f", "csv", cwd=finished).out)
     typed = json.loads(call("trials", "--study", "tiny", "-f", "json", cwd=finished).out)
-    assert plain == [{name: "" if v is None else str(v) for name, v in row.items()} for row in typed]
+    assert plain == [
+        {name: "" if v is None else str(v) for name, v in row.items()} for row in typed
+    ]
 
 
 def test_parameters_are_those_that_were_trained_on(finished, status):
     """Tables hold the very values of each trial's config.yaml: 0.6, not 0.6000000000000001."""
     for row in json.loads(call("trials", "--study", "tiny", "-f", "json", cwd=finished).out):
         settings = read_yaml(finished / f"results/tiny/trials/{row['number']}/config.yaml")
-        trained = {f"{group}.{key}": value for group, entries in settings.items() for key, value in entries.items()}
+        trained = {
+            f"{group}.{key}": value
+            for group, entries in settings.items()
+            for key, value in entries.items()
+        }
         assert {name: row[name] for name in FREE} == {name: trained.get(name) for name in FREE}
         if row["number"] == status["best"]["number"]:
-            assert status["best"]["params"] == {name: row[name] for name in FREE if row[name] is not None}
+            assert status["best"]["params"] == {
+                name: row[name] for name in FREE if row[name] is not None
+            }
 
 
 def test_the_best_has_the_highest_value(finished, status):
@@ -113,7 +142,9 @@ def test_tables_are_written_where_that_is_asked_for(finished_copy):
     assert call("trials", "--study", "tiny", "--save", cwd=finished_copy).code == 0
     assert (folder / "trials.csv").read_text() == printed
     epochs = rows((folder / "epochs.csv").read_text())
-    assert [(row["trial"], row["epoch"]) for row in epochs] == [(str(n), str(e)) for n in range(3) for e in (1, 2)]
+    assert [(row["trial"], row["epoch"]) for row in epochs] == [
+        (str(n), str(e)) for n in range(3) for e in (1, 2)
+    ]
 
 
 def test_a_run_writes_its_tables(finished):
@@ -122,21 +153,38 @@ def test_a_run_writes_its_tables(finished):
     printed = call("trials", "--study", "tiny", "-f", "csv", cwd=finished).out
     assert (folder / "trials.csv").read_text() == printed
     assert len(rows((folder / "epochs.csv").read_text())) == 6
-    assert read_yaml(folder / "study.yaml")["space"]["model"]["alpha"] == {"float": [0.0, 1.0], "step": 0.1}
+    assert read_yaml(folder / "study.yaml")["space"]["model"]["alpha"] == {
+        "float": [0.0, 1.0],
+        "step": 0.1,
+    }
 
 
 def test_export_writes_a_bundle(finished_copy, status):
     """`export-best --out DIR` writes the bundle there and prints where, its figures and the baselines."""
-    ended = call("export-best", "--study", "tiny", "--out", "final", "-f", "json", cwd=finished_copy)
+    ended = call(
+        "export-best", "--study", "tiny", "--out", "final", "-f", "json", cwd=finished_copy
+    )
     assert ended.code == 0
     assert ended.err.startswith("WARNING study=tiny no winner is confirmed")
     facts = json.loads(ended.out)
-    assert list(facts) == ["bundle", "rule", "trial", "valid", "test", "test_users", "baselines", "verdict", "warning"]
+    assert list(facts) == [
+        "bundle",
+        "rule",
+        "trial",
+        "valid",
+        "test",
+        "test_users",
+        "baselines",
+        "verdict",
+        "warning",
+    ]
     assert facts["bundle"] == "final"
     assert facts["valid"]["ndcg@10"] == status["best"]["value"]
     assert set(facts["test"]) == set(facts["valid"])
     assert set(facts["baselines"]) == {"popularity", "popularity_told", "item_knn"}
-    assert json.loads((finished_copy / "final" / "metrics.json").read_text())["test"] == facts["test"]
+    assert (
+        json.loads((finished_copy / "final" / "metrics.json").read_text())["test"] == facts["test"]
+    )
     assert not (finished_copy / "results" / "tiny" / "best").exists()
     assert len((finished_copy / "results" / "tiny" / "ledger.jsonl").read_text().splitlines()) == 1
 
@@ -186,7 +234,11 @@ def test_a_space_is_shown_as_its_recipe_has_it(name, tmp_path):
         shown[recipe] = {row["name"]: (row["kind"], row["value"]) for row in rows}
         assert call("space", "check", name, "--recipe", recipe, cwd=tmp_path).code == 0
     rows = json.loads(call("space", "show", name, "-f", "json", cwd=tmp_path).out)
-    assert shown["shared"] == {row["name"]: (row["kind"], row["value"]) for row in rows} != shown["published"]
+    assert (
+        shown["shared"]
+        == {row["name"]: (row["kind"], row["value"]) for row in rows}
+        != shown["published"]
+    )
     free = {setting: value for setting, (kind, value) in shown["shared"].items() if kind == "free"}
     for setting, value in SHARED.items():
         assert shown["shared"][setting] == ("fixed", str(value)) or setting in free

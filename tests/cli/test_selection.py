@@ -23,7 +23,20 @@ from tests.cli.program import call, finish, start, write_study
 def confirmed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the finished study with its top two confirmed on two seeds and tested."""
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("confirmed") / "copy")
-    ended = call("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", "--test", "-f", "json", "-q", cwd=folder)
+    ended = call(
+        "confirm",
+        "-s",
+        "tiny",
+        "--top",
+        "2",
+        "--seeds",
+        "2",
+        "--test",
+        "-f",
+        "json",
+        "-q",
+        cwd=folder,
+    )
     assert ended.code == 0, ended.err
     (folder / "confirmed.json").write_text(ended.out)
     return folder
@@ -47,7 +60,10 @@ def test_the_ledger_is_printed_and_verified(confirmed: Path, tmp_path: Path):
     """Every opening with its command; a changed line, or a missing end, is an error that names the file."""
     folder = shutil.copytree(confirmed, tmp_path / "copy")
     rows = json.loads(call("ledger", "-s", "tiny", "-f", "json", cwd=folder).out)
-    assert [(row["line"], row["command"]) for row in rows] == [(1, "confirm --test"), (2, "confirm --test")]
+    assert [(row["line"], row["command"]) for row in rows] == [
+        (1, "confirm --test"),
+        (2, "confirm --test"),
+    ]
     assert "evaluated 2 times; the ledger is whole" in call("ledger", "-s", "tiny", cwd=folder).out
     path = folder / "results" / "tiny" / "ledger.jsonl"
     whole = path.read_text()
@@ -66,17 +82,40 @@ def test_effects_are_printed_and_written(confirmed: Path):
     ablated = call("ablate", "-s", "tiny", "-q", cwd=confirmed)
     assert ablated.code == 0, ablated.err
     assert [word in ablated.out for word in ("w/o EF", "w/o IF", "w/o CL", "w/o BRW")] == [True] * 4
-    swept = call("sweep", "-s", "tiny", "--param", "model.lambda_", "--values", "0,1", "-q", "-f", "csv", cwd=confirmed)
+    swept = call(
+        "sweep",
+        "-s",
+        "tiny",
+        "--param",
+        "model.lambda_",
+        "--values",
+        "0,1",
+        "-q",
+        "-f",
+        "csv",
+        cwd=confirmed,
+    )
     rows = list(csv.DictReader(io.StringIO(swept.out)))
     assert [row["configuration"] for row in rows][1:] == ["model.lambda_=0.0", "model.lambda_=1.0"]
     files = {path.name for path in (confirmed / "results" / "tiny" / "effects").iterdir()}
-    assert files == {f"{name}.{kind}" for name in ("ablation", "model.lambda_") for kind in ("md", "tex", "csv")}
+    assert files == {
+        f"{name}.{kind}" for name in ("ablation", "model.lambda_") for kind in ("md", "tex", "csv")
+    }
 
 
 def test_a_sweep_needs_values_for_each_parameter(confirmed: Path):
     """Parameters and lists of values go in pairs."""
     ended = call(
-        "sweep", "-s", "tiny", "--param", "model.alpha", "--param", "model.tau", "--values", "1", cwd=confirmed
+        "sweep",
+        "-s",
+        "tiny",
+        "--param",
+        "model.alpha",
+        "--param",
+        "model.tau",
+        "--values",
+        "1",
+        cwd=confirmed,
     )
     assert (ended.code, "must have its own --values" in ended.err) == (2, True)
 
@@ -88,7 +127,9 @@ def test_the_exported_model_is_the_confirmed_one(confirmed: Path):
     facts = json.loads(exported.out)
     assert (facts["rule"], facts["trial"]) == ("confirmed", said["candidates"][0]["trial"])
     assert "no winner is confirmed" not in exported.err
-    best = json.loads(call("export-best", "-s", "tiny", "--rule", "best", "-f", "json", "-q", cwd=confirmed).out)
+    best = json.loads(
+        call("export-best", "-s", "tiny", "--rule", "best", "-f", "json", "-q", cwd=confirmed).out
+    )
     assert best["rule"] == "best"
 
 
@@ -105,7 +146,13 @@ def test_without_a_confirmation_export_warns(finished_copy: Path):
 def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
     """A trial is made again exactly; after the database's figure was changed the first epoch that differs is named."""
     again = call("reproduce", "-s", "tiny", "--trial", "1", "-f", "json", cwd=finished_copy)
-    assert json.loads(again.out) == {"trial": 1, "epochs": 2, "largest_difference": 0.0, "changed": [], "written": []}
+    assert json.loads(again.out) == {
+        "trial": 1,
+        "epochs": 2,
+        "largest_difference": 0.0,
+        "changed": [],
+        "written": [],
+    }
     path = finished_copy / "results" / "tiny" / "trials" / "1" / "metrics.jsonl"
     path.write_text(path.read_text().replace('"hr@5": ', '"hr@5": 1'))
     with closing(sqlite3.connect(finished_copy / "results" / "studies.db")) as database, database:
@@ -117,14 +164,30 @@ def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
 def test_compare_prints_one_table(tmp_path: Path):
     """Two models at a toy budget end in one table with baselines; uneven budgets are refused, or said in a footnote."""
     write_study(tmp_path / "studies" / "tiny.yaml")
-    for name in ("blade-extended", "blade_released"):  # the shipped spaces hold models a hundred times as costly
+    # The shipped spaces hold models a hundred times as costly
+    for name in ("blade-extended", "blade_released"):
         path = tmp_path / "search_spaces" / f"{name}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_text(
-            write_yaml({"model": {"embedding_size": 8, "max_length": 8, "dropout": {"choice": [0.1, 0.2]}}})
+            write_yaml(
+                {"model": {"embedding_size": 8, "max_length": 8, "dropout": {"choice": [0.1, 0.2]}}}
+            )
         )
-    words = ("compare", "--study", "tiny", "--models", "blade,blade_released", "--top", "1", "--seeds", "2", "-q")
-    planned = call(*words, "--trials", "2", "--epochs", "1", "--dry-run", "-f", "json", cwd=tmp_path)
+    words = (
+        "compare",
+        "--study",
+        "tiny",
+        "--models",
+        "blade,blade_released",
+        "--top",
+        "1",
+        "--seeds",
+        "2",
+        "-q",
+    )
+    planned = call(
+        *words, "--trials", "2", "--epochs", "1", "--dry-run", "-f", "json", cwd=tmp_path
+    )
     assert [(row["model"], row["epochs_at_most"]) for row in json.loads(planned.out)] == [
         ("blade", 4),
         ("blade_released", 4),
@@ -142,7 +205,11 @@ def test_compare_prints_one_table(tmp_path: Path):
     lone.study.set_user_attr("budget", 3)
     assert call("worker", "-s", "tiny.compare-blade", "-q", cwd=tmp_path).code == 0
     refused = call(*words, "--trials", "2", "--epochs", "1", cwd=tmp_path)
-    assert (refused.code, "trials of blade 3, blade_released 2" in refused.err, refused.out) == (2, True, "")
+    assert (refused.code, "trials of blade 3, blade_released 2" in refused.err, refused.out) == (
+        2,
+        True,
+        "",
+    )
     shown = call(*words, "--trials", "2", "--epochs", "1", "--uneven", cwd=tmp_path)
     assert "budgets are not equal: trials of blade 3, blade_released 2" in shown.out
 
@@ -152,7 +219,19 @@ def test_a_copied_study_brings_its_runs(confirmed: Path):
     copied = call("storage", "copy", "-s", "tiny", "--to", "sqlite:///copy.db", cwd=confirmed)
     assert copied.code == 0, copied.err
     assert "study tiny.runs: " in copied.out
-    words = ("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", "-f", "json", "--storage", "sqlite:///copy.db")
+    words = (
+        "confirm",
+        "-s",
+        "tiny",
+        "--top",
+        "2",
+        "--seeds",
+        "2",
+        "-f",
+        "json",
+        "--storage",
+        "sqlite:///copy.db",
+    )
     again = call(*words, cwd=confirmed)
     said = json.loads((confirmed / "confirmed.json").read_text())
     assert json.loads(again.out)["candidates"] == said["candidates"]

@@ -29,15 +29,25 @@ def test_a_stopped_study_is_finished_by_the_same_command(tmp_path):
         ended = stop_in_training(tmp_path, number)
         assert (ended.code, ended.out) == (code, "")
         assert f"signal={number.name} stopping after this epoch" in ended.err
-        assert ended.err.endswith("Error: stopped; run the same command again to go on from here.\n")
+        assert ended.err.endswith(
+            "Error: stopped; run the same command again to go on from here.\n"
+        )
         assert "Traceback" not in ended.err
     waiting = status(tmp_path)
-    assert (waiting["scored"] < TRIALS, waiting["trials"]["waiting"], waiting["trials"]["running"]) == (True, 1, 0)
+    assert (
+        waiting["scored"] < TRIALS,
+        waiting["trials"]["waiting"],
+        waiting["trials"]["running"],
+    ) == (True, 1, 0)
 
     assert call("run", "--study", "tiny", "-q", cwd=tmp_path).code == 0
     done = status(tmp_path)
     assert done["scored"] == TRIALS
-    assert done["trials"] == {**dict.fromkeys(done["trials"], 0), "complete": TRIALS, "continued": 2}
+    assert done["trials"] == {
+        **dict.fromkeys(done["trials"], 0),
+        "complete": TRIALS,
+        "continued": 2,
+    }
 
 
 def status(cwd: Path) -> dict:

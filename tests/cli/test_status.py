@@ -73,9 +73,14 @@ def test_a_passed_baseline_has_its_time(finished_copy):
     clock = Clock(trial)
     clock.read([EpochRecord(1, {}, None, 2.5)], 1, 0.995)
     trial.report(0.995, 1)
-    found = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=finished_copy).out)["time_to_baseline"]
+    found = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=finished_copy).out)[
+        "time_to_baseline"
+    ]
     assert (found["trial"], found["epoch"], found["training_seconds"]) == (3, 1, 2.5)
-    assert found["study_seconds"] > (trial.datetime_start - stored.trials[0].datetime_start).total_seconds()
+    assert (
+        found["study_seconds"]
+        > (trial.datetime_start - stored.trials[0].datetime_start).total_seconds()
+    )
 
 
 def test_a_table_has_the_workers_below(worked_on):
@@ -87,7 +92,9 @@ def test_a_table_has_the_workers_below(worked_on):
 
 def test_csv_has_the_workers_by_index(worked_on):
     """Each of their facts is a row under a dotted name."""
-    rows = csv.DictReader(io.StringIO(call("status", "--study", "tiny", "-f", "csv", cwd=worked_on).out))
+    rows = csv.DictReader(
+        io.StringIO(call("status", "--study", "tiny", "-f", "csv", cwd=worked_on).out)
+    )
     assert {row["fact"]: row["value"] for row in rows}["workers.0.best"] == "0.25"
 
 
@@ -95,7 +102,10 @@ def test_a_large_study_is_warned_of(finished, monkeypatch):
     """On stderr, while the result stays alone on stdout."""
     monkeypatch.setattr(doctor, "MANY_ROWS", 2)
     ended = call("status", "--study", "tiny", "-f", "json", cwd=finished)
-    assert ended.err == "WARNING study=tiny has 3 trials: a new study for each version of the space is better\n"
+    assert (
+        ended.err
+        == "WARNING study=tiny has 3 trials: a new study for each version of the space is better\n"
+    )
     assert json.loads(ended.out)["scored"] == 3
 
 
@@ -107,7 +117,10 @@ def test_watching_a_finished_study_ends(finished):
     assert all(" is BELOW untuned " in warning for warning in warnings)
     figures = r"popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}"
     verdict = r"(not )?above item_knn: [-+]0\.\d{4} \([-+]0\.\d{4} to [-+]0\.\d{4}\)"
-    assert re.fullmatch(rf"study=tiny scored=3/3 complete=3 best=0\.\d{{4}} best_trial=\d {figures} {verdict}", shown)
+    assert re.fullmatch(
+        rf"study=tiny scored=3/3 complete=3 best=0\.\d{{4}} best_trial=\d {figures} {verdict}",
+        shown,
+    )
     assert why == "3 of 3 trials are scored"
 
 
@@ -126,7 +139,9 @@ def test_watching_follows_a_study_to_its_end(worked_on):
     assert (ended.code, ended.err) == (0, "")
     shown, *warnings, why = ended.out.splitlines()
     assert all(" is BELOW untuned " in warning for warning in warnings)
-    assert shown.startswith("study=tiny scored=4/4 complete=4 best=0.5000 best_trial=3 popularity=0.")
+    assert shown.startswith(
+        "study=tiny scored=4/4 complete=4 best=0.5000 best_trial=3 popularity=0."
+    )
     assert why == "4 of 4 trials are scored"
 
 

@@ -39,7 +39,8 @@ def test_in_a_pipe_progress_is_plain_lines(tmp_path):
     for number in (0, 1):
         assert re.match(rf"trial={number} started .*\balpha=\d", lines[2 + 2 * number])
         assert re.match(
-            rf"trial={number} complete value=0\.\d+ best=0\.\d+ .* scored={number + 1}/2", lines[3 + 2 * number]
+            rf"trial={number} complete value=0\.\d+ best=0\.\d+ .* scored={number + 1}/2",
+            lines[3 + 2 * number],
         )
     assert re.match(r"best_trial=\d (not )?above item_knn: ", lines[6])
     *warnings, last = lines[7:]
@@ -65,7 +66,10 @@ def test_a_terminal_shows_a_live_view(tmp_path):
     assert code == 0
     assert "\x1b[" in shown
     text = ESCAPE.sub("", shown)
-    assert re.search(r"untuned, valid ndcg@10: popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}", text)
+    assert re.search(
+        r"untuned, valid ndcg@10: popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}",
+        text,
+    )
     assert re.search(r"tiny\s+\S+\s+3/3\s+trials", text)
     assert re.search(r"trial 0\s+\S+\s+1/2\s+epochs\s+ndcg@10 0\.\d{4}, best 0\.\d{4}", text)
     assert re.search(r"best: trial \d, ndcg@10 0\.\d{4}, alpha=", text)
@@ -77,7 +81,9 @@ def test_the_live_view_takes_any_message():
     """A failed trial's message is shown as it is, whatever brackets it has."""
     shown = io.StringIO()
     view = LiveProgress(Console(file=shown, width=120))
-    view.trial_ended(0, "fail (error: [/b] is no [red]tag)", None, StudySummary("tiny", "ndcg@10", 0, 3))
+    view.trial_ended(
+        0, "fail (error: [/b] is no [red]tag)", None, StudySummary("tiny", "ndcg@10", 0, 3)
+    )
     assert "trial 0 fail (error: [/b] is no [red]tag)" in shown.getvalue()
 
 
@@ -110,10 +116,17 @@ def test_closed_streams_are_no_traceback(tmp_path, closed):
     """A run whose standard streams are closed scores its trials, and nothing that it prints goes into its files."""
     write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1})
     words = f'exec "{PROGRAM}" run --study tiny {closed}'
-    ended = subprocess.run(["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        ["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
-    assert call("status", "--study", "tiny", "-f", "json", cwd=tmp_path).out.count('"complete": 1') == 1
-    assert not any(b"study=tiny scored" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert (
+        call("status", "--study", "tiny", "-f", "json", cwd=tmp_path).out.count('"complete": 1')
+        == 1
+    )
+    assert not any(
+        b"study=tiny scored" in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+    )
 
 
 def test_a_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path):

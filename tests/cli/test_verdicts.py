@@ -21,7 +21,8 @@ from blade_tune.training import baselines
 from tests.cli.program import Ended, call, write_study
 from tests.cli.test_streams import ESCAPE, run_in_terminal
 
-LOW, HIGH = "shop", "shop-sequential_rules"  # studies; the first's steps are so small that it learns nothing
+# Studies; the first's steps are so small that it learns nothing
+LOW, HIGH = "shop", "shop-sequential_rules"
 WORDS = {LOW: "not above item_knn: ", HIGH: "above item_knn: "}
 NEURAL: dict[str, Any] = {
     "model": {
@@ -40,7 +41,12 @@ SPACES: dict[str, dict[str, Any]] = {
     "blade-any": NEURAL,  # of the study
     "blade-extended": NEURAL,  # of the comparison
     "sequential_rules": {
-        "model": {"max_length": 8, "half_life": 1.0, "shrinkage": 1.0, "neighbors": {"choice": [20, 50]}}
+        "model": {
+            "max_length": 8,
+            "half_life": 1.0,
+            "shrinkage": 1.0,
+            "neighbors": {"choice": [20, 50]},
+        }
     },
     "item_knn": {"model": {"max_length": 8, "shrinkage": {"choice": [20.0, 50.0]}}},
 }
@@ -75,7 +81,9 @@ def verdict(folder: Path, study: str) -> dict[str, Any]:
 def row_of_note(folder: Path, study: str, name: str) -> str:
     """What the dashboard's note says of one thing."""
     (line,) = (
-        line for line in optuna_dashboard.get_note(load(folder, study).study).splitlines() if f"| {name} |" in line
+        line
+        for line in optuna_dashboard.get_note(load(folder, study).study).splitlines()
+        if f"| {name} |" in line
     )
     return line
 
@@ -105,7 +113,9 @@ def confirmed(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy whose winners are confirmed; what that printed is in confirm.STUDY.txt."""
     folder = shutil.copytree(shop, tmp_path_factory.mktemp("confirmed") / "copy")
     for study in WORDS:
-        (folder / f"confirm.{study}.txt").write_text(do(folder, f"confirm -s {study} --top 1 --seeds 2 -q").out)
+        (folder / f"confirm.{study}.txt").write_text(
+            do(folder, f"confirm -s {study} --top 1 --seeds 2 -q").out
+        )
     return folder
 
 
@@ -113,7 +123,9 @@ def confirmed(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(confirmed: Path) -> Path:
     """The same folder with the bundles; what `export-best` printed is in export.STUDY.txt."""
     for study in WORDS:
-        (confirmed / f"export.{study}.txt").write_text(do(confirmed, f"export-best -s {study} -q").out)
+        (confirmed / f"export.{study}.txt").write_text(
+            do(confirmed, f"export-best -s {study} -q").out
+        )
     return confirmed
 
 
@@ -126,7 +138,9 @@ def test_a_verdict_is_a_paired_difference_of_means(shop: Path, study: str):
     facts = json.loads(do(shop, f"status -s {study} -f json").out)
     found = facts["verdict"]
     assert list(found) == ["baseline", "difference", "low", "high", "is_above", "words"]
-    assert found["difference"] == pytest.approx(facts["best"]["value"] - facts["baselines"]["item_knn"])
+    assert found["difference"] == pytest.approx(
+        facts["best"]["value"] - facts["baselines"]["item_knn"]
+    )
     assert found["low"] < found["difference"] < found["high"]
     assert (found["is_above"], found["low"] > 0) == ((study == HIGH),) * 2
     assert found["words"].startswith(WORDS[study])
@@ -160,7 +174,11 @@ def test_a_live_view_shows_the_verdict(shop: Path, tmp_path: Path):
     folder = shutil.copytree(shop, tmp_path / "copy")
     code, shown = run_in_terminal("run", "-s", "shop", "--trials", "1", "--epochs", "1", cwd=folder)
     assert code == 0
-    (best,) = {line.strip() for line in ESCAPE.sub("", shown).splitlines() if line.startswith("best: trial 0, ")}
+    (best,) = {
+        line.strip()
+        for line in ESCAPE.sub("", shown).splitlines()
+        if line.startswith("best: trial 0, ")
+    }
     assert best.endswith(f"; {verdict(shop, LOW)['words']}")
 
 
@@ -188,7 +206,9 @@ def confirmed_verdict(folder: Path, study: str) -> dict[str, Any]:
     assert said["verdict"]["is_above"] == (study == HIGH)
     assert said["verdict"]["words"].startswith(WORDS[study])
     figures = json.loads(do(folder, f"status -s {study} -f json").out)["baselines"]
-    assert said["verdict"]["difference"] == pytest.approx(said["candidates"][0]["mean"] - figures["item_knn"])
+    assert said["verdict"]["difference"] == pytest.approx(
+        said["candidates"][0]["mean"] - figures["item_knn"]
+    )
     return said["verdict"]
 
 
@@ -196,7 +216,11 @@ def confirmed_verdict(folder: Path, study: str) -> dict[str, Any]:
 def test_a_confirmation_judges_the_winner(confirmed: Path, study: str):
     """A sentence below its table begins with the verdict of its JSON."""
     words = confirmed_verdict(confirmed, study)["words"]
-    (sentence,) = (line for line in (confirmed / f"confirm.{study}.txt").read_text().splitlines() if verdicts(line))
+    (sentence,) = (
+        line
+        for line in (confirmed / f"confirm.{study}.txt").read_text().splitlines()
+        if verdicts(line)
+    )
     assert sentence == f"{words.capitalize()}, 95% of the mean minus that of the untuned baseline."
 
 
@@ -212,8 +236,12 @@ def test_a_report_judges_the_confirmed_winner(confirmed: Path, study: str):
 @pytest.mark.parametrize("study", WORDS)
 def test_the_note_judges_the_confirmed_winner(confirmed: Path, study: str):
     """The winner has a verdict of its own, and the best trial keeps that of the search."""
-    assert verdicts(row_of_note(confirmed, study, "Winner")) == {confirmed_verdict(confirmed, study)["words"]}
-    assert verdicts(row_of_note(confirmed, study, "Best trial")) == {verdict(confirmed, study)["words"]}
+    assert verdicts(row_of_note(confirmed, study, "Winner")) == {
+        confirmed_verdict(confirmed, study)["words"]
+    }
+    assert verdicts(row_of_note(confirmed, study, "Best trial")) == {
+        verdict(confirmed, study)["words"]
+    }
 
 
 # --- of the final model ---
@@ -254,7 +282,9 @@ def test_a_winner_below_popularity_is_never_named_without_that(exported: Path, s
     says = f"trial 0 ({best:.4f}) is BELOW untuned "
     assert (says in (facts["warning"] or "")) == (study == LOW)
     bundle = exported / "results" / study / "best"
-    recommended = do(exported, f"recommend --bundle {bundle} --users shop.csv --target buy -k 2 --out found.csv")
+    recommended = do(
+        exported, f"recommend --bundle {bundle} --users shop.csv --target buy -k 2 --out found.csv"
+    )
     shown = {
         "run": (exported / f"run.{study}.txt").read_text(),
         "status": do(exported, f"status -s {study}").out,
@@ -266,7 +296,10 @@ def test_a_winner_below_popularity_is_never_named_without_that(exported: Path, s
         "card": (bundle / "README.md").read_text(encoding="utf-8"),
         "recommend": recommended.err,
     }
-    loud = {name: "is BELOW untuned popularity" in " ".join(text.split()) for name, text in shown.items()}
+    loud = {
+        name: "is BELOW untuned popularity" in " ".join(text.split())
+        for name, text in shown.items()
+    }
     assert set(loud.values()) == {study == LOW}, loud
     assert ("untuned; the winner is BELOW it" in shown["report"]) == (study == LOW)
 
@@ -282,28 +315,44 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     ended = do(folder, f"compare --study shop {models} --trials 1 --epochs 1 --top 1 --seeds 2 -q")
     table = ended.out
     labels = re.findall(r"^\| ([\w ,]+?)(?: [†‡!]+)* +\|", table, re.MULTILINE)
-    reached = [float(cell) for cell in re.findall(r"^\|(?:[^|]*\|){3} *[*<u>]*([\d.]+)", table, re.MULTILINE)]
+    reached = [
+        float(cell)
+        for cell in re.findall(r"^\|(?:[^|]*\|){3} *[*<u>]*([\d.]+)", table, re.MULTILINE)
+    ]
     assert reached == sorted(reached, reverse=True)  # by NDCG@10, baselines among the models
     assert labels[1] == "sequential_rules"
     assert labels.index("popularity_told, untuned") < labels.index("blade")
     assert "WARNING blade (" in ended.err
     assert "\n! blade (" in table
-    marked = {name: "‡" in line for line in table.splitlines() for name in re.findall(r"^\| (\w+) [^,]*?\|", line)}
+    marked = {
+        name: "‡" in line
+        for line in table.splitlines()
+        for name in re.findall(r"^\| (\w+) [^,]*?\|", line)
+    }
     assert marked == {"model": False, "sequential_rules": False, "item_knn": True, "blade": True}
-    assert "\n‡ not above item_knn: the interval of the mean minus that of the untuned baseline" in table
+    assert (
+        "\n‡ not above item_knn: the interval of the mean minus that of the untuned baseline"
+        in table
+    )
     files = folder / "results" / "shop.compare"
     assert (files / "valid.md").read_text(encoding="utf-8") == table
     latex = (files / "valid.tex").read_text(encoding="utf-8")
     assert r"\ddag{} not above item\_knn: the interval of the mean" in latex
-    assert all(row in latex for row in (r"blade \dag{} \ddag{} ! &", r"item\_knn \ddag{} ", r"sequential\_rules &"))
-    rows = {row["model"]: row for row in csv.DictReader(io.StringIO((files / "valid.csv").read_text()))}
+    assert all(
+        row in latex
+        for row in (r"blade \dag{} \ddag{} ! &", r"item\_knn \ddag{} ", r"sequential\_rules &")
+    )
+    rows = {
+        row["model"]: row for row in csv.DictReader(io.StringIO((files / "valid.csv").read_text()))
+    }
     said = {name: row["verdict"] for name, row in rows.items() if row["verdict"]}
     assert {name: words.partition(":")[0] for name, words in said.items()} == {
         "blade": "not above item_knn",
         "item_knn": "not above item_knn",
         "sequential_rules": "above item_knn",
     }
-    assert said["item_knn"] == "not above item_knn: +0.0000 (+0.0000 to +0.0000)"  # its only trial is the baseline
+    # Its only trial is the baseline
+    assert said["item_knn"] == "not above item_knn: +0.0000 (+0.0000 to +0.0000)"
     assert rows["item_knn"]["ndcg@10"] == rows["item_knn, untuned"]["ndcg@10"]
 
 
@@ -322,7 +371,9 @@ def without(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(baselines, "MOST_ITEMS", 10)
         (folder / "stats.json").write_text(do(folder, "data stats -s tiny -f json").out)
         (folder / "run.txt").write_text(do(folder, "run -s tiny").err)
-        (folder / "export.json").write_text(do(folder, "export-best -s tiny --rule best -f json -q").out)
+        (folder / "export.json").write_text(
+            do(folder, "export-best -s tiny --rule best -f json -q").out
+        )
     return folder
 
 
@@ -342,14 +393,20 @@ def test_without_a_baseline_nobody_is_judged(without: Path):
     """There is no verdict anywhere, and the model card says what is missing."""
     assert json.loads(do(without, "status -s tiny -f json").out)["verdict"] is None
     exported = json.loads((without / "export.json").read_text())
-    assert (set(exported["baselines"]), exported["verdict"]) == ({"popularity", "popularity_told"}, None)
+    assert (set(exported["baselines"]), exported["verdict"]) == (
+        {"popularity", "popularity_told"},
+        None,
+    )
     card = (without / "results" / "tiny" / "best" / "README.md").read_text(encoding="utf-8")
     assert "No baseline says what an untuned model of co-occurrence reaches here" in card
     note = optuna_dashboard.get_note(load(without, "tiny").study)
     watched = do(without, "status -s tiny --watch").out
-    assert [*map(verdicts, ((without / "run.txt").read_text(), watched, note, card, page(without, "tiny")))] == [
-        set()
-    ] * 5
+    assert [
+        *map(
+            verdicts,
+            ((without / "run.txt").read_text(), watched, note, card, page(without, "tiny")),
+        )
+    ] == [set()] * 5
 
 
 def test_a_card_names_the_baselines_beside_its_figures(without: Path):

@@ -11,13 +11,33 @@ from blade_tune.study.workspace import Workspace
 from blade_tune.xray.verdict import NAMES
 from tests.cli.program import call, write_study
 
-FIELDS = {"verdict", "difference", "low", "high", "detectable", "users", "with_it", "without", "details"}
+FIELDS = {
+    "verdict",
+    "difference",
+    "low",
+    "high",
+    "detectable",
+    "users",
+    "with_it",
+    "without",
+    "details",
+}
 VERDICTS = {"matters", "does not show", "too few users to tell"}
 
 
 def test_json_has_a_key_for_each(tmp_path: Path) -> None:
     """Six findings, each with the same fields; figures that belong together."""
-    made = call("data", "synth", "--users", "200", "--items", "40", "--without", "order,recency", cwd=tmp_path)
+    made = call(
+        "data",
+        "synth",
+        "--users",
+        "200",
+        "--items",
+        "40",
+        "--without",
+        "order,recency",
+        cwd=tmp_path,
+    )
     assert made.code == 0, made.err
     ended = call("data", "xray", "--study", "synth", "-f", "json", cwd=tmp_path)
     assert ended.code == 0, ended.err
@@ -39,7 +59,8 @@ def test_it_tells_what_it_does_and_is_kept(tmp_path: Path) -> None:
     """A line a finding on stderr, then none, for it is kept; none with --quiet; the table is the same."""
     write_study(tmp_path / "studies" / "tiny.yaml")
     first, again, quiet = (
-        call("data", "xray", "--study", "tiny", *words, cwd=tmp_path) for words in ([], [], ["--quiet"])
+        call("data", "xray", "--study", "tiny", *words, cwd=tmp_path)
+        for words in ([], [], ["--quiet"])
     )
     assert first.code == again.code == quiet.code == 0
     assert len(first.err.splitlines()) == len(NAMES) + 1
@@ -47,7 +68,10 @@ def test_it_tells_what_it_does_and_is_kept(tmp_path: Path) -> None:
     assert quiet.err == ""
     assert first.out == again.out == quiet.out
     assert [line.split()[0] for line in first.out.splitlines()[1:]] == list(NAMES)
-    assert len(call("data", "xray", "--study", "tiny", "-f", "csv", cwd=tmp_path).out.splitlines()) == len(NAMES) + 1
+    assert (
+        len(call("data", "xray", "--study", "tiny", "-f", "csv", cwd=tmp_path).out.splitlines())
+        == len(NAMES) + 1
+    )
 
 
 def test_it_is_shown_where_the_data_is_described(finished_copy: Path) -> None:
@@ -59,14 +83,21 @@ def test_it_is_shown_where_the_data_is_described(finished_copy: Path) -> None:
         stats = call("data", "stats", "--study", "tiny", "-f", "json", cwd=finished_copy)
         write_report(stored, finished_copy / "report")
         page = (finished_copy / "report" / "report.html").read_text(encoding="utf-8")
-        return ["xray" in json.loads(stats.out), *("What matters in the data" in text for text in (page, note(stored)))]
+        return [
+            "xray" in json.loads(stats.out),
+            *("What matters in the data" in text for text in (page, note(stored))),
+        ]
 
     assert shown() == [False] * 3
     asked = call("data", "xray", "--study", "tiny", "-f", "json", cwd=finished_copy)
     assert asked.code == 0, asked.err
     assert shown() == [True] * 3
-    stats = json.loads(call("data", "stats", "--study", "tiny", "-f", "json", cwd=finished_copy).out)
-    assert stats["xray"] == {name: finding["verdict"] for name, finding in json.loads(asked.out).items()}
+    stats = json.loads(
+        call("data", "stats", "--study", "tiny", "-f", "json", cwd=finished_copy).out
+    )
+    assert stats["xray"] == {
+        name: finding["verdict"] for name, finding in json.loads(asked.out).items()
+    }
     assert f"| order {stats['xray']['order']}, recency " in note(stored)
 
 
@@ -92,7 +123,9 @@ def test_what_cannot_be_asked(tmp_path: Path, words: list[str], law: str) -> Non
 def test_without_is_written_into_the_study(tmp_path: Path) -> None:
     """The study of a law that does without says so; that of a whole law has no such key."""
     for name, words in (("whole", []), ("less", ["--without", "order,sets"])):
-        made = call("data", "synth", "--users", "60", "--items", "40", "--name", name, *words, cwd=tmp_path)
+        made = call(
+            "data", "synth", "--users", "60", "--items", "40", "--name", name, *words, cwd=tmp_path
+        )
         assert made.code == 0, made.err
         text = (tmp_path / "studies" / f"{name}.yaml").read_text()
         assert ("without:\n  - order\n  - sets\n" in text) == bool(words)

@@ -32,7 +32,9 @@ def other_values(field: FieldInfo) -> list[Any]:
         values = list(get_args(field.annotation))
     else:
         ends = (
-            getattr(bound, "ge", getattr(bound, "le", None)) for bound in field.metadata if isinstance(bound, Ge | Le)
+            getattr(bound, "ge", getattr(bound, "le", None))
+            for bound in field.metadata
+            if isinstance(bound, Ge | Le)
         )
         values = [type(field.default)(end) for end in ends]
     return [value for value in values if value != field.default]

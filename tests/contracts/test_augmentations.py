@@ -13,7 +13,10 @@ from blade_tune.registry import load
 from tests.builders import make_batch, make_catalog
 
 CATALOG = make_catalog()
-STATISTICS = {num_behaviors: BehaviorStatistics(make_catalog(num_behaviors), 0.5) for num_behaviors in (2, 4, 5)}
+STATISTICS = {
+    num_behaviors: BehaviorStatistics(make_catalog(num_behaviors), 0.5)
+    for num_behaviors in (2, 4, 5)
+}
 
 
 @pytest.fixture(params=AUGMENTATIONS, scope="module")
@@ -80,10 +83,14 @@ def test_something_changes(augment):
     """Every augmentation changes some chosen set of one behavior."""
     sets_BLK = torch.eye(4, dtype=torch.uint8).repeat(1, 10, 1)
     torch.manual_seed(0)
-    assert not torch.equal(augment(sets_BLK, torch.ones(1, 40, dtype=torch.bool), STATISTICS[4]), sets_BLK)
+    assert not torch.equal(
+        augment(sets_BLK, torch.ones(1, 40, dtype=torch.bool), STATISTICS[4]), sets_BLK
+    )
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=7), st.integers(0, 100), st.integers(0, 2**32))
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=7), st.integers(0, 100), st.integers(0, 2**32)
+)
 def test_a_view_changes_at_most_rho_n_real_steps(name, lengths, hundredths, seed):
     """In a view of a batch, padding steps keep their empty sets and at most floor(rho n) real steps differ."""
     batch = make_batch(CATALOG, lengths)

@@ -38,7 +38,9 @@ def causal_model(leave_out: str = "", **changed: Any) -> type[NeuralRecommender]
     return type("Toy", (NeuralRecommender,), body)
 
 
-def built(model: type[NeuralRecommender], items: Any, monkeypatch: pytest.MonkeyPatch) -> NeuralRecommender:
+def built(
+    model: type[NeuralRecommender], items: Any, monkeypatch: pytest.MonkeyPatch
+) -> NeuralRecommender:
     """The model with an item table, as the registry's door builds it."""
 
     def init(self: NeuralRecommender, config: NeuralConfig, catalog: Any) -> None:
@@ -76,9 +78,21 @@ def test_a_class_that_lacks_methods_may_lack_declarations():
 @pytest.mark.parametrize(
     ("model", "items", "words"),
     [
-        ({"leave_out": "reads"}, ItemTable(20, 32), "reads must be one of nothing, items, behavior_types, sets"),
-        ({"reads": "labels"}, ItemTable(20, 32), "reads must be one of nothing, items, behavior_types, sets"),
-        ({"leave_out": "told_target_set"}, ItemTable(20, 32), "told_target_set must be True or False"),
+        (
+            {"leave_out": "reads"},
+            ItemTable(20, 32),
+            "reads must be one of nothing, items, behavior_types, sets",
+        ),
+        (
+            {"reads": "labels"},
+            ItemTable(20, 32),
+            "reads must be one of nothing, items, behavior_types, sets",
+        ),
+        (
+            {"leave_out": "told_target_set"},
+            ItemTable(20, 32),
+            "told_target_set must be True or False",
+        ),
         ({}, torch.nn.Embedding(21, 32), "items must be an ItemTable of all items"),
         ({}, ItemTable(19, 32), "items must be an ItemTable of all items"),
     ],
@@ -92,7 +106,9 @@ def test_a_built_model_without_a_declaration_is_refused(model, items, words, mon
 
 def test_a_whole_model_is_not_refused(monkeypatch):
     """The toy of these tests with all declarations is built."""
-    assert isinstance(built(causal_model(), ItemTable(CATALOG.num_items, 32), monkeypatch).items, ItemTable)
+    assert isinstance(
+        built(causal_model(), ItemTable(CATALOG.num_items, 32), monkeypatch).items, ItemTable
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,14 +116,21 @@ def test_a_whole_model_is_not_refused(monkeypatch):
     [
         (Field(3, ge=1), "must have a description"),
         (Field(3, description="a number"), "must have choices or a bound that includes its end"),
-        (Field(3, gt=1, description="a number"), "must have choices or a bound that includes its end"),
+        (
+            Field(3, gt=1, description="a number"),
+            "must have choices or a bound that includes its end",
+        ),
     ],
     ids=["undescribed", "unbounded", "open"],
 )
 def test_a_field_that_no_test_can_try_is_refused(field, words):
     """A Config field needs a description, and choices or an end that may be tried."""
     with pytest.raises(TypeError, match=f"ToyConfig.width {words}"):
-        type("ToyConfig", (ModelConfig,), {"__annotations__": {"width": int}, "width": field, "__module__": __name__})
+        type(
+            "ToyConfig",
+            (ModelConfig,),
+            {"__annotations__": {"width": int}, "width": field, "__module__": __name__},
+        )
 
 
 def test_registered_models_are_built_through_the_same_door():

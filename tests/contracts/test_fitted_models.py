@@ -8,13 +8,25 @@ import torch
 from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import model_class
 from tests.builders import MAX_LENGTH, MEMBERS, make_batch, make_catalog, make_model, make_rows
-from tests.contracts.subjects import BATCH, CATALOG, CONFIGS, FIELDS, FITTED, conditions, other_values
+from tests.contracts.subjects import (
+    BATCH,
+    CATALOG,
+    CONFIGS,
+    FIELDS,
+    FITTED,
+    conditions,
+    other_values,
+)
 
-LARGER = make_catalog(num_users=90, num_items=260)  # in which every end of every range is another model
+# In which every end of every range is another model
+LARGER = make_catalog(num_users=90, num_items=260)
 ROWS = make_rows(LARGER, num_rows=60)
 WINDOWS = make_batch(LARGER)
-OF_EVALUATION = [(name, "max_length") for name in ("popularity", "combination")]  # it says what is not ranked
-FITTED_FIELDS = [(name, field) for name, field in FIELDS if name in FITTED and (name, field) not in OF_EVALUATION]
+# It says what is not ranked
+OF_EVALUATION = [(name, "max_length") for name in ("popularity", "combination")]
+FITTED_FIELDS = [
+    (name, field) for name, field in FIELDS if name in FITTED and (name, field) not in OF_EVALUATION
+]
 
 
 def surroundings(name: str, field: str) -> dict[str, Any]:
@@ -42,8 +54,12 @@ def test_a_fit_is_its_seed_s(name):
     """Two fits of one seed are equal to the bit; another seed matters exactly in models that say so."""
     one, same, other = (make_model(name, CATALOG, seed).scores(BATCH) for seed in (5, 5, 6))
     assert torch.equal(one, same)
-    is_seeded = any(model_class(member).is_seeded for member in MEMBERS) if name == "combination" else None
-    assert torch.equal(one, other) != (model_class(name).is_seeded if is_seeded is None else is_seeded)
+    is_seeded = (
+        any(model_class(member).is_seeded for member in MEMBERS) if name == "combination" else None
+    )
+    assert torch.equal(one, other) != (
+        model_class(name).is_seeded if is_seeded is None else is_seeded
+    )
 
 
 @pytest.mark.parametrize("name", FITTED)
@@ -53,7 +69,9 @@ def test_a_fit_and_scores_leave_what_they_read(name):
     before = [array.copy() for array in vars(rows).values()]
     tensors = {field: tensor.clone() for field, tensor in vars(BATCH).items()}
     make_model(name, CATALOG, rows=rows).scores(BATCH)
-    assert all((array == kept).all() for array, kept in zip(vars(rows).values(), before, strict=True))
+    assert all(
+        (array == kept).all() for array, kept in zip(vars(rows).values(), before, strict=True)
+    )
     assert all(torch.equal(tensor, tensors[field]) for field, tensor in vars(BATCH).items())
 
 
@@ -88,11 +106,15 @@ def test_no_field_is_dead(name, field):
         assert not torch.equal(default, scores(name, **around, **{field: value})), value
 
 
-@pytest.mark.parametrize(("name", "field"), [(name, field) for name, field in FITTED_FIELDS if conditions(name, field)])
+@pytest.mark.parametrize(
+    ("name", "field"), [(name, field) for name, field in FITTED_FIELDS if conditions(name, field)]
+)
 def test_only_when_is_true(name, field):
     """Where a field's `only_when` says that it has no effect, it has none."""
     for condition, allowed in conditions(name, field).items():
-        for setting in set(get_args(CONFIGS[name].model_fields[condition].annotation)) - set(allowed):
+        for setting in set(get_args(CONFIGS[name].model_fields[condition].annotation)) - set(
+            allowed
+        ):
             default = scores(name, **{condition: setting})
             for value in other_values(CONFIGS[name].model_fields[field]):
                 assert torch.equal(default, scores(name, **{condition: setting, field: value}))

@@ -24,7 +24,9 @@ def reading(name: str) -> dict[str, Any]:
 
 def ranked_by(model: RecommenderModel, batch: Batch) -> Tensor:
     """States of a neural model, in the precision of its weights; scores of others."""
-    return model.final_states(batch) if isinstance(model, NeuralRecommender) else model.scores(batch)
+    return (
+        model.final_states(batch) if isinstance(model, NeuralRecommender) else model.scores(batch)
+    )
 
 
 def tolerance(model: RecommenderModel) -> float:
@@ -38,7 +40,10 @@ def test_any_number_of_behaviors_scores(name, num_behaviors):
     catalog = make_catalog(num_behaviors)
     batch = make_batch(catalog)
     scores_BV = make_model(name, catalog).eval().scores(batch)
-    assert (scores_BV.shape, scores_BV.dtype) == ((len(batch), catalog.num_items + 1), torch.float32)
+    assert (scores_BV.shape, scores_BV.dtype) == (
+        (len(batch), catalog.num_items + 1),
+        torch.float32,
+    )
     assert scores_BV.isfinite().all()
 
 
@@ -61,7 +66,8 @@ def test_scores_know_the_target_set_only_if_the_model_says_so(name):
     """Scores change with the behavior set of the item to predict exactly in models that say they are told it."""
     model = make_model(name, CATALOG).eval()
     nothing, everything = (
-        model.scores(BATCH.with_final_target_set(torch.full((4,), bit, dtype=torch.uint8))) for bit in (0, 1)
+        model.scores(BATCH.with_final_target_set(torch.full((4,), bit, dtype=torch.uint8)))
+        for bit in (0, 1)
     )
     assert torch.equal(nothing, everything) != model.told_target_set
 
@@ -76,7 +82,9 @@ def test_scores_know_of_behaviors_what_the_model_says(name):
     types = BehaviorTypes(CATALOG.behavior_counts_K, "rarest")
     real_BL1, rarest = BATCH.real_BL[..., None], int(CATALOG.behavior_counts_K.argmin())
     more_frequent_K = torch.arange(4) != rarest
-    within_BLK = torch.where(real_BL1, functional.one_hot(types(BATCH.sets_BLK), 5)[..., 1:].to(torch.uint8), 0)
+    within_BLK = torch.where(
+        real_BL1, functional.one_hot(types(BATCH.sets_BLK), 5)[..., 1:].to(torch.uint8), 0
+    )
     across_BLK = torch.where(real_BL1 & more_frequent_K, 1 - BATCH.sets_BLK, BATCH.sets_BLK)
     across_BLK[..., rarest] = real_BL1[..., 0]  # the type of every set is the rarest behavior
     assert torch.equal(types(within_BLK), types(BATCH.sets_BLK))
@@ -109,7 +117,8 @@ def test_one_stacked_pass_is_three_passes(name):
     model = make_model(name, CATALOG).double().eval()
     first_BLK, second_BLK = 1 - BATCH.sets_BLK, BATCH.sets_BLK.flip(-1)
     separate = [
-        ranked_by(model, replace(BATCH, sets_BLK=sets_BLK)) for sets_BLK in (BATCH.sets_BLK, first_BLK, second_BLK)
+        ranked_by(model, replace(BATCH, sets_BLK=sets_BLK))
+        for sets_BLK in (BATCH.sets_BLK, first_BLK, second_BLK)
     ]
     stacked = ranked_by(model, BATCH.stacked(BATCH.sets_BLK, first_BLK, second_BLK))
     torch.testing.assert_close(stacked, torch.cat(separate), atol=tolerance(model), rtol=0)

@@ -13,7 +13,16 @@ from blade_tune.errors import ConfigError
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import model_class
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model
-from tests.contracts.subjects import BATCH, CATALOG, CONFIGS, FIELDS, NEURAL, conditions, having, other_values
+from tests.contracts.subjects import (
+    BATCH,
+    CATALOG,
+    CONFIGS,
+    FIELDS,
+    NEURAL,
+    conditions,
+    having,
+    other_values,
+)
 
 CAUSAL = [name for name in NEURAL if model_class(name).is_causal]
 NEURAL_FIELDS = [(name, field) for name, field in FIELDS if name in NEURAL]
@@ -33,13 +42,21 @@ def test_any_number_of_behaviors_trains(name, num_behaviors):
 def test_a_fully_padded_row_brings_no_nan(name):
     """A user without any real step leaves losses and gradients finite."""
     model = make_model(name, CATALOG)
-    loss = torch.stack(list(model.losses(make_batch(CATALOG, lengths=(MAX_LENGTH, 0, 2))).values())).sum()
+    loss = torch.stack(
+        list(model.losses(make_batch(CATALOG, lengths=(MAX_LENGTH, 0, 2))).values())
+    ).sum()
     loss.backward()
     assert loss.isfinite()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters() if parameter.grad is not None)
+    assert all(
+        parameter.grad.isfinite().all()
+        for parameter in model.parameters()
+        if parameter.grad is not None
+    )
 
 
-def seeded_losses(model: NeuralRecommender, seed: int = 1, batch: Batch = BATCH) -> dict[str, float]:
+def seeded_losses(
+    model: NeuralRecommender, seed: int = 1, batch: Batch = BATCH
+) -> dict[str, float]:
     """The losses in training mode; dropout and views are those of the seed."""
     torch.manual_seed(seed)
     negatives_X = torch.randint(1, CATALOG.num_items + 1, (model.num_shared_negatives,))
@@ -64,7 +81,9 @@ def test_the_past_does_not_see_the_future(name, step):
     model = make_model(name, CATALOG).eval()
     after_L1 = (torch.arange(MAX_LENGTH) > step)[:, None]
     real_BL = BATCH.real_BL
-    other_items_BL = torch.where(after_L1[:, 0] & real_BL, CATALOG.num_items + 1 - BATCH.items_BL, BATCH.items_BL)
+    other_items_BL = torch.where(
+        after_L1[:, 0] & real_BL, CATALOG.num_items + 1 - BATCH.items_BL, BATCH.items_BL
+    )
     other = replace(
         BATCH,
         items_BL=other_items_BL,
@@ -82,7 +101,9 @@ def test_the_past_does_not_see_the_future(name, step):
 def test_the_final_state_is_that_of_the_newest_step(name):
     """What is ranked with is what the newest step was trained with."""
     model = make_model(name, CATALOG).double().eval()
-    torch.testing.assert_close(model.final_states(BATCH), step_states(model, BATCH)[:, -1], atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        model.final_states(BATCH), step_states(model, BATCH)[:, -1], atol=1e-12, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", NEURAL)
@@ -91,11 +112,19 @@ def test_micro_batches_are_the_batch(name, size, monkeypatch):
     """Losses and gradients of a batch in micro-batches are those of the batch as one, whatever their size."""
     fields = CONFIGS[name].model_fields
     still: dict[str, Any] = {field: 0.0 for field in fields if field.endswith("dropout")}
-    still |= {"augmentation": "flip", "rho": 1.0} if "augmentation" in fields else {}  # the one that draws nothing
-    still |= {"crop_share": 1.0, "mask_share": 0.0, "reorder_share": 0.0} if "crop_share" in fields else {}
+    # The one that draws nothing
+    still |= {"augmentation": "flip", "rho": 1.0} if "augmentation" in fields else {}
+    still |= (
+        {"crop_share": 1.0, "mask_share": 0.0, "reorder_share": 0.0}
+        if "crop_share" in fields
+        else {}
+    )
     model = make_model(name, CATALOG, **still).double()
     split, results = Batch.micro_batches, []
-    for divide in (lambda batch, *_, **__: [batch], lambda batch, _, shortest=1: split(batch, size, shortest)):
+    for divide in (
+        lambda batch, *_, **__: [batch],
+        lambda batch, _, shortest=1: split(batch, size, shortest),
+    ):
         monkeypatch.setattr(Batch, "micro_batches", divide)
         torch.manual_seed(1)  # what is hidden or viewed is drawn for the batch
         losses = torch.stack(list(model.losses(BATCH).values()))
@@ -183,7 +212,8 @@ def test_lambda_weighs_the_contrastive_loss(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "field"), [(name, field) for name, field in NEURAL_FIELDS if field.endswith("num_heads")]
+    ("name", "field"),
+    [(name, field) for name, field in NEURAL_FIELDS if field.endswith("num_heads")],
 )
 def test_heads_must_divide_the_width(name, field):
     """An embedding size that the heads do not divide is refused, with both numbers."""
@@ -195,7 +225,8 @@ def surroundings(name: str, field: str) -> dict[str, Any]:
     """Settings under which the field should matter: no dropout, a mild tau, and what its `only_when` asks for."""
     fields = CONFIGS[name].model_fields
     settings: dict[str, Any] = {other: 0.0 for other in fields if other.endswith("dropout")}
-    settings |= {"tau": 1.0} if "tau" in fields else {}  # at 0.01 an untrained contrast is solved down to rounding
+    # At 0.01 an untrained contrast is solved down to rounding
+    settings |= {"tau": 1.0} if "tau" in fields else {}
     settings |= {other: values[0] for other, values in conditions(name, field).items()}
     return {other: value for other, value in settings.items() if other != field}
 
@@ -224,13 +255,17 @@ def test_no_field_is_dead(name, field):
         values = [value for value in values if value < MAX_LENGTH]
     for value in values:
         if field in CONFIGS[name].refused:
-            with pytest.raises(ConfigError, match=f"{field} must be .*: {CONFIGS[name].refused[field]}"):
+            with pytest.raises(
+                ConfigError, match=f"{field} must be .*: {CONFIGS[name].refused[field]}"
+            ):
                 make_model(name, CATALOG, **around, **{field: value})
         else:
             assert differ(default, make_model(name, CATALOG, **around, **{field: value})), value
 
 
-@pytest.mark.parametrize(("name", "field"), [(name, field) for name, field in NEURAL_FIELDS if conditions(name, field)])
+@pytest.mark.parametrize(
+    ("name", "field"), [(name, field) for name, field in NEURAL_FIELDS if conditions(name, field)]
+)
 def test_only_when_is_true(name, field):
     """Where a field's `only_when` says that it has no effect, it has none."""
     for condition, allowed in conditions(name, field).items():
@@ -241,4 +276,7 @@ def test_only_when_is_true(name, field):
             around = surroundings(name, field) | {condition: setting}
             default = make_model(name, CATALOG, **around)
             for value in other_values(CONFIGS[name].model_fields[field]):
-                assert not differ(default, make_model(name, CATALOG, **around, **{field: value})), (setting, value)
+                assert not differ(default, make_model(name, CATALOG, **around, **{field: value})), (
+                    setting,
+                    value,
+                )

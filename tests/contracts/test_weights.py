@@ -21,7 +21,11 @@ SHARED_ITEMS = BATCH.shared_negatives_X
 
 def still(name: str, **settings: Any) -> NeuralRecommender:
     """A model in float64 without dropout, which draws nothing but what is hidden."""
-    quiet = {field: 0.0 for field in CONFIGS[name].model_fields if field.endswith("dropout") or field == "lambda_"}
+    quiet = {
+        field: 0.0
+        for field in CONFIGS[name].model_fields
+        if field.endswith("dropout") or field == "lambda_"
+    }
     model = make_model(name, CATALOG, **{**quiet, **settings}).double()
     assert isinstance(model, NeuralRecommender)
     return model
@@ -50,7 +54,8 @@ def with_auxiliary(batch: Batch, where_BL: Tensor) -> Batch:
     return replace(batch, target_sets_BLK=targets_BLK * batch.real_BL[..., None].to(torch.uint8))
 
 
-MIXED = with_auxiliary(BATCH, torch.arange(BATCH.items_BL.shape[1]) % 2 == 0)  # every other step of each user
+# Every other step of each user
+MIXED = with_auxiliary(BATCH, torch.arange(BATCH.items_BL.shape[1]) % 2 == 0)
 
 
 def test_the_batch_has_targets_of_both_kinds():
@@ -76,7 +81,9 @@ def test_weights_are_their_twin_s(name: str, weight: float):
 def test_at_weight_zero_such_targets_are_left_out(name: str, loss: str):
     """The loss does not move, to the last bit, when other items are the targets that are left out; else it does."""
     ignoring, heeding = (still(name, loss=loss, auxiliary_weight=weight) for weight in (0.0, 0.5))
-    other_BL = torch.where(auxiliary_only(MIXED), CATALOG.num_items + 1 - MIXED.target_items_BL, MIXED.target_items_BL)
+    other_BL = torch.where(
+        auxiliary_only(MIXED), CATALOG.num_items + 1 - MIXED.target_items_BL, MIXED.target_items_BL
+    )
     other = replace(MIXED, target_items_BL=other_BL)
     assert torch.equal(next_loss(ignoring, other), next_loss(ignoring, MIXED))
     assert not torch.equal(next_loss(heeding, other), next_loss(heeding, MIXED))
@@ -86,11 +93,16 @@ def test_at_weight_zero_such_targets_are_left_out(name: str, loss: str):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_at_weight_zero_such_slots_are_left_out(name: str, loss: str):
     """Where all slots are hidden, other items in those with the auxiliary behavior alone change nothing."""
-    ignoring, heeding = (still(name, loss=loss, auxiliary_weight=w, mask_prob=1.0) for w in (0.0, 0.5))
+    ignoring, heeding = (
+        still(name, loss=loss, auxiliary_weight=w, mask_prob=1.0) for w in (0.0, 0.5)
+    )
     sets_BLK = torch.cat((MIXED.target_sets_BLK[:, :1], MIXED.target_sets_BLK[:, :-1]), dim=1)
     batch = replace(MIXED, sets_BLK=sets_BLK * MIXED.real_BL[..., None].to(torch.uint8))
     alone_BL = auxiliary_only(replace(batch, target_sets_BLK=batch.sets_BLK))
-    other = replace(batch, items_BL=torch.where(alone_BL, CATALOG.num_items + 1 - batch.items_BL, batch.items_BL))
+    other = replace(
+        batch,
+        items_BL=torch.where(alone_BL, CATALOG.num_items + 1 - batch.items_BL, batch.items_BL),
+    )
     assert torch.equal(next_loss(ignoring, other), next_loss(ignoring, batch))
     assert not torch.equal(next_loss(heeding, other), next_loss(heeding, batch))
 
@@ -131,7 +143,10 @@ def test_the_loss_is_the_mean_over_weights(name: str, loss: str, weight: float):
 def test_a_batch_that_counts_nothing_costs_nothing(name: str, loss: str):
     """Where every target is auxiliary-only and its weight zero, the loss is zero and gradients are finite."""
     lone = with_auxiliary(BATCH, torch.ones_like(BATCH.real_BL))
-    lone = replace(lone, sets_BLK=torch.where(lone.real_BL[..., None], lone.target_sets_BLK[:, -1:], lone.sets_BLK))
+    lone = replace(
+        lone,
+        sets_BLK=torch.where(lone.real_BL[..., None], lone.target_sets_BLK[:, -1:], lone.sets_BLK),
+    )
     model = still(name, loss=loss, auxiliary_weight=0.0)
     ended = next_loss(model, lone)
     ended.backward()
@@ -158,7 +173,10 @@ def test_the_order_of_the_sample_says_nothing(name: str):
     """Shared negatives are a set drawn with repeats: any order gives the same loss."""
     assert SHARED_ITEMS is not None
     model = still(name, loss="sampled_softmax")
-    forth, back = (next_loss(model, BATCH.with_shared_negatives(x)) for x in (SHARED_ITEMS, SHARED_ITEMS.flip(0)))
+    forth, back = (
+        next_loss(model, BATCH.with_shared_negatives(x))
+        for x in (SHARED_ITEMS, SHARED_ITEMS.flip(0))
+    )
     torch.testing.assert_close(forth, back, atol=1e-12, rtol=0)
 
 
@@ -168,5 +186,8 @@ def test_a_sample_of_all_items_is_the_full_softmax(name: str):
     everything_X = torch.arange(1, make_catalog().num_items + 1)
     sampled, full = (still(name, loss=loss) for loss in ("sampled_softmax", "ce"))
     torch.testing.assert_close(
-        next_loss(sampled, BATCH.with_shared_negatives(everything_X)), next_loss(full, BATCH), atol=1e-10, rtol=1e-10
+        next_loss(sampled, BATCH.with_shared_negatives(everything_X)),
+        next_loss(full, BATCH),
+        atol=1e-10,
+        rtol=1e-10,
     )

@@ -71,7 +71,9 @@ def qk_video() -> Path:
     beside = Path(__file__).parents[3] / "shared" / "data" / "qk-video"
     directory = Path(os.environ.get("TEST_BLADE_TUNE_DATA", beside))
     if not (directory / FILES["train"]).is_file():
-        pytest.skip(f"the QK-Video split files are not in {directory}; TEST_BLADE_TUNE_DATA may name another place")
+        pytest.skip(
+            f"the QK-Video split files are not in {directory}; TEST_BLADE_TUNE_DATA may name another place"
+        )
     return directory
 
 

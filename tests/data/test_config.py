@@ -29,10 +29,19 @@ def test_the_source_picks_the_settings() -> None:
     [
         ({"source": "split_file"}, "test: unknown source 'split_file'. Did you mean split_files?"),
         ({"source": None}, "test: source"),
-        ({"behaviors": ["click", "like", "click"]}, "test: behaviors must differ, got click, like, click."),
+        (
+            {"behaviors": ["click", "like", "click"]},
+            "test: behaviors must differ, got click, like, click.",
+        ),
         ({"behaviors": []}, "test: behaviors"),
-        ({"auxiliary": "read"}, "test: auxiliary must be one of the behaviors click, like, share, follow, got read."),
-        ({"long_tail": ["share", "x"]}, "test: long_tail must be one of the behaviors click, like, share, follow, got"),
+        (
+            {"auxiliary": "read"},
+            "test: auxiliary must be one of the behaviors click, like, share, follow, got read.",
+        ),
+        (
+            {"long_tail": ["share", "x"]},
+            "test: long_tail must be one of the behaviors click, like, share, follow, got",
+        ),
         ({"name": "../up"}, "test: name"),
     ],
 )
@@ -49,8 +58,12 @@ def test_the_source_is_required() -> None:
         config({key: value for key, value in SPLIT_FILES.items() if key != "source"})
 
 
-@pytest.mark.parametrize("changes", [{"num_items": 301}, {"num_clusters": 4, "num_items": 40}, {"max_length": 7}])
+@pytest.mark.parametrize(
+    "changes", [{"num_items": 301}, {"num_clusters": 4, "num_items": 40}, {"max_length": 7}]
+)
 def test_what_made_up_data_may_not_be(changes: dict[str, int]) -> None:
     """Numbers that cannot go together are refused, with the numbers."""
-    with pytest.raises(ConfigError, match=r"^test: num_items must|^test: num_clusters must|^test: max_length must"):
+    with pytest.raises(
+        ConfigError, match=r"^test: num_items must|^test: num_clusters must|^test: max_length must"
+    ):
         config(SYNTHETIC, **changes)

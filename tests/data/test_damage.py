@@ -23,14 +23,18 @@ Read = Callable[[], Any]
 def contents(path: Path) -> Any:
     """All that a store says, its arrays as bytes."""
     arrays, facts = folder.read(path, anew=True)
-    return {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()}, facts
+    return {
+        name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()
+    }, facts
 
 
 @pytest.fixture(params=["prepared", "sealed"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Read, Read, Files]:
     """How a store is opened and how all of it is read, and the files of it and of others that could be taken for it."""
     ledger, results = Ledger(tmp_path / "ledger.jsonl"), tmp_path / "results"
-    other = write_split(tmp_path / "other", train=[*TINY["train"], "3,10,1,0,0,0"], test=["3,7,0,0,1,0"])
+    other = write_split(
+        tmp_path / "other", train=[*TINY["train"], "3,10,1,0,0,0"], test=["3,7,0,0,1,0"]
+    )
     files = write_split(tmp_path / "files")
     open_for_evaluation(prepare(config(), other, results), other, ledger, {})
     search = prepare(config(), files, results)
@@ -40,14 +44,28 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Read, Read, 
         search = prepare(config(), files, results)
         if request.param == "sealed":
             (tmp_path / "another.jsonl").unlink(missing_ok=True)
-            return open_for_evaluation(search, files, Ledger(tmp_path / "another.jsonl"), {}).data_hash
+            return open_for_evaluation(
+                search, files, Ledger(tmp_path / "another.jsonl"), {}
+            ).data_hash
         return search.data_hash
 
-    kinds = {name: [path for path in (results / name).iterdir() if path.is_dir()] for name in (".prepared", ".sealed")}
+    kinds = {
+        name: [path for path in (results / name).iterdir() if path.is_dir()]
+        for name in (".prepared", ".sealed")
+    }
     mine = search.path
     if request.param == "sealed":
-        (mine,) = (path for path in kinds[".sealed"] if len(np.load(path / "test_users.npy")) == len(TINY["test"]) - 1)
-    kept = {file: file.read_bytes() for paths in kinds.values() for path in paths for file in path.iterdir()}
+        (mine,) = (
+            path
+            for path in kinds[".sealed"]
+            if len(np.load(path / "test_users.npy")) == len(TINY["test"]) - 1
+        )
+    kept = {
+        file: file.read_bytes()
+        for paths in kinds.values()
+        for path in paths
+        for file in path.iterdir()
+    }
     first = {file: raw for file, raw in kept.items() if file.parent == mine}
     return opened, lambda: contents(mine), first | kept
 
@@ -96,7 +114,9 @@ def test_random_damage_is_noticed_or_without_effect(stores: tuple[Read, Read, Fi
     assert (opened(), everything()) == whole
 
 
-def test_a_process_checks_a_prepared_store_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_checks_a_prepared_store_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And again where a file has another size or time."""
     files, checked = write_split(tmp_path / "files"), []
     path = prepare(config(), files, tmp_path).path
@@ -119,7 +139,9 @@ def test_sealed_rows_are_checked_each_time(tmp_path: Path) -> None:
     before = file.stat()
     np.save(file, np.roll(np.load(file), 1))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(DataError, match=r"prepared data must be whole \(test_items\.npy was changed\)"):
+    with pytest.raises(
+        DataError, match=r"prepared data must be whole \(test_items\.npy was changed\)"
+    ):
         open_for_evaluation(search, files, ledger, {})
 
 
@@ -162,7 +184,9 @@ def test_sealed_rows_are_their_owners(tmp_path: Path) -> None:
     (tmp_path / ".sealed").mkdir(mode=0o755)
     before = os.umask(0)
     try:
-        open_for_evaluation(prepare(config(), files, tmp_path), files, Ledger(tmp_path / "ledger.jsonl"), {})
+        open_for_evaluation(
+            prepare(config(), files, tmp_path), files, Ledger(tmp_path / "ledger.jsonl"), {}
+        )
     finally:
         os.umask(before)
     (store,) = (tmp_path / ".sealed").iterdir()

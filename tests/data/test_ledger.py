@@ -65,7 +65,9 @@ def test_damage_is_noticed_or_without_effect(study: Study):
 
 
 @pytest.mark.parametrize("room", [0, 1, 80])
-def test_a_full_disk_adds_a_whole_line_or_none(study: Study, monkeypatch: pytest.MonkeyPatch, room: int):
+def test_a_full_disk_adds_a_whole_line_or_none(
+    study: Study, monkeypatch: pytest.MonkeyPatch, room: int
+):
     """Where the disk takes a part of a line and then nothing, nothing stays of it; with room the next line goes on."""
     before, write, left = study.path.read_bytes(), os.write, [room]
 
@@ -89,7 +91,9 @@ def test_a_full_disk_adds_a_whole_line_or_none(study: Study, monkeypatch: pytest
 def test_a_line_in_parts_is_one_line(study: Study, monkeypatch: pytest.MonkeyPatch):
     """A write that takes seven bytes at a time is gone on with."""
     write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, bytes(content)[:7]))
+    monkeypatch.setattr(
+        os, "write", lambda descriptor, content: write(descriptor, bytes(content)[:7])
+    )
     study.ledger.append({"number": 3})
     assert study.entries == [0, 1, 2, 3]
 

@@ -10,8 +10,13 @@ from tests.data.examples import plain, table
 
 
 @pytest.mark.parametrize("scale", [1, 10**12])
-@given(train=st.lists(st.integers(-9, 9), min_size=1), others=st.lists(st.integers(-12, 12), min_size=1))
-def test_ids_are_numbered_in_their_order_however_far_apart(scale: int, train: list[int], others: list[int]) -> None:
+@given(
+    train=st.lists(st.integers(-9, 9), min_size=1),
+    others=st.lists(st.integers(-12, 12), min_size=1),
+)
+def test_ids_are_numbered_in_their_order_however_far_apart(
+    scale: int, train: list[int], others: list[int]
+) -> None:
     """A raw id's number is its place among those of train, from 1; rows with an unknown one are dropped and counted."""
     numbering = Numbering.of(table([(scale * id_, scale * id_, (1, 0)) for id_ in train], 2))
     part, dropped = numbering.part(table([(scale * id_, scale * id_, (1, 0)) for id_ in others], 2))

@@ -38,7 +38,15 @@ def test_probabilities_are_those_of_the_law(
     noise: float, skew: float, without: list[str], user: int, steps: int
 ) -> None:
     """Slowly: a lawful cluster or any, then an unmet item of it by its weight; an exhausted cluster gives none."""
-    law = config(SYNTHETIC, num_users=30, num_items=25, num_clusters=5, noise=noise, skew=skew, without=without)
+    law = config(
+        SYNTHETIC,
+        num_users=30,
+        num_items=25,
+        num_clusters=5,
+        noise=noise,
+        skew=skew,
+        without=without,
+    )
     rows = generate(law)
     history = rows.rows((rows.users_N == user).nonzero()[0][:steps])
     items_CS, met = clustered_items(law).tolist(), set(history.items_N.tolist())
@@ -53,7 +61,9 @@ def test_probabilities_are_those_of_the_law(
     expected = [0.0] * (law.num_items + 1)
     for cluster, items in enumerate(items_CS):
         lawful = (1 - noise) * led[cluster] + noise / 5
-        weights = {item: (1 + place) ** -skew for place, item in enumerate(items) if item not in met}
+        weights = {
+            item: (1 + place) ** -skew for place, item in enumerate(items) if item not in met
+        }
         for item, weight in weights.items():
             expected[item] = lawful * weight / sum(weights.values())
     assert next_item_probabilities(law, [history])[0] == pytest.approx(expected)
@@ -72,7 +82,9 @@ def realized(law: SyntheticConfig, parts: Split, *, by_law: bool) -> dict[str, t
         for scores_V, history in zip(scores_UV, histories_U, strict=True):
             scores_V[history.items_N] = 0
     ranks = [
-        int((scores_V > scores_V[item_of[user]]).sum()) if scores_V[item_of[user]] > 0 else law.num_items
+        int((scores_V > scores_V[item_of[user]]).sum())
+        if scores_V[item_of[user]] > 0
+        else law.num_items
         for user, scores_V in zip(users, scores_UV, strict=True)
     ]
     figures = {}
@@ -82,8 +94,12 @@ def realized(law: SyntheticConfig, parts: Split, *, by_law: bool) -> dict[str, t
     return figures
 
 
-@pytest.mark.parametrize(("without", "errors"), [([], 20), (["recency"], 8), (["order", "sets", "recency"], 20)])
-def test_the_ranking_by_the_law_reaches_it_and_popularity_does_not(without: list[str], errors: int) -> None:
+@pytest.mark.parametrize(
+    ("without", "errors"), [([], 20), (["recency"], 8), (["order", "sets", "recency"], 20)]
+)
+def test_the_ranking_by_the_law_reaches_it_and_popularity_does_not(
+    without: list[str], errors: int
+) -> None:
     """On the valid rows of thousands of users the law's ranking gets what is expected of it, within chance."""
     law = config({**MANY.model_dump(mode="json"), "without": without})
     parts = split(law)
@@ -99,8 +115,17 @@ def test_less_noise_more_to_reach() -> None:
     sure = config(SYNTHETIC, num_users=50, num_items=50, num_clusters=50, noise=0.0, max_length=8)
     parts = split(sure)
     best = best_reachable(sure, parts.train, parts.valid)
-    met = np.mean([item in set(h.items_N) for h, item in zip(
-        histories(parts.train, parts.valid.users_N.tolist()), parts.valid.items_N.tolist(), strict=True)])  # fmt: skip
+    met = np.mean(
+        [
+            item in set(h.items_N)
+            for h, item in zip(
+                # Fmt: skip
+                histories(parts.train, parts.valid.users_N.tolist()),
+                parts.valid.items_N.tolist(),
+                strict=True,
+            )
+        ]
+    )
     assert best["hr@5"] == pytest.approx(best["ndcg@5"])
     assert best["hr@5"] == pytest.approx(
         1 - met, abs=0.05

@@ -55,7 +55,9 @@ def test_every_opening_is_written_down(search: SearchData, files: Path, ledger: 
     assert ledger.entries() == [{"trial": 0}, {"trial": 1}, {"trial": 2}]
 
 
-def test_the_line_comes_first(search: SearchData, files: Path, ledger: Ledger, tmp_path: Path) -> None:
+def test_the_line_comes_first(
+    search: SearchData, files: Path, ledger: Ledger, tmp_path: Path
+) -> None:
     """What cannot be written down is not opened; what was written down and then failed stays written."""
     ledger.path.parent.mkdir()
     ledger.path.write_text("broken\n")
@@ -94,7 +96,9 @@ def test_unseen_rows_are_counted(tmp_path: Path) -> None:
     assert len(sealed.test) == 1
 
 
-def test_changed_test_files_are_other_data(search: SearchData, files: Path, sealed: SealedData, ledger: Ledger) -> None:
+def test_changed_test_files_are_other_data(
+    search: SearchData, files: Path, sealed: SealedData, ledger: Ledger
+) -> None:
     """The hash of the sealed data moves with its files; the search does not."""
     write_split(files, test=["3,10,0,1,0,0"])
     again = open_for_evaluation(search, files, ledger, {})
@@ -116,7 +120,10 @@ def test_an_untouched_ledger_is_accepted(ledger: Ledger) -> None:
         ledger.append({"number": number, "why": "é"})
     assert [entry["number"] for entry in ledger.entries()] == [0, 1, 2, 3]
     records = [json.loads(line) for line in ledger.path.read_text().splitlines()]
-    assert [record["previous"] for record in records] == ["0" * 64, *(record["hash"] for record in records[:-1])]
+    assert [record["previous"] for record in records] == [
+        "0" * 64,
+        *(record["hash"] for record in records[:-1]),
+    ]
     content = json.dumps([records[1]["previous"], records[1]["entry"]], sort_keys=True)
     assert records[1]["hash"] == hashlib.sha256(content.encode()).hexdigest()
 
@@ -129,7 +136,8 @@ def test_a_missing_end_is_detected(tmp_path: Path, left: int) -> None:
     for number in range(3):
         Ledger(path, heads[-1] if heads else None, heads.append).append({"number": number})
     assert [head.lines for head in heads] == [1, 2, 3]
-    assert len(Ledger(path, heads[0]).entries()) == 3  # a head of before: whoever wrote the rest was killed then
+    # A head of before: whoever wrote the rest was killed then
+    assert len(Ledger(path, heads[0]).entries()) == 3
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:left]))
     shortened = path.read_text()
     for use in (Ledger(path, heads[-1]).entries, lambda: Ledger(path, heads[-1]).append({})):
@@ -191,10 +199,14 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     """Two processes that append at once give one unbroken chain with every line of both."""
     path = tmp_path / "ledger.jsonl"
     processes = [
-        subprocess.Popen([sys.executable, "-c", APPEND, str(path), writer], cwd=Path(__file__).parents[2])
+        subprocess.Popen(
+            [sys.executable, "-c", APPEND, str(path), writer], cwd=Path(__file__).parents[2]
+        )
         for writer in "ab"
     ]
     assert [process.wait() for process in processes] == [0, 0]
     entries = Ledger(path).entries()
     for writer in "ab":
-        assert [entry["number"] for entry in entries if entry["writer"] == writer] == list(range(20))
+        assert [entry["number"] for entry in entries if entry["writer"] == writer] == list(
+            range(20)
+        )

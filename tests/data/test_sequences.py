@@ -10,7 +10,9 @@ from blade_tune.data.table import Part, user_item_keys
 from tests.data.examples import table, whole
 
 NUM_USERS, NUM_ITEMS = 4, 9
-ROW = st.tuples(st.integers(1, NUM_USERS), st.integers(1, NUM_ITEMS), st.sampled_from([(1, 0), (0, 1), (1, 1)]))
+ROW = st.tuples(
+    st.integers(1, NUM_USERS), st.integers(1, NUM_ITEMS), st.sampled_from([(1, 0), (0, 1), (1, 1)])
+)
 PARTS = st.lists(st.lists(ROW, max_size=20), min_size=1, max_size=4).filter(any)
 
 
@@ -31,7 +33,9 @@ def test_windows_are_their_slow_twin(parts, length) -> None:
     batch = whole(windows([part_of(rows) for rows in parts], NUM_USERS, length))
     assert batch.users_B.tolist() == list(range(1, NUM_USERS + 1))
     for user in batch.users_B.tolist():
-        sequence = [(item, behaviors) for rows in parts for owner, item, behaviors in rows if owner == user]
+        sequence = [
+            (item, behaviors) for rows in parts for owner, item, behaviors in rows if owner == user
+        ]
         items, sets = padded(sequence[:-1], length)
         target_items, target_sets = padded(sequence[1:], length)
         assert batch.items_BL[user - 1].tolist() == items

@@ -8,7 +8,9 @@ from tests.data.examples import plain, table
 
 CLICK, LIKE, BOTH, NONE = (1, 0), (0, 1), (1, 1), (0, 0)
 ROWS = st.lists(
-    st.tuples(st.integers(1, 4), st.integers(1, 9), st.sampled_from([CLICK, LIKE, BOTH, NONE])), min_size=1, max_size=40
+    st.tuples(st.integers(1, 4), st.integers(1, 9), st.sampled_from([CLICK, LIKE, BOTH, NONE])),
+    min_size=1,
+    max_size=40,
 )
 
 
@@ -17,7 +19,11 @@ def reference(rows, auxiliary):
     names = {}
     for user in {user for user, _, _ in rows}:
         own = [number for number, row in enumerate(rows) if row[0] == user]
-        targets = [n for n in own if any(value for column, value in enumerate(rows[n][2]) if column != auxiliary)]
+        targets = [
+            n
+            for n in own
+            if any(value for column, value in enumerate(rows[n][2]) if column != auxiliary)
+        ]
         if len(targets) < 2:
             names |= dict.fromkeys(own, "train")
             continue
@@ -38,7 +44,9 @@ def test_split_is_its_slow_twin(rows, auxiliary) -> None:
 def test_one_user_by_hand() -> None:
     """The last two target interactions are held out, what lies between is kept apart, what comes after is dropped."""
     sets = [CLICK, LIKE, CLICK, BOTH, CLICK, CLICK, LIKE, CLICK]
-    split = split_by_time(table([(5, item, behaviors) for item, behaviors in enumerate(sets, start=1)], 2), 0)
+    split = split_by_time(
+        table([(5, item, behaviors) for item, behaviors in enumerate(sets, start=1)], 2), 0
+    )
     assert [part.items_N.tolist() for part in split] == [[1, 2, 3], [4], [5, 6], [7]]
 
 

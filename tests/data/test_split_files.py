@@ -20,10 +20,15 @@ def parsed(raw: bytes) -> list[tuple[int, int, tuple[int, ...]]]:
 
 def test_rows_are_read_in_file_order() -> None:
     """A line is a row: user, item and one {0, 1} column a behavior."""
-    assert parsed(b"7,123456789012345678,1,0\n1,2,0,1\n") == [(7, 123456789012345678, (1, 0)), (1, 2, (0, 1))]
+    assert parsed(b"7,123456789012345678,1,0\n1,2,0,1\n") == [
+        (7, 123456789012345678, (1, 0)),
+        (1, 2, (0, 1)),
+    ]
 
 
-@pytest.mark.parametrize("raw", [b"1,2,0,1\n3,4,1,0", b"1,2,0,1\r\n3,4,1,0\r\n", b"1,2,0,1\r\n3,4,1,0\n\n\r\n"])
+@pytest.mark.parametrize(
+    "raw", [b"1,2,0,1\n3,4,1,0", b"1,2,0,1\r\n3,4,1,0\r\n", b"1,2,0,1\r\n3,4,1,0\n\n\r\n"]
+)
 def test_line_ends_mean_nothing(raw: bytes) -> None:
     """LF, CRLF, none and empty lines at the end give the same rows."""
     assert parsed(raw) == [(1, 2, (0, 1)), (3, 4, (1, 0))]
@@ -41,7 +46,10 @@ def test_line_ends_mean_nothing(raw: bytes) -> None:
         (b"0,2,1,0", "user must be a whole number from 1 on, got '0'."),
         (b"1,-2,1,0", "item must be a whole number from 1 on, got '-2'."),
         (b"1, 2,1,0", "item must be a whole number from 1 on, got ' 2'."),
-        (b"1,1234567890123456789,1,0", "item must be a whole number from 1 on, got '1234567890123456789'."),
+        (
+            b"1,1234567890123456789,1,0",
+            "item must be a whole number from 1 on, got '1234567890123456789'.",
+        ),
         (b"1,2,2,0", "click must be 0 or 1, got '2'."),
         (b"1,2,1,true", "like must be 0 or 1, got 'true'."),
         (b"1,2,1,0\r1,2,1,0", "must hold 4 columns (user, item, click, like), got 7."),
@@ -110,7 +118,9 @@ def test_a_user_has_one_row_to_predict(tmp_path: Path, part: str, line: str) -> 
 def test_the_folder_may_be_named_like_the_data_set(tmp_path: Path) -> None:
     """DIR and DIR/<name> are both looked at, and give the same key."""
     write_split(tmp_path / "tiny")
-    keys = {SplitFiles(config(), directory).search_key() for directory in (tmp_path, tmp_path / "tiny")}
+    keys = {
+        SplitFiles(config(), directory).search_key() for directory in (tmp_path, tmp_path / "tiny")
+    }
     assert len(keys) == 1
 
 
@@ -136,7 +146,9 @@ def test_missing_data_says_what_to_get(tmp_path: Path, directory: str | None) ->
 def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     """Valid may neither be missing nor empty; between may be empty."""
     source = SplitFiles(config(), write_split(tmp_path, valid=[], between=[]))
-    with pytest.raises(DataError, match=r"valid\.txt:1: must hold at least one row, got an empty file\.$"):
+    with pytest.raises(
+        DataError, match=r"valid\.txt:1: must hold at least one row, got an empty file\.$"
+    ):
         source.search()
     assert [len(rows) for rows in source.sealed()] == [0, 1]
     (tmp_path / FILES["valid"]).unlink()
@@ -170,4 +182,6 @@ def test_the_real_files_are_read_whole(qk_directory: Path) -> None:
     path = qk_directory / FILES["valid"]
     rows = parse_rows(path.read_bytes(), config().behaviors, str(path))
     expected = np.loadtxt(path, delimiter=",", dtype=np.int64)
-    np.testing.assert_array_equal(np.column_stack([rows.users_N, rows.items_N, rows.sets_NK]), expected)
+    np.testing.assert_array_equal(
+        np.column_stack([rows.users_N, rows.items_N, rows.sets_NK]), expected
+    )

@@ -13,7 +13,9 @@ from tests.data.examples import config, write_split
 
 def test_tiny_by_hand(tmp_path: Path) -> None:
     """Every number of a data set that can be counted by hand."""
-    files = write_split(tmp_path / "files", train=["3,10,1,1,0,0", "8,20,0,0,1,0", "3,10,0,1,0,0", "3,40,1,0,0,0"])
+    files = write_split(
+        tmp_path / "files", train=["3,10,1,1,0,0", "8,20,0,0,1,0", "3,10,0,1,0,0", "3,40,1,0,0,0"]
+    )
     data = prepare(config(), files, tmp_path)
     assert describe(data, count_sealed(data, files)) == {
         "users": 2,
@@ -35,7 +37,9 @@ def test_tiny_by_hand(tmp_path: Path) -> None:
         "targets_in_history": {"valid": 2},
         "long_tail_users": 1,
         "dropped": {
-            f"{part}_{why}": 0 for part in ("train", "valid") for why in ("empty_set", "unseen_user", "unseen_item")
+            f"{part}_{why}": 0
+            for part in ("train", "valid")
+            for why in ("empty_set", "unseen_user", "unseen_item")
         },
     }
 
@@ -71,7 +75,11 @@ def test_qk_video_is_the_published_one(qk: SearchData, qk_directory: Path) -> No
         "targets_in_history": {"valid": 8},
         "long_tail_users": 1,
         "dropped": dict.fromkeys(qk.dropped, 0),
-        "published": ["5,081 users, as published", "20,494 items, as published", "150,396 interactions, as published"],
+        "published": [
+            "5,081 users, as published",
+            "20,494 items, as published",
+            "150,396 interactions, as published",
+        ],
     }
     assert json.loads(json.dumps(facts)) == facts
 

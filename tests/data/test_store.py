@@ -27,8 +27,16 @@ def tiny(tmp_path: Path) -> SearchData:
 
 def same(left: SearchData, right: SearchData) -> bool:
     """Whether two prepared data sets are the same to every reader."""
-    pairs = [(whole(left.windows(phase, 3)), whole(right.windows(phase, 3))) for phase in ("train", "valid")]
-    tensors = [(getattr(a, name), getattr(b, name)) for a, b in pairs for name in vars(a) if "negatives" not in name]
+    pairs = [
+        (whole(left.windows(phase, 3)), whole(right.windows(phase, 3)))
+        for phase in ("train", "valid")
+    ]
+    tensors = [
+        (getattr(a, name), getattr(b, name))
+        for a, b in pairs
+        for name in vars(a)
+        if "negatives" not in name
+    ]
     return left.data_hash == right.data_hash and all(torch.equal(a, b) for a, b in tensors)
 
 
@@ -36,7 +44,13 @@ def test_ids_are_numbered_on_train(tiny: SearchData) -> None:
     """Internal ids run from 1 in the order of raw ids; parts are sorted by user and keep time order."""
     assert tiny.user_ids_U.tolist() == [0, 3, 8]
     assert tiny.item_ids_V.tolist() == [0, 10, 20, 40]
-    assert [(user, item) for user, item, _ in plain(tiny.train)] == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 1)]
+    assert [(user, item) for user, item, _ in plain(tiny.train)] == [
+        (1, 1),
+        (1, 2),
+        (2, 2),
+        (2, 3),
+        (2, 1),
+    ]
     assert plain(tiny.valid) == [(1, 3, (0, 1, 0, 0)), (2, 2, (0, 0, 0, 1))]
     assert (tiny.num_users, tiny.num_items) == (2, 3)
 
@@ -59,7 +73,11 @@ def test_valid_rows_are_targets_and_no_history(tiny: SearchData) -> None:
 def test_arrays_are_mapped(tiny: SearchData) -> None:
     """Nothing is copied into memory by opening, and nothing can be changed by accident."""
     assert isinstance(tiny.train.items_N, np.memmap)
-    assert (tiny.train.users_N.dtype, tiny.train.items_N.dtype, tiny.train.sets_NK.dtype) == ("i4", "i4", "u1")
+    assert (tiny.train.users_N.dtype, tiny.train.items_N.dtype, tiny.train.sets_NK.dtype) == (
+        "i4",
+        "i4",
+        "u1",
+    )
     with pytest.raises(ValueError, match="read-only"):
         tiny.train.items_N[0] = 1
 
@@ -71,7 +89,9 @@ def test_what_is_derived_is_its_slow_twin(tmp_path: Path) -> None:
         twin = windows(parts, data.num_users, 5)
         index_B = torch.randperm(data.num_users)[:40]
         mapped, computed = (vars(some.rows(index_B)) for some in (data.windows(phase, 5), twin))
-        assert all(torch.equal(mapped[name], computed[name]) for name in mapped if "negatives" not in name)
+        assert all(
+            torch.equal(mapped[name], computed[name]) for name in mapped if "negatives" not in name
+        )
         assert torch.equal(data.windows(phase, 5).lengths_U, twin.lengths_U)
     met = sorted({user * (data.num_items + 1) + item for user, item, _ in plain(data.train)})
     assert data.user_item_keys().tolist() == met
@@ -109,7 +129,9 @@ def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     assert prepare(config(), directory, tmp_path).dropped["valid_unseen_item"] == 1
 
 
-@pytest.mark.parametrize(("part", "lines"), [("train", ["3,10,0,0,0,0"]), ("valid", ["3,99,1,0,0,0", "4,10,1,0,0,0"])])
+@pytest.mark.parametrize(
+    ("part", "lines"), [("train", ["3,10,0,0,0,0"]), ("valid", ["3,99,1,0,0,0", "4,10,1,0,0,0"])]
+)
 def test_nothing_left_is_an_error(tmp_path: Path, part: str, lines: list[str]) -> None:
     """Data without a train or a valid row cannot be searched on."""
     with pytest.raises(DataError, match=rf"^tiny: {part} must keep at least one row"):
@@ -137,7 +159,11 @@ def test_gaps_empty_sets_and_five_behaviors(tmp_path: Path) -> None:
     )
     data = prepare(config(behaviors=names, auxiliary="read", long_tail=[]), directory, tmp_path)
     assert data.item_ids_V.tolist() == [0, 5, 9]
-    assert plain(data.train) == [(1, 1, (1, 0, 0, 0, 1)), (1, 2, (0, 0, 1, 0, 0)), (2, 2, (1, 1, 0, 1, 0))]
+    assert plain(data.train) == [
+        (1, 1, (1, 0, 0, 0, 1)),
+        (1, 2, (0, 0, 1, 0, 0)),
+        (2, 2, (1, 1, 0, 1, 0)),
+    ]
     assert data.catalog.num_behaviors == 5
     assert {reason: count for reason, count in data.dropped.items() if count} == {
         "train_empty_set": 2,
@@ -158,7 +184,9 @@ def test_the_hash_is_of_content_and_meaning(tiny: SearchData, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("content", [b"garbage \xff\n", b"", None])
-def test_test_rows_cannot_move_the_search(tiny: SearchData, tmp_path: Path, content: bytes | None) -> None:
+def test_test_rows_cannot_move_the_search(
+    tiny: SearchData, tmp_path: Path, content: bytes | None
+) -> None:
     """Garbage in the files of between and test, or none at all, changes nothing that a search sees."""
     for part in ("between", "test"):
         path = tmp_path / "files" / FILES[part]
@@ -191,7 +219,10 @@ REPOSITORY = Path(__file__).parents[2]
 
 def start(program: str, *arguments: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -212,7 +243,9 @@ def test_two_processes_may_prepare_at_once(tmp_path: Path) -> None:
     assert len(list((tmp_path / ".prepared").iterdir())) == 1
 
 
-def test_an_interrupted_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever ends a build midway, no half of it stays, and the next one succeeds."""
     save, saved = np.save, []
 
@@ -249,7 +282,9 @@ def test_leftovers_go_when_old(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".fresh.tmp", "store"]
 
 
-def test_what_is_prepared_is_not_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_prepared_is_not_built_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second opening maps what the first one built."""
     first = prepare(config(SYNTHETIC), None, tmp_path)
     monkeypatch.setattr(folder, "write", None)
@@ -263,5 +298,7 @@ def test_a_damaged_folder_is_named(tiny: SearchData, tmp_path: Path, name: str, 
     (tiny.path / name).unlink()
     if cut:
         (tiny.path / name).write_text("")
-    with pytest.raises(DataError, match=r"prepared data must be whole .* delete this folder, it is built again"):
+    with pytest.raises(
+        DataError, match=r"prepared data must be whole .* delete this folder, it is built again"
+    ):
         prepare(config(), tmp_path / "files", tmp_path)

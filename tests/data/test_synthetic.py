@@ -37,7 +37,10 @@ def predictability(context_N, next_N):
 def test_same_seed_same_bytes() -> None:
     """All that is drawn follows from the settings; another seed gives other rows."""
     first, again, other = (generate(config(SYNTHETIC, seed=seed)) for seed in (1, 1, 2))
-    assert all(a.tobytes() == b.tobytes() for a, b in zip(vars(first).values(), vars(again).values(), strict=True))
+    assert all(
+        a.tobytes() == b.tobytes()
+        for a, b in zip(vars(first).values(), vars(again).values(), strict=True)
+    )
     assert first.items_N.tobytes() != other.items_N.tobytes()
 
 
@@ -55,7 +58,10 @@ def test_only_sets_reveal_the_next_cluster() -> None:
     found = {}
     for shuffled in (False, True):
         clusters_N, rarest_N, next_N = transitions(config(SYNTHETIC, shuffle_sets=shuffled))
-        found[shuffled] = predictability(clusters_N, next_N), predictability(4 * clusters_N + rarest_N, next_N)
+        found[shuffled] = (
+            predictability(clusters_N, next_N),
+            predictability(4 * clusters_N + rarest_N, next_N),
+        )
     items, items_and_sets = found[False]
     assert items < 0.5
     assert items_and_sets > 0.85
@@ -82,7 +88,9 @@ def test_it_looks_like_real_data() -> None:
 def test_popularity_is_skewed() -> None:
     """Within a cluster the first items are met more often than the last."""
     settings = config(SYNTHETIC)
-    counts_CS = np.bincount(generate(settings).items_N, minlength=settings.num_items + 1)[clustered_items(settings)]
+    counts_CS = np.bincount(generate(settings).items_N, minlength=settings.num_items + 1)[
+        clustered_items(settings)
+    ]
     assert counts_CS[:, 0].sum() > 1.5 * counts_CS[:, -1].sum()
 
 
@@ -118,7 +126,8 @@ def test_it_needs_no_directory(tmp_path) -> None:
 
 
 LAWS = [
-    tuple(t for t, off in zip(("order", "sets", "recency"), o, strict=True) if off) for o in product((0, 1), repeat=3)
+    tuple(t for t, off in zip(("order", "sets", "recency"), o, strict=True) if off)
+    for o in product((0, 1), repeat=3)
 ]
 BEFORE = [  # the laws could do without: settings -> what they are stored under, and the rows
     ({}, "320e8ccb197e33e6", "a91a706c595c67dd"),
@@ -157,12 +166,16 @@ def test_each_law_leads_where_it_says(without):
             followed = range(place) if "recency" in without else [place - 1]
             leads = set()
             for earlier in followed:
-                step = max(rarity(settings)[own.sets_NK[earlier] > 0]) + (LEAD if "recency" in without else 0)
+                step = max(rarity(settings)[own.sets_NK[earlier] > 0]) + (
+                    LEAD if "recency" in without else 0
+                )
                 step = LEAD if "sets" in without else step
                 c = clusters[earlier]
                 leads.add((step - c if "order" in without else c + step) % settings.num_clusters)
             assert clusters[place] in leads
-    assert config(SYNTHETIC, without=without).model_dump(mode="json").get("without", []) == list(without)
+    assert config(SYNTHETIC, without=without).model_dump(mode="json").get("without", []) == list(
+        without
+    )
 
 
 def test_without_order_what_leads_there_leads_back():
@@ -170,13 +183,21 @@ def test_without_order_what_leads_there_leads_back():
     settings = config(SYNTHETIC, without=["order"])
     sets_NK = generate(settings).sets_NK[:200]
     clusters_N = np.arange(200) % settings.num_clusters
-    assert led_to(settings, led_to(settings, clusters_N, sets_NK), sets_NK).tolist() == clusters_N.tolist()
+    assert (
+        led_to(settings, led_to(settings, clusters_N, sets_NK), sets_NK).tolist()
+        == clusters_N.tolist()
+    )
 
 
 def test_without_recency_all_earlier_interactions_are_followed():
     """The age of the interaction that was followed has the mean of a draw among all earlier ones."""
     settings = config(
-        SYNTHETIC, noise=0.0, without=["recency", "sets"], num_items=1000, num_clusters=500, max_length=10
+        SYNTHETIC,
+        noise=0.0,
+        without=["recency", "sets"],
+        num_items=1000,
+        num_clusters=500,
+        max_length=10,
     )
     rows = generate(settings)
     cluster_of = np.empty(settings.num_items + 1, np.int64)
@@ -184,7 +205,8 @@ def test_without_recency_all_earlier_interactions_are_followed():
     is_second_N = np.diff(rows.users_N, prepend=0, n=1) == 0
     clusters_N = cluster_of[rows.items_N]
     led_by_last = np.mean((clusters_N[1:] == (clusters_N[:-1] + LEAD) % 500)[is_second_N[1:]])
-    assert 0.2 < led_by_last < 0.6  # of lengths up to ten; some earlier one may be in the same cluster
+    # Of lengths up to ten; some earlier one may be in the same cluster
+    assert 0.2 < led_by_last < 0.6
 
 
 @pytest.mark.parametrize(
@@ -192,7 +214,10 @@ def test_without_recency_all_earlier_interactions_are_followed():
     [
         ({"without": ["novelty"]}, "must be 'order', 'sets' or 'recency', got 'novelty'"),
         ({"without": ["order", "order"]}, "without must name each thing once, got order, order"),
-        ({"without": ["sets"], "shuffle_sets": True}, "shuffle_sets takes the law from sets, and without sets"),
+        (
+            {"without": ["sets"], "shuffle_sets": True},
+            "shuffle_sets takes the law from sets, and without sets",
+        ),
     ],
 )
 def test_what_no_law_can_do_without(changes, law):

@@ -114,49 +114,94 @@ def weights(edit: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], No
 
     def changed(folder: Path) -> None:
         tensors = load_file(folder / "weights.safetensors")
-        save_file({**tensors, "items.weight": edit(tensors["items.weight"])}, folder / "weights.safetensors")
+        save_file(
+            {**tensors, "items.weight": edit(tensors["items.weight"])},
+            folder / "weights.safetensors",
+        )
 
     return changed
 
 
 HEADER = 2**63
 DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
-    "NaN weights": (weights(lambda w: w.index_fill(0, torch.tensor([3]), float("nan"))), "NaN or infinite"),
+    "NaN weights": (
+        weights(lambda w: w.index_fill(0, torch.tensor([3]), float("nan"))),
+        "NaN or infinite",
+    ),
     "infinite weights": (weights(lambda w: w * float("inf")), "NaN or infinite"),
-    "weights of another type": (weights(lambda w: w.double()), r"must be torch\.float32 .* got torch\.float64"),
-    "weights of another shape": (weights(lambda w: w[:-1].contiguous()), "must be torch.float32 of shape"),
-    "a relabelled type": (replace("weights.safetensors", '"F32"', '"I32"'), r"must be torch\.float32 .* torch\.int32"),
-    "a header of lies": (write("weights.safetensors", HEADER.to_bytes(8, "little") + b"{}"), "is malformed"),
+    "weights of another type": (
+        weights(lambda w: w.double()),
+        r"must be torch\.float32 .* got torch\.float64",
+    ),
+    "weights of another shape": (
+        weights(lambda w: w[:-1].contiguous()),
+        "must be torch.float32 of shape",
+    ),
+    "a relabelled type": (
+        replace("weights.safetensors", '"F32"', '"I32"'),
+        r"must be torch\.float32 .* torch\.int32",
+    ),
+    "a header of lies": (
+        write("weights.safetensors", HEADER.to_bytes(8, "little") + b"{}"),
+        "is malformed",
+    ),
     "no weights": (write("weights.safetensors", b""), "is malformed"),
-    "other weights": (lambda folder: save_file({"a": torch.ones(1)}, folder / "weights.safetensors"), "must have the"),
+    "other weights": (
+        lambda folder: save_file({"a": torch.ones(1)}, folder / "weights.safetensors"),
+        "must have the",
+    ),
     "a catalog that is a list": (write("catalog.json", "[]"), "catalog.json"),
     "a catalog of nothing": (write("catalog.json", ""), "is malformed"),
     "an endless catalog": (write("catalog.json", "[" * 100_000), "is malformed"),
     "a catalog that is no text": (write("catalog.json", b"\xff"), "is malformed"),
-    "users without end": (change(num_users=10**10), "must have the 10,000,000,000 users of catalog.json, got 30"),
+    "users without end": (
+        change(num_users=10**10),
+        "must have the 10,000,000,000 users of catalog.json, got 30",
+    ),
     "items without end": (change(num_items=10**10), "must have the 10,000,000,000 items"),
     "no items": (change(num_items=0), "num_items must be greater than or equal to 1"),
     "a count that is text": (change(num_users="30"), "num_users must be a valid integer"),
     "a count too few": (change(behavior_counts_K=[1]), "behaviors must have a count each"),
     "a huge count": (change(behavior_counts_K=[10**30] * 4), "behavior_counts_K"),
     "another auxiliary": (change(auxiliary=4), "auxiliary and log must go with behaviors"),
-    "other behaviors": (change(behaviors=["a", "b", "c", "d"]), "auxiliary and log must go with behaviors"),
+    "other behaviors": (
+        change(behaviors=["a", "b", "c", "d"]),
+        "auxiliary and log must go with behaviors",
+    ),
     "an unknown model": (change(model="blad"), "unknown model 'blad'"),
     "an unknown key": (change(surplus=1), "unknown key surplus"),
-    "members of a model without": (change(members=[{"model": "popularity", "settings": {}}]), "is malformed"),
-    "a configuration that is a list": (write("best.yaml", "model: [1]"), "must be a space with nothing free"),
-    "a configuration of another kind": (write("best.yaml", "modle: {}"), "must be a space with nothing free"),
+    "members of a model without": (
+        change(members=[{"model": "popularity", "settings": {}}]),
+        "is malformed",
+    ),
+    "a configuration that is a list": (
+        write("best.yaml", "model: [1]"),
+        "must be a space with nothing free",
+    ),
+    "a configuration of another kind": (
+        write("best.yaml", "modle: {}"),
+        "must be a space with nothing free",
+    ),
     "an endless configuration": (write("best.yaml", "[" * 100_000), "best.yaml"),
-    "an impossible setting": (replace("best.yaml", "num_blocks: 1", "num_blocks: 0"), "num_blocks must be greater"),
+    "an impossible setting": (
+        replace("best.yaml", "num_blocks: 1", "num_blocks: 0"),
+        "num_blocks must be greater",
+    ),
     "another width": (
         replace("best.yaml", "embedding_size: 8", "embedding_size: 16"),
         "must be torch.float32 of shape",
     ),
     "an item list of nothing": (write("items.csv", ""), "must have the columns number and item"),
     "an item list of one column": (write("items.csv", "number,item\n1\n"), "must have the columns"),
-    "an item list in another order": (replace("items.csv", "\n1,", "\n2,"), "numbers 1, 2, ... in their order"),
+    "an item list in another order": (
+        replace("items.csv", "\n1,", "\n2,"),
+        "numbers 1, 2, ... in their order",
+    ),
     "an item twice": (lambda folder: twice(folder / "items.csv"), "must have each item once"),
-    "a cut item list": (lambda folder: cut(folder / "items.csv"), "must have the 38 items of catalog.json, got 37"),
+    "a cut item list": (
+        lambda folder: cut(folder / "items.csv"),
+        "must have the 38 items of catalog.json, got 37",
+    ),
     "an open quote": (replace("items.csv", "\n1,", '\n1,"'), "is malformed"),
     "an item list that is no text": (write("items.csv", b"number,item\n1,\xff\n"), "is malformed"),
 }
@@ -189,7 +234,9 @@ def test_a_file_that_is_not_listed_is_refused(copied: Path, name: str) -> None:
     """Every file of a bundle has a checksum, the ones that only people read too."""
     content = json.loads((copied / "checksums.json").read_text())
     del content["files"][name]
-    content["digest"] = hashlib.sha256(json.dumps(content["files"], sort_keys=True).encode()).hexdigest()
+    content["digest"] = hashlib.sha256(
+        json.dumps(content["files"], sort_keys=True).encode()
+    ).hexdigest()
     (copied / "checksums.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=f"does not list a file of every bundle, {name}"):
         Recommender.load(copied)
@@ -215,13 +262,21 @@ def small_bundle(folder: Path, name: str) -> Catalog:
     catalog = make_catalog()
     folder.mkdir()
     model = make_model(name, catalog)
-    facts = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in vars(catalog).items()}
-    members = [{"model": member, "settings": {"max_length": 6, **own}} for member, own in MEMBERS.items()]
+    facts = {
+        key: value.tolist() if hasattr(value, "tolist") else value
+        for key, value in vars(catalog).items()
+    }
+    members = [
+        {"model": member, "settings": {"max_length": 6, **own}} for member, own in MEMBERS.items()
+    ]
     log = LogFormat.of_split_files(catalog.behaviors).model_dump(mode="json")
     facts |= {"model": name, "members": members if name == "combination" else [], "log": log}
     (folder / "catalog.json").write_text(json.dumps(facts))
     (folder / "best.yaml").write_text("model: {max_length: 6}\n")
-    save_file({name: part.contiguous() for name, part in model.state_dict().items()}, folder / "weights.safetensors")
+    save_file(
+        {name: part.contiguous() for name, part in model.state_dict().items()},
+        folder / "weights.safetensors",
+    )
     for kind, number in (("user", catalog.num_users), ("item", catalog.num_items)):
         lines = "".join(f"{n},{n}\n" for n in range(1, number + 1))
         (folder / f"{kind}s.csv").write_text(f"number,{kind}\n{lines}")
@@ -232,7 +287,9 @@ def small_bundle(folder: Path, name: str) -> Catalog:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_model_is_read_back_and_refused_where_a_tensor_is_odd(tmp_path: Path, name: str) -> None:
+def test_every_model_is_read_back_and_refused_where_a_tensor_is_odd(
+    tmp_path: Path, name: str
+) -> None:
     """Of each model, a tensor cut by a row, an index outside or a number that is none is noticed."""
     small_bundle(tmp_path / "bundle", name)
     load_bundle(tmp_path / "bundle")

@@ -28,7 +28,12 @@ CATALOG = make_catalog(num_items=4)
 USERS = [f"u{n}" for n in range(1, CATALOG.num_users + 1)]
 ITEMS = [f"i{n}" for n in range(1, CATALOG.num_items + 1)]
 FORM = LogFormat(
-    user="user", item="item", time="at", type="did", behaviors=CATALOG.behaviors, columns=CATALOG.behaviors
+    user="user",
+    item="item",
+    time="at",
+    type="did",
+    behaviors=CATALOG.behaviors,
+    columns=CATALOG.behaviors,
 )
 COLUMNS = ("user", "item", "at", "did")
 Row = dict[str, str | None]
@@ -65,7 +70,9 @@ def twin(rows: list[Row]) -> dict[str, list[tuple[str, list[str]]]]:
         user, item, at, did = (row[name] for name in COLUMNS)
         if user and item and at and did in CATALOG.behaviors:
             met.setdefault((user, item, int(at)), []).append(did)
-    histories: dict[str, list[tuple[str, list[str]]]] = {row["user"]: [] for row in rows if row["user"]}
+    histories: dict[str, list[tuple[str, list[str]]]] = {
+        row["user"]: [] for row in rows if row["user"]
+    }
     for (user, item, _), behaviors in sorted(met.items(), key=lambda entry: entry[0][2]):
         histories[user].append((item, behaviors))
     return histories
@@ -80,7 +87,10 @@ def read(rows: list[Row], suffix: str, recommender: Recommender) -> Histories:
                 writer.writeheader()
                 writer.writerows(rows)
         else:
-            lines = [json.dumps({name: value for name, value in row.items() if value is not None}) for row in rows]
+            lines = [
+                json.dumps({name: value for name, value in row.items() if value is not None})
+                for row in rows
+            ]
             path.write_text("".join(line + "\n" for line in lines))
         return read_histories(path, FORM, recommender.item_numbers)
 
@@ -126,7 +136,11 @@ def test_every_user_is_recommended_to_or_counted(rows, suffix, name, seen, k):
     assert refused(found.notes) == sum(not items for items in lists.values())
 
 
-@given(history=st.lists(st.tuples(st.sampled_from(ITEMS), st.sampled_from([(), ("click",), ("like", "click")]))))
+@given(
+    history=st.lists(
+        st.tuples(st.sampled_from(ITEMS), st.sampled_from([(), ("click",), ("like", "click")]))
+    )
+)
 @settings(deadline=None)
 def test_repeats_and_rows_without_a_behavior_are_of_no_account_in_python(history):
     """Of repeats of item and set the first counts, as in a preparation; a row without a behavior is none."""
@@ -135,7 +149,9 @@ def test_repeats_and_rows_without_a_behavior_are_of_no_account_in_python(history
     assert recommender.recommend({"u1": history}) == recommender.recommend({"u1": firsts})
 
 
-@pytest.mark.parametrize("histories", [{}, {"u1": []}, {"u1": [("none", ["click"])]}, {"u1": [("i1", [])]}])
+@pytest.mark.parametrize(
+    "histories", [{}, {"u1": []}, {"u1": [("none", ["click"])]}, {"u1": [("i1", [])]}]
+)
 def test_python_without_a_known_item_recommends_nothing(histories, caplog):
     """No user, no history, no known item, no behavior: empty lists, and a warning that says why."""
     with caplog.at_level(logging.WARNING, "blade_tune"):
@@ -170,8 +186,14 @@ HEADER = "user,item,click,like,share,follow\n"
     ("content", "words"),
     [
         (HEADER, "the histories have no user, so nothing is recommended"),
-        (HEADER + "u,no such item,1,0,0,0\n", "users have no known item and get no recommendation: u"),
-        (HEADER + "7,3,0,0,0,0\n", "users have no row with an item and a behavior and get no recommendation: 7"),
+        (
+            HEADER + "u,no such item,1,0,0,0\n",
+            "users have no known item and get no recommendation: u",
+        ),
+        (
+            HEADER + "7,3,0,0,0,0\n",
+            "users have no row with an item and a behavior and get no recommendation: 7",
+        ),
         (HEADER + "7,,1,0,0,0\n", "1 rows have no item and are left out"),
     ],
 )
@@ -180,7 +202,9 @@ def test_a_log_without_a_known_item_gives_an_empty_table(bundle, tmp_path, conte
     """A report, exit code 0 and a file with a header alone, never a traceback."""
     (tmp_path / "users.csv").write_text(content.replace("u,no such item", "7,999"))
     out = ["--out", f"found{suffix}"] if suffix else []
-    ended = call("recommend", "--bundle", str(bundle), "--users", "users.csv", "-q", *out, cwd=tmp_path)
+    ended = call(
+        "recommend", "--bundle", str(bundle), "--users", "users.csv", "-q", *out, cwd=tmp_path
+    )
     assert (ended.code, "Traceback" in ended.err) == (0, False)
     assert words.replace(": u", ": 7") in ended.err
     if suffix is None:
@@ -195,8 +219,12 @@ def test_a_row_of_another_type_is_counted_with_it(bundle, tmp_path):
     write_log(tmp_path / "users.csv", rows)
     words = ["--user", "who", "--item", "what", "--type", "did", "-q"]
     ended = call("recommend", "--bundle", str(bundle), "--users", "users.csv", *words, cwd=tmp_path)
-    assert "1 rows have a type that is none of the behaviors (purchase) and are left out" in ended.err
-    assert "1 users have no row with an item and a behavior and get no recommendation: 2" in ended.err
+    assert (
+        "1 rows have a type that is none of the behaviors (purchase) and are left out" in ended.err
+    )
+    assert (
+        "1 users have no row with an item and a behavior and get no recommendation: 2" in ended.err
+    )
     assert {row["who"] for row in csv.DictReader(io.StringIO(ended.out))} == {"1"}
 
 
@@ -222,7 +250,9 @@ def test_no_id_is_a_formula_in_csv(bundle, tmp_path):
     rows = [{"user": user, "item": "3", "did": "click"} for user in FORMULAS]
     write_log(tmp_path / "users.csv", rows)
     model = Recommender.load(bundle).model
-    recommender = Recommender(model, FORM.model_copy(update={"time": None}), ["1"], [str(n) for n in range(1, 39)])
+    recommender = Recommender(
+        model, FORM.model_copy(update={"time": None}), ["1"], [str(n) for n in range(1, 39)]
+    )
     histories = read_histories(tmp_path / "users.csv", recommender.log, recommender.item_numbers)
     found = recommender.rank(histories, None, 1)
     for suffix in (".csv", ".parquet"):
@@ -231,7 +261,9 @@ def test_no_id_is_a_formula_in_csv(bundle, tmp_path):
         )
         assert len(notes) == (suffix == ".csv")
     with (tmp_path / "found.csv").open(newline="") as file:
-        assert [row["user"] for row in csv.DictReader(file)] == [FORMULAS[user] for user in sorted(FORMULAS)]
+        assert [row["user"] for row in csv.DictReader(file)] == [
+            FORMULAS[user] for user in sorted(FORMULAS)
+        ]
     exact = duckdb.sql(f"SELECT \"user\" FROM '{tmp_path}/found.parquet'").fetchall()  # noqa: S608
     assert {user for (user,) in exact} == set(FORMULAS)
 
@@ -252,6 +284,16 @@ def test_ids_cannot_steer_the_terminal(bundle, tmp_path, user):
 def test_a_backslash_is_part_of_a_name(bundle, tmp_path, name):
     """The file is called as --out says, and nothing else is left."""
     (tmp_path / "users.csv").write_text(HEADER + "7,3,1,0,0,0\n")
-    ended = call("recommend", "--bundle", str(bundle), "--users", "users.csv", "-q", "--out", name, cwd=tmp_path)
+    ended = call(
+        "recommend",
+        "--bundle",
+        str(bundle),
+        "--users",
+        "users.csv",
+        "-q",
+        "--out",
+        name,
+        cwd=tmp_path,
+    )
     assert (ended.code, ended.out) == (0, f"{name}\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "users.csv"])

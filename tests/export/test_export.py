@@ -15,7 +15,13 @@ from blade_tune.data.ledger import Ledger
 from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import prepare
-from blade_tune.errors import BladeTuneError, ConfigError, DataError, NothingToExportError, StudyDiffersError
+from blade_tune.errors import (
+    BladeTuneError,
+    ConfigError,
+    DataError,
+    NothingToExportError,
+    StudyDiffersError,
+)
 from blade_tune.export import final
 from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.export.reading import load_bundle
@@ -92,7 +98,10 @@ def test_the_loaded_model_gives_the_tested_scores(results: Path, exported: Path,
     sealed = sealed_data(results, tmp_path)
     evaluation, metrics = final.test(model, sealed, stored(results).definition.objective, CPU)
     assert np.load(exported / "ranks.npy").tolist() == evaluation.ranks_U.tolist()
-    assert json.loads((exported / "metrics.json").read_text()) == {"valid": metrics_of(exported)["valid"], **metrics}
+    assert json.loads((exported / "metrics.json").read_text()) == {
+        "valid": metrics_of(exported)["valid"],
+        **metrics,
+    }
     assert metrics["test"] == summarize(evaluation.ranks_U)
 
 
@@ -105,7 +114,9 @@ def test_metrics_hold_all_protocols_and_baselines(results: Path, exported: Path,
     """Beside the study's figures stand the other three protocols, three baselines and the users that cannot be hit."""
     metrics = metrics_of(exported)
     protocols = {(row["exclude"], row["target_set"]): row for row in metrics["protocols"]}
-    assert set(protocols) == {(exclude, told) for exclude in ("window", "full") for told in ("truth", "constant")}
+    assert set(protocols) == {
+        (exclude, told) for exclude in ("window", "full") for told in ("truth", "constant")
+    }
     assert {name: protocols["window", "truth"][name] for name in METRICS} == metrics["test"]
     assert set(metrics["baselines"]) == {"popularity", "popularity_told", "item_knn"}
     assert all(set(figures) == set(METRICS) for figures in metrics["baselines"].values())
@@ -191,7 +202,9 @@ def test_a_search_never_opens_test_rows(tmp_path: Path):
 # --- training on validation rows ---
 
 
-def test_with_valid_rows_there_are_no_valid_figures(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_with_valid_rows_there_are_no_valid_figures(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Trained on more targets, for the best epoch count, the model is another one and has no validation figures."""
     trained: list[int] = []
     records: list[EpochRecord] = []
@@ -226,7 +239,9 @@ def test_an_empty_study_has_nothing_to_export(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(objective, "build_training", broken)
     with pytest.raises(BladeTuneError):
         run(tmp_path, options={"max_consecutive_failures": 1})
-    with pytest.raises(NothingToExportError, match=r"^study tiny has no completed trial; run it first\.$") as error:
+    with pytest.raises(
+        NothingToExportError, match=r"^study tiny has no completed trial; run it first\.$"
+    ) as error:
         export(tmp_path, tmp_path / "out")
     assert error.value.exit_code == 6
     assert not stored(tmp_path).folder.ledger.exists()
@@ -263,7 +278,9 @@ def test_a_place_that_is_no_folder_is_refused_before_training(results: Path, tmp
     assert len(Ledger(stored(results).folder.ledger).entries()) == openings
 
 
-def test_a_folder_of_other_files_is_left_alone(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_of_other_files_is_left_alone(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """An export replaces an older one, and never a folder that holds anything else; `.` is such a folder too."""
     (tmp_path / "thesis.txt").write_text("mine")
     monkeypatch.chdir(tmp_path)
@@ -295,7 +312,9 @@ def test_an_older_export_is_replaced_as_a_whole(results: Path, older: Path):
     assert list(older.parent.iterdir()) == [older]
 
 
-@pytest.mark.parametrize("place", ["save", "np.save", "write_bundle", "load_bundle", "replace_folder", "rename"])
+@pytest.mark.parametrize(
+    "place", ["save", "np.save", "write_bundle", "load_bundle", "replace_folder", "rename"]
+)
 def test_a_failure_in_the_middle_leaves_the_older_export(
     results: Path, older: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ):
@@ -321,13 +340,17 @@ def test_a_failure_in_the_middle_leaves_the_older_export(
         "rename": ("pathlib.Path.rename", broken_rename),
     }
     monkeypatch.setattr(*targets[place])
-    with pytest.raises(ConfigError, match=rf"^{older}: cannot be written \(No space left on device\)\.$"):
+    with pytest.raises(
+        ConfigError, match=rf"^{older}: cannot be written \(No space left on device\)\.$"
+    ):
         export(results, older)
     assert {path.name for path in older.iterdir()} == {*FILES, "older"}
     assert list(older.parent.iterdir()) == [older]
 
 
-def test_a_bundle_that_scores_otherwise_is_not_exported(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_bundle_that_scores_otherwise_is_not_exported(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The bundle is read back and must score exactly as the model did."""
 
     def changed(folder: Path) -> Any:
@@ -336,7 +359,9 @@ def test_a_bundle_that_scores_otherwise_is_not_exported(results: Path, tmp_path:
         return loaded
 
     monkeypatch.setattr(final, "load_bundle", changed)
-    with pytest.raises(BladeTuneError, match="read back, gives other scores than the model; nothing is exported"):
+    with pytest.raises(
+        BladeTuneError, match="read back, gives other scores than the model; nothing is exported"
+    ):
         export(results, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -45,14 +45,20 @@ HISTORIES: dict[str, History] = {
 
 def made(name: str) -> Recommender:
     """A model of the registry with ids."""
-    return Recommender(make_model(name, CATALOG).eval(), LogFormat.of_split_files(NAMES), USERS, ITEMS)
+    return Recommender(
+        make_model(name, CATALOG).eval(), LogFormat.of_split_files(NAMES), USERS, ITEMS
+    )
 
 
 def slowly(
     recommender: Recommender, user: str, history: History, target: Sequence[str], *, seen: bool
 ) -> dict[str, float]:
     """The score of each item for one user, by the model's own `scores` of a window made by hand."""
-    known = [(ITEMS.index(item) + 1, [int(name in s) for name in NAMES]) for item, s in history if item in ITEMS]
+    known = [
+        (ITEMS.index(item) + 1, [int(name in s) for name in NAMES])
+        for item, s in history
+        if item in ITEMS
+    ]
     length = min(len(known), MAX_LENGTH)
     window = known[-length:]
     following = [sets for _, sets in window[1:]] + [[int(name in target) for name in NAMES]]
@@ -66,7 +72,11 @@ def slowly(
     with torch.inference_mode():
         scores_V = recommender.model.scores(batch)[0]
     gone = set() if seen else {item for item, _ in known}
-    return {ITEMS[item - 1]: float(scores_V[item]) for item in range(1, len(scores_V)) if item not in gone}
+    return {
+        ITEMS[item - 1]: float(scores_V[item])
+        for item in range(1, len(scores_V))
+        if item not in gone
+    }
 
 
 # --- every model ---
@@ -106,7 +116,8 @@ def test_the_target_set_matters_where_it_is_told() -> None:
     """Other hopes give other scores; without one, all but the auxiliary behavior are hoped for."""
     recommender = made("blade")
     told = {
-        target: recommender.recommend(HISTORIES, target.split(","))["u7"] for target in ("like", "like,share,follow")
+        target: recommender.recommend(HISTORIES, target.split(","))["u7"]
+        for target in ("like", "like,share,follow")
     }
     assert told["like"] != told["like,share,follow"]
     assert recommender.recommend(HISTORIES)["u7"] == told["like,share,follow"]
@@ -122,14 +133,21 @@ def test_blocks_of_users_are_of_no_account(monkeypatch: pytest.MonkeyPatch) -> N
     one_by_one = recommender.recommend(many, k=4)
     for user in many:
         assert [item for item, _ in one_by_one[user]] == [item for item, _ in at_once[user]]
-        np.testing.assert_allclose([s for _, s in one_by_one[user]], [s for _, s in at_once[user]], rtol=1e-5)
+        np.testing.assert_allclose(
+            [s for _, s in one_by_one[user]], [s for _, s in at_once[user]], rtol=1e-5
+        )
 
 
 @pytest.mark.parametrize(
     ("histories", "target", "k", "law"),
     [
         (HISTORIES, ["lik"], 3, "unknown behavior 'lik'. Did you mean like?"),
-        ({"u": [("i1", ["buy"])]}, None, 3, "unknown behavior 'buy'. Known: click, follow, like, share."),
+        (
+            {"u": [("i1", ["buy"])]},
+            None,
+            3,
+            "unknown behavior 'buy'. Known: click, follow, like, share.",
+        ),
         (HISTORIES, [], 3, "target must name at least one behavior."),
         (HISTORIES, None, 0, "k must be at least 1, got 0."),
     ],
@@ -153,7 +171,9 @@ found = Recommender.load({str(bundle)!r}).recommend({{"1": [("3", ["click"])]}},
 assert len(found["1"]) == 2
 print(sorted({{"optuna", "sqlalchemy", "click", "pandas", "plotly"}} & set(sys.modules)))
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
     assert ended.stdout == "[]\n"
 
 
@@ -168,7 +188,9 @@ def test_no_file_of_a_bundle_is_a_pickle(bundle: Path) -> None:
 def test_the_model_card_says_what_it_is(bundle: Path) -> None:
     """Data and its license, settings, figures with intervals, seeds, the ledger's line, intended use."""
     card = (bundle / "README.md").read_text(encoding="utf-8")
-    provenance, metrics = (json.loads((bundle / f"{name}.json").read_text()) for name in ("provenance", "metrics"))
+    provenance, metrics = (
+        json.loads((bundle / f"{name}.json").read_text()) for name in ("provenance", "metrics")
+    )
     for heading in ("Intended use", "Data", "How it was made", "Figures"):
         assert f"\n## {heading}\n" in card
     low, high = metrics["test_intervals"]["ndcg@10"]
@@ -202,14 +224,37 @@ def rehash(folder: Path, name: str) -> None:
     path.write_text(json.dumps(content))
 
 
-FILES = ("weights.safetensors", "best.yaml", "catalog.json", "users.csv", "items.csv", "metrics.json", "README.md")
+FILES = (
+    "weights.safetensors",
+    "best.yaml",
+    "catalog.json",
+    "users.csv",
+    "items.csv",
+    "metrics.json",
+    "README.md",
+)
 TAMPERING: dict[str, tuple[Any, str]] = {
-    **{f"a bit of {name}": (lambda folder, name=name: flip(folder / name), f"{name}: was changed") for name in FILES},
-    "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors: is missing"),
+    **{
+        f"a bit of {name}": (lambda folder, name=name: flip(folder / name), f"{name}: was changed")
+        for name in FILES
+    },
+    "no weights": (
+        lambda folder: (folder / "weights.safetensors").unlink(),
+        "weights.safetensors: is missing",
+    ),
     "no checksums": (lambda folder: (folder / "checksums.json").unlink(), "has no checksums.json"),
-    "checksums of another": (lambda folder: rehash(folder, "best.yaml"), "checksums.json: was changed"),
-    "damaged checksums": (lambda folder: flip(folder / "checksums.json"), "checksums.json: is damaged|was changed"),
-    "empty checksums": (lambda folder: (folder / "checksums.json").write_text("{}"), "checksums.json: is damaged"),
+    "checksums of another": (
+        lambda folder: rehash(folder, "best.yaml"),
+        "checksums.json: was changed",
+    ),
+    "damaged checksums": (
+        lambda folder: flip(folder / "checksums.json"),
+        "checksums.json: is damaged|was changed",
+    ),
+    "empty checksums": (
+        lambda folder: (folder / "checksums.json").write_text("{}"),
+        "checksums.json: is damaged",
+    ),
     "no bundle": (
         lambda folder: [path.unlink() for path in folder.iterdir()],
         "must be a bundle that export-best wrote",
@@ -218,7 +263,9 @@ TAMPERING: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("kind", TAMPERING)
-def test_a_bundle_that_was_tampered_with_is_refused(copied: Path, tmp_path: Path, kind: str) -> None:
+def test_a_bundle_that_was_tampered_with_is_refused(
+    copied: Path, tmp_path: Path, kind: str
+) -> None:
     """Whatever was changed: in Python an error, on the command line one line and code 2, and nothing recommended."""
     tamper, law = TAMPERING[kind]
     Recommender.load(copied)
@@ -228,9 +275,20 @@ def test_a_bundle_that_was_tampered_with_is_refused(copied: Path, tmp_path: Path
     with pytest.raises(DataError, match=law):
         Recommender.load(copied)
     write_log(
-        tmp_path / "users.csv", [{"user": "1", "item": "3", "click": "1", "like": "0", "share": "0", "follow": "0"}]
+        tmp_path / "users.csv",
+        [{"user": "1", "item": "3", "click": "1", "like": "0", "share": "0", "follow": "0"}],
     )
-    ended = call("recommend", "--bundle", "bundle", "--users", "users.csv", "--out", "out.csv", "-q", cwd=tmp_path)
+    ended = call(
+        "recommend",
+        "--bundle",
+        "bundle",
+        "--users",
+        "users.csv",
+        "--out",
+        "out.csv",
+        "-q",
+        cwd=tmp_path,
+    )
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert not (tmp_path / "out.csv").exists()
 
@@ -238,7 +296,9 @@ def test_a_bundle_that_was_tampered_with_is_refused(copied: Path, tmp_path: Path
 def test_other_weights_under_their_own_checksum_are_refused(copied: Path) -> None:
     """Weights that were written anew, with the same names and shapes, are not those that were exported."""
     weights = load_file(copied / "weights.safetensors")
-    save_file({name: tensor + 1 for name, tensor in weights.items()}, copied / "weights.safetensors")
+    save_file(
+        {name: tensor + 1 for name, tensor in weights.items()}, copied / "weights.safetensors"
+    )
     with pytest.raises(DataError, match=r"weights\.safetensors: was changed"):
         Recommender.load(copied)
 
@@ -260,7 +320,12 @@ def shown(text: str) -> dict[str, list[tuple[str, float]]]:
 
 LOG = {"1": [("3", "click"), ("9", "like")], "77": [("9", "share")], "78": [("999", "like")]}
 ROWS = [
-    {"user": user, "item": item, "time": str(step), **{name: str(int(name == behavior)) for name in BEHAVIORS[:4]}}
+    {
+        "user": user,
+        "item": item,
+        "time": str(step),
+        **{name: str(int(name == behavior)) for name in BEHAVIORS[:4]},
+    }
     for user, history in LOG.items()
     for step, (item, behavior) in enumerate(history)
 ]
@@ -272,14 +337,19 @@ def test_the_command_recommends_as_python_does(bundle: Path, tmp_path: Path, suf
     write_log(tmp_path / f"users{suffix}", ROWS)
     ended = recommend(tmp_path, bundle, "--users", f"users{suffix}", "--target", "like", "-k", "3")
     assert ended.code == 0, ended.err
-    expected = Recommender.load(bundle).recommend({u: [(i, [b]) for i, b in h] for u, h in LOG.items()}, ["like"], 3)
+    expected = Recommender.load(bundle).recommend(
+        {u: [(i, [b]) for i, b in h] for u, h in LOG.items()}, ["like"], 3
+    )
     found = shown(ended.out)
     assert list(found) == ["1", "77"]
     for user, items in found.items():
         assert [item for item, _ in items] == [item for item, _ in expected[user]]
         np.testing.assert_allclose([s for _, s in items], [s for _, s in expected[user]], rtol=1e-5)
     assert "1 items are not the model's and left out: 999" in ended.err
-    assert "2 users are new to the model and have the mean preference of all others: 77, 78" in ended.err
+    assert (
+        "2 users are new to the model and have the mean preference of all others: 77, 78"
+        in ended.err
+    )
     assert "1 users have no known item and get no recommendation: 78" in ended.err
 
 
@@ -298,7 +368,11 @@ def test_files_hold_the_same(bundle: Path, tmp_path: Path) -> None:
     assert len(rows[0]) == 20
     (types,) = {tuple(map(str, duckdb.sql(f"SELECT * FROM '{tmp_path}/found.parquet'").types))}  # noqa: S608
     assert types == ("BIGINT", "BIGINT", "BIGINT", "FLOAT")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["found.csv", "found.parquet", "users.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "found.csv",
+        "found.parquet",
+        "users.csv",
+    ]
 
 
 def test_other_columns_may_be_named(bundle: Path, tmp_path: Path) -> None:
@@ -313,9 +387,9 @@ def test_other_columns_may_be_named(bundle: Path, tmp_path: Path) -> None:
     write_log(tmp_path / "events.jsonl", events)
     columns = ["--user", "who", "--item", "what", "--time", "at", "--type", "did"]
     same = recommend(tmp_path, bundle, "--users", "users.csv", "-q").out
-    assert recommend(tmp_path, bundle, "--users", "events.jsonl", *columns, "-q").out == same.replace(
-        "user,item", "who,what"
-    )
+    assert recommend(
+        tmp_path, bundle, "--users", "events.jsonl", *columns, "-q"
+    ).out == same.replace("user,item", "who,what")
 
 
 def test_split_files_are_histories_too(bundle: Path, tmp_path: Path) -> None:
@@ -323,7 +397,10 @@ def test_split_files_are_histories_too(bundle: Path, tmp_path: Path) -> None:
     lines = [",".join((r["user"], r["item"], *(r[name] for name in BEHAVIORS[:4]))) for r in ROWS]
     (tmp_path / "train.txt").write_text("\n".join(lines) + "\n")
     write_log(tmp_path / "users.csv", ROWS)
-    found = [recommend(tmp_path, bundle, "--users", name, "-q").out for name in ("train.txt", "users.csv")]
+    found = [
+        recommend(tmp_path, bundle, "--users", name, "-q").out
+        for name in ("train.txt", "users.csv")
+    ]
     assert found[0] == found[1] != ""
 
 
@@ -349,7 +426,12 @@ def test_bad_options_are_one_line(bundle: Path, tmp_path: Path, words: list[str]
 def test_a_model_that_is_not_told_says_so(tmp_path: Path) -> None:
     """Where --target changes nothing, that is said."""
     results = tmp_path / "results"
-    run(results, model="sasrec", search__trials=1, space={"model": {"embedding_size": 8, "max_length": 6}})
+    run(
+        results,
+        model="sasrec",
+        search__trials=1,
+        space={"model": {"embedding_size": 8, "max_length": 6}},
+    )
     export_best(stored(results), ExportOptions(tmp_path / "best", torch.device("cpu")))
     write_log(tmp_path / "users.csv", ROWS)
     ended = recommend(tmp_path, tmp_path / "best", "--users", "users.csv", "--target", "like", "-q")
@@ -370,4 +452,6 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     (tmp_path / "found.csv").write_text("older")
     with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "found.csv") as new:
         assert new.write_text("half") / 0
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("found.csv", "older")]
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
+        ("found.csv", "older")
+    ]

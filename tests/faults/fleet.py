@@ -43,7 +43,9 @@ class Fleet:
         """Write the study file: so many trials, each of which reports after every epoch and is never pruned."""
         search = {"trials": trials, "pruner": {"kind": "none"}}
         train = {"max_epochs": epochs, "eval_every": 1, "patience": epochs}
-        write_study(self.folder / "studies" / "tiny.yaml", **{"search": search, "train": train, **changes})
+        write_study(
+            self.folder / "studies" / "tiny.yaml", **{"search": search, "train": train, **changes}
+        )
 
     def start(self, *words: str, command: str = "run", **faults: Any) -> subprocess.Popen[str]:
         """Start a run, or a `worker`; what it writes is in `said`; faults are those of injected/sitecustomize.py."""
@@ -51,7 +53,9 @@ class Fleet:
         env = {
             MARK: self._mark,
             "PYTHONPATH": str(INJECTED),
-            "TEST_BLADE_TUNE_FAULTS": json.dumps({"turns": str(self.folder / "tmp" / "turn"), **faults}),
+            "TEST_BLADE_TUNE_FAULTS": json.dumps(
+                {"turns": str(self.folder / "tmp" / "turn"), **faults}
+            ),
             "TZ": "America/New_York",  # behind the database's clock
             "TMPDIR": str(self.folder / "tmp"),  # where turns on the device are taken
             **self._storage,
@@ -76,12 +80,18 @@ class Fleet:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the fleet that is alive."""
-        return [process for process in psutil.process_iter() if is_alive(process) and self._owns(process)]
+        return [
+            process
+            for process in psutil.process_iter()
+            if is_alive(process) and self._owns(process)
+        ]
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes among them, the oldest first."""
         found = [
-            process for process in self.processes() if "blade_tune.fleet.worker_main" in " ".join(cmdline(process))
+            process
+            for process in self.processes()
+            if "blade_tune.fleet.worker_main" in " ".join(cmdline(process))
         ]
         return sorted(found, key=lambda process: process.create_time())
 
@@ -108,7 +118,9 @@ class Fleet:
     @property
     def rows(self) -> list[tuple[str, str]]:
         """State and reason of every stored row."""
-        return [(trial.state.name, trial.user_attrs.get("reason", "")) for trial in self.stored.trials]
+        return [
+            (trial.state.name, trial.user_attrs.get("reason", "")) for trial in self.stored.trials
+        ]
 
     def num_epochs(self, root: int = 0) -> int:
         """How many epochs of a trial are done."""

@@ -46,7 +46,11 @@ def test_fits_that_are_killed_are_neither_lost_nor_doubled(fleet: Fleet):
     for process in family:
         os.kill(process.pid, signal.SIGKILL)
     assert run.wait(TIMEOUT_S) == -signal.SIGKILL
-    before = {trial.number: trial.value for trial in fleet.stored.trials if trial.state == TrialState.COMPLETE}
+    before = {
+        trial.number: trial.value
+        for trial in fleet.stored.trials
+        if trial.state == TrialState.COMPLETE
+    }
     assert ENOUGH <= len(before) < TRIALS
     assert fleet.run(*WORDS) == 0, fleet.said
     assert "Traceback" not in fleet.said

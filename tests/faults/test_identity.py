@@ -38,7 +38,11 @@ def test_another_question_is_refused_before_the_first_row(fleet: Fleet, monkeypa
     monkeypatch.chdir(fleet.folder)
     fleet.define(2)
     definition = StudyDefinition.load("tiny")
-    open_study(definition, prepare(definition.data, None, fleet.results), Workspace(fleet.url, fleet.results))
+    open_study(
+        definition,
+        prepare(definition.data, None, fleet.results),
+        Workspace(fleet.url, fleet.results),
+    )
     place, value = CHANGES[change]
     fleet.define(2, **changed(place, value))
     ended = call("run", "--study", "tiny", cwd=Path())

@@ -37,7 +37,11 @@ def fleet_of_tuner(tmp_path: Path, restartable: OwnServer) -> Iterator[Fleet]:
     """A fleet on a server that can be stopped, whose URL has a password."""
     with restartable.database() as url:
         restartable.execute(f"CREATE ROLE tuner SUPERUSER LOGIN PASSWORD '{PASSWORD}'")
-        url = make_url(url).set(username="tuner", password=PASSWORD).render_as_string(hide_password=False)
+        url = (
+            make_url(url)
+            .set(username="tuner", password=PASSWORD)
+            .render_as_string(hide_password=False)
+        )
         fleet = Fleet(tmp_path, url)
         yield fleet
         fleet.close()
@@ -65,7 +69,9 @@ def test_an_outage_only_delays(fleet_of_tuner: Fleet, restartable: OwnServer):
 
     trials = [trial for trial in fleet.require_whole(TRIALS, EPOCHS) if trial.params]
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * TRIALS
-    logs = [StudyFolder(fleet.results, "tiny").trial(trial.number).log.read_text() for trial in trials]
+    logs = [
+        StudyFolder(fleet.results, "tiny").trial(trial.number).log.read_text() for trial in trials
+    ]
     assert [log.count("blade_tune.training.loop epoch=") for log in logs] == [EPOCHS] * TRIALS
     assert " ended (" not in fleet.said
     assert "tuner:***@" in fleet.said
@@ -87,7 +93,10 @@ def written(fleet: Fleet) -> str:
     tables.reflect(engine)
     assert "blade_tune_attempts" in tables.tables
     with engine.connect() as connection:
-        return "".join(files + [repr(connection.execute(select(table)).all()) for table in tables.sorted_tables])
+        return "".join(
+            files
+            + [repr(connection.execute(select(table)).all()) for table in tables.sorted_tables]
+        )
 
 
 @pytest.mark.parametrize("quiet", [(), ("-q",)], ids=["verbose", "quiet"])
@@ -97,7 +106,9 @@ def test_a_password_is_in_no_error(tmp_path, host, quiet, monkeypatch):
     monkeypatch.setattr("blade_tune.storage.connect.OUTAGE_S", 0.0)
     write_study(tmp_path / "studies" / "tiny.yaml")
     url = make_url(f"postgresql://tuner@{host}/studies").set(password=PASSWORD)
-    ended = call("run", "--study", "tiny", "--storage", url.render_as_string(False), *quiet, cwd=tmp_path)
+    ended = call(
+        "run", "--study", "tiny", "--storage", url.render_as_string(False), *quiet, cwd=tmp_path
+    )
     assert ended.code == 4
     assert f"Error: postgresql+psycopg://tuner:***@{host}/studies: " in ended.err
     assert SECRET not in ended.out + ended.err
@@ -106,7 +117,9 @@ def test_a_password_is_in_no_error(tmp_path, host, quiet, monkeypatch):
 def test_a_password_is_in_no_refused_order():
     """A worker of another version than its supervisor says what it misses, not what it got."""
     with pytest.raises(ValidationError, match="Field required") as error:
-        WorkerConfig.model_validate({"study": "tiny", "storage": f"postgresql://tuner:{SECRET}@host/db", "new": SECRET})
+        WorkerConfig.model_validate(
+            {"study": "tiny", "storage": f"postgresql://tuner:{SECRET}@host/db", "new": SECRET}
+        )
     assert SECRET[-3:] not in str(error.value)
 
 

@@ -24,7 +24,11 @@ def result(fleet: Fleet) -> dict[str, Any]:
         "params": trial.params,
         "value": trial.value,
         "curve": trial.intermediate_values,
-        "metrics": {name: value for name, value in trial.user_attrs.items() if name.startswith(("valid.", "best"))},
+        "metrics": {
+            name: value
+            for name, value in trial.user_attrs.items()
+            if name.startswith(("valid.", "best"))
+        },
         "weights": {name: weight.tolist() for name, weight in load_file(folder.weights).items()},
         "ranks": np.load(folder.ranks).tolist(),
     }
@@ -48,7 +52,9 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 @pytest.mark.slow
-def test_a_stopped_and_killed_trial_is_bit_for_bit_one_that_was_left_alone(fleet: Fleet, left_alone: Fleet):
+def test_a_stopped_and_killed_trial_is_bit_for_bit_one_that_was_left_alone(
+    fleet: Fleet, left_alone: Fleet
+):
     """SIGTERM in an epoch ends the run in 75; the next goes on there, through a kill -9 of its worker too.
 
     Parameters, curve, figures, weights and ranks are those of a run that nothing happened to.
@@ -71,6 +77,9 @@ def test_a_finished_study_starts_nothing(left_alone: Fleet, monkeypatch: pytest.
     """Run again, it ends in 0 and says why, without a worker and without a new row."""
     monkeypatch.delattr("blade_tune.fleet.supervisor.WorkerProcess")
     ended = call("run", "--study", "tiny", cwd=left_alone.folder)
-    assert (ended.code, ended.err.splitlines()[-1]) == (0, "study=tiny ended: 1 of 1 trials are scored")
+    assert (ended.code, ended.err.splitlines()[-1]) == (
+        0,
+        "study=tiny ended: 1 of 1 trials are scored",
+    )
     left_alone.require_whole(1, EPOCHS)
     assert left_alone.rows == [("COMPLETE", "")]

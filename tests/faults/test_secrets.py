@@ -32,13 +32,24 @@ WALK = (
     "stop --study tiny",
     "storage upgrade",
 )
-REFUSED = ("run --study tiny", "worker --study tiny", "status --study tiny", "doctor", "dashboard", "storage upgrade")
+REFUSED = (
+    "run --study tiny",
+    "worker --study tiny",
+    "status --study tiny",
+    "doctor",
+    "dashboard",
+    "storage upgrade",
+)
 
 
 def with_secret(url: str, place: str) -> str:
     """The URL of a server that asks for no password, with one in a place that a URL has for it."""
     if place == "options":
-        return make_url(url).update_query_dict({"password": SECRET}).render_as_string(hide_password=False)
+        return (
+            make_url(url)
+            .update_query_dict({"password": SECRET})
+            .render_as_string(hide_password=False)
+        )
     return make_url(url).set(password=SECRET).render_as_string(hide_password=False)
 
 
@@ -58,7 +69,9 @@ def stored(url: str) -> str:
     engine, tables = create_engine(url), MetaData()
     tables.reflect(engine)
     with engine.connect() as connection:
-        return "".join(repr(connection.execute(select(table)).all()) for table in tables.sorted_tables)
+        return "".join(
+            repr(connection.execute(select(table)).all()) for table in tables.sorted_tables
+        )
 
 
 def written(folder: Path) -> str:
@@ -68,12 +81,22 @@ def written(folder: Path) -> str:
     return "".join(f"{path}\n{path.read_text('latin-1')}" for path in files)
 
 
-def test_a_secret_is_in_nothing_that_a_walk_leaves(tmp_path: Path, postgres_url: str, other_url: str, place: str):
+def test_a_secret_is_in_nothing_that_a_walk_leaves(
+    tmp_path: Path, postgres_url: str, other_url: str, place: str
+):
     """A run, its workers, and every command after it: no output, file, table or argument list has it."""
     write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 2})
     url, to = with_secret(postgres_url, place), with_secret(other_url, place)
     env = {"PGPASSWORD": SECRET}
-    run = start("run", "--study", "tiny", "--storage", url, cwd=tmp_path, env={**with_faults(epoch_s=0.3), **env})
+    run = start(
+        "run",
+        "--study",
+        "tiny",
+        "--storage",
+        url,
+        cwd=tmp_path,
+        env={**with_faults(epoch_s=0.3), **env},
+    )
     said = read_until(run, " started ")
     processes = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
     listed = [" ".join(process.cmdline()) for process in processes]
@@ -84,11 +107,32 @@ def test_a_secret_is_in_nothing_that_a_walk_leaves(tmp_path: Path, postgres_url:
     assert ended.code == 0, ended.err
 
     walk = [call(*words.split(), "--storage", url, cwd=tmp_path, env=env) for words in WALK]
-    walk.append(call("storage", "copy", "--study", "tiny", "--to", to, "--storage", url, cwd=tmp_path, env=env))
+    walk.append(
+        call(
+            "storage",
+            "copy",
+            "--study",
+            "tiny",
+            "--to",
+            to,
+            "--storage",
+            url,
+            cwd=tmp_path,
+            env=env,
+        )
+    )
     walk.append(call("status", "--study", "tiny", cwd=tmp_path, env={"BLADE_TUNE_STORAGE": to}))
     assert [each.code for each in walk] == [0] * len(walk), [each.err for each in walk if each.code]
     shown = "".join(each.out + each.err for each in (ended, *walk))
-    for text in (said, shown, str(listed), str(inherited), written(tmp_path), stored(postgres_url), stored(other_url)):
+    for text in (
+        said,
+        shown,
+        str(listed),
+        str(inherited),
+        written(tmp_path),
+        stored(postgres_url),
+        stored(other_url),
+    ):
         assert TAIL not in text
     assert "***" in shown
 
@@ -103,7 +147,9 @@ def test_a_secret_is_on_no_page_of_the_dashboard(tmp_path: Path, postgres_url: s
     said = read_until(served, "Ctrl-C ends it")
     listed = " ".join(psutil.Process(served.pid).cmdline())
     pages = ("dashboard/", "api/meta", "api/studies", "api/studies/1")
-    texts = [urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}").read().decode() for page in pages]
+    texts = [
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/{page}").read().decode() for page in pages
+    ]
     served.send_signal(signal.SIGINT)
     ended = finish(served, timeout_s=300.0)
     assert '"study_name"' in texts[2] or "tiny" in texts[2]
@@ -140,7 +186,9 @@ def refused() -> list[str]:
 
 
 @pytest.mark.parametrize("words", REFUSED)
-def test_a_secret_is_in_no_error(tmp_path: Path, postgres_url: str, words: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_secret_is_in_no_error(
+    tmp_path: Path, postgres_url: str, words: str, monkeypatch: pytest.MonkeyPatch
+):
     """A connection that fails ends in 4, a URL that cannot be meant in 2; as flag, as variable and in a file."""
     monkeypatch.setattr("blade_tune.storage.connect.OUTAGE_S", 0.0)
     write_study(tmp_path / "studies" / "tiny.yaml")
@@ -161,4 +209,7 @@ def test_a_secret_is_in_no_error(tmp_path: Path, postgres_url: str, words: str, 
 def test_a_mistyped_argument_is_repeated_without_its_secret(tmp_path: Path):
     """Usage errors repeat what was typed."""
     ended = call("status", "--study", "tiny", f"postgresql://me:{SECRET}@host/db", cwd=tmp_path)
-    assert (ended.code, "unexpected extra argument (postgresql://me:***@host/db)" in ended.err) == (2, True)
+    assert (ended.code, "unexpected extra argument (postgresql://me:***@host/db)" in ended.err) == (
+        2,
+        True,
+    )

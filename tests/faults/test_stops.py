@@ -18,15 +18,24 @@ def test_a_worker_that_wakes_too_late_brings_nothing(any_fleet: Fleet):
     run = fleet.start("--workers", "2", "--heartbeat-s", "0.4", "--grace-s", "2", epoch_s=0.4)
     until(lambda: fleet.num_epochs(0) and fleet.num_epochs(1))
     sleeper = fleet.workers()[0]
-    mine = next(attempt for attempt in fleet.stored.attempts.open_attempts() if attempt.owner.pid == sleeper.pid)
+    mine = next(
+        attempt
+        for attempt in fleet.stored.attempts.open_attempts()
+        if attempt.owner.pid == sleeper.pid
+    )
     sleeper.suspend()
     until(lambda: fleet.rows[mine.trial_number][1] == "lost")
     sleeper.resume()
     assert run.wait(TIMEOUT_S) == 0, fleet.said
     trials = fleet.require_whole(5)
-    assert [trial.number for trial in trials if trial.user_attrs.get("reason") == "lost"] == [mine.trial_number]
+    assert [trial.number for trial in trials if trial.user_attrs.get("reason") == "lost"] == [
+        mine.trial_number
+    ]
     assert "nothing was heard of it for" in fleet.said
-    assert f"trial={mine.trial_number} was given to another worker; its result is dropped" in fleet.said
+    assert (
+        f"trial={mine.trial_number} was given to another worker; its result is dropped"
+        in fleet.said
+    )
     assert f"worker={sleeper.pid} ended" not in fleet.said
 
 

@@ -19,4 +19,8 @@ def test_runs_that_start_together_share_one_study(any_fleet: Fleet):
     assert [run.wait(TIMEOUT_S) for run in runs] == [0, 0], fleet.said
     trials = fleet.require_whole(TRIALS)
     assert len(trials) == TRIALS
-    assert Counter(trial.user_attrs.get("tag") for trial in trials) == {"middle": 1, "high": 1, None: TRIALS - 2}
+    assert Counter(trial.user_attrs.get("tag") for trial in trials) == {
+        "middle": 1,
+        "high": 1,
+        None: TRIALS - 2,
+    }

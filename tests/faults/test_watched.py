@@ -56,7 +56,9 @@ def dashboard(fleet: Fleet) -> Iterator[Reader]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = start("dashboard", "--port", str(port), cwd=fleet.folder, stdout=DEVNULL, stderr=DEVNULL)
+    process = start(
+        "dashboard", "--port", str(port), cwd=fleet.folder, stdout=DEVNULL, stderr=DEVNULL
+    )
     try:
         until(lambda: listens(port))
         with Reader(port) as reader:
@@ -79,7 +81,8 @@ def test_readers_and_reports_do_not_disturb_each_other(fleet: Fleet):
         assert run.wait(TIMEOUT_S) == 0, fleet.said
     assert len(fleet.require_whole(TRIALS, EPOCHS)) == TRIALS
     warnings = [line for line in fleet.said.splitlines() if "WARNING" in line]
-    assert [line for line in warnings if " is BELOW untuned " not in line] == []  # so few epochs beat nothing
+    # So few epochs beat nothing
+    assert [line for line in warnings if " is BELOW untuned " not in line] == []
     assert reader.errors == []
     assert len(reader.answers) >= POLLS_AT_LEAST
     assert reader.answers == sorted(reader.answers)

@@ -50,7 +50,9 @@ def test_gpus_are_filled_in_turn(machine, workers):
     assert len(places) == workers
     assert max(counts.values()) - min(counts.get(gpu, 0) for gpu in machine.gpus) <= 1
     for gpu in counts:
-        shares = [Fraction(place.share).limit_denominator(100) for place in places if place.visible == gpu]
+        shares = [
+            Fraction(place.share).limit_denominator(100) for place in places if place.visible == gpu
+        ]
         assert sum(shares) == 1
 
 
@@ -98,7 +100,11 @@ def test_numbers_count_what_is_visible(given, names):
         (CPU, {"device": "cuda"}, "there is no GPU here"),
         (CPU, {"device": "cuda:0"}, "there is no GPU here"),
         (CPU, {"gpus": "0"}, "there is no GPU here"),
-        (TWO, {"gpus": "0,2"}, "GPUs are called 0 to 1 here, or by their GPU- and MIG- ids, got '2'"),
+        (
+            TWO,
+            {"gpus": "0,2"},
+            "GPUs are called 0 to 1 here, or by their GPU- and MIG- ids, got '2'",
+        ),
         (TWO, {"gpus": "-1"}, "got '-1'"),
         (TWO, {"gpus": "first"}, "got 'first'"),
         (TWO, {"gpus": "0,0"}, "--gpus must name each GPU once, got 0,0"),
@@ -107,10 +113,26 @@ def test_numbers_count_what_is_visible(given, names):
         (TWO, {"device": "cpu:0"}, "--device must be auto"),
         (TWO, {"device": "gpu"}, "--device must be auto"),
         (TWO, {"device": "cpu", "gpus": "0"}, "--device cpu and --gpus 0 contradict each other"),
-        (TWO, {"device": "cuda:1", "gpus": "all"}, "contradict each other; say --device auto, or --gpus none"),
-        (TWO, {"per_gpu": 2, "workers": 5}, "--workers must be at most 4, --per-gpu 2 on 2 GPUs, got 5"),
-        (TWO, {"per_gpu": "auto", "workers": 2}, "--per-gpu auto finds out how many workers there are; leave out"),
-        (TWO, {"gpus": "0,1", "workers": 1}, "--workers must be at least 2, one for each of --gpus, got 1"),
+        (
+            TWO,
+            {"device": "cuda:1", "gpus": "all"},
+            "contradict each other; say --device auto, or --gpus none",
+        ),
+        (
+            TWO,
+            {"per_gpu": 2, "workers": 5},
+            "--workers must be at most 4, --per-gpu 2 on 2 GPUs, got 5",
+        ),
+        (
+            TWO,
+            {"per_gpu": "auto", "workers": 2},
+            "--per-gpu auto finds out how many workers there are; leave out",
+        ),
+        (
+            TWO,
+            {"gpus": "0,1", "workers": 1},
+            "--workers must be at least 2, one for each of --gpus, got 1",
+        ),
     ],
 )
 def test_what_cannot_be_placed_is_refused(machine, given, law):

@@ -69,7 +69,9 @@ def killed() -> Owner:
 
 def examine(results: Path, fix: leftovers.Tell | None = None, **options: object) -> list[Diagnosis]:
     """All findings; `pytest.fail` as a fix is one that need not wait."""
-    return doctor.examine(RunSettings.model_validate({"results": results, "grace_s": 60.0, **options}), fix=fix)
+    return doctor.examine(
+        RunSettings.model_validate({"results": results, "grace_s": 60.0, **options}), fix=fix
+    )
 
 
 def about(check: str, findings: list[Diagnosis]) -> list[tuple[str, str]]:
@@ -78,7 +80,11 @@ def about(check: str, findings: list[Diagnosis]) -> list[tuple[str, str]]:
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Every file, but for what SQLite puts beside a database while it is open."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(("-wal", "-shm")))
+    paths = (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+    )
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
@@ -112,7 +118,13 @@ def test_a_healthy_study_has_no_problem(results):
     before = tree(results)
     findings = examine(results)
     assert {finding.state for finding in findings} == {"ok"}
-    assert [finding.check for finding in findings] == ["versions", "devices", "results", "storage", "study tiny"]
+    assert [finding.check for finding in findings] == [
+        "versions",
+        "devices",
+        "results",
+        "storage",
+        "study tiny",
+    ]
     assert about("study tiny", findings)[0][1].startswith("3 of 3 trials are scored")
     assert tree(results) == before
 
@@ -120,14 +132,18 @@ def test_a_healthy_study_has_no_problem(results):
 def test_a_package_of_another_version_is_a_problem(results, monkeypatch):
     """Its finding names the package, the versions that do, the one that is here, and what to install."""
     real = metadata.version
-    monkeypatch.setattr(doctor.metadata, "version", lambda name: "6.1.0" if name == "optuna" else real(name))
+    monkeypatch.setattr(
+        doctor.metadata, "version", lambda name: "6.1.0" if name == "optuna" else real(name)
+    )
     (problem,) = [finding for finding in examine(results) if finding.state == "problem"]
     assert problem.check == "versions"
     assert "optuna must be <6,>=5.0, and is 6.1.0" in problem.what
     assert problem.remedy == "pip install 'optuna<6,>=5.0'"
 
 
-@pytest.mark.parametrize(("free", "state"), [(6 * GIB, "ok"), (4 * GIB, "warning"), (GIB // 4, "problem")])
+@pytest.mark.parametrize(
+    ("free", "state"), [(6 * GIB, "ok"), (4 * GIB, "warning"), (GIB // 4, "problem")]
+)
 def test_a_full_disk_is_said_before_it_is_full(results, monkeypatch, free, state):
     """Below 5 GiB it is a warning, below half a one a problem."""
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
@@ -192,13 +208,21 @@ def test_a_study_on_any_database_is_looked_at(tmp_path, database_url):
     open_study(definition, tiny.tiny_data(tmp_path), Workspace.at(database_url, tmp_path))
     findings = examine(tmp_path, storage=database_url)
     ((state, what),) = about("storage", findings)
-    assert (state, ("PostgreSQL" if "postgres" in database_url else "SQLite") in what) == ("ok", True)
-    assert about("study tiny", findings)[0] == ("ok", "0 of 3 trials are scored, and a run here goes on with it")
+    assert (state, ("PostgreSQL" if "postgres" in database_url else "SQLite") in what) == (
+        "ok",
+        True,
+    )
+    assert about("study tiny", findings)[0] == (
+        "ok",
+        "0 of 3 trials are scored, and a run here goes on with it",
+    )
 
 
 def test_a_server_that_is_away_is_a_problem(tmp_path):
     """It is said with the URL, which has no password then."""
-    ((state, what),) = about("storage", examine(tmp_path, storage="postgresql://me:hunter2@127.0.0.1:1/studies"))
+    ((state, what),) = about(
+        "storage", examine(tmp_path, storage="postgresql://me:hunter2@127.0.0.1:1/studies")
+    )
     assert (state, "me:***@127.0.0.1" in what, "hunter2" in what) == ("problem", True, False)
 
 
@@ -249,7 +273,9 @@ def test_many_trials_are_a_warning(stored, results, monkeypatch, caplog):
     monkeypatch.setattr(doctor, "MANY_ROWS", 2)
     assert about("study tiny", examine(results)) == [("warning", "3 trials")]
     doctor.warn_of_size(stored)
-    assert caplog.messages == ["study=tiny has 3 trials: a new study for each version of the space is better"]
+    assert caplog.messages == [
+        "study=tiny has 3 trials: a new study for each version of the space is better"
+    ]
 
 
 # What crashes leave
@@ -259,7 +285,11 @@ def test_a_killed_worker_is_found_and_its_trial_queued(stored, results, killed):
     """Looking changes nothing; fixing ends the trial as lost, queues its continuation and frees the slot, at once."""
     number = train(stored, killed)
     ((state, what),) = about("study tiny", examine(results))
-    assert (state, f"trial {number} is held by" in what, "is gone" in what) == ("warning", True, True)
+    assert (state, f"trial {number} is held by" in what, "is gone" in what) == (
+        "warning",
+        True,
+        True,
+    )
     assert stored.trials[-1].state == TrialState.RUNNING
 
     freed, given, _ = about("study tiny", examine(results, fix=pytest.fail))
@@ -287,7 +317,9 @@ def test_a_silent_worker_elsewhere_is_watched_for_the_grace_period(stored, resul
     findings = examine(results, grace_s=1.0, fix=told.append)
     assert time.monotonic() - start > 1.0
     assert told == ["study tiny: silent workers, now watched for 1 s: 1"]
-    assert ("ok", f"fixed: trials of lost workers, given away: {number}") in about("study tiny", findings)
+    assert ("ok", f"fixed: trials of lost workers, given away: {number}") in about(
+        "study tiny", findings
+    )
 
 
 def test_a_silent_worker_that_speaks_again_keeps_its_trial(stored, results):
@@ -318,7 +350,9 @@ def test_a_running_row_of_nobody_is_given_away(stored, results):
     asking = hold(stored, Owner.here())
     assert [state for state, _ in about("study tiny", examine(results))] == ["ok"]
     stored.attempts.release(asking)
-    assert about("study tiny", examine(results)) == [("warning", "running trials that no worker has: 3")]
+    assert about("study tiny", examine(results)) == [
+        ("warning", "running trials that no worker has: 3")
+    ]
     examine(results, fix=pytest.fail)
     assert tiny.rows(results)[3] == ("FAIL", "lost")
 
@@ -356,8 +390,15 @@ def leftover(stored: StoredStudy) -> Callable[[str, float], Path]:
 def test_old_temporary_files_are_removed(results, leftover):
     """New ones may be being written, here or on another machine, and files of other names are somebody's."""
     old = 2 * leftovers.TEMPORARY_AGE_S
-    dead = [leftover(f".config.yaml.{uuid.uuid4().hex}", old), leftover(f".checkpoint.pt.{uuid.uuid4().hex}", old)]
-    kept = [leftover(f".b.yaml.{uuid.uuid4().hex}", 0), leftover(".gitignore", old), leftover(".a.yaml.old", old)]
+    dead = [
+        leftover(f".config.yaml.{uuid.uuid4().hex}", old),
+        leftover(f".checkpoint.pt.{uuid.uuid4().hex}", old),
+    ]
+    kept = [
+        leftover(f".b.yaml.{uuid.uuid4().hex}", 0),
+        leftover(".gitignore", old),
+        leftover(".a.yaml.old", old),
+    ]
     expected = "temporary files that nobody writes any more: 2"
     assert about("study tiny", examine(results)) == [("warning", expected)]
     assert all(path.exists() for path in dead)
@@ -369,7 +410,9 @@ def test_old_temporary_files_are_removed(results, leftover):
 def test_checkpoints_of_ended_trials_are_removed(stored, results):
     """A trial that completed needs none; its weights stay."""
     stored.folder.trial(0).checkpoint.touch()
-    assert about("study tiny", examine(results)) == [("warning", "checkpoints of trials that have ended: 1")]
+    assert about("study tiny", examine(results)) == [
+        ("warning", "checkpoints of trials that have ended: 1")
+    ]
     examine(results, fix=pytest.fail)
     assert not stored.folder.trial(0).checkpoint.exists()
     assert stored.folder.trial(0).weights.exists()
@@ -379,5 +422,7 @@ def test_superfluous_weights_are_only_said(results):
     """How many stay is a run's setting, which the doctor may not know: it removes none."""
     before = tree(results)
     findings = examine(results, keep=1, fix=pytest.fail)
-    assert about("study tiny", findings) == [("warning", "trials that have weights, and are not among the best 1: 2")]
+    assert about("study tiny", findings) == [
+        ("warning", "trials that have weights, and are not among the best 1: 2")
+    ]
     assert tree(results) == before

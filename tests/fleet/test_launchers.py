@@ -61,7 +61,9 @@ def with_password(url: str) -> str:
 
 
 def files_with(word: str, folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and word.encode() in path.read_bytes()]
+    return [
+        path for path in folder.rglob("*") if path.is_file() and word.encode() in path.read_bytes()
+    ]
 
 
 # Options
@@ -84,15 +86,25 @@ def test_ray_is_told_the_share_of_a_gpu(tmp_path):
 def test_launchers_are_imported_only_when_asked_for():
     """No module of the package imports submitit or ray at its top."""
     for path in Path(blade_tune.__file__).parent.rglob("*.py"):
-        top = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
-        assert not any(word in ast.unparse(node).split() for node in top for word in ("submitit", "ray"))
+        top = [
+            node
+            for node in ast.parse(path.read_text()).body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        assert not any(
+            word in ast.unparse(node).split() for node in top for word in ("submitit", "ray")
+        )
 
 
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
         ("slurm", ["cluster"], "KEY=VALUE, got 'cluster'"),
-        ("slurm", ["cluster=local", "slurm_partitoin=gpu"], "Unknown argument 'partitoin' for executor 'slurm'"),
+        (
+            "slurm",
+            ["cluster=local", "slurm_partitoin=gpu"],
+            "Unknown argument 'partitoin' for executor 'slurm'",
+        ),
         ("slurm", ["cluster=local", "timeout_min=soon"], '"timeout_min" expected type'),
         ("slurm", ["cluster=local", "nodes=2"], "nodes is not to be set"),
         ("slurm", ["cluster=pbs"], "must be slurm or local"),
@@ -138,7 +150,9 @@ def test_limits_count_from_the_start_of_the_run(stored):
     job = Job.of(stored, RunSettings(results=stored.folder.results, time="10m"))
     assert job.why_over(stored) is None
     late = replace(job, since=job.since - 601)
-    assert late.work(str(stored.storage.engine.url)) == Ended(0, "the time limit of 600 s is reached")
+    assert late.work(str(stored.storage.engine.url)) == Ended(
+        0, "the time limit of 600 s is reached"
+    )
 
 
 def test_a_stopped_run_is_over_for_jobs_that_have_not_begun(stored):
@@ -151,7 +165,9 @@ def test_a_stopped_run_is_over_for_jobs_that_have_not_begun(stored):
 
 def test_a_job_holds_no_password(stored):
     """What is carried to another machine has absolute paths, and no storage."""
-    settings = RunSettings(results="somewhere", data="else", storage="postgresql://me:secret@db/studies", workers=4)
+    settings = RunSettings(
+        results="somewhere", data="else", storage="postgresql://me:secret@db/studies", workers=4
+    )
     job = Job.of(stored, settings)
     assert (job.settings.storage, job.settings.workers) == (None, None)
     assert job.settings.results.is_absolute()
@@ -207,7 +223,9 @@ def test_a_done_study_submits_nothing(tmp_path):
     """Run again with a launcher, a finished study gives no job to the cluster."""
     tiny.run(tmp_path, search__trials=1)
     told = Told()  # would mind a job
-    assert run_jobs(tiny.stored(tmp_path), RunSettings(results=tmp_path), told, Callback()).startswith("1 of 1")
+    assert run_jobs(
+        tiny.stored(tmp_path), RunSettings(results=tmp_path), told, Callback()
+    ).startswith("1 of 1")
 
 
 # SLURM
@@ -231,7 +249,10 @@ def test_jobs_that_wait_do_not_hold_up_the_end_of_a_run(tmp_path, postgres_url):
     ended = call(*words, "--storage", with_password(postgres_url), cwd=tmp_path, env=path)
     assert (ended.code, "the time limit of 1 s is reached" in ended.err) == (0, True)
     assert (tmp_path / "slurm" / "cancelled").read_text() == "17\n"
-    assert f"BLADE_TUNE_STORAGE={with_password(postgres_url)}" in (tmp_path / "slurm" / "environment").read_text()
+    assert (
+        f"BLADE_TUNE_STORAGE={with_password(postgres_url)}"
+        in (tmp_path / "slurm" / "environment").read_text()
+    )
     assert files_with(PASSWORD, tmp_path / "results") == []
     (script,) = (tmp_path / "results").rglob("*_submission.sh")
     assert {"#SBATCH --signal=USR2@120", "#SBATCH --partition=gpu", "#SBATCH --time=240"} <= set(
@@ -252,9 +273,15 @@ def test_jobs_share_a_study(tmp_path, postgres_url):
     """Two jobs fill the budget exactly, their story is told, and no file of theirs has the password."""
     write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 5})
     storage = ("--storage", with_password(postgres_url))
-    ended = finish(start("run", "--study", "tiny", *LOCAL, "--workers", "2", *storage, cwd=tmp_path))
+    ended = finish(
+        start("run", "--study", "tiny", *LOCAL, "--workers", "2", *storage, cwd=tmp_path)
+    )
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err.count(" started ") == ended.err.count(" complete ") + ended.err.count(" pruned ") == 5
+    assert (
+        ended.err.count(" started ")
+        == ended.err.count(" complete ") + ended.err.count(" pruned ")
+        == 5
+    )
     assert ended.err.endswith("study=tiny ended: 5 of 5 trials are scored\n")
     assert len(list((tmp_path / "results/tiny/jobs").glob("*/*_result.pkl"))) == 2
     assert files_with(PASSWORD, tmp_path) == []
@@ -263,11 +290,15 @@ def test_jobs_share_a_study(tmp_path, postgres_url):
 @pytest.mark.slow
 def test_a_preempted_job_is_queued_again(tmp_path):
     """At submitit's warning a job stores its trial and comes back; the trial goes on from its checkpoint."""
-    write_study(tmp_path / "studies" / "tiny.yaml", train={**LONG, "max_epochs": 60}, search={"trials": 1})
+    write_study(
+        tmp_path / "studies" / "tiny.yaml", train={**LONG, "max_epochs": 60}, search={"trials": 1}
+    )
     process = start("run", "--study", "tiny", *LOCAL, cwd=tmp_path)
     read_until(process, " started ")
     (task,) = [
-        p for p in psutil.Process(process.pid).children(recursive=True) if "submitit.core._submit" in p.cmdline()
+        p
+        for p in psutil.Process(process.pid).children(recursive=True)
+        if "submitit.core._submit" in p.cmdline()
     ]
     task.send_signal(signal.SIGUSR2)
     ended = finish(process)
@@ -285,7 +316,9 @@ def test_a_signal_ends_every_job(number, code, tmp_path):
     A terminal's Ctrl-C, which reaches local jobs too, is no other.
     """
     write_study(tmp_path / "studies" / "tiny.yaml", train=LONG, search={"trials": 2})
-    process = start("run", "--study", "tiny", *LOCAL, "--workers", "2", cwd=tmp_path, start_new_session=True)
+    process = start(
+        "run", "--study", "tiny", *LOCAL, "--workers", "2", cwd=tmp_path, start_new_session=True
+    )
     read_until(process, " started ")
     send = os.killpg if number == signal.SIGINT else os.kill
     send(process.pid, number)
@@ -298,7 +331,12 @@ def assert_stopped(ended: Program, code: int, cwd: Path, *storage: str) -> None:
     assert "Traceback" not in ended.err
     trials = status(cwd, *storage)["trials"]
     done = {"complete": trials["complete"]}  # before the fleet heard of it
-    assert trials == {**dict.fromkeys(trials, 0), **done, "continued": trials["waiting"], "waiting": trials["waiting"]}
+    assert trials == {
+        **dict.fromkeys(trials, 0),
+        **done,
+        "continued": trials["waiting"],
+        "waiting": trials["waiting"],
+    }
     assert trials["waiting"] >= 1
 
 
@@ -311,10 +349,14 @@ def ray_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="blade-tune-ray-") as folder:
         monkeypatch.setenv("RAY_TMPDIR", folder)
         alone = Path(folder) / "alone"
-        alone.write_text('#!/bin/sh\nexec unshare -n sh -c \'ip link set lo up && exec "$@"\' alone "$@"\n')
+        alone.write_text(
+            '#!/bin/sh\nexec unshare -n sh -c \'ip link set lo up && exec "$@"\' alone "$@"\n'
+        )
         alone.chmod(stat.S_IRWXU)
         if subprocess.run([alone, "true"], capture_output=True, check=False).returncode == 0:
-            alone.write_text(alone.read_text().replace(' alone "$@"', f' alone {program.PROGRAM} "$@"'))
+            alone.write_text(
+                alone.read_text().replace(' alone "$@"', f' alone {program.PROGRAM} "$@"')
+            )
             monkeypatch.setattr(program, "PROGRAM", str(alone))
         yield Path(folder)
 
@@ -322,10 +364,23 @@ def ray_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.slow
 def test_ray_actors_share_a_study(tmp_path, ray_folder, postgres_url):
     """Two actors stop in order at a SIGTERM, and fill the budget when run again; no file has the password."""
-    write_study(tmp_path / "studies" / "tiny.yaml", train={**LONG, "max_epochs": 100}, search={"trials": 2})
+    write_study(
+        tmp_path / "studies" / "tiny.yaml", train={**LONG, "max_epochs": 100}, search={"trials": 2}
+    )
     storage = ("--storage", with_password(postgres_url))
-    words = ("run", "--study", "tiny", "--launcher", "ray", "--workers", "2", "--launcher-option", "num_cpus=0.5")
-    words += ("--heartbeat-s", "0.5", "--grace-s", "2")  # the database is asked about twice a second
+    words = (
+        "run",
+        "--study",
+        "tiny",
+        "--launcher",
+        "ray",
+        "--workers",
+        "2",
+        "--launcher-option",
+        "num_cpus=0.5",
+    )
+    # The database is asked about twice a second
+    words += ("--heartbeat-s", "0.5", "--grace-s", "2")
     process = start(*words, *storage, cwd=tmp_path)
     read_until(process, " started ")
     process.terminate()
@@ -341,12 +396,18 @@ def test_ray_actors_share_a_study(tmp_path, ray_folder, postgres_url):
 
 def blocks(language: str) -> list[str]:
     """The fenced blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", CLUSTERS.read_text(), re.DOTALL | re.MULTILINE)
+    return re.findall(
+        rf"^```{language}\n(.*?)^```$", CLUSTERS.read_text(), re.DOTALL | re.MULTILINE
+    )
 
 
 def test_the_yaml_of_the_docs_is_yaml():
     """Every manifest parses, and has a kind."""
-    documents = [document for block in blocks("yaml") for document in YAML(typ="safe", pure=True).load_all(block)]
+    documents = [
+        document
+        for block in blocks("yaml")
+        for document in YAML(typ="safe", pure=True).load_all(block)
+    ]
     assert {document["kind"] for document in documents} >= {"Job"}
 
 

@@ -97,7 +97,9 @@ def test_a_broken_law_names_its_place(places, place):
     origin = getattr(places, place)(workers=0)
     if place != "flag":
         places.flag(workers=1)
-    with pytest.raises(ConfigError, match=r"workers must be greater than or equal to 1, got") as refused:
+    with pytest.raises(
+        ConfigError, match=r"workers must be greater than or equal to 1, got"
+    ) as refused:
         places.resolve()
     assert str(refused.value).startswith(f"{origin}: ")
 
@@ -106,7 +108,9 @@ def test_a_broken_law_names_its_place(places, place):
 def test_an_unknown_name_gets_a_guess(places, place):
     """Nothing is ignored: a misspelled setting is refused where it stands, with the nearest known one."""
     origin = getattr(places, place)(wrokers=2)
-    with pytest.raises(ConfigError, match=r"unknown key wrokers\. Did you mean workers\?") as refused:
+    with pytest.raises(
+        ConfigError, match=r"unknown key wrokers\. Did you mean workers\?"
+    ) as refused:
         places.resolve()
     assert str(refused.value).startswith(f"{origin}: ")
 
@@ -126,7 +130,9 @@ def test_an_unknown_name_gets_a_guess(places, place):
 def test_no_place_but_the_study_says_what_it_asks(places, place, name, where):
     """Seed, epochs, metric and their kind are refused everywhere else, with their place in a study file."""
     getattr(places, place)(**{name: 1})
-    with pytest.raises(ConfigError, match=f"{name} says what a study is.* into the study file as {where}"):
+    with pytest.raises(
+        ConfigError, match=f"{name} says what a study is.* into the study file as {where}"
+    ):
         places.resolve()
 
 
@@ -145,7 +151,8 @@ def test_the_trials_of_a_study_are_those_of_its_search(places):
 
 
 @pytest.mark.parametrize(
-    "name", ["mine", "studies/mine.yaml", "mine-blade_released", "mine-published", "mine-sasrec-published"]
+    "name",
+    ["mine", "studies/mine.yaml", "mine-blade_released", "mine-published", "mine-sasrec-published"],
 )
 def test_a_study_is_found_by_any_of_its_names(places, name):
     """By its own, by its path, and by those it is stored under with another model, another recipe, or both."""
@@ -211,7 +218,12 @@ def test_silence_is_judged_after_two_heartbeats_at_least(places):
 
 
 LINKS = (
-    *("BLADE_TUNE_SERVICE_HOST", "BLADE_TUNE_SERVICE_PORT", "BLADE_TUNE_SERVICE_PORT_HTTP", "BLADE_TUNE_PORT"),
+    *(
+        "BLADE_TUNE_SERVICE_HOST",
+        "BLADE_TUNE_SERVICE_PORT",
+        "BLADE_TUNE_SERVICE_PORT_HTTP",
+        "BLADE_TUNE_PORT",
+    ),
     *("BLADE_TUNE_PORT_80_TCP", "BLADE_TUNE_PORT_80_TCP_ADDR", "BLADE_TUNE_PORT_80_UDP_PROTO"),
     *("BLADE_TUNE_DB_SERVICE_HOST", "BLADE_TUNE_STORAGE_PORT_5432_TCP_PORT"),
 )
@@ -225,7 +237,9 @@ def test_what_kubernetes_sets_for_a_service_is_ignored_with_a_hint(places, caplo
     assert places.resolve().settings.workers == 3
     assert "enableServiceLinks: false" in caplog.text
     assert all(name in caplog.text for name in LINKS)
-    assert not any(OF_A_SERVICE.fullmatch(f"BLADE_TUNE_{name.upper()}") for name in RunSettings.model_fields)
+    assert not any(
+        OF_A_SERVICE.fullmatch(f"BLADE_TUNE_{name.upper()}") for name in RunSettings.model_fields
+    )
 
 
 def test_a_misspelled_variable_is_still_an_error(places):

@@ -92,7 +92,11 @@ def test_the_laws_of_the_choice(speeds, need, size, limit):
     chosen = most_useful(device.measure, limit)
     assert chosen.workers * need <= size
     assert chosen.workers <= limit
-    assert all(device.steps_per_s[workers] < chosen.steps_per_s for workers in device.tried if workers < chosen.workers)
+    assert all(
+        device.steps_per_s[workers] < chosen.steps_per_s
+        for workers in device.tried
+        if workers < chosen.workers
+    )
 
 
 def test_memory_has_a_margin():
@@ -127,10 +131,15 @@ def test_a_costly_configuration_is_tried():
             "augmentation": {"choice": ["mask", "add"]},
             "mask_exponent": {"choice": [0.5, 1.0], "when": {"augmentation": ["mask"]}},
         },
-        "train": {"batch_size": {"choice": [64, 16]}, "learning_rate": {"float": [1e-4, 1e-2], "log": True}},
+        "train": {
+            "batch_size": {"choice": [64, 16]},
+            "learning_rate": {"float": [1e-4, 1e-2], "log": True},
+        },
     }
     values = define(space=space).space.suggest(Largest())
-    assert {name: value for name, value in values.items() if name in define(space=space).space.free} == {
+    assert {
+        name: value for name, value in values.items() if name in define(space=space).space.free
+    } == {
         "model.num_blocks": 3,
         "model.num_heads": 4,
         "model.augmentation": "mask",
@@ -196,7 +205,9 @@ def test_a_signal_ends_a_probe(tmp_path):
 def test_a_dry_run_tries_nothing(tmp_path):
     """It says auto and what said so, no number of workers, and starts nothing."""
     write_study(tmp_path / "tiny.yaml")
-    ended = call("run", "--study", "tiny.yaml", "--dry-run", cwd=tmp_path, env={"BLADE_TUNE_PER_GPU": "auto"})
+    ended = call(
+        "run", "--study", "tiny.yaml", "--dry-run", cwd=tmp_path, env={"BLADE_TUNE_PER_GPU": "auto"}
+    )
     assert ended.code == 0
     rows = {line.split()[0]: line.split()[1:] for line in ended.out.splitlines() if line.strip()}
     assert rows["per_gpu"] == ["auto", "BLADE_TUNE_PER_GPU"]
@@ -208,7 +219,9 @@ def test_a_dry_run_tries_nothing(tmp_path):
 def test_a_probe_dies_with_its_run(tmp_path):
     """Killed outright, a run leaves no process behind, whatever that was doing."""
     stored(tmp_path)
-    run = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     with run:
         assert run.stdout is not None
         assert run.stdout.readline() == "probe\n"
@@ -240,4 +253,6 @@ fill([Place("cpu", "", 1.0, 2)], study, None, Tell(), StopSignals())
 
 def children() -> list[psutil.Process]:
     """This process's own that are of a probe."""
-    return [child for child in psutil.Process().children(recursive=True) if MODULE in child.cmdline()]
+    return [
+        child for child in psutil.Process().children(recursive=True) if MODULE in child.cmdline()
+    ]

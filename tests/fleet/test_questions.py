@@ -37,7 +37,9 @@ def test_a_refusal_is_an_outage(caplog):
     assert [asked.ask(refuse), asked.ask(refuse)] == [None, None]
     assert asked.ask(lambda: 7) == 7
     assert outages.count == 2
-    assert [record.message for record in caplog.records] == ["storage is away (no connection); workers wait for it"]
+    assert [record.message for record in caplog.records] == [
+        "storage is away (no connection); workers wait for it"
+    ]
     asked.ask(refuse)
     assert len(caplog.records) == 2
 

@@ -37,7 +37,9 @@ def test_a_duration_is_a_number_with_units(text, seconds):
 @pytest.mark.parametrize("text", ["", "8 hours", "30m1h", "h", "1h30", "-5m", "PT8H"])
 def test_what_is_no_duration_is_told_the_forms(text):
     """Units out of order, signs and other notations are refused with examples of the right form."""
-    with pytest.raises(ConfigError, match="here: time must be a duration such as 90s, 30m, 8h or 1h30m") as refused:
+    with pytest.raises(
+        ConfigError, match="here: time must be a duration such as 90s, 30m, 8h or 1h30m"
+    ) as refused:
         read(time=text)
     assert str(refused.value).endswith(f"got {text!r}.")
 
@@ -54,7 +56,10 @@ def test_what_is_no_duration_is_told_the_forms(text):
         ({"per_gpu": "all"}, "per_gpu must be a whole number from 1 on, or auto, got 'all'"),
         ({"per_gpu": 1.5}, "per_gpu must be a whole number"),
         ({"keep": -1}, "keep must be greater than or equal to 1"),
-        ({"max_consecutive_failures": 0}, "max_consecutive_failures must be greater than or equal to 1"),
+        (
+            {"max_consecutive_failures": 0},
+            "max_consecutive_failures must be greater than or equal to 1",
+        ),
         ({"results": __file__}, "results must be a folder, not a file"),
         ({"wrokers": 2}, "unknown key wrokers. Did you mean workers?"),
     ],
@@ -67,7 +72,8 @@ def test_a_setting_keeps_its_law(given, law):
 
 
 @pytest.mark.parametrize(
-    ("given", "text"), [("all", "all"), ("0,1", "0,1"), (0, "0"), ([0, 1], "0,1"), ("none", None), (None, None)]
+    ("given", "text"),
+    [("all", "all"), ("0,1", "0,1"), (0, "0"), ([0, 1], "0,1"), ("none", None), (None, None)],
 )
 def test_gpus_may_be_a_list(given, text):
     """A file may give a number or a list where the flag has commas; none is as if nobody had said anything."""
@@ -92,7 +98,17 @@ def test_what_nobody_says_has_a_default():
     settings = read()
     assert (settings.keep, settings.max_consecutive_failures, settings.device) == (5, 5, "auto")
     assert (settings.heartbeat_s, settings.grace_s, settings.results) == (30, 120, Path("results"))
-    limits = {"trials", "workers", "gpus", "per_gpu", "time", "gpu_hours", "trial_time", "storage", "data"}
+    limits = {
+        "trials",
+        "workers",
+        "gpus",
+        "per_gpu",
+        "time",
+        "gpu_hours",
+        "trial_time",
+        "storage",
+        "data",
+    }
     assert {name for name in RunSettings.model_fields if getattr(settings, name) is None} == limits
 
 

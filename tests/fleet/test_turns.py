@@ -46,7 +46,10 @@ def test_what_somebody_else_put_there_is_not_used(places, tmp_path: Path, what: 
             pytest.skip("needs root, to make a folder of somebody else")
         os.chown(place, 12345, 12345)
     with device_turn(Claimant(Owner.here(), "cuda", 0.5), alone=True, signals=StopSignals()):
-        assert sorted(path.suffix for path in places[1].rglob("*.*") if path.is_file()) == [".gate", ".room"]
+        assert sorted(path.suffix for path in places[1].rglob("*.*") if path.is_file()) == [
+            ".gate",
+            ".room",
+        ]
     assert list(target.iterdir()) == []
 
 

@@ -7,13 +7,17 @@ from blade_tune.layers.attention import causal_mask
 REAL_BL = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]], dtype=torch.bool)
 
 
-@pytest.mark.parametrize("width", [3, 6])  # of queries and keys; behavior-aware ones are twice as wide as values
+# Of queries and keys; behavior-aware ones are twice as wide as values
+@pytest.mark.parametrize("width", [3, 6])
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_values_and_gradients_are_those_of_the_plain_form(width, rate):
     """With the same draws, attention with dropout and all its gradients are softmax, mask and product one by one."""
     random = torch.Generator().manual_seed(0)
     L = REAL_BL.shape[1]
-    inputs = [torch.randn(3, 2, L, size, dtype=torch.float64, generator=random) for size in (width, width, 3)]
+    inputs = [
+        torch.randn(3, 2, L, size, dtype=torch.float64, generator=random)
+        for size in (width, width, 3)
+    ]
     heads = [part.requires_grad_() for part in inputs]
     mask_B1LL = causal_mask(REAL_BL, torch.float64)
     results = []

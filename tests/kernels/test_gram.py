@@ -7,10 +7,15 @@ ROWS = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual
 
 def test_products_and_gradients_are_those_of_the_plain_form():
     """One product in the backward pass has the gradient of autograd's two."""
-    rows_XD, weights_XX = ROWS.clone().requires_grad_(), ROWS @ torch.ones(3, 5, dtype=torch.float64)
+    rows_XD, weights_XX = (
+        ROWS.clone().requires_grad_(),
+        ROWS @ torch.ones(3, 5, dtype=torch.float64),
+    )
     products = [form(rows_XD) for form in (gram, plain_gram)]
     assert torch.equal(*products)
-    gradients = [torch.autograd.grad((product * weights_XX).sum(), rows_XD)[0] for product in products]
+    gradients = [
+        torch.autograd.grad((product * weights_XX).sum(), rows_XD)[0] for product in products
+    ]
     torch.testing.assert_close(*gradients, atol=1e-12, rtol=0)
 
 

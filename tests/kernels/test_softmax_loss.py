@@ -11,11 +11,15 @@ def test_the_loss_in_blocks_is_that_of_the_plain_form(fewest_rows, monkeypatch):
     monkeypatch.setattr(module, "FEWEST_ROWS", fewest_rows)
     monkeypatch.setitem(module.LOGITS_AT_ONCE, "cpu", 1)
     random = torch.Generator().manual_seed(0)
-    states_ND, vectors_VD = (torch.randn(n, 3, generator=random, dtype=torch.float64) for n in (7, 9))
+    states_ND, vectors_VD = (
+        torch.randn(n, 3, generator=random, dtype=torch.float64) for n in (7, 9)
+    )
     inputs = [tensor.requires_grad_() for tensor in (states_ND, vectors_VD)]
     targets_N = torch.randint(9, (7,), generator=random)
     weights_N = torch.rand(7, generator=random, dtype=torch.float64)
-    losses = [3.0 * form(*inputs, targets_N, weights_N) for form in (softmax_loss, plain_softmax_loss)]
+    losses = [
+        3.0 * form(*inputs, targets_N, weights_N) for form in (softmax_loss, plain_softmax_loss)
+    ]
     torch.testing.assert_close(*losses, atol=1e-12, rtol=0)
     for ours, plain in zip(*(torch.autograd.grad(loss, inputs) for loss in losses), strict=True):
         torch.testing.assert_close(ours, plain, atol=1e-12, rtol=0)

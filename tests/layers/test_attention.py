@@ -11,7 +11,9 @@ REAL_BL = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1], [0, 0, 0, 0, 0]], dtyp
 
 
 def draw(seed: int) -> torch.Tensor:
-    return torch.randn(*REAL_BL.shape, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(
+        *REAL_BL.shape, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8))
@@ -31,9 +33,13 @@ def test_multi_head_attention_equals_its_twin(num_heads):
     ours_BLD = module(queries_BLD, keys_BLD, causal_mask(REAL_BL, torch.float64))
     twin = [
         attention(weights_of(module), queries, keys, real, num_heads)
-        for queries, keys, real in zip(queries_BLD.tolist(), keys_BLD.tolist(), REAL_BL.tolist(), strict=True)
+        for queries, keys, real in zip(
+            queries_BLD.tolist(), keys_BLD.tolist(), REAL_BL.tolist(), strict=True
+        )
     ]
-    torch.testing.assert_close(ours_BLD, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        ours_BLD, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0
+    )
 
 
 @pytest.mark.parametrize("num_heads", [1, 2, 8])
@@ -44,9 +50,13 @@ def test_behavior_aware_attention_equals_two_score_matrices(num_heads):
     ours_BLD = module(states_BLD, behaviors_BLD, causal_mask(REAL_BL, torch.float64))
     twin = [
         attention(weights_of(module), states, states, real, num_heads, behaviors)
-        for states, behaviors, real in zip(states_BLD.tolist(), behaviors_BLD.tolist(), REAL_BL.tolist(), strict=True)
+        for states, behaviors, real in zip(
+            states_BLD.tolist(), behaviors_BLD.tolist(), REAL_BL.tolist(), strict=True
+        )
     ]
-    torch.testing.assert_close(ours_BLD, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        ours_BLD, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0
+    )
 
 
 def test_attention_dropout_acts_only_in_training():

@@ -19,7 +19,9 @@ def test_set_embedding_equals_its_twin(set_softmax, factors, sets):
         embedding.user_factors.weight[1] = torch.tensor(factors, dtype=torch.float64)
     ours_1LD = embedding(torch.tensor([1]), torch.tensor([sets], dtype=torch.uint8))
     twin = [set_embedding(weights_of(embedding), 1, one, set_softmax) for one in sets]
-    torch.testing.assert_close(ours_1LD[0], torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        ours_1LD[0], torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0
+    )
 
 
 def test_present_embeds_an_empty_set_as_zero_and_all_as_the_mean():

@@ -13,10 +13,14 @@ def test_the_rarest_behavior_stands_for_a_set():
 
 def test_or_the_most_frequent_one():
     """With the other reduction each set has the behavior that comes most often."""
-    assert BehaviorTypes(torch.tensor([93, 67, 5, 4]), "most_frequent")(SETS).tolist() == [[1, 1, 0, 2]]
+    assert BehaviorTypes(torch.tensor([93, 67, 5, 4]), "most_frequent")(SETS).tolist() == [
+        [1, 1, 0, 2]
+    ]
 
 
 def test_of_equally_frequent_behaviors_the_later_is_rarer():
     """So that a behavior never depends on the order of rows."""
     assert BehaviorTypes(torch.tensor([7, 7, 7, 7]), "rarest")(SETS).tolist() == [[2, 4, 0, 4]]
-    assert BehaviorTypes(torch.tensor([7, 7, 7, 7]), "most_frequent")(SETS).tolist() == [[1, 1, 0, 2]]
+    assert BehaviorTypes(torch.tensor([7, 7, 7, 7]), "most_frequent")(SETS).tolist() == [
+        [1, 1, 0, 2]
+    ]

@@ -13,7 +13,9 @@ def states_BLD():
 
 @pytest.fixture
 def gates_BLE():
-    return torch.randn(2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).softmax(-1)
+    return torch.randn(
+        2, 3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(2)
+    ).softmax(-1)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -23,7 +25,9 @@ def test_experts_in_evaluation_equal_the_loop(states_BLD, gates_BLE, dropout):
     ours_BLD = module(states_BLD, gates_BLE)
     for b in range(2):
         for step in range(3):
-            twin = experts(weights_of(module), states_BLD[b, step].tolist(), gates_BLE[b, step].tolist())
+            twin = experts(
+                weights_of(module), states_BLD[b, step].tolist(), gates_BLE[b, step].tolist()
+            )
             torch.testing.assert_close(ours_BLD[b, step].tolist(), twin, atol=1e-12, rtol=0)
 
 

@@ -11,7 +11,11 @@ def test_weights_start_with_the_scheme_s_spread(scheme):
     """Xavier's standard deviation is sqrt(2 / (fan in + fan out)), each expert by its own fans; normal's is 0.02."""
     torch.manual_seed(0)
     parts = nn.ModuleDict(
-        {"linear": nn.Linear(200, 300), "table": nn.Embedding(200, 300), "experts": Experts(200, 300, 3)}
+        {
+            "linear": nn.Linear(200, 300),
+            "table": nn.Embedding(200, 300),
+            "experts": Experts(200, 300, 3),
+        }
     )
     initialize(parts, scheme)
     expected = (2 / 500) ** 0.5 if scheme == "xavier" else 0.02
@@ -43,7 +47,13 @@ def test_biases_and_padding_start_at_zero_and_norms_at_identity(scheme):
     nn.init.ones_(parts[3].weight)
     nn.init.zeros_(parts[3].bias)
     initialize(parts, scheme)
-    zeros = (parts[0].bias, parts[1].weight[0], parts[2].expand_bias_EF, parts[2].contract_bias_ED, parts[3].bias)
+    zeros = (
+        parts[0].bias,
+        parts[1].weight[0],
+        parts[2].expand_bias_EF,
+        parts[2].contract_bias_ED,
+        parts[3].bias,
+    )
     assert all(zero.count_nonzero() == 0 for zero in zeros)
     assert (parts[3].weight == 1).all()
     assert not (parts[4].weight == 7).any()

@@ -46,7 +46,9 @@ def test_a_matrix_is_zero_until_it_is_filled():
 def test_a_state_is_the_matrix(before):
     """An empty one, or one that another matrix was read from, becomes the matrix whose state it loads."""
     loaded = nn.Sequential(Sparse(3, 4) if before is None else kept(before))
-    assert np.array_equal(loaded[0].matrix.toarray(), np.zeros((3, 4)) if before is None else before)
+    assert np.array_equal(
+        loaded[0].matrix.toarray(), np.zeros((3, 4)) if before is None else before
+    )
     loaded.load_state_dict(nn.Sequential(kept(DENSE)).state_dict())
     np.testing.assert_array_equal(loaded[0].matrix.toarray(), DENSE.astype(np.float32))
 

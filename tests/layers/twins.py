@@ -18,7 +18,11 @@ def weights_of(module: nn.Module) -> Weights:
 
 
 def part(w: Weights, name: str) -> Weights:
-    return {key.removeprefix(f"{name}."): value for key, value in w.items() if key.startswith(f"{name}.")}
+    return {
+        key.removeprefix(f"{name}."): value
+        for key, value in w.items()
+        if key.startswith(f"{name}.")
+    }
 
 
 def plus(*vectors: Vector) -> Vector:
@@ -59,7 +63,10 @@ def layer_norm(w: Weights, x: Vector, eps: float) -> Vector:
     mean = sum(x) / len(x)
     variance = sum((number - mean) ** 2 for number in x) / len(x)
     normal = [(number - mean) / sqrt(variance + eps) for number in x]
-    return [scale * number + shift for scale, number, shift in zip(w["weight"], normal, w["bias"], strict=True)]
+    return [
+        scale * number + shift
+        for scale, number, shift in zip(w["weight"], normal, w["bias"], strict=True)
+    ]
 
 
 def feed_forward(w: Weights, x: Vector) -> Vector:
@@ -99,7 +106,9 @@ def fuse(w: Weights, fusion: str, item: Vector, behavior: Vector) -> Vector:
         return plus(item, behavior)
     if fusion == "concat":
         return linear(part(w, "project"), item + behavior)
-    logits = [linear(part(w, "score.2"), relu(linear(part(w, "score.0"), x)))[0] for x in (item, behavior)]
+    logits = [
+        linear(part(w, "score.2"), relu(linear(part(w, "score.0"), x)))[0] for x in (item, behavior)
+    ]
     return weighted_sum(softmax(logits), [item, behavior])
 
 
@@ -132,7 +141,9 @@ def attention(
             head = slice(h * width, (h + 1) * width)
             scores = [dot(q[step][head], k[m][head]) for m in seen]
             if behaviors is not None:
-                scores = plus(scores, [dot(behavior_q[step][head], behavior_k[m][head]) for m in seen])
+                scores = plus(
+                    scores, [dot(behavior_q[step][head], behavior_k[m][head]) for m in seen]
+                )
             shares = softmax(times(1 / sqrt(width), scores))
             heads += weighted_sum(shares, [v[m][head] for m in seen])
         outputs.append(linear(part(w, "output"), heads))

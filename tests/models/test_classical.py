@@ -47,13 +47,21 @@ def unfitted(name: str, catalog: Catalog = TALL, **settings: Any) -> Any:
     return build_model(name, settings_of(name, **settings), catalog, "test")
 
 
-def fitted(name: str, catalog: Catalog = TALL, rows: Interactions | None = None, seed: int = 0, **settings: Any) -> Any:
+def fitted(
+    name: str,
+    catalog: Catalog = TALL,
+    rows: Interactions | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> Any:
     model = unfitted(name, catalog, **settings)
     Fitting(model, rows_of(catalog) if rows is None else rows, seed).fit()
     return model
 
 
-def combined(members: list[RecommenderModel], catalog: Catalog = TALL, **settings: Any) -> Combination:
+def combined(
+    members: list[RecommenderModel], catalog: Catalog = TALL, **settings: Any
+) -> Combination:
     return Combination(CombinationConfig(**{"max_length": 6, **settings}), catalog, members)
 
 
@@ -107,7 +115,10 @@ def test_histories_fade_with_age(settings):
     model = unfitted("ease", TALL, **settings)
     histories_BV = model.histories(batch_of(TALL))
     assert histories_BV.dtype == np.float32
-    assert_matrix(histories_BV, [twin.history(window, TALL, model.config) for window in windows_of(batch_of(TALL))])
+    assert_matrix(
+        histories_BV,
+        [twin.history(window, TALL, model.config) for window in windows_of(batch_of(TALL))],
+    )
 
 
 def assert_matrix(matrix_XV: csr_array, expected: list[twin.Weighted]) -> None:
@@ -142,13 +153,25 @@ def test_one_row_of_the_told_set_outweighs_all_others():
     """An item that one row has with the told set stands before one with more target rows than any other."""
     rows = interactions([[Step(1, [1, 0, 0, 0]), *[Step(2, [0, 0, 1, 0])] * 5]])
     batch = batch_of(TALL).with_final_target_set(torch.tensor([1, 0, 0, 0]))
-    assert fitted("popularity", rows=rows, counts="target_set").scores(batch)[0, :4].tolist() == [0, 2, 1, 0]
+    assert fitted("popularity", rows=rows, counts="target_set").scores(batch)[0, :4].tolist() == [
+        0,
+        2,
+        1,
+        0,
+    ]
 
 
 ITEM_TO_ITEM: list[dict[str, Any]] = [
     {},
-    {"shrinkage": 0.0, "neighbors": 2, "target_auxiliary_weight": 1.0},  # where equal similarities stand at the cut
-    {**EVIDENCE[1], "shrinkage": 2.0, "neighbors": 3, "asymmetry": 0.2, "target_auxiliary_weight": 0.6},
+    # Where equal similarities stand at the cut
+    {"shrinkage": 0.0, "neighbors": 2, "target_auxiliary_weight": 1.0},
+    {
+        **EVIDENCE[1],
+        "shrinkage": 2.0,
+        "neighbors": 3,
+        "asymmetry": 0.2,
+        "target_auxiliary_weight": 0.6,
+    },
     {**EVIDENCE[2], "shrinkage": 0.5, "neighbors": 4, "asymmetry": 1.0},
 ]
 
@@ -158,21 +181,32 @@ ITEM_TO_ITEM: list[dict[str, Any]] = [
 def test_item_knn_equals_its_twin(settings, catalog):
     """Scores are the history times the largest similarities, pair of items by pair of items."""
     model = fitted("item_knn", catalog, **settings)
-    assert_linear(model, catalog, twin.item_knn_similarity(draw_users(catalog), catalog, model.config))
+    assert_linear(
+        model, catalog, twin.item_knn_similarity(draw_users(catalog), catalog, model.config)
+    )
 
 
-@pytest.mark.parametrize("order", [{}, {"window": 2, "decay": 0.5, "backward": 0.0}, {"decay": 1.0, "backward": 1.0}])
+@pytest.mark.parametrize(
+    "order", [{}, {"window": 2, "decay": 0.5, "backward": 0.0}, {"decay": 1.0, "backward": 1.0}]
+)
 @pytest.mark.parametrize("settings", ITEM_TO_ITEM, ids=str)
 def test_sequential_rules_equal_their_twin(settings, order):
     """Scores are the history times the heaviest rules, pair of rows by pair of rows."""
     model = fitted("sequential_rules", **settings, **order)
-    assert_linear(model, TALL, twin.sequential_rules_similarity(draw_users(TALL), TALL, model.config))
+    assert_linear(
+        model, TALL, twin.sequential_rules_similarity(draw_users(TALL), TALL, model.config)
+    )
 
 
 @pytest.mark.parametrize("catalog", [TALL, WIDE], ids=["in item space", "in user space"])
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"regularization": 0.5}, {**EVIDENCE[1], "regularization": 3.0, "target_auxiliary_weight": 0.5}, EVIDENCE[2]],
+    [
+        {},
+        {"regularization": 0.5},
+        {**EVIDENCE[1], "regularization": 3.0, "target_auxiliary_weight": 0.5},
+        EVIDENCE[2],
+    ],
     ids=str,
 )
 def test_ease_equals_its_twin(settings, catalog):
@@ -187,11 +221,17 @@ def test_ease_equals_its_twin(settings, catalog):
 def test_pure_svd_equals_its_twin(settings, catalog):
     """Scores are the history projected on the largest right singular vectors of a dense decomposition."""
     model = fitted("pure_svd", catalog, **settings)
-    projection = twin.pure_svd_projection(draw_users(catalog), catalog, model.config, model.config.factors)
+    projection = twin.pure_svd_projection(
+        draw_users(catalog), catalog, model.config, model.config.factors
+    )
     assert_linear(model, catalog, projection)
 
 
-IALS = [{}, {**EVIDENCE[1], "alpha": 3.0, "regularization": 0.5}, {"alpha": 0.0, "regularization": 0.5, "factors": 1}]
+IALS = [
+    {},
+    {**EVIDENCE[1], "alpha": 3.0, "regularization": 0.5},
+    {"alpha": 0.0, "regularization": 0.5, "factors": 1},
+]
 
 
 @pytest.mark.parametrize("settings", IALS, ids=str)
@@ -202,8 +242,12 @@ def test_users_of_ials_equal_their_twin(settings):
     assert not any(vectors[0])  # padding
     histories = [twin.history(window, TALL, model.config) for window in windows_of(batch)]
     states = [twin.ials_vector(x, vectors, model.config) for x in histories]
-    torch.testing.assert_close(model.final_states(batch), torch.tensor(states), atol=1e-5, rtol=1e-5)
-    assert_scores(model, batch, [[sum(map(float.__mul__, x, y)) for y in vectors[1:]] for x in states])
+    torch.testing.assert_close(
+        model.final_states(batch), torch.tensor(states), atol=1e-5, rtol=1e-5
+    )
+    assert_scores(
+        model, batch, [[sum(map(float.__mul__, x, y)) for y in vectors[1:]] for x in states]
+    )
 
 
 @pytest.mark.parametrize("settings", IALS[1:], ids=str)
@@ -211,7 +255,10 @@ def test_items_of_ials_solve_their_own_equations(settings):
     """After many iterations the vector of every item is what the vectors of all users, solved for exactly, ask for."""
     model = fitted("ials", **settings, iterations=100)
     vectors = model.vectors.tolist()
-    met = [twin.evidence(user, TALL, model.config, model.config.auxiliary_weight) for user in draw_users(TALL)]
+    met = [
+        twin.evidence(user, TALL, model.config, model.config.auxiliary_weight)
+        for user in draw_users(TALL)
+    ]
     users = [twin.ials_vector(x, vectors, model.config) for x in met]
     for item in twin.items_of(TALL):
         x = {u: of_user[item] for u, of_user in enumerate(met) if item in of_user}
@@ -229,12 +276,15 @@ def test_items_of_ials_solve_their_own_equations(settings):
 def test_a_combination_equals_its_twin(settings):
     """Scores are the weighted sum of standardized scores or of reciprocal ranks, each member seeing its own length."""
     torch.manual_seed(0)
-    trained = unfitted("sasrec", max_length=2, embedding_size=8).eval()  # it cannot read more than two steps
+    # It cannot read more than two steps
+    trained = unfitted("sasrec", max_length=2, embedding_size=8).eval()
     members = [fitted("popularity", counts="all"), trained, fitted("ease")]
     model, batch = combined(members, **settings), batch_of(TALL)
-    assert members[0].scores(batch)[0, 1:].unique().numel() < TALL.num_items  # some scores are equal
+    # Some scores are equal
+    assert members[0].scores(batch)[0, 1:].unique().numel() < TALL.num_items
     of_members = [
-        m.scores(part)[:, 1:].tolist() for m, part in zip(members, (batch, batch.newest(2), batch), strict=True)
+        m.scores(part)[:, 1:].tolist()
+        for m, part in zip(members, (batch, batch.newest(2), batch), strict=True)
     ]
     weights = [1.0, settings["weight_2"], settings["weight_3"]]
     expected = [
@@ -248,7 +298,9 @@ def test_a_member_that_scores_all_items_alike_says_nothing():
     """Standardized scores without any spread are 0, so that a combination with them ranks as the other member."""
     members, batch = [fitted("ease"), unfitted("popularity")], batch_of(TALL)
     assert not members[1].scores(batch).any()
-    assert torch.equal(combined(members).scores(batch), combined(members, weight_2=0.0).scores(batch))
+    assert torch.equal(
+        combined(members).scores(batch), combined(members, weight_2=0.0).scores(batch)
+    )
 
 
 # Cuts and blocks
@@ -256,12 +308,20 @@ def test_a_member_that_scores_all_items_alike_says_nothing():
 
 def test_equal_entries_at_a_cut_stay_in_the_order_of_columns():
     """Of each row the largest entries stay; of equal ones those of lower number, whatever order they were stored in."""
-    dense = np.array([[2.0, 1, 0, 1, 3, 1], [1, 1, 1, 1, 1, 1], [0, 0, 5, 0, 0, 0], [4, 3, 2, 1, 0, 0]])
+    dense = np.array(
+        [[2.0, 1, 0, 1, 3, 1], [1, 1, 1, 1, 1, 1], [0, 0, 5, 0, 0, 0], [4, 3, 2, 1, 0, 0]]
+    )
     unsorted = csr_array(
-        (dense[:, ::-1].ravel(), np.tile(np.arange(6)[::-1], 4), np.arange(0, 25, 6)), shape=dense.shape
+        (dense[:, ::-1].ravel(), np.tile(np.arange(6)[::-1], 4), np.arange(0, 25, 6)),
+        shape=dense.shape,
     )
     kept = keep_largest(unsorted, 3).toarray()
-    assert kept.tolist() == [[2, 1, 0, 0, 3, 0], [1, 1, 1, 0, 0, 0], [0, 0, 5, 0, 0, 0], [4, 3, 2, 0, 0, 0]]
+    assert kept.tolist() == [
+        [2, 1, 0, 0, 3, 0],
+        [1, 1, 1, 0, 0, 0],
+        [0, 0, 5, 0, 0, 0],
+        [4, 3, 2, 0, 0, 0],
+    ]
 
 
 @pytest.mark.parametrize("name", ["item_knn", "sequential_rules"])
@@ -269,19 +329,30 @@ def test_equal_neighbors_are_those_of_lower_number(name):
     """Where all items are equally alike, the neighbors of each are the first ones but itself."""
     everything = [Step(item, [1, 1, 0, 0]) for item in (3, 1, 4, 2)]
     rows = interactions([everything, everything[::-1]])
-    model = fitted(name, rows=rows, neighbors=2, **({"decay": 1.0} if name == "sequential_rules" else {}))
+    model = fitted(
+        name, rows=rows, neighbors=2, **({"decay": 1.0} if name == "sequential_rules" else {})
+    )
     similarity = model.similarity.matrix.toarray()
-    assert [row.nonzero()[0].tolist() for row in similarity[1:5]] == [[2, 3], [1, 3], [1, 2], [1, 2]]
+    assert [row.nonzero()[0].tolist() for row in similarity[1:5]] == [
+        [2, 3],
+        [1, 3],
+        [1, 2],
+        [1, 2],
+    ]
 
 
 @pytest.mark.parametrize("at_once", [1, 4, 7, 1000])
-@pytest.mark.parametrize("products", [[3, 0, 4, 9, 0, 1, 1], [0, 0, 0], [8], [1, 1, 1, 1, 1, 1]], ids=str)
+@pytest.mark.parametrize(
+    "products", [[3, 0, 4, 9, 0, 1, 1], [0, 0, 0], [8], [1, 1, 1, 1, 1, 1]], ids=str
+)
 def test_blocks_cover_every_item_once(products, at_once, monkeypatch):
     """Blocks run from the first item to the last, each as long as it may; only one of a single item has too much."""
     monkeypatch.setattr(item_to_item, "PRODUCTS_AT_ONCE", at_once)
     blocks = [range(*block.indices(len(products))) for block in blocks_of(np.array(products))]
     assert [item for block in blocks for item in block] == list(range(len(products)))
-    assert all(len(block) == 1 or sum(products[item] for item in block) <= at_once for block in blocks)
+    assert all(
+        len(block) == 1 or sum(products[item] for item in block) <= at_once for block in blocks
+    )
     assert all(sum(products[block.start : block.stop + 1]) > at_once for block in blocks[:-1])
 
 
@@ -320,19 +391,26 @@ def test_ease_is_one_model_in_two_spaces(catalog, regularization, monkeypatch):
     """x B of the item space is z (T + A diag(h)) - x diag(h) of the user space, for any history."""
     monkeypatch.setattr(ease, "COLUMNS_AT_ONCE", 4)
     model = unfitted("ease", catalog, **EVIDENCE[1])
-    evidence_UV, targets_UV = model.evidence(rows_of(catalog)), model.evidence(rows_of(catalog), 0.2)
+    evidence_UV, targets_UV = (
+        model.evidence(rows_of(catalog)),
+        model.evidence(rows_of(catalog), 0.2),
+    )
     weights_VV = in_item_space(evidence_UV, targets_UV, regularization)
     inverse_UU, own_V = in_user_space(evidence_UV, targets_UV, regularization)
     history_BV = np.random.default_rng(1).random((5, catalog.num_items + 1))
     evidence, targets = evidence_UV.toarray(), targets_UV.toarray()
-    scores_BV = history_BV @ evidence.T @ inverse_UU @ (targets + evidence * own_V) - history_BV * own_V
+    scores_BV = (
+        history_BV @ evidence.T @ inverse_UU @ (targets + evidence * own_V) - history_BV * own_V
+    )
     np.testing.assert_allclose(scores_BV, history_BV @ weights_VV, atol=1e-12)
     assert np.abs(weights_VV.diagonal()).max() < 1e-15
 
 
 def test_ease_says_when_data_are_too_large():
     """Only where users and items are both too many there is a hindrance: one line that names models without one."""
-    assert [Ease.too_large(*size) for size in ((LARGEST, 10**7), (10**7, LARGEST), (5, 5))] == [""] * 3
+    assert [Ease.too_large(*size) for size in ((LARGEST, 10**7), (10**7, LARGEST), (5, 5))] == [
+        ""
+    ] * 3
     hindrance = Ease.too_large(10**7, LARGEST + 1)
     assert re.search(rf"{LARGEST + 1:,}.*{LARGEST:,}", hindrance)
     assert "\n" not in hindrance
@@ -349,7 +427,9 @@ def test_users_of_ials_are_solved_for_one_by_one(at_once, monkeypatch):
     """The state of a user is the same alone as beside users with longer histories, however many are solved at once."""
     model, batch = fitted("ials"), batch_of(TALL)
     together = model.final_states(batch)
-    torch.testing.assert_close(torch.cat([model.final_states(one) for one in batch.split(1)]), together)
+    torch.testing.assert_close(
+        torch.cat([model.final_states(one) for one in batch.split(1)]), together
+    )
     monkeypatch.setattr(ials, "STEPS_AT_ONCE", at_once)
     torch.testing.assert_close(model.final_states(batch), together)
 
@@ -390,7 +470,9 @@ def test_the_state_of_a_combination_is_that_of_its_members():
     members = [fitted(name) for name in NAMES[1:]]
     model, settings = combined(members, weight_3=0.5), {"max_length": 6, "weight_3": 0.5}
     places = [(name, settings_of(name)) for name in NAMES[1:]]
-    whole, by_member = (build_model("combination", settings, TALL, "here", places) for _ in range(2))
+    whole, by_member = (
+        build_model("combination", settings, TALL, "here", places) for _ in range(2)
+    )
     assert isinstance(by_member, Combination)
     whole.load_state_dict(model.state_dict())
     by_member.load_members([member.state_dict() for member in members])

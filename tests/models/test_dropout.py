@@ -42,7 +42,14 @@ def test_blade_drops_embeddings_attention_and_outputs_of_sublayers(places):
 
 def test_blade_released_drops_each_path_at_its_own_rate(places):
     """Both paths drop their input, attention weights and outputs, and the inner and outer states of their networks."""
-    model = make_model("blade_released", CATALOG, dropout=0.25, early_dropout=0.125, num_blocks=3, early_num_blocks=2)
+    model = make_model(
+        "blade_released",
+        CATALOG,
+        dropout=0.25,
+        early_dropout=0.125,
+        num_blocks=3,
+        early_num_blocks=2,
+    )
     model.encode(BATCH)
     early, late = 2, 3 + 1  # cross-attention belongs to the intermediate path
     assert places == {

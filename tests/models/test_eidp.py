@@ -26,7 +26,10 @@ def test_padding_tells_the_public_code_s_steps_of_later_ones(prob_exact):
     """
     model = shaken(make_model("eidp", CATALOG, prob_exact=prob_exact))
     batch = make_batch(CATALOG, lengths=(4,))
-    before_BLD, after_BLD = model.encode(batch)[:, -4:-1], model.encode(later_changed(batch))[:, -4:-1]
+    before_BLD, after_BLD = (
+        model.encode(batch)[:, -4:-1],
+        model.encode(later_changed(batch))[:, -4:-1],
+    )
     assert torch.equal(before_BLD, after_BLD) == prob_exact
 
 
@@ -51,4 +54,6 @@ def test_in_the_public_setting_padding_is_what_the_window_has():
     """A window cut to its real steps gives the state of the padded one there too, since its padding is put back."""
     model = make_model("eidp", CATALOG, prob_exact=False, sampling_factor=8).double().eval()
     padded = make_batch(CATALOG, lengths=(3, 1, 3))
-    torch.testing.assert_close(model.final_states(padded.newest(3)), model.final_states(padded), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        model.final_states(padded.newest(3)), model.final_states(padded), atol=1e-12, rtol=0
+    )

@@ -65,7 +65,8 @@ def test_a_table_starts_at_the_deviation_asked_for():
     table.start_as(vectors_VD, 0.5)
     assert table.vectors_VD[1:].std().item() == pytest.approx(0.5, rel=1e-5)
     torch.testing.assert_close(
-        table.vectors_VD[1:] / vectors_VD[1:].std(), vectors_VD[1:] * 0.5 / vectors_VD[1:].std() ** 2
+        table.vectors_VD[1:] / vectors_VD[1:].std(),
+        vectors_VD[1:] * 0.5 / vectors_VD[1:].std() ** 2,
     )
     assert not table.weight[0].any()
     assert torch.equal(table.weight[-1], mask_D)
@@ -93,7 +94,9 @@ def test_ials_factors_multiply_to_the_scores_of_ials():
 @pytest.mark.parametrize("name", BEGINNING)
 def test_a_model_that_begins_as_the_mean_ranks_like_it(name):
     """Before any step, scores of all items go with those of the mean of the history's vectors, user by user."""
-    model = make_model(name, CATALOG, rows=ROWS, item_init="cooccurrence", item_std=0.5, block_init="identity").eval()
+    model = make_model(
+        name, CATALOG, rows=ROWS, item_init="cooccurrence", item_std=0.5, block_init="identity"
+    ).eval()
     batch = make_batch(CATALOG, lengths=(6, 6, 5, 5, 4))
     vectors_VD = model.item_vectors().detach()
     weights_BL1 = batch.real_BL[..., None].float()

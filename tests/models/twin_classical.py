@@ -52,7 +52,9 @@ def draw_users(catalog: Catalog, seed: int = 0) -> Users:
 def interactions(users: Users) -> Interactions:
     steps = [step for user in users for step in user]
     users_N = np.repeat(np.arange(1, len(users) + 1), [len(user) for user in users])
-    return Interactions(users_N, np.array([s.item for s in steps]), np.array([s.behaviors for s in steps], np.uint8))
+    return Interactions(
+        users_N, np.array([s.item for s in steps]), np.array([s.behaviors for s in steps], np.uint8)
+    )
 
 
 def windows_of(batch: Batch) -> Users:
@@ -70,10 +72,16 @@ def has_target(behaviors: list[int], catalog: Catalog) -> bool:
     return any(bit for k, bit in enumerate(behaviors) if k != catalog.auxiliary)
 
 
-def row_weight(behaviors: list[int], catalog: Catalog, auxiliary_weight: float, rarity_weight: float) -> float:
+def row_weight(
+    behaviors: list[int], catalog: Catalog, auxiliary_weight: float, rarity_weight: float
+) -> float:
     """1, or less without a target behavior, times the largest (n_max / n_k)^r of the row's behaviors."""
     counts = [max(int(count), 1) for count in catalog.behavior_counts_K]
-    powers = [(max(counts) / count) ** rarity_weight for count, bit in zip(counts, behaviors, strict=True) if bit]
+    powers = [
+        (max(counts) / count) ** rarity_weight
+        for count, bit in zip(counts, behaviors, strict=True)
+        if bit
+    ]
     return (1.0 if has_target(behaviors, catalog) else auxiliary_weight) * max([1.0, *powers])
 
 
@@ -86,10 +94,15 @@ def strongest(weights: list[tuple[int, float]]) -> Weighted:
     return kept
 
 
-def evidence(user: list[Step], catalog: Catalog, config: EvidenceConfig, auxiliary_weight: float) -> Weighted:
+def evidence(
+    user: list[Step], catalog: Catalog, config: EvidenceConfig, auxiliary_weight: float
+) -> Weighted:
     """What all rows of a user say, of whatever age."""
     return strongest(
-        [(step.item, row_weight(step.behaviors, catalog, auxiliary_weight, config.rarity_weight)) for step in user]
+        [
+            (step.item, row_weight(step.behaviors, catalog, auxiliary_weight, config.rarity_weight))
+            for step in user
+        ]
     )
 
 
@@ -128,13 +141,18 @@ def popularity(users: Users, catalog: Catalog, counts: str, told: list[int]) -> 
         "target": {item: (target[item],) for item in every},
         "target_set": {item: (with_told[item], target[item]) for item in every},
     }[counts]
-    return [float(len({other for other in counted.values() if other < counted[i]})) for i in items_of(catalog)]
+    return [
+        float(len({other for other in counted.values() if other < counted[i]}))
+        for i in items_of(catalog)
+    ]
 
 
 # Item to item
 
 
-def item_to_item(pairs: Pairs, norms: Weighted, target_norms: Weighted, config: ItemToItemConfig) -> Pairs:
+def item_to_item(
+    pairs: Pairs, norms: Weighted, target_norms: Weighted, config: ItemToItemConfig
+) -> Pairs:
     """c_ij / (n_i^(2 - 2a) n_j^(2a) + shrinkage), of each i the largest, of equal ones those of lower number."""
     a, kept = config.asymmetry, {}
     for i, met in pairs.items():
@@ -153,7 +171,10 @@ def item_knn_similarity(users: Users, catalog: Catalog, config: ItemKnnConfig) -
     items = items_of(catalog)
     met, to_come = both_evidences(users, catalog, config)
     pairs: Pairs = {
-        i: {j: sum(x.get(i, 0.0) * t.get(j, 0.0) for x, t in zip(met, to_come, strict=True)) for j in items}
+        i: {
+            j: sum(x.get(i, 0.0) * t.get(j, 0.0) for x, t in zip(met, to_come, strict=True))
+            for j in items
+        }
         for i in items
     }
     norms = {i: sqrt(sum(x.get(i, 0.0) ** 2 for x in met)) for i in items}
@@ -161,7 +182,9 @@ def item_knn_similarity(users: Users, catalog: Catalog, config: ItemKnnConfig) -
     return item_to_item(pairs, norms, target_norms, config)
 
 
-def sequential_rules_similarity(users: Users, catalog: Catalog, config: SequentialRulesConfig) -> Pairs:
+def sequential_rules_similarity(
+    users: Users, catalog: Catalog, config: SequentialRulesConfig
+) -> Pairs:
     """c_ij sums decay^(distance - 1) over pairs of rows, the roots of summed evidence are the norms."""
     items = items_of(catalog)
     pairs: Pairs = {i: dict.fromkeys(items, 0.0) for i in items}
@@ -169,7 +192,9 @@ def sequential_rules_similarity(users: Users, catalog: Catalog, config: Sequenti
 
     def weights(step: Step) -> tuple[float, float]:
         kinds = (config.auxiliary_weight, config.target_auxiliary_weight)
-        first, second = (row_weight(step.behaviors, catalog, kind, config.rarity_weight) for kind in kinds)
+        first, second = (
+            row_weight(step.behaviors, catalog, kind, config.rarity_weight) for kind in kinds
+        )
         return first, second
 
     for user in users:
@@ -182,14 +207,21 @@ def sequential_rules_similarity(users: Users, catalog: Catalog, config: Sequenti
                 earlier_as_evidence, earlier_as_target = weights(earlier)
                 share = config.decay ** (distance - 1)
                 pairs[earlier.item][step.item] += share * earlier_as_evidence * as_target
-                pairs[step.item][earlier.item] += config.backward * share * as_evidence * earlier_as_target
-    norms, target_norms = ({i: sqrt(total) for i, total in each.items()} for each in (sums, target_sums))
+                pairs[step.item][earlier.item] += (
+                    config.backward * share * as_evidence * earlier_as_target
+                )
+    norms, target_norms = (
+        {i: sqrt(total) for i, total in each.items()} for each in (sums, target_sums)
+    )
     return item_to_item(pairs, norms, target_norms, config)
 
 
 def linear_scores(x: Weighted, weights: Pairs, catalog: Catalog) -> Vector:
     """X S, or x B."""
-    return [sum(weight * weights.get(i, {}).get(j, 0.0) for i, weight in x.items()) for j in items_of(catalog)]
+    return [
+        sum(weight * weights.get(i, {}).get(j, 0.0) for i, weight in x.items())
+        for j in items_of(catalog)
+    ]
 
 
 # Linear algebra, item by item and user by user
@@ -204,7 +236,10 @@ def solve(matrix: list[Vector], right: Vector) -> Vector:
         rows[column] = [number / rows[column][column] for number in rows[column]]
         for place, row in enumerate(rows):
             if place != column:
-                rows[place] = [number - row[column] * own for number, own in zip(row, rows[column], strict=True)]
+                rows[place] = [
+                    number - row[column] * own
+                    for number, own in zip(row, rows[column], strict=True)
+                ]
     return [row[-1] for row in rows]
 
 
@@ -215,16 +250,24 @@ def ease_weights(users: Users, catalog: Catalog, config: EaseConfig) -> Pairs:
     for j in items_of(catalog):
         others = [i for i in items_of(catalog) if i != j]
         normal = [
-            [sum(x.get(i, 0.0) * x.get(k, 0.0) for x in met) + config.regularization * (i == k) for k in others]
+            [
+                sum(x.get(i, 0.0) * x.get(k, 0.0) for x in met) + config.regularization * (i == k)
+                for k in others
+            ]
             for i in others
         ]
-        right = [sum(x.get(i, 0.0) * t.get(j, 0.0) for x, t in zip(met, to_come, strict=True)) for i in others]
+        right = [
+            sum(x.get(i, 0.0) * t.get(j, 0.0) for x, t in zip(met, to_come, strict=True))
+            for i in others
+        ]
         for i, b in zip(others, solve(normal, right), strict=True):
             weights[i][j] = b
     return weights
 
 
-def pure_svd_projection(users: Users, catalog: Catalog, config: EvidenceConfig, factors: int) -> Pairs:
+def pure_svd_projection(
+    users: Users, catalog: Catalog, config: EvidenceConfig, factors: int
+) -> Pairs:
     """V V^T of the right singular vectors of the largest singular values."""
     items = items_of(catalog)
     met = [evidence(user, catalog, config, config.auxiliary_weight) for user in users]
@@ -245,7 +288,8 @@ def ials_vector(x: Weighted, vectors: list[Vector], config: IalsConfig) -> Vecto
     confidence = {i: 1 + config.alpha * weight for i, weight in x.items()}
     normal = [
         [
-            sum(confidence.get(i, 1.0) * y[d] * y[e] for i, y in enumerate(vectors)) + config.regularization * (d == e)
+            sum(confidence.get(i, 1.0) * y[d] * y[e] for i, y in enumerate(vectors))
+            + config.regularization * (d == e)
             for e in size
         ]
         for d in size
@@ -265,16 +309,24 @@ def standardized(scores: Vector) -> Vector:
 def reciprocal_ranks(scores: Vector, rank_offset: float) -> Vector:
     """1 / (offset + rank), the rank one more than the number of items of a higher score, or as high and earlier."""
     before = [
-        sum(other > score or (other == score and other_place < place) for other_place, other in enumerate(scores))
+        sum(
+            other > score or (other == score and other_place < place)
+            for other_place, other in enumerate(scores)
+        )
         for place, score in enumerate(scores)
     ]
     return [1 / (rank_offset + 1 + number) for number in before]
 
 
-def combination(members: list[Vector], weights: Vector, normalization: str, rank_offset: float) -> Vector:
+def combination(
+    members: list[Vector], weights: Vector, normalization: str, rank_offset: float
+) -> Vector:
     """The weighted sum of one user's scores by each member, made comparable."""
     comparable = [
         standardized(scores) if normalization == "scores" else reciprocal_ranks(scores, rank_offset)
         for scores in members
     ]
-    return [sum(w * s for w, s in zip(weights, scores, strict=True)) for scores in zip(*comparable, strict=True)]
+    return [
+        sum(w * s for w, s in zip(weights, scores, strict=True))
+        for scores in zip(*comparable, strict=True)
+    ]

@@ -40,20 +40,26 @@ def behavior_aware(diff: dict, real_BL: torch.Tensor) -> torch.Tensor:
     size, num_heads = diff["config"]["hidden"], diff["config"]["n_heads"]
     module = normed(BehaviorAwareAttention(size, num_heads, dropout=0.0), diff, "basa")
     states_BLD, behaviors_BLD = as_tensor(diff["inputs"]["X"]), as_tensor(diff["inputs"]["B"])
-    attended_BLD = module["attention"](states_BLD, behaviors_BLD, causal_mask(real_BL, torch.float64))
+    attended_BLD = module["attention"](
+        states_BLD, behaviors_BLD, causal_mask(real_BL, torch.float64)
+    )
     return module["norm"](states_BLD + attended_BLD)
 
 
 def test_behavior_aware_attention_equals_diff_s(diff, real_BL):
     """Attention that adds behavior scores to item scores, its residual and norm are those of DIFF."""
-    assert_same(behavior_aware(diff, real_BL)[real_BL], as_tensor(diff["outputs"]["basa"])[real_BL].tolist())
+    assert_same(
+        behavior_aware(diff, real_BL)[real_BL], as_tensor(diff["outputs"]["basa"])[real_BL].tolist()
+    )
 
 
 def test_feed_forward_equals_recbole_s(diff, real_BL):
     """LN(x + FFN(x)) after that attention is RecBole's feed-forward block."""
     size = diff["config"]["hidden"]
     norm = nn.LayerNorm(size, eps=diff["config"]["eps"])
-    module = nn.ModuleDict({"ffn": FeedForward(size, diff["config"]["inner"]), "norm": norm}).double()
+    module = nn.ModuleDict(
+        {"ffn": FeedForward(size, diff["config"]["inner"]), "norm": norm}
+    ).double()
     names = {"ffn.expand": "dense_1", "ffn.contract": "dense_2", "norm": "LayerNorm"}
     module.load_state_dict(renamed(diff["params"]["ffn"], names))
     states_BLD = behavior_aware(diff, real_BL)
@@ -63,7 +69,11 @@ def test_feed_forward_equals_recbole_s(diff, real_BL):
 
 def test_multi_head_attention_equals_recbole_s(diff, real_BL):
     """Plain self-attention, its residual and norm are RecBole's."""
-    module = normed(MultiHeadAttention(diff["config"]["hidden"], diff["config"]["n_heads"], 0.0), diff, "plain_mha")
+    module = normed(
+        MultiHeadAttention(diff["config"]["hidden"], diff["config"]["n_heads"], 0.0),
+        diff,
+        "plain_mha",
+    )
     states_BLD = as_tensor(diff["inputs"]["X"])
     mask_B1LL = causal_mask(real_BL, torch.float64)
     ours_BLD = module["norm"](states_BLD + module["attention"](states_BLD, states_BLD, mask_B1LL))

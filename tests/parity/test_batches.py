@@ -17,7 +17,11 @@ from blade_tune.data.table import Part
 from tests.data.examples import QK_VIDEO, config, qk_video, table, whole
 
 FIXTURES = Path(__file__).parent / "fixtures"
-SEQUENCES = {"train": ["train"], "valid": ["train", "valid"], "test": ["train", "valid", "between", "test"]}
+SEQUENCES = {
+    "train": ["train"],
+    "valid": ["train", "valid"],
+    "test": ["train", "valid", "between", "test"],
+}
 
 
 def eidp_arrays(batch: Batch, last: Part) -> dict[str, torch.Tensor]:
@@ -41,7 +45,11 @@ def test_toy_batches(phase: str) -> None:
     inputs, expected = fixture["inputs"], fixture["outputs"][phase]
     parts = []
     for name in SEQUENCES[phase]:
-        rows = [(int(user), item, behaviors) for user in "123" for item, behaviors in inputs[name].get(user, [])]
+        rows = [
+            (int(user), item, behaviors)
+            for user in "123"
+            for item, behaviors in inputs[name].get(user, [])
+        ]
         parts.append(Part(*vars(table(rows)).values()))
     batch = whole(windows(parts, 3, inputs["maxlen"]))
     assert batch.users_B.tolist() == [row["user"] for row in expected]
@@ -54,7 +62,9 @@ def test_qk_video_batches(tmp_path: Path) -> None:
     fixture = json.loads((FIXTURES / "eidp_qkv_checksums.json").read_text())["splits"]
     directory = qk_video()
     search = prepare(config(QK_VIDEO), directory, tmp_path)
-    sealed = open_for_evaluation(search, directory, Ledger(tmp_path / "ledger.jsonl"), {"why": "parity"})
+    sealed = open_for_evaluation(
+        search, directory, Ledger(tmp_path / "ledger.jsonl"), {"why": "parity"}
+    )
     ours = {
         "train": eidp_arrays(whole(search.windows("train", 50)), search.train),
         "valid": eidp_arrays(whole(search.windows("valid", 50)), search.valid),

@@ -34,7 +34,9 @@ def model(release) -> BladeReleased:
     )
     counts_K, pairs_KK = np.ones(4, np.int64), np.ones((4, 4), np.int64)
     behaviors = ("click", "like", "share", "follow")
-    model = BladeReleased(config, Catalog(theirs["user_num"], theirs["item_num"], behaviors, 0, counts_K, pairs_KK))
+    model = BladeReleased(
+        config, Catalog(theirs["user_num"], theirs["item_num"], behaviors, 0, counts_K, pairs_KK)
+    )
     model.double().eval().load_state_dict(from_blade_release(release["params"], theirs))
     return model
 
@@ -59,7 +61,9 @@ def test_states_equal_the_release_s(release, model, batch):
 
 def test_next_loss_equals_the_release_s(release, model, batch):
     """The richness-weighted next-item loss is the release's."""
-    assert model.losses(batch)["next"].item() == pytest.approx(release["outputs"]["bce_richness"], abs=1e-8)
+    assert model.losses(batch)["next"].item() == pytest.approx(
+        release["outputs"]["bce_richness"], abs=1e-8
+    )
 
 
 def test_contrastive_loss_equals_the_release_s(release, model, batch):

@@ -43,8 +43,12 @@ def numbers(nested: list[list[float | None]]) -> Matrix:
 def fitted(name: str, met_UV: Matrix, num_users: int = 8, **settings: Any) -> Any:
     """A model of the data, to which users without rows may be added."""
     users_N, items_N = met_UV.nonzero()
-    rows = Interactions(users_N + 1, items_N + 1, np.tile(np.array(TARGET, np.uint8), (len(users_N), 1)))
-    model = build_model(name, settings, make_catalog(num_users=num_users, num_items=met_UV.shape[1]), "test")
+    rows = Interactions(
+        users_N + 1, items_N + 1, np.tile(np.array(TARGET, np.uint8), (len(users_N), 1))
+    )
+    model = build_model(
+        name, settings, make_catalog(num_users=num_users, num_items=met_UV.shape[1]), "test"
+    )
     Fitting(model, rows, seed=0).fit()
     return model
 
@@ -54,7 +58,11 @@ def weights_of(model: Any) -> Matrix:
     items_BL = torch.arange(1, model.catalog.num_items + 1)[:, None]
     sets_BLK = torch.tensor(TARGET, dtype=torch.uint8).expand(len(items_BL), 1, 4)
     batch = Batch(
-        torch.ones(len(items_BL), dtype=torch.int64), items_BL, sets_BLK, torch.zeros_like(items_BL), sets_BLK
+        torch.ones(len(items_BL), dtype=torch.int64),
+        items_BL,
+        sets_BLK,
+        torch.zeros_like(items_BL),
+        sets_BLK,
     )
     return model.scores(batch)[:, 1:].double().numpy()
 
@@ -76,7 +84,9 @@ def test_ease_equals_rectools_in_item_space(ease_case: dict[str, Any]):
     evidence_UV = padded(met_of(EASE))
     weights_VV = in_item_space(evidence_UV, evidence_UV, ease_case["lambda"])
     np.testing.assert_allclose(weights_VV[1:, 1:], ease_case["B"], atol=1e-10, rtol=0)
-    np.testing.assert_allclose((evidence_UV @ weights_VV)[:, 1:], ease_case["scores"], atol=1e-10, rtol=0)
+    np.testing.assert_allclose(
+        (evidence_UV @ weights_VV)[:, 1:], ease_case["scores"], atol=1e-10, rtol=0
+    )
     assert not np.count_nonzero(weights_VV[0])
     assert not np.count_nonzero(weights_VV[:, 0])
 
@@ -85,7 +95,10 @@ def test_ease_equals_rectools_in_user_space(ease_case: dict[str, Any]):
     """B, of histories of one item each, and x B come out of the matrix of users as well."""
     evidence_UV = padded(met_of(EASE))
     inverse_UU, own_V = in_user_space(evidence_UV, evidence_UV, ease_case["lambda"])
-    for history_BV, theirs in ((np.eye(11)[1:], ease_case["B"]), (evidence_UV.toarray(), ease_case["scores"])):
+    for history_BV, theirs in (
+        (np.eye(11)[1:], ease_case["B"]),
+        (evidence_UV.toarray(), ease_case["scores"]),
+    ):
         states_BU = history_BV @ evidence_UV.T @ inverse_UU
         scores_BV = states_BU @ (evidence_UV.toarray() * (1 + own_V)) - history_BV * own_V
         np.testing.assert_allclose(scores_BV[:, 1:], theirs, atol=1e-10, rtol=0)
@@ -117,23 +130,33 @@ def test_item_knn_equals_the_cosine_of_implicit(case: dict[str, Any]):
     assert case["weighting"] == "cosine"
     met_UV = met_of(ITEM_KNN)
     similarity_VV = weights_of(fitted("item_knn", met_UV, neighbors=case["K"] - 1, shrinkage=0.0))
-    np.testing.assert_allclose(similarity_VV, without_diagonal(np.array(case["similarity"])), atol=1e-7, rtol=1e-6)
-    np.testing.assert_allclose(met_UV @ similarity_VV + met_UV, numbers(case["scores"]), atol=1e-6, rtol=0)
+    np.testing.assert_allclose(
+        similarity_VV, without_diagonal(np.array(case["similarity"])), atol=1e-7, rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        met_UV @ similarity_VV + met_UV, numbers(case["scores"]), atol=1e-6, rtol=0
+    )
 
 
-@pytest.mark.parametrize("case", [ITEM_KNN["lenskit"][0], ITEM_KNN["lenskit"][2]], ids=["whole", "save_nbrs 3"])
+@pytest.mark.parametrize(
+    "case", [ITEM_KNN["lenskit"][0], ITEM_KNN["lenskit"][2]], ids=["whole", "save_nbrs 3"]
+)
 def test_item_knn_equals_lenskit(case: dict[str, Any]):
     """Similarities and scores are lenskit's with its cut at training, `save_nbrs`, which is one per history item too.
 
     Its other cut, `max_nbrs` of the history per item to score, is not ours; here it cuts nothing.
     """
     met_UV = met_of(ITEM_KNN)
-    similarity_VV = weights_of(fitted("item_knn", met_UV, neighbors=case["save_nbrs"] or 20, shrinkage=0.0))
+    similarity_VV = weights_of(
+        fitted("item_knn", met_UV, neighbors=case["save_nbrs"] or 20, shrinkage=0.0)
+    )
     np.testing.assert_allclose(similarity_VV, case["similarity"], atol=1e-6, rtol=0)
     np.testing.assert_allclose(met_UV @ similarity_VV, numbers(case["scores"]), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("case", ITEM_KNN["recbole"][:2], ids=lambda case: f"shrink {case['shrink']}")
+@pytest.mark.parametrize(
+    "case", ITEM_KNN["recbole"][:2], ids=lambda case: f"shrink {case['shrink']}"
+)
 def test_item_knn_equals_recbole_without_a_cut(case: dict[str, Any]):
     """Similarities and scores are RecBole's with its shrinkage, to which it adds 1e-6.
 
@@ -142,7 +165,9 @@ def test_item_knn_equals_recbole_without_a_cut(case: dict[str, Any]):
     """
     assert case["k"] == met_of(ITEM_KNN).shape[1]
     met_UV = met_of(ITEM_KNN)
-    similarity_VV = weights_of(fitted("item_knn", met_UV, neighbors=10, shrinkage=case["shrink"] + 1e-6))
+    similarity_VV = weights_of(
+        fitted("item_knn", met_UV, neighbors=10, shrinkage=case["shrink"] + 1e-6)
+    )
     np.testing.assert_allclose(similarity_VV, case["similarity"], atol=1e-6, rtol=0)
     np.testing.assert_allclose(met_UV @ similarity_VV, case["scores"], atol=1e-6, rtol=0)
 
@@ -157,16 +182,22 @@ def solved(confidence_UV: Tensor, regularization: float) -> tuple[Tensor, Tensor
     confidence_UX, items_UX = confidence_UV.sort(dim=1, descending=True)
     confidence_UX, items_UX = confidence_UX[:, :longest], items_UX[:, :longest]
     assert (confidence_UX == 0).any()
-    states_UD = solve_users(vectors_VD, torch.where(confidence_UX > 0, items_UX, 1), confidence_UX, regularization)
+    states_UD = solve_users(
+        vectors_VD, torch.where(confidence_UX > 0, items_UX, 1), confidence_UX, regularization
+    )
     return states_UD, states_UD @ vectors_VD.T
 
 
-@pytest.mark.parametrize("case", IALS["cases"], ids=lambda c: f"{c['matrix']} {c['alpha']} {c['regularization']}")
+@pytest.mark.parametrize(
+    "case", IALS["cases"], ids=lambda c: f"{c['matrix']} {c['alpha']} {c['regularization']}"
+)
 def test_users_of_ials_equal_implicit_s(case: dict[str, Any]):
     """From given factors of items, users and scores are implicit's half-step; its confidence is alpha times a value."""
     values_UV = as_tensor(IALS["inputs"]["user_item" if case["matrix"] == "binary" else "counts"])
     states_UD, scores_UV = solved(case["alpha"] * values_UV, case["regularization"])
-    torch.testing.assert_close(states_UD, as_tensor(case["user_factors_from_Y0"]), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        states_UD, as_tensor(case["user_factors_from_Y0"]), atol=1e-9, rtol=0
+    )
     torch.testing.assert_close(scores_UV, as_tensor(case["scores"]), atol=1e-9, rtol=0)
 
 
@@ -176,4 +207,6 @@ def test_users_of_ials_equal_lenskit_s(case: dict[str, Any]):
     assert case["matrix"] == "binary"
     met_UV = as_tensor(IALS["inputs"]["user_item"])
     states_UD, _ = solved(met_UV * (1 + case["weight"]), case["regularization"])
-    torch.testing.assert_close(states_UD, as_tensor(case["user_factors_from_Y0"]), atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        states_UD, as_tensor(case["user_factors_from_Y0"]), atol=1e-9, rtol=0
+    )

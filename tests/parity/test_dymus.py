@@ -22,31 +22,59 @@ def batch_of(theirs: dict[str, Any]) -> Batch:
     """Theirs has a sequence a behavior; one of all of them, in any order that keeps each, is the same to them."""
     rows = []
     for user in range(2):
-        rows.append([(item, k) for k, name in enumerate(BEHAVIORS) for item in theirs["inputs"][name][user] if item])
+        rows.append(
+            [
+                (item, k)
+                for k, name in enumerate(BEHAVIORS)
+                for item in theirs["inputs"][name][user]
+                if item
+            ]
+        )
     L = max(map(len, rows))
-    items_BL, sets_BLK = torch.zeros(2, L, dtype=torch.int64), torch.zeros(2, L, 4, dtype=torch.uint8)
+    items_BL, sets_BLK = (
+        torch.zeros(2, L, dtype=torch.int64),
+        torch.zeros(2, L, 4, dtype=torch.uint8),
+    )
     for user, row in enumerate(rows):
         for step, (item, k) in enumerate(row, start=L - len(row)):
             items_BL[user, step], sets_BLK[user, step, k] = item, 1
-    return Batch(torch.arange(1, 3), items_BL, sets_BLK, torch.zeros_like(items_BL), torch.zeros_like(sets_BLK))
+    return Batch(
+        torch.arange(1, 3),
+        items_BL,
+        sets_BLK,
+        torch.zeros_like(items_BL),
+        torch.zeros_like(sets_BLK),
+    )
 
 
 def model_of(name: str, theirs: dict[str, Any], **settings: Any) -> RoutedRecommender:
     """In the public code's setting, which pads the sequence of each behavior by itself; of a width below our least."""
     config, model_class = theirs["config"], load(MODELS, "model", name)
     ours = model_class.Config(**{"mask_pad": False, "routing_rounds": config["r"], **settings})
-    ours = ours.model_copy(update={"embedding_size": config["embedding_dim"], "capsule_size": config["capsule_length"]})
+    ours = ours.model_copy(
+        update={"embedding_size": config["embedding_dim"], "capsule_size": config["capsule_length"]}
+    )
     counts_K = np.ones(4, np.int64)
-    model = model_class(ours, Catalog(2, config["num_items"], BEHAVIORS, 3, counts_K, np.diag(counts_K)))
+    model = model_class(
+        ours, Catalog(2, config["num_items"], BEHAVIORS, 3, counts_K, np.diag(counts_K))
+    )
     model.padded_to = None if ours.mask_pad else config["len"]
-    model.double().eval().load_state_dict((from_dymus if name == "dymus" else from_dymus_plus)(theirs["params"]))
+    model.double().eval().load_state_dict(
+        (from_dymus if name == "dymus" else from_dymus_plus)(theirs["params"])
+    )
     return model
 
 
 def routing(params: dict[str, Any]) -> Weights:
     """Theirs has one matrix for both parts of an answer."""
-    item, capsule = as_tensor(params["W_coef"]).split([len(params["w"]), len(params["W_coef"][0][0])], dim=1)
-    names = {"routing.length_weight_C": "w", "routing.length_bias_C": "bias", "items.weight": "item_embedding.weight"}
+    item, capsule = as_tensor(params["W_coef"]).split(
+        [len(params["w"]), len(params["W_coef"][0][0])], dim=1
+    )
+    names = {
+        "routing.length_weight_C": "w",
+        "routing.length_bias_C": "bias",
+        "items.weight": "item_embedding.weight",
+    }
     weights = {our_name: as_tensor(params[name]) for our_name, name in names.items()}
     answers = {"routing.item_answer_CDX": item, "routing.capsule_answer_CXX": capsule}
     return weights | answers | {"routing.scale": as_tensor(params["alpha"])[0]}
@@ -58,8 +86,12 @@ def from_dymus(params: dict[str, Any]) -> Weights:
     for k, name in enumerate(BEHAVIORS):
         for our_name, their_name in {"ih": "Wi", "hh": "Wh"}.items():
             for kind in ("weight", "bias"):
-                reset, update, new = as_tensor(params[f"{name}_gru.gru_cell.{their_name}.{kind}"]).chunk(3)
-                weights[f"recurrence.grus.{k}.{kind}_{our_name}_l0"] = torch.cat((reset, -update, new))
+                reset, update, new = as_tensor(
+                    params[f"{name}_gru.gru_cell.{their_name}.{kind}"]
+                ).chunk(3)
+                weights[f"recurrence.grus.{k}.{kind}_{our_name}_l0"] = torch.cat(
+                    (reset, -update, new)
+                )
     return weights
 
 
@@ -98,7 +130,9 @@ def test_padding_takes_part_only_in_parity(name: str, file: str):
     """By default the same weights give other scores, which no padding of items moves."""
     theirs = fixture(f"{file}_r2")
     batch, model = batch_of(theirs), model_of(name, theirs, mask_pad=True)
-    assert not torch.allclose(scores(model, batch), as_tensor(theirs["outputs"]["scores"]), atol=1e-3)
+    assert not torch.allclose(
+        scores(model, batch), as_tensor(theirs["outputs"]["scores"]), atol=1e-3
+    )
     pad = torch.nn.functional.pad
     longer = replace(
         batch,

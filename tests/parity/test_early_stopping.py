@@ -11,5 +11,9 @@ def test_early_stopping_equals_eidp_s(case: int):
     stopping = EarlyStopping("ndcg@10", patience=3, rule="eidp")
     for (ndcg, hit_rate), theirs in zip(recorded["ndcg10_hr10"], recorded["trace"], strict=True):
         stopping.update(theirs["epoch"], {"ndcg@10": ndcg, "hr@10": hit_rate})
-        ours = {"best_epoch": stopping.best_epoch, "counter": stopping.waited, "stop": stopping.exhausted}
+        ours = {
+            "best_epoch": stopping.best_epoch,
+            "counter": stopping.waited,
+            "stop": stopping.exhausted,
+        }
         assert ours == {name: theirs[name] for name in ours}

@@ -39,7 +39,10 @@ def from_eidp(theirs: dict[str, Any]) -> Weights:
     """Their table of behaviors has an unused row 0; their encoders' layers hold one feed-forward network."""
     config, params = theirs["config"], theirs["params"]
     names = {"items": "item_emb", "positions": "pos_emb", "sets.user_factors": "user_factors"}
-    names |= {"explicit_output": "pbs_tpe.dcba.FCL", "explicit_norm": "pbs_tpe.dcba.final_layer_norm"}
+    names |= {
+        "explicit_output": "pbs_tpe.dcba.FCL",
+        "explicit_norm": "pbs_tpe.dcba.final_layer_norm",
+    }
     for ours, suffix in {"item_attention": "ib", "position_attention": "pb"}.items():
         names |= {
             f"{ours}.{our_name}": f"pbs_tpe.dcba.{ATTENTION[our_name]}_{suffix}"
@@ -49,10 +52,15 @@ def from_eidp(theirs: dict[str, Any]) -> Weights:
     names |= feed_forward("explicit_feed_forward", "pbs_tpe.ffn", "pbs_tpe.layer_norm")
     for k in range(config["behavior_types"]):
         encoder = f"BehaSpec_Encoder.{k}.L_MSAB"
-        names |= feed_forward(f"encoders.{k}.feed_forward", f"{encoder}.LMSAL.0.ffn", f"{encoder}.last_layernorm")
+        names |= feed_forward(
+            f"encoders.{k}.feed_forward", f"{encoder}.LMSAL.0.ffn", f"{encoder}.last_layernorm"
+        )
         for layer in range(config["lmsals"]):
             theirs_at = f"{encoder}.LMSAL.{layer}.psa_layer"
-            names |= {f"encoders.{k}.attentions.{layer}.{o}": f"{theirs_at}.{t}" for o, t in ATTENTION.items()}
+            names |= {
+                f"encoders.{k}.attentions.{layer}.{o}": f"{theirs_at}.{t}"
+                for o, t in ATTENTION.items()
+            }
     views = {
         "query": "query_weight",
         "key": "key_weight",
@@ -70,10 +78,16 @@ def from_eidp(theirs: dict[str, Any]) -> Weights:
 def model_of(theirs: dict[str, Any], **settings: Any) -> Eidp:
     config = theirs["config"]
     size = {"embedding_size": config["hidden_dims"], "max_length": config["maxlen"]}
-    size |= {"num_blocks": config["lmsals"], "num_heads": config["lmsal_heads"], "sampling_factor": config["alpha"]}
+    size |= {
+        "num_blocks": config["lmsals"],
+        "num_heads": config["lmsal_heads"],
+        "sampling_factor": config["alpha"],
+    }
     counts_K = np.ones(config["behavior_types"], np.int64)
     behaviors = ("click", "like", "share", "follow")
-    catalog = Catalog(config["user_num"], config["item_num"], behaviors, 0, counts_K, np.diag(counts_K))
+    catalog = Catalog(
+        config["user_num"], config["item_num"], behaviors, 0, counts_K, np.diag(counts_K)
+    )
     model = Eidp(EidpConfig(**size, **settings), catalog).double().eval()
     model.load_state_dict(from_eidp(theirs))
     return model
@@ -125,7 +139,11 @@ def test_sparse_attention_equals_the_public_code_s():
             assert places_LS.shape == (length, count)
             return places_LS
 
-    attention = Drawn(config["hidden_dims"], config["lmsal_heads"], 0.0, 1e-8, config["alpha"]).double().eval()
+    attention = (
+        Drawn(config["hidden_dims"], config["lmsal_heads"], 0.0, 1e-8, config["alpha"])
+        .double()
+        .eval()
+    )
     attention.load_state_dict(renamed(theirs["params"], ATTENTION))
     real_BL = torch.tensor(inputs["padding_mask"]) > 0
     assert_same(attention(as_tensor(inputs["x"]), real_BL), theirs["outputs"]["y"])

@@ -5,8 +5,12 @@ from tests.parity.weights import as_tensor, assert_same, fixture, renamed
 
 WEIGHTS = {
     "sum": lambda _: {},
-    "concat": lambda params: {f"project.{kind}": as_tensor(values) for kind, values in params["concat"].items()},
-    "gate": lambda params: renamed(params["gate"], {"score.0": "projection.0", "score.2": "projection.2"}),
+    "concat": lambda params: {
+        f"project.{kind}": as_tensor(values) for kind, values in params["concat"].items()
+    },
+    "gate": lambda params: renamed(
+        params["gate"], {"score.0": "projection.0", "score.2": "projection.2"}
+    ),
 }
 
 

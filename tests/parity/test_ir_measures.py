@@ -9,7 +9,11 @@ from blade_tune.metrics import CUTOFFS, METRICS, UNREACHABLE, gains, summarize
 from tests.builders import ranks_of
 
 NUM_ITEMS = 30
-THEIRS = {f"{name}@{k}": measure @ k for name, measure in (("ndcg", nDCG), ("hr", Success)) for k in CUTOFFS}
+THEIRS = {
+    f"{name}@{k}": measure @ k
+    for name, measure in (("ndcg", nDCG), ("hr", Success))
+    for k in CUTOFFS
+}
 RANKS = st.lists(st.integers(0, NUM_ITEMS - 1) | st.just(UNREACHABLE), min_size=1, max_size=9)
 
 
@@ -32,7 +36,8 @@ def test_metrics_of_random_rankings_equal_ir_measures():
     targets_U = torch.randint(1, 1 + NUM_ITEMS, (300,), generator=generator)
     relevant = {str(user): {str(int(target)): 1} for user, target in enumerate(targets_U)}
     rankings = {
-        str(user): {str(item): score for item, score in enumerate(scores_V) if item}  # item 0 is padding
+        # Item 0 is padding
+        str(user): {str(item): score for item, score in enumerate(scores_V) if item}
         for user, scores_V in enumerate(scores_UV.tolist())
     }
     theirs = ir_measures.calc_aggregate(THEIRS.values(), relevant, rankings)
@@ -53,6 +58,11 @@ def test_metrics_of_any_ranks_equal_ir_measures(ranks_U):
 def test_gains_equal_ir_measures_of_single_users(metric):
     """At every rank of a ranking, and beyond it, to 1e-12."""
     ranks_U = [*range(NUM_ITEMS), UNREACHABLE]
-    theirs = {int(found.query_id): found.value for found in ir_measures.iter_calc([THEIRS[metric]], *judged(ranks_U))}
+    theirs = {
+        int(found.query_id): found.value
+        for found in ir_measures.iter_calc([THEIRS[metric]], *judged(ranks_U))
+    }
     expected = [theirs[user] for user in range(len(ranks_U))]
-    assert gains(torch.tensor(ranks_U), metric).tolist() == pytest.approx(expected, rel=0, abs=1e-12)
+    assert gains(torch.tensor(ranks_U), metric).tolist() == pytest.approx(
+        expected, rel=0, abs=1e-12
+    )

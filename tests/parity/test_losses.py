@@ -17,7 +17,9 @@ def test_contrastive_loss_equals_iclrec_s_and_duorec_s(row):
     assert contrastive(first_ND, second_ND, "dot", tau / width).item() == pytest.approx(
         expected["iclrec_dot"], abs=1e-8
     )
-    assert contrastive(first_ND, second_ND, "cosine", tau).item() == pytest.approx(expected["duorec_cos"], abs=1e-8)
+    assert contrastive(first_ND, second_ND, "cosine", tau).item() == pytest.approx(
+        expected["duorec_cos"], abs=1e-8
+    )
 
 
 def test_binary_cross_entropy_equals_eidp_s():

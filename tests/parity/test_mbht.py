@@ -28,14 +28,31 @@ def from_mbht(params: dict[str, Any], num_blocks: int, num_behaviors: int) -> We
     Its mixtures "E" and "F" are of keys and values, matrices without a module have one row an input, and of two
     vectors of the metric only the mean counts.
     """
-    names = {"items": "item_embedding", "positions": "position_embedding", "input_norm": "LayerNorm"}
+    names = {
+        "items": "item_embedding",
+        "positions": "position_embedding",
+        "input_norm": "LayerNorm",
+    }
     for i in range(num_blocks):
         ours, layer = f"blocks.{i}", f"trm_encoder.layer.{i}"
-        low_rank = {"query": "W_Q", "key": "W_K", "value": "W_V", "output": "dense", "mix_keys": "F", "mix_values": "E"}
+        low_rank = {
+            "query": "W_Q",
+            "key": "W_K",
+            "value": "W_V",
+            "output": "dense",
+            "mix_keys": "F",
+            "mix_values": "E",
+        }
         plain = {"query": "query", "key": "key", "value": "value", "output": "dense"}
-        for our_name, name, parts in (("fine", "attention1", low_rank), ("coarse", "attention2", plain)):
+        for our_name, name, parts in (
+            ("fine", "attention1", low_rank),
+            ("coarse", "attention2", plain),
+        ):
             prefix = f"{layer}.multi_head_attention.{name}"
-            names |= {f"{ours}.attention.{our_name}.{part}": f"{prefix}.{other}" for part, other in parts.items()}
+            names |= {
+                f"{ours}.attention.{our_name}.{part}": f"{prefix}.{other}"
+                for part, other in parts.items()
+            }
             names[f"{ours}.attention.{our_name}_norm"] = f"{prefix}.LayerNorm"
         names |= {
             f"{ours}.attention.mix": f"{layer}.multi_head_attention.out_fc",
@@ -45,8 +62,13 @@ def from_mbht(params: dict[str, Any], num_blocks: int, num_behaviors: int) -> We
         }
     weights = renamed(params, names)
     weights["behaviors.weight"] = as_tensor(params["type_embedding.weight"])[: num_behaviors + 1]
-    weights["metric.weight_D"] = ((as_tensor(params["metric_w1"]) + as_tensor(params["metric_w2"])) / 2)[0]
-    weights |= {"gate.weight": as_tensor(params["gating_weight"]).T, "gate.bias": as_tensor(params["gating_bias"])[0]}
+    weights["metric.weight_D"] = (
+        (as_tensor(params["metric_w1"]) + as_tensor(params["metric_w2"])) / 2
+    )[0]
+    weights |= {
+        "gate.weight": as_tensor(params["gating_weight"]).T,
+        "gate.bias": as_tensor(params["gating_bias"])[0],
+    }
     for ours, layer in (("first", "hgc1"), ("second", "hgc2")):
         weights[f"hypergraph.{ours}.weight"] = as_tensor(params[f"hgnn_layer.{layer}.weight"]).T
         weights[f"hypergraph.{ours}.bias"] = as_tensor(params[f"hgnn_layer.{layer}.bias"])
@@ -84,7 +106,9 @@ def model(theirs: dict[str, Any]) -> Mbht:
 def batch(theirs: dict[str, Any]) -> Batch:
     """Sets of the one behavior that each type names; windows stand at their end."""
     items_BL, types_BL = (
-        torch.stack([torch.tensor(row).roll(12 - length) for row, length in zip(rows, LENGTHS, strict=True)])
+        torch.stack(
+            [torch.tensor(row).roll(12 - length) for row, length in zip(rows, LENGTHS, strict=True)]
+        )
         for rows in (theirs["inputs"]["item_seq"], theirs["inputs"]["type_seq"])
     )
     sets_BLK = torch.nn.functional.one_hot(types_BL, 5)[..., 1:].to(torch.uint8)
@@ -107,25 +131,33 @@ def outputs_of(module: torch.nn.Module, model: Mbht, batch: Batch) -> Tensor:
 def test_blocks_equal_mbht_s(theirs: dict[str, Any], model: Mbht, batch: Batch, number: int):
     """Each multi-scale block gives the public code's states of every slot, padding too."""
     states_BLD = outputs_of(model.blocks[number - 1], model, batch)
-    torch.testing.assert_close(states_BLD, as_tensor(theirs["intermediate"][f"trm_layer{number}"]), **FLOAT32)
+    torch.testing.assert_close(
+        states_BLD, as_tensor(theirs["intermediate"][f"trm_layer{number}"]), **FLOAT32
+    )
 
 
 def test_hypergraph_equals_mbht_s(theirs: dict[str, Any], model: Mbht, batch: Batch):
     """Similarities, from the floor on, and G are the public code's."""
     similarity_BLL = outputs_of(model.metric, model, batch)
     floored_BLL = similarity_BLL.masked_fill(similarity_BLL < 0, 0.01)
-    torch.testing.assert_close(floored_BLL, as_tensor(theirs["intermediate"]["item_sim"]), **FLOAT32)
+    torch.testing.assert_close(
+        floored_BLL, as_tensor(theirs["intermediate"]["item_sim"]), **FLOAT32
+    )
     items_BL = torch.tensor(theirs["intermediate"]["item_seq_masked"])
     known_BL = real(theirs) & (items_BL != model.items.mask_item)
     G_BLL = propagation(similarity_BLL, items_BL, known_BL, model.config.hyper_len)
     blocks = [G_BLL[row, :length, :length] for row, length in enumerate(LENGTHS)]
-    torch.testing.assert_close(torch.block_diag(*blocks), as_tensor(theirs["intermediate"]["G"]), **FLOAT32)
+    torch.testing.assert_close(
+        torch.block_diag(*blocks), as_tensor(theirs["intermediate"]["G"]), **FLOAT32
+    )
 
 
 def test_states_and_scores_equal_mbht_s(theirs: dict[str, Any], model: Mbht, batch: Batch):
     """As published, the states of all real slots and the scores of the hidden item are the public code's."""
     states_BLD = model.fill(ask(batch, model.max_length, model.items.mask_item))
     real_BL = real(theirs)
-    torch.testing.assert_close(states_BLD[real_BL], as_tensor(theirs["outputs"]["hidden"])[real_BL], **FLOAT32)
+    torch.testing.assert_close(
+        states_BLD[real_BL], as_tensor(theirs["outputs"]["hidden"])[real_BL], **FLOAT32
+    )
     scores_BV = model.final_states(batch) @ model.item_vectors().T
     torch.testing.assert_close(scores_BV, as_tensor(theirs["outputs"]["scores"]), **FLOAT32)

@@ -13,7 +13,9 @@ def test_metrics_equal_eidp_s():
     ranks_U = torch.tensor(
         [
             top20.index(target) if target in top20 else missed
-            for top20, [target] in zip(eidp["inputs"]["pred_top20"], eidp["inputs"]["ground_truth"], strict=True)
+            for top20, [target] in zip(
+                eidp["inputs"]["pred_top20"], eidp["inputs"]["ground_truth"], strict=True
+            )
             if target
         ]
     )
@@ -39,7 +41,8 @@ def test_metrics_equal_three_independent_implementations():
     """Scores alone give the NDCG@k and HR@k that EIDP, MB-STR and DyMuS give."""
     crosscheck = fixture("metrics_crosscheck")
     scores_BV = as_tensor(crosscheck["inputs"]["scores"])
-    padding_B1 = torch.full((len(scores_BV), 1), 99.0, dtype=torch.float64)  # theirs rank column 0, ours is padding
+    # Theirs rank column 0, ours is padding
+    padding_B1 = torch.full((len(scores_BV), 1), 99.0, dtype=torch.float64)
     scores_BV = torch.cat((padding_B1, scores_BV), dim=1)
     targets_B = 1 + torch.tensor(crosscheck["inputs"]["target"])
     ours = summarize(ranks_of(scores_BV, targets_B, torch.zeros_like(scores_BV, dtype=torch.bool)))
@@ -47,6 +50,9 @@ def test_metrics_equal_three_independent_implementations():
     for place, k in enumerate(CUTOFFS):
         ndcg, hit_rate = ours[f"ndcg@{k}"], ours[f"hr@{k}"]
         assert (ndcg, hit_rate) == pytest.approx((eidp[f"NDCG@{k}"], eidp[f"HR@{k}"]), abs=1e-8)
-        assert (ndcg, hit_rate) == pytest.approx((mbstr[f"NDCG@{k}"], mbstr[f"Recall@{k}"]), abs=1e-6)  # float32
+        # float32
+        assert (ndcg, hit_rate) == pytest.approx(
+            (mbstr[f"NDCG@{k}"], mbstr[f"Recall@{k}"]), abs=1e-6
+        )
         sums = (dymus["ndcg_sum"][place] / dymus["n"], dymus["recall_sum"][place] / dymus["n"])
         assert (ndcg, hit_rate) == pytest.approx(sums, abs=1e-8)

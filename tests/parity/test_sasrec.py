@@ -14,7 +14,14 @@ from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.transformer import TransformerBlock
 from blade_tune.models.sasrec import SasRec, SasRecConfig
 from tests.builders import make_catalog
-from tests.parity.weights import Weights, as_tensor, assert_same, fixture, from_torch_attention, renamed
+from tests.parity.weights import (
+    Weights,
+    as_tensor,
+    assert_same,
+    fixture,
+    from_torch_attention,
+    renamed,
+)
 
 
 @pytest.fixture(params=["pre", "post"])
@@ -34,8 +41,15 @@ def from_pmixer(params: dict[str, Any], num_blocks: int) -> Weights:
             f"blocks.{i}.feed_forward.contract": f"forward_layers.{i}.conv2",
         }
         prefix = f"attention_layers.{i}."
-        theirs = {name.removeprefix(prefix): value for name, value in params.items() if name.startswith(prefix)}
-        weights |= {f"blocks.{i}.attention.{name}": value for name, value in from_torch_attention(theirs).items()}
+        theirs = {
+            name.removeprefix(prefix): value
+            for name, value in params.items()
+            if name.startswith(prefix)
+        }
+        weights |= {
+            f"blocks.{i}.attention.{name}": value
+            for name, value in from_torch_attention(theirs).items()
+        }
     return weights | renamed(params, names)
 
 
@@ -58,7 +72,9 @@ def model(pmixer: dict[str, Any]) -> SasRec:
 
 @pytest.fixture
 def batch(pmixer: dict[str, Any]) -> Batch:
-    items_BL, targets_BL, negatives_BL = (torch.tensor(pmixer["inputs"][name]) for name in ("seq", "pos", "neg"))
+    items_BL, targets_BL, negatives_BL = (
+        torch.tensor(pmixer["inputs"][name]) for name in ("seq", "pos", "neg")
+    )
     sets_BLK = torch.zeros(*items_BL.shape, 4, dtype=torch.uint8)
     return Batch(torch.arange(1, 4), items_BL, sets_BLK, targets_BL, sets_BLK, negatives_BL)
 
@@ -92,7 +108,10 @@ def recbole() -> dict[str, Any]:
 def from_recbole(params: dict[str, Any], layer: int) -> Weights:
     attention = {"query": "query", "key": "key", "value": "value", "output": "dense"}
     theirs = f"trm_encoder.layer.{layer}"
-    names = {f"attention.{our_name}": f"{theirs}.multi_head_attention.{name}" for our_name, name in attention.items()}
+    names = {
+        f"attention.{our_name}": f"{theirs}.multi_head_attention.{name}"
+        for our_name, name in attention.items()
+    }
     names |= {"attention_norm": f"{theirs}.multi_head_attention.LayerNorm"}
     names |= {
         f"feed_forward.{our_name}": f"{theirs}.feed_forward.dense_{i}"
@@ -108,7 +127,8 @@ def encoded(recbole: dict[str, Any]) -> tuple[list[Tensor], Tensor]:
     norm = nn.LayerNorm(theirs["hidden_size"], theirs["layer_norm_eps"]).double()
     norm.load_state_dict(renamed(params, {"norm": "LayerNorm"}), strict=False)
     states_BLD = norm(
-        as_tensor(params["item_embedding.weight"])[items_BL] + as_tensor(params["position_embedding.weight"])
+        as_tensor(params["item_embedding.weight"])[items_BL]
+        + as_tensor(params["position_embedding.weight"])
     )
     mask_B1LL, layers = causal_mask(items_BL > 0, torch.float64), []
     for layer in range(theirs["n_layers"]):
@@ -128,7 +148,9 @@ def test_blocks_equal_recbole_s(recbole: dict[str, Any]):
     """Post-norm blocks with gelu give RecBole's states after each layer, at real steps."""
     layers, real_BL = encoded(recbole)
     for number, states_BLD in enumerate(layers, start=1):
-        assert_same(states_BLD[real_BL], as_tensor(recbole["outputs"][f"layer{number}"])[real_BL].tolist())
+        assert_same(
+            states_BLD[real_BL], as_tensor(recbole["outputs"][f"layer{number}"])[real_BL].tolist()
+        )
 
 
 def test_softmax_loss_equals_recbole_s(recbole: dict[str, Any]):
@@ -138,6 +160,9 @@ def test_softmax_loss_equals_recbole_s(recbole: dict[str, Any]):
     vectors_VD = as_tensor(recbole["params"]["item_embedding.weight"])
     assert_same(states_BD @ vectors_VD.T, recbole["outputs"]["scores"])
     loss = softmax_loss(
-        states_BD, vectors_VD, torch.tensor(recbole["inputs"]["pos"]), torch.full((3,), 1 / 3, dtype=torch.float64)
+        states_BD,
+        vectors_VD,
+        torch.tensor(recbole["inputs"]["pos"]),
+        torch.full((3,), 1 / 3, dtype=torch.float64),
     )
     assert loss.item() == pytest.approx(recbole["outputs"]["ce_loss"], abs=1e-8)

@@ -75,19 +75,29 @@ def from_blade_release(params: dict[str, Any], config: dict[str, Any]) -> Weight
     for i in range(config["num_blocks"]):
         ours, theirs = f"intermediate_blocks.{i}", f"moe_encoder.seqs_blocks.{i}"
         names |= _normed_attention(f"{ours}.attention", f"{theirs}.attn")
-        names |= {f"{ours}.attention_norm": f"{theirs}.ln1", f"{ours}.experts_norm": f"{theirs}.ln2"}
+        names |= {
+            f"{ours}.attention_norm": f"{theirs}.ln1",
+            f"{ours}.experts_norm": f"{theirs}.ln2",
+        }
     weights = renamed(params, names)
     weights["sets.behaviors.weight"] = as_tensor(params["behavior_emb.weight"])[1:]
     for i in range(config["num_blocks"]):
         ours, theirs = f"intermediate_blocks.{i}", f"moe_encoder.seqs_blocks.{i}.moe"
         weights[f"{ours}.router.weight"] = as_tensor(params[f"{theirs}.gate.weight"]).T
-        weights |= _experts(f"{ours}.experts", params, [f"{theirs}.experts.{e}" for e in range(config["num_experts"])])
+        weights |= _experts(
+            f"{ours}.experts",
+            params,
+            [f"{theirs}.experts.{e}" for e in range(config["num_experts"])],
+        )
     return weights
 
 
 def _normed_attention(ours: str, theirs: str) -> dict[str, str]:
     names = {"query": "Q", "key": "K", "value": "V", "output": "FCL"}
-    inner = {f"{ours}.attention.{our_name}": f"{theirs}.{their_name}" for our_name, their_name in names.items()}
+    inner = {
+        f"{ours}.attention.{our_name}": f"{theirs}.{their_name}"
+        for our_name, their_name in names.items()
+    }
     return inner | {f"{ours}.norm": f"{theirs}.final_layer_norm"}
 
 

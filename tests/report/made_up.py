@@ -58,7 +58,9 @@ def empty_study(results: Path) -> StoredStudy:
         search__trials=40,
         search__pruner={"kind": "percentile"},
     )
-    return open_study(definition, prepare(definition.data, None, results), Workspace.at(None, results))
+    return open_study(
+        definition, prepare(definition.data, None, results), Workspace.at(None, results)
+    )
 
 
 def study(results: Path, count: int = 40) -> StoredStudy:
@@ -82,11 +84,26 @@ def trials(count: int) -> list[FrozenTrial]:
     rows: list[FrozenTrial] = []
     for number in range(count):
         params = draw(rng)
-        attrs = {"epochs": EPOCHS, "seconds": 90.0, "best_epoch": EPOCHS, "replicate": 0, "seed": number}
+        attrs = {
+            "epochs": EPOCHS,
+            "seconds": 90.0,
+            "best_epoch": EPOCHS,
+            "replicate": 0,
+            "seed": number,
+        }
         if number % 5 == 3:
-            rows.append(trial(params, 15, attrs | {"epochs": 15, "seconds": 22.5, "reason": "pruned"}, PRUNED))
+            rows.append(
+                trial(
+                    params, 15, attrs | {"epochs": 15, "seconds": 22.5, "reason": "pruned"}, PRUNED
+                )
+            )
         elif number % 20 == 11:
-            attrs |= {"epochs": 3, "seconds": 4.5, "reason": "nan", "message": "epoch 4: the loss is not finite"}
+            attrs |= {
+                "epochs": 3,
+                "seconds": 4.5,
+                "reason": "nan",
+                "message": "epoch 4: the loss is not finite",
+            }
             rows.append(trial(params, 0, attrs, FAIL))
         elif number % 20 == 6:
             half = {"epochs": 30, "seconds": 45.0, "reason": "interrupted"}
@@ -95,7 +112,9 @@ def trials(count: int) -> list[FrozenTrial]:
         elif number % 10 == 9:
             rows.append(trial(ranked(rows)[0].params, EPOCHS, attrs | {"replicate": 1}))
         else:
-            rows.append(trial(params, EPOCHS, attrs | ({"pruned_at": 20} if number % 12 == 10 else {})))
+            rows.append(
+                trial(params, EPOCHS, attrs | ({"pruned_at": 20} if number % 12 == 10 else {}))
+            )
     return rows
 
 
@@ -107,16 +126,27 @@ def draw(rng: random.Random) -> dict[str, Any]:
         "model.augmentation": rng.choice(["add", "mask"]),
         "train.learning_rate": 10 ** rng.uniform(-3, -2),
     }
-    return params | ({"model.mask_exponent": rng.choice([0.5, 1.0])} if params["model.augmentation"] == "mask" else {})
+    return params | (
+        {"model.mask_exponent": rng.choice([0.5, 1.0])}
+        if params["model.augmentation"] == "mask"
+        else {}
+    )
 
 
-def trial(params: dict[str, Any], epochs: int, attrs: dict[str, Any], state: TrialState = COMPLETE) -> FrozenTrial:
+def trial(
+    params: dict[str, Any], epochs: int, attrs: dict[str, Any], state: TrialState = COMPLETE
+) -> FrozenTrial:
     """A finished trial whose curve is a function of its learning rate, alpha and seed; pruned ones are low.
 
     An epoch took 1.5 s, and its row half a second more.
     """
     noise = random.Random(attrs["seed"]).gauss(0, 0.004)  # noqa: S311 - made up
-    height = 0.2 - 0.1 * abs(math.log10(params["train.learning_rate"]) + 2.4) + 0.06 * params["model.alpha"] + noise
+    height = (
+        0.2
+        - 0.1 * abs(math.log10(params["train.learning_rate"]) + 2.4)
+        + 0.06 * params["model.alpha"]
+        + noise
+    )
     height *= 0.6 if state == PRUNED else 1.0
     curve = {e: height * (1 - math.exp(-e / 15)) for e in range(EVAL_EVERY, epochs + 1, EVAL_EVERY)}
     return create_trial(

@@ -39,7 +39,9 @@ def test_learning_curves_are_those_of_the_trials(searched, make):
     figure = make(searched)
     assert len(figure.data) == num_scored(searched.trials) + NUM_BASELINES
     best = best_trial(searched.trials)
-    assert [*drawn(figure.data[-1]).values()] == pytest.approx([*best.intermediate_values.values()], abs=1e-4)
+    assert [*drawn(figure.data[-1]).values()] == pytest.approx(
+        [*best.intermediate_values.values()], abs=1e-4
+    )
     assert [trace.name for trace in figure.data[NUM_BASELINES:] if trace.showlegend] == [
         "pruned",
         "completed",
@@ -51,7 +53,10 @@ def test_learning_curves_are_those_of_the_trials(searched, make):
 def test_the_axes_are_epochs_and_seconds_of_training(searched):
     """An evaluation stands at its epoch, and at the seconds that the trial had trained for until its end."""
     best = best_trial(searched.trials)
-    over_epochs, over_seconds = curve_figures.over_epochs(searched), curve_figures.over_seconds(searched)
+    over_epochs, over_seconds = (
+        curve_figures.over_epochs(searched),
+        curve_figures.over_seconds(searched),
+    )
     assert [*drawn(over_epochs.data[-1])] == [*best.intermediate_values]
     assert [*drawn(over_seconds.data[-1])] == [1.5 * epoch for epoch in best.intermediate_values]
     assert [figure.layout.xaxis.title.text for figure in (over_epochs, over_seconds)] == [
@@ -65,7 +70,10 @@ def test_baselines_are_level_lines_across_the_curves(searched, make):
     """Each has its name and its figure, from the left edge to the end of the longest curve."""
     figure = make(searched)
     lines, curves = figure.data[:NUM_BASELINES], figure.data[NUM_BASELINES:]
-    assert [line.name for line in lines] == ["popularity, untuned (0.0800)", "item_knn, untuned (0.1000)"]
+    assert [line.name for line in lines] == [
+        "popularity, untuned (0.0800)",
+        "item_knn, untuned (0.1000)",
+    ]
     assert [set(line.y) for line in lines] == [{0.08}, {0.1}]
     end = max(max(drawn(curve)) for curve in curves)
     assert {tuple(line.x) for line in lines} == {(0, end)}
@@ -80,7 +88,11 @@ def test_learning_curves_stay_small(searched, make, count, evaluations):
     stored = made_up.in_memory(rows, searched)
     figure = make(stored)
     assert len(figure.to_json()) < 100_000
-    most = curve_figures.MAX_POINTS if make is curve_figures.over_epochs else curve_figures.MAX_TIMED_POINTS
+    most = (
+        curve_figures.MAX_POINTS
+        if make is curve_figures.over_epochs
+        else curve_figures.MAX_TIMED_POINTS
+    )
     assert ("curves" in note(figure), "evaluation" in note(figure)) == (
         count > curve_figures.MAX_CURVES,
         min(count, curve_figures.MAX_CURVES) * evaluations > most,
@@ -100,7 +112,12 @@ def test_curves_without_seconds_are_counted_not_drawn(searched):
 
 def test_no_other_curve_is_called_the_best(searched):
     """Where the best trial has no seconds, none is drawn as the best."""
-    names = {trace.name for trace in curve_figures.over_seconds(without_clock(searched, {best_number(searched)})).data}
+    names = {
+        trace.name
+        for trace in curve_figures.over_seconds(
+            without_clock(searched, {best_number(searched)})
+        ).data
+    }
     assert names == {"pruned", "completed"}
 
 

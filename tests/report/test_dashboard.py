@@ -41,7 +41,9 @@ def stored(made: Path, tmp_path: Path) -> StoredStudy:
 def add(stored: StoredStudy, value: float, params: dict[str, Any]) -> int:
     """Add a completed trial; gives its number."""
     distributions = {name: made_up.DISTRIBUTIONS[name] for name in params}
-    stored.study.add_trial(optuna.create_trial(value=value, params=params, distributions=distributions))
+    stored.study.add_trial(
+        optuna.create_trial(value=value, params=params, distributions=distributions)
+    )
     return stored.trials[-1].number
 
 
@@ -49,15 +51,35 @@ def confirmed(stored: StoredStudy) -> Confirmation:
     """The third of the leaders, confirmed to be the best."""
     trial = dashboard.leaders(stored, 3)[2]
     values = stored.values(trial)
-    winner = Candidate(trial.number, values, trial.value or 0.0, (0, 1, 2), SCORES, estimate(SCORES), 0.75, 100, 1.0)
+    winner = Candidate(
+        trial.number,
+        values,
+        trial.value or 0.0,
+        (0, 1, 2),
+        SCORES,
+        estimate(SCORES),
+        0.75,
+        100,
+        1.0,
+    )
     return Confirmation(
-        "ndcg@10", "fresh seed", (1, 2, 3), (winner,), (0.18, 0.23), Verdict("item_knn", 0.1, -0.1, 0.3), runs=stored
+        "ndcg@10",
+        "fresh seed",
+        (1, 2, 3),
+        (winner,),
+        (0.18, 0.23),
+        Verdict("item_knn", 0.1, -0.1, 0.3),
+        runs=stored,
     )
 
 
 def facts(stored: StoredStudy) -> dict[str, str]:
     """The rows of the note's table."""
-    lines = [line for line in optuna_dashboard.get_note(stored.study).splitlines() if line.startswith("| ")]
+    lines = [
+        line
+        for line in optuna_dashboard.get_note(stored.study).splitlines()
+        if line.startswith("| ")
+    ]
     rows = [line.strip("| ").split(" | ") for line in lines]
     assert rows[1] == ["---", "---"]
     return dict([rows[0], *rows[2:]])
@@ -109,8 +131,12 @@ def test_own_words_in_a_note_are_kept(stored):
     """What a person wrote before the first run, and what is added below the table later, survive every run."""
     optuna_dashboard.save_note(stored.study, "mine, from before")
     dashboard.publish(stored)
-    assert optuna_dashboard.get_note(stored.study).endswith(f"{dashboard.END_OF_NOTE}\n\nmine, from before")
-    optuna_dashboard.save_note(stored.study, optuna_dashboard.get_note(stored.study) + "\n\nand from later")
+    assert optuna_dashboard.get_note(stored.study).endswith(
+        f"{dashboard.END_OF_NOTE}\n\nmine, from before"
+    )
+    optuna_dashboard.save_note(
+        stored.study, optuna_dashboard.get_note(stored.study) + "\n\nand from later"
+    )
     add(stored, 0.5, ranked(stored.trials)[0].params)
     dashboard.publish(stored)
     after = optuna_dashboard.get_note(stored.study)
@@ -183,7 +209,9 @@ def test_a_part_that_fails_leaves_the_others(stored, caplog):
     assert facts(stored)["Study"] == "tiny"
     assert figures(stored)
     (record,) = caplog.records
-    assert record.getMessage().startswith("study=tiny the dashboard may show an older state of it: FileExistsError")
+    assert record.getMessage().startswith(
+        "study=tiny the dashboard may show an older state of it: FileExistsError"
+    )
 
 
 def test_a_study_without_trials_has_a_note_only(tmp_path, caplog):

@@ -61,7 +61,9 @@ def test_a_study_without_free_parameters_breaks_none(searched, make):
 def test_history_shows_every_scored_trial(searched):
     """Completed and pruned ones each as a dot, the best so far never falling, the baselines and the noise of seeds."""
     figure = figures.history(searched)
-    assert len(named(figure, "completed").x) + len(named(figure, "pruned").x) == num_scored(searched.trials)
+    assert len(named(figure, "completed").x) + len(named(figure, "pruned").x) == num_scored(
+        searched.trials
+    )
     steps = named(figure, "best so far").y
     assert list(steps) == sorted(steps)
     assert steps[-1] == best_trial(searched.trials).value
@@ -91,7 +93,9 @@ def test_slices_show_parameters_where_trials_have_them(searched):
     figure = parameter_figures.slices(searched)
     free = searched.definition.space.free
     done = [t for t in searched.trials if t.state == COMPLETE]
-    assert [len(trace.x) for trace in figure.data] == [sum(name in t.params for t in done) for name in free]
+    assert [len(trace.x) for trace in figure.data] == [
+        sum(name in t.params for t in done) for name in free
+    ]
     axes = {axis.title.text: axis for axis in figure.select_xaxes() if axis.title.text}
     assert list(axes) == list(free)
     low, high = axes["train.learning_rate"].range  # all that was searched
@@ -111,7 +115,9 @@ def test_parallel_coordinates_have_a_place_for_absent_parameters(searched):
     pairs = zip(conditional.values, by_name["model.augmentation"].values, strict=True)
     assert all((place == absent) == (augmentation != masked) for place, augmentation in pairs)
     for axis in axes:
-        assert all(axis.range[0] <= place <= axis.range[1] for place in (*axis.values, *axis.tickvals))
+        assert all(
+            axis.range[0] <= place <= axis.range[1] for place in (*axis.values, *axis.tickvals)
+        )
 
 
 def test_expected_best_rises_from_the_mean_and_says_what_it_assumes(searched):
@@ -143,7 +149,11 @@ def test_choices_are_no_markup():
 
 @pytest.mark.parametrize(
     ("low", "high", "ticks"),
-    [(1e-3, 1e-2, [0.001, 0.002, 0.005, 0.01]), (3e-3, 4e-3, [3e-3, 4e-3]), (1e-4, 1.0, [1e-4, 1e-3, 1e-2, 0.1, 1.0])],
+    [
+        (1e-3, 1e-2, [0.001, 0.002, 0.005, 0.01]),
+        (3e-3, 4e-3, [3e-3, 4e-3]),
+        (1e-4, 1.0, [1e-4, 1e-3, 1e-2, 0.1, 1.0]),
+    ],
 )
 def test_ticks_of_a_logarithmic_axis_are_round(low, high, ticks):
     """1, 2 and 5, powers of ten alone over many, the ends where nothing round is between them."""

@@ -10,12 +10,17 @@ from blade_tune.report.guard import HEADERS, OF_ARTIFACTS, guarded, is_loopback,
 PAGE = {"HTTP_HOST": "127.0.0.1:8080", "REQUEST_METHOD": "GET", "PATH_INFO": "/api/studies"}
 
 
-def ask(host: str = "127.0.0.1", *, edit: bool = False, **environ: str) -> tuple[str, dict[str, str], str]:
+def ask(
+    host: str = "127.0.0.1", *, edit: bool = False, **environ: str
+) -> tuple[str, dict[str, str], str]:
     """Status, headers and body of the answer to a request that our own page could make, some of it changed."""
     answers: list[Any] = []
 
     def app(_: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Access-Control-Allow-Origin", "*"), ("X-Frame-Options", "ALLOWALL"), ("A", "b")])
+        start_response(
+            "200 OK",
+            [("Access-Control-Allow-Origin", "*"), ("X-Frame-Options", "ALLOWALL"), ("A", "b")],
+        )
         return [b"asked"]
 
     request = {name: value for name, value in {**PAGE, **environ}.items() if value}
@@ -25,7 +30,9 @@ def ask(host: str = "127.0.0.1", *, edit: bool = False, **environ: str) -> tuple
 
 
 @pytest.mark.parametrize("edit", [False, True])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "X"])
+@pytest.mark.parametrize(
+    "method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "X"]
+)
 def test_only_an_editing_dashboard_is_asked_to_write(method, edit):
     """Every method but those that read by definition is answered 403 with the reason, unless it may edit."""
     passes = edit or method in ("GET", "HEAD", "OPTIONS")
@@ -46,7 +53,8 @@ def test_only_an_editing_dashboard_is_asked_to_write(method, edit):
         ("127.0.0.1", "rebound.test:8080", False),
         ("127.0.0.1", "localhost.rebound.test", False),
         ("127.0.0.1", "127.0.0.1.rebound.test", False),
-        ("127.0.0.1", "rebound.test@127.0.0.1", True),  # no browser sends a user; the machine is named all the same
+        # No browser sends a user; the machine is named all the same
+        ("127.0.0.1", "rebound.test@127.0.0.1", True),
         ("127.0.0.1", "127.0.0.1@rebound.test", False),
         ("127.0.0.1", "192.0.2.1:8080", False),
         ("127.0.0.1", "0.0.0.0:8080", False),
@@ -94,7 +102,9 @@ def test_where_others_may_ask_the_machine_has_its_own_name():
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_pages_of_other_sites_are_not_answered(headers, passes, method):
     """What a page of another origin asks or sends is refused, whatever it calls itself."""
-    assert ask(edit=True, REQUEST_METHOD=method, **headers)[0] == ("200 OK" if passes else "403 Forbidden")
+    assert ask(edit=True, REQUEST_METHOD=method, **headers)[0] == (
+        "200 OK" if passes else "403 Forbidden"
+    )
 
 
 def test_a_link_from_another_site_leads_here():

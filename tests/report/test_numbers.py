@@ -8,7 +8,12 @@ from blade_tune.storage.trials import logical_trials, num_scored
 from tests.report import made_up
 from tests.report.made_up import COMPLETE, EPOCHS, FAIL, PRUNED, trial
 
-PARAMS = {"model.num_heads": 1, "model.alpha": 0.5, "model.augmentation": "add", "train.learning_rate": 0.004}
+PARAMS = {
+    "model.num_heads": 1,
+    "model.alpha": 0.5,
+    "model.augmentation": "add",
+    "train.learning_rate": 0.004,
+}
 
 
 def spent(rows):
@@ -29,7 +34,9 @@ def test_costs_count_every_trial_once(searched):
 
 def test_what_an_interrupted_trial_has_cost_is_not_forgotten(empty):
     """While it waits to go on, its cost stands under `unfinished`; a trial that never began costs nothing."""
-    half = trial(PARAMS, 30, {"epochs": 30, "seconds": 36.0, "reason": "interrupted", "seed": 1}, FAIL)
+    half = trial(
+        PARAMS, 30, {"epochs": 30, "seconds": 36.0, "reason": "interrupted", "seed": 1}, FAIL
+    )
     waiting = made_up.trial(PARAMS, 0, {"root": 0, "seed": 1}, TrialState.WAITING)
     fresh = made_up.trial(PARAMS, 0, {"seed": 2}, TrialState.WAITING)
     stored = made_up.in_memory([half, waiting, fresh], empty)
@@ -44,7 +51,9 @@ def test_a_killed_trial_has_cost_what_it_reported(empty):
 
 def test_runs_on_fresh_seeds_stand_apart(empty, monkeypatch):
     """What confirmation, ablations and sweeps trained is no part of the search."""
-    runs = made_up.in_memory([trial(PARAMS, EPOCHS, {"epochs": EPOCHS, "seconds": 72.0, "seed": 1})], empty)
+    runs = made_up.in_memory(
+        [trial(PARAMS, EPOCHS, {"epochs": EPOCHS, "seconds": 72.0, "seed": 1})], empty
+    )
     monkeypatch.setattr(numbers, "find_runs", lambda _: runs)
     assert spent(numbers.costs(empty)) == {"fresh seeds": (1, EPOCHS, pytest.approx(0.02))}
 
@@ -93,7 +102,12 @@ def test_importances_need_twenty_trials(searched):
     assert set(shares) == set(searched.definition.space.free)
     assert [*shares.values()] == sorted(shares.values(), reverse=True)
     assert numbers.importances(made_up.in_memory(done[:19], searched)) is None
-    assert numbers.importances(made_up.in_memory([made_up.trial(PARAMS, 5, {"seed": 1})] * 20, searched)) is None
+    assert (
+        numbers.importances(
+            made_up.in_memory([made_up.trial(PARAMS, 5, {"seed": 1})] * 20, searched)
+        )
+        is None
+    )
 
 
 def audited(value, curve, **attrs):

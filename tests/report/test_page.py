@@ -90,7 +90,16 @@ def test_the_page_has_every_figure_and_its_numbers(searched, tmp_path):
     page = report(searched, tmp_path)
     assert len(page.figures) == 8
     best = searched.study.best_trial
-    for words in (f"{best.value:.4f}", "0.0800", "0.1000", "38 of 40", "never", "valid NDCG@10", "PED-ANOVA", "TPE"):
+    for words in (
+        f"{best.value:.4f}",
+        "0.0800",
+        "0.1000",
+        "38 of 40",
+        "never",
+        "valid NDCG@10",
+        "PED-ANOVA",
+        "TPE",
+    ):
         assert words in page.text
 
 
@@ -111,7 +120,9 @@ def test_the_page_says_where_seconds_are_missing(searched, tmp_path):
     copy_of_attributes(searched, stored)
     page = report(stored, tmp_path)
     assert len(page.figures) == 7
-    assert "Neither the database nor the trials' files here have seconds of these epochs." in page.text
+    assert (
+        "Neither the database nor the trials' files here have seconds of these epochs." in page.text
+    )
 
 
 def test_an_unconfirmed_best_is_called_lucky(searched, tmp_path):
@@ -123,13 +134,19 @@ def test_an_unconfirmed_best_is_called_lucky(searched, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("difference", "said"), [(0.1, "It is above item_knn: +0.1000"), (0.001, "It is not above item_knn")]
+    ("difference", "said"),
+    [(0.1, "It is above item_knn: +0.1000"), (0.001, "It is not above item_knn")],
 )
 def test_a_best_that_is_not_above_the_baseline_is_no_success(searched, tmp_path, difference, said):
     """The page says whether the best trial lies above the baseline, by an interval corrected for the search."""
     rows = copy.deepcopy(searched.trials)
     best = ranked(rows)[0]
-    best.user_attrs["paired"] = {"baseline": "item_knn", "difference": difference, "error": 0.01, "users": 300}
+    best.user_attrs["paired"] = {
+        "baseline": "item_knn",
+        "difference": difference,
+        "error": 0.01,
+        "users": 300,
+    }
     stored = made_up.in_memory(rows, searched)
     copy_of_attributes(searched, stored)
     text = report(stored, tmp_path).text
@@ -159,7 +176,9 @@ def test_a_confirmed_winner_may_not_be_above(confirmed, tmp_path, monkeypatch):
     """Where the interval of the confirmed winner reaches down to the baseline the page says so."""
     low = replace(made_up.confirmation(), verdict=Verdict("item_knn", 0.01, -0.01, 0.03))
     monkeypatch.setattr(section, "load_confirmation", lambda _: low)
-    assert "It is not above item_knn: +0.0100 (-0.0100 to +0.0300)" in report(confirmed, tmp_path).text
+    assert (
+        "It is not above item_knn: +0.0100 (-0.0100 to +0.0300)" in report(confirmed, tmp_path).text
+    )
 
 
 def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):
@@ -168,7 +187,13 @@ def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):
     def scores(label, value):
         """Of 100 users this share is hit at the first rank, one more on the second seed."""
         return Scores(
-            label, np.array([[0] * hits + [99] * (100 - hits) for hits in (round(value * 100) + s for s in (0, 1))])
+            label,
+            np.array(
+                [
+                    [0] * hits + [99] * (100 - hits)
+                    for hits in (round(value * 100) + s for s in (0, 1))
+                ]
+            ),
         )
 
     effect = Effect(scores("no <gate>", 0.1), Comparison(-0.1, -0.12, -0.08, 0.001), 0.002)
@@ -197,7 +222,9 @@ def test_one_trial_of_any_state_has_a_page(searched, tmp_path, state):
     """Whatever became of the only trial, the page is written and claims nothing of luck or importance."""
     done = next(t for t in searched.trials if t.state == COMPLETE)
     value = done.value if state == COMPLETE else None
-    only = create_trial(state=state, value=value, params=done.params, distributions=done.distributions)
+    only = create_trial(
+        state=state, value=value, params=done.params, distributions=done.distributions
+    )
     stored = made_up.in_memory([only], searched)
     copy_of_attributes(searched, stored)
     text = report(stored, tmp_path).text
@@ -228,7 +255,12 @@ def test_user_text_is_only_text(searched, tmp_path):
     """Names and messages from outside add no tag and no script to the page."""
     done = next(t for t in searched.trials if t.state == COMPLETE)
     attrs = {**done.user_attrs, "reason": EVIL, "device": EVIL, "commit": EVIL, "versions": EVIL}
-    failed = create_trial(state=TrialState.FAIL, params=done.params, distributions=done.distributions, user_attrs=attrs)
+    failed = create_trial(
+        state=TrialState.FAIL,
+        params=done.params,
+        distributions=done.distributions,
+        user_attrs=attrs,
+    )
     stored = made_up.in_memory([done, failed], searched)
     copy_of_attributes(searched, stored)
     stored.study.set_user_attr("fingerprint", {EVIL: EVIL})
@@ -254,7 +286,9 @@ def test_openings_of_the_test_rows_are_listed(searched, tmp_path):
     stored = made_up.in_memory(stored.trials, stored)
     copy_of_attributes(searched, stored)
     for command in ("export-best", "confirm --test"):
-        stored.ledger.append({"study": "tiny", "trial": 7, "command": command, "when": "2026-01-01"})
+        stored.ledger.append(
+            {"study": "tiny", "trial": 7, "command": command, "when": "2026-01-01"}
+        )
     text = report(stored, tmp_path / "report").text
     assert "2 times" in text
     assert "confirm --test" in text
@@ -263,9 +297,17 @@ def test_openings_of_the_test_rows_are_listed(searched, tmp_path):
 def test_tables_are_written_for_papers(confirmed, tmp_path):
     """Markdown and LaTeX have the same tables as the page, under the same captions."""
     page = report(confirmed, tmp_path)
-    markdown, latex = ((tmp_path / name).read_text(encoding="utf-8") for name in ("tables.md", "tables.tex"))
+    markdown, latex = (
+        (tmp_path / name).read_text(encoding="utf-8") for name in ("tables.md", "tables.tex")
+    )
     tables = page.tags.count("table")
-    assert f"\n{markdown}".count("\n## ") == latex.count(r"\begin{table}") == latex.count(r"\caption") == tables >= 5
+    assert (
+        f"\n{markdown}".count("\n## ")
+        == latex.count(r"\begin{table}")
+        == latex.count(r"\caption")
+        == tables
+        >= 5
+    )
 
 
 def copy_of_attributes(stored: StoredStudy, other: StoredStudy) -> None:

@@ -20,7 +20,10 @@ from blade_tune.study.workspace import Workspace
 from tests.study.tiny import content, define, tiny_data
 
 FILE = Path("studies/tiny.yaml")
-SPACE = {"model": {"num_heads": {"choice": [1, 2]}, "embedding_size": 8}, "train": {"batch_size": 16}}
+SPACE = {
+    "model": {"num_heads": {"choice": [1, 2]}, "embedding_size": 8},
+    "train": {"batch_size": 16},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +41,9 @@ def stored() -> StoredStudy:
     """The tiny study as a run of nothing leaves it."""
     results = Path("results")
     place = Workspace.at(None, results)
-    return open_study(define(space="narrow"), tiny_data(results), place, Total(5), directory=Path("data"))
+    return open_study(
+        define(space="narrow"), tiny_data(results), place, Total(5), directory=Path("data")
+    )
 
 
 def table(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, str]]:
@@ -48,12 +53,18 @@ def table(rows: list[dict[str, Any]]) -> dict[str, tuple[Any, str]]:
 
 def definition_table(**flags: Any) -> dict[str, tuple[Any, str]]:
     search = {name: flags[name] for name in ("seed", "sampler") if name in flags}
-    asked = {"model": flags.get("model"), "recipe": flags.get("recipe"), "max_epochs": flags.get("epochs")}
+    asked = {
+        "model": flags.get("model"),
+        "recipe": flags.get("recipe"),
+        "max_epochs": flags.get("epochs"),
+    }
     definition = StudyDefinition.load("tiny", **asked, search=search)
     return table(definition_rows(definition, StudySource.read("tiny"), flags))
 
 
-def run_table(stored: StoredStudy | None = None, add: int = 0, **flags: Any) -> dict[str, tuple[Any, str]]:
+def run_table(
+    stored: StoredStudy | None = None, add: int = 0, **flags: Any
+) -> dict[str, tuple[Any, str]]:
     resolved = resolve(flags, StudySource.read("tiny"))
     places = assign(resolved.settings, Machine(("0", "1"), 8))
     budget = settle_budget(resolved, define(), Total(flags.get("trials"), add), stored)
@@ -152,9 +163,15 @@ def test_what_a_recipe_says_is_the_recipe_s():
     assert filled == {name: str(whole[name]) for name in filled}
     assert {name for name in SHARED if name not in own} <= filled.keys()
     assert rows["model.embedding_size"] == ("8", "search_spaces/narrow.yaml")
-    FILE.write_text(write_yaml({name: value for name, value in content(space="narrow").items() if name != "recipe"}))
+    FILE.write_text(
+        write_yaml(
+            {name: value for name, value in content(space="narrow").items() if name != "recipe"}
+        )
+    )
     assert definition_table()["recipe"] == ("shared", BUILT_IN)
-    assert "recipe shared" not in {origin for _, origin in definition_table(recipe="published").values()}
+    assert "recipe shared" not in {
+        origin for _, origin in definition_table(recipe="published").values()
+    }
 
 
 def test_a_space_in_the_study_file():
@@ -168,18 +185,25 @@ def test_a_space_in_the_study_file():
 
 def test_a_study_that_is_not_stored():
     """It says so."""
-    assert stored_rows(define(), None) == [{"setting": "stored", "value": "not yet", "origin": "stored study"}]
+    assert stored_rows(define(), None) == [
+        {"setting": "stored", "value": "not yet", "origin": "stored study"}
+    ]
 
 
 def test_a_stored_study_says_how_far_it_is(stored):
     """Scored trials of the budget; more trials and another pruner are no difference."""
     asked = define(space="narrow", search__trials=9, search__pruner__kind="median")
-    assert table(stored_rows(asked, stored)) == {"stored": ("0 of 5 trials are scored", "stored study")}
+    assert table(stored_rows(asked, stored)) == {
+        "stored": ("0 of 5 trials are scored", "stored study")
+    }
 
 
 def test_each_difference_is_a_row(stored):
     """What a run would refuse to mix is shown with both values."""
     asked = define(space="narrow", search__seed=1, train__max_epochs=4)
     rows = table(stored_rows(asked, stored))
-    assert [name for name in rows if name != "stored"] == ["differs: seed", "differs: space.train.max_epochs"]
+    assert [name for name in rows if name != "stored"] == [
+        "differs: seed",
+        "differs: space.train.max_epochs",
+    ]
     assert rows["differs: seed"][0] == "stored 2026, now 1"

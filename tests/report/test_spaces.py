@@ -22,7 +22,9 @@ CONFIGS = {"model": BladeConfig, "train": TrainConfig}
 def test_every_setting_is_a_row():
     """Each field of model and training is one row with its description, whether it is searched or not."""
     rows = space_rows(SPACE, CONFIGS)
-    fields = [f"{group}.{field}" for group, config in CONFIGS.items() for field in config.model_fields]
+    fields = [
+        f"{group}.{field}" for group, config in CONFIGS.items() for field in config.model_fields
+    ]
     assert sorted(row["name"] for row in rows) == sorted(fields)
     assert all(row["what"] for row in rows)
 

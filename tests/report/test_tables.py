@@ -30,12 +30,22 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
     "train.learning_rate": FloatDistribution(1e-3, 1e-2, log=True),
 }
 ADD = {"model.alpha": 0.1 + 0.2, "model.augmentation": "add", "train.learning_rate": 0.002}
-MASK = {"model.alpha": 0.5, "model.augmentation": "mask", "model.mask_exponent": 0.5, "train.learning_rate": 0.003}
+MASK = {
+    "model.alpha": 0.5,
+    "model.augmentation": "mask",
+    "model.mask_exponent": 0.5,
+    "train.learning_rate": 0.003,
+}
 
 
-def trial(state: TrialState, params: dict[str, Any] = ADD, **given: Any) -> optuna.trial.FrozenTrial:
+def trial(
+    state: TrialState, params: dict[str, Any] = ADD, **given: Any
+) -> optuna.trial.FrozenTrial:
     return create_trial(
-        state=state, params=params, distributions={name: DISTRIBUTIONS[name] for name in params}, **given
+        state=state,
+        params=params,
+        distributions={name: DISTRIBUTIONS[name] for name in params},
+        **given,
     )
 
 
@@ -46,9 +56,20 @@ def stored(tmp_path: Path) -> StoredStudy:
     facts = {"best_epoch": 1, "valid.ndcg@10": 0.2}
     stored.study.add_trials(
         [
-            trial(TrialState.COMPLETE, value=0.2, user_attrs=facts, intermediate_values={2: 0.1, 1: 0.2}),
+            trial(
+                TrialState.COMPLETE,
+                value=0.2,
+                user_attrs=facts,
+                intermediate_values={2: 0.1, 1: 0.2},
+            ),
             trial(TrialState.FAIL, MASK, user_attrs={"reason": "interrupted"}),
-            trial(TrialState.COMPLETE, MASK, value=0.3, user_attrs={"root": 1}, intermediate_values={1: 0.3}),
+            trial(
+                TrialState.COMPLETE,
+                MASK,
+                value=0.3,
+                user_attrs={"root": 1},
+                intermediate_values={1: 0.3},
+            ),
             trial(TrialState.FAIL, user_attrs={"reason": "nan", "message": "epoch 1, step 2"}),
             trial(TrialState.PRUNED, intermediate_values={1: 0.01}),
             create_trial(state=TrialState.WAITING),
@@ -131,11 +152,20 @@ def test_failures_stand_by_reason(stored):
 
 def test_status_tells_what_values_are_judged_by(stored):
     """It has the baselines, and the noise between runs of one configuration on other seeds."""
-    found = {"max_length": 6, "metrics": {"popularity": {"ndcg@10": 0.125}}, "left_out": {"item_knn": "too many items"}}
+    found = {
+        "max_length": 6,
+        "metrics": {"popularity": {"ndcg@10": 0.125}},
+        "left_out": {"item_knn": "too many items"},
+    }
     stored.study.set_user_attr("baselines", found)
     for seed, value in ((1, 0.25), (2, 0.27)):
         stored.study.add_trial(
-            trial(TrialState.COMPLETE, {**MASK, "model.alpha": 1.0}, value=value, user_attrs={"seed": seed})
+            trial(
+                TrialState.COMPLETE,
+                {**MASK, "model.alpha": 1.0},
+                value=value,
+                user_attrs={"seed": seed},
+            )
         )
     facts = tables.status(stored)
     assert facts["baselines"] == {"popularity": 0.125, "item_knn": "too many items"}
@@ -153,8 +183,16 @@ def test_status_has_a_row_a_worker(stored):
         if number is not None:
             stored.attempts.link(attempt, number)
     trains, asks = tables.status(stored)["workers"]
-    assert {name: trains[name] for name in ("trial", "epochs", "best")} == {"trial": 6, "epochs": 3, "best": 0.3}
-    assert {name: asks[name] for name in ("trial", "epochs", "best")} == {"trial": None, "epochs": 0, "best": None}
+    assert {name: trains[name] for name in ("trial", "epochs", "best")} == {
+        "trial": 6,
+        "epochs": 3,
+        "best": 0.3,
+    }
+    assert {name: asks[name] for name in ("trial", "epochs", "best")} == {
+        "trial": None,
+        "epochs": 0,
+        "best": None,
+    }
     assert (trains["device"], asks["device"]) == ("cuda", "cpu")
     assert trains["pid"] == here.pid
     assert here.host.startswith(trains["host"])
@@ -187,7 +225,14 @@ def test_trial_rows_share_their_columns(stored):
 def test_trial_rows_tell_what_became_of_each(stored):
     """A row has its state, its reason, its root and its message; what was continued is no failure."""
     rows = tables.trial_rows(stored)
-    assert [row["state"] for row in rows] == ["complete", "continued", "complete", "fail", "pruned", "waiting"]
+    assert [row["state"] for row in rows] == [
+        "complete",
+        "continued",
+        "complete",
+        "fail",
+        "pruned",
+        "waiting",
+    ]
     assert [row["reason"] for row in rows] == [None, "interrupted", None, "nan", None, None]
     assert [row["root"] for row in rows] == [0, 1, 1, 3, 4, 5]
     assert rows[3]["message"] == "epoch 1, step 2"
@@ -244,12 +289,25 @@ def test_epoch_rows_are_a_row_an_epoch(stored):
     """A trial's metrics.jsonl becomes rows under the number of its first row and the epoch, losses prefixed."""
     path = stored.folder.trial(1).metrics
     path.parent.mkdir(parents=True)
-    first = {"epoch": 1, "losses": {"next": 0.7}, "learning_rate": 1e-3, "seconds": 0.1, "metrics": {}}
+    first = {
+        "epoch": 1,
+        "losses": {"next": 0.7},
+        "learning_rate": 1e-3,
+        "seconds": 0.1,
+        "metrics": {},
+    }
     second = {**first, "epoch": 2, "metrics": {"ndcg@10": 0.3}}
     path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
     assert tables.epoch_rows(stored) == [
         {"trial": 1, "epoch": 1, "loss.next": 0.7, "learning_rate": 1e-3, "seconds": 0.1},
-        {"trial": 1, "epoch": 2, "loss.next": 0.7, "ndcg@10": 0.3, "learning_rate": 1e-3, "seconds": 0.1},
+        {
+            "trial": 1,
+            "epoch": 2,
+            "loss.next": 0.7,
+            "ndcg@10": 0.3,
+            "learning_rate": 1e-3,
+            "seconds": 0.1,
+        },
     ]
 
 

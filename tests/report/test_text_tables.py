@@ -27,7 +27,9 @@ EVERYTHING = Table(
 
 def column(*entries: Cell | str | None, digits: int = 4) -> list[str]:
     """The cells of one column, in Markdown."""
-    table = Table(["", "x"], [(str(row), [entry]) for row, entry in enumerate(entries)], digits=digits)
+    table = Table(
+        ["", "x"], [(str(row), [entry]) for row, entry in enumerate(entries)], digits=digits
+    )
     return [cells[1] for cells in texts(table, MARKDOWN)]
 
 
@@ -39,12 +41,20 @@ def test_the_best_is_bold_and_the_second_underlined():
 def test_two_bests_leave_no_second():
     """Means that print alike share their rank, whatever their further digits."""
     assert column(Cell(0.30001), Cell(0.29999), Cell(0.2)) == ["**0.3000**", "**0.3000**", "0.2000"]
-    assert column(Cell(0.301), Cell(0.299), Cell(0.2), digits=3) == ["**0.301**", "<u>0.299</u>", "0.200"]
+    assert column(Cell(0.301), Cell(0.299), Cell(0.2), digits=3) == [
+        "**0.301**",
+        "<u>0.299</u>",
+        "0.200",
+    ]
 
 
 def test_two_seconds_are_both_underlined():
     """A shared second place is one."""
-    assert column(Cell(0.3), Cell(0.2), Cell(0.2)) == ["**0.3000**", "<u>0.2000</u>", "<u>0.2000</u>"]
+    assert column(Cell(0.3), Cell(0.2), Cell(0.2)) == [
+        "**0.3000**",
+        "<u>0.2000</u>",
+        "<u>0.2000</u>",
+    ]
 
 
 def test_text_and_nothing_are_not_ranked():
@@ -112,12 +122,16 @@ def test_latex_takes_the_table(tmp_path):
 def test_latex_takes_every_letter(tmp_path):
     """Each character of some alphabets, with all that have an escape, in a table's row."""
     letters = [
-        chr(code) for block in (range(32, 127), range(160, 592), range(880, 1024), range(8192, 8480)) for code in block
+        chr(code)
+        for block in (range(32, 127), range(160, 592), range(880, 1024), range(8192, 8480))
+        for code in block
     ]
     rows = [(letter, [letter * 2, f"a{letter}b"]) for letter in letters]
     compile_latex(
         tmp_path,
-        "\n\\clearpage\n".join(latex(Table(["", "x", "y"], rows[i : i + 40])) for i in range(0, len(rows), 40)),
+        "\n\\clearpage\n".join(
+            latex(Table(["", "x", "y"], rows[i : i + 40])) for i in range(0, len(rows), 40)
+        ),
     )
 
 
@@ -125,11 +139,19 @@ def compile_latex(folder: Path, body: str) -> None:
     program = shutil.which("pdflatex")
     if program is None:
         pytest.skip("no pdflatex on this machine")
-    document = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\\end{document}\n"
+    document = (
+        "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\\end{document}\n"
+    )
     (folder / "paper.tex").write_text(document % body, encoding="utf-8")
     words = [program, "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
     ended = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120, check=False
+        words,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=120,
+        check=False,
     )
     assert ended.returncode == 0, ended.stdout[-2000:]
     assert "Missing character" not in (folder / "paper.log").read_text(errors="replace")

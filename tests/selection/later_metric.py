@@ -34,12 +34,16 @@ COMMANDS = {
 
 def said(command: str) -> object:
     """What a command prints as JSON."""
-    return json.loads(CliRunner().invoke(blade_tune, command.split(), catch_exceptions=False).stdout)
+    return json.loads(
+        CliRunner().invoke(blade_tune, command.split(), catch_exceptions=False).stdout
+    )
 
 
 def search_by(metric: str) -> None:
     """Run another study of the same data, by the new metric."""
-    definition = StudyDefinition.from_mapping("by-mrr", content(objective__metric=metric), "by-mrr.yaml")
+    definition = StudyDefinition.from_mapping(
+        "by-mrr", content(objective__metric=metric), "by-mrr.yaml"
+    )
     data = prepare(definition.data, None, RESULTS)
     work(open_study(definition, data, Workspace.at(None, RESULTS)))
 

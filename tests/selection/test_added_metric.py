@@ -26,7 +26,8 @@ from tests.study.tiny import content, run, stored
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-LINE = '    "later_mrr": lambda rank: 1.0 / (rank + 1),\n'  # a name that nobody declares, whatever metrics there are
+# A name that nobody declares, whatever metrics there are
+LINE = '    "later_mrr": lambda rank: 1.0 / (rank + 1),\n'
 WITHOUT_RANKS = 3  # the trial of the search whose ranks are elsewhere
 BUDGET = Budget(trials=2, top=1, seeds=2, max_epochs=1)
 
@@ -36,7 +37,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a search that is confirmed, tested and swept, and a comparison, as they were without the metric."""
     folder = tmp_path_factory.mktemp("before")
     spaces = {"blade-extended": content()["space"], "item_knn": {"model": {"max_length": 6}}}
-    files = {"studies/tiny": content(**SEARCH), **{f"search_spaces/{name}": space for name, space in spaces.items()}}
+    files = {
+        "studies/tiny": content(**SEARCH),
+        **{f"search_spaces/{name}": space for name, space in spaces.items()},
+    }
     for path, file in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / f"{path}.yaml").write_text(write_yaml(file))
@@ -50,14 +54,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        studies = run_comparison(define("tiny", ["blade", "item_knn"], BUDGET), BUDGET, executor(folder))
+        studies = run_comparison(
+            define("tiny", ["blade", "item_knn"], BUDGET), BUDGET, executor(folder)
+        )
         compare(studies, "test", opening)
     files = search.files(search.trials[WITHOUT_RANKS])
     files.ranks.unlink()
     for winning in confirmation.winning_runs:  # as the version wrote them that knew of no digests
         path = confirmation.runs.files(winning).test
         facts = json.loads(path.read_text())
-        path.write_text(json.dumps({name: value for name, value in facts.items() if name not in ("files", "sha256")}))
+        path.write_text(
+            json.dumps(
+                {name: value for name, value in facts.items() if name not in ("files", "sha256")}
+            )
+        )
     return folder
 
 
@@ -65,13 +75,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def said(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What commands say of it in a copy of the package that has one more line."""
     source = tmp_path_factory.mktemp("later")
-    shutil.copytree(ROOT / "blade_tune", source / "blade_tune", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "blade_tune", source / "blade_tune", ignore=shutil.ignore_patterns("__pycache__")
+    )
     path = source / "blade_tune" / "metrics.py"
     path.write_text(path.read_text().replace("}\nCUTOFFS", f"{LINE}}}\nCUTOFFS"))
-    assert path.read_text().count("\n") == (ROOT / "blade_tune" / "metrics.py").read_text().count("\n") + 1
+    assert (
+        path.read_text().count("\n")
+        == (ROOT / "blade_tune" / "metrics.py").read_text().count("\n") + 1
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(source), str(ROOT)))}
     words = [sys.executable, "-m", "tests.selection.later_metric"]
-    ended = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        words, cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)
 
@@ -86,12 +103,16 @@ def test_trials_of_before_have_it_from_their_ranks(said: dict[str, Any], place: 
     search = stored(place / "results")
     for trial, row in zip(search.trials, said["trials"], strict=True):
         files = search.files(trial)
-        expected = None if trial.number == WITHOUT_RANKS else pytest.approx(mrr(np.load(files.ranks)))
+        expected = (
+            None if trial.number == WITHOUT_RANKS else pytest.approx(mrr(np.load(files.ranks)))
+        )
         assert row.get("valid.later_mrr@10") == expected
         assert row["valid.ndcg@10"] == trial.value
     assert said["show"]["valid.later_mrr@10"] == said["trials"][0]["valid.later_mrr@10"]
     names = [name for name in said["show"] if name.startswith("valid.")]
-    assert [name.partition("@")[0] for name in names[-4:]] == ["valid.ndcg"] + ["valid.later_mrr"] * 3
+    assert [name.partition("@")[0] for name in names[-4:]] == ["valid.ndcg"] + [
+        "valid.later_mrr"
+    ] * 3
 
 
 def test_tables_of_before_have_it_from_ranks(said: dict[str, Any], place: Path):
@@ -102,7 +123,9 @@ def test_tables_of_before_have_it_from_ranks(said: dict[str, Any], place: Path):
     assert said["confirm"]["test"]["later_mrr@10"]["mean"] == pytest.approx(
         np.mean([mrr(np.load(files.test_ranks)[1]) for files in winning])
     )
-    assert said["sweep"][0]["later_mrr@10"] == pytest.approx(np.mean([mrr(np.load(files.ranks)) for files in winning]))
+    assert said["sweep"][0]["later_mrr@10"] == pytest.approx(
+        np.mean([mrr(np.load(files.ranks)) for files in winning])
+    )
     assert all(0 < row["later_mrr@10"] < row["mean"] for row in said["sweep"])
     assert "LATER_MRR@10" in (place / "results" / "tiny" / "report" / "tables.md").read_text()
     compared = {row["model"]: row["later_mrr@10"] for row in said["compare"]}
@@ -114,7 +137,10 @@ def test_tables_of_before_have_it_from_ranks(said: dict[str, Any], place: Path):
 def test_what_is_made_now_has_it(said: dict[str, Any], place: Path):
     """A study may be searched by it; the best of made-up data, baselines and the exported model are measured by it."""
     assert all(row["value"] == row["valid.later_mrr@10"] > 0 for row in said["by-mrr trials"])
-    baselines = {name: figures["later_mrr@10"] for name, figures in said["stats"]["baselines"]["valid"].items()}
+    baselines = {
+        name: figures["later_mrr@10"]
+        for name, figures in said["stats"]["baselines"]["valid"].items()
+    }
     assert said["by-mrr status"]["baselines"] == baselines
     assert max(baselines.values()) < said["stats"]["best_reachable"]["valid"]["later_mrr@10"] < 1
     assert 0 < said["export"]["test"]["later_mrr@10"] < 1
@@ -127,4 +153,5 @@ def test_what_was_kept_is_still_whole(said: dict[str, Any], place: Path):
     assert len(list((place / "results" / ".baselines").iterdir())) == 1
     assert not [warning for warning in said["warnings"] if "BELOW" not in warning]
     assert said["confirm"]["candidates"][0]["mean"] > 0
-    assert len(stored(place / "results").ledger.entries()) == 3  # two by confirm, one by export-best
+    # Two by confirm, one by export-best
+    assert len(stored(place / "results").ledger.entries()) == 3

@@ -28,7 +28,8 @@ from tests.selection.small import OwnCrew
 from tests.study.tiny import content
 
 MODELS = ["blade", "blade_released"]
-EVERY = [name for name in ALL_MODELS if not is_fitted(name)] + ["item_knn", "ials"]  # others: tests/cli/test_classical
+# Others: tests/cli/test_classical
+EVERY = [name for name in ALL_MODELS if not is_fitted(name)] + ["item_knn", "ials"]
 BUDGET = Budget(trials=2, top=1, seeds=2, max_epochs=1)
 VALID = Opening("compare", CPU, None)
 
@@ -37,14 +38,21 @@ VALID = Opening("compare", CPU, None)
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study file and small spaces for both models."""
     folder = tmp_path_factory.mktemp("compare")
-    study = content(search__trials=9, train={"max_epochs": 3, "eval_every": 1, "patience": 2, "batch_size": 7})
+    study = content(
+        search__trials=9, train={"max_epochs": 3, "eval_every": 1, "patience": 2, "batch_size": 7}
+    )
     small = {"embedding_size": 8, "max_length": 6}
     spaces = {
         "blade-extended": {"model": {**small, "num_blocks": 1, "alpha": {"float": [0.0, 1.0]}}},
         "blade": {"model": {"num_blocks": 8}},
-        "blade_released": {"model": {**small, "num_heads": {"choice": [2, 4]}, "lambda_": {"choice": [0.01, 0.1]}}},
+        "blade_released": {
+            "model": {**small, "num_heads": {"choice": [2, 4]}, "lambda_": {"choice": [0.01, 0.1]}}
+        },
     }
-    for path, file in {"studies/tiny": study, **{f"search_spaces/{n}": s for n, s in spaces.items()}}.items():
+    for path, file in {
+        "studies/tiny": study,
+        **{f"search_spaces/{n}": s for n, s in spaces.items()},
+    }.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / f"{path}.yaml").write_text(write_yaml(file))
     return folder
@@ -70,10 +78,18 @@ def test_models_share_all_but_their_space(place: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(place)
     first, second = define("tiny", MODELS, Budget(5, 1, 2))
     assert (first.name, second.name) == ("tiny.compare-blade", "tiny.compare-blade_released")
-    assert (first.data, first.objective, first.search) == (second.data, second.objective, second.search)
+    assert (first.data, first.objective, first.search) == (
+        second.data,
+        second.objective,
+        second.search,
+    )
     assert first.search.trials == 5
     for definition in (first, second):
-        fixed = {name: value for name, value in definition.space.fixed.items() if name.startswith("train.")}
+        fixed = {
+            name: value
+            for name, value in definition.space.fixed.items()
+            if name.startswith("train.")
+        }
         assert fixed == {"train.max_epochs": 3, "train.eval_every": 1, "train.patience": 2}
     assert list(first.space.free) == ["model.alpha"]  # of blade-extended
     assert define("tiny", MODELS, BUDGET)[0].train.max_epochs == 1
@@ -84,10 +100,13 @@ def test_defaults_are_tried_first(studies: list[StoredStudy]):
     blade, released = (stored.trials[0] for stored in studies)
     assert blade.user_attrs["tag"] == released.user_attrs["tag"] == "default"
     assert blade.params == {"model.alpha": 0.5}
-    assert released.params["model.lambda_"] in (0.01, 0.1)  # the default, 0.001, is not in the space
+    # The default, 0.001, is not in the space
+    assert released.params["model.lambda_"] in (0.01, 0.1)
 
 
-def test_budgets_are_exact_and_kept(studies: list[StoredStudy], place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_budgets_are_exact_and_kept(
+    studies: list[StoredStudy], place: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Each model has exactly the trials that were asked for; the same command again trains nothing."""
     monkeypatch.chdir(place)
     assert [num_scored(stored.trials) for stored in studies] == [2, 2]
@@ -109,7 +128,9 @@ def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
     assert pair.comparison == paired_bootstrap(one, other)
     assert pair.comparison.difference >= 0.0
     assert pair.p_adjusted == holm([pair.comparison.p_value])[0]
-    assert set(found.baselines) == {f"{name}, untuned" for name in ("popularity", "popularity_told", "item_knn")}
+    assert set(found.baselines) == {
+        f"{name}, untuned" for name in ("popularity", "popularity_told", "item_knn")
+    }
     rows = comparison_rows(found)
     assert [row["model"] for row in rows[:2]] == [entry.model for entry in found.entries]
     assert [row["trials"] for row in rows[:2]] == [2, 2]
@@ -135,7 +156,9 @@ class _Other:
     def __init__(self, model: str, trials: list[Any]) -> None:
         self.trials = trials
         self.definition = type("Definition", (), {"model": model, "is_fitted": False})
-        self.attempts = type("Attempts", (), {"gpu_seconds": staticmethod(lambda: 3600.0 * len(trials))})
+        self.attempts = type(
+            "Attempts", (), {"gpu_seconds": staticmethod(lambda: 3600.0 * len(trials))}
+        )
 
 
 def test_uneven_budgets_are_named(studies: list[StoredStudy]):
@@ -150,7 +173,11 @@ def test_uneven_budgets_are_named(studies: list[StoredStudy]):
 
 @pytest.mark.parametrize(
     ("models", "law"),
-    [(["blade"], "two or more"), (["blade", "blade"], "different"), (["blade", "blad"], "Did you mean blade")],
+    [
+        (["blade"], "two or more"),
+        (["blade", "blade"], "different"),
+        (["blade", "blad"], "Did you mean blade"),
+    ],
 )
 def test_models_are_checked_first(place: Path, monkeypatch: pytest.MonkeyPatch, models, law):
     """Names that make no comparison are refused before anything runs."""
@@ -166,15 +193,22 @@ def test_one_loss_for_all_is_a_comparison_of_its_own(place: Path, monkeypatch: p
         assert definition.name == f"tiny.compare-ce-{definition.model}"
         assert definition.space.fixed["model.loss"] == "ce"
         assert "model.loss" not in definition.space.free
-    assert all("model.loss" not in definition.space.fixed for definition in define("tiny", MODELS, BUDGET))
+    assert all(
+        "model.loss" not in definition.space.fixed for definition in define("tiny", MODELS, BUDGET)
+    )
 
 
-def test_another_recipe_for_all_is_a_comparison_of_its_own(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_another_recipe_for_all_is_a_comparison_of_its_own(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
     """A recipe that is not the file's has studies of other names; one that is the file's has the file's."""
     monkeypatch.chdir(place)
     assert {definition.recipe for definition in define("tiny", MODELS, BUDGET)} == {"published"}
     same = define("tiny", MODELS, BUDGET, HowTrained("published"))
-    assert [definition.name for definition in same] == ["tiny.compare-blade", "tiny.compare-blade_released"]
+    assert [definition.name for definition in same] == [
+        "tiny.compare-blade",
+        "tiny.compare-blade_released",
+    ]
     for loss in (None, "ce"):
         for definition in define("tiny", MODELS, BUDGET, HowTrained("shared", loss)):
             middle = "shared" if loss is None else f"shared-{loss}"
@@ -201,11 +235,19 @@ def test_what_is_done_costs_nothing_more(place: Path, monkeypatch: pytest.Monkey
     """The estimate counts the trials and runs that are left, at their most epochs, and an evaluation for each due."""
     monkeypatch.chdir(place)
     settings = executor(place).settings
-    done = [estimate(definition, BUDGET, settings, CPU) for definition in define("tiny", MODELS, BUDGET)]
-    assert [(cost.trials_left, cost.runs_left, cost.hours_at_most) for cost in done] == [(0, 0, 0.0)] * 2
+    done = [
+        estimate(definition, BUDGET, settings, CPU) for definition in define("tiny", MODELS, BUDGET)
+    ]
+    assert [(cost.trials_left, cost.runs_left, cost.hours_at_most) for cost in done] == [
+        (0, 0, 0.0)
+    ] * 2
     more = Budget(trials=5, top=2, seeds=3, max_epochs=3)
-    costs = [estimate(definition, more, settings, CPU) for definition in define("tiny", MODELS, more)]
-    assert [(cost.trials_left, cost.runs_left, cost.epochs_at_most) for cost in costs] == [(3, 4, 21)] * 2
+    costs = [
+        estimate(definition, more, settings, CPU) for definition in define("tiny", MODELS, more)
+    ]
+    assert [(cost.trials_left, cost.runs_left, cost.epochs_at_most) for cost in costs] == [
+        (3, 4, 21)
+    ] * 2
     for cost in costs:
         assert cost.epoch_s > 0.0
         assert cost.hours_at_most == pytest.approx(21 * (cost.epoch_s + cost.evaluation_s) / 3600)

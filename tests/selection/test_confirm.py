@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from blade_tune.data.store import prepare
-from blade_tune.errors import InterruptedStudyError, NonFiniteError, NothingToExportError, RunsMissingError
+from blade_tune.errors import (
+    InterruptedStudyError,
+    NonFiniteError,
+    NothingToExportError,
+    RunsMissingError,
+)
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models.blade.model import Blade
 from blade_tune.selection.confirm import confirm, leaders, load_confirmation
@@ -31,7 +36,9 @@ def test_all_candidates_share_fresh_seeds(search: StoredStudy):
     """The top configurations are trained on the same seeds, none of which any trial of the search had."""
     found = confirm(search, 3, 2, own_crew())
     assert found.seeds == seeds(search.definition, 2)
-    assert {candidate.trial for candidate in found.candidates} == {trial.number for trial in ranked(search.trials)[:3]}
+    assert {candidate.trial for candidate in found.candidates} == {
+        trial.number for trial in ranked(search.trials)[:3]
+    }
     for candidate in found.candidates:
         rows = [found.runs.trials[number] for number in candidate.runs]
         assert tuple(row.user_attrs["seed"] for row in rows) == found.seeds
@@ -99,13 +106,18 @@ def test_an_unfinished_confirmation_is_none(search: StoredStudy):
     assert num_rows(search) == 4
 
 
-def test_a_configuration_that_fails_is_no_candidate(search: StoredStudy, monkeypatch: pytest.MonkeyPatch):
+def test_a_configuration_that_fails_is_no_candidate(
+    search: StoredStudy, monkeypatch: pytest.MonkeyPatch
+):
     """Where a run of a configuration fails, the others are compared without it."""
     first, second = leaders(search, 2)
     values, losses = search.values(first), Blade.losses
 
     def broken(self, batch):
-        if (self.config.alpha, self.config.lambda_) == (values["model.alpha"], values["model.lambda_"]):
+        if (self.config.alpha, self.config.lambda_) == (
+            values["model.alpha"],
+            values["model.lambda_"],
+        ):
             raise NonFiniteError("on purpose")
         return losses(self, batch)
 
@@ -114,25 +126,39 @@ def test_a_configuration_that_fails_is_no_candidate(search: StoredStudy, monkeyp
     assert [candidate.trial for candidate in found.candidates] == [second.number]
 
 
-def test_without_a_completed_trial_there_is_nothing_to_confirm(search: StoredStudy, monkeypatch: pytest.MonkeyPatch):
+def test_without_a_completed_trial_there_is_nothing_to_confirm(
+    search: StoredStudy, monkeypatch: pytest.MonkeyPatch
+):
     """It is an error that says so, and nothing is trained."""
     monkeypatch.setattr(type(search), "trials", [])
     with pytest.raises(NothingToExportError, match="no completed trial"):
         confirm(search, 2, 2, own_crew())
 
 
-def candidate(trial: int, scores: tuple[float, ...], num_parameters: int, seconds: float = 1.0) -> Candidate:
+def candidate(
+    trial: int, scores: tuple[float, ...], num_parameters: int, seconds: float = 1.0
+) -> Candidate:
     return Candidate(trial, {}, 0.0, (), scores, estimate(scores), 0.5, num_parameters, seconds)
 
 
 def test_the_smallest_that_cannot_be_told_apart():
     """Within one standard error of the winner's mean the fewest parameters win, then the fewest seconds."""
     best = candidate(0, (0.30, 0.34, 0.32), 900)  # one standard error below its mean is 0.3085
-    close, as_small = candidate(1, (0.31, 0.31, 0.31), 500, 2.0), candidate(2, (0.309, 0.309, 0.309), 500, 1.0)
+    close, as_small = (
+        candidate(1, (0.31, 0.31, 0.31), 500, 2.0),
+        candidate(2, (0.309, 0.309, 0.309), 500, 1.0),
+    )
     far = candidate(3, (0.308, 0.308, 0.308), 100)
-    found = Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, close, as_small, far), (0.0, 1.0), runs=None)
+    found = Confirmation(
+        "ndcg@10", "fresh seed", (1, 2, 3), (best, close, as_small, far), (0.0, 1.0), runs=None
+    )
     assert found.smallest is as_small
-    assert Confirmation("ndcg@10", "fresh seed", (1, 2, 3), (best, far), (0.0, 1.0), runs=None).smallest is best
+    assert (
+        Confirmation(
+            "ndcg@10", "fresh seed", (1, 2, 3), (best, far), (0.0, 1.0), runs=None
+        ).smallest
+        is best
+    )
 
 
 def test_test_rows_are_opened_for_the_winner_once(search: StoredStudy):
@@ -181,7 +207,7 @@ def test_a_confirmation_on_each_database(tmp_path: Path, database_url: str):
     work(search)
 
     def ask() -> None:
-        with pytest.raises(RunsMissingError, match="not every run came to its end"):
+        with pytest.raises(RunsMissingError, match="runs are not complete"):
             confirm(search, 2, 2, IdleCrew(RunSettings(), [], Callback()))
 
     asked = [Thread(target=ask) for _ in range(3)]

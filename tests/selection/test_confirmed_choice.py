@@ -25,7 +25,9 @@ def studies() -> dict[str, np.ndarray]:
     top_NC = np.argsort(-search_NT, axis=1)[:, :NUM_CANDIDATES]
     truth_NC = np.take_along_axis(truth_NT, top_NC, axis=1)
     scores_NCS = truth_NC[..., None] + rng.normal(size=(*truth_NC.shape, NUM_SEEDS))
-    means_NC = np.array([[estimate(scores_S).mean for scores_S in scores_CS] for scores_CS in scores_NCS])
+    means_NC = np.array(
+        [[estimate(scores_S).mean for scores_S in scores_CS] for scores_CS in scores_NCS]
+    )
     return {
         "best_N": truth_NT.max(axis=1),
         "truth_NC": truth_NC,
@@ -89,7 +91,9 @@ def test_a_winner_s_interval_covers(spread, shared):
 
     Candidates are alike or differ, and have noise of their own or also a share in how good a seed is.
     """
-    intervals_N2, truth_N = winners(spread, shared, lambda scores_S: winner_interval(scores_S, NUM_CANDIDATES))
+    intervals_N2, truth_N = winners(
+        spread, shared, lambda scores_S: winner_interval(scores_S, NUM_CANDIDATES)
+    )
     assert coverage(intervals_N2, truth_N) >= 0.93
 
 

@@ -78,7 +78,9 @@ def test_other_ranks_and_figures_are_never_taken(search: StoredStudy, part: str,
         try:
             assert scored(search, part) == whole, kind
         except (RunsMissingError, DamagedFileError) as error:
-            refused += str(path) in str(error) and ("blade-tune reproduce" in str(error) or "--test" in str(error))
+            refused += str(path) in str(error) and (
+                "blade-tune reproduce" in str(error) or "--test" in str(error)
+            )
     assert refused > 50
 
 
@@ -90,12 +92,16 @@ def test_ranks_of_before_must_give_the_figures_beside_them(search: StoredStudy):
     del run.user_attrs["files"]
     path = study.files(run).ranks
     np.save(path, np.roll(np.load(path), 1) + 1)
-    with pytest.raises(RunsMissingError, match="holds other ranks than those that its figures come from"):
+    with pytest.raises(
+        RunsMissingError, match="holds other ranks than those that its figures come from"
+    ):
         load_scores(study, "winner", [run], "valid")
 
 
 @pytest.mark.parametrize("name", ["test.json", "test_ranks.npy"])
-def test_damaged_test_figures_are_taken_again(search: StoredStudy, name: str, caplog: pytest.LogCaptureFixture):
+def test_damaged_test_figures_are_taken_again(
+    search: StoredStudy, name: str, caplog: pytest.LogCaptureFixture
+):
     """As another line of the ledger, with a warning, and they are what they were."""
     before, lines = scored(search, "test"), len(search.ledger.entries())
     study = find_runs(search)
@@ -142,14 +148,19 @@ def change(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [change, Path.unlink])
-def test_a_model_with_other_weights_is_not_tested(search: StoredStudy, spoil: Callable[[Path], None]):
+def test_a_model_with_other_weights_is_not_tested(
+    search: StoredStudy, spoil: Callable[[Path], None]
+):
     """Nothing is opened for it, and the error says how to make the weights again."""
     study, lines = find_runs(search), len(search.ledger.entries())
     assert study is not None
     files = study.files(runs_of(search)[0])
     files.test.unlink()
     spoil(files.weights)
-    with pytest.raises(RunsMissingError, match=r"`blade-tune reproduce --study tiny\.runs --trial 0` makes them again"):
+    with pytest.raises(
+        RunsMissingError,
+        match=r"`blade-tune reproduce --study tiny\.runs --trial 0` makes them again",
+    ):
         open_test_rows(search, confirmed(search), OPENING)
     assert len(search.ledger.entries()) == lines
 
@@ -157,7 +168,14 @@ def test_a_model_with_other_weights_is_not_tested(search: StoredStudy, spoil: Ca
 def test_a_damaged_trial_is_no_member(search: StoredStudy):
     """A combination is not made of other weights than the trial's."""
     workspace = Workspace(search.storage.engine.url, search.folder.results)
-    definition = define(model="combination", space={"model": {"max_length": 6}}, train={}, members=["tiny:0", "tiny:1"])
+    definition = define(
+        model="combination",
+        space={"model": {"max_length": 6}},
+        train={},
+        members=["tiny:0", "tiny:1"],
+    )
     change(search.files(search.trials[0]).weights)
-    with pytest.raises(ConfigError, match=r"member tiny:0: .*best\.safetensors: is not as the trial left it\."):
+    with pytest.raises(
+        ConfigError, match=r"member tiny:0: .*best\.safetensors: is not as the trial left it\."
+    ):
         settle_members(definition, workspace)

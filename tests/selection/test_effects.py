@@ -24,14 +24,21 @@ def confirmed(search: StoredStudy) -> StoredStudy:
 
 def test_a_sweep_changes_one_setting_of_the_winner(confirmed: StoredStudy):
     """The winner's own runs are taken as they are; each value is trained on the same seeds, the rest as the winner."""
-    (found,) = study_effects(confirmed, sweeps(confirmed, {"model.lambda_": "0, 0.5"}), None, own_crew())
+    (found,) = study_effects(
+        confirmed, sweeps(confirmed, {"model.lambda_": "0, 0.5"}), None, own_crew()
+    )
     assert num_rows(confirmed) == 4 + 4
     assert (found.title, found.num_seeds) == ("model.lambda_", 2)
-    assert [effect.scores.label for effect in found.effects] == ["model.lambda_=0.0", "model.lambda_=0.5"]
+    assert [effect.scores.label for effect in found.effects] == [
+        "model.lambda_=0.0",
+        "model.lambda_=0.5",
+    ]
     metric = found.metric
     for effect in found.effects:
         means = np.mean(effect.scores.metrics[metric]) - np.mean(found.base.metrics[metric])
-        assert effect.comparison == paired_bootstrap(effect.scores.gains(metric), found.base.gains(metric))
+        assert effect.comparison == paired_bootstrap(
+            effect.scores.gains(metric), found.base.gains(metric)
+        )
         assert effect.comparison.difference == pytest.approx(means)
         assert effect.p_adjusted >= effect.comparison.p_value
     reloaded, *others = load_effects(confirmed)
@@ -45,10 +52,14 @@ def test_stored_ranks_give_the_stored_metrics(confirmed: StoredStudy):
     confirmation = load_confirmation(confirmed)
     assert confirmation is not None
     runs = [TrialRecord(run).metrics for run in confirmation.winning_runs]
-    assert found.base.metrics == {metric: tuple(figures[metric] for figures in runs) for metric in METRICS}
+    assert found.base.metrics == {
+        metric: tuple(figures[metric] for figures in runs) for metric in METRICS
+    }
     for scores in (found.base, found.effects[0].scores):
         for metric, values in scores.metrics.items():
-            assert scores.gains(metric).mean(axis=1).tolist() == pytest.approx(list(values), abs=1e-12)
+            assert scores.gains(metric).mean(axis=1).tolist() == pytest.approx(
+                list(values), abs=1e-12
+            )
 
 
 def test_the_winners_own_value_is_its_own_run(confirmed: StoredStudy):
@@ -56,7 +67,9 @@ def test_the_winners_own_value_is_its_own_run(confirmed: StoredStudy):
     found = load_confirmation(confirmed)
     assert found is not None
     own = found.winner.values["model.lambda_"]
-    (table,) = study_effects(confirmed, sweeps(confirmed, {"model.lambda_": repr(own)}), None, own_crew())
+    (table,) = study_effects(
+        confirmed, sweeps(confirmed, {"model.lambda_": repr(own)}), None, own_crew()
+    )
     assert num_rows(confirmed) == 4
     assert table.effects[0].comparison.difference == 0.0
     assert table.effects[0].p_adjusted == 1.0
@@ -94,8 +107,13 @@ def test_a_sweep_is_checked_before_anything_is_trained(confirmed: StoredStudy, w
 
 def test_values_have_the_type_of_their_setting(search: StoredStudy):
     """Text from a command line becomes what a YAML file would hold."""
-    tables = sweeps(search, {"model.richness_weight": "true,false", "model.ffn_multiple": "1, 4", "model.alpha": "0"})
-    values = [next(iter(changes.values())) for table in tables.values() for changes in table.values()]
+    tables = sweeps(
+        search,
+        {"model.richness_weight": "true,false", "model.ffn_multiple": "1, 4", "model.alpha": "0"},
+    )
+    values = [
+        next(iter(changes.values())) for table in tables.values() for changes in table.values()
+    ]
     assert values == [True, False, 1, 4, 0.0]
     assert [type(value) for value in values] == [bool, bool, int, int, float]
 
@@ -106,7 +124,9 @@ def test_effects_need_a_confirmed_winner(search: StoredStudy):
         study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
 
 
-def test_tail_users_are_told_by_their_own_rows(search: StoredStudy, monkeypatch: pytest.MonkeyPatch):
+def test_tail_users_are_told_by_their_own_rows(
+    search: StoredStudy, monkeypatch: pytest.MonkeyPatch
+):
     """Those with more than a share of long-tail behaviors in their train rows, in order of evaluation."""
     data = search.data(None)
     columns = [data.config.behaviors.index(name) for name in data.config.long_tail]

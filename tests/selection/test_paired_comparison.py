@@ -14,7 +14,9 @@ NUM_SEEDS, NUM_USERS, NUM_REPEATS = 5, 300, 1_500
 GAINS_OF_RANKS = np.array([1 / log2(rank + 2) for rank in range(10)])
 
 
-def drawn_gains(rng: np.random.Generator, seed_effect: float = 0.0, strength: float = 1.0) -> np.ndarray:
+def drawn_gains(
+    rng: np.random.Generator, seed_effect: float = 0.0, strength: float = 1.0
+) -> np.ndarray:
     """NDCG@10 of each seed and user: mostly 0, some users easier than others, some seeds luckier.
 
     About one user in eleven is hit; what is easy differs from model to model.
@@ -34,7 +36,10 @@ def swapped_gains(rng: np.random.Generator, first_SU: np.ndarray, second_SU: np.
 
 def size_of(pairs) -> float:
     """The share of pairs of equal models that are found different at 5 percent."""
-    p_values = [paired_bootstrap(*pair, resamples=499, seed=place).p_value for place, pair in enumerate(pairs)]
+    p_values = [
+        paired_bootstrap(*pair, resamples=499, seed=place).p_value
+        for place, pair in enumerate(pairs)
+    ]
     return float(np.mean(np.array(p_values) <= 0.05))
 
 
@@ -44,7 +49,10 @@ def size_of(pairs) -> float:
 def test_labels_swapped_by_user_are_found_different_as_often_as_said():
     """A better model and a worse one, their labels exchanged at random for every user: 5 percent, within 3 and 7."""
     rng = np.random.default_rng(0)
-    pairs = (swapped_gains(rng, drawn_gains(rng), drawn_gains(rng, strength=1.5), "U") for _ in range(NUM_REPEATS))
+    pairs = (
+        swapped_gains(rng, drawn_gains(rng), drawn_gains(rng, strength=1.5), "U")
+        for _ in range(NUM_REPEATS)
+    )
     assert 0.03 <= size_of(pairs) <= 0.07
 
 
@@ -55,7 +63,10 @@ def test_labels_swapped_by_run_are_found_different_at_most_as_often(axes):
     By run it may come to 6.25 where models differ: that often all five runs fall on one side.
     """
     rng = np.random.default_rng(1)
-    pairs = (swapped_gains(rng, drawn_gains(rng), drawn_gains(rng, strength=1.5), axes) for _ in range(NUM_REPEATS))
+    pairs = (
+        swapped_gains(rng, drawn_gains(rng), drawn_gains(rng, strength=1.5), axes)
+        for _ in range(NUM_REPEATS)
+    )
     assert size_of(pairs) <= 0.07
 
 
@@ -63,7 +74,9 @@ def test_labels_swapped_by_run_are_found_different_at_most_as_often(axes):
 def test_lucky_seeds_are_not_taken_for_a_difference(seed_effect):
     """Models of one law count as different in no more than 7 percent, however much seeds matter beside users."""
     rng = np.random.default_rng(2)
-    pairs = ((drawn_gains(rng, seed_effect), drawn_gains(rng, seed_effect)) for _ in range(NUM_REPEATS))
+    pairs = (
+        (drawn_gains(rng, seed_effect), drawn_gains(rng, seed_effect)) for _ in range(NUM_REPEATS)
+    )
     assert size_of(pairs) <= 0.07
 
 
@@ -91,7 +104,10 @@ def test_the_better_model_of_two_is_named():
     better_SU, worse_SU = better_and_worse(0)
     for forth, back in (
         (paired_bootstrap(better_SU, worse_SU), paired_bootstrap(worse_SU, better_SU)),
-        (paired_t(run_means(better_SU), run_means(worse_SU)), paired_t(run_means(worse_SU), run_means(better_SU))),
+        (
+            paired_t(run_means(better_SU), run_means(worse_SU)),
+            paired_t(run_means(worse_SU), run_means(better_SU)),
+        ),
     ):
         assert 0 < forth.low < forth.difference < forth.high
         assert forth.difference == pytest.approx((better_SU - worse_SU).mean())
@@ -110,7 +126,9 @@ def mirrored(comparison: Comparison) -> tuple[float, ...]:
 @given(st.integers(1, 4), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_the_bootstrap_has_no_preferred_side(num_seeds, num_users, seed):
     """Models of any gains, one seed or one user among them, that swap places mirror the result, draw for draw."""
-    first_SU, second_SU = np.random.default_rng(seed).integers(0, 6, size=(2, num_seeds, num_users)) / 10
+    first_SU, second_SU = (
+        np.random.default_rng(seed).integers(0, 6, size=(2, num_seeds, num_users)) / 10
+    )
     forth = paired_bootstrap(first_SU, second_SU, resamples=99)
     back = paired_bootstrap(second_SU, first_SU, resamples=99)
     assert 0 < forth.p_value <= 1
@@ -143,7 +161,9 @@ def test_without_chance_among_seeds_it_is_the_test_over_users(num_seeds):
     expected = 2 * stats.norm.sf(abs(gains_U.mean()) / error)
     assert found.p_value == pytest.approx(expected, abs=0.015)
     reach = stats.norm.ppf(0.975) * error
-    assert (found.low, found.high) == pytest.approx((gains_U.mean() - reach, gains_U.mean() + reach), abs=0.1 * error)
+    assert (found.low, found.high) == pytest.approx(
+        (gains_U.mean() - reach, gains_U.mean() + reach), abs=0.1 * error
+    )
 
 
 def test_users_and_seeds_add():
@@ -154,14 +174,21 @@ def test_users_and_seeds_add():
     mean, by_seed, by_user = gains_SU.mean(), gains_SU.mean(axis=1), gains_SU.mean(axis=0)
     square_of_users = S * sum((user - mean) ** 2 for user in by_user) / (U - 1)
     square_of_seeds = U * sum((seed - mean) ** 2 for seed in by_seed) / (S - 1)
-    own = [(gains_SU[s, u] - by_seed[s] - by_user[u] + mean) ** 2 for s in range(S) for u in range(U)]
+    own = [
+        (gains_SU[s, u] - by_seed[s] - by_user[u] + mean) ** 2 for s in range(S) for u in range(U)
+    ]
     square_of_own = sum(own) / ((S - 1) * (U - 1))
     normal_N, t_N = rng.standard_normal(400_000), rng.standard_t(S - 1, size=400_000)
-    chance_N = sqrt((square_of_users - square_of_own) / (S * U)) * normal_N + sqrt(square_of_seeds / (S * U)) * t_N
+    chance_N = (
+        sqrt((square_of_users - square_of_own) / (S * U)) * normal_N
+        + sqrt(square_of_seeds / (S * U)) * t_N
+    )
     found = paired_bootstrap(gains_SU, np.zeros_like(gains_SU), resamples=50_000)
     assert found.p_value == pytest.approx(np.mean(abs(chance_N) >= abs(mean)), abs=0.01)
     expected = mean + np.quantile(chance_N, [0.025, 0.975])
-    assert (found.low, found.high) == pytest.approx(expected, abs=0.05 * (expected[1] - expected[0]))
+    assert (found.low, found.high) == pytest.approx(
+        expected, abs=0.05 * (expected[1] - expected[0])
+    )
 
 
 # Edges
@@ -177,7 +204,9 @@ def test_a_model_equals_itself():
 def test_a_difference_that_is_always_the_same_is_certain():
     """No chance is seen: p is as small as it gets, 0 for the t-test and one in all draws for the bootstrap."""
     gains_SU = np.zeros((3, 4))
-    assert paired_bootstrap(gains_SU + 0.5, gains_SU, resamples=99) == Comparison(0.5, 0.5, 0.5, 0.01)
+    assert paired_bootstrap(gains_SU + 0.5, gains_SU, resamples=99) == Comparison(
+        0.5, 0.5, 0.5, 0.01
+    )
     found = paired_t([0.1, 0.2, 0.3], [0.2, 0.3, 0.4])
     assert values_of(found) == pytest.approx((-0.1, -0.1, -0.1, 0))
 
@@ -219,5 +248,8 @@ def test_draws_repeat():
 def test_comparisons_are_plain_numbers():
     """They are written to JSON as they are."""
     pair = better_and_worse(8)
-    for found in (paired_bootstrap(*pair, resamples=99), paired_t(run_means(pair[0]), run_means(pair[1]))):
+    for found in (
+        paired_bootstrap(*pair, resamples=99),
+        paired_t(run_means(pair[0]), run_means(pair[1])),
+    ):
         assert {type(value) for value in values_of(found)} == {float}

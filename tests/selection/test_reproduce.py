@@ -22,21 +22,33 @@ def edited(search: StoredStudy, number: int, epoch: int, change) -> Past:
 def test_a_trial_is_made_again_exactly(search: StoredStudy, number: int):
     """Every loss, rate and metric of every epoch is the stored one to the last bit."""
     found = make_again(Past.of(search, number), search.data(None), CPU)
-    assert (found.trial, found.epochs, found.largest_difference, found.changed) == (number, 2, 0.0, ())
+    assert (found.trial, found.epochs, found.largest_difference, found.changed) == (
+        number,
+        2,
+        0.0,
+        (),
+    )
 
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_the_first_epoch_that_differs_is_named(search: StoredStudy, epoch: int):
     """With its figure, what it was and what it is; exit code 7."""
     past = edited(search, 1, epoch, lambda record: record["metrics"].update({"ndcg@10": 0.5}))
-    with pytest.raises(ReproductionError, match=rf"epoch {epoch} differs first: ndcg@10 was 0\.5, is now 0\.") as error:
+    with pytest.raises(
+        ReproductionError, match=rf"epoch {epoch} differs first: ndcg@10 was 0\.5, is now 0\."
+    ) as error:
         make_again(past, search.data(None), CPU)
     assert error.value.exit_code == 7
 
 
 def test_a_loss_in_its_last_bit_is_a_difference(search: StoredStudy):
     """Nothing is rounded away, unless a tolerance is given."""
-    past = edited(search, 1, 2, lambda record: record["losses"].update(next=record["losses"]["next"] * (1 + 1e-12)))
+    past = edited(
+        search,
+        1,
+        2,
+        lambda record: record["losses"].update(next=record["losses"]["next"] * (1 + 1e-12)),
+    )
     with pytest.raises(ReproductionError, match=r"epoch 2 differs first: loss\.next"):
         make_again(past, search.data(None), CPU)
     found = make_again(past, search.data(None), CPU, tolerance=1e-9)
@@ -46,7 +58,9 @@ def test_a_loss_in_its_last_bit_is_a_difference(search: StoredStudy):
 def test_what_else_changed_is_said(search: StoredStudy, monkeypatch: pytest.MonkeyPatch):
     """Other versions, another commit and another device stand beside a difference, and beside a success."""
     then = provenance.software_lines(CPU)
-    monkeypatch.setattr("blade_tune.selection.reproduce.software_lines", lambda _: {**then, "versions": "torch 9.9"})
+    monkeypatch.setattr(
+        "blade_tune.selection.reproduce.software_lines", lambda _: {**then, "versions": "torch 9.9"}
+    )
     found = make_again(Past.of(search, 0), search.data(None), CPU)
     assert found.changed == (f"versions {then['versions']} -> torch 9.9",)
     past = edited(search, 0, 1, lambda record: record["metrics"].update({"hr@5": 2.0}))

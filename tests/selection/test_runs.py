@@ -13,11 +13,19 @@ from blade_tune.storage.trials import Given, num_scored
 from blade_tune.study.stored import StoredStudy
 from tests.selection.small import num_rows, own_crew
 
-SMALL: Mapping[str, Value] = {"model.embedding_size": 8, "model.max_length": 6, "model.num_experts": 1}
+SMALL: Mapping[str, Value] = {
+    "model.embedding_size": 8,
+    "model.max_length": 6,
+    "model.num_experts": 1,
+}
 
 
 def wanted(*alphas: float, num_seeds: int = 1) -> list[Run]:
-    return [Run({**SMALL, "model.alpha": a}, 100 + s, f"alpha {a}") for a in alphas for s in range(num_seeds)]
+    return [
+        Run({**SMALL, "model.alpha": a}, 100 + s, f"alpha {a}")
+        for a in alphas
+        for s in range(num_seeds)
+    ]
 
 
 def test_a_run_is_made_once(search: StoredStudy):
@@ -28,8 +36,12 @@ def test_a_run_is_made_once(search: StoredStudy):
     (first, second) = require(runs, wanted(0.0, 0.5))
     execute(search, wanted(0.5, 1.0), executor)
     assert executor.worked[1:] == [("tiny.runs", 3)]
-    assert [trial.number for trial in require(runs, wanted(0.0, 0.5))] == [first.number, second.number]
-    spelled_out = Run({**SMALL, "model.tau": 0.3}, 100, "alpha by default")  # alpha is 0.5 by default, tau 0.3
+    assert [trial.number for trial in require(runs, wanted(0.0, 0.5))] == [
+        first.number,
+        second.number,
+    ]
+    # Alpha is 0.5 by default, tau 0.3
+    spelled_out = Run({**SMALL, "model.tau": 0.3}, 100, "alpha by default")
     execute(search, [spelled_out, spelled_out], executor)
     assert num_rows(search) == 3
 
@@ -85,7 +97,9 @@ def test_a_failed_run_costs_only_itself(search: StoredStudy, monkeypatch: pytest
 
     monkeypatch.setattr(Blade, "losses", broken)
     runs = execute(search, wanted(0.0, 0.25, 0.5), own_crew())
-    assert [trial.state.name if trial else None for trial in rows(runs, wanted(0.0, 0.25, 0.5))] == [
+    assert [
+        trial.state.name if trial else None for trial in rows(runs, wanted(0.0, 0.25, 0.5))
+    ] == [
         "COMPLETE",
         "FAIL",
         "COMPLETE",

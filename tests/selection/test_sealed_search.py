@@ -33,7 +33,10 @@ def write_data(folder: Path) -> None:
     dice = random.Random(5)  # noqa: S311 - no secret
     parts: dict[str, list[str]] = {"train": [], "valid": [], "between_val_test": [], "test": []}
     for user in range(1, USERS + 1):
-        rows = [f"{user},{dice.randint(1, ITEMS)},{dice.randint(0, 1)},1,{dice.randint(0, 1)},0" for _ in range(LENGTH)]
+        rows = [
+            f"{user},{dice.randint(1, ITEMS)},{dice.randint(0, 1)},1,{dice.randint(0, 1)},0"
+            for _ in range(LENGTH)
+        ]
         parts["train"] += [*rows[:-2], f"{user},{user % ITEMS + 1},1,0,0,0"]
         parts["valid"].append(rows[-2])
         parts["between_val_test"].append(f"{user},3,1,0,0,0")
@@ -51,7 +54,9 @@ def search(folder: Path, garbage: bytes | None, **env: str) -> StoredStudy:
     if garbage is not None:
         for name in ("test.txt", "between_val_test.txt"):
             (folder / "data" / name).write_bytes(garbage)
-    ended = finish(start("run", "--study", "tiny", "--data", "data", "--workers", "1", cwd=folder, env=env))
+    ended = finish(
+        start("run", "--study", "tiny", "--data", "data", "--workers", "1", cwd=folder, env=env)
+    )
     assert ended.code == 0, ended.err
     return Workspace.at(None, folder / "results").study("tiny")
 
@@ -61,9 +66,19 @@ def found(stored: StoredStudy) -> list[tuple[Any, ...]]:
     told = []
     for trial in stored.trials:
         files = stored.files(trial)
-        attrs = {k: v for k, v in trial.user_attrs.items() if k not in ("seconds", "threads", "clock", "files")}
-        contents = (files.weights.read_bytes(), np.load(files.ranks).tolist(), files.config.read_text())
-        told.append((trial.state, trial.value, trial.params, attrs, trial.intermediate_values, *contents))
+        attrs = {
+            k: v
+            for k, v in trial.user_attrs.items()
+            if k not in ("seconds", "threads", "clock", "files")
+        }
+        contents = (
+            files.weights.read_bytes(),
+            np.load(files.ranks).tolist(),
+            files.config.read_text(),
+        )
+        told.append(
+            (trial.state, trial.value, trial.params, attrs, trial.intermediate_values, *contents)
+        )
     return told
 
 
@@ -85,6 +100,11 @@ def test_no_process_of_a_run_opens_a_test_file(tmp_path: Path):
     env = {"PYTHONPATH": str(tmp_path / "watcher"), "OPENED": str(opened)}
     search(tmp_path / "watched", None, **env)
     assert not opened.exists()
-    exported = finish(start("export-best", "--study", "tiny", cwd=tmp_path / "watched", env={**os.environ, **env}))
+    exported = finish(
+        start("export-best", "--study", "tiny", cwd=tmp_path / "watched", env={**os.environ, **env})
+    )
     assert exported.code == 0, exported.err
-    assert {Path(line).name for line in opened.read_text().splitlines()} == {"test.txt", "between_val_test.txt"}
+    assert {Path(line).name for line in opened.read_text().splitlines()} == {
+        "test.txt",
+        "between_val_test.txt",
+    }

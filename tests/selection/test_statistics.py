@@ -7,7 +7,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from blade_tune.selection.statistics import Estimate, estimate, expected_best, holm, probability_best, winner_interval
+from blade_tune.selection.statistics import (
+    Estimate,
+    estimate,
+    expected_best,
+    holm,
+    probability_best,
+    winner_interval,
+)
 
 SCORES = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
 SAMPLES = st.lists(SCORES, min_size=2, max_size=9)
@@ -28,7 +35,9 @@ def test_an_estimate_is_mean_and_t_interval(scores):
     assert (found.mean, found.sd, found.num) == (pytest.approx(mean), pytest.approx(sd), num)
     assert (found.low, found.high) == pytest.approx((mean - reach, mean + reach))
     assert found.error == pytest.approx(sd / sqrt(num))
-    assert {type(value) for value in (found.mean, found.sd, found.low, found.high, found.error)} == {float}
+    assert {
+        type(value) for value in (found.mean, found.sd, found.low, found.high, found.error)
+    } == {float}
 
 
 def test_one_score_has_no_spread():
@@ -82,7 +91,11 @@ def test_a_winner_of_one_score_has_no_interval():
 # Who is best
 
 
-@given(st.integers(2, 5).flatmap(lambda num: st.lists(st.lists(SCORES, min_size=num, max_size=num), min_size=1)))
+@given(
+    st.integers(2, 5).flatmap(
+        lambda num: st.lists(st.lists(SCORES, min_size=num, max_size=num), min_size=1)
+    )
+)
 def test_probabilities_of_being_best_sum_to_1(scores_CS):
     """Somebody is best, and none has less than no chance."""
     shares_C = probability_best(scores_CS, draws=50)
@@ -99,13 +112,19 @@ def test_two_candidates_are_compared_by_student_s_t(first, second):
     error = differences_S.std(ddof=1) / sqrt(num)
     assume(error > 1e-9)
     expected = stats.t.cdf(differences_S.mean() / error, num - 1)
-    assert probability_best([first[:num], second[:num]])[0] == pytest.approx(expected, abs=0.02)  # 5.6 errors of draws
+    # 5.6 errors of draws
+    assert probability_best([first[:num], second[:num]])[0] == pytest.approx(expected, abs=0.02)
 
 
 def test_three_candidates_are_compared_by_the_multivariate_t():
     """The first is best with the probability that both of its differences are positive."""
     scores_CS = np.random.default_rng(0).normal([[0.3], [0.2], [0.0]], 0.3, size=(3, 4))
-    residual_CS = scores_CS - scores_CS.mean(axis=1, keepdims=True) - scores_CS.mean(axis=0) + scores_CS.mean()
+    residual_CS = (
+        scores_CS
+        - scores_CS.mean(axis=1, keepdims=True)
+        - scores_CS.mean(axis=0)
+        + scores_CS.mean()
+    )
     scale = (residual_CS**2).sum() / 6 / 4  # of one mean; two differences from one share it
     first, second, third = scores_CS.mean(axis=1)
     law = stats.multivariate_t(shape=scale * np.array([[2, 1], [1, 2]]), df=6)
@@ -115,8 +134,12 @@ def test_three_candidates_are_compared_by_the_multivariate_t():
 
 def test_exchangeable_candidates_share_alike():
     """Whose scores are the same in another order of seeds have the same chance, up to that of draws."""
-    assert probability_best([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]]) == pytest.approx([1 / 2] * 2, abs=0.015)
-    assert probability_best([[1, 2, 3], [2, 3, 1], [3, 1, 2]]) == pytest.approx([1 / 3] * 3, abs=0.015)
+    assert probability_best([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]]) == pytest.approx(
+        [1 / 2] * 2, abs=0.015
+    )
+    assert probability_best([[1, 2, 3], [2, 3, 1], [3, 1, 2]]) == pytest.approx(
+        [1 / 3] * 3, abs=0.015
+    )
 
 
 def test_a_clear_winner_is_nearly_certain():
@@ -154,7 +177,9 @@ def test_draws_repeat():
     """The same seed gives the same probabilities, another seed others."""
     scores_CS = [[0.1, 0.2, 0.3], [0.2, 0.2, 0.2]]
     assert np.array_equal(probability_best(scores_CS, seed=1), probability_best(scores_CS, seed=1))
-    assert not np.array_equal(probability_best(scores_CS, seed=1), probability_best(scores_CS, seed=2))
+    assert not np.array_equal(
+        probability_best(scores_CS, seed=1), probability_best(scores_CS, seed=2)
+    )
 
 
 # Several p-values

@@ -30,7 +30,9 @@ class Slots:
     """A study with its budget."""
 
     def __init__(self, url: str, name: str = "s") -> None:
-        self.storage: StudyStorage = open_storage(resolve_url(url, Path()), create=True, outage_s=60)
+        self.storage: StudyStorage = open_storage(
+            resolve_url(url, Path()), create=True, outage_s=60
+        )
         Attempts.create_table(self.storage)
         if name not in optuna.get_all_study_names(self.storage):
             optuna.create_study(study_name=name, storage=self.storage, direction="maximize")
@@ -86,7 +88,11 @@ def test_a_budget_is_met_and_never_overshot(slots, database_url, crowd):
     """Trials that end in all ways, in eight processes, leave exactly as many scored ones as were asked for."""
     crowd.run(run_all, database_url)
     states = Counter(trial.state for trial in slots.study.trials)
-    reported = [trial for trial in slots.study.trials if trial.state == TrialState.PRUNED and trial.intermediate_values]
+    reported = [
+        trial
+        for trial in slots.study.trials
+        if trial.state == TrialState.PRUNED and trial.intermediate_values
+    ]
     assert states[TrialState.COMPLETE] + len(reported) == SLOTS
     assert slots.budget.open_attempts() == []
 
@@ -178,10 +184,18 @@ def test_an_attempt_says_who_and_when(slots):
 
 def test_gpu_time_is_what_attempts_held_of_gpus(slots):
     """From claim to latest renewal, times the share of the device, released or not; CPU time is none of it."""
-    for device, share, seconds in (("cuda", 0.5, 100.0), ("cuda:1", 1.0, 10.0), ("cpu", 1.0, 1000.0)):
+    for device, share, seconds in (
+        ("cuda", 0.5, 100.0),
+        ("cuda:1", 1.0, 10.0),
+        ("cpu", 1.0, 1000.0),
+    ):
         attempt = slots.budget.claim(9, Claimant(Owner.here(), device, share))
         slots.budget.release(attempt)
-        times = update(ATTEMPTS).where(ATTEMPTS.c.attempt_id == attempt).values(renewed=ATTEMPTS.c.claimed + seconds)
+        times = (
+            update(ATTEMPTS)
+            .where(ATTEMPTS.c.attempt_id == attempt)
+            .values(renewed=ATTEMPTS.c.claimed + seconds)
+        )
         with slots.storage.engine.begin() as connection:
             connection.execute(times)
     assert slots.budget.gpu_seconds() == pytest.approx(60.0)
@@ -191,8 +205,11 @@ def test_gpu_time_is_what_attempts_held_of_gpus(slots):
 def test_a_clock_that_is_set_charges_nothing(slots, step_s):
     """Forward or back: an attempt costs what the time took, and says that it was heard of just now."""
     attempt = slots.budget.claim(9, Claimant(Owner.here(), "cuda", 1.0))
-    with slots.storage.engine.begin() as connection:  # as if it were claimed by a clock that was set since
-        connection.execute(update(ATTEMPTS).values(claimed=ATTEMPTS.c.claimed - step_s, renewed=0.0))
+    # As if it were claimed by a clock that was set since
+    with slots.storage.engine.begin() as connection:
+        connection.execute(
+            update(ATTEMPTS).values(claimed=ATTEMPTS.c.claimed - step_s, renewed=0.0)
+        )
     for change in (slots.budget.renew, slots.budget.release):
         change(attempt)
         assert 0.0 <= slots.budget.gpu_seconds() < 60.0
@@ -205,7 +222,9 @@ def test_a_lost_attempt_costs_what_it_is_known_to_have_run(slots):
     attempt = slots.budget.claim(9, Claimant(Owner.here(), "cuda", 1.0))
     with slots.storage.engine.begin() as connection:
         connection.execute(
-            update(ATTEMPTS).values(claimed=ATTEMPTS.c.claimed - 9e4, renewed=ATTEMPTS.c.claimed - 9e4 + 50)
+            update(ATTEMPTS).values(
+                claimed=ATTEMPTS.c.claimed - 9e4, renewed=ATTEMPTS.c.claimed - 9e4 + 50
+            )
         )
     finder = Attempts(slots.storage, slots.storage.get_study_id_from_name("s"))
     finder.release(attempt)

@@ -36,7 +36,9 @@ def end(stored: StoredStudy, value: float | None) -> int:
     folder.checkpoint.touch()
     if value is not None:
         folder.weights.touch()
-    stored.study.tell(trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE)
+    stored.study.tell(
+        trial, value, state=TrialState.PRUNED if value is None else TrialState.COMPLETE
+    )
     return trial.number
 
 
@@ -51,7 +53,9 @@ def test_after_every_end_the_best_have_weights_and_no_other(fresh: StoredStudy):
     for _ in range(30):
         number = end(fresh, [None, 0.1, 0.2, 0.3, dice.random()][dice.integers(5)])
         workers[dice.integers(2)].clean(number)
-        assert left(fresh, "best.safetensors") == {trial.number for trial in ranked(fresh.trials)[:KEEP]}
+        assert left(fresh, "best.safetensors") == {
+            trial.number for trial in ranked(fresh.trials)[:KEEP]
+        }
         assert left(fresh, "checkpoint.pt") == set()
 
 
@@ -76,7 +80,9 @@ def test_fewer_weights_to_keep_go_at_the_first_end(fresh: StoredStudy):
     assert left(fresh, "best.safetensors") == {2}
 
 
-def test_a_trial_is_out_of_memory_when_the_next_one_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_trial_is_out_of_memory_when_the_next_one_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Its model is freed at its end, though it stands in a cycle and nothing else would look for it."""
     trainings: list[weakref.ref[Training]] = []
 

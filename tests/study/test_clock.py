@@ -77,7 +77,10 @@ def test_a_row_that_goes_on_has_a_clock_of_its_own(tmp_path: Path):
     with pytest.raises(InterruptedStudyError):
         tiny.run(tmp_path, Kill(0, 2, signal.SIGINT), search__trials=1, **LONG)
     first, waiting = tiny.stored(tmp_path).trials
-    assert ([epoch for epoch, *_ in first.user_attrs["clock"]], "clock" in waiting.user_attrs) == ([2], False)
+    assert ([epoch for epoch, *_ in first.user_attrs["clock"]], "clock" in waiting.user_attrs) == (
+        [2],
+        False,
+    )
     tiny.run(tmp_path, search__trials=1, **LONG)
     before, after = (row.user_attrs["clock"] for row in tiny.stored(tmp_path).trials)
     assert before == first.user_attrs["clock"]
@@ -97,18 +100,28 @@ def test_a_fit_has_a_time(tmp_path: Path):
 
 def test_the_database_is_asked_before_the_files(tmp_path: Path):
     """Its readings are what is told, without a file."""
-    row = optuna.create_trial(value=0.2, intermediate_values={2: 0.2}, user_attrs={"clock": [[2, 3.0, 5.0]]})
+    row = optuna.create_trial(
+        value=0.2, intermediate_values={2: 0.2}, user_attrs={"clock": [[2, 3.0, 5.0]]}
+    )
     assert training_seconds(row, TrialFolder(tmp_path), METRIC) == {2: 3.0}
     assert row_seconds(row) == {2: 5.0}
 
 
 @pytest.mark.parametrize(("figure", "found"), [(0.2, {2: 3.0}), (0.3, {})])
-def test_the_file_of_an_earlier_version_s_trial_tells_its_training(tmp_path: Path, figure: float, found: dict):
+def test_the_file_of_an_earlier_version_s_trial_tells_its_training(
+    tmp_path: Path, figure: float, found: dict
+):
     """As long as it has the figures of the database: those of another trial of this number are not taken for it."""
     folder = TrialFolder(tmp_path)
     lines = [
         {"epoch": 1, "losses": {}, "learning_rate": 0.1, "seconds": 1.0, "metrics": {}},
-        {"epoch": 2, "losses": {}, "learning_rate": 0.1, "seconds": 2.0, "metrics": {METRIC: figure}},
+        {
+            "epoch": 2,
+            "losses": {},
+            "learning_rate": 0.1,
+            "seconds": 2.0,
+            "metrics": {METRIC: figure},
+        },
     ]
     folder.metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     row = optuna.create_trial(state=TrialState.PRUNED, intermediate_values={2: 0.2})
@@ -118,5 +131,7 @@ def test_the_file_of_an_earlier_version_s_trial_tells_its_training(tmp_path: Pat
 
 def test_nothing_is_known_without_both(tmp_path: Path):
     """No share of the whole is made up."""
-    row = optuna.create_trial(value=0.2, intermediate_values={2: 0.2}, user_attrs={"seconds": 9.0, "epochs": 2})
+    row = optuna.create_trial(
+        value=0.2, intermediate_values={2: 0.2}, user_attrs={"seconds": 9.0, "epochs": 2}
+    )
     assert training_seconds(row, TrialFolder(tmp_path), METRIC) == {}

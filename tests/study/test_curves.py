@@ -27,7 +27,10 @@ def texts(svg: str) -> list[str | None]:
 def lines(svg: str) -> list[list[tuple[float, float]]]:
     """The points of each line."""
     found = [element.attrib["points"].split() for element in elements(svg, "polyline")]
-    return [[(float(x), float(y)) for x, y in (point.split(",") for point in points)] for points in found]
+    return [
+        [(float(x), float(y)) for x, y in (point.split(",") for point in points)]
+        for points in found
+    ]
 
 
 def test_the_metric_and_the_sum_of_losses_are_lines_over_epochs():
@@ -37,7 +40,9 @@ def test_the_metric_and_the_sum_of_losses_are_lines_over_epochs():
     assert [x for x, _ in metric] == [x for x, _ in loss][1:]
     assert loss[0][1] < loss[1][1] < loss[2][1]
     assert metric[0][1] > metric[1][1]
-    assert {"epoch", "loss", "ndcg@10", "0", "2", "4", "0.75", "0.25", "0.1", "0.2"} <= set(texts(svg))
+    assert {"epoch", "loss", "ndcg@10", "0", "2", "4", "0.75", "0.25", "0.1", "0.2"} <= set(
+        texts(svg)
+    )
 
 
 def test_text_is_escaped():
@@ -56,11 +61,16 @@ def test_any_curve_is_a_chart_within_its_frame(values):
         for epoch, (loss, metric) in enumerate(values, start=1)
     ]
     shown = lines(curve_svg(rows, "m"))
-    assert sum(map(len, shown)) == sum(math.isfinite(value) for pair in values for value in pair if value is not None)
+    assert sum(map(len, shown)) == sum(
+        math.isfinite(value) for pair in values for value in pair if value is not None
+    )
     assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for points in shown for x, y in points)
 
 
 def test_a_long_curve_is_a_small_file():
     """A thousand epochs take less than the CSV of them."""
-    rows = [{"epoch": epoch, "loss.next": 1 / epoch, "ndcg@10": 1 - 1 / epoch} for epoch in range(1, 1001)]
+    rows = [
+        {"epoch": epoch, "loss.next": 1 / epoch, "ndcg@10": 1 - 1 / epoch}
+        for epoch in range(1, 1001)
+    ]
     assert len(curve_svg(rows, "ndcg@10")) < len(as_csv(rows))

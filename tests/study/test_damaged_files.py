@@ -19,7 +19,9 @@ from tests.study.test_recovery import GRACE_S
 from tests.study.tiny import rows, run, stored
 
 
-def test_a_trial_with_a_damaged_checkpoint_starts_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_trial_with_a_damaged_checkpoint_starts_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     """With a warning, and ends as one that was left alone."""
     with pytest.raises(InterruptedStudyError):
         run(tmp_path / "a", Kill(0, 1, signal.SIGINT), search__trials=1)
@@ -34,7 +36,9 @@ def test_a_trial_with_a_damaged_checkpoint_starts_anew(tmp_path: Path, caplog: p
     assert result(tmp_path / "a", 1) == result(tmp_path / "b", 0)
 
 
-def test_a_trial_that_is_given_up_leaves_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_trial_that_is_given_up_leaves_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Whoever queues it no more removes it; as long as it is queued, it stays."""
     with pytest.raises(InterruptedStudyError):
         run(tmp_path, Kill(0, 1, signal.SIGINT), search__trials=1)
@@ -43,7 +47,9 @@ def test_a_trial_that_is_given_up_leaves_no_checkpoint(tmp_path: Path, monkeypat
     for left, number in ((True, 1), (False, 2)):
         monkeypatch.setattr(recovery, "MAX_RETRIES", 1 if left else 0)
         assert study.study.ask().number == number
-        Recovery(study.storage, study.study, study.attempts, GRACE_S, study.folder).give_up(number, "gone")
+        Recovery(study.storage, study.study, study.attempts, GRACE_S, study.folder).give_up(
+            number, "gone"
+        )
         assert checkpoint.exists() == left
     assert rows(tmp_path)[-1] == ("FAIL", "error")
 
@@ -68,7 +74,14 @@ def test_epochs_of_a_file_without_a_digest_are_told_where_it_is_whole(tmp_path: 
     record = '{"epoch": %d, "losses": {}, "learning_rate": null, "seconds": 1.0, "metrics": {"ndcg@10": 0.5}}\n'
     folder.metrics.write_text(record % 1 + record % 2)
     assert [row["epoch"] for row in curve_rows(folder)] == [1, 2]
-    for content in ("", "[]\n", record % 2, (record % 1)[:40], record % 1 + '{"epoch": 2}\n', "\ud800\n"):
+    for content in (
+        "",
+        "[]\n",
+        record % 2,
+        (record % 1)[:40],
+        record % 1 + '{"epoch": 2}\n',
+        "\ud800\n",
+    ):
         folder.metrics.write_text(content, encoding="utf-8", errors="surrogatepass")
         assert curve_rows(folder) == []
 
@@ -90,7 +103,9 @@ def test_a_file_in_the_place_of_a_folder_is_one_clear_error(tmp_path: Path):
     folder = StudyFolder(tmp_path, "tiny")
     folder.path.mkdir()
     (folder.path / "trials").write_text("in the way")
-    with pytest.raises(ConfigError, match="must be a folder, and is or lies under a file; move that away"):
+    with pytest.raises(
+        ConfigError, match="must be a folder, and is or lies under a file; move that away"
+    ):
         run(tmp_path, search__trials=1)
     (folder.path / "trials").unlink()
     study = stored(tmp_path)
@@ -108,12 +123,16 @@ def test_a_folder_in_the_place_of_a_file_gives_way_where_it_is_empty(tmp_path: P
     path.unlink()
     path.mkdir()
     (path / "other").touch()
-    with pytest.raises(ConfigError, match="must be a file, and is a folder that holds others; move it away"):
+    with pytest.raises(
+        ConfigError, match="must be a file, and is a folder that holds others; move it away"
+    ):
         write_whole(path, b"a")
     assert [each.name for each in tmp_path.rglob("*")] == ["file", "other"]
 
 
-def test_a_log_that_cannot_be_written_costs_no_trial(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_a_log_that_cannot_be_written_costs_no_trial(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     """There is a warning instead, and what is logged meanwhile goes where it went."""
     folder = StudyFolder(tmp_path, "tiny").trial(0)
     folder.log.mkdir(parents=True)

@@ -30,23 +30,47 @@ def written(folder: Path, **changes: Any) -> Path:
     [
         ({"modle": "blade"}, "tiny.yaml: unknown key modle. Did you mean model?"),
         ({"model": "blad"}, "tiny.yaml: unknown model 'blad'. Did you mean blade?"),
-        ({"data__source": "synthetik"}, "tiny.yaml: data: unknown source 'synthetik'. Did you mean synthetic?"),
+        (
+            {"data__source": "synthetik"},
+            "tiny.yaml: data: unknown source 'synthetik'. Did you mean synthetic?",
+        ),
         ({"data__num_uesrs": 3}, "tiny.yaml: data: unknown key num_uesrs. Did you mean num_users?"),
         (
             {"search__sampler": "tpa"},
             "tiny.yaml: search.sampler must be 'tpe', 'random', 'grid', 'qmc' or 'gp', got 'tpa'.",
         ),
-        ({"search__trials": 0}, "tiny.yaml: search.trials must be greater than or equal to 1, got 0."),
-        ({"search__pruner__percentil": 75}, "tiny.yaml: unknown key search.pruner.percentil. Did you mean percentile?"),
-        ({"search__pruner__warmup": 1.0}, "tiny.yaml: search.pruner.warmup must be less than 1, got 1.0."),
-        ({"objective": {"metric": "ndcg@7"}}, "tiny.yaml: objective.metric must be 'ndcg@5', 'ndcg@10'"),
-        ({"space__model__alhpa": 1.0}, "tiny.yaml: space: unknown model key alhpa. Did you mean alpha?"),
-        ({"space__model__num_heads": {"choice": [2, 3]}}, "tiny.yaml: space: model: embedding_size must be divisible"),
+        (
+            {"search__trials": 0},
+            "tiny.yaml: search.trials must be greater than or equal to 1, got 0.",
+        ),
+        (
+            {"search__pruner__percentil": 75},
+            "tiny.yaml: unknown key search.pruner.percentil. Did you mean percentile?",
+        ),
+        (
+            {"search__pruner__warmup": 1.0},
+            "tiny.yaml: search.pruner.warmup must be less than 1, got 1.0.",
+        ),
+        (
+            {"objective": {"metric": "ndcg@7"}},
+            "tiny.yaml: objective.metric must be 'ndcg@5', 'ndcg@10'",
+        ),
+        (
+            {"space__model__alhpa": 1.0},
+            "tiny.yaml: space: unknown model key alhpa. Did you mean alpha?",
+        ),
+        (
+            {"space__model__num_heads": {"choice": [2, 3]}},
+            "tiny.yaml: space: model: embedding_size must be divisible",
+        ),
         (
             {"train__batch_size": 32},
             "tiny.yaml: train: train.batch_size is given here and in tiny.yaml: space; keep one.",
         ),
-        ({"train__lerning_rate": 0.1}, "tiny.yaml: space: unknown train key lerning_rate. Did you mean learning_rate?"),
+        (
+            {"train__lerning_rate": 0.1},
+            "tiny.yaml: space: unknown train key lerning_rate. Did you mean learning_rate?",
+        ),
         (
             {"enqueue": [{"model": {"alhpa": 1.0}}]},
             "study tiny: enqueue[0]: unknown parameter model.alhpa. Did you mean",
@@ -70,13 +94,17 @@ def test_epochs_cannot_be_searched(key: str):
     """Pruning compares trials at equal epochs, so neither their number nor their evaluations may vary."""
     changed = content(space__train={key: {"choice": [1, 2]}})
     del changed["train"][key]
-    with pytest.raises(ConfigError, match=rf"^tiny\.yaml: train\.{key} cannot be searched: pruning compares trials"):
+    with pytest.raises(
+        ConfigError, match=rf"^tiny\.yaml: train\.{key} cannot be searched: pruning compares trials"
+    ):
         StudyDefinition.from_mapping("tiny", changed, "tiny.yaml")
 
 
 def test_the_grid_needs_steps():
     """A grid over a continuous range is refused, and accepted when it has a step."""
-    with pytest.raises(ConfigError, match=r"^tiny\.yaml: the grid sampler needs a step for every float"):
+    with pytest.raises(
+        ConfigError, match=r"^tiny\.yaml: the grid sampler needs a step for every float"
+    ):
         define(search__sampler="grid")
     define(search__sampler="grid", space__model__lambda_={"float": [0.1, 0.3], "step": 0.1})
 
@@ -91,11 +119,16 @@ def test_a_name_is_one_plain_word(name: str):
 def test_the_stored_form_is_read_back():
     """A definition, written as a file with its space, is the same study."""
     study = define(
-        enqueue=[{"model": {"alpha": 0.25}, "tag": "mine", "metadata": {"seed": 1}}], objective={"metric": "hr@5"}
+        enqueue=[{"model": {"alpha": 0.25}, "tag": "mine", "metadata": {"seed": 1}}],
+        objective={"metric": "hr@5"},
     )
     again = StudyDefinition.from_mapping("tiny", study.to_mapping(), "stored")
     assert again.to_mapping() == study.to_mapping()
-    assert (again.train, again.objective, again.search) == (study.train, study.objective, study.search)
+    assert (again.train, again.objective, again.search) == (
+        study.train,
+        study.objective,
+        study.search,
+    )
     assert again.enqueued_params(0) == {"model.alpha": 0.25}
 
 
@@ -114,7 +147,10 @@ def test_a_path_names_the_study(file: Path):
 
 def test_an_unknown_study_gets_a_guess():
     """A name or a path that leads nowhere is refused."""
-    with pytest.raises(ConfigError, match=r"no file dmeo\.yaml in \./studies or in the package\. Did you mean demo\?"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no file dmeo\.yaml in \./studies or in the package\. Did you mean demo\?",
+    ):
         StudyDefinition.load("dmeo")
     with pytest.raises(ConfigError, match=r"^nowhere/x\.yaml: no such file\.$"):
         StudyDefinition.load("nowhere/x.yaml")
@@ -136,11 +172,19 @@ def test_without_a_space_the_model_s_own_is_searched():
 
 def test_flags_win_over_the_file(file: Path):
     """Epochs and search settings given by flag replace the file's one by one; the rest stays."""
-    written(file.parent, search={"trials": 3, "seed": 5, "pruner": {"percentile": 60, "warmup": 0.5}})
-    study = StudyDefinition.load(str(file), max_epochs=7, search={"trials": 9, "pruner": {"kind": "median"}})
+    written(
+        file.parent, search={"trials": 3, "seed": 5, "pruner": {"percentile": 60, "warmup": 0.5}}
+    )
+    study = StudyDefinition.load(
+        str(file), max_epochs=7, search={"trials": 9, "pruner": {"kind": "median"}}
+    )
     assert (study.train.max_epochs, study.train.eval_every) == (7, 1)
     assert (study.search.trials, study.search.seed, study.search.sampler) == (9, 5, "tpe")
-    assert (study.search.pruner.kind, study.search.pruner.percentile, study.search.pruner.warmup) == ("median", 60, 0.5)
+    assert (
+        study.search.pruner.kind,
+        study.search.pruner.percentile,
+        study.search.pruner.warmup,
+    ) == ("median", 60, 0.5)
 
 
 def test_another_model_is_another_study(file: Path):

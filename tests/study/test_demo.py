@@ -30,10 +30,16 @@ def best_and_baselines(data_config: DataConfig, root: Path) -> tuple[float, dict
     """Validation NDCG@10 of a configuration of the demo's space, and of untuned baselines."""
     data = prepare(data_config, None, root)
     values = {**DEMO.space.fixed, **GOOD}
-    device_data = DeviceData.for_search(data, max_length(DEMO, values), DEMO.objective, torch.device("cpu"))
-    outcome = build_training(DEMO, values, data, device_data, seed=1).run(Hooks(device_data.evaluator))
+    device_data = DeviceData.for_search(
+        data, max_length(DEMO, values), DEMO.objective, torch.device("cpu")
+    )
+    outcome = build_training(DEMO, values, data, device_data, seed=1).run(
+        Hooks(device_data.evaluator)
+    )
     found = measure(device_data.evaluator, device_data.rows, data.catalog)
-    return outcome.metrics["ndcg@10"], {name: figures["ndcg@10"] for name, figures in found.metrics.items()}
+    return outcome.metrics["ndcg@10"], {
+        name: figures["ndcg@10"] for name, figures in found.metrics.items()
+    }
 
 
 @pytest.mark.slow

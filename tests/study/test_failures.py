@@ -48,7 +48,10 @@ def test_an_unknown_exception_is_an_error_with_its_traceback(tmp_path: Path, bre
     watch = Watch()
     run(tmp_path, watch, search__trials=1)
     failed = stored(tmp_path).trials[0]
-    assert (failed.user_attrs["reason"], failed.user_attrs["message"]) == ("error", "ZeroDivisionError: one by none")
+    assert (failed.user_attrs["reason"], failed.user_attrs["message"]) == (
+        "error",
+        "ZeroDivisionError: one by none",
+    )
     log = StudyFolder(tmp_path, "tiny").trial(0).log.read_text(encoding="utf-8")
     assert "Traceback (most recent call last)" in log
     assert log.rstrip().endswith("ZeroDivisionError: one by none")
@@ -85,7 +88,9 @@ def test_a_loss_that_is_not_finite_is_reason_nan(tmp_path: Path, monkeypatch: py
     run(tmp_path, search__trials=1)
     assert rows(tmp_path) == [("FAIL", "nan"), ("COMPLETE", "")]
     failed = stored(tmp_path).trials[0]
-    assert failed.user_attrs["message"].startswith("epoch 2, step 2: a loss is not finite: next nan, contrastive ")
+    assert failed.user_attrs["message"].startswith(
+        "epoch 2, step 2: a loss is not finite: next nan, contrastive "
+    )
     assert list(failed.intermediate_values) == [1]
     assert failed.user_attrs["epochs"] == 1  # what it has cost is known all the same
     assert failed.user_attrs["seconds"] > 0.0
@@ -94,7 +99,9 @@ def test_a_loss_that_is_not_finite_is_reason_nan(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("place", ["weights", "checkpoint"])
-def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str):
+def test_a_full_disk_ends_the_run_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
     """The trial is queued, the error says what to do, and with room the same command goes on."""
 
     def full(*_: Any) -> None:
@@ -105,7 +112,9 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, monkeypatch:
             patch.setattr(objective, "save", full)
         else:
             patch.setattr(loop, "save_checkpoint", full)
-        with pytest.raises(DiskFullError, match=r"trials/0: No space left on device; make room, then run the same"):
+        with pytest.raises(
+            DiskFullError, match=r"trials/0: No space left on device; make room, then run the same"
+        ):
             run(tmp_path, search__trials=1)
     assert rows(tmp_path) == [("FAIL", "interrupted"), ("WAITING", "")]
     run(tmp_path, search__trials=1)
@@ -116,12 +125,14 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path: Path, monkeypatch:
 
 def test_failures_in_a_row_end_the_run(tmp_path: Path, break_trials: Break):
     """The fifth failure in a row ends the run with exit code 5 and the latest message; the trial before counts not."""
-    break_trials(iter([ValueError("first"), None, *(ValueError(f"broken {number}") for number in range(5))]))
+    break_trials(
+        iter([ValueError("first"), None, *(ValueError(f"broken {number}") for number in range(5))])
+    )
     with pytest.raises(TooManyFailuresError) as error:
         run(tmp_path, search__trials=9)
     words = str(error.value)
     assert words.startswith(
-        "study tiny: 5 trials in a row came to nothing; the latest, trial 6: Traceback (most recent call last):\n"
+        "study tiny: 5 trials in a row failed; the latest, trial 6: Traceback (most recent call last):\n"
     )
     assert words.endswith("\nValueError: broken 4")
     assert error.value.exit_code == 5
@@ -133,7 +144,8 @@ def test_the_number_of_failures_is_an_option(tmp_path: Path, break_trials: Break
     break_trials(ValueError(f"broken {number}") for number in range(9))
     enqueue = [{"model": {"alpha": alpha}} for alpha in (0.0, 0.25, 0.5, 0.75)]
     with pytest.raises(
-        TooManyFailuresError, match=r"2 trials in a row came to nothing; the latest, trial 1: (?s:.*)broken 1$"
+        TooManyFailuresError,
+        match=r"2 trials in a row failed; the latest, trial 1: (?s:.*)broken 1$",
     ):
         run(tmp_path, enqueue=enqueue, options={"max_consecutive_failures": 2})
     assert [state for state, _ in rows(tmp_path)] == ["FAIL", "FAIL", "WAITING", "WAITING"]

@@ -78,7 +78,9 @@ def test_a_setting_younger_than_a_study_is_at_its_default_there():
     require_same(before, define(), "data-hash")
     with pytest.raises(StudyDiffersError, match=r"model\.item_init: stored 'random', now 'ials'"):
         require_same(before, define(space__model__item_init="ials"), "data-hash")
-    with pytest.raises(StudyDiffersError, match=r"train\.schedule: stored 'constant', now 'plateau'"):
+    with pytest.raises(
+        StudyDiffersError, match=r"train\.schedule: stored 'constant', now 'plateau'"
+    ):
         require_same(before, define(train__schedule="plateau"), "data-hash")
 
 

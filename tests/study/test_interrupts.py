@@ -44,7 +44,11 @@ def result(results: Path, number: int) -> dict[str, Any]:
         "params": trial.params,
         "value": trial.value,
         "curve": trial.intermediate_values,
-        "facts": {k: v for k, v in trial.user_attrs.items() if k not in ("seconds", "root", "clock", "files")},
+        "facts": {
+            k: v
+            for k, v in trial.user_attrs.items()
+            if k not in ("seconds", "root", "clock", "files")
+        },
         "weights": {name: weight.tolist() for name, weight in weights.items()},
         "ranks": np.load(folder.ranks).tolist(),
     }
@@ -70,7 +74,9 @@ def test_a_signal_ends_the_run_and_the_next_run_goes_on(
     tmp_path: Path, left_alone: Path, number: signal.Signals, epoch: int, ends: tuple[type, int]
 ):
     """The trial is queued with its checkpoint after the epoch; continued, it is bit for bit what it would have been."""
-    with pytest.raises(InterruptedStudyError, match=r"^stopped; run the same command again") as error:
+    with pytest.raises(
+        InterruptedStudyError, match=r"^stopped; run the same command again"
+    ) as error:
         run(tmp_path, Kill(1, epoch, number), search__trials=2, **LONG)
     assert (type(error.value), error.value.exit_code) == ends
     assert rows(tmp_path) == [("COMPLETE", ""), ("FAIL", "interrupted"), ("WAITING", "")]
@@ -94,10 +100,13 @@ def test_a_trial_may_be_interrupted_again_and_again(tmp_path: Path, left_alone: 
     assert stored(tmp_path).trials[3].user_attrs["root"] == 0
 
 
-def test_a_signal_in_the_last_epoch_loses_nothing(tmp_path: Path, left_alone: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_signal_in_the_last_epoch_loses_nothing(
+    tmp_path: Path, left_alone: Path, monkeypatch: pytest.MonkeyPatch
+):
     """A trial that was just ending is finished by the next run without training, even under another signal."""
     with pytest.raises(InterruptedStudyError):
-        run(tmp_path, Kill(0, 3, signal.SIGINT), search__trials=1, **LONG)  # heard at the end of epoch 4
+        # Heard at the end of epoch 4
+        run(tmp_path, Kill(0, 3, signal.SIGINT), search__trials=1, **LONG)
     monkeypatch.delattr(Training, "_epoch")
     run(tmp_path, Kill(1, 3, signal.SIGINT), search__trials=1, **LONG)
     assert result(tmp_path, 1) == result(left_alone, 0)
@@ -113,7 +122,9 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, left_alone: Path):
     assert result(tmp_path, 1) == result(left_alone, 0)
 
 
-def test_a_stop_while_results_are_kept_is_continued(tmp_path: Path, left_alone: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_stop_while_results_are_kept_is_continued(
+    tmp_path: Path, left_alone: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Stopped between training and its last file, the trial is continued, not failed."""
 
     def stop(*_: Any) -> None:
@@ -131,7 +142,11 @@ def test_a_stop_while_results_are_kept_is_continued(tmp_path: Path, left_alone: 
 
 def test_an_interrupted_point_of_a_grid_is_still_to_do(tmp_path: Path):
     """A grid is not ended by a point whose trial waits to be continued."""
-    grid = {"space__model__alpha": 0.5, "space__model__lambda_": 0.1, "search": {"trials": 9, "sampler": "grid"}}
+    grid = {
+        "space__model__alpha": 0.5,
+        "space__model__lambda_": 0.1,
+        "search": {"trials": 9, "sampler": "grid"},
+    }
     with pytest.raises(InterruptedStudyError):
         run(tmp_path, Kill(1, 1, signal.SIGINT), **grid, **LONG)
     assert run(tmp_path, **grid, **LONG) == "every point of the grid is tried: 2 trials are scored"
@@ -150,11 +165,17 @@ def test_an_interrupted_trial_keeps_its_tag(tmp_path: Path):
     assert continued.params["model.alpha"] == 0.25
 
 
-def test_a_continued_trial_is_not_pruned_where_it_has_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_continued_trial_is_not_pruned_where_it_has_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Others may have raised the bar meanwhile: it holds for epochs to come, not for those that were good enough."""
     pruned = {**LONG, "search": {"trials": 1, "pruner": {"kind": "median", "warmup": 0.0}}}
     with pytest.raises(InterruptedStudyError):
-        run(tmp_path, Kill(0, 3, signal.SIGINT), **{**pruned, "train": {"max_epochs": 6, "eval_every": 2}})
+        run(
+            tmp_path,
+            Kill(0, 3, signal.SIGINT),
+            **{**pruned, "train": {"max_epochs": 6, "eval_every": 2}},
+        )
     monkeypatch.setattr(optuna.trial.Trial, "should_prune", lambda _: True)
     run(tmp_path, **{**pruned, "train": {"max_epochs": 6, "eval_every": 2}})
     assert rows(tmp_path) == [("FAIL", "interrupted"), ("PRUNED", "pruned")]

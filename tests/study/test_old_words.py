@@ -26,7 +26,13 @@ STORED: dict[str, Any] = {  # as version 0.1.0 of November 2026 stored the tiny 
             "alpha": {"float": [0.0, 1.0], "step": 0.25},
             "lambda_": {"float": [0.01, 1.0], "log": True},
         },
-        "train": {"batch_size": 16, "max_epochs": 2, "eval_every": 1, "patience": 9, "plateau_schedule": True},
+        "train": {
+            "batch_size": 16,
+            "max_epochs": 2,
+            "eval_every": 1,
+            "patience": 9,
+            "plateau_schedule": True,
+        },
     },
     "data": {
         "name": "tiny",
@@ -69,7 +75,9 @@ def test_a_definition_of_an_earlier_version_opens():
     study = StudyDefinition.from_stored("tiny", STORED)
     assert study.train.schedule == "plateau"
     assert study.recipe == "published"
-    expected = define(train={"max_epochs": 2, "eval_every": 1, "patience": 9, "schedule": "plateau"})
+    expected = define(
+        train={"max_epochs": 2, "eval_every": 1, "patience": 9, "schedule": "plateau"}
+    )
     assert study.to_mapping() == expected.to_mapping()
 
 
@@ -113,7 +121,9 @@ def test_a_study_of_an_earlier_version_goes_on(tmp_path: Path):
     before.study.set_user_attr("fingerprint", {**identity, "space": space})
     before.study.set_user_attr("definition", STORED)
     open_study(define(train=train), tiny_data(tmp_path), place)
-    with pytest.raises(StudyDiffersError, match=r"space\.train\.schedule: stored 'plateau', now 'constant'"):
+    with pytest.raises(
+        StudyDiffersError, match=r"space\.train\.schedule: stored 'plateau', now 'constant'"
+    ):
         open_study(define(), tiny_data(tmp_path), place)
 
 
@@ -138,20 +148,34 @@ def test_a_setting_that_is_gone_may_stand_where_it_did_nothing(tmp_path: Path):
     place = Workspace.at(None, tmp_path)
     open_study(define(), tiny_data(tmp_path), place)
     before = stored(tmp_path)
-    identity, definition = before.study.user_attrs["fingerprint"], before.study.user_attrs["definition"]
+    identity, definition = (
+        before.study.user_attrs["fingerprint"],
+        before.study.user_attrs["definition"],
+    )
     space = definition["space"]
     idle = {**identity["space"], **{f"train.{name}": value for name, value in IDLE.items()}}
     before.study.set_user_attr("fingerprint", {**identity, "space": idle})
-    before.study.set_user_attr("definition", {**definition, "space": {**space, "train": {**space["train"], **IDLE}}})
+    before.study.set_user_attr(
+        "definition", {**definition, "space": {**space, "train": {**space["train"], **IDLE}}}
+    )
     open_study(define(), tiny_data(tmp_path), place)
     assert stored(tmp_path).definition.space.canonical() == define().space.canonical()
 
 
 @pytest.mark.parametrize(
-    "busy", [{"averaging": 0.9}, {"clip_norm": 1.0}, {"warmup_steps": 9}, {"optimizer": "adamw", "weight_decay": 0.1}]
+    "busy",
+    [
+        {"averaging": 0.9},
+        {"clip_norm": 1.0},
+        {"warmup_steps": 9},
+        {"optimizer": "adamw", "weight_decay": 0.1},
+    ],
 )
 def test_a_setting_that_is_gone_and_did_something_is_refused(busy: dict[str, Any]):
     """What cannot be trained any more is not trained as something else."""
-    mapping = {**STORED, "space": {**STORED["space"], "train": {**STORED["space"]["train"], **busy}}}
+    mapping = {
+        **STORED,
+        "space": {**STORED["space"], "train": {**STORED["space"]["train"], **busy}},
+    }
     with pytest.raises(ConfigError, match=f"unknown train key {next(iter(busy))}"):
         StudyDefinition.from_stored("tiny", mapping)

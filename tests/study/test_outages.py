@@ -50,7 +50,9 @@ class Outage:
     def __init__(self, storage: StudyStorage, times: int, *, after_commit: bool = False) -> None:
         self.times = times
         self.after_commit = after_commit
-        event.listen(storage.engine, "commit" if after_commit else "before_cursor_execute", self._fail)
+        event.listen(
+            storage.engine, "commit" if after_commit else "before_cursor_execute", self._fail
+        )
 
     def _fail(self, connection: Any, *_: Any) -> None:
         if self.times == 0:
@@ -73,7 +75,9 @@ CALLS: dict[str, Callable[[StudyStorage], Any]] = {
     "get_study_system_attrs": lambda s: s.get_study_system_attrs(1),
     "get_study_user_attrs": lambda s: s.get_study_user_attrs(1),
     "get_trial": lambda s: s.get_trial(2),
-    "get_trial_id_from_study_id_trial_number": lambda s: s.get_trial_id_from_study_id_trial_number(1, 1),
+    "get_trial_id_from_study_id_trial_number": lambda s: s.get_trial_id_from_study_id_trial_number(
+        1, 1
+    ),
     "get_trial_number_from_id": lambda s: s.get_trial_number_from_id(2),
     "get_trial_param": lambda s: s.get_trial_param(2, "x"),
     "get_trial_params": lambda s: s.get_trial_params(2),
@@ -82,7 +86,9 @@ CALLS: dict[str, Callable[[StudyStorage], Any]] = {
     "set_study_system_attr": lambda s: s.set_study_system_attr(1, "a", 1),
     "set_study_user_attr": lambda s: s.set_study_user_attr(1, "a", 1),
     "set_trial_intermediate_value": lambda s: s.set_trial_intermediate_value(2, 7, 0.5),
-    "set_trial_param": lambda s: s.set_trial_param(2, "y", 0.5, optuna.distributions.FloatDistribution(0, 1)),
+    "set_trial_param": lambda s: s.set_trial_param(
+        2, "y", 0.5, optuna.distributions.FloatDistribution(0, 1)
+    ),
     "set_trial_state_values": lambda s: s.set_trial_state_values(2, TrialState.COMPLETE, [0.5]),
     "set_trial_system_attr": lambda s: s.set_trial_system_attr(2, "a", 1),
     "set_trial_user_attr": lambda s: s.set_trial_user_attr(2, "a", 1),
@@ -101,7 +107,11 @@ def patient(tmp_path: Path) -> StudyStorage:
 
 def test_every_call_is_tried():
     """The calls above are all that a storage has, but for Optuna's heartbeats and what is not patient."""
-    public = {name for name, _ in inspect.getmembers(BaseStorage, inspect.isfunction) if not name.startswith("_")}
+    public = {
+        name
+        for name, _ in inspect.getmembers(BaseStorage, inspect.isfunction)
+        if not name.startswith("_")
+    }
     without_database = {"check_trial_is_updatable", "remove_session"}
     assert set(CALLS) - {"give_away"} == public - without_database - NOT_PATIENT
 
@@ -114,7 +124,9 @@ def test_every_call_outlasts_an_outage(patient, name):
     assert outage.times == 0
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name.startswith(("set_", "create_", "give_"))])
+@pytest.mark.parametrize(
+    "name", [name for name in CALLS if name.startswith(("set_", "create_", "give_"))]
+)
 def test_a_repeated_write_harms_nothing(patient, name):
     """Where a commit's answer was lost, the repeated call stores the same, or says that the trial has ended."""
     before = {trial.number: trial for trial in patient.get_all_trials(1)}
@@ -129,7 +141,9 @@ def test_a_repeated_write_harms_nothing(patient, name):
         assert answer is False
         assert patient.get_trial(2).state == TrialState.FAIL
     extra = [trial for trial in patient.get_all_trials(1) if trial.number not in before]
-    assert [trial.state for trial in extra] == [TrialState.RUNNING] * (2 if name == "create_new_trial" else 0)
+    assert [trial.state for trial in extra] == [TrialState.RUNNING] * (
+        2 if name == "create_new_trial" else 0
+    )
 
 
 def test_a_wait_is_a_line_without_the_password(patient, caplog, monkeypatch):
@@ -139,7 +153,10 @@ def test_a_wait_is_a_line_without_the_password(patient, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING, "blade_tune"):
         patient.get_all_studies()
     assert len(caplog.messages) == 2
-    assert all("is away, next try in" in line and line.endswith("database is locked") for line in caplog.messages)
+    assert all(
+        "is away, next try in" in line and line.endswith("database is locked")
+        for line in caplog.messages
+    )
     assert "me:***@" in caplog.text
     assert "s3cret" not in caplog.text
 
@@ -165,8 +182,16 @@ def test_patience_ends(patient, outage_s):
         (sqlite_error("attempt to write a readonly database", sqlite3.SQLITE_READONLY), False),
         (sqlite_error("no such table: studies", sqlite3.SQLITE_ERROR), False),
         (postgres_error(psycopg.OperationalError, "connection refused"), True),
-        (postgres_error(psycopg.OperationalError, "FATAL:  the database system is starting up"), True),
-        (postgres_error(psycopg.OperationalError, 'FATAL:  password authentication failed for user "me"'), False),
+        (
+            postgres_error(psycopg.OperationalError, "FATAL:  the database system is starting up"),
+            True,
+        ),
+        (
+            postgres_error(
+                psycopg.OperationalError, 'FATAL:  password authentication failed for user "me"'
+            ),
+            False,
+        ),
         (postgres_error(psycopg.OperationalError, "fe_sendauth: no password supplied"), False),
         (postgres_error(psycopg.OperationalError, 'FATAL:  database "x" does not exist'), False),
         (postgres_error(psycopg.errors.AdminShutdown, "terminating connection"), True),
@@ -194,7 +219,9 @@ def test_a_server_that_is_away_delays_and_harms_nothing(restartable, monkeypatch
     with restartable.database() as url:
         _, study = patient_storage(url)
         trial = study.ask()
-        for step, end in enumerate([restartable.stop, lambda: restartable.stop("immediate"), restartable.kill]):
+        for step, end in enumerate(
+            [restartable.stop, lambda: restartable.stop("immediate"), restartable.kill]
+        ):
             end()
             back = threading.Timer(0.7, restartable.start)
             back.start()

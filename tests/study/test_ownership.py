@@ -22,9 +22,9 @@ from blade_tune.study.workspace import Workspace
 from tests.crowd import PROCESSES, Crowd
 from tests.study.tiny import define, tiny_data, work
 
-BOTH = (
-    r"must hold the files of study tiny \(\w+( \w+)?\) in sqlite:.*{}.*holds those of study tiny \(\w+\) in sqlite:.*{}"
-)
+WANTED = r"must hold the files of study tiny \(\w+( \w+)?\) in sqlite:.*{}"
+HELD = r"holds those of study tiny \(\w+\) in sqlite:.*{}"
+BOTH = f"{WANTED}.*{HELD}"
 
 
 def open_in(database: str, results: Path, **changes: Any) -> StoredStudy:
@@ -50,12 +50,18 @@ def make_old(stored: StoredStudy) -> None:
     """Have a study and its folder look as those of before, without an id and an owner."""
     (stored.folder.results / "tiny" / FILE).unlink(missing_ok=True)
     with stored.storage.engine.begin() as connection:
-        connection.execute(text("DELETE FROM study_user_attributes WHERE key = :key"), {"key": IDENTITY})
+        connection.execute(
+            text("DELETE FROM study_user_attributes WHERE key = :key"), {"key": IDENTITY}
+        )
 
 
 def files(results: Path) -> dict[str, bytes]:
     """All files of the study's folder."""
-    return {str(path): path.read_bytes() for path in sorted((results / "tiny").rglob("*")) if path.is_file()}
+    return {
+        str(path): path.read_bytes()
+        for path in sorted((results / "tiny").rglob("*"))
+        if path.is_file()
+    }
 
 
 def test_a_second_study_of_a_name_is_refused_with_both_names(tmp_path: Path):
@@ -116,13 +122,19 @@ def test_a_study_and_a_folder_of_before_find_each_other(tmp_path: Path):
     assert found.files(found.trials[1]).weights.exists()
     assert files(tmp_path) == before
     assert IDENTITY not in found.study.user_attrs
-    with pytest.raises(StudyDiffersError, match=r"b\.db, and holds those of a study that this database does not know"):
+    with pytest.raises(
+        StudyDiffersError,
+        match=r"b\.db, and holds those of a study that this database does not know",
+    ):
         open_in("b.db", tmp_path)
     assert files(tmp_path) == before
 
     opened = run_in("a.db", tmp_path, search__trials=3)
     assert opened.summary().scored == 3
-    assert json.loads((tmp_path / "tiny" / FILE).read_text())["id"] == opened.study.user_attrs[IDENTITY]["id"]
+    assert (
+        json.loads((tmp_path / "tiny" / FILE).read_text())["id"]
+        == opened.study.user_attrs[IDENTITY]["id"]
+    )
     with pytest.raises(StudyDiffersError, match=BOTH.format("c.db", "a.db")):
         open_in("c.db", tmp_path)
 
@@ -133,7 +145,9 @@ def test_two_studies_of_before_are_told_apart_by_their_trials(tmp_path: Path):
     other = run_in("b.db", tmp_path / "elsewhere", search__seed=7)
     make_old(owner)
     make_old(other)
-    with pytest.raises(StudyDiffersError, match="holds those of a study that this database does not know"):
+    with pytest.raises(
+        StudyDiffersError, match="holds those of a study that this database does not know"
+    ):
         open_in("elsewhere/b.db", tmp_path, search__trials=2, search__seed=7)
     assert run_in("a.db", tmp_path, search__trials=3).summary().scored == 3
 
@@ -234,7 +248,9 @@ def test_an_empty_study_of_optuna_is_taken_over_whole(tmp_path: Path, directions
 
 @pytest.mark.parametrize("filling", ["trial", "enqueued", "attribute"])
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
-def test_a_study_of_optuna_that_is_not_empty_is_refused(tmp_path: Path, filling: str, direction: str):
+def test_a_study_of_optuna_that_is_not_empty_is_refused(
+    tmp_path: Path, filling: str, direction: str
+):
     """Whatever is in it stays as it is."""
     study = made_by_optuna(tmp_path, direction=direction)
     if filling == "trial":
@@ -243,7 +259,9 @@ def test_a_study_of_optuna_that_is_not_empty_is_refused(tmp_path: Path, filling:
         study.enqueue_trial({"x": 1})
     else:
         study.set_user_attr("theirs", 1)
-    with pytest.raises(StudyDiffersError, match=r"was not made by blade-tune.*take another name or --storage"):
+    with pytest.raises(
+        StudyDiffersError, match=r"was not made by blade-tune.*take another name or --storage"
+    ):
         open_here(tmp_path)
     assert len(study.get_trials()) == (filling != "attribute")
     assert study.user_attrs == ({"theirs": 1} if filling == "attribute" else {})
@@ -255,7 +273,11 @@ def test_a_study_that_was_adopted_with_its_direction_is_not_gone_on_with(tmp_pat
     with stored.storage.engine.begin() as connection:
         connection.execute(text("UPDATE study_directions SET direction = 'MINIMIZE'"))
     storage = open_storage(resolve_url(None, tmp_path), create=False)
-    adopted = replace(stored, study=optuna.load_study(study_name="tiny", storage=storage), storage=storage)
+    adopted = replace(
+        stored, study=optuna.load_study(study_name="tiny", storage=storage), storage=storage
+    )
     for look in (lambda: open_here(tmp_path), lambda: work(adopted)):
-        with pytest.raises(StudyDiffersError, match="not made by blade-tune, which maximizes, but to minimize"):
+        with pytest.raises(
+            StudyDiffersError, match="not made by blade-tune, which maximizes, but to minimize"
+        ):
             look()

@@ -32,7 +32,9 @@ def study(tmp_path: Path, rows: list[FrozenTrial], model: str = "blade") -> Stor
     return StoredStudy(of, definition, StudyFolder(tmp_path, "tiny"), None)  # type: ignore[arg-type]
 
 
-def row(begun: float, curve: dict[int, float], state: TrialState = TrialState.COMPLETE, **attrs: Any) -> FrozenTrial:
+def row(
+    begun: float, curve: dict[int, float], state: TrialState = TrialState.COMPLETE, **attrs: Any
+) -> FrozenTrial:
     """One that began so many seconds after the study and ran for 1,000; an epoch took 10 s, of which it trained 8."""
     attrs = {"clock": [[epoch, 8.0 * epoch, 10.0 * epoch] for epoch in curve], **attrs}
     if attrs["clock"] is None:
@@ -40,7 +42,9 @@ def row(begun: float, curve: dict[int, float], state: TrialState = TrialState.CO
     value = max(curve.values()) if state == TrialState.COMPLETE else None
     made = create_trial(state=state, value=value, intermediate_values=curve, user_attrs=attrs)
     made.datetime_start = START + timedelta(seconds=begun)
-    made.datetime_complete = made.datetime_start + timedelta(seconds=1_000) if state.is_finished() else None
+    made.datetime_complete = (
+        made.datetime_start + timedelta(seconds=1_000) if state.is_finished() else None
+    )
     return made
 
 
@@ -61,7 +65,12 @@ def test_the_first_figure_above_the_best_baseline_counts(tmp_path):
 def test_the_earliest_is_so_by_the_wall_clock(tmp_path):
     """A trial that began later and was quicker is first, whatever its number and its epoch."""
     found = passing(tmp_path, row(0, {9: 0.6}), row(40, {4: 0.6}), row(60, {1: 0.4, 2: 0.6}))
-    assert (found.trial, found.epoch, found.study_seconds, found.training_seconds) == (1, 4, 80.0, 32.0)
+    assert (found.trial, found.epoch, found.study_seconds, found.training_seconds) == (
+        1,
+        4,
+        80.0,
+        32.0,
+    )
 
 
 def test_of_two_at_once_the_lower_number_is_first(tmp_path):
@@ -80,7 +89,10 @@ def test_an_interrupted_attempt_counts_at_its_own_time(tmp_path):
     """The row that goes on reports the same figures again, later."""
     first = row(0, {1: 0.6}, TrialState.FAIL, reason="interrupted")
     again = row(500, {1: 0.6, 2: 0.7}, root=0)
-    assert (passing(tmp_path, first, again).trial, passing(tmp_path, first, again).study_seconds) == (0, 10.0)
+    assert (
+        passing(tmp_path, first, again).trial,
+        passing(tmp_path, first, again).study_seconds,
+    ) == (0, 10.0)
 
 
 def test_the_study_began_with_its_first_trial_not_with_the_lowest_number(tmp_path):
@@ -92,20 +104,29 @@ def test_the_study_began_with_its_first_trial_not_with_the_lowest_number(tmp_pat
 def test_equal_is_not_passed(tmp_path):
     """As much as the baseline is not more."""
     found = passing(tmp_path, row(0, {1: 0.5, 2: 0.4}))
-    assert (found.baseline, found.figure, found.trial, found.study_seconds) == ("item_knn", 0.5, None, None)
+    assert (found.baseline, found.figure, found.trial, found.study_seconds) == (
+        "item_knn",
+        0.5,
+        None,
+        None,
+    )
     assert str(found) == "no trial has passed item_knn's 0.5000 yet"
 
 
 def test_without_a_trial_none_has_passed(tmp_path):
     """Nor where the only one waits."""
     for rows in ([], [create_trial(state=TrialState.WAITING)]):
-        assert passing(tmp_path, *rows).facts["words"] == "no trial has passed item_knn's 0.5000 yet"
+        assert (
+            passing(tmp_path, *rows).facts["words"] == "no trial has passed item_knn's 0.5000 yet"
+        )
 
 
 def test_without_a_baseline_it_says_so(tmp_path):
     """Nothing is compared with nothing."""
     stored = study(tmp_path, [row(0, {1: 0.6})])
-    stored.study.set_user_attr("baselines", {"max_length": 6, "metrics": {}, "left_out": {"item_knn": "too many"}})
+    stored.study.set_user_attr(
+        "baselines", {"max_length": 6, "metrics": {}, "left_out": {"item_knn": "too many"}}
+    )
     found = first_passing(stored, stored.trials)
     assert found == Passing()
     assert str(found) == "no baseline was measured, so none can be passed"
@@ -114,7 +135,11 @@ def test_without_a_baseline_it_says_so(tmp_path):
 def test_a_time_that_is_not_stored_is_bounded_not_made_up(tmp_path):
     """Of a trial of an earlier version the row's end is known to be later; its seconds of training are not known."""
     found = passing(tmp_path, row(100, {1: 0.1, 5: 0.6}, clock=None), row(0, {1: 0.1}))
-    assert (found.study_seconds, found.is_upper_bound, found.training_seconds) == (1_100.0, True, None)
+    assert (found.study_seconds, found.is_upper_bound, found.training_seconds) == (
+        1_100.0,
+        True,
+        None,
+    )
     assert str(found) == (
         "item_knn's 0.5000 was first passed at most 1,100 s into the study, by trial 0 at epoch 5 "
         "after an unknown time of training (0.6000)"
@@ -124,7 +149,9 @@ def test_a_time_that_is_not_stored_is_bounded_not_made_up(tmp_path):
 def test_a_running_trial_without_a_clock_has_no_time_at_all(tmp_path):
     """It comes behind every trial whose time, or whose end, is known."""
     running = row(0, {1: 0.6}, TrialState.RUNNING, clock=None)
-    assert "first passed at a time that is not stored, by trial 0 at epoch 1 after" in str(passing(tmp_path, running))
+    assert "first passed at a time that is not stored, by trial 0 at epoch 1 after" in str(
+        passing(tmp_path, running)
+    )
     assert passing(tmp_path, running, row(900, {3: 0.6})).trial == 1
 
 
@@ -141,7 +168,16 @@ def test_facts_are_plain_and_complete(tmp_path):
     found, none = passing(tmp_path, row(0, {1: 0.6})).facts, Passing().facts
     assert list(found) == list(none)
     assert list(found) == [
-        *("baseline", "figure", "trial", "epoch", "value", "study_seconds", "is_upper_bound", "training_seconds"),
+        *(
+            "baseline",
+            "figure",
+            "trial",
+            "epoch",
+            "value",
+            "study_seconds",
+            "is_upper_bound",
+            "training_seconds",
+        ),
         "words",
     ]
 

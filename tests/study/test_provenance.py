@@ -18,7 +18,9 @@ def repository(folder: Path, *tracked: Path) -> str:
         (*who, "commit", "-q", "--allow-empty", "-m", "x"),
     ):
         subprocess.run(["git", *words], cwd=folder, check=True)
-    return subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
 
 
 @pytest.fixture
@@ -31,7 +33,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_a_repository_around_the_environment_is_not_ours(tmp_path: Path, package: Path, monkeypatch):
+def test_a_repository_around_the_environment_is_not_ours(
+    tmp_path: Path, package: Path, monkeypatch
+):
     """Only a checkout that the package's own files are tracked in has their commit, whatever a hook's variables say."""
     assert _commit() is None
     (tmp_path / "own.txt").write_text("mine")

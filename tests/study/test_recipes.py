@@ -21,12 +21,17 @@ BLADE = config_classes("blade")
 NEURAL = [name for name in MODELS if not is_fitted(name)]
 WHOLE = recipes.values("shared")
 EMPTY = Space({}, {}, "empty")
-LOSS = {"model.loss": "sampled_softmax", "model.num_negatives": 9}  # the second has an effect under the first only
+# The second has an effect under the first only
+LOSS = {"model.loss": "sampled_softmax", "model.num_negatives": 9}
 
 
 def study(folder: Path, **changes: Any) -> str:
     """The path of the tiny study as a file that names no recipe, some of its values changed; None drops a key."""
-    written = {name: value for name, value in {**content(), "recipe": None, **changes}.items() if value is not None}
+    written = {
+        name: value
+        for name, value in {**content(), "recipe": None, **changes}.items()
+        if value is not None
+    }
     path = folder / "mine.yaml"
     path.write_text(write_yaml(written), encoding="utf-8")
     return str(path)
@@ -38,7 +43,10 @@ def study(folder: Path, **changes: Any) -> str:
 def has_effect(model: type[Settings], field: str, values: dict[str, Any]) -> bool:
     extra: Any = model.model_fields[field].json_schema_extra or {}
     conditions = extra.get("only_when", {}).items()
-    return all(values.get(other, model.model_fields[other].default) in allowed for other, allowed in conditions)
+    return all(
+        values.get(other, model.model_fields[other].default) in allowed
+        for other, allowed in conditions
+    )
 
 
 @pytest.mark.parametrize("name", NEURAL)
@@ -117,7 +125,10 @@ def test_a_refused_field_is_spared(monkeypatch: pytest.MonkeyPatch):
 def test_a_completed_space_is_complete(name: str):
     """Once more adds nothing, of whatever was said before."""
     configs = config_classes(name)
-    for space in (EMPTY, Space.from_mapping({"model": {"loss": {"choice": ["bce", "sampled_softmax"]}}}, "s")):
+    for space in (
+        EMPTY,
+        Space.from_mapping({"model": {"loss": {"choice": ["bce", "sampled_softmax"]}}}, "s"),
+    ):
         once = complete(space, "shared", configs)
         assert complete(once, "shared", configs).canonical() == once.canonical()
 
@@ -130,8 +141,15 @@ def test_a_study_file_is_shared_unless_it_says(tmp_path: Path):
     shared = StudyDefinition.load(study(tmp_path))
     assert shared.recipe == "shared"
     left_open = SHARED.keys() - {"model.embedding_size", "train.batch_size"}
-    assert all(shared.space.fixed[name] == SHARED[name] for name in left_open if name not in shared.space.free)
-    assert (shared.space.fixed["model.embedding_size"], shared.space.fixed["train.batch_size"]) == (8, 16)
+    assert all(
+        shared.space.fixed[name] == SHARED[name]
+        for name in left_open
+        if name not in shared.space.free
+    )
+    assert (shared.space.fixed["model.embedding_size"], shared.space.fixed["train.batch_size"]) == (
+        8,
+        16,
+    )
     published = StudyDefinition.load(study(tmp_path, recipe="published"))
     assert published.recipe == "published"
     assert published.space.fixed.keys() < shared.space.fixed.keys()
@@ -141,7 +159,10 @@ def test_a_study_file_is_shared_unless_it_says(tmp_path: Path):
 def test_a_train_section_wins_over_the_recipe(tmp_path: Path):
     """What `train` fixes is not the recipe's."""
     train = {**content()["train"], "learning_rate": 0.25}
-    assert StudyDefinition.load(study(tmp_path, train=train)).space.fixed["train.learning_rate"] == 0.25
+    assert (
+        StudyDefinition.load(study(tmp_path, train=train)).space.fixed["train.learning_rate"]
+        == 0.25
+    )
 
 
 @pytest.mark.parametrize("name", ["batch_size", "learning_rate"])
@@ -152,8 +173,12 @@ def test_a_train_section_wins_over_the_shared_block(tmp_path: Path, name: str):
     fixed = StudyDefinition.load(study(tmp_path, model="sasrec", space="sasrec", train=train)).space
     assert fixed.fixed[f"train.{name}"] == value
     assert f"train.{name}" not in fixed.free
-    with pytest.raises(ConfigError, match=rf"train\.{name} is given here and in .*sasrec\.yaml; keep one"):
-        StudyDefinition.load(study(tmp_path, model="sasrec", space="sasrec", train=train, recipe="published"))
+    with pytest.raises(
+        ConfigError, match=rf"train\.{name} is given here and in .*sasrec\.yaml; keep one"
+    ):
+        StudyDefinition.load(
+            study(tmp_path, model="sasrec", space="sasrec", train=train, recipe="published")
+        )
 
 
 def test_defaults_are_tried_first(tmp_path: Path):
@@ -165,13 +190,18 @@ def test_defaults_are_tried_first(tmp_path: Path):
     first = StudyDefinition.load(study(tmp_path, space=space))
     [entry] = first.enqueue
     assert entry.tag == "default"
-    assert first.enqueued_params(0) == {"model.num_heads": 2, "model.dropout": SHARED["model.dropout"]}
+    assert first.enqueued_params(0) == {
+        "model.num_heads": 2,
+        "model.dropout": SHARED["model.dropout"],
+    }
     own = StudyDefinition.load(study(tmp_path, space=space, enqueue=[{"tag": "mine"}]))
     assert [entry.tag for entry in own.enqueue] == ["mine"]
     assert StudyDefinition.load(study(tmp_path, space=space, recipe="published")).enqueue == ()
 
 
-@pytest.mark.parametrize(("file", "asked"), [("shared", "published"), ("published", "shared"), (None, "published")])
+@pytest.mark.parametrize(
+    ("file", "asked"), [("shared", "published"), ("published", "shared"), (None, "published")]
+)
 def test_another_recipe_is_another_study(tmp_path: Path, file: str | None, asked: Any):
     """A recipe that is not the file's ends the study's name and drops what is enqueued; shared begins with defaults."""
     path = study(tmp_path, recipe=file, enqueue=[{"model": {"alpha": 0.25}, "tag": "mine"}])
@@ -202,7 +232,9 @@ def test_a_fitted_model_has_no_recipe(tmp_path: Path):
 @pytest.mark.parametrize("recipe", ["sharde", "", 3])
 def test_a_misspelled_recipe_is_refused(tmp_path: Path, recipe: Any):
     """The message has both names."""
-    with pytest.raises(ConfigError, match=r"mine\.yaml: recipe must be 'shared' or 'published', got"):
+    with pytest.raises(
+        ConfigError, match=r"mine\.yaml: recipe must be 'shared' or 'published', got"
+    ):
         StudyDefinition.load(study(tmp_path, recipe=recipe))
 
 
@@ -216,12 +248,17 @@ def test_a_model_that_is_no_name_is_refused(tmp_path: Path, model: Any):
 # Stored studies
 
 
-def test_what_is_stored_is_read_back_under_any_later_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_is_stored_is_read_back_under_any_later_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """A stored study has all that it was run with: a recipe that would say more, or another thing, changes nothing."""
     definition = StudyDefinition.from_mapping("tiny", content(recipe="shared"), "tiny.yaml")
     open_study(definition, tiny_data(tmp_path), Workspace.at(None, tmp_path))
     monkeypatch.setattr(recipes, "SHARED", {**SHARED, "train.patience": 5, "model.ffn_multiple": 4})
-    assert "train.patience" in StudyDefinition.from_mapping("x", content(recipe="shared"), "x").space.fixed
+    assert (
+        "train.patience"
+        in StudyDefinition.from_mapping("x", content(recipe="shared"), "x").space.fixed
+    )
     again = stored(tmp_path).definition
     assert again.space.canonical() == definition.space.canonical()
     assert again.to_mapping()["recipe"] == "shared"
@@ -232,12 +269,17 @@ def test_a_stored_study_may_have_less_than_its_recipe():
     mapping = {**content(recipe="shared"), "train": {}}
     space = StudyDefinition.from_stored("tiny", mapping).space
     assert space.canonical() == Space.from_mapping(mapping["space"], "s").canonical()
-    assert StudyDefinition.from_mapping("tiny", mapping, "x").space.fixed.keys() > space.fixed.keys()
+    assert (
+        StudyDefinition.from_mapping("tiny", mapping, "x").space.fixed.keys() > space.fixed.keys()
+    )
 
 
 def test_without_a_word_a_mapping_is_published():
     """Studies that are defined in Python, and those stored before there were recipes, are as they were."""
     mapping = {name: value for name, value in content().items() if name != "recipe"}
-    for read in (StudyDefinition.from_stored("x", mapping), StudyDefinition.from_mapping("x", mapping, "x")):
+    for read in (
+        StudyDefinition.from_stored("x", mapping),
+        StudyDefinition.from_mapping("x", mapping, "x"),
+    ):
         assert read.recipe == "published"
         assert not {"model.loss", "model.item_init"} & read.space.fixed.keys()

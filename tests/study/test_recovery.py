@@ -42,9 +42,13 @@ class Ward:
     def __init__(self, url: str, clock: "Clock | None" = None) -> None:
         storage = open_storage(resolve_url(url, Path()), create=True)
         Attempts.create_table(storage)
-        self.study = optuna.create_study(study_name="s", storage=storage, direction="maximize", load_if_exists=True)
+        self.study = optuna.create_study(
+            study_name="s", storage=storage, direction="maximize", load_if_exists=True
+        )
         self.budget = Attempts(storage, storage.get_study_id_from_name("s"))
-        self.recovery = Recovery(storage, self.study, self.budget, GRACE_S, StudyFolder(Path(), "s"))
+        self.recovery = Recovery(
+            storage, self.study, self.budget, GRACE_S, StudyFolder(Path(), "s")
+        )
         self.clock = clock
 
     def begin(self, owner: Owner) -> tuple[Trial, str]:
@@ -65,7 +69,9 @@ class Ward:
 
     @property
     def rows(self) -> list[tuple[str, str]]:
-        return [(trial.state.name, trial.user_attrs.get("reason", "")) for trial in self.study.trials]
+        return [
+            (trial.state.name, trial.user_attrs.get("reason", "")) for trial in self.study.trials
+        ]
 
 
 class Clock:
@@ -169,7 +175,11 @@ def test_a_continuation_knows_what_its_trial_was(ward, gone):
     ward.recovery.sweep()
     attrs = ward.study.trials[1].user_attrs
     own = {"reason", "message", "seed", "epochs", "clock", "files"}
-    assert attrs == dict.fromkeys(ATTRIBUTES.keys() - own, 1) | {"root": 1, "retries": 2, "reached": 1}
+    assert attrs == dict.fromkeys(ATTRIBUTES.keys() - own, 1) | {
+        "root": 1,
+        "retries": 2,
+        "reached": 1,
+    }
 
 
 def test_a_trial_is_tried_again_while_it_makes_progress(ward, gone):
@@ -184,7 +194,10 @@ def test_a_trial_is_tried_again_while_it_makes_progress(ward, gone):
         ward.begin(gone)
         ward.recovery.sweep()
     assert ward.rows[-1] == ("FAIL", "error")
-    assert f"lost {MAX_RETRIES + 1} times in a row without progress" in ward.study.trials[-1].user_attrs["message"]
+    assert (
+        f"lost {MAX_RETRIES + 1} times in a row without progress"
+        in ward.study.trials[-1].user_attrs["message"]
+    )
     assert {ward.study.trials[0].params["x"]} == {trial.params["x"] for trial in ward.study.trials}
 
 
@@ -247,7 +260,9 @@ class Thief(Watch):
         if (number, record.epoch) == (0, self._epoch):
             study = stored(self._results)
             (attempt,) = study.attempts.open_attempts()
-            Recovery(study.storage, study.study, study.attempts, GRACE_S, study.folder).give_up(0, "stolen")
+            Recovery(study.storage, study.study, study.attempts, GRACE_S, study.folder).give_up(
+                0, "stolen"
+            )
             study.attempts.release(attempt.attempt_id)
 
     def trial_lost(self, number: int) -> None:
@@ -266,7 +281,9 @@ def test_a_late_worker_goes_on(tmp_path: Path, epoch: int, caplog: Any):
     assert "trial=0 was given to another worker; its result is dropped" in caplog.text
 
 
-def test_what_a_worker_stored_last_goes_over(database_url: str, gone: Owner, monkeypatch: pytest.MonkeyPatch):
+def test_what_a_worker_stored_last_goes_over(
+    database_url: str, gone: Owner, monkeypatch: pytest.MonkeyPatch
+):
     """Parameters that came between a sweep's look at the rows and its worker's end are in the row that goes on."""
     ward = Ward(database_url)
     attempt = ward.budget.claim(99, Claimant(gone, "cpu", 1.0))

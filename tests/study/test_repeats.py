@@ -9,11 +9,24 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from blade_tune.search.replicates import LEADER_RUNS, History, configuration, pooled_noise, replicate_index
+from blade_tune.search.replicates import (
+    LEADER_RUNS,
+    History,
+    configuration,
+    pooled_noise,
+    replicate_index,
+)
 from blade_tune.space import Space
 
 SPACE = Space.from_mapping(
-    {"model": {"alpha": {"float": [0.0, 1.0], "step": 0.1}, "kind": {"choice": ["a", "b"]}, "depth": 3}}, "space"
+    {
+        "model": {
+            "alpha": {"float": [0.0, 1.0], "step": 0.1},
+            "kind": {"choice": ["a", "b"]},
+            "depth": 3,
+        }
+    },
+    "space",
 )
 DISTRIBUTIONS = {
     "model.alpha": FloatDistribution(0.0, 1.0, step=0.1),
@@ -25,8 +38,16 @@ def params(alpha: float, kind: str = "a") -> dict[str, Any]:
     return {"model.alpha": alpha, "model.kind": kind}
 
 
-def row(alpha: float, value: float | None = None, state: TrialState = TrialState.COMPLETE, **attrs: Any) -> FrozenTrial:
-    return create_trial(state=state, value=value, params=params(alpha), distributions=DISTRIBUTIONS, user_attrs=attrs)
+def row(
+    alpha: float, value: float | None = None, state: TrialState = TrialState.COMPLETE, **attrs: Any
+) -> FrozenTrial:
+    return create_trial(
+        state=state,
+        value=value,
+        params=params(alpha),
+        distributions=DISTRIBUTIONS,
+        user_attrs=attrs,
+    )
 
 
 def stored(*rows: FrozenTrial) -> list[FrozenTrial]:
@@ -44,7 +65,12 @@ def num_runs(*rows: FrozenTrial) -> int:
 def test_a_configuration_is_what_was_chosen():
     """Neither the dust of adding steps, nor the order of names, nor what the space fixes makes another one."""
     assert 0.1 + 0.2 != 0.3
-    same = [params(0.3), params(0.1 + 0.2), dict(reversed(params(0.3).items())), {**params(0.3), "model.depth": 3}]
+    same = [
+        params(0.3),
+        params(0.1 + 0.2),
+        dict(reversed(params(0.3).items())),
+        {**params(0.3), "model.depth": 3},
+    ]
     assert len({configuration(SPACE, given) for given in same}) == 1
     assert configuration(SPACE, params(0.3, "b")) != configuration(SPACE, params(0.3))
 
@@ -75,7 +101,10 @@ def test_a_continued_trial_is_one_run():
 def test_new_ones_are_wanted_and_leaders_a_few_times_more():
     """Of twenty configurations the best by its mean may be repeated, a few times; no other while something is new."""
     others = [row(alpha / 10, alpha / 100) for alpha in range(10)]
-    others += [create_trial(params=params(a / 10, "b"), distributions=DISTRIBUTIONS, value=a / 100) for a in range(10)]
+    others += [
+        create_trial(params=params(a / 10, "b"), distributions=DISTRIBUTIONS, value=a / 100)
+        for a in range(10)
+    ]
 
     def wanted(alpha: float, *more: FrozenTrial) -> bool:
         return History(SPACE, stored(*others, *more)).is_wanted(configuration(SPACE, params(alpha)))
@@ -83,7 +112,9 @@ def test_new_ones_are_wanted_and_leaders_a_few_times_more():
     assert wanted(1.0)
     assert not wanted(0.5)
     assert not wanted(0.5, row(0.5, 0.99, TrialState.PRUNED))  # cut short, it does not lead
-    assert [wanted(0.9, *[row(0.9, 0.5)] * again) for again in range(5)] == [again < LEADER_RUNS for again in range(5)]
+    assert [wanted(0.9, *[row(0.9, 0.5)] * again) for again in range(5)] == [
+        again < LEADER_RUNS for again in range(5)
+    ]
     assert wanted(0.0, row(0.0, 0.25))
     assert not wanted(0.0, row(0.0, 0.15))  # its better run is the best, its mean is not
 
@@ -97,7 +128,9 @@ def test_a_few_configurations_have_no_leader():
 def test_when_all_are_tried_those_with_the_fewest_runs_are_wanted():
     """In an exhausted space another round begins, and ends when every configuration had its run."""
     nothing = create_trial(state=TrialState.FAIL)  # it ended before it took parameters
-    few = Space.from_mapping({"model": {"alpha": {"float": [0.0, 0.2], "step": 0.1}, "kind": "a"}}, "space")
+    few = Space.from_mapping(
+        {"model": {"alpha": {"float": [0.0, 0.2], "step": 0.1}, "kind": "a"}}, "space"
+    )
 
     def wanted(*alphas: float) -> list[float]:
         history = History(few, stored(nothing, *[row(alpha, 0.5) for alpha in alphas]))
@@ -111,10 +144,18 @@ def test_when_all_are_tried_those_with_the_fewest_runs_are_wanted():
 
 def test_replicates_are_numbered_by_the_first_row():
     """The index of a trial counts earlier ones of its configuration, whenever it is asked for and whatever follows."""
-    trials = stored(row(0.3, 0.5), row(0.4, 0.5), row(0.3, state=TrialState.RUNNING), row(0.3, 0.5), row(0.4, 0.5))
+    trials = stored(
+        row(0.3, 0.5),
+        row(0.4, 0.5),
+        row(0.3, state=TrialState.RUNNING),
+        row(0.3, 0.5),
+        row(0.4, 0.5),
+    )
     indices = [replicate_index(SPACE, trials, trial) for trial in trials]
     assert indices == [0, 0, 1, 2, 1]
-    assert [replicate_index(SPACE, trials[: trial.number + 1], trial) for trial in trials] == indices
+    assert [
+        replicate_index(SPACE, trials[: trial.number + 1], trial) for trial in trials
+    ] == indices
 
 
 def test_an_enqueued_row_has_its_place_among_replicates():
@@ -136,7 +177,14 @@ def test_a_continued_trial_keeps_its_replicate_index():
 
 def test_noise_is_the_spread_within_configurations():
     """Two groups by hand: variances 2 and 1 of 1 and 2 degrees of freedom; single runs and other ends do not count."""
-    runs = [row(0.1, 1.0), row(0.1, 3.0), row(0.2, 11.0), row(0.2, 12.0), row(0.2, 13.0), row(0.3, 99.0)]
+    runs = [
+        row(0.1, 1.0),
+        row(0.1, 3.0),
+        row(0.2, 11.0),
+        row(0.2, 12.0),
+        row(0.2, 13.0),
+        row(0.3, 99.0),
+    ]
     ends = [row(0.3, 5.0, TrialState.PRUNED), row(0.3, None, TrialState.FAIL)]
     noise = pooled_noise(SPACE, stored(*runs, *ends))
     assert noise is not None

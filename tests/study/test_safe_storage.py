@@ -63,9 +63,12 @@ def give_all_away(index: int, url: str) -> list[int]:
     storage = open_url(url)
     study_id = storage.get_study_id_from_name("s")
     trials = storage.get_all_trials(study_id)[:40]
-    trials = trials[5 * index :] + trials[: 5 * index]  # so that different trials are given away at once
+    # So that different trials are given away at once
+    trials = trials[5 * index :] + trials[: 5 * index]
     attrs = {"reason": "lost", "by": index}
-    return [t.number for t in trials if storage.give_away(study_id, t.number, attrs, continuation(t))]
+    return [
+        t.number for t in trials if storage.give_away(study_id, t.number, attrs, continuation(t))
+    ]
 
 
 def test_a_trial_is_given_away_once(database_url, crowd):
@@ -101,12 +104,20 @@ def test_a_trial_ends_once(database_url, crowd):
     ended = crowd.run(tell_or_give_away, database_url)
     assert sorted(itertools.chain(*ended)) == list(range(40))
     trials = study.get_trials()
-    for index, number in ((index, number) for index, numbers in enumerate(ended) for number in numbers):
+    for index, number in (
+        (index, number) for index, numbers in enumerate(ended) for number in numbers
+    ):
         if index % 2:
-            assert (trials[number].state, trials[number].user_attrs["by"]) == (TrialState.FAIL, index)
+            assert (trials[number].state, trials[number].user_attrs["by"]) == (
+                TrialState.FAIL,
+                index,
+            )
             assert trials[number].values is None
         else:
-            assert (trials[number].state, trials[number].values) == (TrialState.COMPLETE, [float(index)])
+            assert (trials[number].state, trials[number].values) == (
+                TrialState.COMPLETE,
+                [float(index)],
+            )
             assert "by" not in trials[number].user_attrs
     continued = Counter(trial.user_attrs["root"] for trial in trials[40:])
     assert continued == Counter(itertools.chain(*ended[1::2]))
@@ -132,13 +143,17 @@ def test_a_given_away_trial_is_failed_and_continued(database_url):
     trial = study.ask()
     trial.suggest_float("x", 0, 1)
     trial.report(0.25, 1)
-    trial.storage.set_trial_system_attr(trial._trial_id, "completed_rung_0", 0.25)  # asha's, of an attempt that goes on
+    # asha's, of an attempt that goes on
+    trial.storage.set_trial_system_attr(trial._trial_id, "completed_rung_0", 0.25)
     before = study.get_trials()[0]
-    assert storage.give_away(study._study_id, 0, {"reason": "lost", "message": "gone"}, continuation(before))
+    assert storage.give_away(
+        study._study_id, 0, {"reason": "lost", "message": "gone"}, continuation(before)
+    )
     old, new = study.get_trials()
     assert (old.state, old.user_attrs) == (TrialState.FAIL, {"reason": "lost", "message": "gone"})
     assert old.intermediate_values == {1: 0.25}
-    assert (old.system_attrs, new.system_attrs) == ({}, {})  # else a trial would compete with itself
+    # Else a trial would compete with itself
+    assert (old.system_attrs, new.system_attrs) == ({}, {})
     assert old.datetime_start is not None
     assert old.datetime_complete is not None
     assert old.datetime_complete >= old.datetime_start
@@ -158,7 +173,9 @@ def test_what_does_not_run_is_not_given_away(tmp_path, state):
     if state.is_finished():
         study.tell(study.ask(), 1.0 if state == TrialState.COMPLETE else None, state=state)
     before = study.get_trials()
-    assert storage.give_away(study._study_id, 0, {"reason": "lost"}, continuation(before[0])) is False
+    assert (
+        storage.give_away(study._study_id, 0, {"reason": "lost"}, continuation(before[0])) is False
+    )
     assert study.get_trials() == before
 
 
@@ -193,10 +210,15 @@ def test_the_private_parts_are_as_they_were():
 
     assert parameters(_create_scoped_session) == "scoped_session ignore_integrity_error"
     assert parameters(RDBStorage._get_prepared_new_trial) == "self study_id template_trial session"
-    assert parameters(RDBStorage._set_trial_attr_without_commit) == "self session model_cls trial_id key value"
+    assert (
+        parameters(RDBStorage._set_trial_attr_without_commit)
+        == "self session model_cls trial_id key value"
+    )
     assert parameters(RDBStorage.set_trial_state_values) == "self trial_id state values"
     called = set(inspect.getsource(_CachedStorage).split("self._backend.")[1:])
-    private = {call.split("(")[0] for call in called if call.startswith("_")} - {"_get_stale_trial_ids"}
+    private = {call.split("(")[0] for call in called if call.startswith("_")} - {
+        "_get_stale_trial_ids"
+    }
     assert private == {"_create_new_trial", "_get_best_trial_id", "_get_trials", "_set_trial_param"}
     assert issubclass(RDBStorage, BaseHeartbeat)
 

@@ -39,7 +39,9 @@ PAPER = space(  # 72 points
     num_experts={"choice": [4, 6, 8]},
 )
 CONTINUOUS = space(
-    alpha={"float": [0.0, 1.0]}, lambda_={"float": [0.01, 1.0], "log": True}, kind={"choice": ["a", "b"]}
+    alpha={"float": [0.0, 1.0]},
+    lambda_={"float": [0.01, 1.0], "log": True},
+    kind={"choice": ["a", "b"]},
 )
 
 
@@ -72,11 +74,19 @@ def add(
 
 
 def points(
-    sampler: SamplerName, seed: int, trials: int, storage: Any = None, value: Callable[..., float] = total
+    sampler: SamplerName,
+    seed: int,
+    trials: int,
+    storage: Any = None,
+    value: Callable[..., float] = total,
 ) -> list[tuple[Any, ...]]:
     """Those of the small space, of trials that are added to the study in the storage if one is given."""
     study = optuna.create_study(
-        storage=storage, study_name="s", load_if_exists=True, sampler=make(sampler, SMALL, seed), direction="maximize"
+        storage=storage,
+        study_name="s",
+        load_if_exists=True,
+        sampler=make(sampler, SMALL, seed),
+        direction="maximize",
     )
     return add(study, SMALL, trials, value)
 
@@ -132,7 +142,8 @@ def test_a_grid_begins_anywhere():
     """Parameters are not tied to each other: over seeds, each of eight points comes first about equally often."""
     searched = space(one={"choice": [0, 1]}, two={"choice": [0, 1]}, three={"choice": [0, 1]})
     first = Counter(
-        add(optuna.create_study(sampler=make("grid", searched, seed)), searched, 1)[0] for seed in range(160)
+        add(optuna.create_study(sampler=make("grid", searched, seed)), searched, 1)[0]
+        for seed in range(160)
     )
     assert len(first) == 8
     assert max(first.values()) < 40  # 20 are expected
@@ -140,7 +151,9 @@ def test_a_grid_begins_anywhere():
 
 def test_the_papers_grid_is_tried_almost_whole():
     """72 trials of TPE try nine in ten of its 72 points, and repeat none but leaders; alone it tries two in three."""
-    runs = Counter(add(optuna.create_study(direction="maximize", sampler=make("tpe", PAPER)), PAPER, 72))
+    runs = Counter(
+        add(optuna.create_study(direction="maximize", sampler=make("tpe", PAPER)), PAPER, 72)
+    )
     assert len(runs) >= 64
     assert max(runs.values()) <= 1 + LEADER_RUNS
 
@@ -154,14 +167,18 @@ def test_when_nothing_is_new_runs_are_spread(sampler: SamplerName):
     assert max(runs.values()) - min(runs.values()) <= 1 + LEADER_RUNS
     trials = study.get_trials()
     replicates = Counter(replicate_index(SMALL, trials, trial) for trial in trials)
-    assert replicates == Counter(replicate for number in runs.values() for replicate in range(number))
+    assert replicates == Counter(
+        replicate for number in runs.values() for replicate in range(number)
+    )
 
 
 def test_a_running_trial_is_a_tried_one():
     """Trials asked for before any has ended differ, whoever asks for them."""
     storage = optuna.storages.InMemoryStorage()
     workers = [
-        optuna.create_study(storage=storage, study_name="s", load_if_exists=True, sampler=make("tpe", SMALL))
+        optuna.create_study(
+            storage=storage, study_name="s", load_if_exists=True, sampler=make("tpe", SMALL)
+        )
         for _ in range(3)
     ]
     asked = [point(SMALL, workers[number % 3].ask()) for number in range(15)]
@@ -184,12 +201,16 @@ def test_brackets_do_not_repeat_each_other():
 
 @pytest.mark.parametrize(("sampler", "alone"), [("tpe", TPESampler), ("random", RandomSampler)])
 @pytest.mark.parametrize("searched", [CONTINUOUS, SMALL], ids=["continuous", "small"])
-def test_a_first_draw_is_the_samplers_own(sampler: SamplerName, alone: Callable[..., BaseSampler], searched: Space):
+def test_a_first_draw_is_the_samplers_own(
+    sampler: SamplerName, alone: Callable[..., BaseSampler], searched: Space
+):
     """What was not tried before is proposed as the sampler alone proposes it: in a continuous space, always."""
     study = optuna.create_study(direction="maximize", sampler=make(sampler, searched))
     tried: set[tuple[Any, ...]] = set()
     for number in range(15):
-        twin = optuna.create_study(direction="maximize", sampler=alone(seed=sampler_seed(1, number)))
+        twin = optuna.create_study(
+            direction="maximize", sampler=alone(seed=sampler_seed(1, number))
+        )
         twin.add_trials(study.get_trials())
         first, trial = point(searched, twin.ask()), study.ask()
         proposed = point(searched, trial)
@@ -249,7 +270,9 @@ def test_given_values_stand_and_the_others_are_redrawn():
 
 def test_a_proposal_has_no_idle_parameter():
     """Parameters whose condition does not hold are not stored, and those of one value have it."""
-    searched = space(**SMALL.to_mapping()["model"], only={"choice": [7]}, point={"float": [0.5, 0.5]})
+    searched = space(
+        **SMALL.to_mapping()["model"], only={"choice": [7]}, point={"float": [0.5, 0.5]}
+    )
     study = optuna.create_study(direction="maximize", sampler=make("tpe", searched))
     for found, trial in zip(add(study, searched, 20), study.get_trials(), strict=True):
         assert dict(found) == trial.params
@@ -259,7 +282,9 @@ def test_a_proposal_has_no_idle_parameter():
 
 def ended(values: dict[int, float]) -> optuna.trial.FrozenTrial:
     """A completed trial with these values by epoch."""
-    return create_trial(state=TrialState.COMPLETE, value=max(values.values()), intermediate_values=values)
+    return create_trial(
+        state=TrialState.COMPLETE, value=max(values.values()), intermediate_values=values
+    )
 
 
 def is_pruned(pruner: BasePruner, others: list[float], value: float, epoch: int = 10) -> bool:
@@ -303,7 +328,9 @@ def test_pruners_look_first_after_the_warm_up(kind: PrunerName, warmup: float):
     """A hopeless trial lives through the warm-up and ends at the first evaluation that the pruner looks at after it."""
     config = PrunerConfig(kind=kind, warmup=warmup, startup_trials=1, reduction_factor=2)
     epochs = warmup_epochs(config, TRAIN)
-    study = optuna.create_study(direction="maximize", pruner=build_pruner(config, TRAIN), study_name="s")
+    study = optuna.create_study(
+        direction="maximize", pruner=build_pruner(config, TRAIN), study_name="s"
+    )
     grid = range(5, 51, 5)
     for _ in range(30):
         trial = study.ask()
@@ -324,11 +351,15 @@ def test_pruners_look_first_after_the_warm_up(kind: PrunerName, warmup: float):
 
 
 @pytest.mark.parametrize("kind", PRUNERS)
-@pytest.mark.parametrize("train", [{"max_epochs": 1, "eval_every": 5}, {"max_epochs": 2, "eval_every": 3}])
+@pytest.mark.parametrize(
+    "train", [{"max_epochs": 1, "eval_every": 5}, {"max_epochs": 2, "eval_every": 3}]
+)
 def test_pruners_take_studies_of_few_epochs(kind: PrunerName, train: dict[str, int]):
     """A study shorter than its distance of evaluations runs with every pruner."""
     config = TrainConfig(**train)
-    study = optuna.create_study(direction="maximize", pruner=build_pruner(PrunerConfig(kind=kind, warmup=0.5), config))
+    study = optuna.create_study(
+        direction="maximize", pruner=build_pruner(PrunerConfig(kind=kind, warmup=0.5), config)
+    )
     for value in (0.3, 0.2, 0.1):
         trial = study.ask()
         trial.report(value, config.max_epochs)

@@ -26,12 +26,23 @@ CARD = {  # the parameters that BLADE's paper varies
     "model.augmentation": {"choice": ["add", "mask", "flip"]},
     "model.rho": {"float": [0.1, 0.9], "step": 0.1},
 }
-CLASSICAL = ["popularity", "item_knn", "sequential_rules", "ease", "pure_svd", "ials", "combination"]
+CLASSICAL = [
+    "popularity",
+    "item_knn",
+    "sequential_rules",
+    "ease",
+    "pure_svd",
+    "ials",
+    "combination",
+]
 SPACES: dict[str, dict[str, Any]] = {
     "blade": CARD,
     "blade-extended": {
         **CARD,
-        "model.mask_exponent": {"choice": [0.25, 0.5, 0.75, 1.0], "when": {"model.augmentation": ["mask"]}},
+        "model.mask_exponent": {
+            "choice": [0.25, 0.5, 0.75, 1.0],
+            "when": {"model.augmentation": ["mask"]},
+        },
         "model.tau": {"float": [0.01, 1.0], "log": True},
         "model.similarity": {"choice": ["dot", "cosine"]},
         "model.fusion": {"choice": ["sum", "concat", "gate"]},
@@ -61,7 +72,11 @@ SPACES: dict[str, dict[str, Any]] = {
     "blade_released": {
         **CARD,
         "model.augmentation": {"choice": ["none", "add", "mask", "flip"]},
-        "model.rho": {"float": [0.1, 0.9], "step": 0.1, "when": {"model.augmentation": ["add", "mask", "flip"]}},
+        "model.rho": {
+            "float": [0.1, 0.9],
+            "step": 0.1,
+            "when": {"model.augmentation": ["add", "mask", "flip"]},
+        },
         "model.early_num_blocks": {"choice": [2, 3]},
         "model.early_num_heads": {"choice": [1, 2, 4, 8]},
         "model.early_dropout": {"choice": [0.2, 0.3, 0.4, 0.5]},
@@ -163,9 +178,20 @@ DEFAULTS = {  # of BLADE, by the model specification
     "block_init": "random",
 }
 PUBLISHED = {
-    name: dict(zip(("num_blocks", "num_heads", "dropout", "num_experts", *rest), values, strict=True))
+    name: dict(
+        zip(("num_blocks", "num_heads", "dropout", "num_experts", *rest), values, strict=True)
+    )
     for rest in [
-        ("early_num_blocks", "early_num_heads", "early_dropout", "fusion", "alpha", "lambda_", "tau", "augmentation")
+        (
+            "early_num_blocks",
+            "early_num_heads",
+            "early_dropout",
+            "fusion",
+            "alpha",
+            "lambda_",
+            "tau",
+            "augmentation",
+        )
     ]
     for name, values in {
         "kuaisar-released": (2, 8, 0.2, 6, 3, 1, 0.2, "gate", 0.6, 0.1, 0.01, "none"),
@@ -245,7 +271,11 @@ def test_the_shared_recipe_fits_every_neural_model(name: str):
     refused = getattr(model, "refused", {})
     settings = nest(SHARED)
     parse(TrainConfig, settings["train"], "shared")
-    parse(model, {field: value for field, value in settings["model"].items() if field not in refused}, "shared")
+    parse(
+        model,
+        {field: value for field, value in settings["model"].items() if field not in refused},
+        "shared",
+    )
     for field in refused.keys() & settings["model"].keys():
         with pytest.raises(ConfigError, match=f"{field} must be .*: {refused[field]}"):
             parse(model, {field: settings["model"][field]}, "shared")
@@ -255,14 +285,20 @@ def test_the_shared_recipe_fits_every_neural_model(name: str):
 def test_a_classical_space_holds_the_defaults(name: str):
     """What a model without epochs is by default lies in its space, so that a search can try it first."""
     space, configs = load_space(find("search_spaces", name)), config_classes(name)
-    assert set(space.defaults(configs)) == {name for name, free in space.free.items() if not free.when}
+    assert set(space.defaults(configs)) == {
+        name for name, free in space.free.items() if not free.when
+    }
 
 
 def test_the_resolution_study_is_a_grid_of_48():
     """What the paper leaves ambiguous has 48 answers, three of sets and two of each other; its study tries all."""
     assert load_space(find("search_spaces", "blade-resolution")).count() == 3 * 2**4
     study = StudyDefinition.load("qk-video-resolution")
-    assert (study.search.trials, study.search.sampler, study.search.pruner.kind) == (48, "grid", "none")
+    assert (study.search.trials, study.search.sampler, study.search.pruner.kind) == (
+        48,
+        "grid",
+        "none",
+    )
     assert study.data == StudyDefinition.load("qk-video").data
 
 
@@ -291,7 +327,11 @@ def test_a_shipped_study_loads_under_each_recipe(name: str):
     """That which it does not name is another study of the same data and protocol."""
     first, second = (StudyDefinition.load(name, recipe=recipe) for recipe in RECIPES)
     assert {first.name, second.name} in ({name, f"{name}-published"}, {name, f"{name}-shared"})
-    assert (first.data, first.objective, first.search) == (second.data, second.objective, second.search)
+    assert (first.data, first.objective, first.search) == (
+        second.data,
+        second.objective,
+        second.search,
+    )
     assert first.train.max_epochs == second.train.max_epochs
 
 
@@ -300,8 +340,11 @@ def test_the_published_settings_are_enqueued(name: str):
     """A released study tries the setting behind the published table first, and notes its seed."""
     study = StudyDefinition.load(name)
     [entry] = study.enqueue
-    assert study.enqueued_params(0) == {f"model.{field}": value for field, value in PUBLISHED[name].items()}
-    assert set(study.space.free) - set(study.enqueued_params(0)) == {"model.rho"}  # the whole of it: rho has no effect
+    assert study.enqueued_params(0) == {
+        f"model.{field}": value for field, value in PUBLISHED[name].items()
+    }
+    # The whole of it: rho has no effect
+    assert set(study.space.free) - set(study.enqueued_params(0)) == {"model.rho"}
     assert (entry.tag, entry.metadata["seed"]) == ("published", PUBLISHED_SEEDS[name])
     train = study.train
     assert (train.learning_rate, train.batch_size, train.schedule) == (1e-3, 1024, "plateau")

@@ -15,7 +15,15 @@ from sqlalchemy.exc import IntegrityError
 
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
 from blade_tune.storage import connect as storage
-from blade_tune.storage.connect import connect, creating, load_study, masked, open_storage, resolve_url, storage_errors
+from blade_tune.storage.connect import (
+    connect,
+    creating,
+    load_study,
+    masked,
+    open_storage,
+    resolve_url,
+    storage_errors,
+)
 from tests.crowd import PROCESSES, Crowd
 
 POSTGRES_URL = "postgresql+psycopg://me:s3cret@127.0.0.1:1/studies"  # nothing listens on port 1
@@ -39,20 +47,29 @@ def test_postgres_means_psycopg_3(given: str, drivername: str):
 
 def test_without_a_url_it_is_a_file_of_the_results():
     """The default is studies.db in the results folder."""
-    assert resolve_url(None, Path("some/results")).render_as_string() == "sqlite:///some/results/studies.db"
+    assert (
+        resolve_url(None, Path("some/results")).render_as_string()
+        == "sqlite:///some/results/studies.db"
+    )
 
 
 @pytest.mark.parametrize(
     "given",
     [
         *("studies.db", "oracel://me:s3cret@host/db", "redis://host", "://", ""),
-        *("mysql://me:s3cret@host/db", "postgresql+psycopg2://me:s3cret@host/db", "sqlite://", "sqlite:///:memory:"),
+        *(
+            "mysql://me:s3cret@host/db",
+            "postgresql+psycopg2://me:s3cret@host/db",
+            "sqlite://",
+            "sqlite:///:memory:",
+        ),
     ],
 )
 def test_what_is_no_database_is_refused(given: str):
     """A URL of no known database is refused with an example, and its password is not repeated."""
     with pytest.raises(
-        ConfigError, match=r"^the storage must be a database URL, sqlite:///FILE or postgresql\+psycopg://"
+        ConfigError,
+        match=r"^the storage must be a database URL, sqlite:///FILE or postgresql\+psycopg://",
     ) as error:
         resolve_url(given, Path())
     assert "s3cret" not in str(error.value)
@@ -66,7 +83,9 @@ def test_passwords_are_masked():
 def test_an_unreachable_database_is_one_line_without_the_password():
     """No server is a StorageError, exit code 4, at once, with the address and without the password."""
     start = time.monotonic()
-    with pytest.raises(StorageError, match=r"^postgresql\+psycopg://me:\*\*\*@127\.0\.0\.1:1/studies: ") as error:
+    with pytest.raises(
+        StorageError, match=r"^postgresql\+psycopg://me:\*\*\*@127\.0\.0\.1:1/studies: "
+    ) as error:
         open_storage(resolve_url(POSTGRES_URL, Path()), create=True)
     assert error.value.exit_code == 4
     assert "s3cret" not in str(error.value)
@@ -102,7 +121,8 @@ def test_sqlite_is_opened_for_readers_beside_a_writer(tmp_path: Path):
     storage = open_storage(resolve_url(None, tmp_path), create=True)
     with storage.engine.connect() as connection:
         pragmas = {
-            name: connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous")
+            name: connection.execute(text(f"PRAGMA {name}")).scalar()
+            for name in ("journal_mode", "synchronous")
         }
         assert connection.execute(text("PRAGMA busy_timeout")).scalar() == 60_000
     assert pragmas == {"journal_mode": "wal", "synchronous": 1}  # 1 is NORMAL
@@ -113,7 +133,9 @@ def test_sqlite_is_opened_for_readers_beside_a_writer(tmp_path: Path):
 
 def test_a_missing_file_is_not_made_for_a_reader(tmp_path: Path):
     """A command that only reads refuses a missing file, says what to give, and leaves the folder empty."""
-    expected = r"studies\.db: no study has been run here; give --results or --storage as `run` had it\.$"
+    expected = (
+        r"studies\.db: no study has been run here; give --results or --storage as `run` had it\.$"
+    )
     with pytest.raises(NothingStoredError, match=expected):
         open_storage(resolve_url(None, tmp_path), create=False)
     assert list(tmp_path.iterdir()) == []
@@ -134,13 +156,19 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path):
     ],
 )
 @pytest.mark.parametrize("create", [False, True])
-def test_a_database_of_another_version_is_refused(tmp_path: Path, version: str, way_out: str, create: bool):
+def test_a_database_of_another_version_is_refused(
+    tmp_path: Path, version: str, way_out: str, create: bool
+):
     """Tables of another Optuna are a StorageError that tells how to go on."""
     url = resolve_url(None, tmp_path)
     storage = open_storage(url, create=True)
     with storage.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
-    with pytest.raises(StorageError, match=rf"studies\.db: its tables are of version {version}, .*{way_out}"):
+        connection.execute(
+            text("UPDATE alembic_version SET version_num = :version"), {"version": version}
+        )
+    with pytest.raises(
+        StorageError, match=rf"studies\.db: its tables are of version {version}, .*{way_out}"
+    ):
         open_storage(url, create=create)
 
 
@@ -173,7 +201,9 @@ def test_what_is_no_url_is_refused_in_one_line(given: str):
 def test_tables_are_not_made_for_a_reader(postgres_url: str):
     """A command that only reads refuses a server's empty database, says what to give, and leaves it empty."""
     url = resolve_url(postgres_url, Path())
-    with pytest.raises(NothingStoredError, match=r"no study has been run here; give --results or --storage"):
+    with pytest.raises(
+        NothingStoredError, match=r"no study has been run here; give --results or --storage"
+    ):
         open_storage(url, create=False)
     engine = create_engine(url, poolclass=NullPool)
     assert inspect(engine).get_table_names() == []
@@ -218,7 +248,11 @@ def test_waiting_for_another_creator_ends(database_url: str, monkeypatch: pytest
     """A process that never ends its creating is a storage error for others, after a while."""
     monkeypatch.setattr("blade_tune.storage.connect.CREATION_S", 1)
     url = resolve_url(database_url, Path())
-    with creating(url), pytest.raises(StorageError, match=r"held it for 1 s|lock timeout"), creating(url):
+    with (
+        creating(url),
+        pytest.raises(StorageError, match=r"held it for 1 s|lock timeout"),
+        creating(url),
+    ):
         pass
 
 
@@ -228,21 +262,35 @@ def mounted(monkeypatch: pytest.MonkeyPatch, **kinds: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "lustre", "beegfs", "NFS"])
-def test_a_file_on_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str):
+def test_a_file_on_a_network_file_system_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+):
     """SQLite is refused there, with the line that puts the study on a server, and nothing is made."""
     mounted(monkeypatch, **{"/": "ext4", str(tmp_path / "shared"): kind})
-    with pytest.raises(ConfigError, match=r"--storage postgresql\+psycopg://USER@HOST/DATABASE") as error:
+    with pytest.raises(
+        ConfigError, match=r"--storage postgresql\+psycopg://USER@HOST/DATABASE"
+    ) as error:
         open_storage(resolve_url(None, tmp_path / "shared" / "results"), create=True)
     assert kind.lower().removeprefix("fuse.") in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    "kinds", [{"/": "nfs4", "HERE": "ext4"}, {"/": "ext4", "HERE/results-old": "nfs4"}, {"HERE": "fuseblk"}, {}]
+    "kinds",
+    [
+        {"/": "nfs4", "HERE": "ext4"},
+        {"/": "ext4", "HERE/results-old": "nfs4"},
+        {"HERE": "fuseblk"},
+        {},
+    ],
 )
-def test_the_nearest_mount_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: dict[str, str]):
+def test_the_nearest_mount_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: dict[str, str]
+):
     """A local disk below or beside a network file system is fine; so is what is not known."""
-    mounted(monkeypatch, **{point.replace("HERE", str(tmp_path)): kind for point, kind in kinds.items()})
+    mounted(
+        monkeypatch, **{point.replace("HERE", str(tmp_path)): kind for point, kind in kinds.items()}
+    )
     open_storage(resolve_url(None, tmp_path / "results"), create=True)
 
 
@@ -258,7 +306,9 @@ def test_a_url_may_say_how_it_is_connected(postgres_url: str):
             assert driver.info.get_parameters()["tcp_user_timeout"] == expected
 
 
-def test_a_database_that_is_made_at_this_moment_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_database_that_is_made_at_this_moment_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Optuna writes its version wherever it opens; where another process did so just before, that is no error."""
     url = resolve_url(None, tmp_path)
     open_storage(url, create=True)

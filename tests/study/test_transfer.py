@@ -36,11 +36,16 @@ def test_an_old_database_is_made_current(database_url: str):
         optuna.create_trial(value=0.5, intermediate_values={1: 0.5})
     )
     make_old(database_url)
-    handlers, ours = list(logging.getLogger().handlers), logging.getLogger("blade_tune.storage.connect")
+    handlers, ours = (
+        list(logging.getLogger().handlers),
+        logging.getLogger("blade_tune.storage.connect"),
+    )
     version, now = upgrade(url)
     assert version == OLD != now
     storage = open_storage(url, create=False)
-    assert ["study_id"] in [index["column_names"] for index in inspect(storage.engine).get_indexes("trials")]
+    assert ["study_id"] in [
+        index["column_names"] for index in inspect(storage.engine).get_indexes("trials")
+    ]
     trials = optuna.load_study(study_name="s", storage=storage).get_trials()
     assert [(trial.value, trial.intermediate_values) for trial in trials] == [(0.5, {1: 0.5})]
     assert (logging.getLogger().handlers, ours.disabled) == (handlers, False)
@@ -78,23 +83,42 @@ def study(tmp_path: Path) -> StoredStudy:
     for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.WAITING):
         value = {"value": 0.5} if state == TrialState.COMPLETE else {}
         opened.study.add_trial(
-            optuna.create_trial(state=state, intermediate_values={1: 0.25, 2: float("nan")}, **value, **rest)
+            optuna.create_trial(
+                state=state, intermediate_values={1: 0.25, 2: float("nan")}, **value, **rest
+            )
         )
     add_attempt(opened, released=True)
     return opened
 
 
 def add_attempt(stored: StoredStudy, released: bool) -> None:
-    row = {"attempt_id": str(released), "study_id": stored.study_id, "owner": "host|1|2.0", "device": "cuda:0"}
+    row = {
+        "attempt_id": str(released),
+        "study_id": stored.study_id,
+        "owner": "host|1|2.0",
+        "device": "cuda:0",
+    }
     with stored.storage.engine.begin() as connection:
-        connection.execute(insert(ATTEMPTS).values(**row, share=1.0, claimed=0.0, renewed=3600.0, released=released))
+        connection.execute(
+            insert(ATTEMPTS).values(
+                **row, share=1.0, claimed=0.0, renewed=3600.0, released=released
+            )
+        )
 
 
 def content(trial: FrozenTrial) -> tuple[object, ...]:
     """What a trial holds, in a form in which NaN equals itself."""
     values = str((trial.values, trial.intermediate_values))
     times = (trial.datetime_start, trial.datetime_complete)
-    return trial.number, trial.state, values, trial.params, trial.distributions, trial.user_attrs, times
+    return (
+        trial.number,
+        trial.state,
+        values,
+        trial.params,
+        trial.distributions,
+        trial.user_attrs,
+        times,
+    )
 
 
 def test_a_copy_is_the_study(study: StoredStudy, database_url: str, tmp_path: Path):
@@ -134,7 +158,9 @@ def test_a_study_at_work_is_not_copied(study: StoredStudy, tmp_path: Path, work:
     else:
         add_attempt(study, released=False)
     url = resolve_url(None, tmp_path / "there")
-    with pytest.raises(ConfigError, match=r"only a study that nobody works on is copied.*blade-tune stop"):
+    with pytest.raises(
+        ConfigError, match=r"only a study that nobody works on is copied.*blade-tune stop"
+    ):
         copy_study(study, url)
     assert open_storage(url, create=False).get_all_studies() == []
 

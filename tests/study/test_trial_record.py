@@ -8,7 +8,13 @@ import pytest
 
 import blade_tune
 from blade_tune.report.tables import brief, trial_rows
-from blade_tune.storage.trial_record import ATTRIBUTES, Attribute, EndReason, TrialRecord, attributes
+from blade_tune.storage.trial_record import (
+    ATTRIBUTES,
+    Attribute,
+    EndReason,
+    TrialRecord,
+    attributes,
+)
 from tests.study import tiny
 
 PACKAGE = Path(blade_tune.__file__).parent
@@ -42,7 +48,9 @@ def test_an_attribute_that_is_not_declared_is_an_error() -> None:
 def test_nobody_else_reads_or_writes_attributes_of_a_trial(path: Path) -> None:
     """Each goes through `TrialRecord`, and no reason is a text of its own."""
     text = path.read_text()
-    assert not re.search(r"(trial|row|run|best|latest|other)\w*\.(user_attrs|set_user_attr)\b", text)
+    assert not re.search(
+        r"(trial|row|run|best|latest|other)\w*\.(user_attrs|set_user_attr)\b", text
+    )
     if path.relative_to(PACKAGE).parts[0] in ("study", "fleet", "selection"):
         assert not re.search(r'"(oom|nan|interrupted|lost|superseded)"', text)
 
@@ -58,7 +66,11 @@ def test_a_column_is_one_declaration(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_reasons_that_are_continued_are_those_of_attempts() -> None:
-    assert {reason for reason in EndReason if reason.is_continued} == {"interrupted", "lost", "superseded"}
+    assert {reason for reason in EndReason if reason.is_continued} == {
+        "interrupted",
+        "lost",
+        "superseded",
+    }
 
 
 def test_the_docs_name_every_reason() -> None:

@@ -6,9 +6,22 @@ import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from blade_tune.storage.trials import best_trial, count_states, latest_failures, num_scored, ranked, root_number
+from blade_tune.storage.trials import (
+    best_trial,
+    count_states,
+    latest_failures,
+    num_scored,
+    ranked,
+    root_number,
+)
 
-C, P, F, R, W = TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING
+C, P, F, R, W = (
+    TrialState.COMPLETE,
+    TrialState.PRUNED,
+    TrialState.FAIL,
+    TrialState.RUNNING,
+    TrialState.WAITING,
+)
 
 
 def trials(*rows: tuple[Any, ...]) -> list[FrozenTrial]:
@@ -30,7 +43,17 @@ def trials(*rows: tuple[Any, ...]) -> list[FrozenTrial]:
 def test_scored_are_complete_and_reported_pruned_trials():
     """The budget is charged for completed trials and for pruned ones with a report, for nothing else."""
     assert (
-        num_scored(trials((C, 0.0), (P, 1, "pruned"), (P, 0, "invalid"), (P, 2, "oom"), (F, 3, "nan"), (R, 2), (W,)))
+        num_scored(
+            trials(
+                (C, 0.0),
+                (P, 1, "pruned"),
+                (P, 0, "invalid"),
+                (P, 2, "oom"),
+                (F, 3, "nan"),
+                (R, 2),
+                (W,),
+            )
+        )
         == 3
     )
 
@@ -65,11 +88,21 @@ def test_failures_in_a_row_end_with_a_scored_trial(rows: list, failed: list[int]
 def test_states_are_counted_with_continued_rows_apart():
     """An attempt that another row goes on from is no failure."""
     rows = trials((C, 0.1), (P, 1), (F, 1, "interrupted"), (F, 1, "error"), (R,), (W,), (W,))
-    assert count_states(rows) == {"complete": 1, "pruned": 1, "failed": 1, "running": 1, "waiting": 2, "continued": 1}
+    assert count_states(rows) == {
+        "complete": 1,
+        "pruned": 1,
+        "failed": 1,
+        "running": 1,
+        "waiting": 2,
+        "continued": 1,
+    }
 
 
 def test_a_row_that_goes_on_knows_its_root():
     """A trial's root is itself, unless it goes on from another."""
-    own, other = optuna.create_trial(value=0.1), optuna.create_trial(value=0.1, user_attrs={"root": 3})
+    own, other = (
+        optuna.create_trial(value=0.1),
+        optuna.create_trial(value=0.1, user_attrs={"root": 3}),
+    )
     own.number = other.number = 7
     assert (root_number(own), root_number(other)) == (7, 3)

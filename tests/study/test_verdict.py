@@ -28,7 +28,9 @@ def test_one_candidate_has_the_paired_t_interval():
     test = stats.ttest_rel(gains(RANKS_U, "ndcg@10"), gains(BASELINE_U, "ndcg@10"))
     interval = test.confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    assert found.difference == pytest.approx(float((gains(RANKS_U, "ndcg@10") - gains(BASELINE_U, "ndcg@10")).mean()))
+    assert found.difference == pytest.approx(
+        float((gains(RANKS_U, "ndcg@10") - gains(BASELINE_U, "ndcg@10")).mean())
+    )
 
 
 def test_the_lower_end_is_corrected_for_candidates():
@@ -37,7 +39,9 @@ def test_the_lower_end_is_corrected_for_candidates():
     one, fifty = of_pair(paired), of_pair(paired, 50)
     df = paired["users"] - 1
     assert fifty.high == one.high
-    assert fifty.low == pytest.approx(one.difference - stats.t.ppf(1 - 0.025 / 50, df) * paired["error"])
+    assert fifty.low == pytest.approx(
+        one.difference - stats.t.ppf(1 - 0.025 / 50, df) * paired["error"]
+    )
 
 
 def test_above_is_what_lies_above_for_all_candidates():
@@ -53,9 +57,17 @@ def test_above_is_what_lies_above_for_all_candidates():
 def test_chance_is_called_above_as_seldom_as_promised():
     """Of 2,000 searches for the best of 20 models that are all as good as the baseline, at most 2.5% are."""
     random = np.random.default_rng(1)
-    errors = random.standard_normal((2_000, 20)).max(axis=1) * 0.01  # the luckiest difference, in its error's unit
-    found = [of_pair({"baseline": "x", "difference": d, "error": 0.01, "users": 5_000}, 20) for d in errors]
-    assert 0.01 < np.mean([verdict.is_above for verdict in found]) <= 0.025 + 3 * math.sqrt(0.025 / 2_000)
+    # The luckiest difference, in its error's unit
+    errors = random.standard_normal((2_000, 20)).max(axis=1) * 0.01
+    found = [
+        of_pair({"baseline": "x", "difference": d, "error": 0.01, "users": 5_000}, 20)
+        for d in errors
+    ]
+    assert (
+        0.01
+        < np.mean([verdict.is_above for verdict in found])
+        <= 0.025 + 3 * math.sqrt(0.025 / 2_000)
+    )
 
 
 def test_one_user_says_nothing():
@@ -72,9 +84,22 @@ def test_a_trial_that_was_never_compared_has_no_verdict():
 
 def test_a_trial_stands_beside_a_baseline_of_its_own_window(tmp_path: Path):
     """What a window holds is not ranked, so on noise a longer window alone lifts a value; it is not called above."""
-    noise = {"num_users": 60, "num_items": 60, "num_clusters": 5, "min_length": 30, "max_length": 40, "noise": 1.0}
+    noise = {
+        "num_users": 60,
+        "num_items": 60,
+        "num_clusters": 5,
+        "min_length": 30,
+        "max_length": 40,
+        "noise": 1.0,
+    }
     windows = {"model": {"max_length": {"choice": [5, 30]}, "counts": "all"}}
-    changes = {"model": "popularity", "space": windows, "train": {}, "search__trials": 2, "search__sampler": "grid"}
+    changes = {
+        "model": "popularity",
+        "space": windows,
+        "train": {},
+        "search__trials": 2,
+        "search__sampler": "grid",
+    }
     tiny.run(tmp_path, **changes, **{f"data__{name}": value for name, value in noise.items()})
     stored = tiny.stored(tmp_path)
     data = stored.data(None)
@@ -82,6 +107,8 @@ def test_a_trial_stands_beside_a_baseline_of_its_own_window(tmp_path: Path):
     assert (long.value or 0.0) > (short.value or 0.0)
     for trial in (short, long):
         ranks_U = torch.from_numpy(np.load(stored.files(trial).ranks))
-        beside = valid_baselines(data, stored.definition.objective, trial.params["model.max_length"], tmp_path)
+        beside = valid_baselines(
+            data, stored.definition.objective, trial.params["model.max_length"], tmp_path
+        )
         paired = pair(ranks_U, beside.ranks["item_knn"], "ndcg@10")
         assert trial.user_attrs["paired"].items() >= paired.items()

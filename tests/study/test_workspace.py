@@ -32,7 +32,9 @@ def test_a_study_is_opened_by_its_name_or_its_file(workspace: Workspace, name: s
     assert workspace.study_to_work_on(name).study_id == stored.study_id
 
 
-def test_what_is_not_stored_is_an_error_to_open_and_none_to_find(workspace: Workspace, tmp_path: Path):
+def test_what_is_not_stored_is_an_error_to_open_and_none_to_find(
+    workspace: Workspace, tmp_path: Path
+):
     """Another name, or a place where nothing is; looking there makes nothing."""
     with pytest.raises(ConfigError, match=r"no study 'tyni' is stored"):
         workspace.study("tyni")

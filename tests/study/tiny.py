@@ -70,7 +70,9 @@ def define(**changes: Any) -> StudyDefinition:
 
 def tiny_data(root: Path, **changes: Any) -> SearchData:
     """The data of the tiny study."""
-    return prepare(define(**{f"data__{name}": value for name, value in changes.items()}).data, None, root)
+    return prepare(
+        define(**{f"data__{name}": value for name, value in changes.items()}).data, None, root
+    )
 
 
 class Watch(Callback):
@@ -91,11 +93,19 @@ class Watch(Callback):
         self.ended.append((number, outcome))
 
 
-def run(results: Path, callback: Callback | None = None, *, options: Mapping[str, Any] = {}, **changes: Any) -> str:
+def run(
+    results: Path,
+    callback: Callback | None = None,
+    *,
+    options: Mapping[str, Any] = {},
+    **changes: Any,
+) -> str:
     """Run the tiny study, with some values of its file changed, in a results folder; gives why it ended."""
     definition = define(**changes)
     place = Workspace.at(None, results)
-    return work(open_study(definition, prepare(definition.data, None, results), place), callback, **options)
+    return work(
+        open_study(definition, prepare(definition.data, None, results), place), callback, **options
+    )
 
 
 def work(stored: StoredStudy, callback: Callback | None = None, **options: Any) -> str:
@@ -136,4 +146,6 @@ def stored(results: Path) -> StoredStudy:
 
 def rows(results: Path) -> list[tuple[str, str]]:
     """State and reason of every stored row."""
-    return [(trial.state.name, trial.user_attrs.get("reason", "")) for trial in stored(results).trials]
+    return [
+        (trial.state.name, trial.user_attrs.get("reason", "")) for trial in stored(results).trials
+    ]

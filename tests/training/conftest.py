@@ -20,4 +20,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> SearchData:
 def qk_test(tmp_path_factory: pytest.TempPathFactory) -> SealedData:
     root = tmp_path_factory.mktemp("qk")
     directory: Path = qk_video()
-    return open_for_evaluation(prepare(config(QK_VIDEO), directory, root), directory, Ledger(root / "ledger"), {})
+    return open_for_evaluation(
+        prepare(config(QK_VIDEO), directory, root), directory, Ledger(root / "ledger"), {}
+    )

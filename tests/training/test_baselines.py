@@ -19,12 +19,15 @@ SPECIFIED = {  # on the test rows of QK-Video, by the model specification
     "popularity": (0.0042, 0.0072, 0.0065, 0.0142),
     "popularity_told": (0.0043, 0.0074, 0.0068, 0.0155),
 }
-MEASURED = {"popularity": 0.0055, "popularity_told": 0.0075, "item_knn": 0.0156}  # NDCG@10 on its validation rows
+# NDCG@10 on its validation rows
+MEASURED = {"popularity": 0.0055, "popularity_told": 0.0075, "item_knn": 0.0156}
 OBJECTIVE = EvaluationConfig()
 
 
 def evaluator(data: SearchData, max_length: int = 4) -> Evaluator:
-    return Evaluator(data.windows("valid", max_length), rows_with(data.valid), data.catalog, OBJECTIVE)
+    return Evaluator(
+        data.windows("valid", max_length), rows_with(data.valid), data.catalog, OBJECTIVE
+    )
 
 
 def test_popularity_of_qk_video_is_the_specification_s(qk_test: SealedData):
@@ -50,7 +53,9 @@ def test_each_recipe_has_every_metric_and_a_rank_a_user(tiny: SearchData):
     assert found.left_out == {}
 
 
-def test_what_was_measured_is_read_again(tiny: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_was_measured_is_read_again(
+    tiny: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The same data and protocol are measured once; another protocol, window or version is measured anew."""
     first = valid_baselines(tiny, OBJECTIVE, 4, tmp_path)
     measured: list[int] = []
@@ -64,7 +69,8 @@ def test_what_was_measured_is_read_again(tiny: SearchData, tmp_path: Path, monke
     assert measured == []
     assert (again.metrics, again.left_out) == (first.metrics, first.left_out)
     assert all(torch.equal(again.ranks[name], first.ranks[name]) for name in RECIPES)
-    valid_baselines(tiny, OBJECTIVE.model_copy(update={"metric": "hr@5"}), 4, tmp_path)  # all metrics are kept
+    # All metrics are kept
+    valid_baselines(tiny, OBJECTIVE.model_copy(update={"metric": "hr@5"}), 4, tmp_path)
     assert measured == []
     valid_baselines(tiny, OBJECTIVE, 3, tmp_path)
     valid_baselines(tiny, OBJECTIVE.model_copy(update={"exclude": "full"}), 4, tmp_path)
@@ -73,10 +79,14 @@ def test_what_was_measured_is_read_again(tiny: SearchData, tmp_path: Path, monke
     assert measured == [3, 4, 4]
 
 
-def test_too_many_items_leave_the_reference_out(tiny: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_too_many_items_leave_the_reference_out(
+    tiny: SearchData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """Popularity is measured all the same, and it is said why the other is not; that is kept too."""
     monkeypatch.setattr(baselines, "MOST_ITEMS", tiny.num_items - 1)
     for _ in range(2):
         found = valid_baselines(tiny, OBJECTIVE, 4, tmp_path)
         assert set(found.metrics) == set(found.ranks) == {"popularity", "popularity_told"}
-        assert found.left_out == {REFERENCE: f"{tiny.num_items} items are more than {tiny.num_items - 1}"}
+        assert found.left_out == {
+            REFERENCE: f"{tiny.num_items} items are more than {tiny.num_items - 1}"
+        }

@@ -7,14 +7,22 @@ import pytest
 import torch
 
 from blade_tune.errors import DamagedFileError
-from blade_tune.training.checkpoint import find_checkpoint, load_checkpoint, restore_rng, rng_state, save_checkpoint
+from blade_tune.training.checkpoint import (
+    find_checkpoint,
+    load_checkpoint,
+    restore_rng,
+    rng_state,
+    save_checkpoint,
+)
 from tests.damage import damages
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path):
     """Tensors and plain data come back as they were, and no other file is left."""
     path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"weights": {"a": torch.arange(3)}, "history": [{"epoch": 1}], "value": 0.5})
+    save_checkpoint(
+        path, {"weights": {"a": torch.arange(3)}, "history": [{"epoch": 1}], "value": 0.5}
+    )
     state = load_checkpoint(path)
     assert torch.equal(state["weights"]["a"], torch.arange(3))
     assert (state["history"], state["value"]) == ([{"epoch": 1}], 0.5)
@@ -22,7 +30,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path):
 
 
 @pytest.mark.parametrize("place", ["torch.save", "os.fsync", "pathlib.Path.replace"])
-def test_a_failure_in_the_middle_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str):
+def test_a_failure_in_the_middle_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+):
     """Whatever step of saving breaks, the file still holds the state of before."""
     path = tmp_path / "checkpoint.pt"
     save_checkpoint(path, {"epoch": 1})
@@ -41,7 +51,11 @@ def test_a_failure_in_the_middle_leaves_the_old_checkpoint(tmp_path: Path, monke
     assert load_checkpoint(path) == {"epoch": 3}
 
 
-STATE = {"weights": {"a": torch.arange(12.0)}, "rng": torch.arange(9, dtype=torch.uint8), "history": [{"epoch": 1}]}
+STATE = {
+    "weights": {"a": torch.arange(12.0)},
+    "rng": torch.arange(9, dtype=torch.uint8),
+    "history": [{"epoch": 1}],
+}
 
 
 def test_a_damaged_checkpoint_is_never_another_state(tmp_path: Path):
@@ -63,11 +77,15 @@ def test_a_damaged_checkpoint_is_never_another_state(tmp_path: Path):
 
 
 def is_as_saved(state: dict[str, Any]) -> bool:
-    same = torch.equal(state["weights"]["a"], STATE["weights"]["a"]) and torch.equal(state["rng"], STATE["rng"])
+    same = torch.equal(state["weights"]["a"], STATE["weights"]["a"]) and torch.equal(
+        state["rng"], STATE["rng"]
+    )
     return same and state["history"] == STATE["history"]
 
 
-def test_an_unreadable_checkpoint_is_a_missing_one(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_an_unreadable_checkpoint_is_a_missing_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     """One that is cut, a folder or of an earlier version goes with a warning that names it; nothing is said of none."""
     path = tmp_path / "checkpoint.pt"
     assert find_checkpoint(path) is None

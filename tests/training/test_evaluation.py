@@ -56,18 +56,31 @@ class Dense(RecommenderModel):
 
 
 def evaluator(data: SearchData, **settings: str) -> Evaluator:
-    return Evaluator(data.windows("valid", LENGTH), rows_with(data.valid), data.catalog, EvaluationConfig(**settings))
+    return Evaluator(
+        data.windows("valid", LENGTH),
+        rows_with(data.valid),
+        data.catalog,
+        EvaluationConfig(**settings),
+    )
 
 
 def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
     """The rank of each user's valid item, user by user and item by item."""
     ranks = []
     for user, target in zip(data.valid.users_N.tolist(), data.valid.items_N.tolist(), strict=True):
-        history = [item for u, item in zip(data.train.users_N, data.train.items_N, strict=True) if u == user]
+        history = [
+            item
+            for u, item in zip(data.train.users_N, data.train.items_N, strict=True)
+            if u == user
+        ]
         excluded = set(history if exclude == "full" else history[-LENGTH:])
         score = scores_UV[user].tolist()
         others = [v for v in range(1, data.num_items + 1) if v not in excluded]
-        before = [v for v in others if score[v] > score[target] or (score[v] == score[target] and v < target)]
+        before = [
+            v
+            for v in others
+            if score[v] > score[target] or (score[v] == score[target] and v < target)
+        ]
         ranks.append(UNREACHABLE if target in excluded else len(before))
     return ranks
 
@@ -75,7 +88,11 @@ def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
 @pytest.mark.parametrize("users_at_once", [1, 7, 512])
 @pytest.mark.parametrize("exclude", ["window", "full"])
 def test_ranks_equal_the_plain_twin_s(
-    tiny: SearchData, scores_UV: Tensor, monkeypatch: pytest.MonkeyPatch, exclude: str, users_at_once: int
+    tiny: SearchData,
+    scores_UV: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    exclude: str,
+    users_at_once: int,
 ):
     """Items of the window, or of the whole history, are never ranked, however users are cut into chunks."""
     monkeypatch.setattr(evaluation, "USERS_AT_ONCE", users_at_once)
@@ -86,7 +103,11 @@ def test_ranks_equal_the_plain_twin_s(
 @pytest.mark.parametrize("scores_at_once", [1, 100, 2**22])
 @pytest.mark.parametrize("exclude", ["window", "full"])
 def test_ranks_without_vectors_equal_the_plain_twin_s(
-    tiny: SearchData, scores_UV: Tensor, monkeypatch: pytest.MonkeyPatch, exclude: str, scores_at_once: int
+    tiny: SearchData,
+    scores_UV: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    exclude: str,
+    scores_at_once: int,
 ):
     """A model that is no product ranks alike, however few scores are in memory at a time."""
     monkeypatch.setattr(ranking, "SCORES_AT_ONCE", scores_at_once)
@@ -114,7 +135,9 @@ def test_metrics_are_means_over_users(tiny: SearchData, scores_UV: Tensor):
     for k in (5, 10, 20):
         hits = [rank for rank in ranks if rank < k]
         assert metrics[f"hr@{k}"] == pytest.approx(len(hits) / len(ranks), abs=1e-12)
-        assert metrics[f"ndcg@{k}"] == pytest.approx(sum(1 / math.log2(r + 2) for r in hits) / len(ranks), abs=1e-12)
+        assert metrics[f"ndcg@{k}"] == pytest.approx(
+            sum(1 / math.log2(r + 2) for r in hits) / len(ranks), abs=1e-12
+        )
 
 
 def told(data: SearchData, **settings: str) -> Batch:
@@ -125,20 +148,29 @@ def told(data: SearchData, **settings: str) -> Batch:
     return batch.rows(batch.users_B.argsort())
 
 
-def test_no_padding_is_computed_for_users_of_one_length(tiny: SearchData, monkeypatch: pytest.MonkeyPatch):
+def test_no_padding_is_computed_for_users_of_one_length(
+    tiny: SearchData, monkeypatch: pytest.MonkeyPatch
+):
     """Models are told every user once, in windows as long as the longest of those told with it."""
     monkeypatch.setattr(evaluation, "USERS_AT_ONCE", 7)
     model = Given(torch.zeros(tiny.num_users + 1, tiny.num_items + 1))
     evaluator(tiny)(model)
-    assert sorted(torch.cat([batch.users_B for batch in model.told]).tolist()) == sorted(tiny.valid.users_N.tolist())
+    assert sorted(torch.cat([batch.users_B for batch in model.told]).tolist()) == sorted(
+        tiny.valid.users_N.tolist()
+    )
     lengths = [batch.real_BL.sum(dim=1) for batch in model.told]
-    assert all(batch.items_BL.shape[1] == lengths_B.max() for batch, lengths_B in zip(model.told, lengths, strict=True))
+    assert all(
+        batch.items_BL.shape[1] == lengths_B.max()
+        for batch, lengths_B in zip(model.told, lengths, strict=True)
+    )
     assert torch.equal(torch.cat(lengths), torch.cat(lengths).sort().values)
 
 
 def test_nobody_to_evaluate_gives_zero(tiny: SearchData):
     """Without a user there is no rank, and every metric is 0."""
-    nobody = Evaluator(tiny.windows("valid", LENGTH), torch.arange(0), tiny.catalog, EvaluationConfig())
+    nobody = Evaluator(
+        tiny.windows("valid", LENGTH), torch.arange(0), tiny.catalog, EvaluationConfig()
+    )
     found = nobody(Given(torch.zeros(1, 1)))
     assert (len(found.ranks_U), set(found.metrics.values())) == (0, {0.0})
 
@@ -159,9 +191,13 @@ def test_target_set_constant_tells_nothing_of_the_item(tiny: SearchData):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_evaluation_leaves_the_model_and_the_random_state_as_they_were(tiny: SearchData, training: bool):
+def test_evaluation_leaves_the_model_and_the_random_state_as_they_were(
+    tiny: SearchData, training: bool
+):
     """Ranking is done in evaluation mode, draws nothing, repeats exactly and restores the mode."""
-    model = make_model("blade", tiny.catalog, max_length=LENGTH, embedding_size=8, dropout=0.5).train(training)
+    model = make_model(
+        "blade", tiny.catalog, max_length=LENGTH, embedding_size=8, dropout=0.5
+    ).train(training)
     before = torch.get_rng_state()
     first, again = (evaluator(tiny)(model) for _ in range(2))
     assert torch.equal(first.ranks_U, again.ranks_U)

@@ -40,14 +40,19 @@ def trained(name: str, data: SearchData, dropout: float) -> TrainingResult:
     """Three epochs in float64; views are not augmented, which would draw, and in pieces otherwise."""
     rates = {"dropout": dropout} | ({"early_dropout": dropout} if name == "blade_released" else {})
     views = {"augmentation": "none", "tau": 1.0, "lambda_": 0.5}
-    model = make_model(name, data.catalog, max_length=LENGTH, embedding_size=8, num_heads=2, **rates, **views).double()
+    model = make_model(
+        name, data.catalog, max_length=LENGTH, embedding_size=8, num_heads=2, **rates, **views
+    ).double()
     place = DeviceData.for_search(data, LENGTH, EvaluationConfig(), torch.device("cpu"))
     config = TrainConfig(batch_size=8, max_epochs=3, eval_every=1)
-    return Training(model, place.windows, place.negatives, config, "ndcg@10").run(Hooks(place.evaluator))
+    return Training(model, place.windows, place.negatives, config, "ndcg@10").run(
+        Hooks(place.evaluator)
+    )
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("dropout", "steps"), [(0.0, 12), (0.5, 10**6)])  # micro-batches change the draws of dropout
+# micro-batches change the draws of dropout
+@pytest.mark.parametrize(("dropout", "steps"), [(0.0, 12), (0.5, 10**6)])
 def test_a_short_training_is_that_of_the_slow_twins(name, dropout, steps, tiny, monkeypatch):
     """After three epochs all is as without micro-batches, local rows and fused attention: losses, ranks and weights."""
     monkeypatch.setattr(micro_batches, "MICRO_BATCH_STEPS", steps)

@@ -33,7 +33,9 @@ Make = Callable[..., Training]
 def make(tiny: SearchData, device_data: DeviceData) -> Make:
     """Build a training of a small BLADE with dropout and augmentation, drawn from a seed."""
 
-    def build(seed: int = 1, schedule_patience: int = 5, loss: str = "bce", **settings: Any) -> Training:
+    def build(
+        seed: int = 1, schedule_patience: int = 5, loss: str = "bce", **settings: Any
+    ) -> Training:
         small = {"max_length": LENGTH, "embedding_size": 8, "num_blocks": 1}
         model = make_model("blade", tiny.catalog, seed, **small, loss=loss)
         config = TrainConfig(**{"batch_size": 8, "max_epochs": 4, "eval_every": 2, **settings})
@@ -76,7 +78,9 @@ def test_evaluations_stand_on_the_grid_and_in_the_last_epoch(
     assert [record.epoch for record in history if record.metrics] == grid
 
 
-def test_every_user_with_a_real_step_is_trained_on_once_an_epoch(make: Make, hooks: Hooks, device_data: DeviceData):
+def test_every_user_with_a_real_step_is_trained_on_once_an_epoch(
+    make: Make, hooks: Hooks, device_data: DeviceData
+):
     """An epoch is all windows in a new order; windows without a real step are left out."""
     windows = device_data.windows
     starts_U = windows.starts_U.clone()
@@ -99,6 +103,24 @@ def test_every_user_with_a_real_step_is_trained_on_once_an_epoch(make: Make, hoo
     first, second = seen[: len(users)], seen[len(users) :]
     assert sorted(first) == sorted(second) == users
     assert first != second
+
+
+def test_a_part_of_an_epoch_may_be_timed(make: Make):
+    """So many steps are trained, at most an epoch; a loss that is not finite is none of timing's business."""
+    training = make()
+    sizes: list[int] = []
+    losses = training.model.losses
+
+    def spy(batch: Batch) -> dict[str, torch.Tensor]:
+        sizes.append(len(batch.users_B))
+        return {name: term * torch.nan for name, term in losses(batch).items()}
+
+    training.model.losses = spy  # type: ignore[method-assign]
+    assert training.time_steps(2) > 0.0
+    assert sizes == [8, 8]
+    training.time_steps(10_000)
+    assert len(sizes) == 2 + training.steps_per_epoch
+    assert sum(sizes[2:]) == len(training.rows_U)
 
 
 def test_the_record_of_an_epoch_is_the_mean_of_its_steps(make: Make, hooks: Hooks):
@@ -124,7 +146,9 @@ def test_the_best_epoch_s_weights_are_kept(make: Make, hooks: Hooks, device_data
     training = make(max_epochs=12, eval_every=1, learning_rate=0.05)
     outcome = training.run(hooks)
     assert outcome.metrics == outcome.history[outcome.best_epoch - 1].metrics
-    assert outcome.metrics["ndcg@10"] == max(record.metrics["ndcg@10"] for record in outcome.history)
+    assert outcome.metrics["ndcg@10"] == max(
+        record.metrics["ndcg@10"] for record in outcome.history
+    )
     assert outcome.best_epoch < 12, "the test needs an epoch after the best one"
     training.model.load_state_dict(outcome.weights)
     again = device_data.evaluator(training.model)
@@ -165,7 +189,9 @@ def test_evaluating_changes_no_training(make: Make, hooks: Hooks):
 @pytest.mark.parametrize(
     ("schedule", "rates"), [("plateau", [0.5] * 7 + [0.45] * 6 + [0.405]), ("constant", [0.5] * 14)]
 )
-def test_a_plateau_lowers_the_learning_rate(make: Make, hooks: Hooks, schedule: str, rates: list[float]):
+def test_a_plateau_lowers_the_learning_rate(
+    make: Make, hooks: Hooks, schedule: str, rates: list[float]
+):
     """Under plateau a tenth is taken off after every six epochs without a lower loss; a constant rate stays."""
     training = make(learning_rate=0.5, max_epochs=14, schedule=schedule)
     weight = training.model.items.weight
@@ -271,14 +297,25 @@ def test_the_noisy_training_is_noisy(left_alone: Any):
 
 @pytest.mark.parametrize("lost", ["plateau", "optimizer"])
 def test_a_checkpoint_without_it_would_show(
-    make: Make, hooks: Hooks, tmp_path: Path, left_alone: Any, lost: str, monkeypatch: pytest.MonkeyPatch
+    make: Make,
+    hooks: Hooks,
+    tmp_path: Path,
+    left_alone: Any,
+    lost: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """The law above depends on the lowest loss so far and on Adam's moments: without either, losses are others."""
     expected = left_alone(NOISY).history
-    falls = [record.epoch for record, then in pairwise(expected) if then.learning_rate < record.learning_rate]
+    falls = [
+        record.epoch
+        for record, then in pairwise(expected)
+        if then.learning_rate < record.learning_rate
+    ]
     stopped = make(**NOISY)
     before_a_fall = replace(
-        hooks, checkpoint=tmp_path / "checkpoint.pt", should_stop=lambda: len(stopped.history) == falls[0] - 1
+        hooks,
+        checkpoint=tmp_path / "checkpoint.pt",
+        should_stop=lambda: len(stopped.history) == falls[0] - 1,
     )
     with pytest.raises(InterruptedStudyError):
         stopped.run(before_a_fall)
@@ -289,7 +326,9 @@ def test_a_checkpoint_without_it_would_show(
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 5, 9])
-def test_a_killed_training_ends_as_if_left_alone(make: Make, hooks: Hooks, tmp_path: Path, left_alone: Any, epoch: int):
+def test_a_killed_training_ends_as_if_left_alone(
+    make: Make, hooks: Hooks, tmp_path: Path, left_alone: Any, epoch: int
+):
     """Killed without a word after any epoch, training goes on from its last evaluation to the same end."""
     checkpoint = tmp_path / "checkpoint.pt"
 
@@ -319,7 +358,8 @@ def test_a_training_may_be_stopped_after_every_epoch(make: Make, hooks: Hooks, t
 def test_with_valid_rows_every_valid_row_is_a_target(tiny: SearchData):
     """The final training may see validation rows: as last targets, and no longer as negatives."""
     search, final = (
-        build(tiny, LENGTH, EvaluationConfig(), CPU) for build in (DeviceData.for_search, DeviceData.with_valid_rows)
+        build(tiny, LENGTH, EvaluationConfig(), CPU)
+        for build in (DeviceData.for_search, DeviceData.with_valid_rows)
     )
     users = tiny.valid.users_N.astype(int) - 1
     assert final.windows.targets(torch.as_tensor(users)).tolist() == tiny.valid.items_N.tolist()

@@ -14,7 +14,9 @@ def sampler(met: dict[int, set[int]], num_items: int) -> NegativeSampler:
     """A sampler of users who met the given items."""
     keys = sorted(user * (num_items + 1) + item for user, items in met.items() for item in items)
     keys_N = np.array(keys, np.int64)
-    return NegativeSampler(*map(torch.from_numpy, (keys_N, unmet_before(keys_N, num_items))), num_items)
+    return NegativeSampler(
+        *map(torch.from_numpy, (keys_N, unmet_before(keys_N, num_items))), num_items
+    )
 
 
 @given(
@@ -24,7 +26,10 @@ def sampler(met: dict[int, set[int]], num_items: int) -> NegativeSampler:
 )
 def test_a_met_item_is_never_drawn(num_items: int, histories: list[set[int]], seed: int):
     """Whatever users met, draws are items they did not meet; a user who met all gets any, one who met none too."""
-    met = {user: {item for item in items if item <= num_items} for user, items in enumerate(histories, start=1)}
+    met = {
+        user: {item for item in items if item <= num_items}
+        for user, items in enumerate(histories, start=1)
+    }
     torch.manual_seed(seed)
     drawn_BL = sampler(met, num_items).draw(torch.tensor([*met, *met]), 20)
     everything = set(range(1, num_items + 1))
@@ -32,7 +37,9 @@ def test_a_met_item_is_never_drawn(num_items: int, histories: list[set[int]], se
         assert set(items_L) <= (everything - met[user] or everything)
 
 
-@pytest.mark.parametrize("met", [{1: {1, 2, 5, 6, 10}}, {1: {10}}, {1: set(), 2: {4}}, {1: set(range(1, 11))}])
+@pytest.mark.parametrize(
+    "met", [{1: {1, 2, 5, 6, 10}}, {1: {10}}, {1: set(), 2: {4}}, {1: set(range(1, 11))}]
+)
 def test_every_other_item_is_drawn_equally_often(met: dict[int, set[int]]):
     """Unmet items come in equal shares: 40,000 draws are within five standard deviations."""
     torch.manual_seed(0)

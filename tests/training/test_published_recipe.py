@@ -23,10 +23,16 @@ from blade_tune.trial.objective import build_training
 from tests.study.tiny import define, tiny_data
 
 KEPT = Path(__file__).with_name("published_recipe.json")
-BEFORE = json.loads(KEPT.read_text())  # of the models that there were; a new one has nothing to keep
+# Of the models that there were; a new one has nothing to keep
+BEFORE = json.loads(KEPT.read_text())
 NEURAL = [name for name in MODELS if issubclass(model_class(name), NeuralRecommender)]
 SIZES = {"model.embedding_size": 16, "model.max_length": 6}
-TRAIN = {"train.batch_size": 8, "train.learning_rate": 0.01, "train.max_epochs": 3, "train.eval_every": 1}
+TRAIN = {
+    "train.batch_size": 8,
+    "train.learning_rate": 0.01,
+    "train.max_epochs": 3,
+    "train.eval_every": 1,
+}
 
 
 def trained(name: str, root: Path) -> dict[str, Any]:
@@ -34,7 +40,9 @@ def trained(name: str, root: Path) -> dict[str, Any]:
     data = tiny_data(root)
     definition = define(model=name, space={}, train={})
     device_data = DeviceData.for_search(data, 6, definition.objective, torch.device("cpu"))
-    training = build_training(definition, {**SIZES, **TRAIN}, data, device_data, seed=2026, threads=1)
+    training = build_training(
+        definition, {**SIZES, **TRAIN}, data, device_data, seed=2026, threads=1
+    )
     outcome = training.run(Hooks(device_data.evaluator))
     return {
         "losses": [record.losses for record in outcome.history],

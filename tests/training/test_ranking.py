@@ -15,7 +15,9 @@ from tests.builders import ranks_of
 NONE_11 = torch.zeros(1, 1, dtype=torch.int64)
 
 
-@pytest.fixture(autouse=True, params=[(1, 16), (3, 16), (128, 4096)], ids=lambda sizes: f"{sizes[0]}x{sizes[1]}")
+@pytest.fixture(
+    autouse=True, params=[(1, 16), (3, 16), (128, 4096)], ids=lambda sizes: f"{sizes[0]}x{sizes[1]}"
+)
 def block_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every law here holds however users and items are cut into blocks."""
     users, items = request.param
@@ -47,8 +49,12 @@ def rankings(draw):
 def test_ranks_equal_a_sorted_list(users):
     """Ranks are places in a list sorted by score, then item; what is not in the list is unreachable."""
     scores, targets, excluded = zip(*users, strict=True)
-    excluded_BV = torch.tensor([[item in some for item in range(len(scores[0]))] for some in excluded])
-    assert ranks_of(torch.tensor(scores), torch.tensor(targets), excluded_BV).tolist() == [rank_twin(*u) for u in users]
+    excluded_BV = torch.tensor(
+        [[item in some for item in range(len(scores[0]))] for some in excluded]
+    )
+    assert ranks_of(torch.tensor(scores), torch.tensor(targets), excluded_BV).tolist() == [
+        rank_twin(*u) for u in users
+    ]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
@@ -70,7 +76,9 @@ def test_a_score_that_overflows_raises():
 def rank(states_BD: Tensor, vectors_VD: Tensor, target: int = 1) -> Tensor:
     """Ranks of one target for all users, nothing excluded."""
     targets_B = torch.full((len(states_BD),), target)
-    return Ranking(targets_B, len(vectors_VD) - 1)(states_BD, vectors_VD, lambda rows_B: NONE_11.expand(len(rows_B), 1))
+    return Ranking(targets_B, len(vectors_VD) - 1)(
+        states_BD, vectors_VD, lambda rows_B: NONE_11.expand(len(rows_B), 1)
+    )
 
 
 def test_padding_is_never_ranked():
@@ -84,7 +92,9 @@ def test_equal_vectors_have_equal_scores():
     states_BD, vector_D = torch.randn(7, 13, generator=random), torch.randn(13, generator=random)
     targets_B = torch.tensor([1, 2, 3, 7, 10, 10, 11])
     excluded = NONE_11.expand(7, 1)
-    ranks_B = Ranking(targets_B, 11)(states_BD, vector_D.expand(12, 13), lambda rows_B: excluded[rows_B])
+    ranks_B = Ranking(targets_B, 11)(
+        states_BD, vector_D.expand(12, 13), lambda rows_B: excluded[rows_B]
+    )
     assert ranks_B.tolist() == [0, 1, 2, 6, 9, 9, 10]
 
 

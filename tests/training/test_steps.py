@@ -29,7 +29,9 @@ def make(tiny: SearchData, device_data: DeviceData) -> Make:
         small = {"max_length": LENGTH, "embedding_size": 8, "num_blocks": 1, **model}
         config = TrainConfig(**{"batch_size": 8, "max_epochs": 3, "eval_every": 1, **settings})
         windows, negatives = device_data.windows, device_data.negatives
-        return Training(make_model("blade", tiny.catalog, 1, **small), windows, negatives, config, "ndcg@10")
+        return Training(
+            make_model("blade", tiny.catalog, 1, **small), windows, negatives, config, "ndcg@10"
+        )
 
     return build
 
@@ -41,7 +43,9 @@ def test_adam_has_decay_in_its_gradient(make: Make):
     training.model.losses = lambda _: {"next": 0.0 * weight.sum()}  # type: ignore[method-assign]
     before = weight.detach().clone()
     training.train_epoch()
-    torch.testing.assert_close(weight[1:].detach(), before[1:] - 1e-4 * before[1:].sign(), atol=1e-6, rtol=1e-3)
+    torch.testing.assert_close(
+        weight[1:].detach(), before[1:] - 1e-4 * before[1:].sign(), atol=1e-6, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize(("loss", "shared"), [("bce", 0), ("ce", 0), ("sampled_softmax", 3)])

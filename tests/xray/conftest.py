@@ -42,4 +42,6 @@ def random_task(seed: int, num_users: int = 6, num_items: int = 7, window: int =
     rows = Interactions(users_N, random.integers(1, num_items + 1, len(users_N)), sets_NK)
     asked_U = np.arange(1, num_users)
     items_U = random.integers(1, num_items + 1, len(asked_U))
-    return Task(rows, asked_U, items_U, sets_NK[: len(asked_U)], num_items, window, "window", min(window, 3))
+    return Task(
+        rows, asked_U, items_U, sets_NK[: len(asked_U)], num_items, window, "window", min(window, 3)
+    )

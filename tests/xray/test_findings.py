@@ -18,7 +18,8 @@ from blade_tune.xray.verdict import NAMES, Finding
 from tests.data.examples import QK_VIDEO, config, qk_video
 from tests.xray.conftest import catalog_of
 
-LAWS = [(), ("order",), ("sets", "recency"), ("order", "sets", "recency")]  # benchmarks/xray.py has all, many times
+# benchmarks/xray.py has all, many times
+LAWS = [(), ("order",), ("sets", "recency"), ("order", "sets", "recency")]
 
 
 def matter(findings: dict[str, Finding]) -> set[str]:
@@ -40,9 +41,13 @@ def test_sets_of_other_rows_do_not_matter(planted: Callable[..., SearchData]) ->
     assert found.verdict == "does not show"
 
 
-def test_items_equally_popular_are_no_better_than_chance(planted: Callable[..., SearchData]) -> None:
+def test_items_equally_popular_are_no_better_than_chance(
+    planted: Callable[..., SearchData],
+) -> None:
     """Popularity does not show where no item is more popular than another."""
-    arms = Arms(valid_task(data := planted(num_users=1200, skew=0.0, seed=7), 50, "window"), data.catalog)
+    arms = Arms(
+        valid_task(data := planted(num_users=1200, skew=0.0, seed=7), 50, "window"), data.catalog
+    )
     assert COMPARISONS["popularity"](arms).verdict != "matters"
 
 
@@ -50,14 +55,20 @@ def made_up(items_UL: np.ndarray, sets_ULK: np.ndarray, num_items: int) -> Task:
     """Users with the given items and sets, of which the last ones came next."""
     U, L = items_UL.shape
     rows = Interactions(
-        np.repeat(np.arange(1, U + 1), L - 1), items_UL[:, :-1].ravel(), sets_ULK[:, :-1].reshape(-1, 3)
+        np.repeat(np.arange(1, U + 1), L - 1),
+        items_UL[:, :-1].ravel(),
+        sets_ULK[:, :-1].reshape(-1, 3),
     )
-    return Task(rows, np.arange(1, U + 1), items_UL[:, -1], sets_ULK[:, -1], num_items, 50, "window", 50)
+    return Task(
+        rows, np.arange(1, U + 1), items_UL[:, -1], sets_ULK[:, -1], num_items, 50, "window", 50
+    )
 
 
 def sets_of(codes_UL: np.ndarray) -> np.ndarray:
     """Sets of click and the behavior of each code; of code 0 click alone."""
-    return (np.arange(3) * (np.arange(3) == codes_UL[..., None]) > 0).astype(np.uint8) | np.array([1, 0, 0], np.uint8)
+    return (np.arange(3) * (np.arange(3) == codes_UL[..., None]) > 0).astype(np.uint8) | np.array(
+        [1, 0, 0], np.uint8
+    )
 
 
 def test_a_told_set_matters_where_items_have_theirs() -> None:
@@ -91,7 +102,9 @@ def test_of_nobody_nothing_is_told() -> None:
     no_targets = made_up(items_UL, sets_of(items_UL * 0), 10)
     for task in (nobody, no_targets):
         arms = Arms(task, catalog_of(no_targets))
-        assert {comparison(arms).verdict for comparison in COMPARISONS.values()} == {"too few users to tell"}
+        assert {comparison(arms).verdict for comparison in COMPARISONS.values()} == {
+            "too few users to tell"
+        }
 
 
 def test_it_is_measured_once(
@@ -104,7 +117,9 @@ def test_it_is_measured_once(
     assert tuple(told) == NAMES == tuple(first)
     monkeypatch.setattr(measure_module, "measure", None)
     assert (
-        xray(data, "window", 50, tmp_path, told.append) == first == known_xray(data.data_hash, "window", 50, tmp_path)
+        xray(data, "window", 50, tmp_path, told.append)
+        == first
+        == known_xray(data.data_hash, "window", 50, tmp_path)
     )
     assert tuple(told) == NAMES
     assert known_xray(data.data_hash, "full", 50, tmp_path) is None
@@ -116,7 +131,9 @@ def test_valid_targets_change_no_choice(planted: Callable[..., SearchData]) -> N
     data = planted(num_users=100)
     task = valid_task(data, 50, "window")
     others = replace(task, items_U=task.items_U % data.num_items + 1)
-    chosen = [COMPARISONS["sets"](Arms(t, data.catalog)).details["half_life"] for t in (task, others)]
+    chosen = [
+        COMPARISONS["sets"](Arms(t, data.catalog)).details["half_life"] for t in (task, others)
+    ]
     bases = [Arms(t, data.catalog).base for t in (task, others)]
     assert chosen[0] == chosen[1]
     assert bases[0] == bases[1]

@@ -57,7 +57,9 @@ def test_scores_are_those_of_the_equations(
 def test_without_direction_the_order_of_pairs_is_of_no_account(half_life: float) -> None:
     """Histories turned round give the same undirected rules, and other directed ones."""
     task = random_task(3, num_users=30)
-    turned = replace(task, rows=task.rows.rows(np.lexsort((-np.arange(len(task.rows)), task.rows.users_N))))
+    turned = replace(
+        task, rows=task.rows.rows(np.lexsort((-np.arange(len(task.rows)), task.rows.users_N)))
+    )
     for direction, is_same in ((0.0, True), (1.0, False)):
         counting = replace(PLAIN, half_life=half_life, direction=direction, is_split=False)
         both = [Rules(t, catalog_of(task))._counted(counting)[1].toarray() for t in (task, turned)]

@@ -23,14 +23,18 @@ from tests.xray.conftest import random_task
 
 @pytest.mark.parametrize("exclude", ["window", "full"])
 @pytest.mark.parametrize("window", [3, 50])
-def test_gains_are_those_of_the_evaluation(planted: Callable[..., SearchData], exclude: Exclude, window: int) -> None:
+def test_gains_are_those_of_the_evaluation(
+    planted: Callable[..., SearchData], exclude: Exclude, window: int
+) -> None:
     """The scores of a model of the house, ranked here, give each user what the evaluator gives."""
     data = planted(num_users=80)
     model = build_model("item_knn", {"max_length": window}, data.catalog, "test")
     assert isinstance(model, FittedRecommender)
     Fitting(model, data.train, 0).fit()
     windows, users_U = data.windows("valid", window), rows_with(data.valid)
-    expected = Evaluator(windows, users_U, data.catalog, EvaluationConfig(exclude=exclude))(model).ranks_U
+    expected = Evaluator(windows, users_U, data.catalog, EvaluationConfig(exclude=exclude))(
+        model
+    ).ranks_U
     task = valid_task(data, window, exclude)
     assert (task.users_U - 1).tolist() == users_U.tolist()
     scores_UV = model.scores(windows.rows(users_U)).numpy()
@@ -57,10 +61,15 @@ def test_recommenders_are_chosen_by_earlier_rows(planted: Callable[..., SearchDa
     data = planted(num_users=50)
     task = valid_task(data, 50, "window")
     earlier = train_task(task, 0)
-    for user, item, behaviors in zip(earlier.users_U, earlier.items_U, earlier.sets_UK, strict=True):
+    for user, item, behaviors in zip(
+        earlier.users_U, earlier.items_U, earlier.sets_UK, strict=True
+    ):
         own = task.rows.rows(task.rows.users_N == user)
         targets = [place for place in range(len(own)) if own.sets_NK[place, 1:].any()]
-        assert (item, behaviors.tolist()) == (own.items_N[targets[-1]], own.sets_NK[targets[-1]].tolist())
+        assert (item, behaviors.tolist()) == (
+            own.items_N[targets[-1]],
+            own.sets_NK[targets[-1]].tolist(),
+        )
         known = earlier.rows.rows(earlier.rows.users_N == user)
         assert known.items_N.tolist() == own.items_N[: targets[-1]].tolist()
 
@@ -95,7 +104,9 @@ def test_of_large_data_nearer_pairs_are_counted(
     assert (fewer.reach, fewer.users_U.tolist()) == (3, everything.users_U.tolist())
 
 
-def test_of_larger_data_users_are_drawn(planted: Callable[..., SearchData], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_larger_data_users_are_drawn(
+    planted: Callable[..., SearchData], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whole users are left out until pairs and scores are few enough; the same each time."""
     data = planted(num_users=200)
     everybody = valid_task(data, 50, "window")

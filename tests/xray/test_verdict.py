@@ -23,7 +23,9 @@ def drawn(random: np.random.Generator, times: int, difference: float) -> list[Fi
 def test_any_false_alarm_is_rarer_than_one_in_twenty() -> None:
     """Six things of which none matters are all found not to, in nineteen data sets of twenty or more."""
     random = np.random.default_rng(0)
-    alarms = [any(f.verdict == "matters" for f in drawn(random, len(NAMES), 0.0)) for _ in range(1000)]
+    alarms = [
+        any(f.verdict == "matters" for f in drawn(random, len(NAMES), 0.0)) for _ in range(1000)
+    ]
     assert np.mean(alarms) < 1 - LEVEL + 0.02
 
 

@@ -16,14 +16,28 @@ def fade(age: float, half_life: float) -> float:
 def scores(task: Task, catalog: Catalog, recipe: RuleRecipe) -> list[list[float]]:
     """scores_UV."""
     counting = recipe.counting
-    commonest_first = sorted(range(catalog.num_behaviors), key=lambda k: -int(catalog.behavior_counts_K[k]))
+    commonest_first = sorted(
+        range(catalog.num_behaviors), key=lambda k: -int(catalog.behavior_counts_K[k])
+    )
 
     def code(behaviors: list[int]) -> int:
-        return max((commonest_first.index(k) for k, there in enumerate(behaviors) if there), default=0)
+        return max(
+            (commonest_first.index(k) for k, there in enumerate(behaviors) if there), default=0
+        )
 
-    rows = list(zip(task.rows.users_N.tolist(), task.rows.items_N.tolist(), task.rows.sets_NK.tolist(), strict=True))
+    rows = list(
+        zip(
+            task.rows.users_N.tolist(),
+            task.rows.items_N.tolist(),
+            task.rows.sets_NK.tolist(),
+            strict=True,
+        )
+    )
     items = range(task.num_items + 1)
-    is_target = [any(there for k, there in enumerate(behaviors) if k != catalog.auxiliary) for _, _, behaviors in rows]
+    is_target = [
+        any(there for k, there in enumerate(behaviors) if k != catalog.auxiliary)
+        for _, _, behaviors in rows
+    ]
     onwards: Table = {}
     back: Table = {}
     under: dict[tuple[int, int, int], float] = {}
@@ -50,7 +64,9 @@ def scores(task: Task, catalog: Catalog, recipe: RuleRecipe) -> list[list[float]
         C = {(i, j): value * (late[j] + s * whole) / (both[j] + s) for (i, j), value in C.items()}
     totals = [sum(C[i, j] for j in items) for i in items]
     counted = [
-        item for (_, item, _), target in zip(rows, is_target, strict=True) if target or not counting.targets_only
+        item
+        for (_, item, _), target in zip(rows, is_target, strict=True)
+        if target or not counting.targets_only
     ]
     found = []
     for user, told in zip(task.users_U.tolist(), task.sets_UK.tolist(), strict=True):
@@ -77,11 +93,17 @@ def scores(task: Task, catalog: Catalog, recipe: RuleRecipe) -> list[list[float]
     return found
 
 
-def lift(rows: list, is_target: list[bool], item: int, told: int, strength: float | None, code) -> float:  # type: ignore[no-untyped-def, type-arg]
+def lift(
+    rows: list, is_target: list[bool], item: int, told: int, strength: float | None, code
+) -> float:  # type: ignore[no-untyped-def, type-arg]
     """How much more often the item has the told set than all have."""
     if strength is None:
         return 1.0
-    targets = [(i, code(behaviors)) for (_, i, behaviors), target in zip(rows, is_target, strict=True) if target]
+    targets = [
+        (i, code(behaviors))
+        for (_, i, behaviors), target in zip(rows, is_target, strict=True)
+        if target
+    ]
     share = max(1, sum(k == told for _, k in targets)) / max(1, len(targets))
     both, alone = sum(pair == (item, told) for pair in targets), sum(i == item for i, _ in targets)
     return (both + strength * share) / (alone + strength) / share

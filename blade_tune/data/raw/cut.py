@@ -11,7 +11,8 @@ from blade_tune.data.raw.settings import Recipe
 
 PARTS = ("train", "valid", "between", "test")
 SEALED = ("between", "test")
-AFTER = len(PARTS)  # number of the part of rows after the last target interaction, which are left out
+# Number of the part of rows after the last target interaction, which are left out
+AFTER = len(PARTS)
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,17 @@ class Cut:
         for column in ("user", "item"):
             for part, name in list(enumerate(PARTS))[1:]:
                 unseen = f"{column}_id NOT IN (SELECT id FROM {column}s)"
-                left_out[f"{name}_unseen_{column}"] = self._delete("parts", f"part = {part} AND {unseen}")
+                left_out[f"{name}_unseen_{column}"] = self._delete(
+                    "parts", f"part = {part} AND {unseen}"
+                )
         return left_out
 
     def _drop_rare(self, column: str, least: int) -> int:
         """Delete interactions of items or users with fewer than `least` target interactions; 0 keeps all."""
         if not least:
             return 0
-        common = (
-            f"SELECT {column} FROM met WHERE mask & {self.targets} > 0 GROUP BY {column} HAVING count(*) >= {least}"
-        )
+        targets = f"SELECT {column} FROM met WHERE mask & {self.targets} > 0"
+        common = f"{targets} GROUP BY {column} HAVING count(*) >= {least}"
         return self._delete("met", f"{column} NOT IN ({common})")
 
     def _sample(self) -> int:

@@ -12,7 +12,8 @@ import duckdb
 from blade_tune.data.raw.interruption import interruptible
 from blade_tune.errors import DataError
 
-MEMORY = "2GB"  # the database's own limit; the process takes about half as much again, see docs/data.md
+# The database's own limit; the process takes about half as much again, see docs/data.md
+MEMORY = "2GB"
 MAX_THREADS = 8  # each thread has buffers of its own, which count toward the memory
 
 
@@ -27,7 +28,9 @@ def scratch(out: Path) -> Iterator[Path]:
     """
     folder = out.with_name(f".{out.name}.preparing")
     if "\\" in str(folder.absolute()):
-        raise DataError(f"{out}: must be a path without a backslash, which the scratch database takes for a slash.")
+        raise DataError(
+            f"{out}: must be a path without a backslash, which the scratch database takes for a slash."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)  # private, for test rows lie in it too
     descriptor = os.open(folder, os.O_RDONLY)
@@ -56,11 +59,17 @@ def connected(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         "memory_limit": MEMORY,
         "threads": min(MAX_THREADS, os.cpu_count() or 1),
         "temp_directory": str(folder / "spilled"),
-        "autoinstall_known_extensions": False,  # all formats are built in, so nothing is fetched from the network
+        # All formats are built in, so nothing is fetched from the network
+        "autoinstall_known_extensions": False,
     }
     try:
-        with duckdb.connect(folder / "scratch.db", config=settings) as database, interruptible(database):
+        with (
+            duckdb.connect(folder / "scratch.db", config=settings) as database,
+            interruptible(database),
+        ):
             database.execute("SET TimeZone = 'UTC'")
             yield database
     except duckdb.Error as error:  # faults of a log itself are reported as such where it is read
-        raise DataError(f"{folder}: the scratch database failed ({str(error).splitlines()[0]}).") from None
+        raise DataError(
+            f"{folder}: the scratch database failed ({str(error).splitlines()[0]})."
+        ) from None

@@ -32,7 +32,8 @@ class KnownLog:
     auxiliary: str  # the behavior that is no target
     license: str
     page: str  # URL of the owner's page
-    downloads: Mapping[str, Download]  # by version; empty if the owner hands the data only to those who sign for it
+    # By version; empty if the owner hands the data only to those who sign for it
+    downloads: Mapping[str, Download]
 
 
 def _kuaisar(file_name: str, md5: str, megabytes: float) -> Download:
@@ -41,7 +42,9 @@ def _kuaisar(file_name: str, md5: str, megabytes: float) -> Download:
 
 def _tenrec(file: str, behaviors: tuple[str, ...]) -> KnownLog:
     """Return a log of Tenrec: its rows are in time order, and its columns are called like the behaviors."""
-    form = LogFormat(user="user_id", item="item_id", behaviors=behaviors, columns=behaviors, integer_ids=True)
+    form = LogFormat(
+        user="user_id", item="item_id", behaviors=behaviors, columns=behaviors, integer_ids=True
+    )
     return KnownLog(file, form, behaviors[0], TENREC_LICENSE, TENREC_PAGE, {})
 
 
@@ -55,7 +58,8 @@ KNOWN_LOGS: Mapping[str, KnownLog] = {
             behaviors=("click", "like", "share", "follow"),
             columns=("click", "like", "forward", "follow"),
             integer_ids=True,
-            merges=False,  # a timestamp is that of the batch of items that the server returned, not of one interaction
+            # A timestamp is that of the batch of items that the server returned, not of one interaction
+            merges=False,
         ),
         auxiliary="click",
         license=KUAISAR_LICENSE,

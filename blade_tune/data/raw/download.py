@@ -22,7 +22,8 @@ ATTEMPTS = 4
 MOST = 1.1  # times the size that the owner says: megabytes may be 10**6 or 2**20 bytes
 FIRST_WAIT_S = 1.0  # doubled before each further attempt
 
-OnBytes = Callable[[int, int | None], object]  # called with the bytes so far and the total, None if unknown
+# Called with the bytes so far and the total, None if unknown
+OnBytes = Callable[[int, int | None], object]
 
 log = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.ERROR)
@@ -53,7 +54,9 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
     with folder.writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
     if part.is_symlink():
-        raise DataError(f"{part}: must be a file of its own, and is a link to {part.readlink()}; remove it.")
+        raise DataError(
+            f"{part}: must be a file of its own, and is a link to {part.readlink()}; remove it."
+        )
     try:
         pooch.retrieve(
             download.url,
@@ -72,7 +75,9 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
     except requests.RequestException as error:
         raise DataError(f"{download.url}: cannot be downloaded ({error}).") from None
     except ValueError:  # the checksum differs; pooch's own message is several lines long
-        raise DataError(f"{download.url}: must have the md5 {download.md5}, and what came has another.") from None
+        raise DataError(
+            f"{download.url}: must have the md5 {download.md5}, and what came has another."
+        ) from None
     return directory / download.file_name
 
 
@@ -95,7 +100,9 @@ def take(download: Download, archive: Path, directory: Path) -> Path:
     with archive.open("rb") as file:
         md5 = hashlib.file_digest(file, "md5").hexdigest()
     if md5 != download.md5:
-        raise DataError(f"{archive}: must be {download.file_name} with the md5 {download.md5}, got {md5}.")
+        raise DataError(
+            f"{archive}: must be {download.file_name} with the md5 {download.md5}, got {md5}."
+        )
     final = directory / download.file_name
     if final.exists() and final.samefile(archive):
         return final
@@ -128,7 +135,8 @@ class _Resuming:
             reraise=True,
         )
         attempts(self._fetch, url)
-        self._part.replace(output_file)  # where pooch checks it, and removes it if its checksum differs
+        # Where pooch checks it, and removes it if its checksum differs
+        self._part.replace(output_file)
 
     def _fetch(self, url: str) -> None:
         there = self._part.stat().st_size if self._part.exists() else 0
@@ -138,16 +146,25 @@ class _Resuming:
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
                 answer = f"{response.status_code} {response.reason}"
                 if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                    return  # nothing is left to send: the file is complete, or wrong, which its checksum will tell
+                    # Nothing is left to send: the file is complete, or wrong, which its checksum will tell
+                    return
                 if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
                     raise _InterruptedError(f"the server says {answer}")
                 if not response.ok:
                     raise _RefusedError(f"the server says {answer}")
                 # A server that ignores ranges sends the whole file with 200: then the file is begun again.
-                self._save(response, there if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0)
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                self._save(
+                    response, there if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0
+                )
+        except (
+            requests.ConnectionError,
+            requests.Timeout,
+            requests.exceptions.ChunkedEncodingError,
+        ) as error:
             log.debug("url=%s error=%s", url, error)
-            raise _InterruptedError("the server stopped half-way or was not to be reached") from None
+            raise _InterruptedError(
+                "the server stopped half-way or was not to be reached"
+            ) from None
 
     def _save(self, response: requests.Response, there: int) -> None:
         length = response.headers.get("Content-Length")
@@ -164,7 +181,9 @@ class _Resuming:
     def _check_size(self, size: int) -> None:
         if size > self._most_bytes:
             self._part.unlink(missing_ok=True)
-            raise _RefusedError(f"must have at most {self._most_bytes:,} bytes, and the server gives more")
+            raise _RefusedError(
+                f"must have at most {self._most_bytes:,} bytes, and the server gives more"
+            )
 
 
 def _no_link(path: str, flags: int) -> int:

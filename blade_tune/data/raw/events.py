@@ -14,7 +14,8 @@ from blade_tune.data.synthetic_law import SyntheticConfig
 from blade_tune.errors import ConfigError
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".jsonl": "FORMAT json", ".parquet": "FORMAT parquet"}
-START_S, STEP_S = 1_767_225_600, 3_600  # the first of January 2026 in UTC; a user interacts once an hour
+# The first of January 2026 in UTC; a user interacts once an hour
+START_S, STEP_S = 1_767_225_600, 3_600
 
 
 def write_events(config: DataConfig, path: Path) -> int:
@@ -45,7 +46,11 @@ def write_events(config: DataConfig, path: Path) -> int:
         "kind": columns_M,
     }
     names = ", ".join(map(literal, config.behaviors))
-    with folder.whole_file(path) as new, TemporaryDirectory() as place, connected(Path(place)) as database:
+    with (
+        folder.whole_file(path) as new,
+        TemporaryDirectory() as place,
+        connected(Path(place)) as database,
+    ):
         database.register("events", table)
         database.execute(
             f"COPY (SELECT 'u' || \"user\" AS user_id, 'i' || item AS item_id, "

@@ -25,14 +25,17 @@ from blade_tune.errors import DataError
 SEPARATORS = (",", "\t", ";", "|")
 MAX_LINE_BYTES = 2**21
 SHOWN = 1_000  # characters of the names of columns in an error
-MAX_ROWS, ROWS_PER_BYTE = 10**8, 250  # a Parquet file with more rows than both allow was made to fill a disk
-MORE_DIGITS = 16  # characters of the shortest number that a double may not hold: a point and 15 digits
+# A Parquet file with more rows than both allow was made to fill a disk
+MAX_ROWS, ROWS_PER_BYTE = 10**8, 250
+# Characters of the shortest number that a double may not hold: a point and 15 digits
+MORE_DIGITS = 16
 MISSING = ("", "\\N")  # texts that stand for a missing value
 INT96 = 'STRUCT(date DATE, "time" TIME_NS)'  # how the database reads times of old Parquet files
 DECIMAL_DIGITS = 38  # most digits of the database's decimals; longer ones are read as doubles
 FRACTIONAL = ("FLOAT", "DOUBLE", "DECIMAL")
 
-Reasons = tuple[tuple[str, str], ...]  # (pattern of the database's message on a malformed file, our message)
+# (pattern of the database's message on a malformed file, our message)
+Reasons = tuple[tuple[str, str], ...]
 
 
 class LogFile(ABC):
@@ -43,7 +46,8 @@ class LogFile(ABC):
         database: the scratch database.
     """
 
-    reasons: ClassVar[Reasons]  # messages of the database on malformed files of this format, and ours in their place
+    # Messages of the database on malformed files of this format, and ours in their place
+    reasons: ClassVar[Reasons]
 
     def __init__(self, file: PlainFile, database: duckdb.DuckDBPyConnection) -> None:
         self.path, self.name = file.path, file.name
@@ -59,7 +63,8 @@ class LogFile(ABC):
         picked = ", ".join(f"{self._text(name)} AS {quoted(name)}" for name in names)
         missing = ", ".join(map(literal, MISSING))
         present = ", ".join(
-            f"CASE WHEN {quoted(name)} NOT IN ({missing}) THEN {quoted(name)} END AS {quoted(name)}" for name in names
+            f"CASE WHEN {quoted(name)} NOT IN ({missing}) THEN {quoted(name)} END AS {quoted(name)}"
+            for name in names
         )
         return f"(SELECT {present} FROM (SELECT {picked} FROM {self._read(names)}))"
 
@@ -69,7 +74,9 @@ class LogFile(ABC):
             if known.count(name) != 1:
                 shown = ", ".join(known)
                 law = f"must have one column {name!r}, got {shown if len(shown) <= SHOWN else f'{shown[:SHOWN]}...'}."
-                raise DataError(f"{self.name}: {law}" + ("" if name in known else f" {guess(name, known)}"))
+                raise DataError(
+                    f"{self.name}: {law}" + ("" if name in known else f" {guess(name, known)}")
+                )
 
     @abstractmethod
     def columns(self) -> list[str]:
@@ -133,16 +140,23 @@ class CsvFile(LogFile):
         if len(line) == MAX_LINE_BYTES:
             raise DataError(f"{self.name}:1: is longer than 2 MiB; is a quote not closed?")
         try:
-            headers = [(separator, next(csv.reader([line], delimiter=separator))) for separator in SEPARATORS]
+            headers = [
+                (separator, next(csv.reader([line], delimiter=separator)))
+                for separator in SEPARATORS
+            ]
         except csv.Error as error:
-            raise DataError(f"{self.name}:1: must be a header ({error}); is a quote not closed?") from None
+            raise DataError(
+                f"{self.name}:1: must be a header ({error}); is a quote not closed?"
+            ) from None
         return max(headers, key=lambda header: len(header[1]))
 
     def _read(self, names: Sequence[str]) -> str:
         separator, header = self._header()
         return self._scan(separator, header, names, has_header=True)
 
-    def _scan(self, separator: str, header: Sequence[str], names: Sequence[str], *, has_header: bool) -> str:
+    def _scan(
+        self, separator: str, header: Sequence[str], names: Sequence[str], *, has_header: bool
+    ) -> str:
         """Return SQL that reads the file; columns that are not used get unique names, for theirs may be duplicates."""
         places = [name if name in names else f"{name} {place}" for place, name in enumerate(header)]
         columns = ", ".join(f"{literal(place)}: 'VARCHAR'" for place in places)
@@ -155,7 +169,9 @@ class CsvFile(LogFile):
 class SplitFile(CsvFile):
     """A split file: lines `user,item,b_1,...,b_K` without a header, whose columns get the given names."""
 
-    def __init__(self, file: PlainFile, database: duckdb.DuckDBPyConnection, names: Sequence[str]) -> None:
+    def __init__(
+        self, file: PlainFile, database: duckdb.DuckDBPyConnection, names: Sequence[str]
+    ) -> None:
         super().__init__(file, database)
         self._names = list(names)
 
@@ -194,7 +210,9 @@ class JsonLinesFile(LogFile):
 
     def _read(self, names: Sequence[str]) -> str:
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
-        return f"read_json({_place(self.path)}, format = 'newline_delimited', columns = {{{columns}}})"
+        return (
+            f"read_json({_place(self.path)}, format = 'newline_delimited', columns = {{{columns}}})"
+        )
 
     def keep_digits(self, fractional: Callable[[], Sequence[str]]) -> bool:
         """Read a copy of the file in which long numbers are text, if the fractional columns have such numbers.
@@ -217,7 +235,9 @@ class JsonLinesFile(LogFile):
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 if number.search(content) is None:
                     return False
-        ((database,),) = self._database.execute("SELECT path FROM duckdb_databases() WHERE NOT internal").fetchall()
+        ((database,),) = self._database.execute(
+            "SELECT path FROM duckdb_databases() WHERE NOT internal"
+        ).fetchall()
         copy = Path(database).with_name("exact.jsonl")
         with self.path.open("rb") as file, copy.open("wb") as written:
             written.writelines(number.sub(rb'\1"\2"', line) for line in file)
@@ -228,7 +248,12 @@ class JsonLinesFile(LogFile):
 class ParquetFile(LogFile):
     """A Parquet file; a value without a fraction is read as a whole number, whatever its column's type."""
 
-    reasons = ((r"magic bytes|[Ff]ooter|metadata|[Tt]hrift|[Cc]orrupt|[Dd]ecompress", "is no whole Parquet file"),)
+    reasons = (
+        (
+            r"magic bytes|[Ff]ooter|metadata|[Tt]hrift|[Cc]orrupt|[Dd]ecompress",
+            "is no whole Parquet file",
+        ),
+    )
 
     def columns(self) -> list[str]:
         """Return the names in the schema."""
@@ -240,9 +265,8 @@ class ParquetFile(LogFile):
         with self.explained():
             rows = f"SELECT sum(num_rows) FROM parquet_file_metadata({_place(self.path)})"
             ((num_rows,),) = self._database.execute(rows).fetchall()
-            schema = (
-                f"SELECT name, precision FROM parquet_schema({_place(self.path)}) WHERE precision > {DECIMAL_DIGITS}"
-            )
+            schema = f"SELECT name, precision FROM parquet_schema({_place(self.path)})"
+            schema = f"{schema} WHERE precision > {DECIMAL_DIGITS}"
             rounded = dict(self._database.execute(schema).fetchall())
         if num_rows > max(MAX_ROWS, ROWS_PER_BYTE * size):
             law = f"must have at most {ROWS_PER_BYTE} rows a byte, got {num_rows:,} rows in {size:,} bytes"
@@ -250,15 +274,20 @@ class ParquetFile(LogFile):
         for name in names:
             if name in rounded:
                 law = f"must have at most {DECIMAL_DIGITS} digits, for more are rounded when they are read"
-                raise DataError(f"{self.name}: {name} {law}, got decimals of {rounded[name]}; write it as text.")
+                raise DataError(
+                    f"{self.name}: {name} {law}, got decimals of {rounded[name]}; write it as text."
+                )
 
     def _types(self) -> dict[str, str]:
         with self.explained():
-            described = self._database.execute(f"DESCRIBE SELECT * FROM {self._read(())}").fetchall()
+            described = self._database.execute(
+                f"DESCRIBE SELECT * FROM {self._read(())}"
+            ).fetchall()
         return {name: kind for name, kind, *_ in described}
 
     def _read(self, names: Sequence[str]) -> str:  # noqa: ARG002 - it reads what is asked of it only
-        return f"read_parquet({_place(self.path)}, int96_as = 'struct')"  # as a struct, times keep their nanoseconds
+        # As a struct, times keep their nanoseconds
+        return f"read_parquet({_place(self.path)}, int96_as = 'struct')"
 
     def _text(self, name: str) -> str:
         column, kind = quoted(name), self._types()[name]
@@ -279,7 +308,9 @@ FORMS: dict[str, Callable[[PlainFile, duckdb.DuckDBPyConnection], LogFile]] = {
 }
 
 
-def open_log(file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: Sequence[str] = ()) -> LogFile:
+def open_log(
+    file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: Sequence[str] = ()
+) -> LogFile:
     """Return the log file of the class that reads files with its suffix.
 
     Args:
@@ -296,7 +327,9 @@ def open_log(file: PlainFile, database: duckdb.DuckDBPyConnection, split_names: 
     if suffix not in FORMS:
         known = ", ".join(FORMS) + (", .txt" if split_names else "")
         fact = suffix or "nothing"
-        raise DataError(f"{file.name}: must end in one of {known} (also .gz, .zst, or in a .zip), got {fact}.")
+        raise DataError(
+            f"{file.name}: must end in one of {known} (also .gz, .zst, or in a .zip), got {fact}."
+        )
     return FORMS[suffix](file, database)
 
 
@@ -305,7 +338,9 @@ def _key(name: str) -> bytes:
 
     def either(character: str) -> bytes:
         units = character.encode("utf-16-be")
-        escaped = b"".join(rb"\\u(?i:%04x)" % int.from_bytes(units[k : k + 2]) for k in range(0, len(units), 2))
+        escaped = b"".join(
+            rb"\\u(?i:%04x)" % int.from_bytes(units[k : k + 2]) for k in range(0, len(units), 2)
+        )
         return b"(?:%s|%s)" % (re.escape(character.encode()), escaped)
 
     return b'"%s"' % b"".join(map(either, name))

@@ -18,7 +18,8 @@ import duckdb
 from blade_tune.errors import DataError
 
 HEARD = (signal.SIGINT, signal.SIGTERM)
-PATIENCE_S = 0.3  # time for the main thread to run a handler by itself, before its query is interrupted
+# Time for the main thread to run a handler by itself, before its query is interrupted
+PATIENCE_S = 0.3
 
 
 class _Signals:

@@ -14,7 +14,8 @@ from blade_tune.errors import DataError
 TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
 NOT_IDS = ("NaN", "nan")  # written by other programs for a missing value
 NO_INTEGER = -1  # stands in the table for an id that is no whole number, until it is reported
-INTEGER = r"\s*([0-9]+|[0-9]{1,15}\.0*)\s*"  # with a point if another program wrote it as a fraction: "12.0"
+# With a point if another program wrote it as a fraction: "12.0"
+INTEGER = r"\s*([0-9]+|[0-9]{1,15}\.0*)\s*"
 FRACTION = r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?"
 INTEGER_LAW = f"a whole number from 0 to {2**63 - 1}"
 MAX_ID_CHARACTERS = 2**16
@@ -59,7 +60,11 @@ class Log:
         form = self._form
         columns = {} if form.integer_ids else {form.user: "user_id", form.item: "item_id"}
         number = f"regexp_full_match({{}}, '{FRACTION}') AND NOT regexp_full_match({{}}, '[0-9]+')"
-        names = [name for name, column in columns.items() if self._first(number.format(column, column)) is not None]
+        names = [
+            name
+            for name, column in columns.items()
+            if self._first(number.format(column, column)) is not None
+        ]
         return [*names, form.time] if form.time and not times.is_whole(self._database) else names
 
     def _read(self) -> None:
@@ -68,10 +73,15 @@ class Log:
         self._source = self._file.relation(form.used)
         if form.type:
             # A row is one event with one behavior, or with a type that is none of them: mask 0.
-            bits = " ".join(f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns))
+            bits = " ".join(
+                f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns)
+            )
             mask, other = f"CASE {quoted(form.type)} {bits} ELSE 0 END", quoted(form.type)
         else:
-            mask, other = " | ".join(f"({_flag(column)} << {k})" for k, column in enumerate(form.columns)), "NULL"
+            mask, other = (
+                " | ".join(f"({_flag(column)} << {k})" for k, column in enumerate(form.columns)),
+                "NULL",
+            )
         picked = {
             "user_id": self._id(form.user),
             "item_id": self._id(form.item),
@@ -130,7 +140,9 @@ class Log:
         if form.merges and (form.time or form.session):
             by_time = "'at ' || moment::VARCHAR, " if form.time else ""
             # A row without a session merges by time, and without that with no other row.
-            key = f"coalesce('in ' || session, {by_time}place::VARCHAR)" if form.session else "moment"
+            key = (
+                f"coalesce('in ' || session, {by_time}place::VARCHAR)" if form.session else "moment"
+            )
             merged = (
                 "SELECT user_id, item_id, bit_or(mask) AS mask, min(moment) AS moment, min(place) AS place "
                 f"FROM ({used}) GROUP BY user_id, item_id, {key}"
@@ -154,7 +166,10 @@ class Log:
             return column
         number = f"try_cast({column} AS BIGINT)"
         # Most ids are plain numbers, for which the regular expression is not needed.
-        is_plain, is_whole = f"{number}::VARCHAR = {column}", f"regexp_full_match({column}, '{INTEGER}')"
+        is_plain, is_whole = (
+            f"{number}::VARCHAR = {column}",
+            f"regexp_full_match({column}, '{INTEGER}')",
+        )
         found = f"CASE WHEN {is_plain} THEN {number} WHEN {is_whole} THEN {number} END"
         return f"CASE WHEN {column} IS NOT NULL THEN greatest(coalesce({found}, {NO_INTEGER}), {NO_INTEGER}) END"
 
@@ -165,7 +180,12 @@ class Log:
                 row, law = self._first(f"{column} = {NO_INTEGER}"), INTEGER_LAW
             else:
                 not_ids = ", ".join(map(literal, NOT_IDS))
-                row, law = self._first(f"{column} IN ({not_ids}) OR regexp_matches({column}, '{CONTROLS}')"), TEXT_LAW
+                row, law = (
+                    self._first(
+                        f"{column} IN ({not_ids}) OR regexp_matches({column}, '{CONTROLS}')"
+                    ),
+                    TEXT_LAW,
+                )
                 if row is None:
                     row, law = self._first(f"length({column}) > {MAX_ID_CHARACTERS}"), LENGTH_LAW
             if row is not None:
@@ -182,14 +202,22 @@ class Log:
 
     def _first(self, condition: str) -> int | None:
         """Return the 0-based number of the first row with a condition, or None."""
-        ((row,),) = self._database.execute(f"SELECT min(rowid) FROM rows WHERE {condition}").fetchall()
+        ((row,),) = self._database.execute(
+            f"SELECT min(rowid) FROM rows WHERE {condition}"
+        ).fetchall()
         return row
 
-    def _refuse(self, row: int, names: tuple[str, ...], law: str, lawful: tuple[str | None, ...]) -> str:
+    def _refuse(
+        self, row: int, names: tuple[str, ...], law: str, lawful: tuple[str | None, ...]
+    ) -> str:
         """Raise a DataError about the first of the named columns of a row whose value is not one of `lawful`."""
         picked = ", ".join(map(quoted, names))
-        (values,) = self._database.execute(f"SELECT {picked} FROM {self._source} LIMIT 1 OFFSET {row}").fetchall()
-        name, value = next((name, value) for name, value in zip(names, values, strict=True) if value not in lawful)
+        (values,) = self._database.execute(
+            f"SELECT {picked} FROM {self._source} LIMIT 1 OFFSET {row}"
+        ).fetchall()
+        name, value = next(
+            (name, value) for name, value in zip(names, values, strict=True) if value not in lawful
+        )
         shown = repr(value if len(value) <= 40 else value[:40] + "...")
         raise DataError(f"{self._file.name}: {name} must be {law}; row {row + 1} has {shown}.")
 

@@ -25,8 +25,10 @@ from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION
 from blade_tune.errors import DataError
 from blade_tune.files import sha256
 
-OnStep = Callable[[str, Callable[[], float]], object]  # called with a step's name and a function for its progress in %
-OnReplace = Callable[[list[str]], object]  # called with what would change in an older preparation; raises to refuse
+# Called with a step's name and a function for its progress in %
+OnStep = Callable[[str, Callable[[], float]], object]
+# Called with what would change in an older preparation; raises to refuse
+OnReplace = Callable[[list[str]], object]
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,11 @@ def prepare(
         step("merging and ordering rows")
         left_out |= log.interact()
         step("splitting")
-        targets = sum(1 << k for k, name in enumerate(preparation.form.behaviors) if name != preparation.auxiliary)
+        targets = sum(
+            1 << k
+            for k, name in enumerate(preparation.form.behaviors)
+            if name != preparation.auxiliary
+        )
         left_out |= Cut(database, targets, preparation.recipe).apply()
         step("writing")
         # The size is that of the unpacked file.
@@ -128,17 +134,26 @@ def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
     column = form.columns[form.behaviors.index(absent[0])]
     others = log.other_types()
     where = f"{form.type} {column!r}" if form.type else f"a 1 or true in column {column!r}"
-    hint = f"; other values of {form.type}: {', '.join(others)}. {guess(column, others)}" if others else "."
+    hint = (
+        f"; other values of {form.type}: {', '.join(others)}. {guess(column, others)}"
+        if others
+        else "."
+    )
     raise DataError(f"{name}: some row must have {where} for each behavior, and none has{hint}")
 
 
 def _facts(
-    preparation: Preparation, database: duckdb.DuckDBPyConnection, num_rows: int, left_out: dict[str, int]
+    preparation: Preparation,
+    database: duckdb.DuckDBPyConnection,
+    num_rows: int,
+    left_out: dict[str, int],
 ) -> dict[str, Any]:
     """Return the facts of a preparation; raise a DataError if no row is left to train or to validate on."""
     counted = dict(database.execute("SELECT part, count(*) FROM parts GROUP BY part").fetchall())
     parts = {name: counted.get(part, 0) for part, name in enumerate(PARTS)}
-    (ids,) = database.execute("SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)").fetchall()
+    (ids,) = database.execute(
+        "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)"
+    ).fetchall()
     if not parts["train"] or not parts["valid"]:
         shown = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items() if count)
         raise DataError(
@@ -160,7 +175,9 @@ def _facts(
     }
 
 
-def _write(database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path, facts: dict[str, Any]) -> None:
+def _write(
+    database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path, facts: dict[str, Any]
+) -> None:
     """Write all files of the folder; the last one, `preparation.json`, has the checksums of the others."""
     place.mkdir()
     flags = ", ".join(f"(mask >> {k}) & 1" for k in range(num_behaviors))

@@ -18,13 +18,27 @@ class LogFormat(Settings):
 
     user: str = Field(min_length=1, description="column of the user's id")
     item: str = Field(min_length=1, description="column of the item's id")
-    time: str | None = Field(None, description="column of the time: numbers, or ISO dates (UTC unless they say)")
-    type: str | None = Field(None, description="column that names an event's behavior; without it, a column a behavior")
-    session: str | None = Field(None, description="column whose rows of one user and item merge, in place of the time")
-    behaviors: tuple[str, ...] = Field(min_length=1, max_length=MAX_BEHAVIORS, description="names of the behaviors")
-    columns: tuple[str, ...] = Field(description="the value of `type`, or the column, that stands for each behavior")
-    integer_ids: bool = Field(False, description="whether ids must be whole numbers; else they are any text")
-    merges: bool = Field(True, description="whether rows of one user, item and time (or session) are one interaction")
+    time: str | None = Field(
+        None, description="column of the time: numbers, or ISO dates (UTC unless they say)"
+    )
+    type: str | None = Field(
+        None, description="column that names an event's behavior; without it, a column a behavior"
+    )
+    session: str | None = Field(
+        None, description="column whose rows of one user and item merge, in place of the time"
+    )
+    behaviors: tuple[str, ...] = Field(
+        min_length=1, max_length=MAX_BEHAVIORS, description="names of the behaviors"
+    )
+    columns: tuple[str, ...] = Field(
+        description="the value of `type`, or the column, that stands for each behavior"
+    )
+    integer_ids: bool = Field(
+        False, description="whether ids must be whole numbers; else they are any text"
+    )
+    merges: bool = Field(
+        True, description="whether rows of one user, item and time (or session) are one interaction"
+    )
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -44,14 +58,22 @@ class LogFormat(Settings):
     @classmethod
     def of_split_files(cls, behaviors: tuple[str, ...]) -> "LogFormat":
         """Return the format of split files, whose rows are in time order and whose ids are whole numbers."""
-        return cls(user="user", item="item", behaviors=behaviors, columns=behaviors, integer_ids=True)
+        return cls(
+            user="user", item="item", behaviors=behaviors, columns=behaviors, integer_ids=True
+        )
 
 
 class Recipe(Settings):
     """Filters and sample that decide which items and users of a log stay."""
 
-    min_item_targets: int = Field(5, ge=0, description="fewest target interactions of an item; others are left out")
-    min_user_targets: int = Field(5, ge=0, description="fewest target interactions of a user; others are left out")
+    min_item_targets: int = Field(
+        5, ge=0, description="fewest target interactions of an item; others are left out"
+    )
+    min_user_targets: int = Field(
+        5, ge=0, description="fewest target interactions of a user; others are left out"
+    )
     until_stable: bool = Field(False, description="repeat both until nothing is left out any more")
-    sample_users: int | None = Field(None, ge=1, description="so many of the users that are left, drawn at random")
+    sample_users: int | None = Field(
+        None, ge=1, description="so many of the users that are left, drawn at random"
+    )
     seed: int = Field(2026, ge=0, description="seed of that draw")

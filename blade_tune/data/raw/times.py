@@ -11,14 +11,16 @@ import duckdb
 
 LAW = "a number in every row, or an ISO date in every row"
 
-SMALL, LARGE = 18, 38  # most digits of a decimal that is as fast as a whole number, and of any decimal
+# Most digits of a decimal that is as fast as a whole number, and of any decimal
+SMALL, LARGE = 18, 38
 TEXT = "trim(coalesce(time_text, time_number::VARCHAR))"
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 PLAIN = r"[+-]?[0-9]*\.?[0-9]*"
 DATE = rf"CASE WHEN regexp_matches({TEXT}, '^\d{{4}}-') THEN try_cast({TEXT} AS TIMESTAMPTZ) END"
 FINE_DATE = r"\.[0-9]{7}"  # matches a date with more digits than microseconds
 FIRST_S = 10**12  # seconds added to those since 1970, so that no date is negative
-MIDDLE = 5 * 10**7  # added to exponents, so that none is negative: the length of a line bounds them to a few million
+# Added to exponents, so that none is negative: the length of a line bounds them to a few million
+MIDDLE = 5 * 10**7
 
 
 class UnreadableError(Exception):
@@ -75,7 +77,9 @@ def moment(database: duckdb.DuckDBPyConnection) -> str:
     if _first(database, f"regexp_matches({TEXT}, '{FINE_DATE}')") is None:
         return f"epoch_us({DATE})"
     # More digits than a timestamp keeps: whole seconds as digits of one length, then the fraction's own digits.
-    second = f"epoch_us(try_cast(regexp_replace({TEXT}, '\\.[0-9]+', '') AS TIMESTAMPTZ)) // 1000000"
+    second = (
+        f"epoch_us(try_cast(regexp_replace({TEXT}, '\\.[0-9]+', '') AS TIMESTAMPTZ)) // 1000000"
+    )
     fraction = f"rtrim(regexp_extract({TEXT}, '\\.([0-9]+)', 1), '0')"
     return f"lpad(({second} + {FIRST_S})::VARCHAR, 13, '0') || {fraction}"
 
@@ -83,7 +87,10 @@ def moment(database: duckdb.DuckDBPyConnection) -> str:
 def _of_numbers(database: duckdb.DuckDBPyConnection) -> str:
     """Return SQL of numbers as decimals if one type of decimal holds all digits, else as text, which is slower."""
     point = f"instr({TEXT}, '.')"
-    left, right = f"if({point} > 0, {point} - 1, length({TEXT}))", f"if({point} > 0, length({TEXT}) - {point}, 0)"
+    left, right = (
+        f"if({point} > 0, {point} - 1, length({TEXT}))",
+        f"if({point} > 0, length({TEXT}) - {point}, 0)",
+    )
     ((is_plain, whole, fraction),) = database.execute(
         f"SELECT bool_and(regexp_full_match({TEXT}, '{PLAIN}')), max({left}), max({right}) FROM rows WHERE {HAS_TIME}"
     ).fetchall()
@@ -103,9 +110,8 @@ def _sorted_text() -> str:
     parts = rf"regexp_extract({TEXT}, '^[+-]?([0-9]*)\.?([0-9]*)(?:[eE]([+-]?[0-9]+))?$', ['left', 'right', 'power'])"
     digits = f"({parts}.left || {parts}.right)"
     real = f"ltrim({digits}, '0')"
-    exponent = (
-        f"(length({parts}.left) - length({digits}) + length({real}) + coalesce(try_cast({parts}.power AS BIGINT), 0))"
-    )
+    power = f"coalesce(try_cast({parts}.power AS BIGINT), 0)"
+    exponent = f"(length({parts}.left) - length({digits}) + length({real}) + {power})"
     shown = f"rtrim({real}, '0')"
     above = f"'2' || ({MIDDLE} + {exponent})::VARCHAR || {shown}"
     below = f"'0' || ({MIDDLE} - {exponent})::VARCHAR || translate({shown}, '0123456789', '9876543210') || '~'"

@@ -25,10 +25,12 @@ COMPRESSED: dict[str, Callable[[Path], Any]] = {
 }  # both formats have checksums, which their readers compare
 BROKEN = (
     *(EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile),
-    *(NotImplementedError, RuntimeError, ValueError, struct.error),  # raised by zipfile for what it does not support
+    # Raised by zipfile for what it does not support
+    *(NotImplementedError, RuntimeError, ValueError, struct.error),
 )
 CHUNK_BYTES = 2**22
-MAX_RATIO = 250  # unpacked to packed bytes: logs have 3 to 30, a file made to fill a disk 1,000 and more
+# Unpacked to packed bytes: logs have 3 to 30, a file made to fill a disk 1,000 and more
+MAX_RATIO = 250
 ALWAYS_BYTES = 2**30  # allowed at any ratio, for so little fills no disk
 
 Found = TypeVar("Found")
@@ -87,9 +89,18 @@ def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
         members = [member for member in opened.infolist() if not member.is_dir()]
         for member in members:
             place = PurePosixPath(member.filename.replace("\\", "/"))
-            if not place.parts or place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
-                raise DataError(f"{archive}: must hold files inside itself only, got {member.filename!r}.")
-        names = [member for member in members if wanted in (None, PurePosixPath(member.filename).name)]
+            if (
+                not place.parts
+                or place.is_absolute()
+                or ".." in place.parts
+                or ":" in place.parts[0]
+            ):
+                raise DataError(
+                    f"{archive}: must hold files inside itself only, got {member.filename!r}."
+                )
+        names = [
+            member for member in members if wanted in (None, PurePosixPath(member.filename).name)
+        ]
         member = _only(names, wanted or "one file", archive)
         target = scratch / PurePosixPath(member.filename).name
         with opened.open(member) as packed:
@@ -127,4 +138,6 @@ def _reading(path: Path) -> Iterator[None]:
     except BROKEN as error:
         raise DataError(f"{path}: is cut or broken ({error}); get it again.") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read or unpacked ({error.strerror or error}).") from None
+        raise DataError(
+            f"{path}: cannot be read or unpacked ({error.strerror or error})."
+        ) from None

@@ -23,9 +23,16 @@ from blade_tune.data.reference_statistics import PUBLISHED
 from blade_tune.data.sources.base import Source
 from blade_tune.errors import DataError
 
-FILES = {"train": "train.txt", "valid": "valid.txt", "between": "between_val_test.txt", "test": "test.txt"}
-IDS = {"user": "users.csv", "item": "items.csv"}  # next to files that `data prepare` wrote: the id behind each number
-GUARDED = "guarded"  # how ids are written: as `blade_tune.data.cells` guards them; earlier versions did not guard them
+FILES = {
+    "train": "train.txt",
+    "valid": "valid.txt",
+    "between": "between_val_test.txt",
+    "test": "test.txt",
+}
+# Next to files that `data prepare` wrote: the id behind each number
+IDS = {"user": "users.csv", "item": "items.csv"}
+# How ids are written: as `blade_tune.data.cells` guards them; earlier versions did not guard them
+GUARDED = "guarded"
 PREPARATION = "preparation.json"  # how `data prepare` made the files
 MAX_DIGITS = 18  # all numbers of so many digits fit into an int64
 
@@ -68,7 +75,11 @@ class SplitFiles(Source):
         Exported models translate between these ids and their own numbers, so a changed file would name wrong items.
         """
         folder, checksums = self._path("train").parent, self.origin().get("sha256", {})
-        return {kind: self._ids(folder / file, checksums[file]) for kind, file in IDS.items() if file in checksums}
+        return {
+            kind: self._ids(folder / file, checksums[file])
+            for kind, file in IDS.items()
+            if file in checksums
+        }
 
     def _ids(self, path: Path, checksum: str) -> list[str]:
         try:
@@ -76,22 +87,33 @@ class SplitFiles(Source):
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
         if hashlib.sha256(content).hexdigest() != checksum:
-            raise DataError(f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again.")
-        names = [name for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]]
+            raise DataError(
+                f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again."
+            )
+        names = [
+            name
+            for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]
+        ]
         return [text_of(name) for name in names] if self.origin().get("ids") == GUARDED else names
 
     def _key(self, *parts: str) -> str:
         hashes = {part: hashlib.sha256(self._read(part)).hexdigest() for part in parts}
         self._compare(hashes)
         return digest.key(
-            source="split_files", behaviors=self._config.behaviors, auxiliary=self._config.auxiliary, **hashes
+            source="split_files",
+            behaviors=self._config.behaviors,
+            auxiliary=self._config.auxiliary,
+            **hashes,
         )
 
     def _compare(self, hashes: Mapping[str, str]) -> None:
         """Check the meaning of columns and the files' hashes against what `data prepare` recorded, if it did."""
         origin, folder = self.origin(), self._path("train").parent
         said = {"behaviors": list(self._config.behaviors), "auxiliary": self._config.auxiliary}
-        made = {"behaviors": origin.get("log", {}).get("behaviors"), "auxiliary": origin.get("auxiliary")}
+        made = {
+            "behaviors": origin.get("log", {}).get("behaviors"),
+            "auxiliary": origin.get("auxiliary"),
+        }
         for name, value in said.items():
             if made[name] not in (None, value):
                 raise DataError(
@@ -108,7 +130,9 @@ class SplitFiles(Source):
     def _path(self, part: str) -> Path:
         """Return the path of a part's file; a DataError says where to get the files if there are none."""
         if self._directory is None:
-            raise DataError(f"{self._config.name}: needs a directory of split files; {self._way_out()}")
+            raise DataError(
+                f"{self._config.name}: needs a directory of split files; {self._way_out()}"
+            )
         for directory in (self._directory, self._directory / self._config.name):
             if (directory / FILES["train"]).is_file():
                 return directory / FILES[part]
@@ -135,14 +159,16 @@ class SplitFiles(Source):
 
     def _rows(self, part: str) -> Interactions:
         rows = parse_rows(self._read(part), self._config.behaviors, str(self._path(part)))
-        if part != "between" and not len(rows):  # a data set may have no rows between valid and test
+        # A data set may have no rows between valid and test
+        if part != "between" and not len(rows):
             raise DataError(f"{self._path(part)}:1: must hold at least one row, got an empty file.")
         return rows
 
     def _single_rows(self, part: str) -> Interactions:
         """Return the rows of a part in which a user may have at most one; rows without a behavior do not count."""
         rows = self._rows(part)
-        lines = 1 + np.flatnonzero(rows.nonempty_N)  # line numbers in the file, from 1, for the error
+        # Line numbers in the file, from 1, for the error
+        lines = 1 + np.flatnonzero(rows.nonempty_N)
         users = rows.users_N[lines - 1]
         _, first, position = np.unique(users, return_index=True, return_inverse=True)
         again = np.flatnonzero(first[position] != np.arange(len(users)))
@@ -168,8 +194,12 @@ def read_preparation(folder: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); prepare the data again.") from None
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(name, {}), dict) for name in ("log", "sha256")):
-        raise DataError(f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again.")
+    if not isinstance(facts, dict) or not all(
+        isinstance(facts.get(name, {}), dict) for name in ("log", "sha256")
+    ):
+        raise DataError(
+            f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again."
+        )
     return facts
 
 

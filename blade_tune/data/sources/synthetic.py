@@ -21,7 +21,8 @@ from blade_tune.data.synthetic_law import SyntheticConfig, clustered_items, led_
 AUXILIARY_PROB = 0.75
 TARGET_PROB = 0.45  # of the first target behavior; each further one is rarer by this factor
 USERS_AT_ONCE = 4096  # bounds memory
-EXHAUSTED = 1e9  # above any score, so that an item is met again only if its cluster has no other left
+# Above any score, so that an item is met again only if its cluster has no other left
+EXHAUSTED = 1e9
 
 
 class Synthetic(Source):
@@ -53,7 +54,11 @@ class Synthetic(Source):
     def origin(self) -> Mapping[str, Any]:
         """Return the license of synthetic data and, unless sets are shuffled, the best that a model can reach."""
         split = self._split()
-        best = {} if self._config.shuffle_sets else best_reachable(self._config, split.train, split.valid)
+        best = (
+            {}
+            if self._config.shuffle_sets
+            else best_reachable(self._config, split.train, split.valid)
+        )
         return {"license": "none: the data is made up", "best_reachable": {"valid": best}}
 
     def _split(self) -> Split:
@@ -96,13 +101,17 @@ def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[
     return sets_ULK.astype(np.uint8)
 
 
-def _walk(config: SyntheticConfig, sets_ULK: NDArray[np.uint8], random: np.random.Generator) -> NDArray[np.int64]:
+def _walk(
+    config: SyntheticConfig, sets_ULK: NDArray[np.uint8], random: np.random.Generator
+) -> NDArray[np.int64]:
     """Draw clusters_UL: a random start, then the law or, by noise, a random cluster."""
     noisy_UL = random.random(sets_ULK.shape[:2]) < config.noise
     clusters_UL = random.integers(config.num_clusters, size=noisy_UL.shape)
     users_U = np.arange(config.num_users)
     for step in range(1, config.max_length):
-        followed_U = random.integers(step, size=len(users_U)) if "recency" in config.without else step - 1
+        followed_U = (
+            random.integers(step, size=len(users_U)) if "recency" in config.without else step - 1
+        )
         lawful_U = led_to(config, clusters_UL[users_U, followed_U], sets_ULK[users_U, followed_U])
         clusters_UL[:, step] = np.where(noisy_UL[:, step], clusters_UL[:, step], lawful_U)
     return clusters_UL
@@ -126,5 +135,7 @@ def _draw_items(
             for met_U in items_LU[:step, users]:
                 is_met_US |= candidates_US == met_U[:, None]
             scores_US -= EXHAUSTED * is_met_US
-            items_LU[step, users] = candidates_US[np.arange(len(scores_US)), scores_US.argmax(axis=1)]
+            items_LU[step, users] = candidates_US[
+                np.arange(len(scores_US)), scores_US.argmax(axis=1)
+            ]
     return items_LU.T

@@ -93,4 +93,6 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"--launcher {extra}: {error}; run: pip install 'blade-tune[{extra}]'.") from None
+        raise ConfigError(
+            f"--launcher {extra}: {error}; run: pip install 'blade-tune[{extra}]'."
+        ) from None

@@ -43,7 +43,8 @@ class Job:
     study: str  # its name
     settings: RunSettings  # without the storage, since its password must be in no file
     since: float  # start of the run, in seconds since 1970 by the database's clock
-    stop_before: StopRequest | None  # the latest request to stop at the start of the run; only a newer one counts
+    # The latest request to stop at the start of the run; only a newer one counts
+    stop_before: StopRequest | None
     share: float = 1.0  # part of each of its devices that the job has, in (0, 1]
 
     @classmethod
@@ -57,7 +58,10 @@ class Job:
             stored: the study.
             settings: the run's settings.
         """
-        paths = {"results": settings.results.resolve(), "data": settings.data and settings.data.resolve()}
+        paths = {
+            "results": settings.results.resolve(),
+            "data": settings.data and settings.data.resolve(),
+        }
         settings = settings.model_copy(update={**paths, "storage": None, "workers": None})
         return cls(stored.definition.name, settings, stored.attempts.now(), stored.stop_request())
 
@@ -66,7 +70,10 @@ class Job:
         if why := why_done(stored):
             return Ended(0, why)
         if stored.stop_request() != self.stop_before:
-            return Ended(InterruptedStudyError.exit_code, "the study was stopped; run again to go on from here.")
+            return Ended(
+                InterruptedStudyError.exit_code,
+                "the study was stopped; run again to go on from here.",
+            )
         left = self._time_left(stored)
         return (
             Ended(0, f"the time limit of {self.settings.time:.0f} s is reached")
@@ -83,7 +90,9 @@ class Job:
             storage: URL of the study's database.
         """
         try:
-            places = [replace(place, share=place.share * self.share) for place in assign(self.settings)]
+            places = [
+                replace(place, share=place.share * self.share) for place in assign(self.settings)
+            ]
             workspace = Workspace.at(storage, self.settings.results)
             with storage_errors(workspace.url):
                 stored = workspace.study_to_work_on(self.study)

@@ -31,7 +31,8 @@ class Ray(Launcher):
     """
 
     def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:  # noqa: ARG002
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports usage to its makers by default
+        # Ray reports usage to its makers by default
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self._ray: Any = require("ray", "ray")
         unknown = options.keys() - DEFAULTS.keys()
         if unknown or not all(isinstance(value, int | float) for value in options.values()):
@@ -39,7 +40,9 @@ class Ray(Launcher):
                 f"--launcher ray has the options {', '.join(DEFAULTS)}, which are numbers, got {dict(options)}."
             )
         if settings.per_gpu == "auto":
-            raise ConfigError("--launcher ray needs the share of a GPU before it places a worker; give --per-gpu K.")
+            raise ConfigError(
+                "--launcher ray needs the share of a GPU before it places a worker; give --per-gpu K."
+            )
         self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         if len(self._ray.nodes()) > 1 and settings.workspace.url.drivername == SQLITE:
             raise ConfigError(
@@ -64,7 +67,8 @@ class Ray(Launcher):
         """
         settings = job.settings.model_copy(update={"workers": 1, "per_gpu": None})
         job = replace(job, settings=settings, share=self._share)
-        retries = {"max_task_retries": self._options["max_restarts"]}  # a restarted actor works again
+        # A restarted actor works again
+        retries = {"max_task_retries": self._options["max_restarts"]}
         actor = self._ray.remote(**self._options, **retries)(RayWorker)
         for _ in range(count):
             member = actor.remote()
@@ -78,7 +82,9 @@ class Ray(Launcher):
             try:
                 self._ended[work] = self._ray.get(work)
             except self._ray.exceptions.RayError as error:
-                self._ended[work] = Ended(None, f"an actor died: {str(error).strip().splitlines()[0]}")
+                self._ended[work] = Ended(
+                    None, f"an actor died: {str(error).strip().splitlines()[0]}"
+                )
         return list(self._ended.values())
 
     def cancel(self, *, waiting_only: bool) -> None:
@@ -99,4 +105,8 @@ class Ray(Launcher):
 
     def _those_of(self, references: list[Any]) -> list[Any]:
         """Return the references that are fulfilled by now, without waiting."""
-        return self._ray.wait(references, num_returns=len(references), timeout=0)[0] if references else []
+        return (
+            self._ray.wait(references, num_returns=len(references), timeout=0)[0]
+            if references
+            else []
+        )

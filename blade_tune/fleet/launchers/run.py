@@ -21,7 +21,9 @@ from blade_tune.trial.signals import StopSignals
 POLL_S = 1.0  # seconds between two looks at the jobs and the database
 
 
-def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, callback: Callback) -> str:
+def run_jobs(
+    stored: StoredStudy, settings: RunSettings, launcher: Launcher, callback: Callback
+) -> str:
     """Work on a stored study in `settings.workers` jobs of a cluster until it needs no more trials.
 
     At a first signal all jobs are asked, through the database, to store their trials and to end. A second signal
@@ -48,7 +50,11 @@ def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, cal
         if over is None:
             count = settings.workers or 1
             launcher.submit(job, url.render_as_string(hide_password=False), count)
-            over = _last_word(_watch(stored, job, launcher, StudyPoller(stored, callback), signals, count), job, stored)
+            over = _last_word(
+                _watch(stored, job, launcher, StudyPoller(stored, callback), signals, count),
+                job,
+                stored,
+            )
         if signals:
             raise signals.error()
         callback.run_ended(over.settle(), stored.summary())
@@ -56,7 +62,12 @@ def run_jobs(stored: StoredStudy, settings: RunSettings, launcher: Launcher, cal
 
 
 def _watch(
-    stored: StoredStudy, job: Job, launcher: Launcher, poller: StudyPoller, signals: StopSignals, count: int
+    stored: StoredStudy,
+    job: Job,
+    launcher: Launcher,
+    poller: StudyPoller,
+    signals: StopSignals,
+    count: int,
 ) -> list[Ended]:
     """Report events to the poller's callback until all jobs have ended, and return how each did."""
     is_asked = False
@@ -69,7 +80,8 @@ def _watch(
             if not is_asked and (signals or any(one.code in FATAL for one in ended)):
                 stored.ask_to_stop(now=False)
                 is_asked = True
-            if job.why_over(stored):  # jobs that run notice this themselves, those in the queue have nothing left to do
+            # Jobs that run notice this themselves, those in the queue have nothing left to do
+            if job.why_over(stored):
                 launcher.cancel(waiting_only=True)
             time.sleep(POLL_S)
         except KeyboardInterrupt:  # the second signal
@@ -84,4 +96,8 @@ def _last_word(ended: list[Ended], job: Job, stored: StoredStudy) -> Ended:
     lowest exit code; jobs that died without one come last.
     """
     fatal = (one for one in ended if one.code in FATAL)
-    return next(fatal, None) or job.why_over(stored) or min(ended, key=lambda one: (one.code is None, one.code or 0))
+    return (
+        next(fatal, None)
+        or job.why_over(stored)
+        or min(ended, key=lambda one: (one.code is None, one.code or 0))
+    )

@@ -27,7 +27,8 @@ class StudyPoller:
         self._metric: str = stored.definition.objective.metric
         self._has_reported_baselines = False
         self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
-        self._epochs: dict[int, tuple[int, float]] = {}  # number -> the latest epoch, and when it was seen
+        # Number -> the latest epoch, and when it was seen
+        self._epochs: dict[int, tuple[int, float]] = {}
 
     def poll(self) -> None:
         """Report everything that has happened since the last call."""

@@ -52,4 +52,8 @@ class GateFusion(nn.Module):
         return (weights_BL21 * sources_BL2D).sum(dim=2)
 
 
-FUSIONS: dict[FusionName, type[nn.Module]] = {"sum": SumFusion, "concat": ConcatFusion, "gate": GateFusion}
+FUSIONS: dict[FusionName, type[nn.Module]] = {
+    "sum": SumFusion,
+    "concat": ConcatFusion,
+    "gate": GateFusion,
+}

@@ -31,12 +31,19 @@ from blade_tune.models.micro_batches import in_micro_batches
 class BladeConfig(AttentionConfig, SetAugmentationConfig):
     """Hyperparameters of BLADE."""
 
-    num_blocks: int = Field(2, ge=1, le=8, description="stacked blocks, the same number in both paths")
+    num_blocks: int = Field(
+        2, ge=1, le=8, description="stacked blocks, the same number in both paths"
+    )
     num_experts: int = Field(4, ge=1, le=64, description="experts in each intermediate block, n")
     ffn_multiple: Literal[1, 2, 4] = Field(
         1, description="inner width of feed-forward networks and experts over d, f/d"
     )
-    alpha: float = Field(0.5, ge=0.0, le=1.0, description="share of the intermediate path in the fused states (Eq. 8)")
+    alpha: float = Field(
+        0.5,
+        ge=0.0,
+        le=1.0,
+        description="share of the intermediate path in the fused states (Eq. 8)",
+    )
     lambda_: float = Field(
         0.1,
         ge=0.0,
@@ -44,11 +51,15 @@ class BladeConfig(AttentionConfig, SetAugmentationConfig):
         description="weight of the contrastive loss (Eq. 19); ours is a mean, Eq. 17 a sum: its 0.1 is 0.2 here",
     )
     tau: float = Field(0.3, gt=0.0, le=1000.0, description="temperature of the contrastive loss")
-    similarity: Similarity = Field("dot", description="of two views: dot product over L d, or cosine")
+    similarity: Similarity = Field(
+        "dot", description="of two views: dot product over L d, or cosine"
+    )
     contrast_on: Literal["user", "fused"] = Field(
         "user", description="states contrasted: U after, or before cross-attention"
     )
-    fusion: FusionName = Field("sum", description="early fusion f() of item and behavior embeddings (Eq. 3)")
+    fusion: FusionName = Field(
+        "sum", description="early fusion f() of item and behavior embeddings (Eq. 3)"
+    )
     set_softmax: SetSoftmax = Field(
         "all", description="behaviors in a set's softmax: all (absent ones as exp 0) or present"
     )
@@ -56,10 +67,15 @@ class BladeConfig(AttentionConfig, SetAugmentationConfig):
         "xavier", description="start of the user factors: drawn like other weights, or ones"
     )
     init: InitName = Field(
-        "xavier", description="xavier with items scaled by sqrt(d) (EIDP), or normal N(0, 0.02) unscaled"
+        "xavier",
+        description="xavier with items scaled by sqrt(d) (EIDP), or normal N(0, 0.02) unscaled",
     )
-    cross_residual: Literal["query", "fused"] = Field("query", description="residual around cross-attention")
-    richness_weight: bool = Field(True, description="weigh steps by the size of the target's behavior set (Eq. 15)")
+    cross_residual: Literal["query", "fused"] = Field(
+        "query", description="residual around cross-attention"
+    )
+    richness_weight: bool = Field(
+        True, description="weigh steps by the size of the target's behavior set (Eq. 15)"
+    )
 
 
 def early_block(config: BladeConfig) -> TransformerBlock:
@@ -125,7 +141,9 @@ class CrossBlock(NearIdentity):
             mask_B1LL: added to attention scores, (B, 1, M, L).
         """
         attended_BLD = self.attention(targets_BLD, fused_BLD, mask_B1LL)
-        residual_BLD = targets_BLD if self.residual == "query" else fused_BLD[:, -targets_BLD.shape[1] :]
+        residual_BLD = (
+            targets_BLD if self.residual == "query" else fused_BLD[:, -targets_BLD.shape[1] :]
+        )
         states_BLD = self.attention_norm(residual_BLD + self.dropout(attended_BLD))
         return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
 
@@ -160,10 +178,14 @@ class Blade(NeuralRecommender):
         self.items = ItemTable(catalog.num_items, size)
         self.item_scale = size**0.5 if config.init == "xavier" else 1.0
         self.positions = Positions(config.max_length, size)
-        self.sets = BehaviorSetEmbedding(catalog.num_users, catalog.num_behaviors, size, config.set_softmax)
+        self.sets = BehaviorSetEmbedding(
+            catalog.num_users, catalog.num_behaviors, size, config.set_softmax
+        )
         self.fusion = FUSIONS[config.fusion](size)
         self.early_blocks = nn.ModuleList(early_block(config) for _ in range(config.num_blocks))
-        self.intermediate_blocks = nn.ModuleList(IntermediateBlock(config) for _ in range(config.num_blocks))
+        self.intermediate_blocks = nn.ModuleList(
+            IntermediateBlock(config) for _ in range(config.num_blocks)
+        )
         self.cross = CrossBlock(config)
         self.dropout = Dropout(config.dropout)
         self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
@@ -195,7 +217,8 @@ class Blade(NeuralRecommender):
         """
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.item_scale
-        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last position
+        # The newest step has the last position
+        positions_LD = self.positions.weight[-items_BLD.shape[1] :]
         early_BLD = self.dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
         intermediate_BLD = self.dropout(items_BLD + positions_LD)
         for block in self.early_blocks:
@@ -227,7 +250,9 @@ class Blade(NeuralRecommender):
             contrasted_XLD = states_XLD if self.config.contrast_on == "user" else fused_XLD
             return (loss, *self._contrasted(contrasted_XLD[len(part) :], part))
 
-        losses, *views = zip(*in_micro_batches(compute, batch, self.items, (self.sets.user_factors,)), strict=True)
+        losses, *views = zip(
+            *in_micro_batches(compute, batch, self.items, (self.sets.user_factors,)), strict=True
+        )
         terms = {"next": self.mean(losses, self.weights(batch))}
         if views:
             first, second = map(torch.cat, views)
@@ -257,5 +282,8 @@ class Blade(NeuralRecommender):
             For each view (B, L D), where L is the model's `max_length` however long the windows are.
         """
         missing = self.max_length - states_XLD.shape[1]
-        views = (states.masked_fill(~batch.real_BL[..., None], 0.0) for states in states_XLD.split(len(batch)))
+        views = (
+            states.masked_fill(~batch.real_BL[..., None], 0.0)
+            for states in states_XLD.split(len(batch))
+        )
         return tuple(functional.pad(states, (0, 0, missing, 0)).flatten(1) for states in views)

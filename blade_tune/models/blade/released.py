@@ -32,21 +32,32 @@ class BladeReleasedConfig(AttentionConfig, SetAugmentationConfig):
     """Hyperparameters of the authors' release; the defaults are its published setting for QK-Video."""
 
     num_blocks: int = Field(3, ge=1, le=8, description="stacked blocks of the intermediate path")
-    num_heads: int = Field(8, ge=1, le=16, description="heads of the intermediate path and of cross-attention")
+    num_heads: int = Field(
+        8, ge=1, le=16, description="heads of the intermediate path and of cross-attention"
+    )
     dropout: float = Field(
-        0.3, ge=0.0, le=0.9, description="dropout rate of the intermediate path and of cross-attention"
+        0.3,
+        ge=0.0,
+        le=0.9,
+        description="dropout rate of the intermediate path and of cross-attention",
     )
     num_experts: int = Field(4, ge=1, le=64, description="experts in each intermediate block")
     early_num_blocks: int = Field(2, ge=1, le=8, description="stacked blocks of the early path")
-    early_num_heads: int = Field(2, ge=1, le=16, description="heads of the early path; must divide embedding_size")
+    early_num_heads: int = Field(
+        2, ge=1, le=16, description="heads of the early path; must divide embedding_size"
+    )
     early_dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate of the early path")
     fusion: FusionName = Field("sum", description="early fusion of item and behavior embeddings")
-    alpha: float = Field(0.6, ge=0.0, le=1.0, description="share of the intermediate path in the fused states")
+    alpha: float = Field(
+        0.6, ge=0.0, le=1.0, description="share of the intermediate path in the fused states"
+    )
     lambda_: float = Field(0.001, ge=0.0, le=100.0, description="weight of the contrastive loss")
     augmentation: Augmentation = Field(
         "none", description="operator that makes the views; the release's changes nothing"
     )
-    tau: float = Field(0.01, gt=0.0, le=1000.0, description="temperature of the contrastive loss (cosine)")
+    tau: float = Field(
+        0.01, gt=0.0, le=1000.0, description="temperature of the contrastive loss (cosine)"
+    )
     layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
 
     @model_validator(mode="after")
@@ -80,7 +91,9 @@ class JointGate(nn.Module):
 
     def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
         """Fuse the embeddings of each step's item and behavior set into fused_BLD."""
-        weights_BL2 = torch.softmax(self.score(torch.cat((items_BLD, behaviors_BLD), dim=-1)), dim=-1)
+        weights_BL2 = torch.softmax(
+            self.score(torch.cat((items_BLD, behaviors_BLD), dim=-1)), dim=-1
+        )
         return weights_BL2[..., :1] * items_BLD + weights_BL2[..., 1:] * behaviors_BLD
 
 
@@ -106,7 +119,9 @@ class NormedAttention(nn.Module):
 
     def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Attend from queries to keys, which are the values too; the mask is added to scores."""
-        return self.norm(self.dropout(self.attention(queries_BLD, keys_BLD, mask_B1LL)) + queries_BLD)
+        return self.norm(
+            self.dropout(self.attention(queries_BLD, keys_BLD, mask_B1LL)) + queries_BLD
+        )
 
 
 class ReleasedEarlyBlock(nn.Module):
@@ -122,7 +137,9 @@ class ReleasedEarlyBlock(nn.Module):
 
     def forward(self, states_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Apply the block; the mask is added to attention scores."""
-        states_BLD = self.attention_norm(states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL))
+        states_BLD = self.attention_norm(
+            states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL)
+        )
         return self.feed_forward_norm(self.feed_forward(states_BLD))
 
 
@@ -143,7 +160,9 @@ class ReleasedIntermediateBlock(nn.Module):
 
     def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Apply the block; the mask is added to attention scores."""
-        states_BLD = self.attention_norm(states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL))
+        states_BLD = self.attention_norm(
+            states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL)
+        )
         gates_BLE = torch.softmax(self.router(behaviors_BLD), dim=-1)
         # The experts' own residuals sum to one more x1, for the gates sum to 1.
         return self.experts_norm(2.0 * states_BLD + self.experts(states_BLD, gates_BLE))
@@ -172,9 +191,15 @@ class BladeReleased(NeuralRecommender):
         self.items = ItemTable(catalog.num_items, size)
         self.positions = Positions(config.max_length, size, padding_idx=0)
         self.sets = BehaviorSetEmbedding(catalog.num_users, catalog.num_behaviors, size, "all")
-        self.fusion = {"sum": SumFusion, "concat": ConcatPerceptron, "gate": JointGate}[config.fusion](size)
-        self.early_blocks = nn.ModuleList(ReleasedEarlyBlock(config) for _ in range(config.early_num_blocks))
-        self.intermediate_blocks = nn.ModuleList(ReleasedIntermediateBlock(config) for _ in range(config.num_blocks))
+        self.fusion = {"sum": SumFusion, "concat": ConcatPerceptron, "gate": JointGate}[
+            config.fusion
+        ](size)
+        self.early_blocks = nn.ModuleList(
+            ReleasedEarlyBlock(config) for _ in range(config.early_num_blocks)
+        )
+        self.intermediate_blocks = nn.ModuleList(
+            ReleasedIntermediateBlock(config) for _ in range(config.num_blocks)
+        )
         self.cross = NormedAttention(size, config.num_heads, config.dropout, eps)
         self.feed_forward = ReleasedFeedForward(size, config.dropout)
         self.feed_forward_norm = nn.LayerNorm(size, eps)
@@ -209,7 +234,9 @@ class BladeReleased(NeuralRecommender):
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.items.embedding_dim**0.5
         # A lookup, unlike a slice of the table, leaves row 0, the padding row, without a gradient, so it stays zero.
-        newest_L = torch.arange(self.max_length, device=batch.items_BL.device)[-batch.items_BL.shape[1] :]
+        newest_L = torch.arange(self.max_length, device=batch.items_BL.device)[
+            -batch.items_BL.shape[1] :
+        ]
         positions_LD = self.positions(newest_L)
         early_BLD = self.early_dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
         intermediate_BLD = self.dropout(items_BLD + positions_LD)
@@ -231,7 +258,9 @@ class BladeReleased(NeuralRecommender):
         batch = batch.newest(self.max_length)
 
         def next_item_loss(part: Batch) -> Tensor:
-            return self.items.next_item_loss(self.encode(part), part, self._weights(part), self.config.loss)
+            return self.items.next_item_loss(
+                self.encode(part), part, self._weights(part), self.config.loss
+            )
 
         def views(part: Batch) -> tuple[Tensor, ...]:
             both_XLD = self.encode(part.stacked(self.views(part), self.views(part)))
@@ -241,8 +270,13 @@ class BladeReleased(NeuralRecommender):
         losses = in_micro_batches(next_item_loss, batch, *tables)
         terms = {"next": self.mean(losses, self._weights(batch))}
         if self.config.lambda_:
-            first, second = map(torch.cat, zip(*in_micro_batches(views, batch, *tables, self.max_length), strict=True))
-            terms["contrastive"] = self.config.lambda_ * contrastive(first, second, "cosine", self.config.tau)
+            first, second = map(
+                torch.cat,
+                zip(*in_micro_batches(views, batch, *tables, self.max_length), strict=True),
+            )
+            terms["contrastive"] = self.config.lambda_ * contrastive(
+                first, second, "cosine", self.config.tau
+            )
         return terms
 
     def final_states(self, batch: Batch) -> Tensor:

@@ -30,7 +30,9 @@ def behavior_sequences(
         num_behaviors: K.
         padded_to: length of all sequences, with zeros before their steps; None: no zeros, as long as the longest.
     """
-    of_type_BKL = types_BL[:, None] == torch.arange(1, num_behaviors + 1, device=types_BL.device)[:, None]
+    of_type_BKL = (
+        types_BL[:, None] == torch.arange(1, num_behaviors + 1, device=types_BL.device)[:, None]
+    )
     counts_BKL = of_type_BKL.cumsum(dim=-1)
     if padded_to is None:
         order_BKX = (~of_type_BKL).to(torch.uint8).argsort(dim=-1, stable=True)
@@ -45,7 +47,11 @@ def behavior_sequences(
 def _gather(steps_BLD: Tensor, order_BKX: Tensor) -> Tensor:
     """Gather the steps in the order of each behavior type, steps_BKXD."""
     D, K = steps_BLD.shape[-1], order_BKX.shape[1]
-    return steps_BLD[:, None].expand(-1, K, -1, -1).gather(2, order_BKX[..., None].expand(-1, -1, -1, D))
+    return (
+        steps_BLD[:, None]
+        .expand(-1, K, -1, -1)
+        .gather(2, order_BKX[..., None].expand(-1, -1, -1, D))
+    )
 
 
 class BehaviorGru(nn.Module):
@@ -56,7 +62,9 @@ class BehaviorGru(nn.Module):
 
     def __init__(self, size: int, num_behaviors: int) -> None:
         super().__init__()
-        self.grus = nn.ModuleList(nn.GRU(size, size, batch_first=True) for _ in range(num_behaviors))
+        self.grus = nn.ModuleList(
+            nn.GRU(size, size, batch_first=True) for _ in range(num_behaviors)
+        )
 
     def forward(self, sequences: BehaviorSequences) -> Tensor:
         """Run every GRU over the sequences of its behavior type.

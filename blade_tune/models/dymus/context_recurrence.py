@@ -14,7 +14,9 @@ from torch.nn import functional
 ROWS = 16  # products of a multiple of so many rows are all rounded alike
 
 
-def recur(firsts_CSY: Sequence[Tensor], weight_CXY: Tensor, bias_CY: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def recur(
+    firsts_CSY: Sequence[Tensor], weight_CXY: Tensor, bias_CY: Tensor
+) -> tuple[list[Tensor], list[Tensor]]:
     """Run a gated recurrent unit over the slots of many sequences.
 
     r, z = sigmoid(f + s); n = tanh(f_n + r s_n); h = z n + (1 - z) h', with s = h' W + b and h' = 0 at the start. It is
@@ -37,7 +39,9 @@ def recur(firsts_CSY: Sequence[Tensor], weight_CXY: Tensor, bias_CY: Tensor) -> 
         second_CSY = torch.baddbmm(bias_C1Y, state_CSX, weight_CXY)
         gates_CSX = torch.sigmoid(first_CSY[..., : 2 * X] + second_CSY[..., : 2 * X])
         reset_CSX, update_CSX = gates_CSX.chunk(2, dim=-1)
-        candidate_CSX = torch.tanh(torch.addcmul(first_CSY[..., 2 * X :], reset_CSX, second_CSY[..., 2 * X :]))
+        candidate_CSX = torch.tanh(
+            torch.addcmul(first_CSY[..., 2 * X :], reset_CSX, second_CSY[..., 2 * X :])
+        )
         state_CSX = torch.lerp(state_CSX, candidate_CSX, update_CSX)
         states.append(state_CSX)
         candidates.append(candidate_CSX)
@@ -68,10 +72,14 @@ class ContextRecurrence(nn.Module):
 
     def inputs(self, vectors_PD: Tensor) -> Tensor:
         """Compute x W_x + b_x of any cells, inputs_PCY."""
-        inputs_PX = torch.addmm(self.input_bias_CY.flatten(), vectors_PD, self.input_weight_DCY.flatten(1))
+        inputs_PX = torch.addmm(
+            self.input_bias_CY.flatten(), vectors_PD, self.input_weight_DCY.flatten(1)
+        )
         return inputs_PX.unflatten(1, self.input_bias_CY.shape)
 
-    def forward(self, inputs_PCY: Tensor, contexts_CPX: Tensor | None, sizes: list[int]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, inputs_PCY: Tensor, contexts_CPX: Tensor | None, sizes: list[int]
+    ) -> tuple[Tensor, Tensor]:
         """Run over all cells of packed sequences.
 
         Args:
@@ -86,8 +94,12 @@ class ContextRecurrence(nn.Module):
         if contexts_CPX is not None:
             weights_CPY = torch.baddbmm(weights_CPY, contexts_CPX, self.context_weight_CXY)
         firsts_CPY = weights_CPY * inputs_PCY.transpose(0, 1)
-        states, candidates = recur(firsts_CPY.split(sizes, dim=1), self.hidden_weight_CXY, self.hidden_bias_CY)
-        none_C1X = self.hidden_weight_CXY.new_zeros(len(firsts_CPY), 1, self.hidden_weight_CXY.shape[1])
+        states, candidates = recur(
+            firsts_CPY.split(sizes, dim=1), self.hidden_weight_CXY, self.hidden_bias_CY
+        )
+        none_C1X = self.hidden_weight_CXY.new_zeros(
+            len(firsts_CPY), 1, self.hidden_weight_CXY.shape[1]
+        )
         return torch.cat([*states, none_C1X], dim=1), torch.cat([*candidates, none_C1X], dim=1)
 
 
@@ -122,7 +134,9 @@ class Packing:
         sizes_M = (-(-longer_M // ROWS) * ROWS).clamp_max(len(lengths_S))
         takes_MS = torch.arange(len(lengths_S), device=lengths_S.device) < sizes_M[:, None]
         slots_P, places_P = takes_MS.nonzero(as_tuple=True)
-        ranks_S = torch.empty_like(order_S).scatter_(0, order_S, torch.arange(len(order_S), device=order_S.device))
+        ranks_S = torch.empty_like(order_S).scatter_(
+            0, order_S, torch.arange(len(order_S), device=order_S.device)
+        )
         return cls(
             lengths_S,
             [size for size in sizes_M.tolist() if size],
@@ -155,15 +169,23 @@ class Reading:
     """
 
     def __init__(
-        self, recurrence: ContextRecurrence, vectors_BMD: Tensor, ends_BL: Tensor, rows_N: Tensor, steps_N: Tensor
+        self,
+        recurrence: ContextRecurrence,
+        vectors_BMD: Tensor,
+        ends_BL: Tensor,
+        rows_N: Tensor,
+        steps_N: Tensor,
     ) -> None:
         self.recurrence = recurrence
         self.rows_N = rows_N
         self.shared = Packing.of(ends_BL[:, -1], vectors_BMD.shape[1])
         self.own = Packing.of(ends_BL[rows_N, steps_N], vectors_BMD.shape[1])
-        self.inputs_PCY = recurrence.inputs(vectors_BMD[self.shared.sequences_P, self.shared.slots_P])
+        self.inputs_PCY = recurrence.inputs(
+            vectors_BMD[self.shared.sequences_P, self.shared.slots_P]
+        )
         shared_P = self.shared.cells(rows_N[self.own.sequences_P], self.own.slots_P)
-        self.shared_P = shared_P.clamp_max(len(self.shared.slots_P) - 1)  # cells that only round up may stand after all
+        # Cells that only round up may stand after all
+        self.shared_P = shared_P.clamp_max(len(self.shared.slots_P) - 1)
         self.candidates: list[Tensor] = []  # candidates_CPX of each round
 
     def __call__(self, answers: list[Tensor]) -> Tensor:
@@ -184,7 +206,9 @@ class Reading:
             inputs_PCY = rows_of(self.inputs_PCY, self.shared_P)
             states_CPX, candidates_CPX = self.recurrence(inputs_PCY, contexts_CPX, self.own.sizes)
             self.candidates.append(candidates_CPX[:, :-1])
-            cells_N = self.own.cells(torch.arange(len(self.rows_N), device=self.rows_N.device), self.own.lengths_S - 1)
+            cells_N = self.own.cells(
+                torch.arange(len(self.rows_N), device=self.rows_N.device), self.own.lengths_S - 1
+            )
         return states_CPX.index_select(1, cells_N).transpose(0, 1)
 
     def _contexts(self, answers: list[Tensor]) -> Tensor:

@@ -13,7 +13,11 @@ from blade_tune.layers.dropout import Dropout
 from blade_tune.losses import NextItemLoss
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.config import BehaviorTypeConfig
-from blade_tune.models.dymus.behavior_sequences import BehaviorGru, BehaviorSequences, behavior_sequences
+from blade_tune.models.dymus.behavior_sequences import (
+    BehaviorGru,
+    BehaviorSequences,
+    behavior_sequences,
+)
 from blade_tune.models.dymus.routing import StateRouting
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.micro_batches import in_micro_batches
@@ -24,14 +28,21 @@ class DymusConfig(BehaviorTypeConfig):
 
     dropout: float = Field(0.0, ge=0.0, le=0.9, description="dropout rate")
     loss: NextItemLoss = Field(
-        "ce", description="of the item to predict: ce, softmax over all items, or bce, against one sampled negative"
+        "ce",
+        description="of the item to predict: ce, softmax over all items, or bce, against one sampled negative",
     )
-    refused: ClassVar = {"block_init": "a recurrence and its routing have no start at which they pass on a mean"}
+    refused: ClassVar = {
+        "block_init": "a recurrence and its routing have no start at which they pass on a mean"
+    }
 
     routing_rounds: int = Field(2, ge=1, le=8, description="rounds of routing, r")
     capsule_size: int = Field(16, ge=1, le=64, description="numbers of a capsule, D2")
-    target_steps: int = Field(10, ge=1, description="newest steps of a user that are trained on; max_length is all")
-    mask_pad: bool = Field(True, description="start recurrences at the first interaction; false is the public code")
+    target_steps: int = Field(
+        10, ge=1, description="newest steps of a user that are trained on; max_length is all"
+    )
+    mask_pad: bool = Field(
+        True, description="start recurrences at the first interaction; false is the public code"
+    )
 
 
 class RoutedRecommender(NeuralRecommender):
@@ -75,7 +86,9 @@ class RoutedRecommender(NeuralRecommender):
     def sequences(self, batch: Batch) -> BehaviorSequences:
         """Sort the interactions of a batch by their behavior types."""
         types_BL = self.behavior_types(batch.sets_BLK) * batch.real_BL
-        return behavior_sequences(self.items(batch.items_BL), types_BL, self.catalog.num_behaviors, self.padded_to)
+        return behavior_sequences(
+            self.items(batch.items_BL), types_BL, self.catalog.num_behaviors, self.padded_to
+        )
 
     def routed_items(self) -> Tensor:
         """Return the vectors that routing expects one of, vectors_VD, without padding if `mask_pad` says so."""
@@ -112,7 +125,9 @@ class RoutedRecommender(NeuralRecommender):
         """Compute the states after the newest step."""
         batch = batch.newest(self.max_length)
         rows_B = torch.arange(len(batch), device=batch.items_BL.device)
-        return self.states(self.sequences(batch), rows_B, torch.full_like(rows_B, batch.items_BL.shape[1] - 1))
+        return self.states(
+            self.sequences(batch), rows_B, torch.full_like(rows_B, batch.items_BL.shape[1] - 1)
+        )
 
     def item_vectors(self) -> Tensor:
         """Return the item table, from which inputs are looked up too."""
@@ -126,7 +141,9 @@ class Dymus(RoutedRecommender):
         super().__init__(config, catalog)
         size, num_behaviors = config.embedding_size, catalog.num_behaviors
         self.recurrence = BehaviorGru(size, num_behaviors)
-        self.routing = StateRouting(num_behaviors, size, config.capsule_size, config.routing_rounds, config.dropout)
+        self.routing = StateRouting(
+            num_behaviors, size, config.capsule_size, config.routing_rounds, config.dropout
+        )
 
     def states(self, sequences: BehaviorSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
         """Compute the states of samples; one run over each sequence serves all samples of its user."""

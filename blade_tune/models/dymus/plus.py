@@ -25,7 +25,9 @@ class DymusPlus(RoutedRecommender):
         self.recurrences = nn.ModuleList(
             ContextRecurrence(size, size, config.capsule_size) for _ in range(num_behaviors)
         )
-        self.routing = CapsuleRouting(num_behaviors, size, config.capsule_size, config.routing_rounds)
+        self.routing = CapsuleRouting(
+            num_behaviors, size, config.capsule_size, config.routing_rounds
+        )
 
     def states(self, sequences: BehaviorSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
         """Compute the states of samples, by one reading of each behavior's sequences for every round of routing."""

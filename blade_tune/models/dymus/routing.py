@@ -32,7 +32,9 @@ class Routing(nn.Module, ABC):
         weight_dropout: dropout rate on W.
     """
 
-    def __init__(self, weight: Tensor, capsule_size: int, rounds: int, weight_dropout: float = 0.0) -> None:
+    def __init__(
+        self, weight: Tensor, capsule_size: int, rounds: int, weight_dropout: float = 0.0
+    ) -> None:
         super().__init__()
         num_capsules = self.num_capsules(weight)
         self.rounds = rounds
@@ -40,8 +42,12 @@ class Routing(nn.Module, ABC):
         self.scale = nn.Parameter(torch.tensor(float(num_capsules)))
         self.length_weight_C = nn.Parameter(torch.ones(num_capsules))
         self.length_bias_C = nn.Parameter(torch.zeros(num_capsules))
-        self.item_answer_CDX = nn.Parameter(0.1 * torch.randn(num_capsules, num_capsules, capsule_size))
-        self.capsule_answer_CXX = nn.Parameter(0.1 * torch.randn(num_capsules, capsule_size, capsule_size))
+        self.item_answer_CDX = nn.Parameter(
+            0.1 * torch.randn(num_capsules, num_capsules, capsule_size)
+        )
+        self.capsule_answer_CXX = nn.Parameter(
+            0.1 * torch.randn(num_capsules, capsule_size, capsule_size)
+        )
         self.dropout = Dropout(weight_dropout)
 
     def forward(self, read: Read, vectors_VD: Tensor) -> Tensor:
@@ -70,7 +76,10 @@ class Routing(nn.Module, ABC):
 
     def lengths(self, capsules_NCX: Tensor) -> Tensor:
         """Compute s, one number for each capsule, lengths_NC."""
-        return torch.linalg.vector_norm(capsules_NCX, dim=-1) * self.length_weight_C + self.length_bias_C
+        return (
+            torch.linalg.vector_norm(capsules_NCX, dim=-1) * self.length_weight_C
+            + self.length_bias_C
+        )
 
     def answer(self, expected_ND: Tensor, capsules_NCX: Tensor) -> Tensor:
         """Compute q = [p; v] W_q, answers_NCX; the two parts of W_q are two parameters."""
@@ -113,7 +122,12 @@ class StateRouting(Routing):
     """Routing of DyMuS: the capsules that come in are the D entries of a state, with one number for each behavior."""
 
     def __init__(
-        self, num_behaviors: int, size: int, capsule_size: int, rounds: int, weight_dropout: float = 0.0
+        self,
+        num_behaviors: int,
+        size: int,
+        capsule_size: int,
+        rounds: int,
+        weight_dropout: float = 0.0,
     ) -> None:
         weight_KICX = 0.01 * torch.rand(num_behaviors, size, size, capsule_size)
         super().__init__(weight_KICX, capsule_size, rounds, weight_dropout)
@@ -135,7 +149,9 @@ class StateRouting(Routing):
     def agree(self, states_NKI: Tensor, weight_KICX: Tensor, answers_NCX: Tensor) -> Tensor:
         """Multiply answers with W first and then with the states, so that no votes are made."""
         weight_CXZ = weight_KICX.permute(2, 3, 0, 1).flatten(2)
-        asked_CNKI = torch.bmm(answers_NCX.transpose(0, 1), weight_CXZ).unflatten(2, weight_KICX.shape[:2])
+        asked_CNKI = torch.bmm(answers_NCX.transpose(0, 1), weight_CXZ).unflatten(
+            2, weight_KICX.shape[:2]
+        )
         return (asked_CNKI * states_NKI).sum(dim=2).permute(1, 2, 0)
 
 
@@ -143,7 +159,9 @@ class CapsuleRouting(Routing):
     """Routing of DyMuS+: the capsules that come in are those of the behaviors' states, whose numbers stay apart."""
 
     def __init__(self, num_behaviors: int, size: int, capsule_size: int, rounds: int) -> None:
-        super().__init__(0.01 * torch.rand(size, capsule_size, num_behaviors, size), capsule_size, rounds)
+        super().__init__(
+            0.01 * torch.rand(size, capsule_size, num_behaviors, size), capsule_size, rounds
+        )
 
     @staticmethod
     def num_capsules(weight_IXKC: Tensor) -> int:
@@ -170,4 +188,6 @@ class CapsuleRouting(Routing):
 def expected(states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
     """Compute the vector of the item that a state expects, softmax(s V^T) V, by attention to all items."""
     keys_11VD = vectors_VD[None, None]
-    return functional.scaled_dot_product_attention(states_ND[None, None], keys_11VD, keys_11VD, scale=1.0)[0, 0]
+    return functional.scaled_dot_product_attention(
+        states_ND[None, None], keys_11VD, keys_11VD, scale=1.0
+    )[0, 0]

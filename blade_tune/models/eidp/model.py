@@ -25,12 +25,24 @@ from blade_tune.models.micro_batches import in_micro_batches
 class EidpConfig(AttentionConfig):
     """Hyperparameters of EIDP; the defaults are its published setting for QK-Video, but for the width."""
 
-    num_blocks: int = Field(2, ge=1, le=8, description="stacked layers of each behavior's encoder, C")
-    num_heads: int = Field(4, ge=1, le=16, description="heads of the encoders, H; must divide embedding_size")
-    dropout: float = Field(0.6, ge=0.0, le=0.9, description="dropout rate of embeddings and encoders")
-    dcba_dropout: float = Field(0.6, ge=0.0, le=0.9, description="dropout rate of the explicit path's attention")
-    cba_dropout: float = Field(0.8, ge=0.0, le=0.9, description="dropout rate of the attention over behaviors' views")
-    prob_exact: bool = Field(True, description="compute every query of the encoders; false is the public code")
+    num_blocks: int = Field(
+        2, ge=1, le=8, description="stacked layers of each behavior's encoder, C"
+    )
+    num_heads: int = Field(
+        4, ge=1, le=16, description="heads of the encoders, H; must divide embedding_size"
+    )
+    dropout: float = Field(
+        0.6, ge=0.0, le=0.9, description="dropout rate of embeddings and encoders"
+    )
+    dcba_dropout: float = Field(
+        0.6, ge=0.0, le=0.9, description="dropout rate of the explicit path's attention"
+    )
+    cba_dropout: float = Field(
+        0.8, ge=0.0, le=0.9, description="dropout rate of the attention over behaviors' views"
+    )
+    prob_exact: bool = Field(
+        True, description="compute every query of the encoders; false is the public code"
+    )
     sampling_factor: int = Field(
         8,
         ge=1,
@@ -62,7 +74,8 @@ class BehaviorEncoder(nn.Module):
         size, eps = config.embedding_size, config.layer_norm_eps
         factor = None if config.prob_exact else config.sampling_factor
         self.attentions = nn.ModuleList(
-            ProbSparseAttention(size, config.num_heads, config.dropout, eps, factor) for _ in range(config.num_blocks)
+            ProbSparseAttention(size, config.num_heads, config.dropout, eps, factor)
+            for _ in range(config.num_blocks)
         )
         self.feed_forward = NormedFeedForward(size, config.dropout, eps)
 
@@ -95,8 +108,13 @@ class ExplicitAttention(NearIdentity):
         Returns:
             gathered_BMD.
         """
-        query_BMD = self.query(self.query_norm(source_BLD[:, -mask_BML.shape[1] :])) * source_BLD.shape[-1] ** -0.5
-        weights_BML = torch.softmax(query_BMD @ self.key(source_BLD).mT + mask_BML, dim=-1) + explicit_BML
+        query_BMD = (
+            self.query(self.query_norm(source_BLD[:, -mask_BML.shape[1] :]))
+            * source_BLD.shape[-1] ** -0.5
+        )
+        weights_BML = (
+            torch.softmax(query_BMD @ self.key(source_BLD).mT + mask_BML, dim=-1) + explicit_BML
+        )
         return self.dropout(weights_BML) @ self.value(source_BLD)
 
     def near_identity(self) -> None:
@@ -161,11 +179,16 @@ class Eidp(NeuralRecommender):
 
     def __init__(self, config: EidpConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        size, eps, num_behaviors = config.embedding_size, config.layer_norm_eps, catalog.num_behaviors
+        size, eps, num_behaviors = (
+            config.embedding_size,
+            config.layer_norm_eps,
+            catalog.num_behaviors,
+        )
         self.items = ItemTable(catalog.num_items, size)
         self.positions = Positions(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
-        self.distances = UserTable(catalog.num_users, num_behaviors + 1)  # each user's weight of each distance
+        # Each user's weight of each distance
+        self.distances = UserTable(catalog.num_users, num_behaviors + 1)
         self.item_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.position_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.explicit_output = nn.Linear(size, size)
@@ -176,7 +199,8 @@ class Eidp(NeuralRecommender):
         self.view_feed_forward = NormedFeedForward(size, config.cba_dropout, eps)
         self.dropout = Dropout(config.dropout)
         initialize(self, "xavier")
-        nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)  # Xavier, each row by itself
+        # Xavier, each row by itself
+        nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)
 
     def begin_as_mean(self) -> None:
         """Set weights so that a state is about the mean of the history; the explicit path gathers items alone."""
@@ -198,10 +222,13 @@ class Eidp(NeuralRecommender):
         if not self.config.prob_exact:  # the public code's states depend on padding
             batch = self._padded(batch)
         items_BLD = self.items(batch.items_BL) * self.config.embedding_size**0.5
-        positions_LD = self.positions.weight[-items_BLD.shape[1] :]  # the newest step has the last position
+        # The newest step has the last position
+        positions_LD = self.positions.weight[-items_BLD.shape[1] :]
         weights_BLK = self.sets.weights(batch.users_B, batch.sets_BLK)
         explicit_BMD = self.explicit(batch, items_BLD, positions_LD, weights_BLK, newest)
-        return (explicit_BMD + self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)) / 2
+        return (
+            explicit_BMD + self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)
+        ) / 2
 
     def _padded(self, batch: Batch) -> Batch:
         """Return windows of max_length steps, padded on the left again."""
@@ -214,7 +241,12 @@ class Eidp(NeuralRecommender):
         )
 
     def explicit(
-        self, batch: Batch, items_BLD: Tensor, positions_LD: Tensor, weights_BLK: Tensor, newest: int
+        self,
+        batch: Batch,
+        items_BLD: Tensor,
+        positions_LD: Tensor,
+        weights_BLK: Tensor,
+        newest: int,
     ) -> Tensor:
         """Apply the explicit path: items and positions, each with its set, attend by scores and by distances of sets.
 
@@ -231,13 +263,19 @@ class Eidp(NeuralRecommender):
         behaviors_BLD = weights_BLK @ self.sets.behaviors.weight
         states_BLD = self.dropout(items_BLD + positions_LD + behaviors_BLD)
         mask_BML = causal_mask(batch.real_BL, items_BLD.dtype)[:, 0, -newest:]
-        distances_BMN = self.distances(batch.users_B).gather(1, hamming(batch.sets_BLK, newest).flatten(1))
+        distances_BMN = self.distances(batch.users_B).gather(
+            1, hamming(batch.sets_BLK, newest).flatten(1)
+        )
         distances_BML = distances_BMN.view_as(mask_BML) * self.config.embedding_size**-0.5
         explicit_BML = torch.softmax(distances_BML + mask_BML, dim=-1)
         gathered_BMD = self.item_attention(items_BLD + behaviors_BLD, explicit_BML, mask_BML)
-        gathered_BMD = gathered_BMD + self.position_attention(positions_LD + behaviors_BLD, explicit_BML, mask_BML)
+        gathered_BMD = gathered_BMD + self.position_attention(
+            positions_LD + behaviors_BLD, explicit_BML, mask_BML
+        )
         residual_BMD = (states_BLD + behaviors_BLD)[:, -newest:]
-        return self.explicit_feed_forward(self.explicit_norm(self.explicit_output(gathered_BMD) + residual_BMD))
+        return self.explicit_feed_forward(
+            self.explicit_norm(self.explicit_output(gathered_BMD) + residual_BMD)
+        )
 
     def implicit(self, batch: Batch, steps_BLD: Tensor, weights_BLK: Tensor, newest: int) -> Tensor:
         """Apply the implicit path: a behavior's encoder sees each step as strongly as the step has the behavior.
@@ -251,13 +289,17 @@ class Eidp(NeuralRecommender):
         Returns:
             implicit_BMD, in which the target set of each step has chosen among the encoders.
         """
-        strengths_BLK = weights_BLK * torch.where(batch.sets_BLK > 0, float(weights_BLK.shape[-1]), 1.0)
+        strengths_BLK = weights_BLK * torch.where(
+            batch.sets_BLK > 0, float(weights_BLK.shape[-1]), 1.0
+        )
         steps_BLD = self.dropout(steps_BLD)
         views = [
             encoder(steps_BLD * strengths_BLK[..., k : k + 1], batch.real_BL)[:, -newest:]
             for k, encoder in enumerate(self.encoders)
         ]
-        targets_BMD = batch.target_sets_BLK[:, -newest:].to(steps_BLD.dtype) @ self.sets.behaviors.weight
+        targets_BMD = (
+            batch.target_sets_BLK[:, -newest:].to(steps_BLD.dtype) @ self.sets.behaviors.weight
+        )
         return self.view_feed_forward(self.view_attention(torch.stack(views, dim=2), targets_BMD))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -265,9 +307,13 @@ class Eidp(NeuralRecommender):
         batch = batch.newest(self.max_length)
 
         def compute(part: Batch) -> Tensor:
-            return self.items.next_item_loss(self.encode(part), part, self.weights(part), self.config.loss)
+            return self.items.next_item_loss(
+                self.encode(part), part, self.weights(part), self.config.loss
+            )
 
-        losses = in_micro_batches(compute, batch, self.items, (self.sets.user_factors, self.distances))
+        losses = in_micro_batches(
+            compute, batch, self.items, (self.sets.user_factors, self.distances)
+        )
         return {"next": self.mean(losses, self.weights(batch))}
 
     def final_states(self, batch: Batch) -> Tensor:

@@ -25,7 +25,9 @@ class ProbSparseAttention(MultiHeadAttention):
             key.
     """
 
-    def __init__(self, size: int, num_heads: int, dropout: float, eps: float, sampling_factor: int | None) -> None:
+    def __init__(
+        self, size: int, num_heads: int, dropout: float, eps: float, sampling_factor: int | None
+    ) -> None:
         super().__init__(size, num_heads, dropout)
         self.sampling_factor = sampling_factor
         self.query_norm = nn.LayerNorm(size, eps)
@@ -43,14 +45,19 @@ class ProbSparseAttention(MultiHeadAttention):
         key_BHLX, value_BHLX = self._heads(states_BLD, self.key, self.value)
         if self.sampling_factor is None:
             attended_BLD = self._attend(
-                query_BHLX * self.num_heads**-0.5, key_BHLX, value_BHLX, causal_mask(real_BL, states_BLD.dtype)
+                query_BHLX * self.num_heads**-0.5,
+                key_BHLX,
+                value_BHLX,
+                causal_mask(real_BL, states_BLD.dtype),
             )
         else:
             attended_BHLX = self._attend_sparsely(query_BHLX, key_BHLX, value_BHLX, real_BL)
             attended_BLD = self.output(attended_BHLX.transpose(1, 2).flatten(2))
         return self.norm(self.drop(attended_BLD))
 
-    def _attend_sparsely(self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, real_BL: Tensor) -> Tensor:
+    def _attend_sparsely(
+        self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, real_BL: Tensor
+    ) -> Tensor:
         assert self.sampling_factor is not None, "queries are chosen"  # noqa: S101 - for the type checker
         L = real_BL.shape[1]
 
@@ -58,8 +65,14 @@ class ProbSparseAttention(MultiHeadAttention):
         num_chosen = min(L, self.sampling_factor * math.ceil(math.log(L)) or 1)
         sampled_BHLSX = key_BHLX[:, :, self.draw_keys(L, num_chosen).to(key_BHLX.device)]
         scores_BHLS = torch.einsum("bhlx,bhlsx->bhls", query_BHLX, sampled_BHLSX)
-        chosen_BHC = (scores_BHLS.amax(dim=-1) - scores_BHLS.sum(dim=-1) / L).topk(num_chosen, dim=-1).indices
-        is_chosen_BHL = torch.zeros_like(query_BHLX[..., 0], dtype=torch.bool).scatter_(2, chosen_BHC, True)
+        chosen_BHC = (
+            (scores_BHLS.amax(dim=-1) - scores_BHLS.sum(dim=-1) / L)
+            .topk(num_chosen, dim=-1)
+            .indices
+        )
+        is_chosen_BHL = torch.zeros_like(query_BHLX[..., 0], dtype=torch.bool).scatter_(
+            2, chosen_BHC, True
+        )
 
         # Attend. A query at padding is zero and has all keys masked, so that it weighs all of them the same.
         lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
@@ -67,7 +80,9 @@ class ProbSparseAttention(MultiHeadAttention):
         mask_B1LL = torch.where(allow_B1LL, 0.0, MASKED).to(query_BHLX.dtype)
         rate = self.dropout if self.training else 0.0
         query_BHLX = query_BHLX * real_BL[:, None, :, None]
-        attended_BHLX = attend(query_BHLX * self.num_heads**-0.5, key_BHLX, value_BHLX, mask_B1LL, rate)
+        attended_BHLX = attend(
+            query_BHLX * self.num_heads**-0.5, key_BHLX, value_BHLX, mask_B1LL, rate
+        )
 
         # Queries that were not chosen take the mean of the values so far.
         means_BHLX = value_BHLX.cumsum(dim=2) / (real_BL.cumsum(dim=1)[:, None, :, None] + 1e-12)

@@ -18,7 +18,9 @@ class BehaviorPairs:
 
     by_behavior: ByBehavior
     has_type_BLK: Tensor  # 1 where a step has the behavior type, in the floating type of states
-    bias_places_BLL: Tensor  # where the class and the distance of each pair stand in the bias table of a head
+    bias_places_BLL: (
+        Tensor  # where the class and the distance of each pair stand in the bias table of a head
+    )
     mask_B1LL: Tensor  # added to scores
 
 
@@ -53,7 +55,9 @@ class PairMatrices(nn.Module):
     def __init__(self, num_behaviors: int, num_heads: int, width: int) -> None:
         super().__init__()
         self.bases_KHXX = nn.Parameter(torch.randn(num_behaviors, num_heads, width, width))
-        self.logits_KKKH = nn.Parameter(torch.randn(num_behaviors, num_behaviors, num_behaviors, num_heads))
+        self.logits_KKKH = nn.Parameter(
+            torch.randn(num_behaviors, num_behaviors, num_behaviors, num_heads)
+        )
 
     def forward(self) -> Tensor:
         """Mix the bases.
@@ -87,11 +91,14 @@ class BehaviorPairAttention(NearIdentity):
         super().__init__()
         width = size // num_heads
         self.query_KDHX, self.key_KDHX, self.value_KDHX = (
-            nn.Parameter(torch.randn(num_behaviors, size, num_heads, width) * 0.02) for _ in range(3)
+            nn.Parameter(torch.randn(num_behaviors, size, num_heads, width) * 0.02)
+            for _ in range(3)
         )
         self.score_matrices = PairMatrices(num_behaviors, num_heads, width)
         self.value_matrices = PairMatrices(num_behaviors, num_heads, width)
-        self.bias_HKKR = nn.Parameter(torch.randn(num_heads, num_behaviors, num_behaviors, NUM_BUCKETS))
+        self.bias_HKKR = nn.Parameter(
+            torch.randn(num_heads, num_behaviors, num_behaviors, NUM_BUCKETS)
+        )
         self.dropout = Dropout(dropout)
 
     def forward(self, states_BLD: Tensor, pairs: BehaviorPairs) -> Tensor:
@@ -99,20 +106,32 @@ class BehaviorPairAttention(NearIdentity):
         queries_BHLX, keys_BHLX, values_BHLX = self._project(states_BLD, pairs)
         scores_BHLL = queries_BHLX @ keys_BHLX.mT + self._bias(pairs) + pairs.mask_B1LL
         gathered_BHLX = self.dropout(scores_BHLL.softmax(dim=-1)) @ values_BHLX
-        gathered_BLHKX = gathered_BHLX.transpose(1, 2).unflatten(-1, (pairs.has_type_BLK.shape[-1], -1))
+        gathered_BLHKX = gathered_BHLX.transpose(1, 2).unflatten(
+            -1, (pairs.has_type_BLK.shape[-1], -1)
+        )
         return (gathered_BLHKX * pairs.has_type_BLK[:, :, None, :, None]).sum(dim=3).flatten(2)
 
     def _project(self, states_BLD: Tensor, pairs: BehaviorPairs) -> tuple[Tensor, Tensor, Tensor]:
         """Project states to queries, keys and values of K d_h numbers for each head."""
         K, _, H, X = self.query_KDHX.shape
-        query_KDF = torch.einsum("idhx,ijhxy->idhjy", self.query_KDHX * X**-0.5, self.score_matrices()).flatten(2)
-        value_KDF = torch.einsum("jdhx,ijhxy->jdhiy", self.value_KDHX, self.value_matrices()).flatten(2)
+        query_KDF = torch.einsum(
+            "idhx,ijhxy->idhjy", self.query_KDHX * X**-0.5, self.score_matrices()
+        ).flatten(2)
+        value_KDF = torch.einsum(
+            "jdhx,ijhxy->jdhiy", self.value_KDHX, self.value_matrices()
+        ).flatten(2)
         weight_KDF = torch.cat((query_KDF, self.key_KDHX.flatten(2), value_KDF), dim=-1)
         rows_NF = pairs.by_behavior.linear(pairs.by_behavior.enter(states_BLD), weight_KDF)
         projected_BLF = pairs.by_behavior.leave(rows_NF)
-        queries_BLF, keys_BLF, values_BLF = projected_BLF.split((H * K * X, H * X, H * K * X), dim=-1)
+        queries_BLF, keys_BLF, values_BLF = projected_BLF.split(
+            (H * K * X, H * X, H * K * X), dim=-1
+        )
         keys_BLHKX = keys_BLF.unflatten(-1, (H, 1, X)) * pairs.has_type_BLK[:, :, None, :, None]
-        heads = (queries_BLF.unflatten(-1, (H, K * X)), keys_BLHKX.flatten(3), values_BLF.unflatten(-1, (H, K * X)))
+        heads = (
+            queries_BLF.unflatten(-1, (H, K * X)),
+            keys_BLHKX.flatten(3),
+            values_BLF.unflatten(-1, (H, K * X)),
+        )
         queries_BHLX, keys_BHLX, values_BHLX = (head_BLHX.transpose(1, 2) for head_BLHX in heads)
         return queries_BHLX, keys_BHLX, values_BHLX
 

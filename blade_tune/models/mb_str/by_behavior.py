@@ -69,9 +69,13 @@ class SortedByBehavior(ByBehavior):
         """Map the rows by one product for each type."""
         none_XD, *parts = rows_ND.split(self.counts)
         if bias_KF is None:
-            mapped = [part_XD @ weight_DF for part_XD, weight_DF in zip(parts, weight_KDF, strict=True)]
+            mapped = [
+                part_XD @ weight_DF for part_XD, weight_DF in zip(parts, weight_KDF, strict=True)
+            ]
         else:
-            mapped = [torch.addmm(*inputs) for inputs in zip(bias_KF, parts, weight_KDF, strict=True)]
+            mapped = [
+                torch.addmm(*inputs) for inputs in zip(bias_KF, parts, weight_KDF, strict=True)
+            ]
         return torch.cat((rows_ND.new_zeros(len(none_XD), weight_KDF.shape[-1]), *mapped))
 
     def leave(self, rows_ND: Tensor) -> Tensor:
@@ -92,7 +96,9 @@ class PlacedByBehavior(ByBehavior):
     def linear(self, rows_ND: Tensor, weight_KDF: Tensor, bias_KF: Tensor | None = None) -> Tensor:
         """Map the rows by one product of all maps."""
         has_type_NK = self.has_type_NK.to(rows_ND.dtype)
-        mapped_NF = (has_type_NK[..., None] * rows_ND[:, None]).flatten(1) @ weight_KDF.flatten(0, 1)
+        mapped_NF = (has_type_NK[..., None] * rows_ND[:, None]).flatten(1) @ weight_KDF.flatten(
+            0, 1
+        )
         return mapped_NF if bias_KF is None else mapped_NF + has_type_NK @ bias_KF
 
 
@@ -113,7 +119,9 @@ class BehaviorLinear(nn.Module):
         bias: whether there is a bias c.
     """
 
-    def __init__(self, num_behaviors: int, size: int, outputs: int, std: float = 0.02, *, bias: bool = True) -> None:
+    def __init__(
+        self, num_behaviors: int, size: int, outputs: int, std: float = 0.02, *, bias: bool = True
+    ) -> None:
         super().__init__()
         self.weight_KDF = nn.Parameter(torch.randn(num_behaviors, size, outputs) * std)
         self.bias_KF = nn.Parameter(torch.zeros(num_behaviors, outputs)) if bias else None

@@ -14,7 +14,11 @@ from blade_tune.losses import NextItemLoss
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.config import AttentionConfig, BehaviorTypeConfig
 from blade_tune.models.item_table import ItemTable
-from blade_tune.models.mb_str.behavior_pairs import BehaviorPairAttention, BehaviorPairs, behavior_pairs
+from blade_tune.models.mb_str.behavior_pairs import (
+    BehaviorPairAttention,
+    BehaviorPairs,
+    behavior_pairs,
+)
 from blade_tune.models.mb_str.by_behavior import BehaviorFeedForward
 from blade_tune.models.mb_str.gated_experts import GatedExperts
 from blade_tune.models.mb_str.relative_position import relative_buckets
@@ -27,11 +31,18 @@ class MbStrConfig(AttentionConfig, BehaviorTypeConfig):
     dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate")
     layer_norm_eps: float = Field(1e-5, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
     loss: NextItemLoss = Field(
-        "ce", description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative"
+        "ce",
+        description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative",
     )
-    ffn_multiple: Literal[1, 2, 4] = Field(4, description="inner width of feed-forward networks over d, f/d")
-    num_shared_experts: int = Field(3, ge=1, le=64, description="experts of the head that all behaviors share")
-    mask_prob: float = Field(0.2, ge=0.01, le=1.0, description="probability that a slot is hidden in training")
+    ffn_multiple: Literal[1, 2, 4] = Field(
+        4, description="inner width of feed-forward networks over d, f/d"
+    )
+    num_shared_experts: int = Field(
+        3, ge=1, le=64, description="experts of the head that all behaviors share"
+    )
+    mask_prob: float = Field(
+        0.2, ge=0.01, le=1.0, description="probability that a slot is hidden in training"
+    )
 
 
 class MbStrBlock(nn.Module):
@@ -40,9 +51,13 @@ class MbStrBlock(nn.Module):
     def __init__(self, config: MbStrConfig, num_behaviors: int) -> None:
         super().__init__()
         size = config.embedding_size
-        self.attention = BehaviorPairAttention(size, config.num_heads, num_behaviors, config.dropout)
+        self.attention = BehaviorPairAttention(
+            size, config.num_heads, num_behaviors, config.dropout
+        )
         self.attention_norm = nn.LayerNorm(size, config.layer_norm_eps)
-        self.feed_forward = BehaviorFeedForward(num_behaviors, size, size * config.ffn_multiple, config.dropout)
+        self.feed_forward = BehaviorFeedForward(
+            num_behaviors, size, size * config.ffn_multiple, config.dropout
+        )
         self.feed_forward_norm = nn.LayerNorm(size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
 
@@ -79,8 +94,12 @@ class MbStr(NeuralRecommender):
         size, num_behaviors = config.embedding_size, catalog.num_behaviors
         self.behavior_types = BehaviorTypes(catalog.behavior_counts_K, config.reduction)
         self.items = ItemTable(catalog.num_items, size, has_mask=True)
-        self.blocks = nn.ModuleList(MbStrBlock(config, num_behaviors) for _ in range(config.num_blocks))
-        self.head = GatedExperts(size, config.num_shared_experts, num_behaviors, config.layer_norm_eps)
+        self.blocks = nn.ModuleList(
+            MbStrBlock(config, num_behaviors) for _ in range(config.num_blocks)
+        )
+        self.head = GatedExperts(
+            size, config.num_shared_experts, num_behaviors, config.layer_norm_eps
+        )
         self.dropout = Dropout(config.dropout)
         self.register_buffer("buckets_LL", relative_buckets(config.max_length), persistent=False)
         initialize(self, "normal")
@@ -95,14 +114,18 @@ class MbStr(NeuralRecommender):
         L = real_BL.shape[1]
         states_BLD = self.dropout(self.items(cloze.items_BL))
         num_behaviors = self.catalog.num_behaviors
-        pairs = behavior_pairs(types_BL, real_BL, self.buckets_LL[:L, :L], num_behaviors, states_BLD.dtype)
+        pairs = behavior_pairs(
+            types_BL, real_BL, self.buckets_LL[:L, :L], num_behaviors, states_BLD.dtype
+        )
         for block in self.blocks:
             states_BLD = block(states_BLD, pairs)
         return states_BLD, types_BL
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Compute `next`, the weighted mean loss of the hidden items."""
-        cloze = hide(batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=False)
+        cloze = hide(
+            batch, self.max_length, self.items.mask_item, self.config.mask_prob, last=False
+        )
 
         def compute(part: Batch) -> Tensor:
             states_BLD, types_BL = self.read(part)

@@ -24,6 +24,8 @@ def relative_buckets(length: int) -> Tensor:
     offsets_LL = steps_L - steps_L[:, None]
     half, exact = NUM_BUCKETS // 2, NUM_BUCKETS // 4
     distances_LL = offsets_LL.abs()
-    logarithms_LL = (distances_LL.clamp_min(exact).double() / exact).log() / math.log(MAX_DISTANCE / exact)
+    logarithms_LL = (distances_LL.clamp_min(exact).double() / exact).log() / math.log(
+        MAX_DISTANCE / exact
+    )
     shared_LL = (exact + (logarithms_LL * (half - exact)).long()).clamp_max(half - 1)
     return torch.where(distances_LL < exact, distances_LL, shared_LL) + half * (offsets_LL > 0)

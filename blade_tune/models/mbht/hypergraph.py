@@ -29,7 +29,9 @@ class ItemMetric(nn.Module):
         return normal_BLD @ normal_BLD.mT
 
 
-def propagation(similarity_BLL: Tensor, items_BL: Tensor, known_BL: Tensor, num_similar: int) -> Tensor:
+def propagation(
+    similarity_BLL: Tensor, items_BL: Tensor, known_BL: Tensor, num_similar: int
+) -> Tensor:
     """Compute how much each slot takes from each in a hypergraph convolution, G = Dv^-1 H De^-1 H^T.
 
     H is (slots, edges). Each distinct item has an edge. It holds the slots of the item with weight 1, and each slot
@@ -68,7 +70,9 @@ def propagation(similarity_BLL: Tensor, items_BL: Tensor, known_BL: Tensor, num_
 
     # H, without the edges of repeated items: those have weights of 1, so their part of G has a form of its own.
     floored_BLL = similarity_BLL.masked_fill(similarity_BLL < 0, LEAST_SIMILARITY)
-    weights_BLL = torch.where(chosen_BLL & starts_B1L, floored_BLL, 0.0).masked_fill(same_BLL & starts_B1L, 1.0)
+    weights_BLL = torch.where(chosen_BLL & starts_B1L, floored_BLL, 0.0).masked_fill(
+        same_BLL & starts_B1L, 1.0
+    )
     counts_BL1 = same_BLL.sum(dim=2, keepdim=True).to(weights_BLL.dtype)
     repeated_BL1 = counts_BL1 > 1
 
@@ -101,7 +105,9 @@ class HypergraphConvolution(NearIdentity):
         nn.init.eye_(self.second.weight)
 
 
-def fill_hidden(states_BLD: Tensor, known_BL: Tensor, hidden_BL: Tensor, before: int, after: int) -> Tensor:
+def fill_hidden(
+    states_BLD: Tensor, known_BL: Tensor, hidden_BL: Tensor, before: int, after: int
+) -> Tensor:
     """Replace the state of each hidden slot by the mean of known slots near it.
 
     Args:

@@ -32,21 +32,32 @@ class MbhtConfig(AttentionConfig, BehaviorTypeConfig):
     """Hyperparameters of MBHT."""
 
     dropout: float = Field(0.5, ge=0.0, le=0.9, description="dropout rate of embeddings and blocks")
-    hypergraph_dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate of hypergraph convolution")
+    hypergraph_dropout: float = Field(
+        0.2, ge=0.0, le=0.9, description="dropout rate of hypergraph convolution"
+    )
     layer_norm_eps: float = Field(1e-12, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
     loss: NextItemLoss = Field(
-        "ce", description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative"
+        "ce",
+        description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative",
     )
-    ffn_multiple: Literal[1, 2, 4] = Field(4, description="inner width of feed-forward networks over d, f/d")
+    ffn_multiple: Literal[1, 2, 4] = Field(
+        4, description="inner width of feed-forward networks over d, f/d"
+    )
     mask_prob: float = Field(
-        0.2, ge=0.0, le=1.0, description="probability that a slot is hidden in training; the last one always is"
+        0.2,
+        ge=0.0,
+        le=1.0,
+        description="probability that a slot is hidden in training; the last one always is",
     )
     scales: Literal["10-2-5", "10-5-10", "5-2-10", "10-4-20", "5-4-20", "4-2-3"] = Field(
         "10-2-5",
         description="mixtures of slots that low-rank attention sees, then slots in a mean at two coarser scales",
     )
     hyper_len: int = Field(
-        6, ge=1, lt=1000, description="most similar slots, itself included, whose item's hyperedge a slot joins"
+        6,
+        ge=1,
+        lt=1000,
+        description="most similar slots, itself included, whose item's hyperedge a slot joins",
     )
     window: int = Field(
         10,
@@ -55,7 +66,8 @@ class MbhtConfig(AttentionConfig, BehaviorTypeConfig):
         description="known slots up to so far before a hidden one, and 3/5 as far after it, stand for it in the graph",
     )
     as_published: bool = Field(
-        False, description="as the public code: similarity normalized over time, means of slots far apart"
+        False,
+        description="as the public code: similarity normalized over time, means of slots far apart",
     )
 
 
@@ -104,7 +116,9 @@ class Mbht(NeuralRecommender):
         rank, *widths = map(int, config.scales.split("-"))
         step = math.lcm(*widths)
         self.num_slots = math.ceil(config.max_length / step) * step
-        scales = Scales(self.num_slots, rank, tuple(widths), "strided" if config.as_published else "contiguous")
+        scales = Scales(
+            self.num_slots, rank, tuple(widths), "strided" if config.as_published else "contiguous"
+        )
         self.behavior_types = BehaviorTypes(catalog.behavior_counts_K, config.reduction)
         self.items = ItemTable(catalog.num_items, size, has_mask=True)
         self.positions = Positions(self.num_slots, size)
@@ -132,13 +146,17 @@ class Mbht(NeuralRecommender):
         # The transformer.
         items_BLD = self.items(items_BL)
         behaviors_BLD = self.behaviors(types_BL.masked_fill(masked_BL, 0))
-        states_BLD = self.dropout(self.input_norm(items_BLD + self.positions.weight + behaviors_BLD))
+        states_BLD = self.dropout(
+            self.input_norm(items_BLD + self.positions.weight + behaviors_BLD)
+        )
         for block in self.blocks:
             states_BLD = block(states_BLD, real_BL)
 
         # The hypergraph, in which known slots near a hidden one stand for it.
         gated_BLD = items_BLD * torch.sigmoid(self.gate(items_BLD))
-        propagation_BLL = propagation(self.metric(gated_BLD), items_BL, known_BL, self.config.hyper_len)
+        propagation_BLL = propagation(
+            self.metric(gated_BLD), items_BL, known_BL, self.config.hyper_len
+        )
         related_BLD = self.hypergraph(gated_BLD, propagation_BLL)
         window = self.config.window
         related_BLD = fill_hidden(related_BLD, known_BL, masked_BL, window, window * 3 // 5)

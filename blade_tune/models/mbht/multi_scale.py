@@ -20,7 +20,8 @@ class Scales:
     num_slots: int  # L, a multiple of every width
     rank: int  # mixtures of all slots that low-rank attention looks at
     widths: tuple[int, ...]  # slots in a mean, for each coarser scale
-    pooling: Pooling = "contiguous"  # means of neighbors, or of slots that stand L / width apart (strided)
+    # Means of neighbors, or of slots that stand L / width apart (strided)
+    pooling: Pooling = "contiguous"
 
 
 class TimeMixer(nn.Linear):
@@ -43,7 +44,9 @@ class LowRankAttention(MultiHeadAttention):
         """Attend from all queries to mixtures of the keys at real slots, which are the values too."""
         (query_BHLX,) = self._heads(queries_BLD, self.query)
         real_B1L1 = real_BL[:, None, :, None]
-        key_BHLX, value_BHLX = (heads * real_B1L1 for heads in self._heads(keys_BLD, self.key, self.value))
+        key_BHLX, value_BHLX = (
+            heads * real_B1L1 for heads in self._heads(keys_BLD, self.key, self.value)
+        )
         key_BHLX, value_BHLX = self.mix_keys(key_BHLX), self.mix_values(value_BHLX)
         return self._attend(query_BHLX, key_BHLX, value_BHLX, open_mask(query_BHLX, key_BHLX))
 
@@ -61,7 +64,9 @@ class MultiScaleAttention(NearIdentity):
     Padding is kept out of the keys and values of low-rank attention only; a mean of slots may hold padding.
     """
 
-    def __init__(self, size: int, num_heads: int, dropout: float, eps: float, scales: Scales) -> None:
+    def __init__(
+        self, size: int, num_heads: int, dropout: float, eps: float, scales: Scales
+    ) -> None:
         super().__init__()
         self.scales = scales
         self.fine = LowRankAttention(size, num_heads, dropout, scales)

@@ -18,7 +18,11 @@ from blade_tune.data.sources.split_files import FILES, IDS
 
 Rows = Sequence[Mapping[str, Any]]
 FLAGS = LogFormat(
-    user="user", item="item", time="time", behaviors=("view", "cart", "buy"), columns=("view", "cart", "buy")
+    user="user",
+    item="item",
+    time="time",
+    behaviors=("view", "cart", "buy"),
+    columns=("view", "cart", "buy"),
 )
 EVENTS = FLAGS.model_copy(update={"type": "event"})
 ALL = Recipe(min_item_targets=0, min_user_targets=0)
@@ -32,10 +36,14 @@ def content(rows: Rows, suffix: str) -> bytes:
         text = io.StringIO(newline="")
         writer = csv.writer(text, delimiter="," if suffix == ".csv" else "\t", lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([["" if row[name] is None else row[name] for name in names] for row in rows])
+        writer.writerows(
+            [["" if row[name] is None else row[name] for name in names] for row in rows]
+        )
         return text.getvalue().encode()
     assert suffix == ".jsonl"
-    return "".join(json.dumps({k: v for k, v in row.items() if v is not None}) + "\n" for row in rows).encode()
+    return "".join(
+        json.dumps({k: v for k, v in row.items() if v is not None}) + "\n" for row in rows
+    ).encode()
 
 
 def write_log(path: Path, rows: Rows) -> Path:
@@ -59,18 +67,29 @@ def write_log(path: Path, rows: Rows) -> Path:
 
 
 def prepared(
-    source: Path, out: Path, form: LogFormat = FLAGS, recipe: Recipe = ALL, auxiliary: str | None = None, **more: Any
+    source: Path,
+    out: Path,
+    form: LogFormat = FLAGS,
+    recipe: Recipe = ALL,
+    auxiliary: str | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """Prepare a log; gives what was written down of it."""
-    preparation = Preparation("log", source, form, auxiliary or form.behaviors[0], recipe, "none", **more)
+    preparation = Preparation(
+        "log", source, form, auxiliary or form.behaviors[0], recipe, "none", **more
+    )
     return prepare(preparation, out, lambda *_: None)
 
 
-def read_prepared(folder: Path, behaviors: Sequence[str]) -> dict[str, list[tuple[str, str, frozenset[str]]]]:
+def read_prepared(
+    folder: Path, behaviors: Sequence[str]
+) -> dict[str, list[tuple[str, str, frozenset[str]]]]:
     """The rows of each part, under the ids of the log, user after user."""
     ids = {}
     for kind, file in IDS.items():
-        header, *rows = list(csv.reader(io.StringIO((folder / file).read_text(encoding="utf-8"), newline="")))
+        header, *rows = list(
+            csv.reader(io.StringIO((folder / file).read_text(encoding="utf-8"), newline=""))
+        )
         assert header == ["number", kind]
         assert [number for number, _ in rows] == [str(number) for number in range(1, len(rows) + 1)]
         ids[kind] = dict(rows)

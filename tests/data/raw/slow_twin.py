@@ -8,7 +8,8 @@ from typing import Any
 
 from blade_tune.data.raw.settings import Recipe
 
-Row = tuple[Any, Any, Any, frozenset[str]]  # user, item, moment, behaviors; None where nothing stands
+# User, item, moment, behaviors; None where nothing stands
+Row = tuple[Any, Any, Any, frozenset[str]]
 
 
 @dataclass
@@ -52,7 +53,9 @@ def interactions(rows: Sequence[Row], *, merges: bool, left_out: Counter[str]) -
     return kept
 
 
-def expected_split(rows: Sequence[Row], auxiliary: str, recipe: Recipe, *, merges: bool) -> Expected:
+def expected_split(
+    rows: Sequence[Row], auxiliary: str, recipe: Recipe, *, merges: bool
+) -> Expected:
     """All steps."""
     expected = Expected()
     left = interactions(rows, merges=merges, left_out=expected.left_out)
@@ -74,7 +77,9 @@ def expected_split(rows: Sequence[Row], auxiliary: str, recipe: Recipe, *, merge
             break
     users = sorted({row[0] for row in left})
     if recipe.sample_users is not None:
-        drawn = sorted(users, key=lambda user: hashlib.md5(f"{recipe.seed} {user}".encode()).hexdigest())  # noqa: S324
+        drawn = sorted(
+            users, key=lambda user: hashlib.md5(f"{recipe.seed} {user}".encode()).hexdigest()
+        )
         users = sorted(drawn[: recipe.sample_users])
         expected.left_out["not_sampled"] = sum(row[0] not in users for row in left)
     for user in users:

@@ -30,10 +30,18 @@ def preempted() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("preempted")
-@pytest.mark.parametrize("is_deaf", [False, True], ids=["the main thread at work", "the main thread waiting"])
-@pytest.mark.parametrize(("sent", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, PreemptedError)])
+@pytest.mark.parametrize(
+    "is_deaf", [False, True], ids=["the main thread at work", "the main thread waiting"]
+)
+@pytest.mark.parametrize(
+    ("sent", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, PreemptedError)]
+)
 def test_a_signal_in_a_query_is_what_its_handler_raises(
-    sent: signal.Signals, raised: type[BaseException], is_deaf: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sent: signal.Signals,
+    raised: type[BaseException],
+    is_deaf: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Soon, and not the database's own error; in the end the handlers and the wake-up are those of before."""
     if is_deaf:  # the listener is first, as where the main thread looks for no signal
@@ -56,4 +64,9 @@ def state() -> tuple[object, ...]:
     """Handlers, the descriptor that signals wake, and threads."""
     descriptor = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(descriptor)
-    return signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), descriptor, threading.active_count()
+    return (
+        signal.getsignal(signal.SIGINT),
+        signal.getsignal(signal.SIGTERM),
+        descriptor,
+        threading.active_count(),
+    )

@@ -59,7 +59,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 behavior.failures -= 1 if behavior.failures else 0
                 self.send_error(behavior.status if behavior.status != 200 else 503)
                 return
-            first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and behavior.honors_range else 0
+            first = (
+                int(asked.removeprefix("bytes=").rstrip("-"))
+                if asked and behavior.honors_range
+                else 0
+            )
             if first >= len(behavior.content):
                 self.send_error(416)
                 return
@@ -98,7 +102,9 @@ def names(folder: Path) -> list[str]:
 def test_what_comes_is_what_was_there(server: Server, tmp_path: Path) -> None:
     """All bytes, under the archive's name, progress up to the last; asked again, nothing is asked of the server."""
     seen: list[tuple[int, int | None]] = []
-    path = download.get(server.download(), tmp_path, lambda there, total: seen.append((there, total)))
+    path = download.get(
+        server.download(), tmp_path, lambda there, total: seen.append((there, total))
+    )
     assert path.read_bytes() == ARCHIVE
     assert names(tmp_path) == ["archive.zip"]
     assert seen[-1] == (len(ARCHIVE), len(ARCHIVE))
@@ -144,10 +150,14 @@ def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(404, 1), (403, 1), (503, download.ATTEMPTS)])
-def test_a_server_that_does_not_give_it(server: Server, tmp_path: Path, status: int, attempts: int) -> None:
+def test_a_server_that_does_not_give_it(
+    server: Server, tmp_path: Path, status: int, attempts: int
+) -> None:
     """The server's own word, in one line; only what may pass is tried again; nothing is there."""
     server.behavior.status = status
-    with pytest.raises(DataError, match=rf"^{server.url}/archive\.zip: the server says {status} \w[\w ]+[;.]") as error:
+    with pytest.raises(
+        DataError, match=rf"^{server.url}/archive\.zip: the server says {status} \w[\w ]+[;.]"
+    ) as error:
         fetch(server, tmp_path)
     assert "\n" not in str(error.value)
     assert len(server.behavior.ranges) == attempts
@@ -158,7 +168,9 @@ def test_a_server_that_does_not_give_it(server: Server, tmp_path: Path, status: 
 def test_an_endless_download_ends(server: Server, tmp_path: Path, says_so: bool) -> None:
     """What is larger than the owner says by more than a tenth is refused, said or not, and nothing of it is kept."""
     server.behavior.content, server.behavior.says_length = ARCHIVE * 3, says_so
-    with pytest.raises(DataError, match=r"must have at most 550,000 bytes, and the server gives more\.$"):
+    with pytest.raises(
+        DataError, match=r"must have at most 550,000 bytes, and the server gives more\.$"
+    ):
         fetch(server, tmp_path)
     assert names(tmp_path) == []
 
@@ -169,7 +181,9 @@ def test_no_link_is_followed(server: Server, tmp_path: Path) -> None:
     (tmp_path / "archives").mkdir()
     part = tmp_path / "archives" / ".archive.zip.part"
     part.symlink_to(tmp_path / "mine")
-    with pytest.raises(DataError, match=r"\.part: must be a file of its own, and is a link to .*mine; remove it\.$"):
+    with pytest.raises(
+        DataError, match=r"\.part: must be a file of its own, and is a link to .*mine; remove it\.$"
+    ):
         fetch(server, tmp_path / "archives")
     with pytest.raises(OSError, match="symbolic link"):
         open(part, "ab", opener=download._no_link)  # noqa: SIM115 - nothing is opened
@@ -180,14 +194,18 @@ def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that cannot be reached is said in one line."""
     monkeypatch.setattr(download, "FIRST_WAIT_S", 0.01)
     with pytest.raises(DataError, match=r"not to be reached; 0 bytes are kept"):
-        download.get(Download("http://127.0.0.1:9/archive.zip", "0" * 32, 1), tmp_path, lambda *_: None)
+        download.get(
+            Download("http://127.0.0.1:9/archive.zip", "0" * 32, 1), tmp_path, lambda *_: None
+        )
 
 
 @pytest.mark.parametrize("is_longer", [False, True])
 def test_other_bytes_are_refused(server: Server, tmp_path: Path, is_longer: bool) -> None:
     """What has another checksum is thrown away, its beginnings too, so that the next call starts anew."""
     server.behavior.content = ARCHIVE + b"x" if is_longer else ARCHIVE[:-1] + b"x"
-    with pytest.raises(DataError, match=r"must have the md5 [0-9a-f]{32}, and what came has another\.$"):
+    with pytest.raises(
+        DataError, match=r"must have the md5 [0-9a-f]{32}, and what came has another\.$"
+    ):
         fetch(server, tmp_path)
     assert names(tmp_path) == []
 
@@ -218,11 +236,15 @@ def test_a_license_is_shown_and_accepted(owner: Server, tmp_path: Path) -> None:
     refused = get(tmp_path, "kuaisar")
     assert (refused.code, refused.out, owner.behavior.ranges) == (2, "", [])
     assert "CC BY-NC-SA 4.0" in refused.err
-    assert refused.err.endswith("Error: the license of kuaisar must be accepted: add --accept-license.\n")
+    assert refused.err.endswith(
+        "Error: the license of kuaisar must be accepted: add --accept-license.\n"
+    )
     accepted = get(tmp_path, "kuaisar", "--accept-license")
     assert (accepted.code, accepted.out) == (0, "data/archives/archive.zip\n")
     assert "archive.zip bytes=" in accepted.err
-    assert accepted.err.endswith("next: blade-tune data prepare kuaisar --source data/archives/archive.zip\n")
+    assert accepted.err.endswith(
+        "next: blade-tune data prepare kuaisar --source data/archives/archive.zip\n"
+    )
     assert (tmp_path / accepted.out.strip()).read_bytes() == ARCHIVE
 
 
@@ -244,10 +266,15 @@ def test_an_archive_that_is_here_is_checked_and_taken(owner: Server, tmp_path: P
     """`--from` asks nothing of the server; another file is refused, and nothing is written."""
     (tmp_path / "mine.zip").write_bytes(ARCHIVE)
     (tmp_path / "other.zip").write_bytes(b"other")
-    for name, law in (("other.zip", "must be archive.zip with the md5"), ("none.zip", "no such file")):
+    for name, law in (
+        ("other.zip", "must be archive.zip with the md5"),
+        ("none.zip", "no such file"),
+    ):
         refused = get(tmp_path, "kuaisar", "--accept-license", "--from", name)
         assert refused.code == 2
-        assert re.fullmatch(rf"Error: {name}: {law}[^\n]*\n", refused.err.splitlines(keepends=True)[-1])
+        assert re.fullmatch(
+            rf"Error: {name}: {law}[^\n]*\n", refused.err.splitlines(keepends=True)[-1]
+        )
     assert names(tmp_path) == ["mine.zip", "other.zip"]
     assert get(tmp_path, "kuaisar", "--accept-license", "--from", "mine.zip").code == 0
     assert (tmp_path / "data" / "archives" / "archive.zip").read_bytes() == ARCHIVE
@@ -259,7 +286,10 @@ def test_tenrec_has_no_link(tmp_path: Path, name: str) -> None:
     """It says where it is had, under which license, and what to do then."""
     ended = get(tmp_path, name, "--accept-license")
     assert ended.code == 2
-    assert re.search(r"has no direct link; .*CC BY-NC 4\.0.* at https://\S+\. Then: blade-tune data prepare", ended.err)
+    assert re.search(
+        r"has no direct link; .*CC BY-NC 4\.0.* at https://\S+\. Then: blade-tune data prepare",
+        ended.err,
+    )
     assert names(tmp_path) == []
 
 

@@ -20,7 +20,9 @@ TEXT = LogFormat(user="user", item="item", type="event", behaviors=["view"], col
 WHOLE = TEXT.model_copy(update={"integer_ids": True})
 
 wholes = st.integers(0, 10**30).map(str)
-near = st.sampled_from([str(2**53), str(2**53 + 1), str(2**64), str(2**64 + 1), "1.5", "12345678901234567.5"])
+near = st.sampled_from(
+    [str(2**53), str(2**53 + 1), str(2**64), str(2**64 + 1), "1.5", "12345678901234567.5"]
+)
 json_numbers = near | wholes | st.builds("{}.{}5".format, wholes, wholes)
 
 
@@ -42,7 +44,9 @@ def test_numbers_of_json_have_all_their_digits(texts: list[str]) -> None:
     """As users and as items, beside whole numbers and texts, where a double would make two users one."""
     with TemporaryDirectory() as folder:
         source = Path(folder) / "log.jsonl"
-        source.write_text("".join(f'{{"event": "view", "user": {t}, "item" : {t}}}\n' for t in [*texts, '"1.5"']))
+        source.write_text(
+            "".join(f'{{"event": "view", "user": {t}, "item" : {t}}}\n' for t in [*texts, '"1.5"'])
+        )
         found = ids(source, TEXT)
     assert [user for user, _ in found] == [item for _, item in found]
     pairs = zip([*texts, "1.5"], found, strict=True)
@@ -50,16 +54,37 @@ def test_numbers_of_json_have_all_their_digits(texts: list[str]) -> None:
     assert len({user for user, _ in found}) == len({*texts, "1.5"})
 
 
-@given(number=st.integers(0, 2**63 - 1), before=st.sampled_from(["", " ", "00"]), after=st.sampled_from(["", " "]))
+@given(
+    number=st.integers(0, 2**63 - 1),
+    before=st.sampled_from(["", " ", "00"]),
+    after=st.sampled_from(["", " "]),
+)
 def test_a_whole_number_is_itself(number: int, before: str, after: str) -> None:
     """With spaces and leading zeros, and with an empty fraction where that is all digits of a double."""
     with TemporaryDirectory() as folder:
-        texts = [f"{before}{number}{after}", *([f"{number}.0", f"{number}."] if number < 10**15 else [])]
+        texts = [
+            f"{before}{number}{after}",
+            *([f"{number}.0", f"{number}."] if number < 10**15 else []),
+        ]
         assert of_csv(Path(folder), texts, WHOLE) == [number] * len(texts)
 
 
 @pytest.mark.parametrize(
-    "text", ["3.7", "3.2", "1e3", "0x1A", "0b11", "1_000", "-1", "+-1", "x", str(2**63), "9007199254740993.0", "true"]
+    "text",
+    [
+        "3.7",
+        "3.2",
+        "1e3",
+        "0x1A",
+        "0b11",
+        "1_000",
+        "-1",
+        "+-1",
+        "x",
+        str(2**63),
+        "9007199254740993.0",
+        "true",
+    ],
 )
 def test_what_is_no_whole_number_is_refused(tmp_path: Path, text: str) -> None:
     """It is not rounded to one, and not read in a way that nobody meant."""

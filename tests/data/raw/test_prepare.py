@@ -54,7 +54,12 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.M
     first = tree_of(write_log(tmp_path / "log.csv", rows_of()), tmp_path / "first", recipe)
     for threads in (1, 8):
         monkeypatch.setattr(database.os, "cpu_count", lambda threads=threads: threads)
-        assert tree_of(write_log(tmp_path / "elsewhere" / "log.csv", rows_of()), tmp_path / "again", recipe) == first
+        assert (
+            tree_of(
+                write_log(tmp_path / "elsewhere" / "log.csv", rows_of()), tmp_path / "again", recipe
+            )
+            == first
+        )
 
 
 def tree_of(source: Path, out: Path, recipe: Recipe) -> dict[str, bytes]:
@@ -67,13 +72,27 @@ def test_another_seed_draws_other_users(tmp_path: Path) -> None:
     source = write_log(tmp_path / "log.csv", rows_of())
     drawn = set()
     for seed in (1, 2, 3):
-        assert prepared(source, tmp_path / "out", recipe=Recipe(sample_users=4, seed=seed))["users"] == 4
+        assert (
+            prepared(source, tmp_path / "out", recipe=Recipe(sample_users=4, seed=seed))["users"]
+            == 4
+        )
         drawn.add((tmp_path / "out" / "users.csv").read_text())
     assert len(drawn) == 3
 
 
 def command(source: Path, out: str) -> list[str]:
-    log = ["--user", "user", "--item", "item", "--time", "time", "--behaviors", "view,cart,buy", "--name", "log"]
+    log = [
+        "--user",
+        "user",
+        "--item",
+        "item",
+        "--time",
+        "time",
+        "--behaviors",
+        "view,cart,buy",
+        "--name",
+        "log",
+    ]
     return ["data", "prepare", "event-log", "--source", str(source), "--out", out, *log]
 
 
@@ -90,7 +109,12 @@ def test_a_killed_preparation_leaves_nothing_that_looks_finished(tmp_path: Path,
     assert ended.code == 0, ended.err
     assert call(*command(source, "alone"), "-q", cwd=tmp_path).code == 0
     assert tree(tmp_path / "out") == tree(tmp_path / "alone")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "log.csv", "out", "studies"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "alone",
+        "log.csv",
+        "out",
+        "studies",
+    ]
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
@@ -104,7 +128,9 @@ def test_a_stopped_preparation_tidies_up(tmp_path: Path, sent: signal.Signals, c
     assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
 
 
-def test_a_failure_leaves_the_older_preparation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_leaves_the_older_preparation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An older preparation is replaced as a whole, or stands as it was."""
     source = write_log(tmp_path / "log.csv", rows_of())
     prepared(source, tmp_path / "out")
@@ -137,7 +163,10 @@ def test_other_folders_and_other_processes_are_left_alone(tmp_path: Path) -> Non
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(ConfigError, match="holds other files"):
         prepared(source, tmp_path / "mine")
-    with database.scratch(tmp_path / "out"), pytest.raises(DataError, match="another process is writing there"):
+    with (
+        database.scratch(tmp_path / "out"),
+        pytest.raises(DataError, match="another process is writing there"),
+    ):
         prepared(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -147,13 +176,20 @@ def lookalike(name: str, num_users: int = 30, seed: int = 0) -> list[dict[str, s
     draw, form = random.Random(seed), KNOWN_LOGS[name].form  # noqa: S311
     rows = []
     for place in range(num_users * 60):
-        row = {form.user: str(7 * draw.randrange(num_users)), form.item: str(1_000 * draw.randrange(60))}
-        row |= {column: str(int(draw.random() < 0.5 / (1 + k))) for k, column in enumerate(form.columns)}
+        row = {
+            form.user: str(7 * draw.randrange(num_users)),
+            form.item: str(1_000 * draw.randrange(60)),
+        }
+        row |= {
+            column: str(int(draw.random() < 0.5 / (1 + k))) for k, column in enumerate(form.columns)
+        }
         rows.append(row | ({form.time: str(place // 50)} if form.time else {}))
     return rows
 
 
-@pytest.mark.parametrize(("name", "behaviors"), [("kuaisar", 4), ("qk-video", 4), ("qk-article", 5)])
+@pytest.mark.parametrize(
+    ("name", "behaviors"), [("kuaisar", 4), ("qk-video", 4), ("qk-article", 5)]
+)
 def test_archives_of_owners_become_studies_data(tmp_path: Path, name: str, behaviors: int) -> None:
     """An archive goes through `data prepare` and `data stats`; the shipped study reads what it made."""
     known = KNOWN_LOGS[name]
@@ -167,7 +203,9 @@ def test_archives_of_owners_become_studies_data(tmp_path: Path, name: str, behav
     assert facts["rows_read"] == facts["interactions"] + sum(facts["left_out"].values())
     assert facts["left_out"]["no_behavior"] > 0
     assert f"next: blade-tune run --study {name} --data data/{name}" in made.err
-    stats = json.loads(call("data", "stats", "--study", name, "--data", "data", "-f", "json", cwd=tmp_path).out)
+    stats = json.loads(
+        call("data", "stats", "--study", name, "--data", "data", "-f", "json", cwd=tmp_path).out
+    )
     assert len(stats["behaviors"]) == behaviors
     assert {k: stats[k] for k in ("users", "items", "interactions")} == {
         k: facts[k] for k in ("users", "items", "interactions")
@@ -186,17 +224,28 @@ def test_published_files_with_gaps_and_empty_rows(tmp_path: Path) -> None:
     prepared(source, tmp_path / "out", form)
     (tmp_path / "out" / PREPARATION).unlink()
     train = (tmp_path / "out" / "train.txt").read_text().splitlines()
-    gaps = [",".join((user, str(10 * int(item)), *sets)) for user, item, *sets in (line.split(",") for line in train)]
+    gaps = [
+        ",".join((user, str(10 * int(item)), *sets))
+        for user, item, *sets in (line.split(",") for line in train)
+    ]
     empty = ["1,7777777,0,0,0,0,0", *gaps, "99999,10,0,0,0,0,0"]
     (tmp_path / "out" / "train.txt").write_text("\n".join(empty) + "\n")
     for part in ("valid", "between_val_test", "test"):
-        lines = [line.split(",") for line in (tmp_path / "out" / f"{part}.txt").read_text().splitlines()]
-        text = "".join(",".join((user, str(10 * int(item)), *sets)) + "\n" for user, item, *sets in lines)
+        lines = [
+            line.split(",") for line in (tmp_path / "out" / f"{part}.txt").read_text().splitlines()
+        ]
+        text = "".join(
+            ",".join((user, str(10 * int(item)), *sets)) + "\n" for user, item, *sets in lines
+        )
         (tmp_path / "out" / f"{part}.txt").write_text(text)
     raw = {"source": "split_files", "name": "qk-article", "behaviors": FIVE, "auxiliary": "read"}
     config = data_config(raw, "test")
     search = prepare(config, tmp_path / "out", tmp_path)
-    facts = describe(search, count_sealed(search, tmp_path / "out"), open_source(config, tmp_path / "out").origin())
+    facts = describe(
+        search,
+        count_sealed(search, tmp_path / "out"),
+        open_source(config, tmp_path / "out").origin(),
+    )
     assert facts["dropped"]["train_empty_set"] == 2
     assert facts["parts"]["train"] == len(train)
     assert search.item_ids_V[1:].tolist() == sorted({int(line.split(",")[1]) for line in gaps})
@@ -207,12 +256,15 @@ def test_changed_ids_are_refused(tmp_path: Path) -> None:
     """The ids behind the numbers are checked before a bundle speaks by them."""
     prepared(write_log(tmp_path / "log.csv", rows_of()), tmp_path / "out")
     config = data_config(
-        {"source": "split_files", "name": "log", "behaviors": FLAGS.behaviors, "auxiliary": "view"}, ""
+        {"source": "split_files", "name": "log", "behaviors": FLAGS.behaviors, "auxiliary": "view"},
+        "",
     )
     source = open_source(config, tmp_path / "out")
     assert [f"u{n}" for n in (0, 1, 10)] == list(source.original_ids()["user"])[:3]
     (tmp_path / "out" / "items.csv").write_text("number,item\n1,other\n")
-    with pytest.raises(DataError, match=r"items\.csv: must be as `data prepare` wrote it, and was changed"):
+    with pytest.raises(
+        DataError, match=r"items\.csv: must be as `data prepare` wrote it, and was changed"
+    ):
         source.original_ids()
 
 
@@ -238,7 +290,10 @@ def test_behaviors_may_be_named_anew(tmp_path: Path) -> None:
     assert call(*command(source, "plain"), cwd=tmp_path).code == 0
     assert tree(tmp_path / "renamed")["train.txt"] == tree(tmp_path / "plain")["train.txt"]
     study = read_yaml(tmp_path / "studies" / "log.yaml")
-    assert (study["data"]["behaviors"], study["data"]["auxiliary"]) == (["look", "cart", "buy"], "look")
+    assert (study["data"]["behaviors"], study["data"]["auxiliary"]) == (
+        ["look", "cart", "buy"],
+        "look",
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,14 @@ from tests.data.raw.logs import content, prepared, write_log
 
 USERS, ITEMS = ["ann", "bob"], ["i1", "i2", "i3"]
 ROWS: list[dict[str, Any]] = [
-    {"user": user, "item": ITEMS[step % 3], "time": str(10 + step), "view": "1", "cart": str(step % 2), "buy": "0"}
+    {
+        "user": user,
+        "item": ITEMS[step % 3],
+        "time": str(10 + step),
+        "view": "1",
+        "cart": str(step % 2),
+        "buy": "0",
+    }
     for step in range(12)
     for user in USERS
 ]
@@ -172,24 +179,42 @@ SAME: dict[str, Callable[[st.DataObject], tuple[str, bytes]]] = {
         ".csv",
         content([dict(data.draw(st.just(sorted(row.items())))) for row in ROWS], ".csv"),
     ),
-    "rows in another order": lambda data: (".csv", content(data.draw(st.permutations(ROWS)), ".csv")),
+    "rows in another order": lambda data: (
+        ".csv",
+        content(data.draw(st.permutations(ROWS)), ".csv"),
+    ),
     "more columns": lambda _: (".csv", content([{"x": "1,2", **row} for row in ROWS], ".csv")),
     "JSON": lambda _: (".jsonl", JSON),
     "JSON with CRLF": lambda _: (".ndjson", JSON.replace(b"\n", b"\r\n")),
     "numbers and booleans in JSON": lambda _: (
         ".jsonl",
-        content([{**r, "time": int(r["time"]), "buy": r["buy"] == "1", "view": 1} for r in ROWS], ".jsonl"),
+        content(
+            [{**r, "time": int(r["time"]), "buy": r["buy"] == "1", "view": 1} for r in ROWS],
+            ".jsonl",
+        ),
     ),
     "Parquet": lambda _: (".parquet", parquet(ROWS)),
     "types in Parquet": lambda _: (
         ".parquet",
-        parquet([{**r, "time": float(r["time"]), "buy": r["buy"] == "1", "cart": float(r["cart"])} for r in ROWS]),
+        parquet(
+            [
+                {**r, "time": float(r["time"]), "buy": r["buy"] == "1", "cart": float(r["cart"])}
+                for r in ROWS
+            ]
+        ),
     ),
-    "dates": lambda _: (".csv", content([{**r, "time": f"2026-03-{r['time']}T08:00:00Z"} for r in ROWS], ".csv")),
+    "dates": lambda _: (
+        ".csv",
+        content([{**r, "time": f"2026-03-{r['time']}T08:00:00Z"} for r in ROWS], ".csv"),
+    ),
     "dates of a zone": lambda _: (
         ".csv",
         content(
-            [{**r, "time": f"2026-03-{r['time']} {8 + n % 9}:00:00+0{n % 9}:00"} for n, r in enumerate(ROWS)], ".csv"
+            [
+                {**r, "time": f"2026-03-{r['time']} {8 + n % 9}:00:00+0{n % 9}:00"}
+                for n, r in enumerate(ROWS)
+            ],
+            ".csv",
         ),
     ),
     "gzip": lambda _: (".csv.gz", gzip.compress(CSV)),
@@ -207,13 +232,17 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "preparation.json"}
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "preparation.json"
+    }
 
 
 @pytest.mark.parametrize("kind", SAME)
 @settings(max_examples=2)
 @given(data=st.data())
-def test_what_means_the_same_gives_the_same_bytes(kind: str, plain: dict[str, bytes], data: st.DataObject) -> None:
+def test_what_means_the_same_gives_the_same_bytes(
+    kind: str, plain: dict[str, bytes], data: st.DataObject
+) -> None:
     """Form, compression, line ends, and the order of columns and of timed rows are of no account."""
     suffix, raw = SAME[kind](data)
     with TemporaryDirectory() as folder:
@@ -230,7 +259,16 @@ def test_huge_numbers_are_ids_where_ids_are_text(tmp_path: Path) -> None:
     source = write_log(tmp_path / "shop.csv", rows)
     prepared(source, tmp_path / "log")
     assert (tmp_path / "log" / "users.csv").read_text() == f"number,user\n1,0{huge}\n2,{huge}\n"
-    rows = [{"user_id": "9" * 19, "item_id": "1", "click": "1", "like": "1", "share": "0", "follow": "0"}]
+    rows = [
+        {
+            "user_id": "9" * 19,
+            "item_id": "1",
+            "click": "1",
+            "like": "1",
+            "share": "0",
+            "follow": "0",
+        }
+    ]
     write_log(tmp_path / "QK-video.csv", rows)
     ended = call("data", "prepare", "qk-video", "--source", "QK-video.csv", "-q", cwd=tmp_path)
     assert ended.code == 2
@@ -247,7 +285,10 @@ def test_any_name_of_a_file_will_do(tmp_path: Path, name: str, plain: dict[str, 
 
 def test_a_misspelled_behavior_gets_a_guess(tmp_path: Path) -> None:
     """A behavior that no event has is refused, with the types that the log does have."""
-    rows = [{"user": "a", "item": "b", "time": "1", "event": event} for event in ("page_view", "buy", "cart", "buy")]
+    rows = [
+        {"user": "a", "item": "b", "time": "1", "event": event}
+        for event in ("page_view", "buy", "cart", "buy")
+    ]
     write_log(tmp_path / "shop.jsonl", rows)
     ended = run(tmp_path / "shop.jsonl", tmp_path, "--type", "event", "--behaviors", "pageview,buy")
     assert ended.code == 2

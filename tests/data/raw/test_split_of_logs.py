@@ -30,11 +30,14 @@ recipes = st.builds(
 def compare(facts: dict[str, Any], folder: Path, form: LogFormat, expected: Expected) -> None:
     """Parts, the order of rows in them, ids and counts are the expected ones."""
     found = read_prepared(folder, form.behaviors)
-    as_text = {part: [(str(u), str(i), s) for u, i, s in rows] for part, rows in expected.parts.items()}
+    as_text = {
+        part: [(str(u), str(i), s) for u, i, s in rows] for part, rows in expected.parts.items()
+    }
     assert found == as_text
     assert facts["parts"] == {part: len(rows) for part, rows in expected.parts.items()}
     reasons = {
-        ("empty" if name in ("no_behavior", "other_event") else name): n for name, n in facts["left_out"].items()
+        ("empty" if name in ("no_behavior", "other_event") else name): n
+        for name, n in facts["left_out"].items()
     }
     assert {name: count for name, count in reasons.items() if count} == {
         k: n for k, n in expected.left_out.items() if n
@@ -42,9 +45,17 @@ def compare(facts: dict[str, Any], folder: Path, form: LogFormat, expected: Expe
     assert facts["rows"] == sum(reasons.values()) + sum(facts["parts"].values())
 
 
-def check(rows: list[dict[str, str]], read: list[Row], form: LogFormat, recipe: Recipe, suffix: str = ".csv") -> None:
+def check(
+    rows: list[dict[str, str]],
+    read: list[Row],
+    form: LogFormat,
+    recipe: Recipe,
+    suffix: str = ".csv",
+) -> None:
     """Write rows, prepare them, and compare; where nothing is left, the error says so and nothing is written."""
-    expected = expected_split(read, form.behaviors[0], recipe, merges=form.merges and form.time is not None)
+    expected = expected_split(
+        read, form.behaviors[0], recipe, merges=form.merges and form.time is not None
+    )
     with TemporaryDirectory() as folder:
         source, out = write_log(Path(folder) / f"log{suffix}", rows), Path(folder) / "out"
         if not expected.parts["train"] or not expected.parts["valid"]:
@@ -72,7 +83,9 @@ def known_log(name: str, draw: Any, size: int) -> tuple[list[dict[str, str]], li
             **{name: draw(flags) for name in form.columns},
             form.user: str(user),
         }
-        behaviors = frozenset(b for b, c in zip(form.behaviors, form.columns, strict=True) if PRESENT.get(shown[c]))
+        behaviors = frozenset(
+            b for b, c in zip(form.behaviors, form.columns, strict=True) if PRESENT.get(shown[c])
+        )
         if form.time:
             shown[form.time] = str(1_684_000_000_000 + time)
         rows.append(shown)

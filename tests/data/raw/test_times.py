@@ -32,18 +32,29 @@ digits = st.text("0123456789", max_size=24)
 def numbers(draw: st.DrawFn) -> Time:
     """Text of a number that is near others: few whole parts, any number of digits behind, zeros and exponents."""
     sign = draw(st.sampled_from(["", "", "-", "+"]))
-    whole = draw(st.sampled_from(["", "0", "00", "7", "100", "1700000000", "9007199254740993", "9" * 30]))
-    behind = draw(st.sampled_from(["", "", "0", "1", "4", "10", "40", "999999999999999999", "0" * 40 + "1"]) | digits)
-    text = f"{whole or ('' if behind else '0')}{'.' if behind or draw(st.booleans()) else ''}{behind}"
+    whole = draw(
+        st.sampled_from(["", "0", "00", "7", "100", "1700000000", "9007199254740993", "9" * 30])
+    )
+    behind = draw(
+        st.sampled_from(["", "", "0", "1", "4", "10", "40", "999999999999999999", "0" * 40 + "1"])
+        | digits
+    )
+    text = (
+        f"{whole or ('' if behind else '0')}{'.' if behind or draw(st.booleans()) else ''}{behind}"
+    )
     power = draw(st.sampled_from(["", "", "", "e0", "E2", "e+3", "e-3", "e-40", "E300"]))
-    return f"{sign}{text}{power}", Fraction(f"{sign}{text.rstrip('.') if not behind else text}{power}")
+    return f"{sign}{text}{power}", Fraction(
+        f"{sign}{text.rstrip('.') if not behind else text}{power}"
+    )
 
 
 @st.composite
 def json_numbers(draw: st.DrawFn) -> Time:
     """As JSON has them: no plus, no leading zero, digits on both sides of a point."""
     text = draw(st.sampled_from(["0", "-0", "7", "-7", "1700000000", "9007199254740993", "9" * 25]))
-    if behind := draw(st.sampled_from(["", "1", "10", "123456789", "1234567890", "0" * 30 + "1"]) | digits):
+    if behind := draw(
+        st.sampled_from(["", "1", "10", "123456789", "1234567890", "0" * 30 + "1"]) | digits
+    ):
         text += f".{behind}"
     text += draw(st.sampled_from(["", "", "", "e0", "E-3", "e+3", "e300"]))
     return text, Fraction(text)
@@ -63,16 +74,22 @@ def dates(draw: st.DrawFn) -> Time:
     second = draw(st.sampled_from([-(10**10), -1, 0, 1, 1_700_000_000, 1_700_000_001]))
     zone = draw(st.sampled_from([None, 0, 2, -11]))
     behind = draw(
-        st.sampled_from(["", ".1", ".10", ".123456", ".1234567", ".123456789", ".123456789012", ".000000001"])
+        st.sampled_from(
+            ["", ".1", ".10", ".123456", ".1234567", ".123456789", ".123456789012", ".000000001"]
+        )
     )
-    moment = datetime.fromtimestamp(0, timezone(timedelta(hours=zone or 0))) + timedelta(seconds=second)
+    moment = datetime.fromtimestamp(0, timezone(timedelta(hours=zone or 0))) + timedelta(
+        seconds=second
+    )
     shown = moment.strftime("%Y-%m-%d %H:%M:%S") + behind
     return shown + ("" if zone is None else f"{zone:+03}:00"), second + Fraction(f"0{behind}")
 
 
 def doubles(kind: type[np.floating]) -> st.SearchStrategy[Time]:
     """Neighbors of a few numbers, as a floating column holds them."""
-    near = st.sampled_from([0.0, 0.1, 100.1, 45_000.37, 1.7e9, 2.0**53, 1e18, 1e30, -0.1, -1.7e9, 1e-5])
+    near = st.sampled_from(
+        [0.0, 0.1, 100.1, 45_000.37, 1.7e9, 2.0**53, 1e18, 1e30, -0.1, -1.7e9, 1e-5]
+    )
 
     def steps(value: float, count: int) -> Time:
         stored = kind(value)
@@ -85,13 +102,18 @@ def doubles(kind: type[np.floating]) -> st.SearchStrategy[Time]:
 
 def stamps(per_second: int) -> st.SearchStrategy[Time]:
     """Whole units since 1970."""
-    near = st.sampled_from([0, -1, 1_700_000_000 * per_second, 1_700_000_000 * per_second + per_second // 2])
+    near = st.sampled_from(
+        [0, -1, 1_700_000_000 * per_second, 1_700_000_000 * per_second + per_second // 2]
+    )
     return st.builds(
-        lambda start, more: (str(start + more), Fraction(start + more, per_second)), near, st.integers(-2, 2)
+        lambda start, more: (str(start + more), Fraction(start + more, per_second)),
+        near,
+        st.integers(-2, 2),
     )
 
 
-Form = tuple[str, str, st.SearchStrategy[Time]]  # suffix, how a time is written (SQL for Parquet), times
+# Suffix, how a time is written (SQL for Parquet), times
+Form = tuple[str, str, st.SearchStrategy[Time]]
 FORMS: dict[str, Form] = {
     "text of any digits": (".csv", "{}", numbers()),
     "text of a shop": (".csv", "{}", plain_numbers()),
@@ -114,14 +136,17 @@ FORMS: dict[str, Form] = {
 }  # fmt: skip
 
 
-def write(path: Path, times: Sequence[str], items: Sequence[str], events: Sequence[str], written: str) -> None:
+def write(
+    path: Path, times: Sequence[str], items: Sequence[str], events: Sequence[str], written: str
+) -> None:
     """A log of one user, whose times stand in the file as they are given."""
     rows = list(zip(times, items, events, strict=True))
     if path.suffix == ".csv":
         path.write_text("user,item,time,event\n" + "".join(f"u,{i},{t},{e}\n" for t, i, e in rows))
     elif path.suffix == ".jsonl":
         shown = (
-            f'{{"user": "u", "time": {written.format(t)}, "item": {json.dumps(i)}, "event": "{e}"}}' for t, i, e in rows
+            f'{{"user": "u", "time": {written.format(t)}, "item": {json.dumps(i)}, "event": "{e}"}}'
+            for t, i, e in rows
         )
         path.write_text("\n".join(shown) + "\n")
     else:
@@ -146,7 +171,9 @@ def expected(times: Sequence[Fraction], items: Sequence[str], events: Sequence[s
     merged: dict[tuple[str, Fraction], int] = {}
     for time, item, event in zip(times, items, events, strict=True):
         merged[item, time] = merged.get((item, time), 0) | 1 << NAMES.index(event)
-    ordered = sorted(((item, mask, time) for (item, time), mask in merged.items()), key=lambda row: row[2])
+    ordered = sorted(
+        ((item, mask, time) for (item, time), mask in merged.items()), key=lambda row: row[2]
+    )
     return list(dict.fromkeys((item, mask) for item, mask, _ in ordered))
 
 
@@ -157,7 +184,9 @@ def test_times_are_exact(form: str, data: st.DataObject) -> None:
     """Rows merge where their times are equal as rational numbers, and stand in their order, ties as in the file."""
     suffix, written, strategy = FORMS[form]
     times = data.draw(st.lists(strategy, min_size=2, max_size=30))
-    times += [times[place] for place in data.draw(st.lists(st.integers(0, len(times) - 1), max_size=10))]
+    times += [
+        times[place] for place in data.draw(st.lists(st.integers(0, len(times) - 1), max_size=10))
+    ]
     size = {"min_size": len(times), "max_size": len(times)}
     items = data.draw(st.lists(st.sampled_from("abc"), **size))
     events = data.draw(st.lists(st.sampled_from(NAMES), **size))
@@ -168,7 +197,12 @@ def test_times_are_exact(form: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    "texts", [("100.1", "100.4"), ("0.1", "0.10000000000000000000001"), ("9007199254740993", "9007199254740992")]
+    "texts",
+    [
+        ("100.1", "100.4"),
+        ("0.1", "0.10000000000000000000001"),
+        ("9007199254740993", "9007199254740992"),
+    ],
 )
 @pytest.mark.parametrize("written", ["{}", '"{}"'])
 def test_events_of_one_second_are_two(tmp_path: Path, texts: tuple[str, str], written: str) -> None:

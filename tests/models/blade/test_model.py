@@ -12,12 +12,19 @@ from tests.models.blade import twin_blade
 from tests.models.blade.twin_blade import Row
 
 CATALOG = make_catalog(num_behaviors=3)
-BATCH = make_batch(CATALOG, lengths=(5, 2, 0, 1), max_length=5)  # full, padded, all padding, one step
+# Full, padded, all padding, one step
+BATCH = make_batch(CATALOG, lengths=(5, 2, 0, 1), max_length=5)
 
 
 def tiny_blade(**settings: Any) -> Blade:
     """A Blade without dropout, in float64, every weight of a size that matters."""
-    tiny = {"embedding_size": 8, "max_length": 5, "num_experts": 3, "dropout": 0.0, "augmentation": "none"}
+    tiny = {
+        "embedding_size": 8,
+        "max_length": 5,
+        "num_experts": 3,
+        "dropout": 0.0,
+        "augmentation": "none",
+    }
     return shaken(Blade(BladeConfig(**(tiny | settings)), CATALOG))
 
 
@@ -30,13 +37,17 @@ def as_float64(numbers: Any) -> torch.Tensor:
     return torch.tensor(numbers, dtype=torch.float64)
 
 
-FORMS = list(product(["sum", "concat", "gate"], ["all", "present"], ["query", "fused"], ["xavier", "normal"]))
+FORMS = list(
+    product(["sum", "concat", "gate"], ["all", "present"], ["query", "fused"], ["xavier", "normal"])
+)
 
 
 @pytest.mark.parametrize(("fusion", "set_softmax", "cross_residual", "init"), FORMS)
 def test_encode_equals_its_twin(fusion, set_softmax, cross_residual, init):
     """The whole forward pass gives what the equations give, one by one, in every form of the model."""
-    model = tiny_blade(fusion=fusion, set_softmax=set_softmax, cross_residual=cross_residual, init=init, alpha=0.3)
+    model = tiny_blade(
+        fusion=fusion, set_softmax=set_softmax, cross_residual=cross_residual, init=init, alpha=0.3
+    )
     assert_encodes_as_its_twin(model)
 
 
@@ -59,8 +70,12 @@ def test_encode_equals_its_twin_at_other_sizes(settings):
 def assert_encodes_as_its_twin(model: Blade) -> None:
     twin = [twin_blade.encode(weights_of(model), model.config, row) for row in rows_of(BATCH)]
     states_BLD, fused_BLD = model.encode(BATCH)
-    torch.testing.assert_close(fused_BLD, as_float64([fused for _, fused in twin]), atol=1e-10, rtol=0)
-    torch.testing.assert_close(states_BLD, as_float64([states for states, _ in twin]), atol=1e-10, rtol=0)
+    torch.testing.assert_close(
+        fused_BLD, as_float64([fused for _, fused in twin]), atol=1e-10, rtol=0
+    )
+    torch.testing.assert_close(
+        states_BLD, as_float64([states for states, _ in twin]), atol=1e-10, rtol=0
+    )
 
 
 @pytest.mark.parametrize("ffn_multiple", [1, 2, 4])
@@ -91,7 +106,11 @@ TRAINED = make_batch(CATALOG, lengths=(5, 2, 4, 1), max_length=5)
 def test_losses_equal_their_twin(similarity, contrast_on, richness_weight):
     """Both loss terms are what the equations give when both views are the original."""
     model = tiny_blade(
-        similarity=similarity, contrast_on=contrast_on, richness_weight=richness_weight, lambda_=0.7, tau=0.6
+        similarity=similarity,
+        contrast_on=contrast_on,
+        richness_weight=richness_weight,
+        lambda_=0.7,
+        tau=0.6,
     )
     rows = rows_of(TRAINED)
     assert_loses_as_its_twin(model, rows, views=rows)
@@ -131,7 +150,9 @@ def contrastive_twin(w: Weights, config: BladeConfig, rows: list[Row]) -> float:
 def test_full_target_sets_make_richness_weighting_idle():
     """When every target set holds every behavior, the weighted loss is the unweighted one."""
     full = Batch(**{**vars(TRAINED), "target_sets_BLK": torch.ones_like(TRAINED.target_sets_BLK)})
-    weighted, plain = (tiny_blade(richness_weight=weight, lambda_=0.0).losses(full) for weight in (True, False))
+    weighted, plain = (
+        tiny_blade(richness_weight=weight, lambda_=0.0).losses(full) for weight in (True, False)
+    )
     torch.testing.assert_close(weighted, plain, atol=1e-12, rtol=0)
 
 
@@ -140,7 +161,9 @@ def test_states_at_padding_do_not_enter_the_contrast():
     model = tiny_blade()
     before = model.losses(TRAINED)["contrastive"]
     told_BLK = torch.where(TRAINED.real_BL[..., None], TRAINED.target_sets_BLK, 1)
-    assert torch.equal(model.losses(Batch(**{**vars(TRAINED), "target_sets_BLK": told_BLK}))["contrastive"], before)
+    assert torch.equal(
+        model.losses(Batch(**{**vars(TRAINED), "target_sets_BLK": told_BLK}))["contrastive"], before
+    )
 
 
 def test_factor_init_ones_starts_every_user_alike():

@@ -20,11 +20,19 @@ def test_losses_and_gradients_are_those_of_the_twin(settings):
     model = make_model("blade_released", CATALOG, **STILL, **settings).double()
     assert isinstance(model, BladeReleased)
     same = [BATCH.sets_BLK] * 3
-    sample = (BATCH.users_B, BATCH.items_BL, *same, BATCH.target_items_BL, BATCH.target_sets_BLK, BATCH.negatives_BL)
+    sample = (
+        BATCH.users_B,
+        BATCH.items_BL,
+        *same,
+        BATCH.target_items_BL,
+        BATCH.target_sets_BLK,
+        BATCH.negatives_BL,
+    )
     ours, plain = tuple(model.losses(BATCH).values()), PlainBladeReleased(model).losses(sample)
     torch.testing.assert_close(ours, plain, atol=1e-10, rtol=0)
     parameters = list(model.parameters())
     for gradient, twin in zip(
-        *(torch.autograd.grad(torch.stack(terms).sum(), parameters) for terms in (ours, plain)), strict=True
+        *(torch.autograd.grad(torch.stack(terms).sum(), parameters) for terms in (ours, plain)),
+        strict=True,
     ):
         torch.testing.assert_close(gradient, twin, atol=1e-10, rtol=1e-8)

@@ -10,7 +10,9 @@ BATCH = make_batch(CATALOG)
 
 
 @pytest.mark.parametrize("name", ["blade", "blade_released"])
-@pytest.mark.parametrize(("alpha", "cut", "kept"), [(0.0, "intermediate", "early"), (1.0, "early", "intermediate")])
+@pytest.mark.parametrize(
+    ("alpha", "cut", "kept"), [(0.0, "intermediate", "early"), (1.0, "early", "intermediate")]
+)
 def test_alpha_at_an_end_cuts_one_path(name, alpha, cut, kept):
     """alpha = 0 leaves the intermediate path without gradient, alpha = 1 the early one; the other path learns."""
     model = make_model(name, CATALOG, alpha=alpha)

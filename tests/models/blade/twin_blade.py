@@ -46,8 +46,14 @@ def encode(w: Weights, config: BladeConfig, row: Row) -> tuple[list[Vector], lis
     scale = sqrt(config.embedding_size) if config.init == "xavier" else 1.0
     items = [times(scale, w["items.weight"][item]) for item in row.items]
     positions = w["positions.weight"]
-    behaviors = [set_embedding(part(w, "sets"), row.user, present, config.set_softmax) for present in row.sets]
-    targets = [set_embedding(part(w, "sets"), row.user, present, config.set_softmax) for present in row.target_sets]
+    behaviors = [
+        set_embedding(part(w, "sets"), row.user, present, config.set_softmax)
+        for present in row.sets
+    ]
+    targets = [
+        set_embedding(part(w, "sets"), row.user, present, config.set_softmax)
+        for present in row.target_sets
+    ]
 
     early = [
         plus(fuse(part(w, "fusion"), config.fusion, item, behavior), position)
@@ -59,11 +65,16 @@ def encode(w: Weights, config: BladeConfig, row: Row) -> tuple[list[Vector], lis
         intermediate = intermediate_block(
             part(w, f"intermediate_blocks.{i}"), config, intermediate, behaviors, row.real
         )
-    fused = [plus(times(config.alpha, o), times(1 - config.alpha, f)) for o, f in zip(intermediate, early, strict=True)]
+    fused = [
+        plus(times(config.alpha, o), times(1 - config.alpha, f))
+        for o, f in zip(intermediate, early, strict=True)
+    ]
     return cross_block(part(w, "cross"), config, targets, fused, row.real), fused
 
 
-def early_block(w: Weights, config: BladeConfig, states: list[Vector], real: list[bool]) -> list[Vector]:
+def early_block(
+    w: Weights, config: BladeConfig, states: list[Vector], real: list[bool]
+) -> list[Vector]:
     attended = attention(part(w, "attention"), states, states, real, config.num_heads)
     return [feed_forward_block(w, config, x, a) for x, a in zip(states, attended, strict=True)]
 
@@ -89,7 +100,9 @@ def cross_block(
     return [feed_forward_block(w, config, x, a) for x, a in zip(residual, attended, strict=True)]
 
 
-def feed_forward_block(w: Weights, config: BladeConfig, residual: Vector, attended: Vector) -> Vector:
+def feed_forward_block(
+    w: Weights, config: BladeConfig, residual: Vector, attended: Vector
+) -> Vector:
     """LN(a + FFN(a)), a = LN(residual + attended)."""
     a = layer_norm(part(w, "attention_norm"), plus(residual, attended), config.layer_norm_eps)
     transformed = feed_forward(part(w, "feed_forward"), a)
@@ -117,16 +130,26 @@ def view(w: Weights, config: BladeConfig, row: Row) -> Vector:
     """The states of all steps in one vector, padding as zeros."""
     states, fused = encode(w, config, row)
     contrasted = states if config.contrast_on == "user" else fused
-    return [number for x, real in zip(contrasted, row.real, strict=True) for number in times(float(real), x)]
+    return [
+        number
+        for x, real in zip(contrasted, row.real, strict=True)
+        for number in times(float(real), x)
+    ]
 
 
-def contrastive_loss(first: list[Vector], second: list[Vector], similarity: str, tau: float) -> float:
+def contrastive_loss(
+    first: list[Vector], second: list[Vector], similarity: str, tau: float
+) -> float:
     """The mean over both views of -log of the other view's share among all rows but oneself."""
     views = first + second
     losses = []
     for i, anchor in enumerate(views):
         partner = (i + len(first)) % len(views)
-        alike = {j: exp(_similarity(anchor, other, similarity) / tau) for j, other in enumerate(views) if j != i}
+        alike = {
+            j: exp(_similarity(anchor, other, similarity) / tau)
+            for j, other in enumerate(views)
+            if j != i
+        }
         losses.append(-log(alike[partner] / sum(alike.values())))
     return sum(losses) / len(losses)
 

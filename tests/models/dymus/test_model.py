@@ -20,7 +20,9 @@ def test_a_sample_is_a_user_at_an_earlier_time(name: str):
     states_BLD = model.encode(BATCH)
     for step in range(1, MAX_LENGTH + 1):
         then = BATCH._each(lambda value, step=step: value[:, :step] if value.dim() > 1 else value)
-        torch.testing.assert_close(states_BLD[:, step - 1], model.final_states(then), atol=1e-12, rtol=0)
+        torch.testing.assert_close(
+            states_BLD[:, step - 1], model.final_states(then), atol=1e-12, rtol=0
+        )
 
 
 @pytest.mark.parametrize("seed", range(8, 14))
@@ -28,12 +30,16 @@ def test_many_samples_of_few_users_are_read(seed: int):
     """What is computed only to round numbers up may belong to any user; states are those of each user by herself."""
     catalog = make_catalog(num_users=40)
     random = torch.Generator().manual_seed(seed)
-    lengths = torch.randint(1, MAX_LENGTH + 1, (int(torch.randint(17, 40, (1,), generator=random)),), generator=random)
+    lengths = torch.randint(
+        1, MAX_LENGTH + 1, (int(torch.randint(17, 40, (1,), generator=random)),), generator=random
+    )
     batch = make_batch(catalog, lengths=lengths.tolist(), seed=seed)
     model = make_model("dymus_plus", catalog).double().eval()
     states_BLD = model.encode(batch)
     alone_BLD = torch.cat([model.encode(one) for one in batch.split(1)])
-    torch.testing.assert_close(states_BLD[batch.real_BL], alone_BLD[batch.real_BL], atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        states_BLD[batch.real_BL], alone_BLD[batch.real_BL], atol=1e-12, rtol=0
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,9 +73,13 @@ def votes_of(routing: StateRouting | CapsuleRouting, states: Tensor) -> Tensor:
     return torch.einsum("nkix,ixkc->nicx", states, routing.weight)
 
 
-@pytest.mark.parametrize(("kind", "shape"), [(StateRouting, (5, 3, 8)), (CapsuleRouting, (5, 3, 8, 4))])
+@pytest.mark.parametrize(
+    ("kind", "shape"), [(StateRouting, (5, 3, 8)), (CapsuleRouting, (5, 3, 8, 4))]
+)
 @pytest.mark.parametrize("rounds", [1, 2, 3])
-def test_routing_equals_its_slow_twin(kind: type[StateRouting] | type[CapsuleRouting], shape: tuple[int], rounds: int):
+def test_routing_equals_its_slow_twin(
+    kind: type[StateRouting] | type[CapsuleRouting], shape: tuple[int], rounds: int
+):
     """Value and gradients are those of the equations with all votes made and all rounds but the last cut off."""
     random = torch.Generator().manual_seed(0)
     routing = shaken(kind(3, 8, 4, rounds))
@@ -84,15 +94,22 @@ def test_routing_equals_its_slow_twin(kind: type[StateRouting] | type[CapsuleRou
     for _ in range(rounds - 1):
         votes_NICX = votes_of(routing, states).detach()
         capsules_NCX = capsules(votes_NICX, logits_NIC).detach()
-        expected_ND = ((routing.lengths(capsules_NCX) @ vectors_VD.T).softmax(dim=-1) @ vectors_VD).detach()
+        expected_ND = (
+            (routing.lengths(capsules_NCX) @ vectors_VD.T).softmax(dim=-1) @ vectors_VD
+        ).detach()
         answers_NCX = torch.einsum("nd,cdx->ncx", expected_ND, routing.item_answer_CDX)
-        answers_NCX = answers_NCX + torch.einsum("ncy,cyx->ncx", capsules_NCX, routing.capsule_answer_CXX)
+        answers_NCX = answers_NCX + torch.einsum(
+            "ncy,cyx->ncx", capsules_NCX, routing.capsule_answer_CXX
+        )
         logits_NIC = logits_NIC + torch.einsum("nicx,ncx->nic", votes_NICX, answers_NCX)
     slow_NC = routing.lengths(capsules(votes_of(routing, states), logits_NIC))
     fast_NC = routing(lambda _: states, vectors_VD)
     torch.testing.assert_close(fast_NC, slow_NC, atol=1e-12, rtol=0)
     weigh = torch.randn(slow_NC.shape, generator=random, dtype=torch.float64)
-    slow, fast = (torch.autograd.grad((out * weigh).sum(), inputs, allow_unused=True) for out in (slow_NC, fast_NC))
+    slow, fast = (
+        torch.autograd.grad((out * weigh).sum(), inputs, allow_unused=True)
+        for out in (slow_NC, fast_NC)
+    )
     for one, other in zip(slow, fast, strict=True):
         assert (one is None) == (other is None)
         if one is not None:
@@ -109,7 +126,11 @@ def test_sequences_hold_the_steps_of_their_type(padded_to: int | None):
         for behavior in range(1, 4):
             for step in range(6):
                 end = int(sequences.ends_BKL[user, behavior - 1, step])
-                seen = steps_BLD[user, : step + 1][types_BL[user, : step + 1] == behavior].flatten().tolist()
+                seen = (
+                    steps_BLD[user, : step + 1][types_BL[user, : step + 1] == behavior]
+                    .flatten()
+                    .tolist()
+                )
                 found = sequences.steps_BKXD[user, behavior - 1, :end].flatten().tolist()
                 total = int((types_BL[user] == behavior).sum())
                 assert found == [0.0] * (0 if padded_to is None else padded_to - total) + seen

@@ -2,7 +2,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from blade_tune.models.mb_str.by_behavior import BehaviorFeedForward, BehaviorLinear, PlacedByBehavior, SortedByBehavior
+from blade_tune.models.mb_str.by_behavior import (
+    BehaviorFeedForward,
+    BehaviorLinear,
+    PlacedByBehavior,
+    SortedByBehavior,
+)
 from tests.builders import shaken
 from tests.layers.twins import linear, relu
 
@@ -11,13 +16,17 @@ FORMS = (SortedByBehavior, PlacedByBehavior)
 
 
 def states(size: int = 4) -> Tensor:
-    return torch.randn(*TYPES_BL.shape, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return torch.randn(
+        *TYPES_BL.shape, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
+    )
 
 
 def of_type(part: BehaviorLinear, behavior: int) -> dict:
     """The map of a behavior as a Linear has it."""
     weights = {"weight": part.weight_KDF[behavior - 1].T.tolist()}
-    return weights if part.bias_KF is None else weights | {"bias": part.bias_KF[behavior - 1].tolist()}
+    return (
+        weights if part.bias_KF is None else weights | {"bias": part.bias_KF[behavior - 1].tolist()}
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -27,10 +36,15 @@ def test_each_state_meets_the_map_of_its_type(form, bias):
     part, types = shaken(BehaviorLinear(3, 4, 5, bias=bias)), form(TYPES_BL, 3)
     ours_BLF = types.leave(part(types.enter(states()), types))
     twin = [
-        [linear(of_type(part, behavior), x) if behavior else [0.0] * 5 for behavior, x in zip(row, xs, strict=True)]
+        [
+            linear(of_type(part, behavior), x) if behavior else [0.0] * 5
+            for behavior, x in zip(row, xs, strict=True)
+        ]
         for row, xs in zip(TYPES_BL.tolist(), states().tolist(), strict=True)
     ]
-    torch.testing.assert_close(ours_BLF, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        ours_BLF, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0
+    )
 
 
 def test_both_forms_have_the_same_gradients():
@@ -53,4 +67,6 @@ def test_feed_forward_is_two_maps_of_the_type():
     for row, step in [(0, 0), (0, 1), (1, 2)]:
         behavior = int(TYPES_BL[row, step])
         inner = relu(linear(of_type(part.expand, behavior), states()[row, step].tolist()))
-        assert ours_BLD[row, step].tolist() == pytest.approx(linear(of_type(part.contract, behavior), inner), abs=1e-12)
+        assert ours_BLD[row, step].tolist() == pytest.approx(
+            linear(of_type(part.contract, behavior), inner), abs=1e-12
+        )

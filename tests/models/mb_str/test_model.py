@@ -29,7 +29,10 @@ def test_the_loss_is_the_cross_entropy_of_what_is_hidden():
 
 def test_nothing_hidden_is_no_loss():
     """Users without any step have nothing to hide: the loss is zero, not NaN."""
-    assert make_model("mb_str", CATALOG).losses(make_batch(CATALOG, lengths=(0, 0)))["next"].item() == 0.0
+    assert (
+        make_model("mb_str", CATALOG).losses(make_batch(CATALOG, lengths=(0, 0)))["next"].item()
+        == 0.0
+    )
 
 
 def test_both_sides_of_a_slot_are_read():
@@ -49,7 +52,9 @@ def test_a_gpu_s_form_gives_the_same(monkeypatch):
     for _ in range(2):
         torch.manual_seed(1)
         loss = model.losses(BATCH)["next"]
-        results.append((*torch.autograd.grad(loss, list(model.parameters())), loss, model.final_states(BATCH)))
+        results.append(
+            (*torch.autograd.grad(loss, list(model.parameters())), loss, model.final_states(BATCH))
+        )
         monkeypatch.setattr(behavior_pairs, "by_behavior", PlacedByBehavior)
         monkeypatch.setattr(gated_experts, "by_behavior", PlacedByBehavior)
     for one, other in zip(*results, strict=True):

@@ -11,10 +11,14 @@ from blade_tune.models.mbht.hypergraph import ItemMetric, fill_hidden, propagati
 from tests.layers.twins import Vector, dot, plus, times
 
 HIDDEN = 9  # an id that stands for [MASK]
-SEQUENCES = st.lists(st.lists(st.sampled_from([1, 2, 3, 4, HIDDEN]), max_size=7), min_size=1, max_size=3)
+SEQUENCES = st.lists(
+    st.lists(st.sampled_from([1, 2, 3, 4, HIDDEN]), max_size=7), min_size=1, max_size=3
+)
 
 
-def hyperedges(items: list[int], similarity: list[list[float]], num_similar: int) -> list[dict[int, float]]:
+def hyperedges(
+    items: list[int], similarity: list[list[float]], num_similar: int
+) -> list[dict[int, float]]:
     """Edges of one sequence, each {slot: weight}: of items, of hidden slots, and of items that stand more than once."""
     slots = range(len(items))
     similar = {i: sorted(slots, key=lambda j: -similarity[i][j])[:num_similar] for i in slots}
@@ -37,7 +41,8 @@ def twin_propagation(items: list[int], edges: list[dict[int, float]]) -> list[Ve
     degree = [sum(edge.get(slot, 0.0) for edge in edges) for slot in range(len(items))]
     return [
         [
-            sum(edge.get(i, 0.0) * edge.get(j, 0.0) / sum(edge.values()) for edge in edges) / degree[i]
+            sum(edge.get(i, 0.0) * edge.get(j, 0.0) / sum(edge.values()) for edge in edges)
+            / degree[i]
             for j in range(len(items))
         ]
         for i in range(len(items))
@@ -49,7 +54,9 @@ def twin_propagation(items: list[int], edges: list[dict[int, float]]) -> list[Ve
 def test_propagation_equals_its_twin(sequences, num_similar, seed):
     """G of a padded batch is what loops over each sequence's hyperedges give, zero at padding."""
     L = 7
-    table_XD = torch.randn(10, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    table_XD = torch.randn(
+        10, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
     items_BL = torch.tensor([row + [0] * (L - len(row)) for row in sequences])
     similarity_BLL = table_XD[items_BL] @ table_XD[items_BL].mT
     known_BL = (items_BL > 0) & (items_BL != HIDDEN)
@@ -58,7 +65,9 @@ def test_propagation_equals_its_twin(sequences, num_similar, seed):
     for row, items in enumerate(sequences):
         n = len(items)
         edges = hyperedges(items, similarity_BLL[row].tolist(), num_similar)
-        twin_BLL[row, :n, :n] = torch.tensor(twin_propagation(items, edges), dtype=torch.float64).view(n, n)
+        twin_BLL[row, :n, :n] = torch.tensor(
+            twin_propagation(items, edges), dtype=torch.float64
+        ).view(n, n)
     torch.testing.assert_close(G_BLL, twin_BLL, atol=1e-12, rtol=0)
 
 
@@ -76,7 +85,9 @@ def test_the_metric_is_a_cosine_of_weighed_items(row):
 
     similarity_BLL = metric(torch.tensor(items, dtype=torch.float64))
     twin_LL = [[cosine(x, y) for y in items[row]] for x in items[row]]
-    torch.testing.assert_close(similarity_BLL[row], torch.tensor(twin_LL, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        similarity_BLL[row], torch.tensor(twin_LL, dtype=torch.float64), atol=1e-12, rtol=0
+    )
 
 
 def test_the_metric_cancels_out_over_time():
@@ -93,13 +104,23 @@ def test_the_metric_cancels_out_over_time():
 def test_hidden_slots_are_filled_as_by_their_twin(before, after):
     """A hidden slot gets the mean of the known ones in its window, its own state without any; others stay."""
     kinds = ["hkkhhk...", "hhhh.....", "khkhkhkhk"]  # hidden, known, padding
-    states_BLD = torch.randn(3, 9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    known_BL, hidden_BL = (torch.tensor([[kind == sign for kind in row] for row in kinds]) for sign in "kh")
+    states_BLD = torch.randn(
+        3, 9, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
+    known_BL, hidden_BL = (
+        torch.tensor([[kind == sign for kind in row] for row in kinds]) for sign in "kh"
+    )
     twin = states_BLD.tolist()
     for row, states in zip(kinds, states_BLD.tolist(), strict=True):
         for slot, kind in enumerate(row):
-            near = [m for m in range(slot - before, slot + after + 1) if 0 <= m < 9 and row[m] == "k"]
+            near = [
+                m for m in range(slot - before, slot + after + 1) if 0 <= m < 9 and row[m] == "k"
+            ]
             if kind == "h" and near:
-                twin[kinds.index(row)][slot] = times(1 / len(near), plus(*(states[m] for m in near)))
+                twin[kinds.index(row)][slot] = times(
+                    1 / len(near), plus(*(states[m] for m in near))
+                )
     filled_BLD = fill_hidden(states_BLD, known_BL, hidden_BL, before, after)
-    torch.testing.assert_close(filled_BLD, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(
+        filled_BLD, torch.tensor(twin, dtype=torch.float64), atol=1e-12, rtol=0
+    )

@@ -54,7 +54,10 @@ def test_the_loss_is_the_mean_over_hidden_slots(loss):
             target = cloze.target_items_BL[row, column]
             if target:
                 scores_V = model.item_vectors()[1:] @ states_BLD[row, slot]
-                positive, negative = scores_V[target - 1], scores_V[cloze.negatives_BL[row, column] - 1]
+                positive, negative = (
+                    scores_V[target - 1],
+                    scores_V[cloze.negatives_BL[row, column] - 1],
+                )
                 pair = -torch.nn.functional.logsigmoid(torch.stack((positive, -negative))).sum()
                 twin.append((scores_V.logsumexp(dim=0) - positive if loss == "ce" else pair).item())
     assert len(twin) > len(BATCH)
@@ -65,7 +68,9 @@ def test_the_loss_is_the_mean_over_hidden_slots(loss):
 @pytest.mark.parametrize("as_published", [False, True])
 def test_the_metric_learns_unless_as_published(as_published):
     """In the public code, normalizing over time takes every gradient from the metric."""
-    model = make_model("mbht", CATALOG, as_published=as_published, dropout=0.0, hypergraph_dropout=0.0).double()
+    model = make_model(
+        "mbht", CATALOG, as_published=as_published, dropout=0.0, hypergraph_dropout=0.0
+    ).double()
     torch.nn.init.normal_(model.items.weight[1:])  # else states of the graph are too small to see
     model.losses(BATCH)["next"].backward()
     assert (model.metric.weight_D.grad.abs().max() < 1e-15) == as_published
