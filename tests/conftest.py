@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from hypothesis import settings
@@ -13,6 +14,7 @@ from tests.postgres import OwnServer, Server, own_server, server
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")
 torch.set_num_threads(1)  # tiny tensors prefer it
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 GOLDEN = Path(__file__).parent / "golden"

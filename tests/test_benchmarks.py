@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.tiny import DATA
+from tests.tiny import DATA
 
 WAYS = Path(__file__).parents[1] / "benchmarks" / "gpu_ways.py"
 

@@ -107,7 +107,6 @@ CHOICES = st.lists(st.integers() | st.text(max_size=3), min_size=1, max_size=4, 
 @given(entry=RANGES | STEPPED | CONTINUOUS | CHOICES, seed=st.integers(0, 1000))
 def test_a_suggested_value_is_contained_and_counted(entry: dict, seed: int):
     """What Optuna suggests is inside the parameter and one of its points."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     parameter = free(**entry)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     value = parameter.suggest("x", study.ask())

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from blade_tune.report.dashboard import publish
+from tests import tiny
 from tests.cli.test_dashboard import ask, free_port, serving
-from tests.study import tiny
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

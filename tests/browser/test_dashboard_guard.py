@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from blade_tune.report.dashboard import publish
+from tests import tiny
 from tests.browser.conftest import FLAGS, PROGRAMS
 from tests.cli.test_dashboard import free_port, get, names, serving
-from tests.study import tiny
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -93,6 +93,13 @@ def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
     return Ended(int(end.value.code or 0), out.getvalue(), err.getvalue())
 
 
+def do(folder: Path, words: str) -> Ended:
+    """Run a command that ends well."""
+    ended = call(*words.split(), cwd=folder)
+    assert ended.code == 0, ended.err
+    return ended
+
+
 def start(
     *words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any
 ) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from blade_tune.models.build import model_class
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.study.workspace import Workspace
-from tests.cli.program import Ended, call, write_study
+from tests.cli.program import call, do, write_study
 
 CLASSICAL = [
     name
@@ -26,13 +26,6 @@ CLASSICAL = [
 ]
 TRIALS = 6
 BEHAVIORS = ("click", "like", "share", "follow")
-
-
-def do(folder: Path, words: str) -> Ended:
-    """Run a command that ends well."""
-    ended = call(*words.split(), cwd=folder)
-    assert ended.code == 0, ended.err
-    return ended
 
 
 def refused(folder: Path, words: str) -> str:

@@ -1,7 +1,5 @@
 """A combination: a weighted sum of trials of other studies, from the search for its weights to recommendations."""
 
-import csv
-import io
 import json
 import shutil
 from pathlib import Path
@@ -11,77 +9,20 @@ import optuna
 import pytest
 
 from blade_tune.config import read_yaml
-from blade_tune.study.stored import StoredStudy
-from blade_tune.study.workspace import Workspace
-from tests.cli.program import TINY, Ended, call, write_study
-from tests.cli.test_classical import do, recommended, refused, trials, write_histories
-
-COMBINATION = "run --study tiny --model combination"
-MEMBERS = "tiny-item_knn,tiny-ials:1,tiny"
-SAME = f"{COMBINATION} --members {MEMBERS}"
-NAME = "tiny-combination"
-TRIALS = 3
-
-
-def load(folder: Path, study: str) -> StoredStudy:
-    results = folder / "results"
-    return Workspace.at(None, results).study(study)
-
-
-def is_stored(folder: Path, study: str = NAME) -> bool:
-    names = [known.study_name for known in load(folder, "tiny").storage.get_all_studies()]
-    return study in names or (folder / "results" / study).exists()
-
-
-def best(folder: Path, study: str) -> int:
-    """The number of a study's best trial."""
-    return json.loads(do(folder, f"status -s {study} -f json").out)["best"]["number"]
-
-
-def kept(folder: Path) -> list[tuple[str, int]]:
-    """Study and trial of each member, as the stored combination has them."""
-    content = read_yaml(folder / "results" / NAME / "study.yaml")
-    return [(member["study"], member["trial"]) for member in content["members"]]
-
-
-def copies(folder: Path) -> list[Path]:
-    """The members' weights that belong to the combination."""
-    return sorted((folder / "results" / NAME / "members").iterdir())
-
-
-def anew(folder: Path, words: str) -> Ended:
-    """Run a command under the folder's full path: weights that this process has read elsewhere are of no account."""
-    return call(*words.split(), "--results", str(folder / "results"), cwd=folder)
-
-
-@pytest.fixture(scope="module")
-def tuned(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished study of a neural model; beside it four trials of item_knn, two with weights, and two of ials."""
-    folder = shutil.copytree(finished, tmp_path_factory.mktemp("tuned") / "copy")
-    do(folder, "run --study tiny --model item_knn --trials 4 --keep 2 -q")
-    do(folder, "run --study tiny --model ials --trials 2 -q")
-    return folder
-
-
-@pytest.fixture
-def tuned_copy(tuned: Path, tmp_path: Path) -> Path:
-    """The same for a test that changes it."""
-    return shutil.copytree(tuned, tmp_path / "copy")
-
-
-@pytest.fixture(scope="module")
-def combined(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy with a combination of the best item_knn, the second trial of ials, and the best neural trial."""
-    folder = shutil.copytree(tuned, tmp_path_factory.mktemp("combined") / "copy")
-    assert do(folder, f"{SAME} --trials {TRIALS} -q").err == ""
-    return folder
-
-
-@pytest.fixture
-def combined_copy(combined: Path, tmp_path: Path) -> Path:
-    """The same for a test that changes it."""
-    return shutil.copytree(combined, tmp_path / "copy")
-
+from tests.cli.combined import (
+    COMBINATION,
+    NAME,
+    SAME,
+    TRIALS,
+    anew,
+    best,
+    copies,
+    is_stored,
+    kept,
+    load,
+)
+from tests.cli.program import TINY, call, do, write_study
+from tests.cli.test_classical import refused, trials
 
 # --- a search for weights ---
 
@@ -350,76 +291,3 @@ def test_a_run_mends_a_copy_that_was_damaged(combined_copy: Path):
         0,
         True,
     )
-
-
-# --- a choice and a final model ---
-
-
-def test_trials_of_a_combination_are_reproduced_to_the_bit(combined: Path):
-    """From the copied weights each trial gives the very figures that it stored."""
-    for number in range(TRIALS):
-        again = do(combined, f"reproduce -s {NAME} --trial {number} -f json")
-        assert json.loads(again.out) == {
-            "trial": number,
-            "epochs": 1,
-            "largest_difference": 0.0,
-            "changed": [],
-            "written": [],
-        }
-
-
-def test_a_combination_is_confirmed_over_users(combined_copy: Path):
-    """No seed changes fixed members: one run a candidate, and it gives what the search saw."""
-    said = json.loads(do(combined_copy, f"confirm -s {NAME} --top 2 --seeds 3 -q -f json").out)
-    assert said["over"] == "users"
-    assert [row["state"] for row in trials(combined_copy, f"{NAME}.runs")] == ["complete"] * 2
-    for candidate in said["candidates"]:
-        assert candidate["mean"] == pytest.approx(candidate["search"], abs=1e-6)
-    assert set(said["verdict"]) == {"baseline", "difference", "low", "high", "is_above", "words"}
-
-
-@pytest.fixture(scope="module")
-def exported(combined: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the bundle, best, and histories; the program has checked that it scores as the model does."""
-    folder = tmp_path_factory.mktemp("exported")
-    ended = do(combined, f"export-best -s {NAME} --rule best --out {folder / 'best'} -f json -q")
-    (folder / "facts.json").write_text(ended.out)
-    write_histories(folder)
-    return folder
-
-
-def test_a_combination_is_one_bundle(combined: Path, exported: Path):
-    """It has the figures of the best trial, names its members, and needs none of their files."""
-    facts = json.loads((exported / "facts.json").read_text())
-    row = trials(combined, NAME)[facts["trial"]]
-    assert (facts["trial"], facts["valid"]["ndcg@10"]) == (best(combined, NAME), row["value"])
-    members = [f"{study}:{number}" for study, number in kept(combined)]
-    assert json.loads((exported / "best" / "provenance.json").read_text())["members"] == members
-    card = (exported / "best" / "README.md").read_text(encoding="utf-8")
-    assert f"- members: {', '.join(members)}\n" in card
-    assert recommended(exported).keys() == {"1", "2"}
-
-
-def test_a_combinations_bundle_recommends(exported: Path):
-    """Five items a user, best first, none of which is in the history."""
-    printed = do(exported, "recommend --bundle best --users users.csv -k 5 -q").out
-    rows = list(csv.DictReader(io.StringIO(printed)))
-    scores = {
-        user: [float(row["score"]) for row in rows if row["user"] == user] for user in ("1", "2")
-    }
-    assert scores == {user: sorted(some, reverse=True) for user, some in scores.items()}
-    found = recommended(exported)
-    assert {user: len(set(items)) for user, items in found.items()} == {"1": 5, "2": 5}
-    assert not {"3", "9"} & set(found["1"])
-
-
-def test_members_cannot_be_trained_on_validation_rows(combined: Path, tmp_path: Path):
-    """--with-valid is refused before anything is fitted, opened or written."""
-    said = refused(
-        combined, f"export-best -s {NAME} --rule best --with-valid --out {tmp_path / 'out'} -q"
-    )
-    assert (
-        said
-        == "Error: --with-valid: the members of a combination were fitted before, to train rows.\n"
-    )
-    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from blade_tune.export import checksums
 from blade_tune.study import ownership
 from blade_tune.study.stored import StoredStudy
 from tests.cli.program import Ended, call
-from tests.study.tiny import content, run, stored
+from tests.tiny import content, run, stored
 
 COMMANDS = (
     ("status",),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from blade_tune.export.final import ExportOptions, export_best
-from tests.study.tiny import run, stored
+from tests.tiny import run, stored
 
 
 @pytest.fixture(scope="package")

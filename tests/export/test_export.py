@@ -33,7 +33,7 @@ from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import EpochRecord
 from blade_tune.trial import objective
 from tests.data.examples import SPLIT_FILES, write_split
-from tests.study.tiny import content, define, run, stored, work
+from tests.tiny import content, define, run, stored, work
 
 CPU = torch.device("cpu")
 FILES = {

@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import re
 import signal
 import stat
 import subprocess
@@ -15,7 +14,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ruamel.yaml import YAML
 from sqlalchemy.engine import make_url
 
 import blade_tune
@@ -25,12 +23,11 @@ from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.launchers.run import run_jobs
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.trial.callback import Callback
+from tests import tiny
 from tests.cli import program
 from tests.cli.program import Ended as Program
 from tests.cli.program import call, finish, read_until, start, write_study
-from tests.study import tiny
 
-CLUSTERS = Path(__file__).parents[2] / "docs" / "clusters.md"
 STOPPED = "stopped; run the same command again to go on from here."
 LOCAL = ("--launcher", "slurm", "--launcher-option", "cluster=local")
 PASSWORD = "s3cr3t-in-no-file"  # noqa: S105 - the test server asks for none
@@ -389,29 +386,3 @@ def test_ray_actors_share_a_study(tmp_path, ray_folder, postgres_url):
     assert (ended.code, ended.out) == (0, "")
     assert ended.err.endswith("study=tiny ended: 2 of 2 trials are scored\n")
     assert files_with(PASSWORD, ray_folder) == files_with(PASSWORD, tmp_path) == []
-
-
-# docs/clusters.md
-
-
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of a language."""
-    return re.findall(
-        rf"^```{language}\n(.*?)^```$", CLUSTERS.read_text(), re.DOTALL | re.MULTILINE
-    )
-
-
-def test_the_yaml_of_the_docs_is_yaml():
-    """Every manifest parses, and has a kind."""
-    documents = [
-        document
-        for block in blocks("yaml")
-        for document in YAML(typ="safe", pure=True).load_all(block)
-    ]
-    assert {document["kind"] for document in documents} >= {"Job"}
-
-
-def test_the_shell_of_the_docs_is_shell():
-    """Every script and command line parses."""
-    for block in blocks("sh"):
-        subprocess.run(["bash", "-n"], input=block, text=True, check=True)

@@ -22,7 +22,7 @@ from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
 from tests.cli.program import call, write_study
-from tests.study.tiny import define, tiny_data
+from tests.tiny import define, tiny_data
 
 CPU = Place("cpu", "", 1.0, 2)
 

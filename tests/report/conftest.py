@@ -2,16 +2,10 @@
 
 from pathlib import Path
 
-import optuna
 import pytest
 
 from blade_tune.study.stored import StoredStudy
 from tests.report import made_up
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _quiet() -> None:
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 @pytest.fixture(scope="session")

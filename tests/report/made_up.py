@@ -19,7 +19,7 @@ from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict
 from blade_tune.study.workspace import Workspace
-from tests.study.tiny import define
+from tests.tiny import define
 
 SPACE: dict[str, Any] = {
     "embedding_size": 8,

@@ -18,8 +18,8 @@ from blade_tune.selection.statistics import estimate
 from blade_tune.storage.trials import ranked
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict
+from tests import tiny
 from tests.report import made_up
-from tests.study import tiny
 
 SCORES = (0.2, 0.21, 0.22)
 

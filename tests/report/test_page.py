@@ -20,9 +20,9 @@ from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.trials import ranked
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict
+from tests import tiny
 from tests.report import made_up
 from tests.report.made_up import COMPLETE
-from tests.study import tiny
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 

@@ -17,7 +17,7 @@ from blade_tune.spec.recipes import SHARED
 from blade_tune.study.create import Total, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
-from tests.study.tiny import content, define, tiny_data
+from tests.tiny import content, define, tiny_data
 
 FILE = Path("studies/tiny.yaml")
 SPACE = {

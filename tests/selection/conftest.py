@@ -7,7 +7,7 @@ import pytest
 
 from blade_tune.study.stored import StoredStudy
 from tests.selection.small import SEARCH
-from tests.study.tiny import run, stored
+from tests.tiny import run, stored
 
 
 @pytest.fixture(scope="session")

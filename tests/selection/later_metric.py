@@ -14,7 +14,7 @@ from blade_tune.data.store import prepare
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
-from tests.study.tiny import content, work
+from tests.tiny import content, work
 
 RESULTS = Path("results")
 COMMANDS = {

@@ -1,4 +1,4 @@
-"""A executor that works in the test's own process."""
+"""An executor that works in the test's own process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.selection.runs import RunExecutor, find_runs
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
-from tests.study.tiny import work
+from tests.tiny import work
 
 SEARCH: Mapping[str, Any] = {"search__trials": 4, "data__long_tail": ["share", "follow"]}
 
 
 @dataclass(frozen=True)
-class OwnCrew(RunExecutor):
+class OwnExecutor(RunExecutor):
     """Works on a study without a process for each worker; remembers what it worked on, and each budget."""
 
     worked: list[tuple[str, int]] = field(default_factory=list)
@@ -24,16 +24,16 @@ class OwnCrew(RunExecutor):
         work(study, self.callback, keep=changes.get("keep", 5))
 
 
-class IdleCrew(RunExecutor):
+class IdleExecutor(RunExecutor):
     """Trains nothing, as one whose limit of time is over."""
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
         """Nothing."""
 
 
-def own_crew(callback: Callback | None = None) -> OwnCrew:
-    """A executor without limits."""
-    return OwnCrew(RunSettings(), [], callback or Callback())
+def own_executor(callback: Callback | None = None) -> OwnExecutor:
+    """An executor without limits."""
+    return OwnExecutor(RunSettings(), [], callback or Callback())
 
 
 def num_rows(search: StoredStudy) -> int:

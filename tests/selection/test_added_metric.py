@@ -19,9 +19,9 @@ from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import study_effects, sweeps
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows
-from tests.selection.small import SEARCH, own_crew
+from tests.selection.small import SEARCH, own_executor
 from tests.selection.test_compare import executor
-from tests.study.tiny import content, run, stored
+from tests.tiny import content, run, stored
 
 pytestmark = pytest.mark.slow
 
@@ -46,12 +46,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{path}.yaml").write_text(write_yaml(file))
     run(folder / "results", **SEARCH)
     search = stored(folder / "results")
-    confirm(search, 2, 2, own_crew())
+    confirm(search, 2, 2, own_executor())
     opening = Opening("confirm --test", torch.device("cpu"), None)
     confirmation = load_confirmation(search)
     assert confirmation is not None
     open_test_rows(search, confirmation, opening)
-    study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
+    study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_executor())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         studies = run_comparison(

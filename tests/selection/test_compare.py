@@ -24,8 +24,8 @@ from blade_tune.spec.recipes import RECIPES, SHARED, RecipeName
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 from tests.export.test_export import CPU
-from tests.selection.small import OwnCrew
-from tests.study.tiny import content
+from tests.selection.small import OwnExecutor
+from tests.tiny import content
 
 MODELS = ["blade", "blade_released"]
 # Others: tests/cli/test_classical
@@ -66,11 +66,11 @@ def studies(place: Path) -> list[StoredStudy]:
         return run_comparison(define("tiny", MODELS, BUDGET), BUDGET, executor(place))
 
 
-def executor(place: Path) -> OwnCrew:
+def executor(place: Path) -> OwnExecutor:
     from blade_tune.fleet.settings import RunSettings
     from blade_tune.trial.callback import Callback
 
-    return OwnCrew(RunSettings(results=place / "results"), [], Callback())
+    return OwnExecutor(RunSettings(results=place / "results"), [], Callback())
 
 
 def test_models_share_all_but_their_space(place: Path, monkeypatch: pytest.MonkeyPatch):

@@ -28,13 +28,13 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
 from tests.export.test_export import CPU
-from tests.selection.small import IdleCrew, num_rows, own_crew
-from tests.study.tiny import define, run, stored, work
+from tests.selection.small import IdleExecutor, num_rows, own_executor
+from tests.tiny import define, run, stored, work
 
 
 def test_all_candidates_share_fresh_seeds(search: StoredStudy):
     """The top configurations are trained on the same seeds, none of which any trial of the search had."""
-    found = confirm(search, 3, 2, own_crew())
+    found = confirm(search, 3, 2, own_executor())
     assert found.seeds == seeds(search.definition, 2)
     assert {candidate.trial for candidate in found.candidates} == {
         trial.number for trial in ranked(search.trials)[:3]
@@ -48,7 +48,7 @@ def test_all_candidates_share_fresh_seeds(search: StoredStudy):
 
 def test_the_winner_has_the_highest_confirmed_mean(search: StoredStudy):
     """What the search thought of it plays no part; figures are those of the statistics."""
-    found = confirm(search, 4, 2, own_crew())
+    found = confirm(search, 4, 2, own_executor())
     means = [np.mean(candidate.scores) for candidate in found.candidates]
     assert means == sorted(means, reverse=True)
     assert found.winner.estimate == estimate(found.winner.scores)
@@ -60,13 +60,13 @@ def test_the_winner_has_the_highest_confirmed_mean(search: StoredStudy):
 
 def test_a_longer_confirmation_trains_only_what_is_new(search: StoredStudy):
     """More seeds or more candidates go on from the runs that are there."""
-    confirm(search, 2, 2, own_crew())
+    confirm(search, 2, 2, own_executor())
     assert num_rows(search) == 4
-    confirm(search, 2, 3, own_crew())
+    confirm(search, 2, 3, own_executor())
     assert num_rows(search) == 6
-    confirm(search, 3, 2, own_crew())
+    confirm(search, 3, 2, own_executor())
     assert num_rows(search) == 8
-    confirm(search, 3, 2, own_crew())
+    confirm(search, 3, 2, own_executor())
     assert num_rows(search) == 8
 
 
@@ -100,9 +100,9 @@ class _Stops(Callback):
 def test_an_unfinished_confirmation_is_none(search: StoredStudy):
     """Stopped half-way nobody is chosen; the same call goes on, and ends as if it had never been stopped."""
     with pytest.raises(InterruptedStudyError):
-        confirm(search, 2, 2, own_crew(_Stops(after=3)))
+        confirm(search, 2, 2, own_executor(_Stops(after=3)))
     assert load_confirmation(search) is None
-    confirm(search, 2, 2, own_crew())
+    confirm(search, 2, 2, own_executor())
     assert num_rows(search) == 4
 
 
@@ -122,7 +122,7 @@ def test_a_configuration_that_fails_is_no_candidate(
         return losses(self, batch)
 
     monkeypatch.setattr(Blade, "losses", broken)
-    found = confirm(search, 2, 2, own_crew())
+    found = confirm(search, 2, 2, own_executor())
     assert [candidate.trial for candidate in found.candidates] == [second.number]
 
 
@@ -132,7 +132,7 @@ def test_without_a_completed_trial_there_is_nothing_to_confirm(
     """It is an error that says so, and nothing is trained."""
     monkeypatch.setattr(type(search), "trials", [])
     with pytest.raises(NothingToExportError, match="no completed trial"):
-        confirm(search, 2, 2, own_crew())
+        confirm(search, 2, 2, own_executor())
 
 
 def candidate(
@@ -163,7 +163,7 @@ def test_the_smallest_that_cannot_be_told_apart():
 
 def test_test_rows_are_opened_for_the_winner_once(search: StoredStudy):
     """Each run of the winner is a line of the ledger; asked again, nothing is opened."""
-    found = confirm(search, 2, 2, own_crew())
+    found = confirm(search, 2, 2, own_executor())
     assert search.ledger.entries() == []
     runs = found.winning_runs
     for _ in range(2):
@@ -179,7 +179,7 @@ def test_test_figures_are_those_of_the_kept_weights(search: StoredStudy):
     """A run ranks the test rows as an export of it does, and its validation ranks are those of its best epoch."""
     from blade_tune.export.final import ExportOptions, export_best
 
-    found = confirm(search, 2, 2, own_crew())
+    found = confirm(search, 2, 2, own_executor())
     first = found.winning_runs[0]
     open_test_rows(search, found, Opening("confirm --test", CPU, None))
     said = json.loads(found.runs.files(first).test.read_text())
@@ -192,7 +192,7 @@ def test_test_figures_are_those_of_the_kept_weights(search: StoredStudy):
 
 def test_weights_that_are_elsewhere_open_nothing(search: StoredStudy):
     """Where a run's weights are not here, the ledger has no line for it."""
-    found = confirm(search, 2, 2, own_crew())
+    found = confirm(search, 2, 2, own_executor())
     found.runs.files(found.winning_runs[0]).weights.unlink()
     with pytest.raises(RunsMissingError, match="weights of run"):
         open_test_rows(search, found, Opening("confirm --test", CPU, None))
@@ -208,7 +208,7 @@ def test_a_confirmation_on_each_database(tmp_path: Path, database_url: str):
 
     def ask() -> None:
         with pytest.raises(RunsMissingError, match="runs are not complete"):
-            confirm(search, 2, 2, IdleCrew(RunSettings(), [], Callback()))
+            confirm(search, 2, 2, IdleExecutor(RunSettings(), [], Callback()))
 
     asked = [Thread(target=ask) for _ in range(3)]
     for thread in asked:
@@ -216,6 +216,6 @@ def test_a_confirmation_on_each_database(tmp_path: Path, database_url: str):
     for thread in asked:
         thread.join()
     assert num_rows(search) == 4
-    found = confirm(search, 2, 2, own_crew())
+    found = confirm(search, 2, 2, own_executor())
     assert num_rows(search) == 4
     assert load_confirmation(place.study("tiny")) == found

@@ -22,8 +22,8 @@ from blade_tune.study.members import settle_members
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from tests.damage import damages
-from tests.selection.small import own_crew
-from tests.study.tiny import define, stored
+from tests.selection.small import own_executor
+from tests.tiny import define, stored
 
 OPENING = Opening("confirm --test", torch.device("cpu"), None)
 
@@ -33,7 +33,7 @@ def tested(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of a search whose winner is confirmed and tested; tests leave them as they are."""
     results = shutil.copytree(searched, tmp_path_factory.mktemp("tested") / "results")
     search = stored(results)
-    confirm(search, 1, 2, own_crew())
+    confirm(search, 1, 2, own_executor())
     open_test_rows(search, confirmed(search), OPENING)
     return results
 

@@ -12,20 +12,20 @@ from blade_tune.selection.scores import user_groups
 from blade_tune.selection.statistics import paired_bootstrap
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
-from tests.selection.small import num_rows, own_crew
+from tests.selection.small import num_rows, own_executor
 
 
 @pytest.fixture
 def confirmed(search: StoredStudy) -> StoredStudy:
     """A search with a winner over two seeds."""
-    confirm(search, 2, 2, own_crew())
+    confirm(search, 2, 2, own_executor())
     return search
 
 
 def test_a_sweep_changes_one_setting_of_the_winner(confirmed: StoredStudy):
     """The winner's own runs are taken as they are; each value is trained on the same seeds, the rest as the winner."""
     (found,) = study_effects(
-        confirmed, sweeps(confirmed, {"model.lambda_": "0, 0.5"}), None, own_crew()
+        confirmed, sweeps(confirmed, {"model.lambda_": "0, 0.5"}), None, own_executor()
     )
     assert num_rows(confirmed) == 4 + 4
     assert (found.title, found.num_seeds) == ("model.lambda_", 2)
@@ -48,7 +48,9 @@ def test_a_sweep_changes_one_setting_of_the_winner(confirmed: StoredStudy):
 
 def test_stored_ranks_give_the_stored_metrics(confirmed: StoredStudy):
     """Figures from ranks, and the mean of users' gains, are what the evaluation said, for every metric and seed."""
-    (found,) = study_effects(confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_crew())
+    (found,) = study_effects(
+        confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_executor()
+    )
     confirmation = load_confirmation(confirmed)
     assert confirmation is not None
     runs = [TrialRecord(run).metrics for run in confirmation.winning_runs]
@@ -68,7 +70,7 @@ def test_the_winners_own_value_is_its_own_run(confirmed: StoredStudy):
     assert found is not None
     own = found.winner.values["model.lambda_"]
     (table,) = study_effects(
-        confirmed, sweeps(confirmed, {"model.lambda_": repr(own)}), None, own_crew()
+        confirmed, sweeps(confirmed, {"model.lambda_": repr(own)}), None, own_executor()
     )
     assert num_rows(confirmed) == 4
     assert table.effects[0].comparison.difference == 0.0
@@ -85,7 +87,7 @@ def test_ablations_are_the_models_own(confirmed: StoredStudy):
         "w/o CL": {"model.lambda_": 0.0},
         "w/o BRW": {"model.richness_weight": False},
     }
-    (found,) = study_effects(confirmed, wanted, None, own_crew())
+    (found,) = study_effects(confirmed, wanted, None, own_executor())
     assert [effect.scores.label for effect in found.effects] == list(wanted["ablation"])
 
 
@@ -101,7 +103,7 @@ def test_ablations_are_the_models_own(confirmed: StoredStudy):
 def test_a_sweep_is_checked_before_anything_is_trained(confirmed: StoredStudy, wanted, law):
     """Names and values are those of the settings."""
     with pytest.raises(ConfigError, match=law):
-        study_effects(confirmed, sweeps(confirmed, wanted), None, own_crew())
+        study_effects(confirmed, sweeps(confirmed, wanted), None, own_executor())
     assert num_rows(confirmed) == 4
 
 
@@ -121,7 +123,7 @@ def test_values_have_the_type_of_their_setting(search: StoredStudy):
 def test_effects_need_a_confirmed_winner(search: StoredStudy):
     """Without one the error says which command finds it."""
     with pytest.raises(ConfigError, match="blade-tune confirm --study tiny"):
-        study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_crew())
+        study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_executor())
 
 
 def test_tail_users_are_told_by_their_own_rows(
@@ -144,7 +146,9 @@ def test_tail_users_are_told_by_their_own_rows(
 
 def test_too_few_users_have_no_mean(confirmed: StoredStudy):
     """Head and tail users are counted; of fewer than 30 no figure is shown."""
-    (found,) = study_effects(confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_crew())
+    (found,) = study_effects(
+        confirmed, sweeps(confirmed, {"model.alpha": "0.5"}), None, own_executor()
+    )
     head_U, tail_U = found.groups["head"], found.groups["tail"]
     assert (head_U ^ tail_U).all()
     assert len(head_U) == found.base.ranks_SU.shape[1]

@@ -11,7 +11,7 @@ from blade_tune.selection.runs import Run, execute, require, rows, seeds
 from blade_tune.spec.fingerprint import shared_seed, training_seed
 from blade_tune.storage.trials import Given, num_scored
 from blade_tune.study.stored import StoredStudy
-from tests.selection.small import num_rows, own_crew
+from tests.selection.small import num_rows, own_executor
 
 SMALL: Mapping[str, Value] = {
     "model.embedding_size": 8,
@@ -30,7 +30,7 @@ def wanted(*alphas: float, num_seeds: int = 1) -> list[Run]:
 
 def test_a_run_is_made_once(search: StoredStudy):
     """What was trained before is found, also where it is wanted beside others, or with its defaults written out."""
-    executor = own_crew()
+    executor = own_executor()
     runs = execute(search, wanted(0.0, 0.5), executor)
     assert executor.worked == [("tiny.runs", 2)]
     (first, second) = require(runs, wanted(0.0, 0.5))
@@ -48,7 +48,7 @@ def test_a_run_is_made_once(search: StoredStudy):
 
 def test_a_run_trains_what_it_was_given(search: StoredStudy):
     """Configuration and seed are those that were asked for, also outside the search space; nothing is drawn."""
-    runs = execute(search, [Run({**SMALL, "model.lambda_": 0.0}, 7, "no contrast")], own_crew())
+    runs = execute(search, [Run({**SMALL, "model.lambda_": 0.0}, 7, "no contrast")], own_executor())
     (trial,) = require(runs, [Run({**SMALL, "model.lambda_": 0.0}, 7, "")])
     assert trial.user_attrs["seed"] == 7
     assert trial.params == {}
@@ -60,18 +60,18 @@ def test_a_run_trains_what_it_was_given(search: StoredStudy):
 def test_the_search_is_left_alone(search: StoredStudy):
     """Runs add no row to the search, and cost nothing of its budget."""
     before = [(trial.number, trial.value) for trial in search.trials]
-    execute(search, wanted(0.0), own_crew())
+    execute(search, wanted(0.0), own_executor())
     assert [(trial.number, trial.value) for trial in search.trials] == before
     assert num_scored(search.trials) == search.budget
 
 
 def test_equal_seeds_give_equal_runs(search: StoredStudy):
     """On a CPU the same run in another study of runs has the same value to the last bit; another seed has another."""
-    runs = execute(search, wanted(0.5, num_seeds=2), own_crew())
+    runs = execute(search, wanted(0.5, num_seeds=2), own_executor())
     one, other = require(runs, wanted(0.5, num_seeds=2))
     best = search.trials[0]
     again = Run(search.values(best), best.user_attrs["seed"], "as the search did")
-    execute(search, [again], own_crew())
+    execute(search, [again], own_executor())
     (trial,) = require(runs, [again])
     assert trial.value == best.value
     assert one.value != other.value
@@ -96,7 +96,7 @@ def test_a_failed_run_costs_only_itself(search: StoredStudy, monkeypatch: pytest
         return losses(self, batch)
 
     monkeypatch.setattr(Blade, "losses", broken)
-    runs = execute(search, wanted(0.0, 0.25, 0.5), own_crew())
+    runs = execute(search, wanted(0.0, 0.25, 0.5), own_executor())
     assert [
         trial.state.name if trial else None for trial in rows(runs, wanted(0.0, 0.25, 0.5))
     ] == [
@@ -107,7 +107,7 @@ def test_a_failed_run_costs_only_itself(search: StoredStudy, monkeypatch: pytest
     with pytest.raises(RunsMissingError, match=r"1 of 3 runs are not complete \(alpha 0\.25\)"):
         require(runs, wanted(0.0, 0.25, 0.5))
     monkeypatch.setattr(Blade, "losses", losses)
-    execute(search, wanted(0.0, 0.25, 0.5), own_crew())
+    execute(search, wanted(0.0, 0.25, 0.5), own_executor())
     assert len(require(runs, wanted(0.0, 0.25, 0.5))) == 3
     assert num_rows(search) == 4
 
@@ -115,14 +115,14 @@ def test_a_failed_run_costs_only_itself(search: StoredStudy, monkeypatch: pytest
 def test_a_run_must_be_a_configuration(search: StoredStudy):
     """A name or value that the settings do not know is refused before anything is stored."""
     with pytest.raises(ConfigError, match=r"alpha must be less than or equal to 1"):
-        execute(search, wanted(1.5), own_crew())
+        execute(search, wanted(1.5), own_executor())
     assert num_rows(search) == 0
 
 
 def test_who_finds_no_run_left_adds_none(search: StoredStudy):
     """A worker that comes to a study of runs without a waiting row trains nothing and leaves no scored row."""
-    runs = execute(search, wanted(0.0), own_crew())
+    runs = execute(search, wanted(0.0), own_executor())
     runs.study.set_user_attr("budget", 9)  # as if eight others had failed
-    own_crew().work(runs)
+    own_executor().work(runs)
     assert num_scored(runs.trials) == 1
     assert num_rows(search) == 1

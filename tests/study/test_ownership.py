@@ -20,7 +20,7 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.study.transfer import copy_study
 from blade_tune.study.workspace import Workspace
 from tests.crowd import PROCESSES, Crowd
-from tests.study.tiny import define, tiny_data, work
+from tests.tiny import define, tiny_data, work
 
 WANTED = r"must hold the files of study tiny \(\w+( \w+)?\) in sqlite:.*{}"
 HELD = r"holds those of study tiny \(\w+\) in sqlite:.*{}"

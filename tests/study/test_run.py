@@ -18,8 +18,8 @@ from blade_tune.storage.connect import open_storage, resolve_url
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.training.device_data import DeviceData
 from blade_tune.trial.objective import build_training
-from tests.study.test_fingerprint import OTHER_STUDIES
-from tests.study.tiny import Watch, define, rows, run, stored
+from tests.spec.test_fingerprint import OTHER_STUDIES
+from tests.tiny import Watch, define, rows, run, stored
 
 
 @pytest.fixture(scope="module")

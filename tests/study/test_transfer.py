@@ -15,7 +15,7 @@ from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.transfer import copy_study, upgrade
 from blade_tune.study.workspace import Workspace
-from tests.study.tiny import define, tiny_data
+from tests.tiny import define, tiny_data
 
 OLD = "v3.0.0.d"  # it has no index of the trials by study
 

@@ -12,7 +12,7 @@ from scipy import stats
 from blade_tune.metrics import gains
 from blade_tune.study.verdict import of_best, of_pair, pair
 from blade_tune.training.baselines import valid_baselines
-from tests.study import tiny
+from tests import tiny
 
 RANDOM = np.random.default_rng(0)
 RANKS_U, BASELINE_U = (torch.from_numpy(RANDOM.integers(0, 30, 400)) for _ in range(2))

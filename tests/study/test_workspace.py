@@ -10,7 +10,7 @@ from blade_tune.errors import ConfigError, NothingStoredError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
-from tests.study.tiny import define, tiny_data
+from tests.tiny import define, tiny_data
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from blade_tune.data.ledger import Ledger
 from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.store import SearchData, prepare
 from tests.data.examples import QK_VIDEO, config, qk_video
-from tests.study.tiny import tiny_data
+from tests.tiny import tiny_data
 
 
 @pytest.fixture(scope="session")

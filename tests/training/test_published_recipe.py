@@ -20,7 +20,7 @@ from blade_tune.models.build import model_class
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.loop import Hooks
 from blade_tune.trial.objective import build_training
-from tests.study.tiny import define, tiny_data
+from tests.tiny import define, tiny_data
 
 KEPT = Path(__file__).with_name("published_recipe.json")
 # Of the models that there were; a new one has nothing to keep

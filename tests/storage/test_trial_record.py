@@ -15,7 +15,7 @@ from blade_tune.storage.trial_record import (
     TrialRecord,
     attributes,
 )
-from tests.study import tiny
+from tests import tiny
 
 PACKAGE = Path(blade_tune.__file__).parent
 OTHERS = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "trial_record.py"]

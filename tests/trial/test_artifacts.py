@@ -17,8 +17,8 @@ from optuna.trial import TrialState
 from blade_tune.errors import InterruptedStudyError
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.trial import artifacts, objective
-from tests.study.test_interrupts import Kill
-from tests.study.tiny import rows, run, stored
+from tests.tiny import rows, run, stored
+from tests.trial.test_signals import Kill
 
 KINDS = {
     "config.yaml": "application/yaml",

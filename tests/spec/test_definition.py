@@ -8,7 +8,7 @@ import pytest
 from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.spec.definition import StudyDefinition
-from tests.study.tiny import STUDY, content, define
+from tests.tiny import STUDY, content, define
 
 SPACE = {"model": {"num_heads": {"choice": [1, 2]}}}
 

@@ -14,9 +14,9 @@ from blade_tune.storage.recovery import Recovery
 from blade_tune.trial.curves import curve_rows
 from blade_tune.trial.objective import logged_to
 from tests.damage import damages
-from tests.study.test_interrupts import Kill, result
-from tests.study.test_recovery import GRACE_S
-from tests.study.tiny import rows, run, stored
+from tests.storage.test_recovery import GRACE_S
+from tests.tiny import rows, run, stored
+from tests.trial.test_signals import Kill, result
 
 
 def test_a_trial_with_a_damaged_checkpoint_starts_anew(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blade_tune.spec.fingerprint import is_audited
-from tests.study.tiny import run, stored
+from tests.tiny import run, stored
 
 PRUNING = {"train__max_epochs": 4, "train__patience": 9, "search__trials": 12}
 EAGER = {"kind": "percentile", "percentile": 20, "startup_trials": 2, "warmup": 0.0}

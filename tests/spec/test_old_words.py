@@ -12,7 +12,7 @@ from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.old_words import modernized
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
-from tests.study.tiny import content, define, stored, tiny_data
+from tests.tiny import content, define, stored, tiny_data
 
 STORED: dict[str, Any] = {  # as version 0.1.0 of November 2026 stored the tiny study
     "model": "blade",

@@ -20,7 +20,7 @@ from blade_tune.storage.process import Owner, this_host
 from blade_tune.storage.recovery import MAX_RETRIES, Recovery
 from blade_tune.storage.trial_record import ATTRIBUTES
 from blade_tune.training.loop import EpochRecord
-from tests.study.tiny import Watch, rows, run, stored
+from tests.tiny import Watch, rows, run, stored
 
 HERE = Owner.here()
 ELSEWHERE = Owner("elsewhere", 1, 0.0)

@@ -17,7 +17,7 @@ from blade_tune.study.workspace import Workspace
 from blade_tune.training.loop import Training
 from blade_tune.trial import objective
 from blade_tune.trial.objective import build_training
-from tests.study.tiny import Watch, define, run, tiny_data
+from tests.tiny import Watch, define, run, tiny_data
 
 KEEP = 2
 

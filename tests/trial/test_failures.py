@@ -13,7 +13,7 @@ from blade_tune.models.blade.model import Blade
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.training import loop
 from blade_tune.trial import objective
-from tests.study.tiny import Watch, rows, run, stored
+from tests.tiny import Watch, rows, run, stored
 
 Break = Callable[[Iterator[Exception | None]], None]
 

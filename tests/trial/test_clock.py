@@ -14,8 +14,8 @@ from blade_tune.errors import InterruptedStudyError
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.training.loop import EpochRecord
 from blade_tune.trial.clock import Clock, row_seconds, training_seconds
-from tests.study import tiny
-from tests.study.test_interrupts import LONG, Kill
+from tests import tiny
+from tests.trial.test_signals import LONG, Kill
 
 METRIC = "ndcg@10"
 

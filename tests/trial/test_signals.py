@@ -14,7 +14,7 @@ from blade_tune.errors import InterruptedStudyError, PreemptedError, StudyDiffer
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.training.loop import EpochRecord, Training
 from blade_tune.trial import objective
-from tests.study.tiny import Watch, rows, run, stored
+from tests.tiny import Watch, rows, run, stored
 
 LONG: dict[str, Any] = {"train": {"max_epochs": 4, "eval_every": 2, "schedule": "plateau"}}
 

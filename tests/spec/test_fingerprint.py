@@ -7,7 +7,7 @@ import pytest
 from blade_tune.errors import StudyDiffersError
 from blade_tune.spec import fingerprint as module
 from blade_tune.spec.fingerprint import fingerprint, require_same, sampler_seed, training_seed
-from tests.study.tiny import define
+from tests.tiny import define
 
 OTHER_STUDIES = {
     "space.model.alpha": {"space__model__alpha": {"float": [0.0, 1.0], "step": 0.5}},  # a range

@@ -15,7 +15,7 @@ from blade_tune.spec.recipes import SHARED, complete
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.config import TrainConfig
-from tests.study.tiny import content, stored, tiny_data
+from tests.tiny import content, stored, tiny_data
 
 BLADE = config_classes("blade")
 NEURAL = [name for name in MODELS if not is_fitted(name)]

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.time_to_baseline import Passing, first_passing
-from tests.study import tiny
+from tests import tiny
 
 START = datetime(2026, 1, 1)
 BASELINES = {
