@@ -4,7 +4,7 @@
 transaction here. Patient: a call that fails because the database is away is repeated until it succeeds or a time has
 passed. `is_outage` decides which errors are worth repeating, by SQLite's error codes and PostgreSQL's SQLSTATEs.
 
-This is the only module that uses private parts of Optuna; tests/study/test_safe_storage.py fails when one of them
+This is the only module that uses private parts of Optuna; tests/storage/test_optuna_storage.py fails when one of them
 changes.
 """
 
