@@ -146,9 +146,7 @@ def test_the_best_epoch_s_weights_are_kept(make: Make, hooks: Hooks, device_data
     training = make(max_epochs=12, eval_every=1, learning_rate=0.05)
     result = training.run(hooks)
     assert result.metrics == result.history[result.best_epoch - 1].metrics
-    assert result.metrics["ndcg@10"] == max(
-        record.metrics["ndcg@10"] for record in result.history
-    )
+    assert result.metrics["ndcg@10"] == max(record.metrics["ndcg@10"] for record in result.history)
     assert result.best_epoch < 12, "the test needs an epoch after the best one"
     training.model.load_state_dict(result.weights)
     again = device_data.evaluator(training.model)
