@@ -36,8 +36,8 @@ class Batch:
     sets_BLK: Tensor  # uint8
     target_items_BL: Tensor  # int64, 0 is padding; step l's target is the interaction after step l
     target_sets_BLK: Tensor  # uint8
-    negatives_BL: Tensor | None = None  # int64, an item the user never met; only in training
-    # int64, negative items that all steps share; only in training
+    # Only in training, int64: an item for each step that the user never met, or items that all steps share
+    negatives_BL: Tensor | None = None
     shared_negatives_X: Tensor | None = None
 
     @property
@@ -59,16 +59,16 @@ class Batch:
 
     def split(self, size: int) -> "Iterator[Batch]":
         """Iterate over all rows in their order, as batches of `size` rows; the last one may be smaller."""
-        return (
-            self.rows(index_X)
-            for index_X in torch.arange(len(self), device=self.users_B.device).split(size)
-        )
+        index_B = torch.arange(len(self), device=self.users_B.device)
+        return (self.rows(index_X) for index_X in index_B.split(size))
 
     def newest(self, length: int) -> "Batch":
         """Return this batch with each window cut to its newest `length` steps."""
-        return self._each(
-            lambda value: value[:, -length:] if value.dim() > 1 else value, shared=False
-        )
+
+        def cut(value: Tensor) -> Tensor:
+            return value[:, -length:] if value.dim() > 1 else value
+
+        return self._each(cut, shared=False)
 
     def micro_batches(self, size: int, shortest: int = 1) -> "list[Batch]":
         """Split all rows into smaller batches of similar length.
@@ -88,16 +88,21 @@ class Batch:
         order_B = self.lengths_B.argsort()
         lengths = self.lengths_B[order_B].clamp_min(shortest).tolist()
 
-        # Rows come in ascending length, so the newest one is the longest of a micro-batch so far.
+        # Begin a micro-batch where the one before would have too many steps. Rows come in ascending length, so the
+        # newest one is the longest of a micro-batch so far.
         starts = [0]
         for place, length in enumerate(lengths):
-            if (place + 1 - starts[-1]) * length > size and place > starts[-1]:
+            num_rows = place - starts[-1]
+            if num_rows > 0 and (num_rows + 1) * length > size:
                 starts.append(place)
         ends = [*starts[1:], len(lengths)]
-        return [
-            self.rows(order_B[start:end]).newest(lengths[end - 1])
-            for start, end in zip(starts, ends, strict=True)
-        ]
+
+        # Cut each to its last row, which is its longest.
+        parts = []
+        for start, end in zip(starts, ends, strict=True):
+            part = self.rows(order_B[start:end])
+            parts.append(part.newest(lengths[end - 1]))
+        return parts
 
     def with_negatives(self, negatives_BL: Tensor) -> "Batch":
         """Return this batch with one negative item for each step."""
@@ -117,11 +122,11 @@ class Batch:
         """Return copies of this batch below each other, one for each of the given input sets, without negatives."""
         copies = len(views_BLK)
         return Batch(
-            self.users_B.repeat(copies),
-            self.items_BL.repeat(copies, 1),
-            torch.cat(views_BLK),
-            self.target_items_BL.repeat(copies, 1),
-            self.target_sets_BLK.repeat(copies, 1, 1),
+            users_B=self.users_B.repeat(copies),
+            items_BL=self.items_BL.repeat(copies, 1),
+            sets_BLK=torch.cat(views_BLK),
+            target_items_BL=self.target_items_BL.repeat(copies, 1),
+            target_sets_BLK=self.target_sets_BLK.repeat(copies, 1, 1),
         )
 
     def to(self, target: device) -> "Batch":
@@ -133,7 +138,8 @@ class Batch:
         tensors = {name: value for name, value in vars(self).items() if value is not None}
         if not shared:
             tensors.pop("shared_negatives_X", None)
-        return replace(self, **{name: change(value) for name, value in tensors.items()})
+        changed = {name: change(value) for name, value in tensors.items()}
+        return replace(self, **changed)
 
 
 @dataclass(frozen=True)
@@ -145,8 +151,7 @@ class Catalog:
     behaviors: tuple[str, ...]  # column order of the sets; the name of behavior k
     auxiliary: int  # the column of the auxiliary behavior (click, read)
     behavior_counts_K: NDArray[np.int64]  # rows with behavior k
-    # Rows with both behaviors; the diagonal repeats behavior_counts_K
-    pair_counts_KK: NDArray[np.int64]
+    pair_counts_KK: NDArray[np.int64]  # rows with both behaviors; the diagonal is behavior_counts_K
 
     @property
     def num_behaviors(self) -> int:

@@ -44,7 +44,8 @@ def sampled_softmax(positive_N: Tensor, negative_NX: Tensor) -> Tensor:
     Returns:
         losses_N.
     """
-    return torch.logaddexp(positive_N, negative_NX.logsumexp(dim=1)) - positive_N
+    negatives_N = negative_NX.logsumexp(dim=1)
+    return torch.logaddexp(positive_N, negatives_N) - positive_N
 
 
 def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau: float) -> Tensor:

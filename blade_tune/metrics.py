@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-GAINS: Mapping[str, Callable[[int], float]] = {  # name -> gain of a rank below the cutoff
-    # Discounted cumulative gain; the ideal one is 1
-    "ndcg": lambda rank: 1.0 / math.log2(rank + 2),
+# The name of a metric -> the gain of a rank below the cutoff
+GAINS: Mapping[str, Callable[[int], float]] = {
+    "ndcg": lambda rank: 1.0 / math.log2(rank + 2),  # the ideal gain, which it is divided by, is 1
     "hr": lambda rank: 1.0,  # noqa: ARG005 - a hit is a hit
 }
 CUTOFFS = (5, 10, 20)
 METRICS = tuple(f"{name}@{k}" for name in GAINS for k in CUTOFFS)
+
 # The rank of a target that is not ranked: beyond every cutoff, however small the catalog
 UNREACHABLE = 2**31 - 1
-ROUNDING = 1e-6  # by which figures of the same ranks may differ that were summed on another machine
+# How much figures of the same ranks may differ that were summed on another machine
+ROUNDING = 1e-6
 
 
 def by_cutoff(*cutoffs: int) -> tuple[str, ...]:
@@ -75,8 +77,5 @@ def agree(ranks_B: "Tensor", facts: Mapping[str, Any]) -> bool:
         facts: figures by name of metric, all or some of them; entries under other names are ignored.
     """
     summary = summarize(ranks_B)
-    return all(
-        abs(figure - facts[metric]) <= ROUNDING
-        for metric, figure in summary.items()
-        if metric in facts
-    )
+    stored = [metric for metric in METRICS if metric in facts]
+    return all(abs(summary[metric] - facts[metric]) <= ROUNDING for metric in stored)

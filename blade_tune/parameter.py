@@ -44,31 +44,39 @@ class Free(Settings):
 
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
-        if sum(kind is not None for kind in (self.float_, self.int_, self.choice)) != 1:
+        declared = [kind for kind in (self.float_, self.int_, self.choice) if kind is not None]
+        if len(declared) != 1:
             raise ValueError("must have exactly one of float, int, choice")
-        if self.choice is not None:
-            if self.step is not None or self.log:
-                raise ValueError("step and log go with float or int, not with choice")
-            if any(isinstance(value, float) and not math.isfinite(value) for value in self.choice):
-                raise ValueError("a choice must be finite")
-            # 1, 1.0 and true are equal, also in a stored trial
-            if len(set(self.choice)) < len(self.choice):
-                raise ValueError("a choice is given twice")
-            return self
+        if self.choice is None:
+            self._check_range()
+        else:
+            self._check_choice(self.choice)
+        return self
+
+    def _check_choice(self, choice: Sequence[Value]) -> None:
+        if self.step is not None or self.log:
+            raise ValueError("step and log go with float or int, not with choice")
+        numbers = [value for value in choice if isinstance(value, float)]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("a choice must be finite")
+        # 1, 1.0 and true are equal, also in a stored trial.
+        if len(set(choice)) < len(choice):
+            raise ValueError("a choice is given twice")
+
+    def _check_range(self) -> None:
         low, high = self.bounds
         if low > high:
             raise ValueError(f"a range goes from low to high, got [{low}, {high}]")
         if self.log and (self.step is not None or low <= 0):
             raise ValueError("log needs a range above 0 and no step")
-        if self.int_ is not None and self.step is not None and self.step != int(self.step):
+        if self.step is None:
+            return
+        if self.int_ is not None and self.step != int(self.step):
             raise ValueError("the step of an int range must be an integer")
         # The high end must be one of the points, for Optuna would lower it to the last full step.
-        if (
-            self.step is not None
-            and abs((high - low) / self.step - round((high - low) / self.step)) > 1e-9
-        ):
+        num_steps = (high - low) / self.step
+        if abs(num_steps - round(num_steps)) > 1e-9:
             raise ValueError(f"steps of {self.step:g} from {low} do not reach {high}")
-        return self
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -84,7 +92,8 @@ class Free(Settings):
             return list(range(int(low), int(high) + 1, int(self.step or 1)))
         if self.step is None:
             return [low] if low == high else None
-        return [tidy(low + i * self.step) for i in range(round((high - low) / self.step) + 1)]
+        num_steps = round((high - low) / self.step)
+        return [tidy(low + i * self.step) for i in range(num_steps + 1)]
 
     def probes(self) -> list[Value]:
         """Return all values of a choice, or both ends of a range."""
@@ -93,24 +102,22 @@ class Free(Settings):
     def tried(self) -> Sequence[Value]:
         """Return the values that a check of the space tries: all of them, or both ends of a continuous range."""
         if self.int_ is not None:
+            # A range may have millions of values, so they are not listed.
             low, high = self.int_
-            # Not a list: a range may have millions of values
             return range(low, high + 1, int(self.step or 1))
         return self.points() or self.probes()
 
     def contains(self, value: Any) -> bool:
         """Return whether a search may suggest the value."""
+        # In Python True == 1, but a setting that is a bool is no number.
+        is_bool = isinstance(value, bool)
         points = self.points()
         if points is not None:
-            # In Python True == 1, but a setting that is a bool is no number.
-            return any(
-                isinstance(value, bool) == isinstance(point, bool) and value == point
-                for point in points
-            )
+            return any(value == point for point in points if isinstance(point, bool) == is_bool)
+        if is_bool or not isinstance(value, int | float):
+            return False
         low, high = self.bounds
-        return (
-            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-        )
+        return low <= value <= high
 
     def suggest(self, name: str, trial: SuggestsValues) -> Value:
         """Ask a trial for a value of this parameter under its dotted name."""
@@ -135,11 +142,9 @@ class Free(Settings):
         if self.choice is not None:
             return "{" + ", ".join(map(str, self.choice)) + "}"
         low, high = self.bounds
-        return (
-            f"[{low:g}, {high:g}]"
-            + (" log" if self.log else "")
-            + (f" step {self.step:g}" if self.step else "")
-        )
+        log = " log" if self.log else ""
+        step = f" step {self.step:g}" if self.step else ""
+        return f"[{low:g}, {high:g}]{log}{step}"
 
 
 def tidy(value: float) -> float:

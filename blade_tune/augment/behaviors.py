@@ -27,21 +27,25 @@ class BehaviorStatistics(nn.Module):
     def __init__(self, catalog: Catalog, mask_exponent: float) -> None:
         super().__init__()
         counts_K = torch.as_tensor(catalog.behavior_counts_K, dtype=torch.float32)
+
+        # M (Eq. 11).
         pairs_KK = torch.as_tensor(catalog.pair_counts_KK, dtype=torch.float32)
+        conditional_KK = pairs_KK / counts_K.clamp_min(1.0)[:, None]
+        self.register_buffer("conditional_KK", conditional_KK, persistent=False)
+
+        # P (Eq. 13).
         smooth_K = torch.where(counts_K > 0, counts_K**mask_exponent, 0.0)
-        self.register_buffer(
-            "conditional_KK", pairs_KK / counts_K.clamp_min(1.0)[:, None], persistent=False
-        )
-        self.register_buffer(
-            "mask_prob_K", smooth_K / smooth_K.sum().clamp_min(1.0), persistent=False
-        )
+        mask_prob_K = smooth_K / smooth_K.sum().clamp_min(1.0)
+        self.register_buffer("mask_prob_K", mask_prob_K, persistent=False)
+
         self.auxiliary = catalog.auxiliary
 
 
 def num_steps(real_BL: Tensor, share: float) -> Tensor:
     """Count floor(share * n) of each user's n real steps, (B, 1)."""
-    # 0.29 * 100 is 28.999...
-    return torch.floor(real_BL.sum(dim=1, keepdim=True).double() * share + 1e-6).long()
+    num_real_B1 = real_BL.sum(dim=1, keepdim=True)
+    # The product may be rounded to less than it is: 0.29 * 100 to 28.999...
+    return torch.floor(num_real_B1.double() * share + 1e-6).long()
 
 
 def choose_steps(real_BL: Tensor, rho: float) -> Tensor:
@@ -50,10 +54,11 @@ def choose_steps(real_BL: Tensor, rho: float) -> Tensor:
     Returns:
         chosen_BL, True at the steps to change.
     """
-    num_chosen_B1 = num_steps(real_BL, rho)
-    noise_BL = torch.rand(real_BL.shape, device=real_BL.device).masked_fill(~real_BL, 2.0)
+    # Order the steps at random, padding last, and take the first ones.
+    noise_BL = torch.rand(real_BL.shape, device=real_BL.device)
+    noise_BL = noise_BL.masked_fill(~real_BL, 2.0)
     place_BL = noise_BL.argsort(dim=1).argsort(dim=1)
-    return place_BL < num_chosen_B1
+    return place_BL < num_steps(real_BL, rho)
 
 
 def add(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
@@ -69,16 +74,20 @@ def add(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> 
     Returns:
         A view, sets_BLK.
     """
-    weights_BLK = (sets_BLK.to(statistics.conditional_KK.dtype) @ statistics.conditional_KK) * (
-        sets_BLK == 0
-    )
+    # Weigh each absent behavior by how often it goes together with those present (Eq. 11).
+    conditional_KK = statistics.conditional_KK
+    together_BLK = sets_BLK.to(conditional_KK.dtype) @ conditional_KK
+    weights_BLK = together_BLK * (sets_BLK == 0)
+
+    # Draw one of them (Eq. 12). Sets without a possible one draw too, as all draw at once, and ignore it.
     possible_BL = weights_BLK.sum(dim=-1) > 0
-    draws_X1 = torch.multinomial(
-        torch.where(possible_BL[..., None], weights_BLK, 1.0).flatten(0, 1), 1
-    )
-    added_BLK = torch.zeros_like(sets_BLK).flatten(0, 1).scatter_(1, draws_X1, 1).view_as(sets_BLK)
-    changed_BLK = (chosen_BL & possible_BL)[..., None]
-    return torch.where(changed_BLK, sets_BLK | added_BLK, sets_BLK)
+    weights_BLK = torch.where(possible_BL[..., None], weights_BLK, 1.0)
+    draws_X1 = torch.multinomial(weights_BLK.flatten(0, 1), 1)
+    added_XK = torch.zeros_like(sets_BLK).flatten(0, 1).scatter_(1, draws_X1, 1)
+    added_BLK = added_XK.view_as(sets_BLK)
+
+    changed_BL1 = (chosen_BL & possible_BL)[..., None]
+    return torch.where(changed_BL1, sets_BLK | added_BLK, sets_BLK)
 
 
 def mask(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
@@ -92,8 +101,9 @@ def mask(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) ->
     Returns:
         A view, sets_BLK.
     """
-    dropped_BLK = torch.rand(sets_BLK.shape, device=sets_BLK.device) < statistics.mask_prob_K
-    return torch.where(chosen_BL[..., None] & dropped_BLK, 0, sets_BLK)
+    noise_BLK = torch.rand(sets_BLK.shape, device=sets_BLK.device)
+    dropped_BLK = chosen_BL[..., None] & (noise_BLK < statistics.mask_prob_K)
+    return torch.where(dropped_BLK, 0, sets_BLK)
 
 
 def flip(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
@@ -126,9 +136,9 @@ class SetViews(nn.Module):
         self, augmentation: str, rho: float, mask_exponent: float, catalog: Catalog
     ) -> None:
         super().__init__()
-        self.operator = (
-            None if augmentation == "none" else load(AUGMENTATIONS, "augmentation", augmentation)
-        )
+        self.operator = None
+        if augmentation != "none":
+            self.operator = load(AUGMENTATIONS, "augmentation", augmentation)
         self.rho = rho
         self.statistics = BehaviorStatistics(catalog, mask_exponent)
 
@@ -136,4 +146,5 @@ class SetViews(nn.Module):
         """Draw one view, independent of every other; returns sets_BLK."""
         if self.operator is None:
             return batch.sets_BLK
-        return self.operator(batch.sets_BLK, choose_steps(batch.real_BL, self.rho), self.statistics)
+        chosen_BL = choose_steps(batch.real_BL, self.rho)
+        return self.operator(batch.sets_BLK, chosen_BL, self.statistics)

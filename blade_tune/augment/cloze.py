@@ -26,21 +26,25 @@ def hide(batch: Batch, length: int, mask_item: int, prob: float, *, last: bool) 
     Returns:
         The cloze; a negative of a slot is one of the step before it, of which the slot holds the target.
     """
+    # Draw which slots are hidden.
     items_BL, sets_BLK = _slots(batch, batch.target_items_BL[:, -1:], length)
     hidden_BL = torch.rand(items_BL.shape, device=items_BL.device) < prob
     hidden_BL[:, -1] |= last
     hidden_BL &= items_BL > 0
+
+    # Move negatives on by one step; the first slot of all has one of the step that it holds.
     negatives_BL = batch.negatives_BL
     if negatives_BL is not None:
         negatives_BL = torch.cat((negatives_BL[:, :1], negatives_BL), dim=1)[:, -length:]
+
     return Batch(
-        batch.users_B,
-        torch.where(hidden_BL, mask_item, items_BL),
-        sets_BLK,
-        torch.where(hidden_BL, items_BL, 0),
-        sets_BLK,
-        negatives_BL,
-        batch.shared_negatives_X,
+        users_B=batch.users_B,
+        items_BL=torch.where(hidden_BL, mask_item, items_BL),
+        sets_BLK=sets_BLK,
+        target_items_BL=torch.where(hidden_BL, items_BL, 0),
+        target_sets_BLK=sets_BLK,
+        negatives_BL=negatives_BL,
+        shared_negatives_X=batch.shared_negatives_X,
     )
 
 
@@ -52,7 +56,8 @@ def ask(batch: Batch, length: int, mask_item: int) -> Batch:
         length: the most slots, the last one included.
         mask_item: what stands for a hidden item.
     """
-    items_BL, sets_BLK = _slots(batch, torch.full_like(batch.items_BL[:, -1:], mask_item), length)
+    hidden_B1 = torch.full_like(batch.items_BL[:, -1:], mask_item)
+    items_BL, sets_BLK = _slots(batch, hidden_B1, length)
     return replace(
         batch,
         items_BL=items_BL,
@@ -64,5 +69,6 @@ def ask(batch: Batch, length: int, mask_item: int) -> Batch:
 
 def _slots(batch: Batch, last_B1: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """Return the items and the sets of the slots: the newest interactions, then the given item."""
-    items_BL = torch.cat((batch.items_BL, last_B1), dim=1)[:, -length:]
-    return items_BL, torch.cat((batch.sets_BLK, batch.target_sets_BLK[:, -1:]), dim=1)[:, -length:]
+    items_BX = torch.cat((batch.items_BL, last_B1), dim=1)
+    sets_BXK = torch.cat((batch.sets_BLK, batch.target_sets_BLK[:, -1:]), dim=1)
+    return items_BX[:, -length:], sets_BXK[:, -length:]

@@ -20,8 +20,10 @@ def plain_dropped_attention(
 ) -> Tensor:
     """Compute what `dropped_attention` computes, with the same draws, under autograd."""
     weights = torch.softmax(query @ key.mT + mask, dim=-1)
-    share = draw_signs(signs := torch.empty_like(weights), rate)
-    return (weights * (signs > 0) / share) @ value
+    signs = torch.empty_like(weights)
+    share = draw_signs(signs, rate)
+    left = weights * (signs > 0) / share
+    return left @ value
 
 
 def dropped_attention(
@@ -48,7 +50,9 @@ class _DroppedAttention(torch.autograd.Function):
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor, rate: float
     ) -> Tensor:
-        query, key = query.mT.contiguous(), key.mT.contiguous()
+        # The weights. Queries and keys are transposed from here on.
+        query = query.mT.contiguous()
+        key = key.mT.contiguous()
         buffer = (query.mT @ key).add_(mask)
         signed = buffer.softmax(dim=-1)
 
@@ -69,9 +73,16 @@ class _DroppedAttention(torch.autograd.Function):
         # With P the weights and P' those that are left: dS = P' * dP' - P * rowsum(P' * dP'). The row sums are those of
         # grad * attended, which is smaller than a matrix of weights.
         query, key, value, signed, attended = ctx.saved_tensors
-        grad, left = grad.mT.contiguous(), signed.relu()
+        grad = grad.mT.contiguous()
+        left = signed.relu()  # P'
         grad_value = (grad @ left).mul_(1.0 / ctx.share)
         row_sums = (grad * attended).sum(dim=-2)[..., None]
+
+        # P takes the memory of P', which is not needed any more.
         grad_scores = (grad.mT @ value).mul_(left)
-        grad_scores.addcmul_(torch.abs(signed, out=left), row_sums, value=-1.0)
-        return (key @ grad_scores.mT).mT, (query @ grad_scores).mT, grad_value.mT, None, None
+        weights = torch.abs(signed, out=left)
+        grad_scores.addcmul_(weights, row_sums, value=-1.0)
+
+        grad_query = key @ grad_scores.mT
+        grad_key = query @ grad_scores
+        return grad_query.mT, grad_key.mT, grad_value.mT, None, None

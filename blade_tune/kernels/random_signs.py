@@ -34,8 +34,10 @@ def draw_signs(out: Tensor, rate: float) -> float:
         The exact probability that an entry is kept, by which the kept ones are to be divided.
     """
     num_dropped = round(rate * LEVELS)
-    draws = torch.empty(math.ceil(out.numel() / LANES), dtype=torch.int64).random_(-(2**63), None)
-    # Uniform from -32,768 to 32,767
+
+    # Each of the four parts of a draw is uniform from -32,768 to 32,767.
+    num_draws = math.ceil(out.numel() / LANES)
+    draws = torch.empty(num_draws, dtype=torch.int64).random_(-(2**63), None)
     levels = draws.view(torch.int16)[: out.numel()].view(out.shape)
 
     # The lowest `num_dropped` levels become negative; the half keeps every entry away from zero.

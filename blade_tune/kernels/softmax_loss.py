@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# The CPU's fit its cache, as measured; the GPU's are not measured
+# Logits of a block. Those of a CPU fit its cache, as measured; those of a GPU are not measured.
 LOGITS_AT_ONCE = {"cpu": 2**20, "gpu": 2**26}
-FEWEST_ROWS = 16  # of a block, however many items there are
+FEWEST_ROWS = 16  # rows of a block, however many items there are
 
 
 def plain_softmax_loss(
@@ -48,23 +48,27 @@ class _SoftmaxLoss(torch.autograd.Function):
     def forward(
         ctx: Any, states_ND: Tensor, vectors_VD: Tensor, targets_N: Tensor, weights_N: Tensor
     ) -> Tensor:
-        grad_states_ND, grad_vectors_VD = torch.empty_like(states_ND), torch.zeros_like(vectors_VD)
+        grad_states_ND = torch.empty_like(states_ND)
+        grad_vectors_VD = torch.zeros_like(vectors_VD)
         total = states_ND.new_zeros(())
         kind = "cpu" if states_ND.device.type == "cpu" else "gpu"
         num_rows = max(FEWEST_ROWS, LOGITS_AT_ONCE[kind] // len(vectors_VD))
         for start in range(0, len(states_ND), num_rows):
             rows = slice(start, start + num_rows)
             logits_XV = states_ND[rows] @ vectors_VD.T
-            target_X1, weight_X1 = targets_N[rows, None], weights_N[rows, None]
+            target_X1 = targets_N[rows, None]
+            weight_X1 = weights_N[rows, None]
 
             # The loss. Logits turn into exponentials in place, so that there is one exponential a logit.
             logits_XV -= logits_XV.amax(dim=1, keepdim=True)
             scores_X1 = logits_XV.gather(1, target_X1)
             sum_X1 = logits_XV.exp_().sum(dim=1, keepdim=True)
-            total = total + (weight_X1 * (sum_X1.log() - scores_X1)).sum()
+            losses_X1 = sum_X1.log() - scores_X1
+            total = total + (weight_X1 * losses_X1).sum()
 
             # Its gradient, w (softmax - one-hot), in the same memory.
-            grad_XV = logits_XV.mul_(weight_X1 / sum_X1).scatter_add_(1, target_X1, -weight_X1)
+            grad_XV = logits_XV.mul_(weight_X1 / sum_X1)
+            grad_XV.scatter_add_(1, target_X1, -weight_X1)
             grad_states_ND[rows] = grad_XV @ vectors_VD
             grad_vectors_VD.addmm_(grad_XV.T, states_ND[rows])
         ctx.save_for_backward(grad_states_ND, grad_vectors_VD)

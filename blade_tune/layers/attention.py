@@ -43,7 +43,8 @@ def attend(
         attended_BHLX, as wide as v.
     """
     scale = value_BHLX.shape[-1] ** -0.5
-    if rate and query_BHLX.device.type == "cpu":  # torch has no fused kernel with dropout there
+    if rate and query_BHLX.device.type == "cpu":
+        # Torch has no fused kernel with dropout on a CPU.
         return dropped_attention(query_BHLX * scale, key_BHLX, value_BHLX, mask_B1LL, rate)
     return functional.scaled_dot_product_attention(
         query_BHLX, key_BHLX, value_BHLX, attn_mask=mask_B1LL, dropout_p=rate, scale=scale
@@ -77,9 +78,8 @@ class MultiHeadAttention(NearIdentity):
             attended_BLD, as long as the queries.
         """
         if queries_BLD is keys_BLD:
-            query_BHLX, key_BHLX, value_BHLX = self._heads(
-                queries_BLD, self.query, self.key, self.value
-            )
+            projections = (self.query, self.key, self.value)
+            query_BHLX, key_BHLX, value_BHLX = self._heads(queries_BLD, *projections)
         else:
             (query_BHLX,) = self._heads(queries_BLD, self.query)
             key_BHLX, value_BHLX = self._heads(keys_BLD, self.key, self.value)
@@ -94,16 +94,18 @@ class MultiHeadAttention(NearIdentity):
         """Apply several projections as one product, and split each into heads, (B, H, L, X)."""
         weight = torch.cat([projection.weight for projection in projections])
         bias = torch.cat([projection.bias for projection in projections])
-        projected = functional.linear(states_BLD, weight, bias)
-        projected_BLPHX = projected.unflatten(-1, (len(projections), self.num_heads, -1))
-        return projected_BLPHX.permute(2, 0, 3, 1, 4).unbind(0)
+        projected_BLX = functional.linear(states_BLD, weight, bias)
+        projected_BLPHX = projected_BLX.unflatten(-1, (len(projections), self.num_heads, -1))
+        projected_PBHLX = projected_BLPHX.permute(2, 0, 3, 1, 4)
+        return projected_PBHLX.unbind(0)
 
     def _attend(
         self, query_BHLX: Tensor, key_BHLX: Tensor, value_BHLX: Tensor, mask_B1LL: Tensor
     ) -> Tensor:
         rate = self.dropout if self.training else 0.0
         attended_BHLX = attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL, rate)
-        return self.output(attended_BHLX.transpose(1, 2).flatten(2))
+        attended_BLD = attended_BHLX.transpose(1, 2).flatten(2)
+        return self.output(attended_BLD)
 
 
 class BehaviorAwareAttention(MultiHeadAttention):
@@ -131,10 +133,13 @@ class BehaviorAwareAttention(MultiHeadAttention):
         Returns:
             attended_BLD.
         """
+        # Qx, Kx and V of items, Qb and Kb of behavior sets.
         query_BHLX, key_BHLX, value_BHLX = self._heads(states_BLD, self.query, self.key, self.value)
         behavior_query_BHLX, behavior_key_BHLX = self._heads(
             behaviors_BLD, self.behavior_query, self.behavior_key
         )
+
+        # Qx Kx^T + Qb Kb^T = [Qx; Qb] [Kx; Kb]^T (Eq. 5).
         query_BHLX = torch.cat((query_BHLX, behavior_query_BHLX), -1)
         key_BHLX = torch.cat((key_BHLX, behavior_key_BHLX), -1)
         return self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)

@@ -39,10 +39,9 @@ class BehaviorSetEmbedding(nn.Module):
         factors_B1K = self.user_factors(users_B)[:, None]
         sets_BLK = sets_BLK.to(factors_B1K.dtype)
         logits_BLK = factors_B1K * sets_BLK
-        if self.set_softmax == "present":
-            logits_BLK = logits_BLK.masked_fill(sets_BLK == 0, torch.finfo(logits_BLK.dtype).min)
-        weights_BLK = torch.softmax(logits_BLK, dim=-1)
-        if self.set_softmax == "present":
-            # An empty set, where the softmax is uniform, becomes zero
-            weights_BLK = weights_BLK * sets_BLK
-        return weights_BLK
+        if self.set_softmax == "all":
+            return torch.softmax(logits_BLK, dim=-1)
+        lowest = torch.finfo(logits_BLK.dtype).min
+        weights_BLK = torch.softmax(logits_BLK.masked_fill(sets_BLK == 0, lowest), dim=-1)
+        # An empty set, where the softmax is uniform, becomes zero.
+        return weights_BLK * sets_BLK

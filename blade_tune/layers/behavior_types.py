@@ -26,8 +26,10 @@ class BehaviorTypes(nn.Module):
 
     def __init__(self, behavior_counts_K: ArrayLike, reduction: Reduction) -> None:
         super().__init__()
+        # Rank the behaviors from 1, the most frequent, to K, the rarest.
         counts_K = torch.as_tensor(behavior_counts_K)
-        rarity_K = counts_K.argsort(descending=True, stable=True).argsort() + 1
+        order_K = counts_K.argsort(descending=True, stable=True)
+        rarity_K = order_K.argsort() + 1
         preference_K = rarity_K if reduction == "rarest" else len(rarity_K) + 1 - rarity_K
         self.register_buffer("preference_K", preference_K, persistent=False)
 

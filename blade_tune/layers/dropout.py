@@ -12,7 +12,8 @@ def dropout(states: Tensor, rate: float, training: bool) -> Tensor:
     if training and rate and states.device.type == "cpu":
         mask = torch.empty(states.shape, dtype=states.dtype)
         share = draw_signs(mask, rate)
-        return states * mask.add_(0.5).clamp_(0.0, 1.0).mul_(1.0 / share)
+        mask.add_(0.5).clamp_(0.0, 1.0)  # kept entries become 1, dropped ones 0
+        return states * mask.mul_(1.0 / share)
     return functional.dropout(states, rate, training)
 
 

@@ -35,11 +35,9 @@ class EmbeddingTable(nn.Embedding):
         Returns:
             The rows, with one axis more than `ids`.
         """
-        return (
-            super().forward(ids)
-            if self._local is None
-            else functional.embedding(ids, self._local.rows_XD)
-        )
+        if self._local is None:
+            return super().forward(ids)
+        return functional.embedding(ids, self._local.rows_XD)
 
     def ids(self, places: Tensor) -> Tensor:
         """Return the ids that stand at places among local rows; without local rows, places are ids already."""

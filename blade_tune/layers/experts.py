@@ -42,23 +42,28 @@ class Experts(NearIdentity):
 
     def forward(self, states_BLD: Tensor, gates_BLE: Tensor) -> Tensor:
         """Mix the experts' outputs by the router's weights; returns states_BLD."""
+        # The first layers of all experts.
         E, D, F = self.expand_EDF.shape
         expand_DX = self.expand_EDF.transpose(0, 1).reshape(D, E * F)
         inner_BLX = states_BLD @ expand_DX + self.expand_bias_EF.flatten()
-        inner_BLX = functional.gelu(dropout(inner_BLX, self.inner_dropout, self.training))
+        inner_BLX = dropout(inner_BLX, self.inner_dropout, self.training)
+        inner_BLX = functional.gelu(inner_BLX)
         inner_BLEF = inner_BLX.unflatten(-1, (E, F))
 
         # Outputs that are dropped before they are weighed have to be made one by one.
         if self.training and self.output_dropout:
             inner_EXF = inner_BLEF.flatten(0, 1).transpose(0, 1)
-            outputs_EXD = torch.baddbmm(
-                self.contract_bias_ED[:, None], inner_EXF, self.contract_EFD
-            )
+            bias_E1D = self.contract_bias_ED[:, None]
+            outputs_EXD = torch.baddbmm(bias_E1D, inner_EXF, self.contract_EFD)
             outputs_EXD = dropout(outputs_EXD, self.output_dropout, self.training)
             gates_EX1 = gates_BLE.flatten(0, 1).T[..., None]
-            return (gates_EX1 * outputs_EXD).sum(dim=0).view_as(states_BLD)
+            mixed_XD = (gates_EX1 * outputs_EXD).sum(dim=0)
+            return mixed_XD.view_as(states_BLD)
+
+        # Otherwise the second layers and the sum over experts are one product, sum_i gate_i e_i(x) (Eq. 7).
         weighed_BLX = (inner_BLEF * gates_BLE[..., None]).flatten(-2)
-        return weighed_BLX @ self.contract_EFD.reshape(E * F, D) + gates_BLE @ self.contract_bias_ED
+        contract_XD = self.contract_EFD.reshape(E * F, D)
+        return weighed_BLX @ contract_XD + gates_BLE @ self.contract_bias_ED
 
     def near_identity(self) -> None:
         """Start so that nothing is added to the residual."""

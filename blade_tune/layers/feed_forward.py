@@ -36,7 +36,8 @@ class FeedForward(NearIdentity):
 
     def forward(self, states_BLD: Tensor) -> Tensor:
         """Transform each step by itself."""
-        return self.contract(self.activation(self.dropout(self.expand(states_BLD))))
+        inner_BLF = self.dropout(self.expand(states_BLD))
+        return self.contract(self.activation(inner_BLF))
 
     def near_identity(self) -> None:
         """Start so that nothing is added to the residual."""

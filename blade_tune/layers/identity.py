@@ -5,7 +5,8 @@ from abc import abstractmethod
 import torch
 from torch import nn
 
-GAIN = 4.0  # scale of what attention gathers, compared with the step that gathers it
+# Scale of what attention gathers, compared with the step that gathers it
+GAIN = 4.0
 # Scale of queries and keys, compared with drawn ones, so that attention starts almost uniform
 FAINT = 0.1
 

@@ -14,8 +14,9 @@ class Sized(nn.Module):
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         for name, buffer in self._buffers.items():
-            if buffer is not None and prefix + name in state_dict:
-                self._buffers[name] = buffer.new_empty(state_dict[prefix + name].shape)
+            stored = state_dict.get(prefix + name)
+            if buffer is not None and stored is not None:
+                self._buffers[name] = buffer.new_empty(stored.shape)
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
@@ -52,12 +53,10 @@ class Sparse(Sized):
     def matrix(self) -> Any:
         """The scipy CSR matrix, on the CPU."""
         if self._matrix is None:
-            values, columns, starts = (
-                part.cpu().numpy() for part in (self.values, self.columns, self.starts)
-            )
-            self._matrix = csr_array(
-                (values, columns, starts.astype(columns.dtype, copy=False)), shape=self.shape
-            )
+            values = self.values.cpu().numpy()
+            columns = self.columns.cpu().numpy()
+            starts = self.starts.cpu().numpy().astype(columns.dtype, copy=False)
+            self._matrix = csr_array((values, columns, starts), shape=self.shape)
         return self._matrix
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:

@@ -43,10 +43,11 @@ class TransformerBlock(nn.Module):
         """Apply the block; the mask is added to attention scores."""
         if self.norm == "pre":
             normed_BLD = self.attention_norm(states_BLD)
-            states_BLD = states_BLD + self.dropout(
-                self.attention(normed_BLD, normed_BLD, mask_B1LL)
-            )
-            return states_BLD + self.dropout(self.feed_forward(self.feed_forward_norm(states_BLD)))
+            attended_BLD = self.attention(normed_BLD, normed_BLD, mask_B1LL)
+            states_BLD = states_BLD + self.dropout(attended_BLD)
+            forwarded_BLD = self.feed_forward(self.feed_forward_norm(states_BLD))
+            return states_BLD + self.dropout(forwarded_BLD)
         attended_BLD = self.attention(states_BLD, states_BLD, mask_B1LL)
         states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
-        return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
+        forwarded_BLD = self.feed_forward(states_BLD)
+        return self.feed_forward_norm(states_BLD + self.dropout(forwarded_BLD))

@@ -41,12 +41,13 @@ class RecommenderModel(nn.Module, ABC):
     """
 
     Config: ClassVar[type[ModelConfig]]
-    reads: Reads  # of past interactions: items, the behavior type that stands for each set too, or whole sets
-    told_target_set: (
-        bool  # whether scores depend on the behavior set of the item to predict, or on its type
-    )
-    is_seeded: ClassVar[bool] = True  # whether another seed gives another model
-    # Parts to take out: their names -> settings that do so
+    # What is read of past interactions: items, also the behavior type that stands for each set, or whole sets
+    reads: Reads
+    # Whether scores depend on the behavior set of the item to predict, or on its type
+    told_target_set: bool
+    # Whether another seed gives another model
+    is_seeded: ClassVar[bool] = True
+    # The name of a part of the model -> the settings that take it out
     ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
 
     def __init__(self, config: ModelConfig, catalog: Catalog) -> None:
@@ -84,13 +85,13 @@ class RecommenderModel(nn.Module, ABC):
             TypeError: a declaration is missing or is none of the allowed values; the message says which.
         """
         name = type(self).__name__
-        reads, told = (getattr(self, declared, None) for declared in ("reads", "told_target_set"))
+        reads = getattr(self, "reads", None)
         if reads not in get_args(Reads):
-            raise TypeError(
-                f"{name}.reads must be one of {', '.join(get_args(Reads))}, got {reads!r}."
-            )
-        if not isinstance(told, bool):
-            raise TypeError(f"{name}.told_target_set must be True or False, got {told!r}.")
+            choices = ", ".join(get_args(Reads))
+            raise TypeError(f"{name}.reads must be one of {choices}, got {reads!r}.")
+        is_told = getattr(self, "told_target_set", None)
+        if not isinstance(is_told, bool):
+            raise TypeError(f"{name}.told_target_set must be True or False, got {is_told!r}.")
 
 
 class DotProduct(RecommenderModel):
@@ -171,9 +172,8 @@ class NeuralRecommender(DotProduct):
             item_factors: finds factors_VD by name and width; called only where the item table starts from factors.
         """
         if self.config.item_init != "random":
-            self.items.start_as(
-                item_factors(self.config.item_init, self.embedding_size), self.config.item_std
-            )
+            factors_VD = item_factors(self.config.item_init, self.embedding_size)
+            self.items.start_as(factors_VD, self.config.item_std)
         if self.config.block_init == "identity":
             with torch.no_grad():
                 self.begin_as_mean()
@@ -195,14 +195,16 @@ class NeuralRecommender(DotProduct):
             weights_BL: 0 at padding, `auxiliary_weight` where a target has the auxiliary behavior alone, else 1.
         """
         weights_BL = batch.real_BL.to(self.items.weight.dtype)
-        if self.config.auxiliary_weight == 1.0:
+        auxiliary_weight = self.config.auxiliary_weight
+        if auxiliary_weight == 1.0:
             return weights_BL
-        is_target_K = torch.ones(
-            self.catalog.num_behaviors, dtype=torch.bool, device=weights_BL.device
-        )
+
+        # Of the other targets, those that have any behavior but the auxiliary one keep their weight.
+        num_behaviors = self.catalog.num_behaviors
+        is_target_K = torch.ones(num_behaviors, dtype=torch.bool, device=weights_BL.device)
         is_target_K[self.catalog.auxiliary] = False
         has_target_BL = (batch.target_sets_BLK.bool() & is_target_K).any(dim=-1)
-        return torch.where(has_target_BL, weights_BL, self.config.auxiliary_weight * weights_BL)
+        return torch.where(has_target_BL, weights_BL, auxiliary_weight * weights_BL)
 
     @abstractmethod
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -227,9 +229,8 @@ class NeuralRecommender(DotProduct):
 
 def _is_abstract(cls: type) -> bool:
     """Whether a class that is being defined still lacks methods; ABC knows it only afterwards."""
-    return any(
-        getattr(getattr(cls, name, None), "__isabstractmethod__", False) for name in dir(cls)
-    )
+    members = (getattr(cls, name, None) for name in dir(cls))
+    return any(getattr(member, "__isabstractmethod__", False) for member in members)
 
 
 def _check_class(cls: type[NeuralRecommender]) -> None:

@@ -41,15 +41,14 @@ def build_model(
         ConfigError: there is no such model, or the settings break a rule of its Config.
         TypeError: the model lacks a declaration (see RecommenderModel).
     """
-    found = model_class(name)
-    config = parse(found.Config, settings, f"{place}: model")
+    model_type = model_class(name)
+    config = parse(model_type.Config, settings, f"{place}: model")
     if members:
-        built = [
-            build_model(member, own, catalog, f"{place}: member {member}")
-            for member, own in members
-        ]
-        model = found(config, catalog, built)  # type: ignore[call-arg]  # a Combination takes them
+        built = []
+        for member, own in members:
+            built.append(build_model(member, own, catalog, f"{place}: member {member}"))
+        model = model_type(config, catalog, built)  # type: ignore[call-arg]  # a Combination takes them
     else:
-        model = found(config, catalog)
+        model = model_type(config, catalog)
     model.check_declarations()
     return model

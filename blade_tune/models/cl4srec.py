@@ -62,9 +62,12 @@ class Cl4SRec(SasRec):
         shares = (config.crop_share, config.mask_share, config.reorder_share)
 
         def compute(part: Batch) -> tuple[Tensor, ...]:
+            # The original and both views go through one forward pass.
             items_BL = part.items_BL
             pair = views(items_BL, shares, self.items.mask_item) if config.lambda_ else ()
             states_XLD = self.encode_items(torch.cat((items_BL, *pair)))
+
+            # The newest states of the views are contrasted by the batch, not by its micro-batches.
             states_BLD, *contrasted = states_XLD.split(len(part))
             newest = (view_BLD[:, -1] for view_BLD in contrasted)
             return (self.next_item_loss(states_BLD, part), *newest)
@@ -73,7 +76,6 @@ class Cl4SRec(SasRec):
         terms = {"next": self.mean(losses, self.weights(batch))}
         if contrasted:
             first_BD, second_BD = map(torch.cat, contrasted)
-            terms["contrastive"] = config.lambda_ * contrastive(
-                first_BD, second_BD, config.similarity, config.tau
-            )
+            contrast = contrastive(first_BD, second_BD, config.similarity, config.tau)
+            terms["contrastive"] = config.lambda_ * contrast
         return terms

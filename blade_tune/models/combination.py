@@ -66,16 +66,18 @@ class Combination(FittedRecommender):
         for member in members:
             if member.max_length > config.max_length:
                 raise ConfigError(
-                    f"max_length must be at least {member.max_length}, that of a member, got {config.max_length}."
+                    f"max_length must be at least {member.max_length}, that of a member, "
+                    f"got {config.max_length}."
                 )
         self.config = config
         self.members = nn.ModuleList(members)
+        # It depends on what any member depends on; `Reads` is in ascending order.
         self.reads = max((member.reads for member in members), key=get_args(Reads).index)
         self.told_target_set = any(member.told_target_set for member in members)
-        self.weights = [
-            1.0,
-            *(getattr(config, weight_of(place)) for place in range(2, len(members) + 1)),
-        ]
+
+        # The first member has weight 1, and each further one a field of its own.
+        others = range(2, len(members) + 1)
+        self.weights = [1.0, *(getattr(config, weight_of(place)) for place in others)]
 
     def load_members(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         """Load the weights of each member, in the order of members."""
@@ -90,9 +92,8 @@ class Combination(FittedRecommender):
         total_BV = torch.zeros(len(batch), self.catalog.num_items + 1, device=batch.items_BL.device)
         for member, weight in zip(self.members, self.weights, strict=True):
             assert isinstance(member, RecommenderModel)  # noqa: S101 - for the type checker
-            total_BV[:, 1:] += weight * self._comparable(
-                member.scores(batch.newest(member.max_length))[:, 1:]
-            )
+            scores_BV = member.scores(batch.newest(member.max_length))
+            total_BV[:, 1:] += weight * self._comparable(scores_BV[:, 1:])
         return total_BV
 
     def _comparable(self, scores_BV: Tensor) -> Tensor:
@@ -108,18 +109,16 @@ def weight_of(place: int) -> str:
 
 def standardized(scores_BV: Tensor) -> Tensor:
     """Scale the scores of each row to a mean of 0 and a standard deviation of 1; 0 where all are equal."""
+    mean_B1 = scores_BV.mean(dim=1, keepdim=True)
     spread_B1 = scores_BV.std(dim=1, keepdim=True, correction=0)
-    # Exact, unlike a mean
+    # Extremes are exact, while a spread of equal scores may be rounded to a number above 0.
     is_flat_B1 = scores_BV.amax(dim=1, keepdim=True) == scores_BV.amin(dim=1, keepdim=True)
-    return torch.where(
-        is_flat_B1, 0.0, (scores_BV - scores_BV.mean(dim=1, keepdim=True)) / spread_B1
-    )
+    return torch.where(is_flat_B1, 0.0, (scores_BV - mean_B1) / spread_B1)
 
 
 def ranks(scores_BV: Tensor) -> Tensor:
     """Rank the scores of each row from 1, the highest first, and of equal ones the earlier column first."""
     order_BV = scores_BV.argsort(dim=1, descending=True, stable=True)
-    places_BV = torch.arange(
-        1, scores_BV.shape[1] + 1, device=scores_BV.device, dtype=scores_BV.dtype
-    )
-    return torch.empty_like(scores_BV).scatter_(1, order_BV, places_BV.expand_as(scores_BV))
+    ranks_V = torch.arange(1, scores_BV.shape[1] + 1, device=scores_BV.device)
+    ranks_BV = ranks_V.to(scores_BV.dtype).expand_as(scores_BV)
+    return torch.empty_like(scores_BV).scatter_(1, order_BV, ranks_BV)

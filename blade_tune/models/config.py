@@ -42,21 +42,19 @@ class ModelConfig(Settings):
         """
         super().__pydantic_init_subclass__(**rest)
         for name, field in cls.model_fields.items():
+            path = f"{cls.__name__}.{name}"
             if not field.description:
-                raise TypeError(
-                    f"{cls.__name__}.{name} must have a description: Field(..., description=...)."
-                )
+                raise TypeError(f"{path} must have a description: Field(..., description=...).")
             if not _is_bounded(field):
                 raise TypeError(
-                    f"{cls.__name__}.{name} must have choices or a bound that includes its end (ge, le)."
+                    f"{path} must have choices or a bound that includes its end (ge, le)."
                 )
 
 
 def _is_bounded(field: FieldInfo) -> bool:
     has_choices = field.annotation is bool or bool(get_args(field.annotation))
-    return has_choices or any(
-        hasattr(bound, "ge") or hasattr(bound, "le") for bound in field.metadata
-    )
+    has_bound = any(hasattr(bound, "ge") or hasattr(bound, "le") for bound in field.metadata)
+    return has_choices or has_bound
 
 
 def only_when(**settings: tuple[Any, ...]) -> dict[str, Any]:
@@ -119,9 +117,10 @@ class NeuralConfig(ModelConfig):
     @model_validator(mode="after")
     def _has_no_refused(self) -> Self:
         for name, reason in self.refused.items():
+            value = getattr(self, name)
             default = type(self).model_fields[name].default
-            if getattr(self, name) != default:
-                raise ValueError(f"{name} must be {default}: {reason}, got {getattr(self, name)!r}")
+            if value != default:
+                raise ValueError(f"{name} must be {default}: {reason}, got {value!r}")
         return self
 
 
@@ -138,7 +137,8 @@ class AttentionConfig(NeuralConfig):
     def _heads_divide_size(self) -> Self:
         if self.embedding_size % self.num_heads:
             raise ValueError(
-                f"embedding_size must be divisible by num_heads, got {self.embedding_size} and {self.num_heads}"
+                "embedding_size must be divisible by num_heads, "
+                f"got {self.embedding_size} and {self.num_heads}"
             )
         return self
 

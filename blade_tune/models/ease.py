@@ -74,21 +74,16 @@ class Ease(EvidenceRecommender):
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
         """Solve for B, or for K and h in user space, in float64."""
-        evidence_UV, targets_UV = (
-            self.evidence(rows),
-            self.evidence(rows, self.config.target_auxiliary_weight),
-        )
+        evidence_UV = self.evidence(rows)
+        targets_UV = self.evidence(rows, self.config.target_auxiliary_weight)
         regularization = self.config.regularization
         if not self.in_user_space:
-            self.weights = torch.from_numpy(
-                in_item_space(evidence_UV, targets_UV, regularization)
-            ).float()
+            weights_VV = in_item_space(evidence_UV, targets_UV, regularization)
+            self.weights = torch.from_numpy(weights_VV).float()
             return
         inverse_UU, own_V = in_user_space(evidence_UV, targets_UV, regularization)
-        self.weights, self.own = (
-            torch.from_numpy(inverse_UU).float(),
-            torch.from_numpy(own_V).float(),
-        )
+        self.weights = torch.from_numpy(inverse_UU).float()
+        self.own = torch.from_numpy(own_V).float()
         self.met.keep(evidence_UV.T)
         self.mixed.keep((targets_UV + evidence_UV.multiply(own_V[None])).T)
 
@@ -97,15 +92,14 @@ class Ease(EvidenceRecommender):
         history_BV = self.histories(batch)
         weights = self.weights.cpu().numpy().astype(np.float32, copy=False)
         if self.in_user_space:
+            # z = x A^T K, and then z (T + A diag(h)) - x diag(h).
             states_BU = (history_BV @ self.met.matrix).toarray() @ weights
-            scores_BV = (self.mixed.matrix @ states_BU.T).T - history_BV.multiply(
-                self.own.cpu().numpy()[None]
-            )
+            own_BV = history_BV.multiply(self.own.cpu().numpy()[None])
+            scores_BV = (self.mixed.matrix @ states_BU.T).T - own_BV
         else:
             scores_BV = history_BV @ weights
-        return torch.from_numpy(np.ascontiguousarray(scores_BV, dtype=np.float32)).to(
-            batch.items_BL.device
-        )
+        scores_BV = np.ascontiguousarray(scores_BV, dtype=np.float32)
+        return torch.from_numpy(scores_BV).to(batch.items_BL.device)
 
 
 def in_item_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> Matrix:
@@ -116,8 +110,12 @@ def in_item_space(evidence_UV: Any, targets_UV: Any, regularization: float) -> M
         targets_UV: T, a sparse matrix.
         regularization: lambda.
     """
-    inverse_VV = _regularized_inverse((evidence_UV.T @ evidence_UV).toarray(), regularization)
+    # P, and then C = P A^T T.
+    gram_VV = (evidence_UV.T @ evidence_UV).toarray()
+    inverse_VV = _regularized_inverse(gram_VV, regularization)
     weights_VV: Matrix = inverse_VV @ (evidence_UV.T @ targets_UV).toarray()
+
+    # b_j = C_j - P_j C_jj / P_jj, which sets the diagonal to 0.
     weights_VV -= inverse_VV * (weights_VV.diagonal() / inverse_VV.diagonal())
     return weights_VV
 
@@ -135,21 +133,24 @@ def in_user_space(
     Returns:
         K, (U, U), and h, (V + 1,).
     """
-    inverse_UU = _regularized_inverse((evidence_UV @ evidence_UV.T).toarray(), regularization)
-    evidence_VU, targets_VU = evidence_UV.T.tocsr(), targets_UV.T.tocsr()
+    gram_UU = (evidence_UV @ evidence_UV.T).toarray()
+    inverse_UU = _regularized_inverse(gram_UU, regularization)
+
+    # h_j = C_jj / (lambda P_jj), for a block of items at once.
+    evidence_VU = evidence_UV.T.tocsr()
+    targets_VU = targets_UV.T.tocsr()
     own_V = np.zeros(evidence_UV.shape[1])
     for first in range(0, len(own_V), COLUMNS_AT_ONCE):
         some = slice(first, first + COLUMNS_AT_ONCE)
         answers_XU = evidence_VU[some] @ inverse_UU  # a_j^T K
         diagonal_X = 1 - evidence_VU[some].multiply(answers_XU).sum(axis=1)  # lambda P_jj
-        own_V[some] = targets_VU[some].multiply(answers_XU).sum(axis=1) / diagonal_X
+        unconstrained_X = targets_VU[some].multiply(answers_XU).sum(axis=1)  # C_jj
+        own_V[some] = unconstrained_X / diagonal_X
     return inverse_UU, own_V
 
 
 def _regularized_inverse(gram: Matrix, regularization: float) -> Matrix:
     """Compute (G + lambda I)^-1 of a symmetric matrix G, which is overwritten."""
     np.fill_diagonal(gram, gram.diagonal() + regularization)
-    inverse = torch.cholesky_inverse(
-        torch.linalg.cholesky(torch.from_numpy(gram.astype(np.float64, copy=False)))
-    )
-    return inverse.numpy()
+    regularized = torch.from_numpy(gram.astype(np.float64, copy=False))
+    return torch.cholesky_inverse(torch.linalg.cholesky(regularized)).numpy()

@@ -75,7 +75,7 @@ class EvidenceConfig(ModelConfig):
 class EvidenceRecommender(FittedRecommender):
     """A model for which a user is one weight for each item: that of the strongest evidence among the item's rows."""
 
-    # Of a set the rarest behavior counts, and whether it has a target behavior at all
+    # A set counts by its rarest behavior, and by whether it has a target behavior at all.
     reads = "behavior_types"
     told_target_set = False
 
@@ -103,20 +103,26 @@ class EvidenceRecommender(FittedRecommender):
         Returns:
             A CSR matrix (B, V + 1) of weights, float32.
         """
+        # Find the real steps of all windows.
         batch = batch.newest(self.max_length)
         items_BL = batch.items_BL.cpu().numpy()
         rows_N, steps_N = items_BL.nonzero()
-        ages_N = items_BL.shape[1] - 1 - steps_N
+        items_N = items_BL[rows_N, steps_N]
         sets_NK = batch.sets_BLK.cpu().numpy()[rows_N, steps_N]
-        weights_N = self._weights(sets_NK) * 0.5 ** (ages_N / self.config.half_life)
+
+        # Weigh each by its behaviors and by its age.
+        ages_N = items_BL.shape[1] - 1 - steps_N
+        fading_N = 0.5 ** (ages_N / self.config.half_life)
+        weights_N = self._weights(sets_NK) * fading_N
         shape = (len(items_BL), self.catalog.num_items + 1)
-        return strongest(rows_N, items_BL[rows_N, steps_N], weights_N, shape).astype(np.float32)
+        return strongest(rows_N, items_N, weights_N, shape).astype(np.float32)
 
     def _weights(
         self, sets_NK: NDArray[np.uint8], auxiliary_weight: float | None = None
     ) -> Weights:
-        given = self.config.auxiliary_weight if auxiliary_weight is None else auxiliary_weight
-        return row_weights(sets_NK, self.catalog, given, self.config.rarity_weight)
+        if auxiliary_weight is None:
+            auxiliary_weight = self.config.auxiliary_weight
+        return row_weights(sets_NK, self.catalog, auxiliary_weight, self.config.rarity_weight)
 
 
 def row_weights(
@@ -142,12 +148,18 @@ def row_weights(
 
 def strongest(rows_N: Ids, columns_N: Ids, weights_N: Weights, shape: tuple[int, int]) -> Any:
     """Make the CSR matrix that has, at each place, the largest weight given for it; weights of 0 are left out."""
+    # Number the places of the matrix, row after row, and sort the weights by them.
     kept_N = weights_N > 0
     keys_N = rows_N[kept_N].astype(np.int64) * shape[1] + columns_N[kept_N]
     order_N = np.argsort(keys_N, kind="stable")
-    keys_N, weights_N = keys_N[order_N], weights_N[kept_N][order_N]
+    keys_N = keys_N[order_N]
+    weights_N = weights_N[kept_N][order_N]
+
+    # Take the largest weight of each run of equal places.
     firsts_X = np.flatnonzero(np.diff(keys_N, prepend=-1))
     largest_X = np.maximum.reduceat(weights_N, firsts_X) if len(firsts_X) else weights_N
-    # As wide as in a large matrix
-    places = (part.astype(np.int32) for part in np.divmod(keys_N[firsts_X], shape[1]))
-    return csr_array((largest_X, tuple(places)), shape=shape)
+
+    # Index by int32, which scipy would choose for a large matrix but not for a small one.
+    rows_X, columns_X = np.divmod(keys_N[firsts_X], shape[1])
+    places = (rows_X.astype(np.int32), columns_X.astype(np.int32))
+    return csr_array((largest_X, places), shape=shape)

@@ -63,7 +63,7 @@ class Ials(EvidenceRecommender, DotProduct):
         model = AlternatingLeastSquares(
             factors=self.config.factors,
             regularization=self.config.regularization,
-            alpha=1.0,  # confidences are what is given
+            alpha=1.0,  # the matrix holds confidences, alpha included
             iterations=self.config.iterations,
             num_threads=torch.get_num_threads(),
             random_state=seed,
@@ -73,23 +73,29 @@ class Ials(EvidenceRecommender, DotProduct):
 
     def final_states(self, batch: Batch) -> Tensor:
         """Solve for the x_u of each history, states_BD."""
+        # Flatten the items and confidences of all histories; one more item, the last, is padding.
         history_BV = self.histories(batch)
-        longest = int(np.diff(history_BV.indptr).max(initial=1))
+        confidence_N = 1 + self.config.alpha * history_BV.data
+        items_N = torch.from_numpy(np.append(history_BV.indices, 0)).long()
+        confidence_N = torch.from_numpy(np.append(confidence_N, 0))
 
-        # The items and confidences of each row, padded to the longest row.
-        places_BX = torch.from_numpy(history_BV.indptr[:-1, None] + np.arange(longest))
-        met_BX = places_BX < torch.from_numpy(history_BV.indptr[1:, None])
-        items_N = torch.from_numpy(np.append(history_BV.indices, 0)).long()  # the last is padding
-        confidence_N = torch.from_numpy(np.append(1 + self.config.alpha * history_BV.data, 0))
+        # Find the places of each history among them, padded to the longest one.
+        starts_B1 = history_BV.indptr[:-1, None]
+        ends_B1 = history_BV.indptr[1:, None]
+        longest = int((ends_B1 - starts_B1).max(initial=1))
+        places_BX = torch.from_numpy(starts_B1 + np.arange(longest))
+        met_BX = places_BX < torch.from_numpy(ends_B1)
         places_BX = torch.where(met_BX, places_BX, len(items_N) - 1)
+
+        # Solve for as many users at once as memory allows.
         vectors_VD = self.vectors.cpu()
+        regularization = self.config.regularization
         at_once = max(1, STEPS_AT_ONCE // (self.config.factors * longest))
-        states = [
-            solve_users(
-                vectors_VD, items_N[places_X], confidence_N[places_X], self.config.regularization
-            )
-            for places_X in places_BX.split(at_once)
-        ]
+        states = []
+        for places_X in places_BX.split(at_once):
+            items_X = items_N[places_X]
+            confidence_X = confidence_N[places_X]
+            states.append(solve_users(vectors_VD, items_X, confidence_X, regularization))
         return torch.cat(states).to(batch.items_BL.device)
 
     def item_vectors(self) -> Tensor:
@@ -111,12 +117,14 @@ def solve_users(
     Returns:
         states_BD.
     """
-    D = vectors_VD.shape[1]
-    everywhere_DD = vectors_VD.T @ vectors_VD + regularization * torch.eye(
-        D, dtype=vectors_VD.dtype
-    )
+    # Y^T Y + lambda I, the same for all users.
+    identity_DD = torch.eye(vectors_VD.shape[1], dtype=vectors_VD.dtype)
+    everywhere_DD = vectors_VD.T @ vectors_VD + regularization * identity_DD
+
+    # Each user's sum (c - 1) y y^T and sum c y, over the items she met.
     met_BXD = vectors_VD[items_BX]
     confidence_BX = confidence_BX.to(vectors_VD.dtype)
     beyond_BX1 = torch.where(confidence_BX > 0, confidence_BX - 1, 0)[..., None]
     normal_BDD = everywhere_DD + met_BXD.transpose(1, 2) @ (beyond_BX1 * met_BXD)
-    return torch.linalg.solve(normal_BDD, torch.einsum("bx,bxd->bd", confidence_BX, met_BXD))
+    right_BD = torch.einsum("bx,bxd->bd", confidence_BX, met_BXD)
+    return torch.linalg.solve(normal_BDD, right_BD)

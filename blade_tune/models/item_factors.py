@@ -17,14 +17,16 @@ from blade_tune.models.ials import Ials, IalsConfig
 from blade_tune.models.item_knn import ItemKnn, ItemKnnConfig
 
 Factors = NDArray[np.float32]
-# Kept for each item; more of them changed nothing that was measured, and cost memory
+
+# Settings of the cooccurrence. More neighbors of an item changed nothing that was measured, and cost memory.
 NEIGHBORS = 500
 SHRINKAGE = 50.0
-AUXILIARY_WEIGHT, RARITY_WEIGHT = 0.6, 0.25  # of iALS, as a search on QK-Video found them
-# Of iALS: alpha times the share of all pairs that met; found by that search, alpha = 67 there
-CONFIDENCE = 0.076
-# Of iALS, where 1 would remove the weakest of the factors; found by that search
-REGULARIZATION = 0.25
+
+# Settings of iALS, as a search on QK-Video found them.
+AUXILIARY_WEIGHT = 0.6
+RARITY_WEIGHT = 0.25
+CONFIDENCE = 0.076  # alpha times the share of all pairs that met; alpha was 67 in that search
+REGULARIZATION = 0.25  # 1 would remove the weakest of the factors
 
 
 def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
@@ -50,12 +52,14 @@ def cooccurrence_factors(rows: Interactions, catalog: Catalog, size: int) -> Fac
     knn.fit(rows, 0)
     similarity_VV = knn.similarity.matrix
     factors_VD = np.zeros((catalog.num_items + 1, size), np.float32)
+    if not similarity_VV.nnz:
+        return factors_VD
     count = min(size, catalog.num_items)  # eigsh cannot find all of V + 1
-    if similarity_VV.nnz:
-        start = np.random.default_rng(0).random(catalog.num_items + 1)
-        values_D, vectors_VD = eigsh(_symmetric(similarity_VV), k=count, which="LA", v0=start)
-        factors_VD[:, :count] = (vectors_VD * np.sqrt(np.maximum(values_D, 0.0)))[:, ::-1]
-        factors_VD[0] = 0.0
+    start = np.random.default_rng(0).random(catalog.num_items + 1)
+    values_D, vectors_VD = eigsh(_symmetric(similarity_VV), k=count, which="LA", v0=start)
+    scaled_VD = vectors_VD * np.sqrt(np.maximum(values_D, 0.0))
+    factors_VD[:, :count] = scaled_VD[:, ::-1]  # eigsh sorts from the smallest
+    factors_VD[0] = 0.0
     return factors_VD
 
 
@@ -82,19 +86,23 @@ def ials_factors(rows: Interactions, catalog: Catalog, size: int) -> Factors:
     evidence_UV = Ials(config, catalog).evidence(rows)
     if not evidence_UV.nnz:
         return np.zeros((catalog.num_items + 1, size), np.float32)
+
+    # Choose alpha and lambda for this data.
     alpha = CONFIDENCE * catalog.num_users * catalog.num_items / evidence_UV.nnz
     confidence_UV = evidence_UV.copy()
     confidence_UV.data = 1 + alpha * confidence_UV.data
     regularization = REGULARIZATION * _singular_value(confidence_UV, size)
-    ials = Ials(
-        config.model_copy(update={"alpha": alpha, "regularization": regularization}), catalog
-    )
+
+    # Fit iALS.
+    config = config.model_copy(update={"alpha": alpha, "regularization": regularization})
+    ials = Ials(config, catalog)
     ials.fit_evidence(evidence_UV, 0)
+
+    # Turn its vectors into factors.
     vectors_VD = ials.vectors.double().numpy()
     inner_DD = vectors_VD.T @ vectors_VD + regularization * np.eye(size)
-    factors_VD: Factors = (vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real).astype(
-        np.float32
-    )
+    turned_VD = vectors_VD @ fractional_matrix_power(inner_DD, -0.5).real
+    factors_VD: Factors = turned_VD.astype(np.float32)
     factors_VD[0] = 0.0
     return factors_VD
 
@@ -112,13 +120,14 @@ def _symmetric(matrix: Any) -> LinearOperator:
 
 def _singular_value(matrix: Any, place: int) -> float:
     """Find the singular value at a place, the largest at place 1; the last but one where there are fewer."""
-    place = min(place, min(matrix.shape) - 1)
-    start = np.random.default_rng(0).random(min(matrix.shape))
-    return (
-        float(svds(matrix, k=place, v0=start, return_singular_vectors=False).min())
-        if place
-        else norm(matrix)
-    )
+    size = min(matrix.shape)
+    place = min(place, size - 1)
+    if not place:
+        # A single row or column has one singular value, its norm.
+        return norm(matrix)
+    start = np.random.default_rng(0).random(size)
+    largest_X = svds(matrix, k=place, v0=start, return_singular_vectors=False)
+    return float(largest_X.min())
 
 
 FACTORS: dict[str, Callable[[Interactions, Catalog, int], Factors]] = {

@@ -25,10 +25,8 @@ class ItemKnn(ItemToItem):
 
     def meetings(self, rows: Interactions) -> tuple[Iterator[Any], Weights, Weights]:
         """Count, by weights, the users who met both items (see ItemToItem.meetings)."""
-        evidence_UV, targets_UV = (
-            self.evidence(rows),
-            self.evidence(rows, self.config.target_auxiliary_weight),
-        )
+        evidence_UV = self.evidence(rows)
+        targets_UV = self.evidence(rows, self.config.target_auxiliary_weight)
         users_VU = evidence_UV.T.tocsr()
         products_V = (users_VU != 0).astype(np.int64) @ np.diff(targets_UV.indptr)
         blocks = ((users_VU[block] @ targets_UV).tocsr() for block in blocks_of(products_V))

@@ -31,13 +31,15 @@ class ItemTable(EmbeddingTable):
     @property
     def mask_item(self) -> int:
         """The id of [MASK], or its place among local rows while those are in use."""
-        return (self.num_embeddings if self._local is None else len(self._local.ids_X)) - 1
+        num_rows = self.num_embeddings if self._local is None else len(self._local.ids_X)
+        return num_rows - 1
 
     def gather_rows(self, ids: Tensor) -> tuple[LocalRows, Tensor]:
         """Look up each of the given ids once; padding stays at place 0, and [MASK], if there is one, comes last."""
-        always_X = ids.new_tensor([0, self.num_embeddings - 1] if self.has_mask else [0])
-        local, places_N = super().gather_rows(torch.cat((always_X, ids.flatten())))
-        return local, places_N[len(always_X) :].view_as(ids)
+        always = [0, self.num_embeddings - 1] if self.has_mask else [0]
+        wanted_N = torch.cat((ids.new_tensor(always), ids.flatten()))
+        local, places_N = super().gather_rows(wanted_N)
+        return local, places_N[len(always) :].view_as(ids)
 
     @torch.no_grad()
     def start_as(self, vectors_VD: Tensor, std: float) -> None:
@@ -48,7 +50,8 @@ class ItemTable(EmbeddingTable):
             std: the standard deviation that the numbers of all items together are scaled to.
         """
         spread = vectors_VD[1:].std()
-        self.vectors_VD.copy_(vectors_VD * (std / spread if spread > 0 else 0.0))
+        scale = std / spread if spread > 0 else 0.0
+        self.vectors_VD.copy_(vectors_VD * scale)
         self.weight[0] = 0.0
 
     def next_item_loss(
@@ -66,10 +69,9 @@ class ItemTable(EmbeddingTable):
             The weighted sum over all steps, a scalar.
         """
         if loss == "bce":
-            targets_BL, negatives_BL = batch.target_items_BL, _negatives(batch)
-            losses_BL = binary_cross_entropy(
-                self._dot(states_BLD, targets_BL), self._dot(states_BLD, negatives_BL)
-            )
+            scores_BL = self._dot(states_BLD, batch.target_items_BL)
+            negative_scores_BL = self._dot(states_BLD, _negatives(batch))
+            losses_BL = binary_cross_entropy(scores_BL, negative_scores_BL)
             return (losses_BL * weights_BL).sum()
         counts_BL = weights_BL > 0
         return self.loss_at(states_BLD[counts_BL], batch, counts_BL, weights_BL[counts_BL], loss)
@@ -96,15 +98,19 @@ class ItemTable(EmbeddingTable):
         """
         targets_N = batch.target_items_BL[chosen_BL]
         if loss == "ce":
-            return softmax_loss(states_ND, self.vectors_VD[1:], self.ids(targets_N) - 1, weights_N)
+            # All items take part, so they are numbered by the whole table, without padding.
+            places_N = self.ids(targets_N) - 1
+            return softmax_loss(states_ND, self.vectors_VD[1:], places_N, weights_N)
         scores_N = self._dot(states_ND, targets_N)
         if loss == "bce":
             negative_scores_N = self._dot(states_ND, _negatives(batch)[chosen_BL])
-            return (binary_cross_entropy(scores_N, negative_scores_N) * weights_N).sum()
-        negatives_X = _shared_negatives(batch)
-        scores_NX = states_ND @ self(negatives_X).T
-        is_target_NX = targets_N[:, None] == negatives_X
-        losses_N = sampled_softmax(scores_N, scores_NX.masked_fill(is_target_NX, -torch.inf))
+            losses_N = binary_cross_entropy(scores_N, negative_scores_N)
+        else:
+            # A shared negative that is a step's own target is none of its negatives.
+            negatives_X = _shared_negatives(batch)
+            scores_NX = states_ND @ self(negatives_X).T
+            is_target_NX = targets_N[:, None] == negatives_X
+            losses_N = sampled_softmax(scores_N, scores_NX.masked_fill(is_target_NX, -torch.inf))
         return (losses_N * weights_N).sum()
 
     def _dot(self, states_XD: Tensor, items_X: Tensor) -> Tensor:

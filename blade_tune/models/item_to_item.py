@@ -16,7 +16,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.layers.sparse import Sparse
 from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender, Weights
 
-# Of a block of history items: what a fit keeps in memory besides the matrices themselves
+# Products of a block of history items, which a fit keeps in memory besides the matrices themselves
 PRODUCTS_AT_ONCE = 2**24
 MOST_NEIGHBORS = 2**29  # for all items together: 4 GiB of item numbers and similarities
 
@@ -70,29 +70,31 @@ class ItemToItem(EvidenceRecommender):
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
         """Find the neighbors of all items, block by block."""
-        most = self.config.neighbors * self.catalog.num_items
-        if most > MOST_NEIGHBORS:
+        num_items = self.catalog.num_items
+        if self.config.neighbors * num_items > MOST_NEIGHBORS:
             raise ConfigError(
-                f"neighbors must be at most {MOST_NEIGHBORS // self.catalog.num_items} for {self.catalog.num_items:,} "
-                f"items, got {self.config.neighbors}."
+                f"neighbors must be at most {MOST_NEIGHBORS // num_items} for {num_items:,} items, "
+                f"got {self.config.neighbors}."
             )
         blocks, norms_V, target_norms_V = self.meetings(rows)
-        nearest, first = [], 0
+        nearest = []
+        first = 0  # the history item of the block's first row
         for block in blocks:
-            items_N = first + np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+            num_rows = block.shape[0]
+            items_N = first + np.repeat(np.arange(num_rows), np.diff(block.indptr))
             nearest.append(self._nearest(block, items_N, norms_V, target_norms_V))
-            first += block.shape[0]
+            first += num_rows
         self.similarity.keep(vstack(nearest, format="csr"))
 
     def _nearest(
         self, block: Any, items_N: NDArray[np.int64], norms_V: Weights, target_norms_V: Weights
     ) -> Any:
+        """Keep the largest similarities s of a block's rows, given its c, which is overwritten."""
         a = self.config.asymmetry
-        below_N = (
-            norms_V[items_N] ** (2 - 2 * a) * target_norms_V[block.indices] ** (2 * a)
-            + self.config.shrinkage
-        )
-        block.data = np.where(items_N == block.indices, 0.0, block.data / below_N)
+        own_N = norms_V[items_N] ** (2 - 2 * a)
+        others_N = target_norms_V[block.indices] ** (2 * a)
+        similarity_N = block.data / (own_N * others_N + self.config.shrinkage)
+        block.data = np.where(items_N == block.indices, 0.0, similarity_N)
         return keep_largest(block, self.config.neighbors).astype(np.float32)
 
     def scores(self, batch: Batch) -> Tensor:
@@ -107,9 +109,8 @@ def blocks_of(products_V: NDArray[np.integer[Any]]) -> Iterator[slice]:
     first = 0
     while first < len(products_V):
         before = totals_V[first - 1] if first else 0
-        end = max(
-            first + 1, int(np.searchsorted(totals_V, before + PRODUCTS_AT_ONCE, side="right"))
-        )
+        fitting = int(np.searchsorted(totals_V, before + PRODUCTS_AT_ONCE, side="right"))
+        end = max(first + 1, fitting)
         yield slice(first, end)
         first = end
 
@@ -122,12 +123,12 @@ def keep_largest(matrix: Any, count: int) -> Any:
     matrix.sort_indices()
     values_N, starts = matrix.data, matrix.indptr
     for row in np.flatnonzero(np.diff(starts) > count):
-        # A view, so that what is set below is set in the matrix
+        # The values of the row are a view, so that what is set below is set in the matrix.
         values_X = values_N[starts[row] : starts[row + 1]]
         smallest = np.partition(values_X, -count)[-count]
+        num_larger = int((values_X > smallest).sum())
         ties_X = np.flatnonzero(values_X == smallest)
-        ties_X = ties_X[count - int((values_X > smallest).sum()) :]
         values_X[values_X < smallest] = 0.0
-        values_X[ties_X] = 0.0
+        values_X[ties_X[count - num_larger :]] = 0.0
     matrix.eliminate_zeros()
     return csr_array(matrix)

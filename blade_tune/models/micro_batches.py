@@ -43,13 +43,15 @@ def in_micro_batches(
         return [compute(batch)]
 
     # Look up all items of the batch at once, whichever field they stand in.
-    names = [name for name in OF_ITEMS if getattr(batch, name) is not None]
-    ids = [getattr(batch, name) for name in names]
-    local, places_N = items.gather_rows(torch.cat([tensor.flatten() for tensor in ids]))
-    parts = places_N.split([tensor.numel() for tensor in ids])
-    places = {
-        name: part.view_as(tensor) for name, part, tensor in zip(names, parts, ids, strict=True)
-    }
+    fields = {name: getattr(batch, name) for name in OF_ITEMS}
+    ids = {name: tensor for name, tensor in fields.items() if tensor is not None}
+    local, places_N = items.gather_rows(torch.cat([tensor.flatten() for tensor in ids.values()]))
+
+    # Put the places of the items into the fields that their ids came from.
+    parts = places_N.split([tensor.numel() for tensor in ids.values()])
+    places = {}
+    for (name, tensor), part in zip(ids.items(), parts, strict=True):
+        places[name] = part.view_as(tensor)
     placed = replace(batch, **places)
 
     with ExitStack() as stack:
@@ -58,7 +60,5 @@ def in_micro_batches(
             local, users_B = table.gather_rows(batch.users_B)
             stack.enter_context(table.use_local(local))
             placed = replace(placed, users_B=users_B)
-        return [
-            compute(micro_batch)
-            for micro_batch in placed.micro_batches(MICRO_BATCH_STEPS, shortest)
-        ]
+        micro_batches = placed.micro_batches(MICRO_BATCH_STEPS, shortest)
+        return [compute(micro_batch) for micro_batch in micro_batches]

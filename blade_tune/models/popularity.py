@@ -44,19 +44,27 @@ class Popularity(FittedRecommender, DotProduct):
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
         """Count the rows of every item, and order items by their counts."""
-        has_target_N = np.delete(rows.sets_NK, self.catalog.auxiliary, axis=1).any(axis=1)
-        counts_V = self._count(rows.items_N if self.counts == "all" else rows.items_N[has_target_N])
-        counts_SV, sets_SK = counts_V[None], np.empty((0, rows.sets_NK.shape[1]), np.uint8)
+        # Count the rows of each item, of all or of those with a target behavior.
+        counted_N = rows.items_N
+        if self.counts != "all":
+            has_target_N = np.delete(rows.sets_NK, self.catalog.auxiliary, axis=1).any(axis=1)
+            counted_N = rows.items_N[has_target_N]
+        counts_V = self._count(counted_N)
+
+        # Count the rows of each item with each set; items of equal counts stand in the order of the counts above.
+        sets_SK = np.empty((0, rows.sets_NK.shape[1]), np.uint8)  # those with an order of their own
+        counts = []
         if self.counts == "target_set":
             sets_SK, codes_N = np.unique(rows.sets_NK, axis=0, return_inverse=True)
-            by_set_SV = np.stack(
-                [self._count(rows.items_N[codes_N.ravel() == code]) for code in range(len(sets_SK))]
-            )
-            counts_SV = np.vstack((by_set_SV * (counts_V.max() + 1) + counts_V, counts_V))
-        self.sets = torch.from_numpy(sets_SK)  # with an order of their own
-        places_VS = [np.unique(counts_V, return_inverse=True)[1] for counts_V in counts_SV]
-        # The last column is that of all other sets
-        self.places = torch.from_numpy(np.stack(places_VS, axis=1)).float()
+            for code in range(len(sets_SK)):
+                with_set_V = self._count(rows.items_N[codes_N.ravel() == code])
+                counts.append(with_set_V * (counts_V.max() + 1) + counts_V)
+        counts.append(counts_V)  # the last order is that of all other sets
+
+        # An item's place in an order is the number of smaller counts.
+        places = [np.unique(order_V, return_inverse=True)[1] for order_V in counts]
+        self.sets = torch.from_numpy(sets_SK)
+        self.places = torch.from_numpy(np.stack(places, axis=1)).float()
 
     def _count(self, items_N: Ids) -> NDArray[np.int64]:
         return np.bincount(items_N, minlength=self.catalog.num_items + 1)
@@ -68,7 +76,8 @@ class Popularity(FittedRecommender, DotProduct):
             states_BD, 1 at one order and 0 at others; the last order is that of all sets without one of their own.
         """
         same_BS = (batch.target_sets_BLK[:, -1:] == self.sets).all(dim=-1)
-        return torch.cat((same_BS, ~same_BS.any(dim=1, keepdim=True)), dim=1).float()
+        is_other_B1 = ~same_BS.any(dim=1, keepdim=True)
+        return torch.cat((same_BS, is_other_B1), dim=1).float()
 
     def item_vectors(self) -> Tensor:
         """Return the places of items in every order, vectors_VD."""

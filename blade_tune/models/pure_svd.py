@@ -43,10 +43,10 @@ class PureSvd(EvidenceRecommender, DotProduct):
             _, singular_D, vectors_DV = svds(evidence_UV, k=self.config.factors, v0=start)
         else:
             _, singular_D, vectors_DV = np.linalg.svd(evidence_UV.toarray(), full_matrices=False)
-        kept_D = singular_D > ROUNDING * singular_D.max()  # vectors of the others are arbitrary
-        self.vectors = torch.from_numpy(
-            np.ascontiguousarray(vectors_DV[kept_D].T, dtype=np.float32)
-        )
+        # The vectors of singular values of 0 are arbitrary, so they are left out.
+        kept_D = singular_D > ROUNDING * singular_D.max()
+        vectors_VD = np.ascontiguousarray(vectors_DV[kept_D].T, dtype=np.float32)
+        self.vectors = torch.from_numpy(vectors_VD)
 
     def final_states(self, batch: Batch) -> Tensor:
         """Compute x V, states_BD."""

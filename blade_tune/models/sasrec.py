@@ -91,10 +91,12 @@ class SasRec(NeuralRecommender):
         real_BL = items_BL > 0
         visible_BL = real_BL if self.config.key_padding else torch.ones_like(real_BL)
         mask_B1LL = causal_mask(visible_BL, self.items.weight.dtype)
+
+        # Embed items and positions, of which the newest step has the last one.
         items_BLD = self.items(items_BL) * self.config.embedding_size**0.5
-        # The newest step has the last position
         positions_LD = self.positions.weight[-real_BL.shape[1] :]
         states_BLD = self.dropout(items_BLD + positions_LD * real_BL[..., None])
+
         for block in self.blocks:
             states_BLD = block(states_BLD, mask_B1LL)
         return self.final_norm(states_BLD)
@@ -106,9 +108,8 @@ class SasRec(NeuralRecommender):
         def compute(part: Batch) -> Tensor:
             return self.next_item_loss(self.encode(part), part)
 
-        return {
-            "next": self.mean(in_micro_batches(compute, batch, self.items), self.weights(batch))
-        }
+        losses = in_micro_batches(compute, batch, self.items)
+        return {"next": self.mean(losses, self.weights(batch))}
 
     def next_item_loss(self, states_BLD: Tensor, batch: Batch) -> Tensor:
         """Sum the weighted losses of the next item over the real steps of a batch or a micro-batch."""

@@ -24,13 +24,13 @@ from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
 from blade_tune.training.fitting import Fitting
 
-RECIPES: Mapping[
-    str, tuple[str, Mapping[str, Value]]
-] = {  # name of a baseline -> its model, and the settings that are not at their defaults
+# The name of a baseline -> its model, and the settings that are not at their defaults
+RECIPES: Mapping[str, tuple[str, Mapping[str, Value]]] = {
     "popularity": ("popularity", {}),
     "popularity_told": ("popularity", {"counts": "target_set"}),
     "item_knn": ("item_knn", {}),
 }
+
 REFERENCE = "item_knn"  # the baseline that a winner must be better than
 # The largest catalog that the reference is fitted to; docs/performance.md has the time and memory
 MOST_ITEMS = 200_000
@@ -41,10 +41,11 @@ VERSION = 1  # part of the cache's key; increase it when a baseline's figures ch
 class Baselines:
     """Metrics and ranks of the baselines on one set of users, each by the baseline's name."""
 
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # by the metric's name
+    # The value of every metric, by the metric's name
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     # ranks_U, in the order of the evaluated users
     ranks: Mapping[str, Tensor] = field(default_factory=dict)
-    # Baselines that were not measured -> the reason
+    # For each baseline that was not measured, the reason
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -58,17 +59,24 @@ def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Basel
         rows: the interactions to fit to.
         catalog: the data set's catalog.
     """
-    metrics, ranks, left_out = {}, {}, {}
-    for name, (model, settings) in RECIPES.items():
+    metrics = {}
+    ranks = {}
+    left_out = {}
+    for name, (model_name, settings) in RECIPES.items():
         if name == REFERENCE and catalog.num_items > MOST_ITEMS:
             left_out[name] = f"{catalog.num_items:,} items are more than {MOST_ITEMS:,}"
             continue
-        own = {**settings, "max_length": evaluator.windows.max_length}
-        built = build_model(model, own, catalog, f"baseline {name}")
-        assert isinstance(built, FittedRecommender)  # noqa: S101 - for the type checker; recipes are ours
-        Fitting(built, rows, 0, evaluator.windows.device).fit()
-        evaluation = evaluator(built)
-        metrics[name], ranks[name] = evaluation.metrics, evaluation.ranks_U
+
+        # Fit the model.
+        settings = {**settings, "max_length": evaluator.windows.max_length}
+        model = build_model(model_name, settings, catalog, f"baseline {name}")
+        assert isinstance(model, FittedRecommender)  # noqa: S101 - for the type checker; recipes are ours
+        Fitting(model, rows, 0, evaluator.windows.device).fit()
+
+        # Rank with it.
+        evaluation = evaluator(model)
+        metrics[name] = evaluation.metrics
+        ranks[name] = evaluation.ranks_U
     return Baselines(metrics, ranks, left_out)
 
 
@@ -85,20 +93,24 @@ def valid_baselines(
         max_length: length of the input windows, whose items the protocol may leave out of the ranking.
         root: folder of the cache, which gets a subfolder `.baselines`.
     """
+    # Look into the cache, whose key is all that the figures depend on.
     protocol = objective.model_dump(mode="json", exclude={"metric"})
     key = digest.key(
         baselines=VERSION, data=data.data_hash, protocol=protocol, max_length=max_length
     )
     path = root / ".baselines" / key
-    if (known := measured.find(path, _read)) is not None:
-        return known
+    cached = measured.find(path, _read)
+    if cached is not None:
+        return cached
+
+    # Measure the baselines, and keep them.
     windows = data.windows("valid", max_length)
-    found = measure(
-        Evaluator(windows, rows_with(data.valid), data.catalog, objective), data.train, data.catalog
-    )
-    arrays = {name: ranks_U.numpy() for name, ranks_U in found.ranks.items()}
-    measured.keep(path, arrays, {"metrics": found.metrics, "left_out": found.left_out})
-    return found
+    evaluator = Evaluator(windows, rows_with(data.valid), data.catalog, objective)
+    baselines = measure(evaluator, data.train, data.catalog)
+    arrays = {name: ranks_U.numpy() for name, ranks_U in baselines.ranks.items()}
+    facts = {"metrics": baselines.metrics, "left_out": baselines.left_out}
+    measured.keep(path, arrays, facts)
+    return baselines
 
 
 def _read(arrays: measured.Arrays, facts: Mapping[str, Any]) -> Baselines:
@@ -107,8 +119,12 @@ def _read(arrays: measured.Arrays, facts: Mapping[str, Any]) -> Baselines:
     Raises:
         ValueError: the cached metrics are not those of the cached ranks.
     """
-    ranks = {name: torch.tensor(array) for name, array in arrays.items()}
-    if not all(agree(ranks_U, facts["metrics"][name]) for name, ranks_U in ranks.items()):
-        raise ValueError
-    metrics = {name: summarize(ranks_U) | facts["metrics"][name] for name, ranks_U in ranks.items()}
+    ranks = {}
+    metrics = {}
+    for name, array in arrays.items():
+        ranks[name] = torch.tensor(array)
+        stored = facts["metrics"][name]
+        if not agree(ranks[name], stored):
+            raise ValueError
+        metrics[name] = summarize(ranks[name]) | stored
     return Baselines(metrics, ranks, facts["left_out"])

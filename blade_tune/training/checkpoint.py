@@ -31,7 +31,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    # Not the file itself, whose own error torch would hide behind one about positions
+    # Torch writes to memory, and not to the file, whose own error it would hide behind one about positions.
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
@@ -45,15 +45,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         DamagedFileError: the file cannot be read, or is not as it was written.
     """
     try:
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(_content(path)), map_location="cpu", weights_only=True
-        )
+        archive = io.BytesIO(_content(path))
+        state: dict[str, Any] = torch.load(archive, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # torch raises errors of many kinds for a damaged archive
-        what = error if isinstance(error, OSError | ValueError) else type(error).__name__
+        reason = error if isinstance(error, OSError | ValueError) else type(error).__name__
         raise DamagedFileError(
-            f"{path}: must be a checkpoint as it was written, and is not ({what})."
+            f"{path}: must be a checkpoint as it was written, and is not ({reason})."
         ) from None
     return state
 
@@ -79,9 +78,11 @@ def _content(path: Path) -> bytes:
     if not content.startswith(HEAD):
         raise ValueError("it does not begin as those of this version do")
     start = len(HEAD) + DIGEST_BYTES
-    if hashlib.sha256(content[start:]).digest() != content[len(HEAD) : start]:
+    digest = content[len(HEAD) : start]
+    archive = content[start:]
+    if hashlib.sha256(archive).digest() != digest:
         raise ValueError("its checksum is another")
-    return content[start:]
+    return archive
 
 
 def rng_state() -> dict[str, Any]:

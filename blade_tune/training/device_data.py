@@ -31,7 +31,8 @@ class DeviceData:
     negatives: NegativeSampler
     evaluator: Evaluator
     catalog: Catalog
-    found: dict[tuple[str, int], Tensor] = field(default_factory=dict)  # cache of `item_factors`
+    # The factors that `item_factors` has computed, by name and size
+    factors: dict[tuple[str, int], Tensor] = field(default_factory=dict)
 
     def item_factors(self, name: str, size: int) -> Tensor:
         """Return factors_VD: an embedding of every item, computed from the rows, with which a model may be initialized.
@@ -42,16 +43,15 @@ class DeviceData:
             name: the method, a key of `models.item_factors.FACTORS`.
             size: D, the size of an embedding.
         """
-        if (name, size) not in self.found:
-            # Imports scipy and implicit, which few models need
+        if (name, size) not in self.factors:
+            # This imports scipy and implicit, which few models need.
             from blade_tune.models.item_factors import FACTORS
 
-            # With one thread, results do not depend on the machine
+            # With one thread, results do not depend on the machine.
             with threadpool_limits(1, "blas"):
-                self.found[name, size] = torch.from_numpy(
-                    FACTORS[name](self.rows, self.catalog, size)
-                )
-        return self.found[name, size]
+                factors_VD = FACTORS[name](self.rows, self.catalog, size)
+            self.factors[name, size] = torch.from_numpy(factors_VD)
+        return self.factors[name, size]
 
     @classmethod
     def for_search(
@@ -65,15 +65,15 @@ class DeviceData:
             evaluation: the protocol of evaluation.
             device: where the tensors are put.
         """
+        keys_N = data.user_item_keys().to(device)
+        unmet_before_N = data.unmet_before().to(device)
         valid = data.windows("valid", max_length).to(device)
         return cls(
-            data.train,
-            data.windows("train", max_length).to(device),
-            NegativeSampler(
-                data.user_item_keys().to(device), data.unmet_before().to(device), data.num_items
-            ),
-            Evaluator(valid, rows_with(data.valid), data.catalog, evaluation),
-            data.catalog,
+            rows=data.train,
+            windows=data.windows("train", max_length).to(device),
+            negatives=NegativeSampler(keys_N, unmet_before_N, data.num_items),
+            evaluator=Evaluator(valid, rows_with(data.valid), data.catalog, evaluation),
+            catalog=data.catalog,
         )
 
     @classmethod
@@ -90,19 +90,19 @@ class DeviceData:
             evaluation: the protocol of evaluation.
             device: where the tensors are put.
         """
+        # Draw negatives that the users have met in neither part.
         keys_N = user_item_keys([data.train, data.valid], data.num_items)
-        unmet_N = unmet_before(keys_N, data.num_items)
+        unmet_before_N = unmet_before(keys_N, data.num_items)
         negatives = NegativeSampler(
             torch.as_tensor(keys_N, device=device),
-            torch.as_tensor(unmet_N, device=device),
+            torch.as_tensor(unmet_before_N, device=device),
             data.num_items,
         )
         search = cls.for_search(data, max_length, evaluation, device)
-        windows = data.windows("valid", max_length).to(device)
         return cls(
-            in_user_order([data.train, data.valid]),
-            windows,
-            negatives,
-            search.evaluator,
-            data.catalog,
+            rows=in_user_order([data.train, data.valid]),
+            windows=data.windows("valid", max_length).to(device),
+            negatives=negatives,
+            evaluator=search.evaluator,
+            catalog=data.catalog,
         )

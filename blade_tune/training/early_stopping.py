@@ -30,12 +30,17 @@ class EarlyStopping:
             epoch: number of the evaluated epoch, from 1.
             metrics: value of every metric at that epoch.
         """
-        watched, margin = (
-            (EIDP_METRICS, EIDP_MARGIN) if self.rule == "eidp" else ((self.metric,), 0.0)
-        )
+        watched: tuple[str, ...] = (self.metric,)
+        margin = 0.0
+        if self.rule == "eidp":
+            watched = EIDP_METRICS
+            margin = EIDP_MARGIN
+
+        # Under rule "objective" one metric is watched, so that "all" and "any" are the same.
         rises = [not self.best or metrics[name] > self.best[name] + margin for name in watched]
         if all(rises):
-            self.best_epoch, self.best = epoch, dict(metrics)
+            self.best_epoch = epoch
+            self.best = dict(metrics)
         self.waited = 0 if any(rises) else self.waited + 1
         return all(rises)
 

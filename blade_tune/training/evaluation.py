@@ -39,19 +39,19 @@ class Evaluator:
         self.windows = windows
         self.rows_U = rows_U.to(windows.device)
         self.exclude = config.exclude
-        # The behavior set told to models of every target; None: each one's own
-        self.told_K: Tensor | None = None
+        self.ranking = Ranking(windows.targets(self.rows_U), catalog.num_items)
+
+        # The behavior set that models are told of every target; None: each one's own.
+        self.constant_set_K: Tensor | None = None
         if config.target_set == "constant":
-            self.told_K = torch.ones(
-                catalog.num_behaviors, dtype=torch.uint8, device=windows.device
-            )
-            self.told_K[catalog.auxiliary] = 0
+            set_K = torch.ones(catalog.num_behaviors, dtype=torch.uint8, device=windows.device)
+            set_K[catalog.auxiliary] = 0
+            self.constant_set_K = set_K
+
         # Users in order of their window's length, and the longest window of each batch of them, for `states`.
         lengths_U, self.order_U = windows.lengths_U[self.rows_U].sort(stable=True)
-        self.longest = [
-            int(lengths_B[-1]) for lengths_B in lengths_U.split(USERS_AT_ONCE) if len(lengths_B)
-        ]
-        self.ranking = Ranking(windows.targets(self.rows_U), catalog.num_items)
+        batches = lengths_U.split(USERS_AT_ONCE)
+        self.longest = [int(lengths_B[-1]) for lengths_B in batches if len(lengths_B)]
 
     @torch.inference_mode()
     def __call__(self, model: RecommenderModel) -> Evaluation:
@@ -70,9 +70,11 @@ class Evaluator:
         """Return ranks_U, by products of states and item vectors where a model's scores are such, which is faster."""
         if isinstance(model, DotProduct):
             return self.ranking(self.states(model), model.item_vectors(), self.excluded)
-        return self.ranking.of_scores(
-            lambda order_B: model.scores(self._told(order_B)), self.excluded
-        )
+
+        def scores(order_B: Tensor) -> Tensor:
+            return model.scores(self._batch(order_B))
+
+        return self.ranking.of_scores(scores, self.excluded)
 
     def states(self, model: DotProduct) -> Tensor:
         """Return states_UD: the model's final state of each user, in the order of `rows_U`.
@@ -80,20 +82,22 @@ class Evaluator:
         Users are taken in order of their window's length, and each batch is cut to its longest window, so that hardly
         any padding is computed.
         """
-        pieces = zip(self.order_U.split(USERS_AT_ONCE), self.longest, strict=True)
-        states_UD = torch.cat(
-            [
-                model.final_states(self._told(order_B).newest(longest)).float()
-                for order_B, longest in pieces
-            ]
-        )
-        # Back in the order of `rows_U`
+        states = []
+        batches = self.order_U.split(USERS_AT_ONCE)
+        for order_B, longest in zip(batches, self.longest, strict=True):
+            batch = self._batch(order_B).newest(longest)
+            states.append(model.final_states(batch).float())
+        states_UD = torch.cat(states)
+
+        # Put the states back in the order of `rows_U`.
         return torch.empty_like(states_UD).index_copy_(0, self.order_U, states_UD)
 
-    def _told(self, order_B: Tensor) -> Batch:
+    def _batch(self, order_B: Tensor) -> Batch:
         """Return the windows of some users as models see them, with the behavior set that the protocol tells."""
         batch = self.windows.rows(self.rows_U[order_B])
-        return batch if self.told_K is None else batch.with_final_target_set(self.told_K)
+        if self.constant_set_K is None:
+            return batch
+        return batch.with_final_target_set(self.constant_set_K)
 
     def excluded(self, order_B: Tensor) -> Tensor:
         """Return items_BX: the items that are not ranked for some users, padded with 0.
@@ -104,5 +108,6 @@ class Evaluator:
         rows_B = self.rows_U[order_B]
         length = self.windows.max_length
         if self.exclude == "full":
-            length = int((self.windows.ends_U - self.windows.starts_U)[rows_B].max())
+            histories_U = self.windows.ends_U - self.windows.starts_U
+            length = int(histories_U[rows_B].max())
         return self.windows.inputs(rows_B, length)

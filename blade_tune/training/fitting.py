@@ -39,8 +39,9 @@ class Fitting:
         self.device = device
         self.history: list[EpochRecord] = []
         self.num_restored = 0
-        # Empty until the fit
-        self.result = TrainingResult(0, {}, {}, torch.empty(0, dtype=torch.int64), self.history)
+        # The result is empty until the fit.
+        no_ranks_U = torch.empty(0, dtype=torch.int64)
+        self.result = TrainingResult(0, {}, {}, no_ranks_U, self.history)
 
     def run(self, hooks: Hooks) -> TrainingResult:
         """Fit and evaluate the model once; `hooks.checkpoint` is not used.
@@ -52,29 +53,35 @@ class Fitting:
         """
         if hooks.should_stop():
             raise InterruptedStudyError("stopped before the fit.")
+
+        # Fit and evaluate.
         start = time.perf_counter()
         self.fit()
         evaluation = hooks.evaluate(self.model)
-        record = EpochRecord(1, {}, None, time.perf_counter() - start, evaluation.metrics)
+        seconds = time.perf_counter() - start
+
+        # Report the fit as one epoch.
+        record = EpochRecord(1, {}, None, seconds, evaluation.metrics)
         self.history.append(record)
-        log.info(
-            "fitted s=%.3f %s",
-            record.seconds,
-            " ".join(f"{k}={v:.6g}" for k, v in record.metrics.items()),
-        )
+        figures = " ".join(f"{name}={value:.6g}" for name, value in record.metrics.items())
+        log.info("fitted s=%.3f %s", seconds, figures)
         hooks.on_epoch(record)
-        weights = {
-            name: weight.cpu().clone().contiguous()
-            for name, weight in self.model.state_dict().items()
-        }
+
+        weights = {}
+        for name, weight in self.model.state_dict().items():
+            weights[name] = weight.cpu().clone().contiguous()
         self.result = TrainingResult(
-            1, evaluation.metrics, weights, evaluation.ranks_U, self.history
+            best_epoch=1,
+            metrics=evaluation.metrics,
+            weights=weights,
+            ranks_U=evaluation.ranks_U,
+            history=self.history,
         )
         return self.result
 
     def fit(self) -> None:
         """Fit the model on the CPU, then move it to the device."""
-        # With one thread, the last bits do not depend on the machine's cores
+        # With one thread, the last bits do not depend on the machine's cores.
         with threadpool_limits(1, "blas"):
             self.model.fit(self.rows, self.seed)
         self.model.to(self.device)

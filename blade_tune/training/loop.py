@@ -6,7 +6,7 @@ The loop knows nothing of studies or trials; it takes part in them through `Hook
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from blade_tune.batch import Batch
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
 from blade_tune.models.base import NeuralRecommender, RecommenderModel
@@ -36,7 +37,7 @@ class EpochRecord:
     losses: dict[str, float]  # mean over the epoch's steps, by the model's names
     learning_rate: float | None  # of the last step; None for a fitted model
     seconds: float  # of the training steps and the evaluation
-    # On validation; empty for an epoch without an evaluation
+    # Figures on validation; empty for an epoch without an evaluation
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -56,11 +57,11 @@ class Hooks:
     """The functions through which a training's caller evaluates, observes and stops it, and its checkpoint file."""
 
     evaluate: Callable[[RecommenderModel], Evaluation]
-    # Called after the checkpoint; may raise to end it
+    # Called after every epoch, once its checkpoint is written; may raise an error to end the training
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
-    # Called after every epoch; True ends it with a checkpoint
+    # Called after every epoch; True ends the training with a checkpoint
     should_stop: Callable[[], bool] = lambda: False
-    # Loaded if it exists and is whole; written at each evaluation and when stopped
+    # The file is loaded if it exists and is whole, and written at each evaluation and when the training is stopped
     checkpoint: Path | None = None
 
 
@@ -115,19 +116,22 @@ class Training:
             NonFiniteError: a loss or a score is NaN or infinite.
             InterruptedStudyError: `hooks.should_stop` returned True; the checkpoint holds the latest epoch.
         """
-        if (
-            hooks.checkpoint is not None
-            and (state := find_checkpoint(hooks.checkpoint)) is not None
-        ):
+        # Go on from the checkpoint, and replay its epochs.
+        checkpoint = hooks.checkpoint
+        state = None if checkpoint is None else find_checkpoint(checkpoint)
+        if state is not None:
             self._restore(state)
             for record in self.history:
                 hooks.on_epoch(record)
+
         while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
             record = self._epoch(hooks.evaluate)
-            # Before the checkpoint, since `should_stop` may raise where the file belongs to another process by now.
+            # `should_stop` comes before the checkpoint, for it may raise where the file belongs to another process by
+            # now.
             stop = hooks.should_stop()
-            if hooks.checkpoint is not None and (record.metrics or stop):
-                self._save(hooks.checkpoint)
+            is_due = bool(record.metrics) or stop
+            if checkpoint is not None and is_due:
+                self._save(checkpoint)
             hooks.on_epoch(record)
             if stop:
                 raise InterruptedStudyError(f"stopped after epoch {record.epoch}.")
@@ -137,11 +141,11 @@ class Training:
     def result(self) -> TrainingResult:
         """The result so far, with the best epoch until now."""
         return TrainingResult(
-            self.stopping.best_epoch,
-            self.stopping.best,
-            self.best_weights,
-            self.best_ranks_U,
-            self.history,
+            best_epoch=self.stopping.best_epoch,
+            metrics=self.stopping.best,
+            weights=self.best_weights,
+            ranks_U=self.best_ranks_U,
+            history=self.history,
         )
 
     def _epoch(self, evaluate: Callable[[RecommenderModel], Evaluation]) -> EpochRecord:
@@ -149,22 +153,31 @@ class Training:
         start = time.perf_counter()
         epoch = len(self.history) + 1
         losses = self.train_epoch()
+
+        # Note the rate that the epoch was trained with before the schedule lowers it.
         learning_rate = self.optimizer.param_groups[0]["lr"]
         if self.config.schedule == "plateau":
             self.plateau.step(sum(losses.values()))
+
         metrics: dict[str, float] = {}
         if self.config.evaluates(epoch):
             evaluation = evaluate(self.model)
             metrics = evaluation.metrics
             if self.stopping.update(epoch, metrics):
-                self.best_weights = {
-                    name: w.detach().cpu().clone() for name, w in self.model.state_dict().items()
-                }
-                self.best_ranks_U = evaluation.ranks_U
-        record = EpochRecord(epoch, losses, learning_rate, time.perf_counter() - start, metrics)
+                self._keep_best(evaluation.ranks_U)
+
+        seconds = time.perf_counter() - start
+        record = EpochRecord(epoch, losses, learning_rate, seconds, metrics)
         self.history.append(record)
         log.info("%s", " ".join(f"{name}={value:.6g}" for name, value in _flat(record).items()))
         return record
+
+    def _keep_best(self, ranks_U: Tensor) -> None:
+        """Copy the weights of the best epoch so far, which is the latest one, and keep its ranks."""
+        self.best_weights = {}
+        for name, weights in self.model.state_dict().items():
+            self.best_weights[name] = weights.detach().cpu().clone()
+        self.best_ranks_U = ranks_U
 
     @property
     def steps_per_epoch(self) -> int:
@@ -194,33 +207,47 @@ class Training:
             NonFiniteError: a loss term is NaN or infinite in some step.
         """
         self.model.train()
-        order_U = self.rows_U[torch.randperm(len(self.rows_U), device=self.rows_U.device)]
-        steps: list[dict[str, Tensor]] = []
-        for rows_B in order_U.split(self.config.batch_size)[:num_steps]:
-            batch = self.windows.rows(rows_B)
-            if count := self.model.num_shared_negatives:
-                batch = batch.with_shared_negatives(self.negatives.draw_shared(count))
-            else:
-                batch = batch.with_negatives(
-                    self.negatives.draw(batch.users_B, batch.items_BL.shape[1])
-                )
+        order_N = torch.randperm(len(self.rows_U), device=self.rows_U.device)
+        batches = self.rows_U[order_N].split(self.config.batch_size)
+        names: tuple[str, ...] = ()
+        steps = []
+        for rows_B in batches[:num_steps]:
+            batch = self._with_negatives(self.windows.rows(rows_B))
             terms = self.model.losses(batch)
+            names = tuple(terms)
+            losses_T = torch.stack(tuple(terms.values()))
             self.optimizer.zero_grad()
-            torch.stack(tuple(terms.values())).sum().backward()
+            losses_T.sum().backward()
             self.optimizer.step()
-            steps.append({name: term.detach() for name, term in terms.items()})
+            steps.append(losses_T.detach())
+
         # Losses are copied to the CPU and checked once per epoch: a copy after each step would stall a GPU.
-        losses_ST = torch.stack([torch.stack(tuple(terms.values())) for terms in steps]).cpu()
-        bad_S = ~losses_ST.isfinite().all(dim=1)
-        if bad_S.any():
-            step = int(bad_S.nonzero()[0])
-            terms_at_step = ", ".join(f"{name} {float(term)}" for name, term in steps[step].items())
-            place = f"epoch {len(self.history) + 1}, step {step + 1}"
-            learning_rate = self.optimizer.param_groups[0]["lr"]
-            raise NonFiniteError(
-                f"{place}: a loss is not finite: {terms_at_step}, learning rate {learning_rate}."
-            )
-        return dict(zip(steps[0], losses_ST.double().mean(dim=0).tolist(), strict=True))
+        losses_ST = torch.stack(steps).cpu()
+        self._check_finite(names, losses_ST)
+        means = losses_ST.double().mean(dim=0).tolist()
+        return dict(zip(names, means, strict=True))
+
+    def _with_negatives(self, batch: Batch) -> Batch:
+        """Draw the negatives of a batch, shared ones or one for each step, as the model's loss compares with."""
+        num_shared = self.model.num_shared_negatives
+        if num_shared:
+            return batch.with_shared_negatives(self.negatives.draw_shared(num_shared))
+        length = batch.items_BL.shape[1]
+        return batch.with_negatives(self.negatives.draw(batch.users_B, length))
+
+    def _check_finite(self, names: Sequence[str], losses_ST: Tensor) -> None:
+        """Raise NonFiniteError for the first step of an epoch with a loss term that is NaN or infinite."""
+        is_bad_S = ~losses_ST.isfinite().all(dim=1)
+        if not is_bad_S.any():
+            return
+        step = int(is_bad_S.nonzero()[0])
+        losses = losses_ST[step].tolist()
+        terms = ", ".join(f"{name} {loss}" for name, loss in zip(names, losses, strict=True))
+        learning_rate = self.optimizer.param_groups[0]["lr"]
+        raise NonFiniteError(
+            f"epoch {len(self.history) + 1}, step {step + 1}: a loss is not finite: {terms}, "
+            f"learning rate {learning_rate}."
+        )
 
     def _save(self, path: Path) -> None:
         """Write everything that the rest of the training depends on to a checkpoint file."""

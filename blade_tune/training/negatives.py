@@ -42,12 +42,18 @@ class NegativeSampler:
             users_B: numbers of the users, from 1.
             length: L, the number of steps.
         """
+        # Count the items that each user has met; one who has met all of them counts as having met none.
         keys_B1 = users_B[:, None] * (self.num_items + 1)
         first_B1 = torch.searchsorted(self.keys_N, keys_B1)
-        met_B1 = torch.searchsorted(self.keys_N, keys_B1 + self.num_items + 1) - first_B1
-        # A user who met all items counts as having met none
-        met_B1 = torch.where(met_B1 < self.num_items, met_B1, 0)
-        places_BL = torch.randint(DRAWS, (len(users_B), length), device=users_B.device)
-        places_BL = 1 + places_BL % (self.num_items - met_B1)
-        before_BL = torch.searchsorted(self.unmet_before_N, keys_B1 + places_BL) - first_B1
-        return places_BL + torch.where(met_B1 > 0, before_BL, 0)
+        end_B1 = torch.searchsorted(self.keys_N, keys_B1 + self.num_items + 1)
+        num_met_B1 = end_B1 - first_B1
+        num_met_B1 = torch.where(num_met_B1 < self.num_items, num_met_B1, 0)
+
+        # Draw places k among the unmet items, from 1.
+        draws_BL = torch.randint(DRAWS, (len(users_B), length), device=users_B.device)
+        places_BL = 1 + draws_BL % (self.num_items - num_met_B1)
+
+        # Add the number of met items before each.
+        after_BL = torch.searchsorted(self.unmet_before_N, keys_B1 + places_BL)
+        num_before_BL = after_BL - first_B1
+        return places_BL + torch.where(num_met_B1 > 0, num_before_BL, 0)

@@ -5,6 +5,7 @@ and items are never in memory at once. Ties are broken by the item's number, whi
 equal items must get exactly equal scores; the sizes of blocks below are chosen so that they do.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,11 @@ from blade_tune.errors import NonFiniteError
 from blade_tune.metrics import UNREACHABLE
 
 USERS_AT_ONCE = 128
-# No power of two: rows of such a length would fall into the same lines of the cache
+# Items of a run; no power of two, since rows of such a length would fall into the same lines of the cache
 ITEMS_AT_ONCE = 5200
-# Where a larger catalog has few users, items are taken in longer runs
+# Items of the longest run, for large catalogs and few users
 MOST_ITEMS_AT_ONCE = 8 * ITEMS_AT_ONCE
-# Where scores are no products: 16 MiB of them; docs/performance.md has the measurement
+# Scores of a block where they are no products, 16 MiB; docs/performance.md has the measurement
 SCORES_AT_ONCE = 2**22
 # In products of multiples of so many items, equal vectors get equal scores; in others, MKL rounds unequally
 WIDTH = 16
@@ -57,14 +58,20 @@ class Ranking:
     def __init__(self, targets_U: Tensor, num_items: int) -> None:
         self.targets_U = targets_U
         self.num_items = num_items
-        # In shorter runs, blocks would be small
-        fewest = -(-num_items // max(1, len(targets_U) // USERS_AT_ONCE))
+
+        # Choose the length of a run. There are no more runs than full blocks of users, or blocks would be small.
+        most_runs = max(1, len(targets_U) // USERS_AT_ONCE)
+        fewest = math.ceil(num_items / most_runs)
         at_once = min(num_items, max(ITEMS_AT_ONCE, min(fewest, MOST_ITEMS_AT_ONCE)))
-        self.run = -(-at_once // WIDTH) * WIDTH
-        sizes = torch.bincount((targets_U - 1) // self.run).tolist()  # users at home in each run
+        self.run = math.ceil(at_once / WIDTH) * WIDTH
+
+        # Split the users at home in each run into blocks.
+        sizes = torch.bincount((targets_U - 1) // self.run).tolist()
         self.blocks = []
         for home, rows_N in enumerate(targets_U.argsort().split(sizes)):
-            for rows_B in rows_N.split(USERS_AT_ONCE) if len(rows_N) else ():
+            if not len(rows_N):
+                continue
+            for rows_B in rows_N.split(USERS_AT_ONCE):
                 lowest, highest = targets_U[rows_B[[0, -1]]].tolist()
                 self.blocks.append(Block(rows_B, home, lowest, highest))
 
@@ -82,27 +89,36 @@ class Ranking:
         Raises:
             NonFiniteError: a state or a vector is NaN, infinite, or so large that a score may be infinite.
         """
+        # Vectors come to the states' device; those of some models (popularity) are on the CPU in any case.
         states_UD = states_UD.float()
-        # Some models' vectors (popularity's) are on the CPU in any case
         vectors_VD = vectors_VD[1:].to(states_UD)
+
         # By Cauchy and Schwarz no score exceeds the product of the largest norms.
-        if not torch.isfinite(states_UD.norm(dim=1).max() * vectors_VD.norm(dim=1).max()):
+        largest = states_UD.norm(dim=1).max() * vectors_VD.norm(dim=1).max()
+        if not torch.isfinite(largest):
             raise NonFiniteError(NOT_FINITE)
+
+        # Pad the last run to the length of the others, so that its products have the same shape.
         runs = list(vectors_VD.split(self.run))
-        # The last run is padded to the length of the others, so that its products have the same shape.
         runs[-1] = pad(runs[-1], (0, 0, 0, self.run - len(runs[-1])))
-        # A column on either side for items of other runs
+
+        # Rank block after block, in one buffer for scores, with a column on either side for items of other runs.
         framed_BX = states_UD.new_empty(USERS_AT_ONCE, self.run + 2)
         ranks_U = torch.empty_like(self.targets_U)
         for block in self.blocks:
-            excluded_BX = excluded(block.rows_B)
-            targets_B1 = self.targets_U[block.rows_B][:, None]
-            room_BX = framed_BX[: len(block.rows_B)]
+            rows_B = block.rows_B
+            excluded_BX = excluded(rows_B)
+            targets_B1 = self.targets_U[rows_B][:, None]
             before_B = self._before(
-                block, states_UD[block.rows_B], runs, targets_B1, excluded_BX, room_BX
+                block,
+                states_UD[rows_B],
+                runs,
+                targets_B1,
+                excluded_BX,
+                framed_BX[: len(rows_B)],
             )
-            hopeless_B = (excluded_BX == targets_B1).any(dim=1)
-            ranks_U[block.rows_B] = torch.where(hopeless_B, UNREACHABLE, before_B.long())
+            is_excluded_B = (excluded_BX == targets_B1).any(dim=1)
+            ranks_U[rows_B] = torch.where(is_excluded_B, UNREACHABLE, before_B.long())
         return ranks_U
 
     def _before(
@@ -134,14 +150,16 @@ class Ranking:
             scores_BX = framed_BX[:, 1 : width + 1]
             if run == block.home:
                 target_scores_B1 = scores_BX.gather(1, targets_B1 - first)
+
             # Excluded items get the lowest score. Those of other runs are clamped to the columns at either side.
-            framed_BX.scatter_(1, (excluded_BX - (first - 1)).clamp(0, width + 1), -torch.inf)
+            columns_BX = (excluded_BX - (first - 1)).clamp(0, width + 1)
+            framed_BX.scatter_(1, columns_BX, -torch.inf)
+
             # A tie counts if the item's number is smaller than the target's. Left of the lowest target of the block it
             # does for all users, right of the highest for none, and only between the two each user has to be looked at.
             # Scores are overwritten with 1 for each item that stands before the target, and 0 for the others.
-            low, high = (
-                min(max(item - first, 0), width) for item in (block.lowest, block.highest + 1)
-            )
+            low = min(max(block.lowest - first, 0), width)
+            high = min(max(block.highest + 1 - first, 0), width)
             items_X = torch.arange(first + low, first + high, device=states_BD.device)
             mixed_BX = scores_BX[:, low:high]
             is_tie_BX = (mixed_BX == target_scores_B1) & (items_X < targets_B1)
@@ -167,8 +185,10 @@ class Ranking:
         """
         ranks: list[int] = []
         rows_U = torch.arange(len(self.targets_U), device=self.targets_U.device)
-        for rows_B in rows_U.split(max(1, SCORES_AT_ONCE // (self.num_items + 1))):
-            scores_BV, excluded_BX = scores(rows_B).cpu().numpy(), excluded(rows_B).cpu().numpy()
+        at_once = max(1, SCORES_AT_ONCE // (self.num_items + 1))
+        for rows_B in rows_U.split(at_once):
+            scores_BV = scores(rows_B).cpu().numpy()
+            excluded_BX = excluded(rows_B).cpu().numpy()
             if not np.isfinite((scores_BV.min(), scores_BV.max())).all():
                 raise NonFiniteError(NOT_FINITE)
             ranks += map(rank_of, scores_BV, self.targets_U[rows_B].tolist(), excluded_BX)
@@ -192,4 +212,6 @@ def rank_of(
     score = scores_V[target]
     scores_V[excluded_X] = -np.inf
     scores_V[0] = -np.inf
-    return int(np.count_nonzero(scores_V > score) + np.count_nonzero(scores_V[:target] == score))
+    num_higher = np.count_nonzero(scores_V > score)
+    num_ties_before = np.count_nonzero(scores_V[:target] == score)
+    return int(num_higher + num_ties_before)

@@ -28,6 +28,7 @@ def use_threads(
         threads: number of threads of an earlier attempt of the training, to use again; None to choose.
     """
     if threads is None:
-        threads = 1 if batch_size * max_length * embedding_size < SMALL_STEP else AVAILABLE
+        is_small = batch_size * max_length * embedding_size < SMALL_STEP
+        threads = 1 if is_small else AVAILABLE
     torch.set_num_threads(threads)
     return threads

@@ -84,15 +84,18 @@ def upload_trial(trial: Trial, folder: StudyFolder, metric: str) -> dict[str, st
         files = folder.trial(root_number(trial))
         with tempfile.TemporaryDirectory() as scratch:
             for path in shown_files(files, metric, Path(scratch)):
-                # Before the upload, so that it is the digest of what the trial wrote
+                # Taken before the upload, the digest is that of what the trial wrote.
                 digest = sha256(path)
-                digests[f"{ARTIFACTS}/{_upload(store, path, trial)}"] = digest
+                artifact_id = _upload(store, path, trial)
+                digests[f"{ARTIFACTS}/{artifact_id}"] = digest
     except UpdateFinishedTrialError:
-        # The trial is another worker's by now, which the caller has to know
+        # The trial is another worker's by now, which the caller has to know.
         raise
     except Exception as error:
-        what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        log.warning("trial=%d the dashboard does not show all of its files: %s", trial.number, what)
+        cause = f"{type(error).__name__}: {error}".partition("\n")[0]
+        log.warning(
+            "trial=%d the dashboard does not show all of its files: %s", trial.number, cause
+        )
     return digests
 
 
@@ -106,11 +109,16 @@ def shown_files(files: TrialFolder, metric: str, scratch: Path) -> Iterator[Path
         metric: name of the study's metric, which the chart shows.
         scratch: an existing folder that the curve's two files are written into.
     """
-    if rows := curve_rows(files):
-        for name, text in (("curve.csv", as_csv(rows)), ("curve.svg", curve_svg(rows, metric))):
-            (scratch / name).write_text(text, encoding="utf-8")
-            yield scratch / name
-    yield from (path for path in (files.log, files.config) if path.is_file())
+    rows = curve_rows(files)
+    if rows:
+        curves = {"curve.csv": as_csv(rows), "curve.svg": curve_svg(rows, metric)}
+        for name, text in curves.items():
+            path = scratch / name
+            path.write_text(text, encoding="utf-8")
+            yield path
+    for path in (files.log, files.config):
+        if path.is_file():
+            yield path
 
 
 def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) -> None:
@@ -129,11 +137,13 @@ def keep_study_file(study: optuna.Study, results: Path, name: str, text: str) ->
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / name
         path.write_text(text, encoding="utf-8")
-        known = [meta.artifact_id for meta in get_all_artifact_meta(study) if meta.filename == name]
-        if not known:  # the first upload also adds the file's entry to the study
+        entries = get_all_artifact_meta(study)
+        stored = [entry.artifact_id for entry in entries if entry.filename == name]
+        if not stored:
+            # The first upload also adds the file's entry to the study.
             _upload(store, path, study)
-        # Optuna cannot remove an artifact's entry, so its content is replaced
-        for artifact_id in known:
+        # Optuna cannot remove an artifact's entry, so its content is replaced.
+        for artifact_id in stored:
             with path.open("rb") as content:
                 store.write(artifact_id, content)
 

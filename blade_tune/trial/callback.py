@@ -18,12 +18,13 @@ class StudySummary:
     metric: str
     scored: int  # trials that count toward the budget so far
     budget: int  # trials that the study shall have in all
-    best_number: int | None = None  # this and the next two are None before the first complete trial
+    # The best trial; None before the first complete one
+    best_number: int | None = None
     best_value: float | None = None
     best_params: Mapping[str, Value] | None = None
     # How the best trial compares with the reference baseline; empty where that is not known
     verdict: str = ""
-    # Says that the best trial is below an untuned baseline; empty where it is not
+    # A warning that the best trial is below an untuned baseline; empty where it is not
     warning: str = ""
 
 

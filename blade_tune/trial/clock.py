@@ -31,10 +31,11 @@ class Clock:
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial
-        begun = trial.datetime_start or datetime.now()
-        # The row's start on the monotonic clock, which, unlike the wall clock, nobody can set while the trial runs.
-        self._begun = time.monotonic() - max(0.0, (datetime.now() - begun).total_seconds())
-        # Epoch, seconds of training, seconds of the row
+        now = datetime.now()
+        age = (now - (trial.datetime_start or now)).total_seconds()
+        # The row's start on the monotonic clock, which, unlike the wall clock, cannot be set while the trial runs.
+        self._begun = time.monotonic() - max(0.0, age)
+        # The epoch, the seconds of training, and the seconds of the row
         self._readings: list[tuple[int, float, float]] = []
         self._highest = -math.inf
 
@@ -47,7 +48,8 @@ class Clock:
             figure: the epoch's value of the study's metric.
         """
         trained = sum(record.seconds for record in history if record.epoch <= epoch)
-        self._readings.append((epoch, round(trained, 3), round(time.monotonic() - self._begun, 3)))
+        passed = time.monotonic() - self._begun
+        self._readings.append((epoch, round(trained, 3), round(passed, 3)))
         if figure > self._highest:
             self._highest = figure
             self.store()
@@ -67,7 +69,8 @@ def row_seconds(trial: FrozenTrial) -> dict[int, float]:
     Returns:
         Epoch -> seconds; empty for a row without stored readings.
     """
-    return {epoch: seconds for epoch, _, seconds in TrialRecord(trial).get(TrialRecord.clock, ())}
+    readings = TrialRecord(trial).get(TrialRecord.clock, ())
+    return {epoch: seconds for epoch, _, seconds in readings}
 
 
 def training_seconds(trial: FrozenTrial, files: TrialFolder, metric: str) -> Mapping[int, float]:
@@ -87,9 +90,13 @@ def training_seconds(trial: FrozenTrial, files: TrialFolder, metric: str) -> Map
     record = TrialRecord(trial)
     if TrialRecord.clock in record:
         return {epoch: seconds for epoch, seconds, _ in record.clock}
-    found, trained = {}, 0.0
+
+    # Sum the seconds of the epochs in the file.
+    seconds_by_epoch = {}
+    trained = 0.0
     for row in curve_rows(files):
         trained += row["seconds"]
-        if metric in row and row[metric] == trial.intermediate_values.get(row["epoch"]):
-            found[row["epoch"]] = trained
-    return found
+        epoch = row["epoch"]
+        if metric in row and row[metric] == trial.intermediate_values.get(epoch):
+            seconds_by_epoch[epoch] = trained
+    return seconds_by_epoch

@@ -47,9 +47,12 @@ def curve_rows(folder: TrialFolder) -> list[dict[str, Any]]:
 
 
 def _row(record: dict[str, Any]) -> dict[str, Any]:
-    # `pop` empties the record of what is placed by hand, so that `**record` adds the remaining fields behind them.
-    losses = {f"loss.{name}": value for name, value in record.pop("losses").items()}
-    return {"epoch": record.pop("epoch"), **losses, **record.pop("metrics"), **record}
+    # Figures come first, and what is left of the record behind them.
+    rest = dict(record)
+    epoch = rest.pop("epoch")
+    losses = {f"loss.{name}": value for name, value in rest.pop("losses").items()}
+    metrics = rest.pop("metrics")
+    return {"epoch": epoch, **losses, **metrics, **rest}
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -75,38 +78,35 @@ def curve_svg(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
         rows: epochs as `curve_rows` returns them.
         metric: name of the column that the left axis shows.
     """
-    losses = [
-        (row["epoch"], sum(value for name, value in row.items() if name.startswith("loss.")))
-        for row in rows
-    ]
+    losses = _finite((row["epoch"], _sum_of_losses(row)) for row in rows)
+    figures = _finite((row["epoch"], row[metric]) for row in rows if metric in row)
     last = max((row["epoch"] for row in rows), default=1)
     epochs = _Axis(0, last, LEFT, RIGHT)
     middle = (TOP + BOTTOM) / 2
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-            'font-family="sans-serif" font-size="12">',
-            # A page of any color shows it on white
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
-            f'<path d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}V{TOP}" fill="none" stroke="#999"/>',
-            *(
-                _text(epochs.at(epoch), BOTTOM + 18, f"{epoch}")
-                for epoch in sorted({0, last // 2, last})
-            ),
-            _text((LEFT + RIGHT) / 2, BOTTOM + 40, "epoch"),
-            *_series(_finite(losses), epochs, ORANGE, RIGHT + 6, "start"),
-            _text(WIDTH - 10, middle, "loss", ORANGE, turned=True),
-            *_series(
-                _finite((row["epoch"], row[metric]) for row in rows if metric in row),
-                epochs,
-                BLUE,
-                LEFT - 6,
-                "end",
-            ),
-            _text(16, middle, metric, BLUE, turned=True),
-            "</svg>\n",
-        ]
-    )
+
+    # A white background, which a page of any color needs, and the frame of the plot area.
+    elements = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        'font-family="sans-serif" font-size="12">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        f'<path d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}V{TOP}" fill="none" stroke="#999"/>',
+    ]
+
+    # The axis of epochs.
+    for epoch in sorted({0, last // 2, last}):
+        elements.append(_text(epochs.at(epoch), BOTTOM + 18, f"{epoch}"))
+    elements.append(_text((LEFT + RIGHT) / 2, BOTTOM + 40, "epoch"))
+
+    # The two curves, each with its axis.
+    elements += _series(losses, epochs, ORANGE, RIGHT + 6, "start")
+    elements.append(_text(WIDTH - 10, middle, "loss", ORANGE, turned=True))
+    elements += _series(figures, epochs, BLUE, LEFT - 6, "end")
+    elements.append(_text(16, middle, metric, BLUE, turned=True))
+    return "\n".join([*elements, "</svg>\n"])
+
+
+def _sum_of_losses(row: Mapping[str, Any]) -> float:
+    return sum(value for name, value in row.items() if name.startswith("loss."))
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,8 @@ class _Axis:
 
     def at(self, value: float) -> float:
         """Return the pixel of a value, to a tenth."""
-        return round(
-            self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start), 1
-        )
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
 
 
 def _finite(points: Iterable[Point]) -> list[Point]:
@@ -143,18 +142,18 @@ def _series(
     if not points:
         return []
     axis = _Axis.of([value for _, value in points])
-    places = [(epochs.at(epoch), axis.at(value)) for epoch, value in points]
-    line = " ".join(f"{x},{y}" for x, y in places)
-    ticks = (axis.low, (axis.low + axis.high) / 2, axis.high)
-    return [
-        f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>',
-        *(
-            f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>'
-            for x, y in places
-            if len(places) <= DOTS
-        ),
-        *(_text(edge, axis.at(tick) + 4, f"{tick:.4g}", color, anchor) for tick in ticks),
-    ]
+
+    # The line, and its dots.
+    pixels = [(epochs.at(epoch), axis.at(value)) for epoch, value in points]
+    line = " ".join(f"{x},{y}" for x, y in pixels)
+    elements = [f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>']
+    if len(pixels) <= DOTS:
+        elements += [f'<circle cx="{x}" cy="{y}" r="2.5" fill="{color}"/>' for x, y in pixels]
+
+    # The labels of the axis.
+    for tick in (axis.low, (axis.low + axis.high) / 2, axis.high):
+        elements.append(_text(edge, axis.at(tick) + 4, f"{tick:.4g}", color, anchor))
+    return elements
 
 
 def _text(
@@ -167,4 +166,5 @@ def _text(
     turned: bool = False,
 ) -> str:
     turn = f' transform="rotate(-90 {x} {y})"' if turned else ""
-    return f'<text x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}"{turn}>{escape(printable(text))}</text>'
+    attributes = f'x="{x}" y="{y}" fill="{color}" text-anchor="{anchor}"{turn}'
+    return f"<text {attributes}>{escape(printable(text))}</text>"

@@ -24,11 +24,14 @@ from blade_tune.metrics import METRICS
 from blade_tune.storage.folder import TrialFolder
 
 AGAIN = "the same command with --test ranks the test rows again, as another line of the ledger"
-OWN = "sha256"  # key in a file of test figures: the digest of the rest of its content
-LISTED = "files"  # key in a file of test figures: the digests of the files of ranks in its folder
-# The keys that an earlier version's file of test figures has besides its metrics
+
+# Keys of a file of test figures: the digest of the rest of its content, and those of the files of ranks in its folder.
+OWN = "sha256"
+LISTED = "files"
+
+# The metrics in such a file of an earlier version, and its keys besides them.
+METRICS_BEFORE = {f"{name}@{k}" for name in ("ndcg", "hr") for k in (5, 10, 20)}
 BEFORE = ("sealed_hash", "baselines")
-METRICS_BEFORE = {f"{name}@{k}" for name in ("ndcg", "hr") for k in (5, 10, 20)}  # in such a file
 
 
 def digests(folder: TrialFolder) -> dict[str, str]:
@@ -54,8 +57,8 @@ def read_whole(folder: TrialFolder, path: Path) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise DamagedFileError(f"{path}: cannot be read ({error.strerror}).") from None
-    known = folder.digests.get(path.name)
-    if known is not None and hashlib.sha256(content).hexdigest() != known:
+    digest = folder.digests.get(path.name)
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         raise DamagedFileError(f"{path}: is not as the trial left it.")
     return content
 
@@ -74,9 +77,8 @@ def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
     content = read_whole(folder, folder.metrics)
     try:
         records = [_record(line) for line in content.decode().splitlines()]
-        if not records or [record["epoch"] for record in records] != list(
-            range(1, len(records) + 1)
-        ):
+        epochs = [record["epoch"] for record in records]
+        if not epochs or epochs != list(range(1, len(epochs) + 1)):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedFileError(
@@ -88,12 +90,9 @@ def read_epochs(folder: TrialFolder) -> list[dict[str, Any]]:
 def _record(line: str) -> dict[str, Any]:
     """Parse one line of a metrics file, and check that its figures are numbers or null."""
     record: dict[str, Any] = json.loads(line)
-    figures = [
-        record.get("learning_rate"),
-        *record["losses"].values(),
-        *record["metrics"].values(),
-        record["seconds"],
-    ]
+    figures = [record["seconds"], record.get("learning_rate")]
+    figures += record["losses"].values()
+    figures += record["metrics"].values()
     if not all(figure is None or isinstance(figure, int | float) for figure in figures):
         raise ValueError
     return record
@@ -150,12 +149,11 @@ def write_test(
         facts: the test figures, by the metric's name, and whatever is stored with them.
         ranks: path of a file in the folder -> the ranks to write there.
     """
-    whole = {
-        **facts,
-        LISTED: {path.name: write_ranks(path, values) for path, values in ranks.items()},
-    }
-    content = json.dumps({**whole, OWN: _digest(whole)}) + "\n"
-    write_whole(folder.test, content.encode())
+    listed = {path.name: write_ranks(path, values) for path, values in ranks.items()}
+    content = {**facts, LISTED: listed}
+    signed = {**content, OWN: _digest(content)}
+    line = json.dumps(signed) + "\n"
+    write_whole(folder.test, line.encode())
 
 
 def read_test(folder: TrialFolder) -> dict[str, Any]:
@@ -167,14 +165,7 @@ def read_test(folder: TrialFolder) -> dict[str, Any]:
     content = read_whole(folder, folder.test)
     try:
         facts: dict[str, Any] = json.loads(content)
-        own = facts.pop(OWN, None)
-        # An earlier version wrote no digest. Its file is accepted if it has all metrics of then, and no unknown key.
-        is_whole = (
-            facts.keys() - set(BEFORE) == METRICS_BEFORE if own is None else own == _digest(facts)
-        )
-        # A metric may be newer than the file
-        figures = [facts[name] for name in METRICS if name in facts]
-        is_whole = is_whole and all(isinstance(figure, float) for figure in figures)
+        is_whole = _are_test_facts(facts, facts.pop(OWN, None))
     except (ValueError, KeyError, TypeError, AttributeError):
         is_whole = False
     if not is_whole:
@@ -184,6 +175,18 @@ def read_test(folder: TrialFolder) -> dict[str, Any]:
         if not path.is_file() or sha256(path) != digest:
             raise DamagedFileError(f"{path}: is not as it was written; {AGAIN}.")
     return facts
+
+
+def _are_test_facts(facts: Mapping[str, Any], digest: str | None) -> bool:
+    """Return whether test figures are as they were written, by the digest that stood with them."""
+    # A metric that is newer than the file has no figure in it.
+    figures = [facts[name] for name in METRICS if name in facts]
+    if not all(isinstance(figure, float) for figure in figures):
+        return False
+    if digest is not None:
+        return digest == _digest(facts)
+    # An earlier version wrote no digest. Its file is accepted if it has all metrics of then, and no unknown key.
+    return facts.keys() - set(BEFORE) == METRICS_BEFORE
 
 
 def read_test_ranks(folder: TrialFolder) -> NDArray[np.int32]:

@@ -26,17 +26,18 @@ def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
     """
     assert definition.home is not None, "a stored study has a folder"  # noqa: S101 - for the type checker
     folder = StudyFolder(definition.home.parent, definition.home.name)
-    return [
-        _state(folder.member(index), member.digest)
-        for index, member in enumerate(definition.settled_members)
-    ]
+    states = []
+    for index, member in enumerate(definition.settled_members):
+        states.append(_state(folder.member(index), member.digest))
+    return states
 
 
 @lru_cache(maxsize=8)  # a worker needs its members' weights for every trial
 def _state(path: Path, digest: str) -> dict[str, Tensor]:
     if not is_whole(path, digest):
         raise DataError(
-            f"{path}: {AS_THEN} `blade-tune run` of the combination copies them again from their study."
+            f"{path}: {AS_THEN} "
+            "`blade-tune run` of the combination copies them again from their study."
         )
     return load_file(path)
 

@@ -99,14 +99,14 @@ def build_training(
     if isinstance(model, NeuralRecommender):
         train = parse(TrainConfig, settings.get("train", {}), f"{place}: train")
         use_threads(train.batch_size, model.max_length, model.embedding_size, threads)
-        # Initialized on the CPU, so that every device starts from equal weights
+        # The model starts on the CPU, so that every device starts from equal weights.
         model.start(device_data.item_factors)
         return Training(
-            model.to(device),
-            device_data.windows,
-            device_data.negatives,
-            train,
-            definition.objective.metric,
+            model=model.to(device),
+            windows=device_data.windows,
+            negatives=device_data.negatives,
+            config=train,
+            metric=definition.objective.metric,
         )
     if isinstance(model, FittedRecommender):
         use_all_threads(threads)
@@ -122,7 +122,7 @@ class TrialResult:
     value: float | None = None  # of the study's metric; None unless the trial is complete
     reason: EndReason | None = None  # None for a complete trial
     message: str = ""  # details of the reason, for people
-    # To be raised once the trial is stored, since it ends the whole run
+    # An error that ends the whole run, to be raised once the trial is stored
     error: BladeTuneError | None = None
 
     @property
@@ -215,30 +215,36 @@ class Objective:
         record.seed = seed
         write_text(folder.config, write_yaml(nest(values)))
         self.callback.trial_started(trial.number, values)
+
+        # Build the model. The threads are those of an interrupted attempt, so that sums come out equal.
         device_data = self.device_data(max_length(self.definition, values))
-        # Of the interrupted attempt, so that the sums come out equal
         threads = record.get(TrialRecord.threads)
         training = build_training(self.definition, values, self.data, device_data, seed, threads)
         record.threads = torch.get_num_threads()
         record.write(attributes(**software_lines(device_data.windows.device)))
+
+        # Train it. A pruned or failed trial has its cost stored too.
         clock = Clock(trial)
         try:
-            outcome = training.run(self._hooks(trial, folder, training, clock, check_lease))
-        finally:  # a pruned or failed trial has its cost stored too
+            result = training.run(self._hooks(trial, folder, training, clock, check_lease))
+        finally:
             with suppress(UpdateFinishedTrialError):
+                seconds = sum(epoch.seconds for epoch in training.history)
                 record.num_parameters = training.model.num_parameters
                 record.epochs = len(training.history)
-                record.seconds = round(sum(epoch.seconds for epoch in training.history), 3)
+                record.seconds = round(seconds, 3)
                 clock.store()
-        _keep(trial, folder, outcome)
-        return TrialResult(TrialState.COMPLETE, outcome.metrics[self.metric])
+        _keep(trial, folder, result)
+        return TrialResult(TrialState.COMPLETE, result.metrics[self.metric])
 
     def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
         """Return a trial's configuration and training seed: those given with it, else what the sampler proposes."""
-        if given := Given.of(trial):
-            return dict(given.values), given.seed
+        fixed = Given.of(trial)
+        if fixed:
+            return dict(fixed.values), fixed.seed
+        # The whole configuration is suggested before anything can end the trial.
         space = self.definition.space
-        values = space.suggest(trial)  # the whole configuration, before anything can end the trial
+        values = space.suggest(trial)
         replicate = replicate_index(space, trial.study.get_trials(deepcopy=False), trial)
         TrialRecord(trial).replicate = replicate
         return values, training_seed(self.definition.search.seed, values, replicate)
@@ -258,26 +264,28 @@ class Objective:
             self.callback.epoch_ended(trial.number, record)
             if not record.metrics:
                 return
-            write_text(
-                folder.metrics, "".join(json.dumps(vars(past)) + "\n" for past in training.history)
-            )
-            clock.read(training.history, record.epoch, record.metrics[self.metric])
-            trial.report(record.metrics[self.metric], record.epoch)
+
+            # Store the evaluation.
+            figure = record.metrics[self.metric]
+            lines = [json.dumps(vars(past)) + "\n" for past in training.history]
+            write_text(folder.metrics, "".join(lines))
+            clock.read(training.history, record.epoch, figure)
+            trial.report(figure, record.epoch)
+
             # The pruner is asked even if its answer is not used: it records the trial's rungs when it is asked.
             is_weak = record.epoch > self.warmup and trial.should_prune()
             # A restored epoch is a replay. The trial survived it before, and better trials since then do not matter.
             if not is_weak or record.epoch <= training.num_restored:
                 return
             # A random share of the trials is trained to the end all the same, to measure what the pruner loses.
-            if not is_audited(
-                self.definition.search.seed, root, self.definition.search.pruner.audit
-            ):
+            search = self.definition.search
+            if not is_audited(search.seed, root, search.pruner.audit):
                 raise optuna.TrialPruned(f"pruned at epoch {record.epoch}")
             if TrialRecord.pruned_at not in TrialRecord(trial):
                 TrialRecord(trial).pruned_at = record.epoch
 
         def should_stop() -> bool:
-            # Before the checkpoint is written, which may belong to another worker by now
+            # This comes before the checkpoint is written, which may belong to another worker by now.
             check_lease()
             return self.should_stop()
 
@@ -288,10 +296,11 @@ class Objective:
 def _end_of(error: Exception, number: int, folder: TrialFolder) -> TrialResult:
     """Return the end of a trial whose training raised an unexpected error, by the kind of the error."""
     if is_out_of_memory(error):
+        first_line = str(error).strip().partition("\n")[0]
         return TrialResult(
             TrialState.PRUNED,
             reason=EndReason.OUT_OF_MEMORY,
-            message=str(error).strip().partition("\n")[0] or "out of memory",
+            message=first_line or "out of memory",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         message = f"{folder.path}: {error.strerror}; make room, then run the same command again."
@@ -317,13 +326,13 @@ def is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
 
 
-def _keep(trial: Trial, folder: TrialFolder, outcome: TrainingResult) -> None:
+def _keep(trial: Trial, folder: TrialFolder, result: TrainingResult) -> None:
     """Store the best epoch of a finished training: weights and ranks as files, metrics in the database."""
-    write_whole(folder.weights, save(outcome.weights))
-    write_ranks(folder.ranks, outcome.ranks_U.numpy())
+    write_whole(folder.weights, save(result.weights))
+    write_ranks(folder.ranks, result.ranks_U.numpy())
     record = TrialRecord(trial)
-    record.best_epoch = outcome.best_epoch
-    record.metrics = outcome.metrics
+    record.best_epoch = result.best_epoch
+    record.metrics = result.metrics
 
 
 class _TrialLog(logging.FileHandler):

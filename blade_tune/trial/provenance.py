@@ -27,23 +27,20 @@ def software(device: torch.device) -> dict[str, Any]:
     Returns:
         `versions`: package name -> version; `commit`: see `_commit`, None where not known; `device`: text.
     """
+    packages = {name: version(name) for name in PACKAGES}
     return {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in PACKAGES},
-        },
+        "versions": {"python": platform.python_version(), **packages},
         "commit": _commit(),
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else platform.machine() + " cpu",
+        "device": _device_name(device),
     }
 
 
 def software_lines(device: torch.device) -> dict[str, str]:
     """Return versions, commit and device as one line of text each, for a trial's attributes in the dashboard."""
-    known = software(device)
-    versions = ", ".join(f"{name} {number}" for name, number in known["versions"].items())
-    return {"versions": versions, "commit": known["commit"] or "unknown", "device": known["device"]}
+    facts = software(device)
+    versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    commit = facts["commit"] or "unknown"
+    return {"versions": versions, "commit": commit, "device": facts["device"]}
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -51,10 +48,11 @@ def environment(device: torch.device) -> dict[str, Any]:
 
     Passwords in the command line are redacted.
     """
+    arguments = [redacted_value(argument) for argument in sys.argv[1:]]
     return {
         **software(device),
         "threads": torch.get_num_threads(),
-        "command": " ".join(["blade-tune", *map(redacted_value, sys.argv[1:])]),
+        "command": " ".join(["blade-tune", *arguments]),
         "created": now(),
     }
 
@@ -64,6 +62,12 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.machine() + " cpu"
+
+
 def _commit() -> str | None:
     """Return the commit of the git checkout that the package runs from, with a + if tracked files were changed.
 
@@ -71,27 +75,19 @@ def _commit() -> str | None:
     such a case: that repository's commit says nothing about the package.
     """
     file = Path(blade_tune.__file__)
+    describe = ("describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*")
     try:
         _git("ls-files", "--error-unmatch", file.name, folder=file.parent)
-        return (
-            _git(
-                "describe",
-                "--always",
-                "--abbrev=40",
-                "--dirty=+",
-                "--exclude=*",
-                folder=file.parent,
-            )
-            or None
-        )
+        commit = _git(*describe, folder=file.parent)
     except (OSError, subprocess.SubprocessError):
         return None
+    return commit or None
 
 
 def _git(*words: str, folder: Path) -> str:
     """Return the output of a git command in a folder's own repository, even when this process runs in a git hook."""
     env = {name: value for name, value in os.environ.items() if name not in OF_A_HOOK}
-    done = subprocess.run(  # noqa: S603 - no word comes from outside this module
+    process = subprocess.run(  # noqa: S603 - no word comes from outside this module
         ["git", *words],  # noqa: S607 - git as on PATH
         cwd=folder,
         env=env,
@@ -100,4 +96,4 @@ def _git(*words: str, folder: Path) -> str:
         timeout=10,
         check=True,
     )
-    return done.stdout.strip()
+    return process.stdout.strip()

@@ -29,7 +29,7 @@ class StopSignals:
 
     def _receive(self, number: int, _: FrameType | None) -> None:
         if self.received is None:
-            # Nothing else is safe here: any call may have been interrupted
+            # Nothing else is safe here, for any call may have been interrupted.
             self.received = signal.Signals(number)
         elif number in self._insisting:
             raise KeyboardInterrupt
@@ -37,10 +37,9 @@ class StopSignals:
     @contextlib.contextmanager
     def listening(self) -> Iterator["StopSignals"]:
         """Install the handlers for the block, and restore the earlier ones after it."""
-        before = {
-            number: signal.signal(number, self._receive)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        before = {}
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, self._receive)
         try:
             yield self
         finally:

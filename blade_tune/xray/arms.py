@@ -22,7 +22,9 @@ from blade_tune.xray.verdict import Gains, clarity
 ArmKind = Literal["true", "shuffled sets", "any order"]
 
 MOST_CHOOSING = 2_000  # most users by whose last train target recommenders are chosen
-SHORT, LONG = (1 / 16, 1 / 4), (1.0, inf)  # half-lives, in mean lengths of windows
+# Half-lives, in mean lengths of windows
+SHORT = (1 / 16, 1 / 4)
+LONG = (1.0, inf)
 LEAST_HALF_LIFE = 0.5  # steps
 DIRECTIONS = (0.0, 0.5, 1.0)
 WEIGHINGS = ((True, 5.0), (False, 500.0))  # is_split, and the shrinkage that goes with it
@@ -39,9 +41,9 @@ class Arms:
     def __init__(self, task: Task, catalog: Catalog) -> None:
         self.task = task
         self._catalog = catalog
-        choosing = min(MOST_CHOOSING, MOST_SCORES // 2 // (task.num_items + 1))
-        self._earlier = train_task(task, catalog.auxiliary).asking(choosing)
-        self._reached: dict[tuple[RuleRecipe, ArmKind, bool], Gains] = {}
+        num_choosing = min(MOST_CHOOSING, MOST_SCORES // 2 // (task.num_items + 1))
+        self._earlier = train_task(task, catalog.auxiliary).asking(num_choosing)
+        self._kept_gains: dict[tuple[RuleRecipe, ArmKind, bool], Gains] = {}
         self._rules: dict[tuple[bool, ArmKind], Rules] = {}
 
     def best(self, recipes: Iterable[RuleRecipe]) -> RuleRecipe:
@@ -52,7 +54,12 @@ class Arms:
         self, pairs: Iterable[tuple[RuleRecipe, RuleRecipe]]
     ) -> tuple[RuleRecipe, RuleRecipe]:
         """Return the pair whose first recipe is most clearly above its second one on last train targets."""
-        return max(pairs, key=lambda pair: clarity(*map(self._earlier_gains, pair)))
+
+        def clarity_of(pair: tuple[RuleRecipe, RuleRecipe]) -> float:
+            first, second = pair
+            return clarity(self._earlier_gains(first), self._earlier_gains(second))
+
+        return max(pairs, key=clarity_of)
 
     def gains(self, recipe: RuleRecipe, kind: ArmKind = "true") -> Gains:
         """Return gains_U of a recipe on the valid rows.
@@ -68,9 +75,11 @@ class Arms:
 
         Which rows are counted is chosen on last train targets.
         """
-        targets_only = max(
-            (True, False), key=lambda only: self._by_popularity(only, is_earlier=True).sum()
-        )
+
+        def earlier_sum(targets_only: bool) -> float:
+            return self._by_popularity(targets_only, is_earlier=True).sum()
+
+        targets_only = max((True, False), key=earlier_sum)
         return self._by_popularity(targets_only, is_earlier=False), targets_only
 
     @cached_property
@@ -84,19 +93,19 @@ class Arms:
         return self._in_windows((*SHORT, *LONG))
 
     def _in_windows(self, shares: Iterable[float]) -> tuple[float, ...]:
-        return tuple(
-            max(LEAST_HALF_LIFE, share * max(1.0, self.task.mean_length)) for share in shares
-        )
+        length = max(1.0, self.task.mean_length)
+        return tuple(max(LEAST_HALF_LIFE, share * length) for share in shares)
 
     @cached_property
     def counting(self) -> Counting:
         """The best way to count pairs, with an arbitrary half-life and direction, which callers replace."""
-        first, direction = self.half_lives[-1], DIRECTIONS[0]
-        countings = (
-            Counting(first, direction, is_split, shrinkage, targets_only)
-            for (is_split, shrinkage), targets_only in product(WEIGHINGS, (False, True))
-        )
-        return self.best(map(RuleRecipe, countings)).counting
+        half_life = self.half_lives[-1]
+        direction = DIRECTIONS[0]
+        recipes = []
+        for (is_split, shrinkage), targets_only in product(WEIGHINGS, (False, True)):
+            counting = Counting(half_life, direction, is_split, shrinkage, targets_only)
+            recipes.append(RuleRecipe(counting))
+        return self.best(recipes).counting
 
     @cached_property
     def base(self) -> RuleRecipe:
@@ -107,22 +116,27 @@ class Arms:
         return self._gains(recipe, "true", is_earlier=True)
 
     def _gains(self, recipe: RuleRecipe, kind: ArmKind, *, is_earlier: bool) -> Gains:
-        key = recipe, kind, is_earlier
-        if key not in self._reached:
+        key = (recipe, kind, is_earlier)
+        if key not in self._kept_gains:
             rules = self._rules_of(kind, is_earlier=is_earlier)
             may_repeat = recipe.repeat_weight is not None
-            self._reached[key] = gains_of(rules.task, rules.scores(recipe), may_repeat=may_repeat)
-        return self._reached[key]
+            gains_U = gains_of(rules.task, rules.scores(recipe), may_repeat=may_repeat)
+            self._kept_gains[key] = gains_U
+        return self._kept_gains[key]
 
     def _rules_of(self, kind: ArmKind, *, is_earlier: bool) -> Rules:
-        if (is_earlier, kind) not in self._rules:
-            task = self._earlier if is_earlier else self.task
-            if kind == "shuffled sets":
-                rules = self._rules_of("true", is_earlier=is_earlier).with_shuffled_sets()
-            else:
-                rules = Rules(task if kind == "true" else task.in_any_order(), self._catalog)
-            self._rules[is_earlier, kind] = rules
-        return self._rules[is_earlier, kind]
+        key = (is_earlier, kind)
+        if key not in self._rules:
+            self._rules[key] = self._make_rules(kind, is_earlier=is_earlier)
+        return self._rules[key]
+
+    def _make_rules(self, kind: ArmKind, *, is_earlier: bool) -> Rules:
+        if kind == "shuffled sets":
+            return self._rules_of("true", is_earlier=is_earlier).with_shuffled_sets()
+        task = self._earlier if is_earlier else self.task
+        if kind == "any order":
+            task = task.in_any_order()
+        return Rules(task, self._catalog)
 
     def _by_popularity(self, targets_only: bool, *, is_earlier: bool) -> Gains:
         rules = self._rules_of("true", is_earlier=is_earlier)
@@ -135,7 +149,7 @@ def grid(
     counting: Counting, half_lives: Iterable[float], directions: Iterable[float]
 ) -> list[RuleRecipe]:
     """Return a recipe that sees items alone for each pair of a half-life and a direction."""
-    return [
-        RuleRecipe(replace(counting, half_life=half_life, direction=direction))
-        for half_life, direction in product(half_lives, directions)
-    ]
+    recipes = []
+    for half_life, direction in product(half_lives, directions):
+        recipes.append(RuleRecipe(replace(counting, half_life=half_life, direction=direction)))
+    return recipes

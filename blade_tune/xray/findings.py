@@ -14,7 +14,10 @@ from blade_tune.xray.hits import chance_gains
 from blade_tune.xray.rules import Counting, RuleRecipe
 from blade_tune.xray.verdict import Finding, compare, mean
 
-UNDIRECTED, HARDLY_DIRECTED, DIRECTED = 0.0, 0.25, 1.0
+# Directions of rules (see Counting)
+UNDIRECTED = 0.0
+HARDLY_DIRECTED = 0.25
+DIRECTED = 1.0
 SPLIT = Counting(inf, UNDIRECTED, is_split=True, shrinkage=5.0, targets_only=False)
 STRENGTHS = (20.0, 5.0, 100.0)
 AUXILIARY_WEIGHTS = (0.25,)
@@ -29,14 +32,14 @@ def order(arms: Arms) -> Finding:
     targets. Behaviors are ignored: a later row that must be a target would itself give pairs a direction.
     """
     plain = replace(arms.counting, targets_only=False, follows_drift=True)
-    directed, undirected = arms.clearest(
-        (recipe, RuleRecipe(replace(recipe.counting, direction=UNDIRECTED)))
-        for recipe in grid(plain, (*arms.half_lives, inf), (HARDLY_DIRECTED, DIRECTED))
-    )
-    details = {
-        **_settings(directed),
-        "histories_in_any_order": mean(arms.gains(directed, "any order")),
-    }
+    pairs = []
+    for recipe in grid(plain, (*arms.half_lives, inf), (HARDLY_DIRECTED, DIRECTED)):
+        counting = replace(recipe.counting, direction=UNDIRECTED)
+        pairs.append((recipe, RuleRecipe(counting)))
+    directed, undirected = arms.clearest(pairs)
+
+    in_any_order = mean(arms.gains(directed, "any order"))
+    details = {**_settings(directed), "histories_in_any_order": in_any_order}
     return compare(arms.gains(directed), arms.gains(undirected), details)
 
 
@@ -60,31 +63,32 @@ def sets(arms: Arms) -> Finding:
     # First the counting and half-life at one strength, then the strength: far fewer recipes than all combinations.
     alone = arms.base.counting
     half_lives = dict.fromkeys((arms.half_lives[0], alone.half_life, inf))
-    seeing = arms.best(
-        RuleRecipe(
-            replace(counting, half_life=half_life, direction=alone.direction),
-            set_strength=STRENGTHS[0],
-        )
-        for counting, half_life in product((alone, SPLIT), half_lives)
-    )
+    recipes = []
+    for counting, half_life in product((alone, SPLIT), half_lives):
+        counting = replace(counting, half_life=half_life, direction=alone.direction)
+        recipes.append(RuleRecipe(counting, set_strength=STRENGTHS[0]))
+    seeing = arms.best(recipes)
     stronger = [replace(seeing, set_strength=strength) for strength in STRENGTHS[1:]]
     weighed = [replace(arms.base, auxiliary_weight=weight) for weight in AUXILIARY_WEIGHTS]
     seeing = arms.best([seeing, *stronger, *weighed])
+
+    # Compare it with both controls, and keep the weaker difference.
     gains_U = arms.gains(seeing)
-    controls = {
-        "items_alone": arms.gains(arms.base),
-        "shuffled_sets": arms.gains(seeing, "shuffled sets"),
+    findings = {
+        "items_alone": compare(gains_U, arms.gains(arms.base), {}),
+        "shuffled_sets": compare(gains_U, arms.gains(seeing, "shuffled sets"), {}),
     }
-    found = {name: compare(gains_U, control_U, {}) for name, control_U in controls.items()}
-    weaker = min(found, key=lambda name: found[name].low)
-    levels = {name: finding.without for name, finding in found.items()}
-    return replace(found[weaker], details={**_settings(seeing), **levels, "against": weaker})
+    weaker = min(findings, key=lambda name: findings[name].low)
+    levels = {name: finding.without for name, finding in findings.items()}
+    details = {**_settings(seeing), **levels, "against": weaker}
+    return replace(findings[weaker], details=details)
 
 
 def told_set(arms: Arms) -> Finding:
     """Compare rules that weigh items by how often they come with the set of the item to find to rules not told it."""
-    told = arms.best(replace(arms.base, told_strength=strength) for strength in STRENGTHS)
-    return compare(arms.gains(told), arms.gains(arms.base), _settings(told))
+    recipes = [replace(arms.base, told_strength=strength) for strength in STRENGTHS]
+    lifting = arms.best(recipes)
+    return compare(arms.gains(lifting), arms.gains(arms.base), _settings(lifting))
 
 
 def repeats(arms: Arms) -> Finding:
@@ -92,9 +96,10 @@ def repeats(arms: Arms) -> Finding:
 
     The protocol (`Task.exclude`) says which met items are left out.
     """
-    again = arms.best(replace(arms.base, repeat_weight=weight) for weight in REPEAT_WEIGHTS)
-    details = {**_settings(again), "met_targets": mean(arms.task.is_met_U)}
-    return compare(arms.gains(again), arms.gains(arms.base), details)
+    recipes = [replace(arms.base, repeat_weight=weight) for weight in REPEAT_WEIGHTS]
+    repeating = arms.best(recipes)
+    details = {**_settings(repeating), "met_targets": mean(arms.task.is_met_U)}
+    return compare(arms.gains(repeating), arms.gains(arms.base), details)
 
 
 def popularity(arms: Arms) -> Finding:
@@ -119,12 +124,9 @@ COMPARISONS: Mapping[str, Callable[[Arms], Finding]] = {
 
 def _settings(recipe: RuleRecipe) -> dict[str, Any]:
     """Return a recipe as plain facts for JSON, in which an infinite half-life is None."""
-    counting = asdict(recipe.counting)
+    settings = asdict(recipe)
+    counting = settings.pop("counting")
     if isinf(counting["half_life"]):
         counting["half_life"] = None
-    others = {
-        name: value
-        for name, value in asdict(recipe).items()
-        if name != "counting" and value is not None
-    }
-    return {**counting, **others}
+    used = {name: value for name, value in settings.items() if value is not None}
+    return {**counting, **used}

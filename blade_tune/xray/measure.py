@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from blade_tune.data import digest, measured
 from blade_tune.data.store import SearchData
@@ -33,13 +34,19 @@ def measure(
     """
     task = valid_task(data, window, exclude)
     arms = Arms(task, data.catalog)
-    less = {"of_users": len(data.valid)} if len(task) < len(data.valid) else {}
-    less |= {"pairs_up_to": task.reach} if task.reach < window else {}
+
+    # Note in each finding where less than all was looked at.
+    limits = {}
+    if len(task) < len(data.valid):
+        limits["of_users"] = len(data.valid)
+    if task.reach < window:
+        limits["pairs_up_to"] = task.reach
+
     findings = {}
     for name, comparison in COMPARISONS.items():
         tell(name)
-        found = comparison(arms)
-        findings[name] = replace(found, details={**found.details, **less})
+        finding = comparison(arms)
+        findings[name] = replace(finding, details={**finding.details, **limits})
     return findings
 
 
@@ -63,21 +70,24 @@ def xray(
         Name of a comparison -> its finding.
     """
     known = known_xray(data.data_hash, exclude, window, root)
-    if known is None:
-        findings = measure(data, exclude, window, tell)
-        facts = {name: finding.facts for name, finding in findings.items()}
-        measured.keep(_place(data.data_hash, exclude, window, root), {}, facts)
-        return findings
-    return known
+    if known is not None:
+        return known
+    findings = measure(data, exclude, window, tell)
+    facts = {name: finding.facts for name, finding in findings.items()}
+    path = _cache_path(data.data_hash, exclude, window, root)
+    measured.keep(path, {}, facts)
+    return findings
 
 
 def known_xray(data_hash: str, exclude: Exclude, window: int, root: Path) -> Findings | None:
     """Return the findings that were kept for a data set and protocol, or None; nothing is measured."""
-    return measured.find(
-        _place(data_hash, exclude, window, root),
-        lambda _, facts: {name: Finding.of_facts(facts[name]) for name in COMPARISONS},
-    )
+    return measured.find(_cache_path(data_hash, exclude, window, root), _read)
 
 
-def _place(data_hash: str, exclude: Exclude, window: int, root: Path) -> Path:
-    return root / ".xray" / digest.key(xray=VERSION, data=data_hash, exclude=exclude, window=window)
+def _read(_: measured.Arrays, facts: Mapping[str, Any]) -> Findings:
+    return {name: Finding.of_facts(facts[name]) for name in COMPARISONS}
+
+
+def _cache_path(data_hash: str, exclude: Exclude, window: int, root: Path) -> Path:
+    key = digest.key(xray=VERSION, data=data_hash, exclude=exclude, window=window)
+    return root / ".xray" / key

@@ -27,11 +27,14 @@ class Pairs:
     def of(cls, task: Task) -> "Pairs":
         """Return the pairs of a task's rows, the nearest first."""
         users_N = task.rows.users_N
-        laters, distances = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        none = np.empty(0, np.int64)
+        laters = [none]
+        distances = [none]
         for distance in range(1, task.reach + 1):
-            places_X = distance + np.flatnonzero(users_N[distance:] == users_N[:-distance])
-            laters.append(places_X)
-            distances.append(np.full(len(places_X), distance))
+            is_pair_N = users_N[distance:] == users_N[:-distance]
+            laters_X = distance + np.flatnonzero(is_pair_N)
+            laters.append(laters_X)
+            distances.append(np.full(len(laters_X), distance))
         return cls(np.concatenate(laters), np.concatenate(distances))
 
     @property
@@ -41,7 +44,8 @@ class Pairs:
 
     def faded(self, half_life: float) -> PairWeights:
         """Return weights_P that fall with distance: 2^(-(distance - 1) / half_life)."""
-        by_distance = fading(np.arange(-1, int(self.distances_P.max(initial=0))), half_life)
+        farthest = int(self.distances_P.max(initial=0))
+        by_distance = fading(np.arange(-1, farthest), half_life)
         return by_distance[self.distances_P]
 
     def split(self, weights_P: PairWeights) -> PairWeights:
@@ -65,21 +69,25 @@ class Cells:
     @classmethod
     def of(cls, shape: tuple[int, int], *pairs: tuple[Ids, Ids]) -> "Cells":
         """Return the cells of one or more kinds of pairs, each given as rows_P and columns_P of the matrix."""
+        # Number the places of the matrix, row after row, and sort all pairs by them.
         keys = np.concatenate([rows_P * shape[1] + columns_P for rows_P, columns_P in pairs])
         order = np.argsort(keys, kind="stable")
         sorted_keys = keys[order]
+
+        # A cell begins where the place changes; a pair falls into the latest one.
         is_first = np.diff(sorted_keys, prepend=-1) > 0
         places = np.empty(len(keys), np.int64)
         places[order] = np.cumsum(is_first) - 1
+
+        # Find the row and the column of each cell.
         rows_X, columns_X = np.divmod(sorted_keys[is_first], shape[1])
         starts = np.searchsorted(rows_X, np.arange(shape[0] + 1))
         return cls(columns_X, starts, shape, tuple(np.split(places, len(pairs))))
 
     def sums(self, kind: int, weights_P: PairWeights) -> PairWeights:
         """Return sums_X, the sum of the weights of one kind of pairs in each cell."""
-        return np.bincount(self.places[kind], weights_P, len(self.columns_X)).astype(
-            np.float64, copy=False
-        )
+        sums_X = np.bincount(self.places[kind], weights_P, len(self.columns_X))
+        return sums_X.astype(np.float64, copy=False)
 
     def matrix(self, values_X: PairWeights) -> Any:
         """Return the CSR matrix with the given values in its cells."""

@@ -27,13 +27,16 @@ FAINT = 1e-6  # weight of popularity, which only orders items that rules score e
 class Counting:
     """Settings of how pairs of rows are counted and how steps of a history are weighed."""
 
-    half_life: float  # steps after which a step counts half as much; infinite: all count the same
-    direction: float  # 0: pairs have none; 1: only later items follow from earlier ones
-    is_split: bool  # whether a row counts once, shared by all rows before it, instead of once for each of them
-    shrinkage: (
-        float  # weight added to the pairs of each item, which shrinks the rules of rare items
-    )
-    targets_only: bool  # whether only rows with a target behavior can come next
+    # Steps after which a step counts half as much; infinite: all count the same
+    half_life: float
+    # 0: pairs have none; 1: only later items follow from earlier ones
+    direction: float
+    # Whether a row counts once, shared by all rows before it, instead of once for each of them
+    is_split: bool
+    # Weight added to the pairs of each item, which shrinks the rules of rare items
+    shrinkage: float
+    # Whether only rows with a target behavior can come next
+    targets_only: bool
     # Whether items keep the weight they have late in histories at any direction
     follows_drift: bool = False
 
@@ -45,10 +48,11 @@ class RuleRecipe:
     counting: Counting
     # Rows by which rules under a set shrink to those of items; None: no sets
     set_strength: float | None = None
-    auxiliary_weight: float = 1.0  # of a step without a target behavior
+    # Weight of a step without a target behavior
+    auxiliary_weight: float = 1.0
     # Rows by which lifts of the told set shrink to 1; None: told no set
     told_strength: float | None = None
-    # Of rules from an item to itself; None: there are no such rules
+    # Weight of rules from an item to itself; None: there are no such rules
     repeat_weight: float | None = None
 
 
@@ -73,24 +77,24 @@ class Rules:
         self._catalog = catalog
         self._items_N = task.rows.items_N.astype(np.int64)
         self._codes_N = self._codes(task.rows.sets_NK)
-        self._is_target_N = self._seems_target_N = self._has_target(task.rows.sets_NK)
+        self._is_target_N = self._has_target(task.rows.sets_NK)
+        self._seems_target_N = self._is_target_N  # by sets that may be shuffled
         self._counted = lru_cache(maxsize=1)(self._count)
 
     def with_shuffled_sets(self) -> "Rules":
         """Return these rules with sets permuted over all rows, the control of recipes that see sets."""
         shuffled = copy(self)
         sets_NK = np.random.default_rng([SEED, 4]).permutation(self.task.rows.sets_NK)
-        shuffled._codes_N, shuffled._seems_target_N = (
-            self._codes(sets_NK),
-            self._has_target(sets_NK),
-        )
+        shuffled._codes_N = self._codes(sets_NK)
+        shuffled._seems_target_N = self._has_target(sets_NK)
         shuffled.__dict__.pop("_cells_by_set", None)
         return shuffled
 
     def _codes(self, sets_NK: NDArray[np.uint8]) -> Ids:
         """Return the rank of the rarest behavior of each set, 0 for the most frequent behavior."""
-        places_K = np.argsort(np.argsort(-self._catalog.behavior_counts_K, kind="stable"))
-        return np.asarray((sets_NK * places_K).max(axis=1, initial=0), np.int64)
+        order_K = np.argsort(-self._catalog.behavior_counts_K, kind="stable")
+        ranks_K = np.argsort(order_K)
+        return np.asarray((sets_NK * ranks_K).max(axis=1, initial=0), np.int64)
 
     def _has_target(self, sets_NK: NDArray[np.uint8]) -> NDArray[np.bool_]:
         return np.asarray(np.delete(sets_NK, self._catalog.auxiliary, axis=1).any(axis=1))
@@ -103,10 +107,8 @@ class Rules:
     def _cells(self) -> Cells:
         """Cells of items by items: kind 0 for pairs from earlier to later items, kind 1 for pairs back."""
         V = self.task.num_items + 1
-        earlier_P, later_P = (
-            self._items_N[self._pairs.earlier_P],
-            self._items_N[self._pairs.laters_P],
-        )
+        earlier_P = self._items_N[self._pairs.earlier_P]
+        later_P = self._items_N[self._pairs.laters_P]
         return Cells.of((V, V), (earlier_P, later_P), (later_P, earlier_P))
 
     @cached_property
@@ -114,23 +116,33 @@ class Rules:
         """Cells of (set, item) by item, for pairs from earlier to later items."""
         V = self.task.num_items + 1
         rows_N = self._codes_N * V + self._items_N
-        pair = rows_N[self._pairs.earlier_P], self._items_N[self._pairs.laters_P]
-        return Cells.of((self._catalog.num_behaviors * V, V), pair)
+        earlier_P = rows_N[self._pairs.earlier_P]
+        later_P = self._items_N[self._pairs.laters_P]
+        return Cells.of((self._catalog.num_behaviors * V, V), (earlier_P, later_P))
 
     def popularity(self, *, targets_only: bool) -> PairWeights:
         """Return share_V, each item's share of all rows or of those with a target behavior."""
         items_N = self._items_N[self._is_target_N] if targets_only else self._items_N
-        return np.bincount(items_N, minlength=self.task.num_items + 1) / max(1, len(items_N))
+        counts_V = np.bincount(items_N, minlength=self.task.num_items + 1)
+        return counts_V / max(1, len(items_N))
 
     def _count(self, counting: Counting) -> tuple[PairWeights, Any]:
         """Return onwards_P, the weight of each pair from earlier to later, and C as a CSR matrix."""
+        # Weigh the pairs, which lead to later rows and back.
         weights_P = self._pairs.faded(counting.half_life)
-        onwards_P = back_P = self._pairs.split(weights_P) if counting.is_split else weights_P
+        if counting.is_split:
+            weights_P = self._pairs.split(weights_P)
+        onwards_P = weights_P
+        back_P = weights_P
         if counting.targets_only:
-            back_P = back_P * self._is_target_N[self._pairs.earlier_P]
-            onwards_P = onwards_P * self._is_target_N[self._pairs.laters_P]
-        counts_X = onwards_X = self._cells.sums(0, onwards_P)
-        if back := (1 - counting.direction) / (1 + counting.direction):
+            onwards_P = weights_P * self._is_target_N[self._pairs.laters_P]
+            back_P = weights_P * self._is_target_N[self._pairs.earlier_P]
+
+        # Sum them by items, C = F + b B.
+        onwards_X = self._cells.sums(0, onwards_P)
+        counts_X = onwards_X
+        back = (1 - counting.direction) / (1 + counting.direction)
+        if back:
             counts_X = onwards_X + back * self._cells.sums(1, back_P)
         if counting.follows_drift:
             counts_X = self._drifted(counts_X, onwards_X, counting.shrinkage)
@@ -143,51 +155,56 @@ class Rules:
 
         C_ij becomes C_ij (F_.j + shrinkage F_.. / C_..) / (C_.j + shrinkage).
         """
-        columns_X, V = self._cells.columns_X, self.task.num_items + 1
-        onwards_V, all_V = (
-            np.bincount(columns_X, sums_X, minlength=V) for sums_X in (onwards_X, counts_X)
-        )
-        share = onwards_V.sum() / max(all_V.sum(), 1.0)
-        return counts_X * ((onwards_V + shrinkage * share) / (all_V + shrinkage))[columns_X]
+        V = self.task.num_items + 1
+        columns_X = self._cells.columns_X
+        onwards_V = np.bincount(columns_X, onwards_X, minlength=V)  # F_.j
+        all_V = np.bincount(columns_X, counts_X, minlength=V)  # C_.j
+        share = onwards_V.sum() / max(all_V.sum(), 1.0)  # F_.. / C_..
+        scale_V = (onwards_V + shrinkage * share) / (all_V + shrinkage)
+        return counts_X * scale_V[columns_X]
 
     def scores(self, recipe: RuleRecipe) -> Iterator[ItemScores]:
         """Yield scores_BV of successive users of the task; callers may change the arrays."""
         onwards_P, counts = self._counted(recipe.counting)
-        totals_V = np.asarray(counts.sum(axis=1))
+        totals_V = np.asarray(counts.sum(axis=1))  # C_i.
+
+        # Weigh the steps of all windows.
         _, places_X, ages_X = self.task.steps
         weights_X = fading(ages_X, recipe.counting.half_life)
         weights_X *= np.where(self._seems_target_N[places_X], 1.0, recipe.auxiliary_weight)
+
+        # Pair histories with the rules that they are multiplied with: under sets, and of items alone.
         products = []
         if recipe.set_strength is not None:
             by_set = self._cells_by_set.matrix(self._cells_by_set.sums(0, onwards_P))
             strength = recipe.set_strength * onwards_P.sum() / max(1, len(self._items_N))
             columns_X, own_X, weights_X = self._by_set(by_set, totals_V, weights_X, strength)
-            products.append(
-                (
-                    self._histories(columns_X, own_X, by_set.shape[0]),
-                    _shares(by_set, totals_V, recipe),
-                )
-            )
+            histories = self._histories(columns_X, own_X, by_set.shape[0])
+            products.append((histories, _shares(by_set, totals_V, recipe)))
         histories = self._histories(self._items_N[places_X], weights_X, len(totals_V))
         products.append((histories, _shares(counts, totals_V, recipe)))
-        faint_V = (FAINT * self.popularity(targets_only=recipe.counting.targets_only)).astype(
-            np.float32
-        )
+
+        # Popularity orders items of equal scores, and lifts say what goes with the told set.
+        popularity_V = self.popularity(targets_only=recipe.counting.targets_only)
+        faint_V = (FAINT * popularity_V).astype(np.float32)
         lifts_KV = None if recipe.told_strength is None else self._lifts(recipe.told_strength)
-        told_U = self._codes(self.task.sets_UK)
-        for first in range(0, len(self.task), size := max(1, SCORES_AT_ONCE // len(totals_V))):
+        codes_U = self._codes(self.task.sets_UK)
+
+        size = max(1, SCORES_AT_ONCE // len(totals_V))
+        for first in range(0, len(self.task), size):
             block = slice(first, first + size)
-            scores_BV: ItemScores = sum(
-                (windows[block] @ rules).toarray() for windows, rules in products
-            )
+            parts = [(histories[block] @ rules).toarray() for histories, rules in products]
+            scores_BV: ItemScores = sum(parts)
             scores_BV += faint_V
-            yield scores_BV if lifts_KV is None else scores_BV * lifts_KV[told_U[block]]
+            if lifts_KV is not None:
+                scores_BV = scores_BV * lifts_KV[codes_U[block]]
+            yield scores_BV
 
     def _histories(self, columns_X: Ids, weights_X: PairWeights, width: int) -> Any:
-        asked_X, _, _ = self.task.steps
-        return csr_array(
-            (weights_X.astype(np.float32), (asked_X, columns_X)), shape=(len(self.task), width)
-        )
+        """Return the windows of all users as a CSR matrix, which has the weight of each step in a given column."""
+        users_X, _, _ = self.task.steps
+        places = (users_X, columns_X)
+        return csr_array((weights_X.astype(np.float32), places), shape=(len(self.task), width))
 
     def _by_set(
         self, by_set: Any, totals_V: PairWeights, weights_X: PairWeights, strength: float
@@ -203,7 +220,8 @@ class Rules:
         _, places_X, _ = self.task.steps
         items_X = self._items_N[places_X]
         columns_X = self._codes_N[places_X] * len(totals_V) + items_X
-        shares_X = weights_X / (np.asarray(by_set.sum(axis=1))[columns_X] + strength)
+        sums_X = np.asarray(by_set.sum(axis=1))[columns_X]  # n_r
+        shares_X = weights_X / (sums_X + strength)
         return columns_X, shares_X * totals_V[items_X], shares_X * strength
 
     def _lifts(self, strength: float) -> ItemScores:
@@ -212,7 +230,8 @@ class Rules:
         Here n_kj counts target rows of item j by their rarest behavior k, and p_k is the share of k. A user's scores
         are multiplied by the row of the told set.
         """
-        items_N, codes_N = self._items_N[self._is_target_N], self._codes_N[self._is_target_N]
+        items_N = self._items_N[self._is_target_N]
+        codes_N = self._codes_N[self._is_target_N]
         counts_KV = np.zeros((self._catalog.num_behaviors, self.task.num_items + 1))
         np.add.at(counts_KV, (codes_N, items_N), 1)
         share_K1 = np.maximum(counts_KV.sum(axis=1, keepdims=True), 1.0) / max(1, len(items_N))
@@ -224,5 +243,6 @@ def _shares(counts: Any, totals_V: PairWeights, recipe: RuleRecipe) -> Any:
     """Return counts divided by the shrunk totals of their items; those of an item with itself get `repeat_weight`."""
     items_X = np.repeat(np.arange(counts.shape[0]) % len(totals_V), np.diff(counts.indptr))
     weights_X = np.where(items_X == counts.indices, recipe.repeat_weight or 0.0, 1.0)
-    data_X = weights_X * counts.data / (totals_V[items_X] + recipe.counting.shrinkage)
-    return csr_array((data_X.astype(np.float32), counts.indices, counts.indptr), shape=counts.shape)
+    shares_X = weights_X * counts.data / (totals_V[items_X] + recipe.counting.shrinkage)
+    parts = (shares_X.astype(np.float32), counts.indices, counts.indptr)
+    return csr_array(parts, shape=counts.shape)

@@ -12,12 +12,14 @@ from blade_tune.data.store import SearchData
 
 Exclude = Literal["window", "full"]
 
-SEED = 2026  # of all random draws, each of which adds a number of its own
-# Of a row and a later one; if there are more, only rows near each other are paired
+# Seed of all random draws, each of which adds a number of its own
+SEED = 2026
+# Pairs of a row and a later one; if there are more, only rows near each other are paired
 MOST_PAIRS = 10_000_000
 # Rows this near are always paired; if that is still too many pairs, users are sampled
 LEAST_REACH = 10
-MOST_SCORES = 2 * 10**8  # users times items; if there are more, users are sampled
+# Users times items; if there are more, users are sampled
+MOST_SCORES = 2 * 10**8
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,21 @@ class Task:
     @cached_property
     def bounds_U2(self) -> NDArray[np.int64]:
         """Positions in `rows` where those of each user begin and end."""
-        return np.searchsorted(
-            self.rows.users_N, np.stack((self.users_U, self.users_U + 1), axis=1)
-        )
+        bounds_U2 = np.stack((self.users_U, self.users_U + 1), axis=1)
+        return np.searchsorted(self.rows.users_N, bounds_U2)
 
     @cached_property
     def steps(self) -> tuple[Ids, Ids, Ids]:
-        """All X steps of all windows: asked_X, the user; places_X, the row's position; ages_X, 0 for the newest."""
+        """All X steps of all windows: users_X, the user; places_X, the row's position; ages_X, 0 for the newest."""
         starts_U, ends_U = self.bounds_U2.T
         lengths_U = np.minimum(ends_U - starts_U, self.window)
-        asked_X = np.repeat(np.arange(len(self)), lengths_U)
-        firsts_U = np.cumsum(lengths_U) - lengths_U
-        ages_X = (lengths_U + firsts_U)[asked_X] - 1 - np.arange(len(asked_X))
-        return asked_X, ends_U[asked_X] - 1 - ages_X, ages_X
+        users_X = np.repeat(np.arange(len(self)), lengths_U)
+
+        # The newest step of each user's window has age 0 and is the last one before the user's end.
+        newest_U = np.cumsum(lengths_U) - 1
+        ages_X = newest_U[users_X] - np.arange(len(users_X))
+        places_X = ends_U[users_X] - 1 - ages_X
+        return users_X, places_X, ages_X
 
     @property
     def mean_length(self) -> float:
@@ -64,29 +68,34 @@ class Task:
     def met(self, user: int) -> Ids:
         """Return the items that are not ranked for a user who has met them."""
         start, end = self.bounds_U2[user]
-        return self.rows.items_N[
-            max(start, end - self.window) if self.exclude == "window" else start : end
-        ]
+        if self.exclude == "window":
+            start = max(start, end - self.window)
+        return self.rows.items_N[start:end]
 
     @cached_property
     def is_met_U(self) -> NDArray[np.bool_]:
         """Mask of users whose next item is not ranked, since they have met it."""
-        return np.array(
-            [(self.met(user) == item).any() for user, item in enumerate(self.items_U)], bool
-        )
+        is_met = [(self.met(user) == item).any() for user, item in enumerate(self.items_U)]
+        return np.array(is_met, bool)
 
     def asking(self, count: int) -> "Task":
         """Return this task with a random sample of at most `count` users, and with all rows."""
         if len(self) <= count:
             return self
-        kept_U = np.sort(np.random.default_rng([SEED, 1]).permutation(len(self))[:count])
-        users_U, items_U, sets_UK = self.users_U[kept_U], self.items_U[kept_U], self.sets_UK[kept_U]
-        return replace(self, users_U=users_U, items_U=items_U, sets_UK=sets_UK)
+        order_U = np.random.default_rng([SEED, 1]).permutation(len(self))
+        kept_U = np.sort(order_U[:count])
+        return replace(
+            self,
+            users_U=self.users_U[kept_U],
+            items_U=self.items_U[kept_U],
+            sets_UK=self.sets_UK[kept_U],
+        )
 
     def in_any_order(self) -> "Task":
         """Return this task with the rows of each user in random order."""
         chance_N = np.random.default_rng([SEED, 2]).random(len(self.rows))
-        return replace(self, rows=self.rows.rows(np.lexsort((chance_N, self.rows.users_N))))
+        order_N = np.lexsort((chance_N, self.rows.users_N))
+        return replace(self, rows=self.rows.rows(order_N))
 
 
 def valid_task(data: SearchData, window: int, exclude: Exclude) -> Task:
@@ -98,16 +107,24 @@ def valid_task(data: SearchData, window: int, exclude: Exclude) -> Task:
         exclude: which met items are not ranked.
     """
     reach, kept_U = _few_enough(np.bincount(data.train.users_N), window)
-    train, valid = (
-        Interactions(
-            *(np.array(values_N[kept_U[part.users_N]]) for values_N in vars(part).values())
-        )
-        for part in (data.train, data.valid)
-    )
+    valid = _in_memory(data.valid, kept_U)
     task = Task(
-        train, valid.users_N, valid.items_N, valid.sets_NK, data.num_items, window, exclude, reach
+        rows=_in_memory(data.train, kept_U),
+        users_U=valid.users_N,
+        items_U=valid.items_N,
+        sets_UK=valid.sets_NK,
+        num_items=data.num_items,
+        window=window,
+        exclude=exclude,
+        reach=reach,
     )
     return task.asking(MOST_SCORES // (data.num_items + 1))
+
+
+def _in_memory(rows: Interactions, kept_U: NDArray[np.bool_]) -> Interactions:
+    """Return the rows of the kept users, as plain arrays in memory."""
+    kept = rows.rows(kept_U[rows.users_N])
+    return Interactions(np.array(kept.users_N), np.array(kept.items_N), np.array(kept.sets_NK))
 
 
 def train_task(task: Task, auxiliary: int) -> Task:
@@ -119,16 +136,20 @@ def train_task(task: Task, auxiliary: int) -> Task:
         task: the task whose rows are used.
         auxiliary: column of the auxiliary behavior; a row with any other behavior is a target.
     """
-    rows, places_N = task.rows, np.arange(len(task.rows))
+    # Find the last target row of each user; of several assignments to a user the last one stays.
+    rows = task.rows
+    places_N = np.arange(len(rows))
     is_target_N = np.delete(rows.sets_NK, auxiliary, axis=1).any(axis=1)
     lasts_U = np.full(int(rows.users_N.max(initial=0)) + 1, len(rows))
-    # Of several assignments to a user the last one stays
     lasts_U[rows.users_N[is_target_N]] = places_N[is_target_N]
-    known = rows.rows(places_N < lasts_U[rows.users_N])
-    asked = rows.rows(places_N == lasts_U[rows.users_N])
-    asked = asked.rows(
-        np.isin(asked.users_N, known.users_N) & np.isin(asked.items_N, known.items_N)
-    )
+    lasts_N = lasts_U[rows.users_N]
+
+    # Ask for it where some row before it has the user, and some the item.
+    known = rows.rows(places_N < lasts_N)
+    asked = rows.rows(places_N == lasts_N)
+    has_user_N = np.isin(asked.users_N, known.users_N)
+    has_item_N = np.isin(asked.items_N, known.items_N)
+    asked = asked.rows(has_user_N & has_item_N)
     return replace(
         task, rows=known, users_U=asked.users_N, items_U=asked.items_N, sets_UK=asked.sets_NK
     )
@@ -136,12 +157,16 @@ def train_task(task: Task, auxiliary: int) -> Task:
 
 def _few_enough(counts_U: NDArray[np.int64], window: int) -> tuple[int, NDArray[np.bool_]]:
     """Return the reach of pairs and the mask of users who are kept, given each user's number of rows."""
+    # Choose the farthest distance up to which there are not too many pairs.
     pairs_D = [int(np.maximum(counts_U - distance, 0).sum()) for distance in range(1, window + 1)]
     reach = int(np.searchsorted(np.cumsum(pairs_D), MOST_PAIRS, side="right"))
     reach = min(window, max(LEAST_REACH, reach))
-    pairs_U = counts_U * np.minimum(counts_U, reach)
+
+    # If there still are too many, keep users in random order until there are.
     kept_U = np.ones(len(counts_U), bool)
     if sum(pairs_D[:reach]) > MOST_PAIRS:
+        pairs_U = counts_U * np.minimum(counts_U, reach)
         order_U = np.random.default_rng([SEED, 3]).permutation(len(counts_U))
-        kept_U[order_U[np.cumsum(pairs_U[order_U]) > MOST_PAIRS]] = False
+        is_beyond_U = np.cumsum(pairs_U[order_U]) > MOST_PAIRS
+        kept_U[order_U[is_beyond_U]] = False
     return reach, kept_U

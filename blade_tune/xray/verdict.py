@@ -17,8 +17,9 @@ LEVEL = 0.95  # probability that the lower ends of all intervals hold together
 TAIL = (1 - LEVEL) / len(NAMES)  # probability beyond either end of one interval (Bonferroni)
 POWER = 0.8  # probability with which the smallest detectable difference is found
 LARGEST = 1.0  # largest possible difference of one user
-# Share of the level reached; if only larger differences could be found, there is no verdict
-TOO_COARSE = 0.25
+TOO_COARSE = (
+    0.25  # share of the level; there is no verdict if only larger differences could be found
+)
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,8 @@ class Finding:
     def facts(self) -> dict[str, Any]:
         """Plain facts for JSON, from which `of_facts` restores the finding."""
         names = ("difference", "low", "high", "detectable", "users", "with_it", "without")
-        return {
-            "verdict": self.verdict,
-            **{name: getattr(self, name) for name in names},
-            "details": self.details,
-        }
+        figures = {name: getattr(self, name) for name in names}
+        return {"verdict": self.verdict, **figures, "details": self.details}
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> "Finding":
@@ -66,15 +64,25 @@ def compare(with_U: Gains, without_U: Gains, details: Mapping[str, Any]) -> Find
         without_U: gains of the same users by the one that does not.
         details: further plain facts for the finding.
     """
-    count, difference, error = len(with_U), *_paired(with_U, without_U)
+    count = len(with_U)
+    difference, error = _paired(with_U, without_U)
     if count < 2:
-        return Finding(
-            mean(with_U), mean(without_U), difference, -LARGEST, LARGEST, LARGEST, count, details
-        )
-    reach = float(stdtrit(count - 1, 1 - TAIL)) * error
-    detectable = reach + float(stdtrit(count - 1, POWER)) * error
-    ends = difference - reach, difference + reach
-    return Finding(mean(with_U), mean(without_U), difference, *ends, detectable, count, details)
+        # Nothing can be said.
+        low, high, detectable = -LARGEST, LARGEST, LARGEST
+    else:
+        reach = float(stdtrit(count - 1, 1 - TAIL)) * error
+        low, high = difference - reach, difference + reach
+        detectable = reach + float(stdtrit(count - 1, POWER)) * error
+    return Finding(
+        with_it=mean(with_U),
+        without=mean(without_U),
+        difference=difference,
+        low=low,
+        high=high,
+        detectable=detectable,
+        users=count,
+        details=details,
+    )
 
 
 def clarity(with_U: Gains, without_U: Gains) -> float:
@@ -85,9 +93,11 @@ def clarity(with_U: Gains, without_U: Gains) -> float:
 
 def _paired(with_U: Gains, without_U: Gains) -> tuple[float, float]:
     """Return the mean difference and its standard error, which is at least that of one user with the largest gain."""
-    difference_U, count = with_U - without_U, len(with_U)
-    spread = float(difference_U.std(ddof=1)) if count > 1 else LARGEST
-    return mean(difference_U), max(spread / sqrt(max(count, 1)), LARGEST / max(count, 1))
+    difference_U = with_U - without_U
+    spread = float(difference_U.std(ddof=1)) if len(with_U) > 1 else LARGEST
+    count = max(len(with_U), 1)
+    error = max(spread / sqrt(count), LARGEST / count)
+    return mean(difference_U), error
 
 
 def mean(gains_U: NDArray[Any]) -> float:

@@ -144,15 +144,13 @@ def test_the_record_of_an_epoch_is_the_mean_of_its_steps(make: Make, hooks: Hook
 def test_the_best_epoch_s_weights_are_kept(make: Make, hooks: Hooks, device_data: DeviceData):
     """Outcome, metrics, ranks and weights are those of one epoch: the weights, loaded, give the metrics."""
     training = make(max_epochs=12, eval_every=1, learning_rate=0.05)
-    outcome = training.run(hooks)
-    assert outcome.metrics == outcome.history[outcome.best_epoch - 1].metrics
-    assert outcome.metrics["ndcg@10"] == max(
-        record.metrics["ndcg@10"] for record in outcome.history
-    )
-    assert outcome.best_epoch < 12, "the test needs an epoch after the best one"
-    training.model.load_state_dict(outcome.weights)
+    result = training.run(hooks)
+    assert result.metrics == result.history[result.best_epoch - 1].metrics
+    assert result.metrics["ndcg@10"] == max(record.metrics["ndcg@10"] for record in result.history)
+    assert result.best_epoch < 12, "the test needs an epoch after the best one"
+    training.model.load_state_dict(result.weights)
     again = device_data.evaluator(training.model)
-    assert (again.metrics, again.ranks_U.tolist()) == (outcome.metrics, outcome.ranks_U.tolist())
+    assert (again.metrics, again.ranks_U.tolist()) == (result.metrics, result.ranks_U.tolist())
 
 
 def test_patience_ends_training(make: Make, device_data: DeviceData):
@@ -163,8 +161,8 @@ def test_patience_ends_training(make: Make, device_data: DeviceData):
         evaluation = device_data.evaluator(model)
         return replace(evaluation, metrics={**evaluation.metrics, "ndcg@10": next(rising)})
 
-    outcome = make(max_epochs=40, eval_every=1, patience=2).run(Hooks(evaluate))
-    assert (outcome.best_epoch, len(outcome.history)) == (2, 4)
+    result = make(max_epochs=40, eval_every=1, patience=2).run(Hooks(evaluate))
+    assert (result.best_epoch, len(result.history)) == (2, 4)
 
 
 def test_training_learns(make: Make, hooks: Hooks):
@@ -256,14 +254,14 @@ def finished() -> dict[str, TrainingResult]:
 def left_alone(
     make: Make, hooks: Hooks, finished: dict[str, TrainingResult]
 ) -> Callable[[dict[str, Any]], TrainingResult]:
-    """The outcome of a training of these settings that was never stopped, trained once for all tests."""
+    """The result of a training of these settings that was never stopped, trained once for all tests."""
 
-    def outcome(settings: dict[str, Any]) -> TrainingResult:
+    def result(settings: dict[str, Any]) -> TrainingResult:
         if str(settings) not in finished:
             finished[str(settings)] = make(**settings).run(hooks)
         return finished[str(settings)]
 
-    return outcome
+    return result
 
 
 @pytest.mark.parametrize("settings", [LONG, NOISY, SAMPLED], ids=["plain", "noisy", "sampled"])
@@ -285,9 +283,9 @@ def test_a_stopped_training_ends_as_if_left_alone(
     torch.manual_seed(99)  # whatever happened in between
     replayed: list[EpochRecord] = []
     going_on = replace(hooks, checkpoint=stopping.checkpoint, on_epoch=replayed.append)
-    outcome = make(**settings).run(going_on)
-    assert_same(outcome, left_alone(settings))
-    assert replayed == outcome.history
+    result = make(**settings).run(going_on)
+    assert_same(result, left_alone(settings))
+    assert replayed == result.history
 
 
 def test_the_noisy_training_is_noisy(left_alone: Any):

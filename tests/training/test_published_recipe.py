@@ -43,12 +43,12 @@ def trained(name: str, root: Path) -> dict[str, Any]:
     training = build_training(
         definition, {**SIZES, **TRAIN}, data, device_data, seed=2026, threads=1
     )
-    outcome = training.run(Hooks(device_data.evaluator))
+    result = training.run(Hooks(device_data.evaluator))
     return {
-        "losses": [record.losses for record in outcome.history],
-        "ndcg@10": [record.metrics["ndcg@10"] for record in outcome.history],
-        "ranks": outcome.ranks_U.tolist(),
-        "weights": float(sum(weights.double().abs().sum() for weights in outcome.weights.values())),
+        "losses": [record.losses for record in result.history],
+        "ndcg@10": [record.metrics["ndcg@10"] for record in result.history],
+        "ranks": result.ranks_U.tolist(),
+        "weights": float(sum(weights.double().abs().sum() for weights in result.weights.values())),
     }
 
 

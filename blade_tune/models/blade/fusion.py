@@ -48,7 +48,8 @@ class GateFusion(nn.Module):
     def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
         """Fuse the embeddings of each step's item and behavior set into fused_BLD."""
         sources_BL2D = torch.stack((items_BLD, behaviors_BLD), dim=2)
-        weights_BL21 = torch.softmax(self.score(sources_BL2D), dim=2)
+        scores_BL21 = self.score(sources_BL2D)
+        weights_BL21 = torch.softmax(scores_BL21, dim=2)
         return (weights_BL21 * sources_BL2D).sum(dim=2)
 
 

@@ -110,10 +110,14 @@ class IntermediateBlock(nn.Module):
             behaviors_BLD: the embeddings of the steps' behavior sets, the same for every block.
             mask_B1LL: added to attention scores.
         """
+        # Behavior-aware attention (Eq. 5 and 6).
         attended_BLD = self.attention(states_BLD, behaviors_BLD, mask_B1LL)
         states_BLD = self.attention_norm(states_BLD + self.dropout(attended_BLD))
+
+        # Experts (Eq. 7).
         gates_BLE = torch.softmax(self.router(behaviors_BLD), dim=-1)
-        return self.experts_norm(states_BLD + self.dropout(self.experts(states_BLD, gates_BLE)))
+        mixed_BLD = self.experts(states_BLD, gates_BLE)
+        return self.experts_norm(states_BLD + self.dropout(mixed_BLD))
 
 
 class CrossBlock(NearIdentity):
@@ -141,11 +145,11 @@ class CrossBlock(NearIdentity):
             mask_B1LL: added to attention scores, (B, 1, M, L).
         """
         attended_BLD = self.attention(targets_BLD, fused_BLD, mask_B1LL)
-        residual_BLD = (
-            targets_BLD if self.residual == "query" else fused_BLD[:, -targets_BLD.shape[1] :]
-        )
+        num_newest = targets_BLD.shape[1]
+        residual_BLD = targets_BLD if self.residual == "query" else fused_BLD[:, -num_newest:]
         states_BLD = self.attention_norm(residual_BLD + self.dropout(attended_BLD))
-        return self.feed_forward_norm(states_BLD + self.dropout(self.feed_forward(states_BLD)))
+        forwarded_BLD = self.feed_forward(states_BLD)
+        return self.feed_forward_norm(states_BLD + self.dropout(forwarded_BLD))
 
     def near_identity(self) -> None:
         """Start by passing on the fused states if they are the residual, and by gathering their mean otherwise."""
@@ -174,18 +178,20 @@ class Blade(NeuralRecommender):
 
     def __init__(self, config: BladeConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        size = config.embedding_size
+        size, depth = config.embedding_size, config.num_blocks
+
+        # The embeddings of items, positions and behavior sets.
         self.items = ItemTable(catalog.num_items, size)
         self.item_scale = size**0.5 if config.init == "xavier" else 1.0
         self.positions = Positions(config.max_length, size)
         self.sets = BehaviorSetEmbedding(
             catalog.num_users, catalog.num_behaviors, size, config.set_softmax
         )
+
+        # The early path, the intermediate path, and the attention to both.
         self.fusion = FUSIONS[config.fusion](size)
-        self.early_blocks = nn.ModuleList(early_block(config) for _ in range(config.num_blocks))
-        self.intermediate_blocks = nn.ModuleList(
-            IntermediateBlock(config) for _ in range(config.num_blocks)
-        )
+        self.early_blocks = nn.ModuleList(early_block(config) for _ in range(depth))
+        self.intermediate_blocks = nn.ModuleList(IntermediateBlock(config) for _ in range(depth))
         self.cross = CrossBlock(config)
         self.dropout = Dropout(config.dropout)
         self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
@@ -207,7 +213,8 @@ class Blade(NeuralRecommender):
         mask_B1LL = causal_mask(batch.real_BL, self.items.weight.dtype)
         fused_BLD = self.fuse(batch, mask_B1LL)
         targets_BMD = self.sets(batch.users_B, batch.target_sets_BLK[:, -newest:])
-        return self.cross(targets_BMD, fused_BLD, mask_B1LL[:, :, -newest:]), fused_BLD
+        states_BMD = self.cross(targets_BMD, fused_BLD, mask_B1LL[:, :, -newest:])
+        return states_BMD, fused_BLD
 
     def fuse(self, batch: Batch, mask_B1LL: Tensor) -> Tensor:
         """Apply both paths and mix their states (Eq. 3 to 8).
@@ -215,17 +222,25 @@ class Blade(NeuralRecommender):
         Returns:
             fused_BLD.
         """
+        # Embed sets (Eq. 2), items, and positions, of which the newest step has the last one.
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.item_scale
-        # The newest step has the last position
         positions_LD = self.positions.weight[-items_BLD.shape[1] :]
-        early_BLD = self.dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
+
+        # Fuse early (Eq. 3), or not at all.
+        fused_BLD = self.fusion(items_BLD, behaviors_BLD)
+        early_BLD = self.dropout(fused_BLD + positions_LD)
         intermediate_BLD = self.dropout(items_BLD + positions_LD)
+
+        # Apply the blocks of both paths (Eq. 4, and Eq. 5 to 7).
         for block in self.early_blocks:
             early_BLD = block(early_BLD, mask_B1LL)
         for block in self.intermediate_blocks:
             intermediate_BLD = block(intermediate_BLD, behaviors_BLD, mask_B1LL)
-        return self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
+
+        # Mix their states (Eq. 8).
+        alpha = self.config.alpha
+        return alpha * intermediate_BLD + (1.0 - alpha) * early_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the terms of the loss.
@@ -244,15 +259,16 @@ class Blade(NeuralRecommender):
         def compute(part: Batch) -> tuple[Tensor, ...]:
             views = (self.views(part) for _ in range(num_views))
             states_XLD, fused_XLD = self.encode(part.stacked(part.sets_BLK, *views))
-            loss = self._next_item_loss(states_XLD[: len(part)], part)
+            num_users = len(part)
+            loss = self._next_item_loss(states_XLD[:num_users], part)
             if not num_views:
                 return (loss,)
             contrasted_XLD = states_XLD if self.config.contrast_on == "user" else fused_XLD
-            return (loss, *self._contrasted(contrasted_XLD[len(part) :], part))
+            return (loss, *self._contrasted(contrasted_XLD[num_users:], part))
 
-        losses, *views = zip(
-            *in_micro_batches(compute, batch, self.items, (self.sets.user_factors,)), strict=True
-        )
+        user_tables = (self.sets.user_factors,)
+        computed = in_micro_batches(compute, batch, self.items, user_tables)
+        losses, *views = zip(*computed, strict=True)
         terms = {"next": self.mean(losses, self.weights(batch))}
         if views:
             first, second = map(torch.cat, views)
@@ -262,7 +278,8 @@ class Blade(NeuralRecommender):
 
     def final_states(self, batch: Batch) -> Tensor:
         """Compute the user states after the newest step; of that step alone a target set attends to the history."""
-        return self._attend_from_targets(batch.newest(self.max_length), 1)[0][:, 0]
+        states_BMD, _ = self._attend_from_targets(batch.newest(self.max_length), newest=1)
+        return states_BMD[:, 0]
 
     def item_vectors(self) -> Tensor:
         """Return the item table, unscaled."""
@@ -281,9 +298,11 @@ class Blade(NeuralRecommender):
         Returns:
             For each view (B, L D), where L is the model's `max_length` however long the windows are.
         """
+        padding_BL1 = ~batch.real_BL[..., None]
         missing = self.max_length - states_XLD.shape[1]
-        views = (
-            states.masked_fill(~batch.real_BL[..., None], 0.0)
-            for states in states_XLD.split(len(batch))
-        )
-        return tuple(functional.pad(states, (0, 0, missing, 0)).flatten(1) for states in views)
+        views = []
+        for states_BLD in states_XLD.split(len(batch)):
+            states_BLD = states_BLD.masked_fill(padding_BL1, 0.0)
+            states_BLD = functional.pad(states_BLD, (0, 0, missing, 0))
+            views.append(states_BLD.flatten(1))
+        return tuple(views)

@@ -91,10 +91,16 @@ class JointGate(nn.Module):
 
     def forward(self, items_BLD: Tensor, behaviors_BLD: Tensor) -> Tensor:
         """Fuse the embeddings of each step's item and behavior set into fused_BLD."""
-        weights_BL2 = torch.softmax(
-            self.score(torch.cat((items_BLD, behaviors_BLD), dim=-1)), dim=-1
-        )
+        both_BLX = torch.cat((items_BLD, behaviors_BLD), dim=-1)
+        weights_BL2 = torch.softmax(self.score(both_BLX), dim=-1)
         return weights_BL2[..., :1] * items_BLD + weights_BL2[..., 1:] * behaviors_BLD
+
+
+FUSIONS: dict[FusionName, type[nn.Module]] = {
+    "sum": SumFusion,
+    "concat": ConcatPerceptron,
+    "gate": JointGate,
+}
 
 
 class ReleasedFeedForward(FeedForward):
@@ -119,9 +125,8 @@ class NormedAttention(nn.Module):
 
     def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Attend from queries to keys, which are the values too; the mask is added to scores."""
-        return self.norm(
-            self.dropout(self.attention(queries_BLD, keys_BLD, mask_B1LL)) + queries_BLD
-        )
+        attended_BLD = self.attention(queries_BLD, keys_BLD, mask_B1LL)
+        return self.norm(self.dropout(attended_BLD) + queries_BLD)
 
 
 class ReleasedEarlyBlock(nn.Module):
@@ -137,9 +142,8 @@ class ReleasedEarlyBlock(nn.Module):
 
     def forward(self, states_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Apply the block; the mask is added to attention scores."""
-        states_BLD = self.attention_norm(
-            states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL)
-        )
+        attended_BLD = self.attention(states_BLD, states_BLD, mask_B1LL)
+        states_BLD = self.attention_norm(states_BLD + attended_BLD)
         return self.feed_forward_norm(self.feed_forward(states_BLD))
 
 
@@ -160,12 +164,12 @@ class ReleasedIntermediateBlock(nn.Module):
 
     def forward(self, states_BLD: Tensor, behaviors_BLD: Tensor, mask_B1LL: Tensor) -> Tensor:
         """Apply the block; the mask is added to attention scores."""
-        states_BLD = self.attention_norm(
-            states_BLD + self.attention(states_BLD, states_BLD, mask_B1LL)
-        )
+        attended_BLD = self.attention(states_BLD, states_BLD, mask_B1LL)
+        states_BLD = self.attention_norm(states_BLD + attended_BLD)
         gates_BLE = torch.softmax(self.router(behaviors_BLD), dim=-1)
         # The experts' own residuals sum to one more x1, for the gates sum to 1.
-        return self.experts_norm(2.0 * states_BLD + self.experts(states_BLD, gates_BLE))
+        residual_BLD = 2.0 * states_BLD
+        return self.experts_norm(residual_BLD + self.experts(states_BLD, gates_BLE))
 
 
 class BladeReleased(NeuralRecommender):
@@ -179,7 +183,8 @@ class BladeReleased(NeuralRecommender):
     reads = "sets"
     told_target_set = True
     is_causal = True
-    ablations: ClassVar = {  # of BLADE's Table 3 all but the weights, which are no setting here
+    # Those of BLADE's Table 3, but for that of the weights, which are no setting here
+    ablations: ClassVar = {
         "w/o EF": {"model.alpha": 1.0},
         "w/o IF": {"model.alpha": 0.0},
         "w/o CL": {"model.lambda_": 0.0},
@@ -191,9 +196,7 @@ class BladeReleased(NeuralRecommender):
         self.items = ItemTable(catalog.num_items, size)
         self.positions = Positions(config.max_length, size, padding_idx=0)
         self.sets = BehaviorSetEmbedding(catalog.num_users, catalog.num_behaviors, size, "all")
-        self.fusion = {"sum": SumFusion, "concat": ConcatPerceptron, "gate": JointGate}[
-            config.fusion
-        ](size)
+        self.fusion = FUSIONS[config.fusion](size)
         self.early_blocks = nn.ModuleList(
             ReleasedEarlyBlock(config) for _ in range(config.early_num_blocks)
         )
@@ -233,18 +236,23 @@ class BladeReleased(NeuralRecommender):
         """
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.items.embedding_dim**0.5
-        # A lookup, unlike a slice of the table, leaves row 0, the padding row, without a gradient, so it stays zero.
-        newest_L = torch.arange(self.max_length, device=batch.items_BL.device)[
-            -batch.items_BL.shape[1] :
-        ]
-        positions_LD = self.positions(newest_L)
-        early_BLD = self.early_dropout(self.fusion(items_BLD, behaviors_BLD) + positions_LD)
+        # The newest step has the last position. A lookup, unlike a slice of the table, leaves row 0, the padding row,
+        # without a gradient, so it stays zero.
+        all_positions_L = torch.arange(self.max_length, device=batch.items_BL.device)
+        positions_LD = self.positions(all_positions_L[-batch.items_BL.shape[1] :])
+
+        # Fuse early, or not at all.
+        fused_BLD = self.fusion(items_BLD, behaviors_BLD)
+        early_BLD = self.early_dropout(fused_BLD + positions_LD)
         intermediate_BLD = self.dropout(items_BLD + positions_LD)
+
+        # Apply the blocks of both paths, and mix their states.
         for block in self.early_blocks:
             early_BLD = block(early_BLD, mask_B1LL)
         for block in self.intermediate_blocks:
             intermediate_BLD = block(intermediate_BLD, behaviors_BLD, mask_B1LL)
-        return self.config.alpha * intermediate_BLD + (1.0 - self.config.alpha) * early_BLD
+        alpha = self.config.alpha
+        return alpha * intermediate_BLD + (1.0 - alpha) * early_BLD
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Compute the terms of the loss, in micro-batches.
@@ -258,9 +266,9 @@ class BladeReleased(NeuralRecommender):
         batch = batch.newest(self.max_length)
 
         def next_item_loss(part: Batch) -> Tensor:
-            return self.items.next_item_loss(
-                self.encode(part), part, self._weights(part), self.config.loss
-            )
+            states_BLD = self.encode(part)
+            weights_BL = self._weights(part)
+            return self.items.next_item_loss(states_BLD, part, weights_BL, self.config.loss)
 
         def views(part: Batch) -> tuple[Tensor, ...]:
             both_XLD = self.encode(part.stacked(self.views(part), self.views(part)))
@@ -270,18 +278,16 @@ class BladeReleased(NeuralRecommender):
         losses = in_micro_batches(next_item_loss, batch, *tables)
         terms = {"next": self.mean(losses, self._weights(batch))}
         if self.config.lambda_:
-            first, second = map(
-                torch.cat,
-                zip(*in_micro_batches(views, batch, *tables, self.max_length), strict=True),
-            )
-            terms["contrastive"] = self.config.lambda_ * contrastive(
-                first, second, "cosine", self.config.tau
-            )
+            pairs = in_micro_batches(views, batch, *tables, self.max_length)
+            first, second = map(torch.cat, zip(*pairs, strict=True))
+            contrast = contrastive(first, second, "cosine", self.config.tau)
+            terms["contrastive"] = self.config.lambda_ * contrast
         return terms
 
     def final_states(self, batch: Batch) -> Tensor:
         """Compute the user states after the newest step; of that step alone a target set attends to the history."""
-        return self._attend_from_targets(batch.newest(self.max_length), 1)[:, 0]
+        states_BMD = self._attend_from_targets(batch.newest(self.max_length), newest=1)
+        return states_BMD[:, 0]
 
     def item_vectors(self) -> Tensor:
         """Return the item table, unscaled."""

@@ -30,28 +30,32 @@ def behavior_sequences(
         num_behaviors: K.
         padded_to: length of all sequences, with zeros before their steps; None: no zeros, as long as the longest.
     """
-    of_type_BKL = (
-        types_BL[:, None] == torch.arange(1, num_behaviors + 1, device=types_BL.device)[:, None]
-    )
+    types_K1 = torch.arange(1, num_behaviors + 1, device=types_BL.device)[:, None]
+    of_type_BKL = types_BL[:, None] == types_K1
     counts_BKL = of_type_BKL.cumsum(dim=-1)
     if padded_to is None:
+        # The steps of a type come first, and what is behind the longest sequence is cut off.
         order_BKX = (~of_type_BKL).to(torch.uint8).argsort(dim=-1, stable=True)
-        order_BKX = order_BKX[..., : max(1, int(counts_BKL[..., -1].max()))]
-        return BehaviorSequences(_gather(steps_BLD, order_BKX), counts_BKL)
+        longest = max(1, int(counts_BKL[..., -1].max()))
+        return BehaviorSequences(_gather(steps_BLD, order_BKX[..., :longest]), counts_BKL)
+
+    # The steps of a type come last, and zeros stand before them.
     order_BKX = of_type_BKL.to(torch.uint8).argsort(dim=-1, stable=True)
-    steps_BKXD = _gather(steps_BLD, order_BKX) * of_type_BKL.gather(2, order_BKX)[..., None]
-    steps_BKXD = functional.pad(steps_BKXD, (0, 0, padded_to - types_BL.shape[1], 0))
-    return BehaviorSequences(steps_BKXD, padded_to - counts_BKL[..., -1:] + counts_BKL)
+    is_step_BKX1 = of_type_BKL.gather(2, order_BKX)[..., None]
+    steps_BKXD = _gather(steps_BLD, order_BKX) * is_step_BKX1
+    missing = padded_to - types_BL.shape[1]
+    steps_BKXD = functional.pad(steps_BKXD, (0, 0, missing, 0))
+    starts_BK1 = padded_to - counts_BKL[..., -1:]
+    return BehaviorSequences(steps_BKXD, starts_BK1 + counts_BKL)
 
 
 def _gather(steps_BLD: Tensor, order_BKX: Tensor) -> Tensor:
     """Gather the steps in the order of each behavior type, steps_BKXD."""
-    D, K = steps_BLD.shape[-1], order_BKX.shape[1]
-    return (
-        steps_BLD[:, None]
-        .expand(-1, K, -1, -1)
-        .gather(2, order_BKX[..., None].expand(-1, -1, -1, D))
-    )
+    K = order_BKX.shape[1]
+    D = steps_BLD.shape[-1]
+    steps_BKLD = steps_BLD[:, None].expand(-1, K, -1, -1)
+    order_BKXD = order_BKX[..., None].expand(-1, -1, -1, D)
+    return steps_BKLD.gather(2, order_BKXD)
 
 
 class BehaviorGru(nn.Module):
@@ -74,8 +78,10 @@ class BehaviorGru(nn.Module):
         """
         after = []
         for k, gru in enumerate(self.grus):
+            # The state at place 0 is that before any step.
             states_BXD, _ = gru(sequences.steps_BKXD[:, k].contiguous())
             states_BXD = functional.pad(states_BXD, (0, 0, 1, 0))
             ends_BL1 = sequences.ends_BKL[:, k, :, None]
-            after.append(states_BXD.gather(1, ends_BL1.expand(-1, -1, states_BXD.shape[-1])))
+            ends_BLD = ends_BL1.expand(-1, -1, states_BXD.shape[-1])
+            after.append(states_BXD.gather(1, ends_BLD))
         return torch.stack(after, dim=2)

@@ -31,17 +31,25 @@ def recur(
         The states h and the candidates n of each slot, both (C, S, X).
     """
     C, X, _ = weight_CXY.shape
-    bias_C1Y, states, candidates = bias_CY[:, None], [], []
-    state_CSX = weight_CXY.new_zeros(C, firsts_CSY[0].shape[1] if firsts_CSY else 0, X)
+    bias_C1Y = bias_CY[:, None]
+    num_sequences = firsts_CSY[0].shape[1] if firsts_CSY else 0
+    state_CSX = weight_CXY.new_zeros(C, num_sequences, X)
+    states = []
+    candidates = []
     for first_CSY in firsts_CSY:
+        # Sequences that have ended drop out.
         if first_CSY.shape[1] < state_CSX.shape[1]:
             state_CSX = state_CSX[:, : first_CSY.shape[1]]
         second_CSY = torch.baddbmm(bias_C1Y, state_CSX, weight_CXY)
+
+        # r and z.
         gates_CSX = torch.sigmoid(first_CSY[..., : 2 * X] + second_CSY[..., : 2 * X])
         reset_CSX, update_CSX = gates_CSX.chunk(2, dim=-1)
-        candidate_CSX = torch.tanh(
-            torch.addcmul(first_CSY[..., 2 * X :], reset_CSX, second_CSY[..., 2 * X :])
-        )
+
+        # n and h.
+        first_CSX = first_CSY[..., 2 * X :]
+        second_CSX = second_CSY[..., 2 * X :]
+        candidate_CSX = torch.tanh(torch.addcmul(first_CSX, reset_CSX, second_CSX))
         state_CSX = torch.lerp(state_CSX, candidate_CSX, update_CSX)
         states.append(state_CSX)
         candidates.append(candidate_CSX)
@@ -72,9 +80,9 @@ class ContextRecurrence(nn.Module):
 
     def inputs(self, vectors_PD: Tensor) -> Tensor:
         """Compute x W_x + b_x of any cells, inputs_PCY."""
-        inputs_PX = torch.addmm(
-            self.input_bias_CY.flatten(), vectors_PD, self.input_weight_DCY.flatten(1)
-        )
+        bias_X = self.input_bias_CY.flatten()
+        weight_DX = self.input_weight_DCY.flatten(1)
+        inputs_PX = torch.addmm(bias_X, vectors_PD, weight_DX)
         return inputs_PX.unflatten(1, self.input_bias_CY.shape)
 
     def forward(
@@ -90,22 +98,26 @@ class ContextRecurrence(nn.Module):
         Returns:
             The states and the candidates of all cells, both (C, P + 1, X); the last one, zero, stands for no cell.
         """
+        # f = (x W_x + b_x) * (c W_c + b_c).
         weights_CPY = self.context_bias_CY[:, None]
         if contexts_CPX is not None:
             weights_CPY = torch.baddbmm(weights_CPY, contexts_CPX, self.context_weight_CXY)
         firsts_CPY = weights_CPY * inputs_PCY.transpose(0, 1)
-        states, candidates = recur(
-            firsts_CPY.split(sizes, dim=1), self.hidden_weight_CXY, self.hidden_bias_CY
-        )
-        none_C1X = self.hidden_weight_CXY.new_zeros(
-            len(firsts_CPY), 1, self.hidden_weight_CXY.shape[1]
-        )
-        return torch.cat([*states, none_C1X], dim=1), torch.cat([*candidates, none_C1X], dim=1)
+
+        # Run slot by slot, and put the cells of all slots together again.
+        firsts_CSY = firsts_CPY.split(sizes, dim=1)
+        states, candidates = recur(firsts_CSY, self.hidden_weight_CXY, self.hidden_bias_CY)
+        C, X, _ = self.hidden_weight_CXY.shape
+        none_C1X = self.hidden_weight_CXY.new_zeros(C, 1, X)
+        states_CPX = torch.cat([*states, none_C1X], dim=1)
+        candidates_CPX = torch.cat([*candidates, none_C1X], dim=1)
+        return states_CPX, candidates_CPX
 
 
 def uniform(fan_in: int, *shape: int) -> nn.Parameter:
     """Make a parameter drawn uniformly within 1 / sqrt(fan_in)."""
-    return nn.Parameter(nn.init.uniform_(torch.empty(shape), -(fan_in**-0.5), fan_in**-0.5))
+    bound = fan_in**-0.5
+    return nn.Parameter(nn.init.uniform_(torch.empty(shape), -bound, bound))
 
 
 @dataclass(frozen=True)
@@ -128,22 +140,27 @@ class Packing:
     @classmethod
     def of(cls, lengths_S: Tensor, num_slots: int) -> "Packing":
         """Pack sequences of the given lengths, none longer than `num_slots`."""
+        # Order the sequences from the longest on.
+        S = len(lengths_S)
         order_S = lengths_S.argsort(descending=True, stable=True)
+        places_S = torch.arange(S, device=lengths_S.device)
+        ranks_S = torch.empty_like(order_S).scatter_(0, order_S, places_S)
+
+        # Count the sequences that have each slot, rounded up to a multiple of ROWS.
         slots_M1 = torch.arange(num_slots, device=lengths_S.device)[:, None]
         longer_M = (lengths_S > slots_M1).sum(dim=1)
-        sizes_M = (-(-longer_M // ROWS) * ROWS).clamp_max(len(lengths_S))
-        takes_MS = torch.arange(len(lengths_S), device=lengths_S.device) < sizes_M[:, None]
+        sizes_M = (-(-longer_M // ROWS) * ROWS).clamp_max(S)
+
+        # Number the cells, slot after slot.
+        takes_MS = places_S < sizes_M[:, None]
         slots_P, places_P = takes_MS.nonzero(as_tuple=True)
-        ranks_S = torch.empty_like(order_S).scatter_(
-            0, order_S, torch.arange(len(order_S), device=order_S.device)
-        )
         return cls(
-            lengths_S,
-            [size for size in sizes_M.tolist() if size],
-            ranks_S,
-            sizes_M.cumsum(dim=0) - sizes_M,
-            order_S[places_P],
-            slots_P,
+            lengths_S=lengths_S,
+            sizes=[size for size in sizes_M.tolist() if size],
+            ranks_S=ranks_S,
+            starts_M=sizes_M.cumsum(dim=0) - sizes_M,
+            sequences_P=order_S[places_P],
+            slots_P=slots_P,
         )
 
     def cells(self, sequences_N: Tensor, slots_N: Tensor) -> Tensor:
@@ -178,13 +195,16 @@ class Reading:
     ) -> None:
         self.recurrence = recurrence
         self.rows_N = rows_N
-        self.shared = Packing.of(ends_BL[:, -1], vectors_BMD.shape[1])
-        self.own = Packing.of(ends_BL[rows_N, steps_N], vectors_BMD.shape[1])
-        self.inputs_PCY = recurrence.inputs(
-            vectors_BMD[self.shared.sequences_P, self.shared.slots_P]
-        )
+
+        # Each user's whole sequence, and each sample's part of it.
+        num_slots = vectors_BMD.shape[1]
+        self.shared = Packing.of(ends_BL[:, -1], num_slots)
+        self.own = Packing.of(ends_BL[rows_N, steps_N], num_slots)
+        vectors_PD = vectors_BMD[self.shared.sequences_P, self.shared.slots_P]
+        self.inputs_PCY = recurrence.inputs(vectors_PD)
+
+        # The user's cell of each sample's cell; cells that only round up may stand after all of them.
         shared_P = self.shared.cells(rows_N[self.own.sequences_P], self.own.slots_P)
-        # Cells that only round up may stand after all
         self.shared_P = shared_P.clamp_max(len(self.shared.slots_P) - 1)
         self.candidates: list[Tensor] = []  # candidates_CPX of each round
 
@@ -197,24 +217,25 @@ class Reading:
         Returns:
             states_NCX of the samples.
         """
-        if not answers:  # then samples of a user read the same, and differ in where they stop
+        last_N = self.own.lengths_S - 1
+        if not answers:
+            # Samples of a user read the same, and differ in where they stop.
             states_CPX, candidates_CPX = self.recurrence(self.inputs_PCY, None, self.shared.sizes)
             self.candidates = [candidates_CPX[:, self.shared_P]]
-            cells_N = self.shared.cells(self.rows_N, self.own.lengths_S - 1)
+            cells_N = self.shared.cells(self.rows_N, last_N)
         else:
             contexts_CPX = self._contexts(answers)
             inputs_PCY = rows_of(self.inputs_PCY, self.shared_P)
             states_CPX, candidates_CPX = self.recurrence(inputs_PCY, contexts_CPX, self.own.sizes)
             self.candidates.append(candidates_CPX[:, :-1])
-            cells_N = self.own.cells(
-                torch.arange(len(self.rows_N), device=self.rows_N.device), self.own.lengths_S - 1
-            )
+            samples_N = torch.arange(len(last_N), device=last_N.device)
+            cells_N = self.own.cells(samples_N, last_N)
         return states_CPX.index_select(1, cells_N).transpose(0, 1)
 
     def _contexts(self, answers: list[Tensor]) -> Tensor:
         """Sum a cell's candidate times its sample's answer over all rounds, contexts_CPX."""
-        terms = (
-            candidates_CPX * rows_of(answers_NCX, self.own.sequences_P).transpose(0, 1)
-            for candidates_CPX, answers_NCX in zip(self.candidates, answers, strict=True)
-        )
-        return torch.stack(list(terms)).sum(dim=0)
+        terms = []
+        for candidates_CPX, answers_NCX in zip(self.candidates, answers, strict=True):
+            answers_PCX = rows_of(answers_NCX, self.own.sequences_P)
+            terms.append(candidates_CPX * answers_PCX.transpose(0, 1))
+        return torch.stack(terms).sum(dim=0)

@@ -102,7 +102,8 @@ class RoutedRecommender(NeuralRecommender):
         """
         batch = batch.newest(self.max_length)
         rows_N, steps_N = torch.ones_like(batch.real_BL).nonzero(as_tuple=True)
-        return self.states(self.sequences(batch), rows_N, steps_N).view(*batch.items_BL.shape, -1)
+        states_NC = self.states(self.sequences(batch), rows_N, steps_N)
+        return states_NC.view(*batch.items_BL.shape, -1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Compute `next`, the weighted mean loss of the next item over the newest `target_steps` steps of each user."""
@@ -114,20 +115,21 @@ class RoutedRecommender(NeuralRecommender):
 
         def compute(part: Batch) -> Tensor:
             trained_BL = trained_steps(part)
-            states_NC = self.states(self.sequences(part), *trained_BL.nonzero(as_tuple=True))
+            rows_N, steps_N = trained_BL.nonzero(as_tuple=True)
+            states_NC = self.states(self.sequences(part), rows_N, steps_N)
             weights_N = self.weights(part)[trained_BL]
             return self.items.loss_at(states_NC, part, trained_BL, weights_N, self.config.loss)
 
+        losses = in_micro_batches(compute, batch, self.items)
         weights_N = self.weights(batch)[trained_steps(batch)]
-        return {"next": self.mean(in_micro_batches(compute, batch, self.items), weights_N)}
+        return {"next": self.mean(losses, weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:
         """Compute the states after the newest step."""
         batch = batch.newest(self.max_length)
         rows_B = torch.arange(len(batch), device=batch.items_BL.device)
-        return self.states(
-            self.sequences(batch), rows_B, torch.full_like(rows_B, batch.items_BL.shape[1] - 1)
-        )
+        newest_B = torch.full_like(rows_B, batch.items_BL.shape[1] - 1)
+        return self.states(self.sequences(batch), rows_B, newest_B)
 
     def item_vectors(self) -> Tensor:
         """Return the item table, from which inputs are looked up too."""
@@ -147,5 +149,6 @@ class Dymus(RoutedRecommender):
 
     def states(self, sequences: BehaviorSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
         """Compute the states of samples; one run over each sequence serves all samples of its user."""
-        states_NKD = self.dropout(self.recurrence(sequences)[rows_N, steps_N])
+        states_BLKD = self.recurrence(sequences)
+        states_NKD = self.dropout(states_BLKD[rows_N, steps_N])
         return self.routing(lambda _: states_NKD, self.routed_items())

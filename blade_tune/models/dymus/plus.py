@@ -31,18 +31,15 @@ class DymusPlus(RoutedRecommender):
 
     def states(self, sequences: BehaviorSequences, rows_N: Tensor, steps_N: Tensor) -> Tensor:
         """Compute the states of samples, by one reading of each behavior's sequences for every round of routing."""
-        readings = [
-            Reading(
-                cast(ContextRecurrence, recurrence),
-                sequences.steps_BKXD[:, k],
-                sequences.ends_BKL[:, k],
-                rows_N,
-                steps_N,
-            )
-            for k, recurrence in enumerate(self.recurrences)
-        ]
+        readings = []
+        for k, recurrence in enumerate(self.recurrences):
+            recurrence = cast(ContextRecurrence, recurrence)
+            steps_BXD = sequences.steps_BKXD[:, k]
+            ends_BL = sequences.ends_BKL[:, k]
+            readings.append(Reading(recurrence, steps_BXD, ends_BL, rows_N, steps_N))
 
         def read(answers: list[Tensor]) -> Tensor:
-            return self.dropout(torch.stack([reading(answers) for reading in readings], dim=1))
+            states = [reading(answers) for reading in readings]
+            return self.dropout(torch.stack(states, dim=1))
 
         return self.routing(read, self.routed_items())

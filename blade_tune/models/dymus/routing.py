@@ -36,18 +36,15 @@ class Routing(nn.Module, ABC):
         self, weight: Tensor, capsule_size: int, rounds: int, weight_dropout: float = 0.0
     ) -> None:
         super().__init__()
-        num_capsules = self.num_capsules(weight)
+        C = self.num_capsules(weight)
+        X = capsule_size
         self.rounds = rounds
         self.weight = nn.Parameter(weight)
-        self.scale = nn.Parameter(torch.tensor(float(num_capsules)))
-        self.length_weight_C = nn.Parameter(torch.ones(num_capsules))
-        self.length_bias_C = nn.Parameter(torch.zeros(num_capsules))
-        self.item_answer_CDX = nn.Parameter(
-            0.1 * torch.randn(num_capsules, num_capsules, capsule_size)
-        )
-        self.capsule_answer_CXX = nn.Parameter(
-            0.1 * torch.randn(num_capsules, capsule_size, capsule_size)
-        )
+        self.scale = nn.Parameter(torch.tensor(float(C)))  # a
+        self.length_weight_C = nn.Parameter(torch.ones(C))  # w
+        self.length_bias_C = nn.Parameter(torch.zeros(C))
+        self.item_answer_CDX = nn.Parameter(0.1 * torch.randn(C, C, X))  # the part of W_q for p
+        self.capsule_answer_CXX = nn.Parameter(0.1 * torch.randn(C, X, X))  # the part for v
         self.dropout = Dropout(weight_dropout)
 
     def forward(self, read: Read, vectors_VD: Tensor) -> Tensor:
@@ -60,31 +57,38 @@ class Routing(nn.Module, ABC):
         Returns:
             states_ND.
         """
-        weight, vectors_VD = self.dropout(self.weight), vectors_VD.detach()
-        shares: Tensor | None = None
-        answers: list[Tensor] = []
-        logits_NIC: Tensor | float = 0.0
+        weight = self.dropout(self.weight)
+        vectors_VD = vectors_VD.detach()
+        shares: Tensor | None = None  # k
+        answers: list[Tensor] = []  # q of each round
+        logits_NIC: Tensor | float = 0.0  # b
         for _ in range(self.rounds - 1):
+            # Find v and p, which are constants in a round.
             with torch.no_grad():
                 states = read(answers)
                 capsules_NCX = self.scale * self.weigh(states, weight, shares)
                 expected_ND = expected(self.lengths(capsules_NCX), vectors_VD)
-            answers.append(self.answer(expected_ND, capsules_NCX))
-            logits_NIC = logits_NIC + self.agree(states.detach(), weight.detach(), answers[-1])
+
+            # Answer with q, and add u . q to b.
+            answer_NCX = self.answer(expected_ND, capsules_NCX)
+            answers.append(answer_NCX)
+            logits_NIC = logits_NIC + self.agree(states.detach(), weight.detach(), answer_NCX)
             shares = torch.softmax(logits_NIC, dim=-1)
-        return self.lengths(self.scale * self.weigh(read(answers), weight, shares))
+
+        # The last round makes the state, and has no answer.
+        capsules_NCX = self.scale * self.weigh(read(answers), weight, shares)
+        return self.lengths(capsules_NCX)
 
     def lengths(self, capsules_NCX: Tensor) -> Tensor:
         """Compute s, one number for each capsule, lengths_NC."""
-        return (
-            torch.linalg.vector_norm(capsules_NCX, dim=-1) * self.length_weight_C
-            + self.length_bias_C
-        )
+        lengths_NC = torch.linalg.vector_norm(capsules_NCX, dim=-1)
+        return lengths_NC * self.length_weight_C + self.length_bias_C
 
     def answer(self, expected_ND: Tensor, capsules_NCX: Tensor) -> Tensor:
         """Compute q = [p; v] W_q, answers_NCX; the two parts of W_q are two parameters."""
         from_item_NCX = torch.einsum("nd,cdx->ncx", expected_ND, self.item_answer_CDX)
-        return from_item_NCX + torch.einsum("ncy,cyx->ncx", capsules_NCX, self.capsule_answer_CXX)
+        from_capsule_NCX = torch.einsum("ncy,cyx->ncx", capsules_NCX, self.capsule_answer_CXX)
+        return from_item_NCX + from_capsule_NCX
 
     @staticmethod
     @abstractmethod
@@ -140,8 +144,10 @@ class StateRouting(Routing):
     def weigh(self, states_NKI: Tensor, weight_KICX: Tensor, shares_NIC: Tensor | None) -> Tensor:
         """Sum the votes; shares weigh the states, which are fewer than the votes."""
         if shares_NIC is None:
-            equal_NX = states_NKI.flatten(1) @ weight_KICX.flatten(2).flatten(0, 1)
-            return equal_NX.unflatten(1, weight_KICX.shape[2:]) / weight_KICX.shape[2]
+            # One product of all behaviors and entries, and of all capsules and their numbers.
+            weight_ZX = weight_KICX.flatten(2).flatten(0, 1)
+            equal_NX = states_NKI.flatten(1) @ weight_ZX
+            return equal_NX.unflatten(1, weight_KICX.shape[2:]) / self.num_capsules(weight_KICX)
         weighed_CNKI = shares_NIC.permute(2, 0, 1)[:, :, None] * states_NKI
         weight_CZX = weight_KICX.permute(2, 0, 1, 3).flatten(1, 2)
         return torch.bmm(weighed_CNKI.flatten(2), weight_CZX).transpose(0, 1)
@@ -149,19 +155,18 @@ class StateRouting(Routing):
     def agree(self, states_NKI: Tensor, weight_KICX: Tensor, answers_NCX: Tensor) -> Tensor:
         """Multiply answers with W first and then with the states, so that no votes are made."""
         weight_CXZ = weight_KICX.permute(2, 3, 0, 1).flatten(2)
-        asked_CNKI = torch.bmm(answers_NCX.transpose(0, 1), weight_CXZ).unflatten(
-            2, weight_KICX.shape[:2]
-        )
-        return (asked_CNKI * states_NKI).sum(dim=2).permute(1, 2, 0)
+        asked_CNZ = torch.bmm(answers_NCX.transpose(0, 1), weight_CXZ)
+        asked_CNKI = asked_CNZ.unflatten(2, weight_KICX.shape[:2])
+        logits_CNI = (asked_CNKI * states_NKI).sum(dim=2)
+        return logits_CNI.permute(1, 2, 0)
 
 
 class CapsuleRouting(Routing):
     """Routing of DyMuS+: the capsules that come in are those of the behaviors' states, whose numbers stay apart."""
 
     def __init__(self, num_behaviors: int, size: int, capsule_size: int, rounds: int) -> None:
-        super().__init__(
-            0.01 * torch.rand(size, capsule_size, num_behaviors, size), capsule_size, rounds
-        )
+        weight_IXKC = 0.01 * torch.rand(size, capsule_size, num_behaviors, size)
+        super().__init__(weight_IXKC, capsule_size, rounds)
 
     @staticmethod
     def num_capsules(weight_IXKC: Tensor) -> int:
@@ -172,22 +177,28 @@ class CapsuleRouting(Routing):
         """Make the votes and sum them; with equal shares one product does both."""
         if shares_NIC is None:
             states_XNZ = states_NKIX.permute(3, 0, 2, 1).flatten(2)
-            equal_XNC = torch.bmm(states_XNZ, weight_IXKC.transpose(0, 1).flatten(1, 2))
-            return equal_XNC.permute(1, 2, 0) / weight_IXKC.shape[-1]
-        return torch.einsum("ixnc,nic->ncx", self._votes(states_NKIX, weight_IXKC), shares_NIC)
+            weight_XZC = weight_IXKC.transpose(0, 1).flatten(1, 2)
+            equal_XNC = torch.bmm(states_XNZ, weight_XZC)
+            return equal_XNC.permute(1, 2, 0) / self.num_capsules(weight_IXKC)
+        votes_IXNC = self._votes(states_NKIX, weight_IXKC)
+        return torch.einsum("ixnc,nic->ncx", votes_IXNC, shares_NIC)
 
     def agree(self, states_NKIX: Tensor, weight_IXKC: Tensor, answers_NCX: Tensor) -> Tensor:
         """Make the votes and multiply them with the answers."""
-        return torch.einsum("ixnc,ncx->nic", self._votes(states_NKIX, weight_IXKC), answers_NCX)
+        votes_IXNC = self._votes(states_NKIX, weight_IXKC)
+        return torch.einsum("ixnc,ncx->nic", votes_IXNC, answers_NCX)
 
     @staticmethod
     def _votes(states_NKIX: Tensor, weight_IXKC: Tensor) -> Tensor:
-        return torch.matmul(states_NKIX.permute(2, 3, 0, 1), weight_IXKC)
+        states_IXNK = states_NKIX.permute(2, 3, 0, 1)
+        return torch.matmul(states_IXNK, weight_IXKC)
 
 
 def expected(states_ND: Tensor, vectors_VD: Tensor) -> Tensor:
     """Compute the vector of the item that a state expects, softmax(s V^T) V, by attention to all items."""
+    queries_11ND = states_ND[None, None]
     keys_11VD = vectors_VD[None, None]
-    return functional.scaled_dot_product_attention(
-        states_ND[None, None], keys_11VD, keys_11VD, scale=1.0
-    )[0, 0]
+    expected_11ND = functional.scaled_dot_product_attention(
+        queries_11ND, keys_11VD, keys_11VD, scale=1.0
+    )
+    return expected_11ND[0, 0]

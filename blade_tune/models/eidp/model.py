@@ -108,13 +108,11 @@ class ExplicitAttention(NearIdentity):
         Returns:
             gathered_BMD.
         """
-        query_BMD = (
-            self.query(self.query_norm(source_BLD[:, -mask_BML.shape[1] :]))
-            * source_BLD.shape[-1] ** -0.5
-        )
-        weights_BML = (
-            torch.softmax(query_BMD @ self.key(source_BLD).mT + mask_BML, dim=-1) + explicit_BML
-        )
+        M, D = mask_BML.shape[1], source_BLD.shape[-1]
+        newest_BMD = source_BLD[:, -M:]
+        query_BMD = self.query(self.query_norm(newest_BMD)) * D**-0.5
+        scores_BML = query_BMD @ self.key(source_BLD).mT + mask_BML
+        weights_BML = torch.softmax(scores_BML, dim=-1) + explicit_BML
         return self.dropout(weights_BML) @ self.value(source_BLD)
 
     def near_identity(self) -> None:
@@ -148,7 +146,8 @@ class ViewAttention(NearIdentity):
             states_BLD.
         """
         query_BLD1 = self.query(targets_BLD)[..., None] * targets_BLD.shape[-1] ** -0.5
-        weights_BLK1 = self.dropout(torch.softmax(self.key(views_BLKD) @ query_BLD1, dim=2))
+        scores_BLK1 = self.key(views_BLKD) @ query_BLD1
+        weights_BLK1 = self.dropout(torch.softmax(scores_BLK1, dim=2))
         gathered_BLD = (weights_BLK1 * self.value(views_BLKD)).sum(dim=2)
         return self.norm(self.output(gathered_BLD) + targets_BLD)
 
@@ -179,27 +178,27 @@ class Eidp(NeuralRecommender):
 
     def __init__(self, config: EidpConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
-        size, eps, num_behaviors = (
-            config.embedding_size,
-            config.layer_norm_eps,
-            catalog.num_behaviors,
-        )
+        size, eps = config.embedding_size, config.layer_norm_eps
+        num_behaviors = catalog.num_behaviors
         self.items = ItemTable(catalog.num_items, size)
         self.positions = Positions(config.max_length, size)
         self.sets = BehaviorSetEmbedding(catalog.num_users, num_behaviors, size, "all")
-        # Each user's weight of each distance
+
+        # The explicit path, with each user's weight of each distance.
         self.distances = UserTable(catalog.num_users, num_behaviors + 1)
         self.item_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.position_attention = ExplicitAttention(size, config.dcba_dropout, eps)
         self.explicit_output = nn.Linear(size, size)
         self.explicit_norm = nn.LayerNorm(size, eps)
         self.explicit_feed_forward = NormedFeedForward(size, config.dcba_dropout, eps)
+
+        # The implicit path.
         self.encoders = nn.ModuleList(BehaviorEncoder(config) for _ in range(num_behaviors))
         self.view_attention = ViewAttention(size, config.cba_dropout, eps)
         self.view_feed_forward = NormedFeedForward(size, config.cba_dropout, eps)
         self.dropout = Dropout(config.dropout)
         initialize(self, "xavier")
-        # Xavier, each row by itself
+        # The weights of distances start by Xavier too, but each row by itself.
         nn.init.normal_(self.distances.weight, std=(2 / (num_behaviors + 2)) ** 0.5)
 
     def begin_as_mean(self) -> None:
@@ -221,14 +220,15 @@ class Eidp(NeuralRecommender):
         """Compute the states of the given number of newest steps."""
         if not self.config.prob_exact:  # the public code's states depend on padding
             batch = self._padded(batch)
+
+        # Embed items and positions, of which the newest step has the last one, and weigh the behaviors.
         items_BLD = self.items(batch.items_BL) * self.config.embedding_size**0.5
-        # The newest step has the last position
         positions_LD = self.positions.weight[-items_BLD.shape[1] :]
         weights_BLK = self.sets.weights(batch.users_B, batch.sets_BLK)
+
         explicit_BMD = self.explicit(batch, items_BLD, positions_LD, weights_BLK, newest)
-        return (
-            explicit_BMD + self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)
-        ) / 2
+        implicit_BMD = self.implicit(batch, items_BLD + positions_LD, weights_BLK, newest)
+        return (explicit_BMD + implicit_BMD) / 2
 
     def _padded(self, batch: Batch) -> Batch:
         """Return windows of max_length steps, padded on the left again."""
@@ -263,19 +263,22 @@ class Eidp(NeuralRecommender):
         behaviors_BLD = weights_BLK @ self.sets.behaviors.weight
         states_BLD = self.dropout(items_BLD + positions_LD + behaviors_BLD)
         mask_BML = causal_mask(batch.real_BL, items_BLD.dtype)[:, 0, -newest:]
-        distances_BMN = self.distances(batch.users_B).gather(
-            1, hamming(batch.sets_BLK, newest).flatten(1)
-        )
-        distances_BML = distances_BMN.view_as(mask_BML) * self.config.embedding_size**-0.5
-        explicit_BML = torch.softmax(distances_BML + mask_BML, dim=-1)
-        gathered_BMD = self.item_attention(items_BLD + behaviors_BLD, explicit_BML, mask_BML)
-        gathered_BMD = gathered_BMD + self.position_attention(
-            positions_LD + behaviors_BLD, explicit_BML, mask_BML
-        )
+
+        # The explicit weights: the softmax over steps of the user's weights of their distances.
+        distances_BN = hamming(batch.sets_BLK, newest).flatten(1)
+        logits_BN = self.distances(batch.users_B).gather(1, distances_BN)
+        logits_BML = logits_BN.view_as(mask_BML) * self.config.embedding_size**-0.5
+        explicit_BML = torch.softmax(logits_BML + mask_BML, dim=-1)
+
+        # Items and positions attend by these weights, each by scores of their own too.
+        items_BLD = items_BLD + behaviors_BLD
+        positions_BLD = positions_LD + behaviors_BLD
+        from_items_BMD = self.item_attention(items_BLD, explicit_BML, mask_BML)
+        from_positions_BMD = self.position_attention(positions_BLD, explicit_BML, mask_BML)
+        gathered_BMD = self.explicit_output(from_items_BMD + from_positions_BMD)
+
         residual_BMD = (states_BLD + behaviors_BLD)[:, -newest:]
-        return self.explicit_feed_forward(
-            self.explicit_norm(self.explicit_output(gathered_BMD) + residual_BMD)
-        )
+        return self.explicit_feed_forward(self.explicit_norm(gathered_BMD + residual_BMD))
 
     def implicit(self, batch: Batch, steps_BLD: Tensor, weights_BLK: Tensor, newest: int) -> Tensor:
         """Apply the implicit path: a behavior's encoder sees each step as strongly as the step has the behavior.
@@ -289,31 +292,34 @@ class Eidp(NeuralRecommender):
         Returns:
             implicit_BMD, in which the target set of each step has chosen among the encoders.
         """
-        strengths_BLK = weights_BLK * torch.where(
-            batch.sets_BLK > 0, float(weights_BLK.shape[-1]), 1.0
-        )
+        # Encode one view for each behavior; those that a step has are K times as strong.
+        num_behaviors = weights_BLK.shape[-1]
+        boost_BLK = torch.where(batch.sets_BLK > 0, float(num_behaviors), 1.0)
+        strengths_BLK = weights_BLK * boost_BLK
         steps_BLD = self.dropout(steps_BLD)
-        views = [
-            encoder(steps_BLD * strengths_BLK[..., k : k + 1], batch.real_BL)[:, -newest:]
-            for k, encoder in enumerate(self.encoders)
-        ]
-        targets_BMD = (
-            batch.target_sets_BLK[:, -newest:].to(steps_BLD.dtype) @ self.sets.behaviors.weight
-        )
-        return self.view_feed_forward(self.view_attention(torch.stack(views, dim=2), targets_BMD))
+        views = []
+        for k, encoder in enumerate(self.encoders):
+            view_BLD = steps_BLD * strengths_BLK[..., k : k + 1]
+            encoded_BLD = encoder(view_BLD, batch.real_BL)
+            views.append(encoded_BLD[:, -newest:])
+        views_BMKD = torch.stack(views, dim=2)
+
+        # The target's set chooses among them.
+        target_sets_BMK = batch.target_sets_BLK[:, -newest:].to(steps_BLD.dtype)
+        targets_BMD = target_sets_BMK @ self.sets.behaviors.weight
+        return self.view_feed_forward(self.view_attention(views_BMKD, targets_BMD))
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Compute `next`, the weighted mean loss of the next item over real steps."""
         batch = batch.newest(self.max_length)
 
         def compute(part: Batch) -> Tensor:
-            return self.items.next_item_loss(
-                self.encode(part), part, self.weights(part), self.config.loss
-            )
+            states_BLD = self.encode(part)
+            weights_BL = self.weights(part)
+            return self.items.next_item_loss(states_BLD, part, weights_BL, self.config.loss)
 
-        losses = in_micro_batches(
-            compute, batch, self.items, (self.sets.user_factors, self.distances)
-        )
+        user_tables = (self.sets.user_factors, self.distances)
+        losses = in_micro_batches(compute, batch, self.items, user_tables)
         return {"next": self.mean(losses, self.weights(batch))}
 
     def final_states(self, batch: Batch) -> Tensor:
@@ -338,4 +344,5 @@ def hamming(sets_BLK: Tensor, newest: int) -> Tensor:
     sets_BLK = sets_BLK.float()
     sizes_BL = sets_BLK.sum(dim=-1)
     common_BML = sets_BLK[:, -newest:] @ sets_BLK.mT
-    return (sizes_BL[:, -newest:, None] + sizes_BL[:, None] - 2 * common_BML).long()
+    both_BML = sizes_BL[:, -newest:, None] + sizes_BL[:, None]
+    return (both_BML - 2 * common_BML).long()

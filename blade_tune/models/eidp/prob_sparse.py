@@ -44,12 +44,10 @@ class ProbSparseAttention(MultiHeadAttention):
         (query_BHLX,) = self._heads(self.query_norm(states_BLD), self.query)
         key_BHLX, value_BHLX = self._heads(states_BLD, self.key, self.value)
         if self.sampling_factor is None:
-            attended_BLD = self._attend(
-                query_BHLX * self.num_heads**-0.5,
-                key_BHLX,
-                value_BHLX,
-                causal_mask(real_BL, states_BLD.dtype),
-            )
+            # Attention divides by sqrt(D / H), so that this makes sqrt(D) of it.
+            query_BHLX = query_BHLX * self.num_heads**-0.5
+            mask_B1LL = causal_mask(real_BL, states_BLD.dtype)
+            attended_BLD = self._attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL)
         else:
             attended_BHLX = self._attend_sparsely(query_BHLX, key_BHLX, value_BHLX, real_BL)
             attended_BLD = self.output(attended_BHLX.transpose(1, 2).flatten(2))
@@ -60,32 +58,29 @@ class ProbSparseAttention(MultiHeadAttention):
     ) -> Tensor:
         assert self.sampling_factor is not None, "queries are chosen"  # noqa: S101 - for the type checker
         L = real_BL.shape[1]
+        num_chosen = min(L, self.sampling_factor * math.ceil(math.log(L)) or 1)
 
         # Try every query on a few keys, and choose those whose scores vary most.
-        num_chosen = min(L, self.sampling_factor * math.ceil(math.log(L)) or 1)
-        sampled_BHLSX = key_BHLX[:, :, self.draw_keys(L, num_chosen).to(key_BHLX.device)]
+        drawn_LS = self.draw_keys(L, num_chosen).to(key_BHLX.device)
+        sampled_BHLSX = key_BHLX[:, :, drawn_LS]
         scores_BHLS = torch.einsum("bhlx,bhlsx->bhls", query_BHLX, sampled_BHLSX)
-        chosen_BHC = (
-            (scores_BHLS.amax(dim=-1) - scores_BHLS.sum(dim=-1) / L)
-            .topk(num_chosen, dim=-1)
-            .indices
-        )
-        is_chosen_BHL = torch.zeros_like(query_BHLX[..., 0], dtype=torch.bool).scatter_(
-            2, chosen_BHC, True
-        )
+        spread_BHL = scores_BHLS.amax(dim=-1) - scores_BHLS.sum(dim=-1) / L
+        chosen_BHC = spread_BHL.topk(num_chosen, dim=-1).indices
+        is_chosen_BHL = torch.zeros_like(spread_BHL, dtype=torch.bool)
+        is_chosen_BHL.scatter_(2, chosen_BHC, True)
 
         # Attend. A query at padding is zero and has all keys masked, so that it weighs all of them the same.
+        real_B1L1 = real_BL[:, None, :, None]
         lower_LL = torch.ones(L, L, dtype=torch.bool, device=real_BL.device).tril()
-        allow_B1LL = lower_LL & real_BL[:, None, :, None]
+        allow_B1LL = lower_LL & real_B1L1
         mask_B1LL = torch.where(allow_B1LL, 0.0, MASKED).to(query_BHLX.dtype)
         rate = self.dropout if self.training else 0.0
-        query_BHLX = query_BHLX * real_BL[:, None, :, None]
-        attended_BHLX = attend(
-            query_BHLX * self.num_heads**-0.5, key_BHLX, value_BHLX, mask_B1LL, rate
-        )
+        query_BHLX = query_BHLX * real_B1L1 * self.num_heads**-0.5
+        attended_BHLX = attend(query_BHLX, key_BHLX, value_BHLX, mask_B1LL, rate)
 
         # Queries that were not chosen take the mean of the values so far.
-        means_BHLX = value_BHLX.cumsum(dim=2) / (real_BL.cumsum(dim=1)[:, None, :, None] + 1e-12)
+        counts_B1L1 = real_BL.cumsum(dim=1)[:, None, :, None]
+        means_BHLX = value_BHLX.cumsum(dim=2) / (counts_B1L1 + 1e-12)
         return torch.where(is_chosen_BHL[..., None], attended_BHLX, means_BHLX)
 
     def draw_keys(self, length: int, count: int) -> Tensor:

@@ -67,16 +67,14 @@ class SortedByBehavior(ByBehavior):
 
     def linear(self, rows_ND: Tensor, weight_KDF: Tensor, bias_KF: Tensor | None = None) -> Tensor:
         """Map the rows by one product for each type."""
+        # Rows of type 0 come first, and become zero.
         none_XD, *parts = rows_ND.split(self.counts)
+        none_XF = rows_ND.new_zeros(len(none_XD), weight_KDF.shape[-1])
         if bias_KF is None:
-            mapped = [
-                part_XD @ weight_DF for part_XD, weight_DF in zip(parts, weight_KDF, strict=True)
-            ]
+            mapped = list(map(torch.matmul, parts, weight_KDF))
         else:
-            mapped = [
-                torch.addmm(*inputs) for inputs in zip(bias_KF, parts, weight_KDF, strict=True)
-            ]
-        return torch.cat((rows_ND.new_zeros(len(none_XD), weight_KDF.shape[-1]), *mapped))
+            mapped = list(map(torch.addmm, bias_KF, parts, weight_KDF))
+        return torch.cat((none_XF, *mapped))
 
     def leave(self, rows_ND: Tensor) -> Tensor:
         """Put each row back in its place and turn rows into states."""
@@ -96,9 +94,8 @@ class PlacedByBehavior(ByBehavior):
     def linear(self, rows_ND: Tensor, weight_KDF: Tensor, bias_KF: Tensor | None = None) -> Tensor:
         """Map the rows by one product of all maps."""
         has_type_NK = self.has_type_NK.to(rows_ND.dtype)
-        mapped_NF = (has_type_NK[..., None] * rows_ND[:, None]).flatten(1) @ weight_KDF.flatten(
-            0, 1
-        )
+        placed_NKD = has_type_NK[..., None] * rows_ND[:, None]
+        mapped_NF = placed_NKD.flatten(1) @ weight_KDF.flatten(0, 1)
         return mapped_NF if bias_KF is None else mapped_NF + has_type_NK @ bias_KF
 
 
@@ -149,8 +146,10 @@ class BehaviorFeedForward(NearIdentity):
 
     def forward(self, states_BLD: Tensor, by_behavior: ByBehavior) -> Tensor:
         """Transform each step by itself."""
-        inner_NF = self.dropout(self.expand(by_behavior.enter(states_BLD), by_behavior).relu())
-        return by_behavior.leave(self.contract(inner_NF, by_behavior))
+        rows_ND = by_behavior.enter(states_BLD)
+        inner_NF = self.dropout(self.expand(rows_ND, by_behavior).relu())
+        rows_ND = self.contract(inner_NF, by_behavior)
+        return by_behavior.leave(rows_ND)
 
     def near_identity(self) -> None:
         """Start so that nothing is added to the residual."""

@@ -31,10 +31,18 @@ class GatedExperts(NearIdentity):
         """Mix experts for states of the behavior types `types_N`; returns states_ND."""
         order = by_behavior(types_N, self.num_behaviors)
         rows_ND = order.enter(states_ND)
-        experts_NF = torch.cat((self.shared(rows_ND), self.specific(rows_ND, order)), dim=-1)
+
+        # All experts, the shared ones and then the type's own.
+        shared_NF = self.shared(rows_ND)
+        specific_ND = self.specific(rows_ND, order)
+        experts_NF = torch.cat((shared_NF, specific_ND), dim=-1)
         experts_NED = experts_NF.unflatten(-1, (-1, states_ND.shape[-1]))
-        gates_N1E = self.gates(rows_ND, order).softmax(dim=-1)[:, None]
-        return order.leave(rows_ND + self.norm((gates_N1E @ experts_NED)[:, 0]))
+
+        # x + LN(sum_e g_e e(x)).
+        logits_NE = self.gates(rows_ND, order)
+        gates_N1E = logits_NE.softmax(dim=-1)[:, None]
+        mixed_ND = (gates_N1E @ experts_NED)[:, 0]
+        return order.leave(rows_ND + self.norm(mixed_ND))
 
     def near_identity(self) -> None:
         """Start so that nothing is added to the state."""

@@ -110,12 +110,15 @@ class MbStr(NeuralRecommender):
         Returns:
             states_BLD before the head, and types_BL.
         """
-        real_BL, types_BL = cloze.real_BL, self.behavior_types(cloze.sets_BLK)
-        L = real_BL.shape[1]
+        types_BL = self.behavior_types(cloze.sets_BLK)
         states_BLD = self.dropout(self.items(cloze.items_BL))
-        num_behaviors = self.catalog.num_behaviors
+        L = cloze.items_BL.shape[1]
         pairs = behavior_pairs(
-            types_BL, real_BL, self.buckets_LL[:L, :L], num_behaviors, states_BLD.dtype
+            types_BL,
+            cloze.real_BL,
+            self.buckets_LL[:L, :L],
+            self.catalog.num_behaviors,
+            states_BLD.dtype,
         )
         for block in self.blocks:
             states_BLD = block(states_BLD, pairs)
@@ -134,12 +137,14 @@ class MbStr(NeuralRecommender):
             weights_N = self.weights(part)[hidden_BL]
             return self.items.loss_at(states_ND, part, hidden_BL, weights_N, self.config.loss)
 
+        losses = in_micro_batches(compute, cloze, self.items)
         weights_N = self.weights(cloze)[cloze.target_items_BL > 0]
-        return {"next": self.mean(in_micro_batches(compute, cloze, self.items), weights_N)}
+        return {"next": self.mean(losses, weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:
         """Compute the state of one more slot, whose item is hidden and whose behaviors are those of the target set."""
-        states_BLD, types_BL = self.read(ask(batch, self.max_length, self.items.mask_item))
+        cloze = ask(batch, self.max_length, self.items.mask_item)
+        states_BLD, types_BL = self.read(cloze)
         return self.head(states_BLD[:, -1], types_BL[:, -1])
 
     def item_vectors(self) -> Tensor:

@@ -20,12 +20,17 @@ def relative_buckets(length: int) -> Tensor:
     Returns:
         buckets_LL, by l (first axis) and m (second axis), in [0, NUM_BUCKETS).
     """
+    half = NUM_BUCKETS // 2
+    exact = NUM_BUCKETS // 4
     steps_L = torch.arange(length)
     offsets_LL = steps_L - steps_L[:, None]
-    half, exact = NUM_BUCKETS // 2, NUM_BUCKETS // 4
     distances_LL = offsets_LL.abs()
-    logarithms_LL = (distances_LL.clamp_min(exact).double() / exact).log() / math.log(
-        MAX_DISTANCE / exact
-    )
-    shared_LL = (exact + (logarithms_LL * (half - exact)).long()).clamp_max(half - 1)
-    return torch.where(distances_LL < exact, distances_LL, shared_LL) + half * (offsets_LL > 0)
+
+    # The share of the way from the first distance without a bucket of its own to the farthest, by logarithms.
+    ratios_LL = distances_LL.clamp_min(exact).double() / exact
+    way_LL = ratios_LL.log() / math.log(MAX_DISTANCE / exact)
+    shared_LL = exact + (way_LL * (half - exact)).long()
+    shared_LL = shared_LL.clamp_max(half - 1)
+
+    buckets_LL = torch.where(distances_LL < exact, distances_LL, shared_LL)
+    return buckets_LL + half * (offsets_LL > 0)

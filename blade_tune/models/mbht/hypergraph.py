@@ -25,7 +25,8 @@ class ItemMetric(nn.Module):
 
     def forward(self, items_BLD: Tensor) -> Tensor:
         """Compute the similarity of each slot to each, similarity_BLL."""
-        normal_BLD = functional.normalize(items_BLD * self.weight_D, dim=self.axis)
+        weighed_BLD = items_BLD * self.weight_D
+        normal_BLD = functional.normalize(weighed_BLD, dim=self.axis)
         return normal_BLD @ normal_BLD.mT
 
 
@@ -54,31 +55,36 @@ def propagation(
     L = items_BL.shape[1]
     real_BL = items_BL > 0
 
-    # Which slots have the same item, and which of them is the first.
+    # Which slots have the same item, and which of them is the first (argmax returns the first of equals).
     slots_L = torch.arange(L, device=items_BL.device)
     both_known_BLL = known_BL[:, :, None] & known_BL[:, None, :]
     same_BLL = (items_BL[:, :, None] == items_BL[:, None, :]) & both_known_BLL
     same_BLL |= slots_L[:, None] == slots_L
-    first_BL = same_BLL.to(torch.uint8).argmax(dim=2)  # of equals, the first
-    starts_B1L = ((first_BL == slots_L) & real_BL)[:, None, :]
+    first_BL = same_BLL.to(torch.uint8).argmax(dim=2)
+    is_first_BL = (first_BL == slots_L) & real_BL
+    has_edge_B1L = is_first_BL[:, None, :]
 
     # Which edges a slot joins because their item is among its most similar ones.
     candidates_BLL = similarity_BLL.detach().masked_fill(~real_BL[:, None, :], -torch.inf)
     similar_BLX = candidates_BLL.topk(min(num_similar, L), dim=2, sorted=False).indices
-    edges_BLX = first_BL[:, None, :].expand(-1, L, -1).gather(2, similar_BLX)
-    chosen_BLL = torch.zeros_like(same_BLL).scatter_(2, edges_BLX, value=True) & both_known_BLL
+    first_BLL = first_BL[:, None, :].expand(-1, L, -1)
+    edges_BLX = first_BLL.gather(2, similar_BLX)
+    chosen_BLL = torch.zeros_like(same_BLL).scatter_(2, edges_BLX, value=True)
+    chosen_BLL = chosen_BLL & both_known_BLL
 
     # H, without the edges of repeated items: those have weights of 1, so their part of G has a form of its own.
     floored_BLL = similarity_BLL.masked_fill(similarity_BLL < 0, LEAST_SIMILARITY)
-    weights_BLL = torch.where(chosen_BLL & starts_B1L, floored_BLL, 0.0).masked_fill(
-        same_BLL & starts_B1L, 1.0
-    )
+    weights_BLL = torch.where(chosen_BLL & has_edge_B1L, floored_BLL, 0.0)
+    weights_BLL = weights_BLL.masked_fill(same_BLL & has_edge_B1L, 1.0)
     counts_BL1 = same_BLL.sum(dim=2, keepdim=True).to(weights_BLL.dtype)
     repeated_BL1 = counts_BL1 > 1
 
-    # Sums of edges that exist and of real slots are 1 at least, so the floor changes only empty ones.
+    # De and Dv. Sums of edges that exist and of real slots are 1 at least, so the floor changes only empty ones.
     edge_sums_B1L = weights_BLL.sum(dim=1, keepdim=True).clamp_min(1.0)
-    slot_sums_BL1 = (weights_BLL.sum(dim=2, keepdim=True) + repeated_BL1).clamp_min(1.0)
+    slot_sums_BL1 = weights_BLL.sum(dim=2, keepdim=True) + repeated_BL1
+    slot_sums_BL1 = slot_sums_BL1.clamp_min(1.0)
+
+    # G = Dv^-1 H De^-1 H^T, as the sum of its two parts.
     through_similar_BLL = (weights_BLL / edge_sums_B1L) @ weights_BLL.mT
     through_repeated_BLL = (same_BLL & repeated_BL1) / counts_BL1
     return (through_similar_BLL + through_repeated_BLL) / slot_sums_BL1
@@ -120,12 +126,18 @@ def fill_hidden(
     Returns:
         states_BLD; a hidden slot without a known one near it keeps its state.
     """
+    # Find the known slots near each slot.
     slots_L = torch.arange(known_BL.shape[1], device=known_BL.device)
     offsets_LL = slots_L - slots_L[:, None]
-    near_BLL = (offsets_LL >= -before) & (offsets_LL <= after) & known_BL[:, None, :]
+    near_LL = (offsets_LL >= -before) & (offsets_LL <= after)
+    near_BLL = near_LL & known_BL[:, None, :]
+
+    # Take the mean of their states.
     counts_BL1 = near_BLL.sum(dim=2, keepdim=True)
-    means_BLD = (near_BLL.to(states_BLD.dtype) @ states_BLD) / counts_BL1.clamp_min(1)
-    return torch.where(hidden_BL[..., None] & (counts_BL1 > 0), means_BLD, states_BLD)
+    sums_BLD = near_BLL.to(states_BLD.dtype) @ states_BLD
+    means_BLD = sums_BLD / counts_BL1.clamp_min(1)
+    is_filled_BL1 = hidden_BL[..., None] & (counts_BL1 > 0)
+    return torch.where(is_filled_BL1, means_BLD, states_BLD)
 
 
 class SourceAttention(nn.Module):
@@ -139,5 +151,6 @@ class SourceAttention(nn.Module):
     def forward(self, *sources: Tensor) -> Tensor:
         """Sum sources of one shape, (B, L, D), by their weights."""
         sources_SBLD = torch.stack(sources)
-        weights_SBL1 = torch.softmax(self.score(self.project(sources_SBLD)), dim=0)
+        scores_SBL1 = self.score(self.project(sources_SBLD))
+        weights_SBL1 = torch.softmax(scores_SBL1, dim=0)
         return (weights_SBL1 * sources_SBLD).sum(dim=0)

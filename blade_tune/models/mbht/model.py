@@ -25,7 +25,7 @@ from blade_tune.models.mbht.hypergraph import (
     fill_hidden,
     propagation,
 )
-from blade_tune.models.mbht.multi_scale import MultiScaleAttention, Scales
+from blade_tune.models.mbht.multi_scale import MultiScaleAttention, Pooling, Scales
 
 
 class MbhtConfig(AttentionConfig, BehaviorTypeConfig):
@@ -116,9 +116,8 @@ class Mbht(NeuralRecommender):
         rank, *widths = map(int, config.scales.split("-"))
         step = math.lcm(*widths)
         self.num_slots = math.ceil(config.max_length / step) * step
-        scales = Scales(
-            self.num_slots, rank, tuple(widths), "strided" if config.as_published else "contiguous"
-        )
+        pooling: Pooling = "strided" if config.as_published else "contiguous"
+        scales = Scales(self.num_slots, rank, tuple(widths), pooling)
         self.behavior_types = BehaviorTypes(catalog.behavior_counts_K, config.reduction)
         self.items = ItemTable(catalog.num_items, size, has_mask=True)
         self.positions = Positions(self.num_slots, size)
@@ -140,26 +139,28 @@ class Mbht(NeuralRecommender):
         """
         items_BL = self._at_front(cloze.items_BL, cloze)
         types_BL = self._at_front(self.behavior_types(cloze.sets_BLK), cloze)
-        real_BL, masked_BL = items_BL > 0, items_BL == self.items.mask_item
+        real_BL = items_BL > 0
+        masked_BL = items_BL == self.items.mask_item
         known_BL = real_BL & ~masked_BL
 
         # The transformer.
         items_BLD = self.items(items_BL)
         behaviors_BLD = self.behaviors(types_BL.masked_fill(masked_BL, 0))
-        states_BLD = self.dropout(
-            self.input_norm(items_BLD + self.positions.weight + behaviors_BLD)
-        )
+        inputs_BLD = items_BLD + self.positions.weight + behaviors_BLD
+        states_BLD = self.dropout(self.input_norm(inputs_BLD))
         for block in self.blocks:
             states_BLD = block(states_BLD, real_BL)
 
-        # The hypergraph, in which known slots near a hidden one stand for it.
+        # The hypergraph of items.
         gated_BLD = items_BLD * torch.sigmoid(self.gate(items_BLD))
-        propagation_BLL = propagation(
-            self.metric(gated_BLD), items_BL, known_BL, self.config.hyper_len
-        )
+        similarity_BLL = self.metric(gated_BLD)
+        propagation_BLL = propagation(similarity_BLL, items_BL, known_BL, self.config.hyper_len)
         related_BLD = self.hypergraph(gated_BLD, propagation_BLL)
-        window = self.config.window
-        related_BLD = fill_hidden(related_BLD, known_BL, masked_BL, window, window * 3 // 5)
+
+        # Known slots near a hidden one stand for it.
+        before = self.config.window
+        after = before * 3 // 5
+        related_BLD = fill_hidden(related_BLD, known_BL, masked_BL, before, after)
         joined_BLD: Tensor = self.join(states_BLD, related_BLD)
         return joined_BLD
 
@@ -186,13 +187,18 @@ class Mbht(NeuralRecommender):
 
     def _at_front(self, values_BL: Tensor, cloze: Batch) -> Tensor:
         """Move a value of each real slot from the end of a window to the front of all slots; others become zero."""
-        length, lengths_B1 = values_BL.shape[1], cloze.lengths_B[:, None]
+        length = values_BL.shape[1]
+        lengths_B1 = cloze.lengths_B[:, None]
         slots_L = torch.arange(self.num_slots, device=values_BL.device)
         places_BL = (slots_L + length - lengths_B1).clamp_max(length - 1)
-        return torch.where(slots_L < lengths_B1, values_BL.gather(1, places_BL), 0)
+        moved_BL = values_BL.gather(1, places_BL)
+        return torch.where(slots_L < lengths_B1, moved_BL, 0)
 
     def _from_front(self, states_BLD: Tensor, cloze: Batch) -> Tensor:
         """Move the states of a window's slots back to its end; padding takes that of the first slot."""
-        length, lengths_B1 = cloze.items_BL.shape[1], cloze.lengths_B[:, None]
-        places_BL = (torch.arange(-length, 0, device=lengths_B1.device) + lengths_B1).clamp_min(0)
-        return states_BLD.gather(1, places_BL[..., None].expand(-1, -1, states_BLD.shape[-1]))
+        length = cloze.items_BL.shape[1]
+        lengths_B1 = cloze.lengths_B[:, None]
+        from_end_L = torch.arange(-length, 0, device=lengths_B1.device)
+        places_BL = (from_end_L + lengths_B1).clamp_min(0)
+        places_BLD = places_BL[..., None].expand(-1, -1, states_BLD.shape[-1])
+        return states_BLD.gather(1, places_BLD)

@@ -20,8 +20,7 @@ class Scales:
     num_slots: int  # L, a multiple of every width
     rank: int  # mixtures of all slots that low-rank attention looks at
     widths: tuple[int, ...]  # slots in a mean, for each coarser scale
-    # Means of neighbors, or of slots that stand L / width apart (strided)
-    pooling: Pooling = "contiguous"
+    pooling: Pooling = "contiguous"  # means of neighbors, or of slots that stand L / width apart
 
 
 class TimeMixer(nn.Linear):
@@ -43,11 +42,12 @@ class LowRankAttention(MultiHeadAttention):
     def forward(self, queries_BLD: Tensor, keys_BLD: Tensor, real_BL: Tensor) -> Tensor:
         """Attend from all queries to mixtures of the keys at real slots, which are the values too."""
         (query_BHLX,) = self._heads(queries_BLD, self.query)
+        key_BHLX, value_BHLX = self._heads(keys_BLD, self.key, self.value)
+
+        # Mix the real slots.
         real_B1L1 = real_BL[:, None, :, None]
-        key_BHLX, value_BHLX = (
-            heads * real_B1L1 for heads in self._heads(keys_BLD, self.key, self.value)
-        )
-        key_BHLX, value_BHLX = self.mix_keys(key_BHLX), self.mix_values(value_BHLX)
+        key_BHLX = self.mix_keys(key_BHLX * real_B1L1)
+        value_BHLX = self.mix_values(value_BHLX * real_B1L1)
         return self._attend(query_BHLX, key_BHLX, value_BHLX, open_mask(query_BHLX, key_BHLX))
 
     def near_identity(self) -> None:
@@ -79,13 +79,17 @@ class MultiScaleAttention(NearIdentity):
 
     def forward(self, states_BLD: Tensor, real_BL: Tensor) -> Tensor:
         """Attend at each scale, then mix; `real_BL` marks the slots that hold an interaction."""
+        # The finest scale.
         attended_BLD = self.fine(states_BLD, states_BLD, real_BL)
-        seen = [self.fine_norm(states_BLD + self.dropout(attended_BLD))]
+        scales = [self.fine_norm(states_BLD + self.dropout(attended_BLD))]
+
+        # The coarser ones.
         for width in self.scales.widths:
             means_BXD = pool(states_BLD, width, self.scales.pooling)
             attended_BXD = self.coarse(means_BXD, means_BXD, open_mask(means_BXD, means_BXD))
-            seen.append(self.coarse_norm(means_BXD + self.dropout(attended_BXD)))
-        mixed_BLD: Tensor = self.mix(torch.cat(seen, dim=1))
+            scales.append(self.coarse_norm(means_BXD + self.dropout(attended_BXD)))
+
+        mixed_BLD: Tensor = self.mix(torch.cat(scales, dim=1))
         return mixed_BLD
 
     def near_identity(self) -> None:
