@@ -7,8 +7,8 @@ import click
 
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.fleet.launchers import LAUNCHERS
-from blade_tune.spec.definition import PrunerName, SamplerName
 from blade_tune.spec.recipes import RECIPES, RecipeName
+from blade_tune.spec.study_file import PrunerName, SamplerName
 
 if TYPE_CHECKING:
     from blade_tune.study.stored import StoredStudy

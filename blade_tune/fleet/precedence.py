@@ -17,7 +17,7 @@ from blade_tune.config import parse, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.spec.catalog import StudySource
-from blade_tune.spec.definition import SearchConfig, StudyFile
+from blade_tune.spec.study_file import SearchConfig, StudyFile
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 
 log = logging.getLogger(__name__)

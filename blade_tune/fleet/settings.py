@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from blade_tune.config import Settings
-from blade_tune.spec.definition import TRIALS, TrialCount
+from blade_tune.spec.study_file import TRIALS, TrialCount
 
 if TYPE_CHECKING:
     from blade_tune.study.workspace import Workspace

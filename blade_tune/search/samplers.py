@@ -39,8 +39,8 @@ from optuna.trial import FrozenTrial
 from blade_tune.parameter import Value
 from blade_tune.search.replicates import Configuration, History, configuration, given_params
 from blade_tune.space import Space
-from blade_tune.spec.definition import PrunerConfig, SearchConfig
 from blade_tune.spec.fingerprint import sampler_seed
+from blade_tune.spec.study_file import PrunerConfig, SearchConfig
 from blade_tune.training.config import FitConfig, TrainConfig
 
 DRAWS = 8  # at most from the sampler for one trial; a draw of TPE takes milliseconds

@@ -16,7 +16,8 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, DamagedFileError, DataError
 from blade_tune.files import write_whole
 from blade_tune.space import nest
-from blade_tune.spec.definition import Member, StudyDefinition
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.study_file import Member
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.storage.trials import best_trial
 from blade_tune.study.stored import StoredStudy
