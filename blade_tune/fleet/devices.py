@@ -40,9 +40,12 @@ class Machine:
         from blade_tune.training.threads import AVAILABLE
 
         count = torch.cuda.device_count()
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = map(str, range(count)) if given is None else map(str.strip, given.split(","))
-        return cls(tuple(names)[:count], AVAILABLE)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible is None:
+            names = [str(number) for number in range(count)]
+        else:
+            names = [name.strip() for name in visible.split(",")]
+        return cls(tuple(names[:count]), AVAILABLE)
 
 
 def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]:
@@ -67,11 +70,13 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
         raise ConfigError(
             f"--per-gpu auto finds out how many workers there are; leave out --workers {settings.workers}."
         )
+    # Where the probe finds out how many workers there are, each device is one place for now.
     per_gpu = None if settings.per_gpu == "auto" else settings.per_gpu
     workers = settings.workers or max(1, len(gpus) * (per_gpu or 1))
-    if gpus and per_gpu and workers > len(gpus) * per_gpu:
+    most = len(gpus) * (per_gpu or 1)
+    if gpus and per_gpu and workers > most:
         raise ConfigError(
-            f"--workers must be at most {len(gpus) * per_gpu}, --per-gpu {per_gpu} on {len(gpus)} GPUs, got {workers}."
+            f"--workers must be at most {most}, --per-gpu {per_gpu} on {len(gpus)} GPUs, got {workers}."
         )
     if settings.gpus and workers < len(gpus):
         raise ConfigError(
@@ -99,23 +104,26 @@ def shared(places: list[Place], workers: int) -> list[Place]:
 
 def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:
     """Return the GPUs to use, in the form of CUDA_VISIBLE_DEVICES; empty for the CPU."""
+    # Whether --device and --gpus are valid, and fit each other
     kind, colon, number = settings.device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (
-        colon and not (kind == "cuda" and number.isdecimal())
-    ):
+    is_numbered_gpu = kind == "cuda" and number.isdecimal()
+    if kind not in ("auto", "cpu", "cuda") or (colon and not is_numbered_gpu):
         raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got {settings.device!r}.")
     if settings.gpus and (number or kind == "cpu"):
         raise ConfigError(
             f"--device {settings.device} and --gpus {settings.gpus} contradict each other; say --device auto, "
             "or --gpus none."
         )
+    # Whether there are any
     asked = settings.gpus or number or "all"
-    if kind == "cpu" or (not here and kind == "auto" and not settings.gpus):
+    needs_no_gpu = kind == "auto" and not settings.gpus
+    if kind == "cpu" or (needs_no_gpu and not here):
         return ()
     if not here:
         raise ConfigError(
             f"--device {settings.device}, --gpus {asked}: there is no GPU here, or torch cannot use it."
         )
+    # Which of them
     if asked == "all":
         return here
     chosen = tuple(_visible(entry.strip(), here) for entry in asked.split(","))

@@ -51,15 +51,13 @@ class Measured:
 
     def has_room_for(self, more: int) -> bool:
         """Return whether the free memory suffices for so many additional workers."""
-        return all(
-            more * MARGIN * need <= free for need, free in zip(self.needs, self.free, strict=True)
-        )
+        memories = zip(self.needs, self.free, strict=True)
+        return all(more * MARGIN * need <= free for need, free in memories)
 
     def __str__(self) -> str:
-        each, left = (
-            ",".join(f"{size / GIB:.1f}" for size in sizes) for sizes in (self.needs, self.free)
-        )
-        return f"workers={self.workers} steps_per_s={self.steps_per_s:.1f} gib_each={each} gib_left={left}"
+        needs = ",".join(f"{size / GIB:.1f}" for size in self.needs)
+        free = ",".join(f"{size / GIB:.1f}" for size in self.free)
+        return f"workers={self.workers} steps_per_s={self.steps_per_s:.1f} gib_each={needs} gib_left={free}"
 
 
 def most_useful(measure: Callable[[int], Measured], limit: int) -> Measured:
@@ -103,7 +101,8 @@ class Largest:
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
         """Return the largest of numeric choices, the first of others."""
-        return choices[0] if any(isinstance(choice, str) for choice in choices) else max(choices)
+        has_text = any(isinstance(choice, str) for choice in choices)
+        return choices[0] if has_text else max(choices)
 
 
 def fill(
@@ -132,8 +131,8 @@ def fill(
     """
     if stored.definition.is_fitted:  # a fit takes seconds and all CPU threads
         return places
-    left = stored.budget - num_scored(stored.trials)
-    limit = min(places[0].threads, math.ceil(left / len(places)))
+    trials_left = stored.budget - num_scored(stored.trials)
+    limit = min(places[0].threads, math.ceil(trials_left / len(places)))
     if limit < 2:
         return places
     definition = stored.definition
@@ -211,14 +210,18 @@ class Probe:
             self._start()
         # Every new process says once that it is ready, so that all start the round together
         self._gather(new)
+        threads = max(1, self._place.threads // workers)
         for process in self._processes:
-            self._tell(process, str(max(1, self._place.threads // workers)))
+            self._send(process, str(threads))
         answers = self._gather(workers)
+        # Of each memory, the need of the largest process, and the least that any of them saw free
+        needs = zip(*(answer.needs for answer in answers), strict=True)
+        free = zip(*(answer.free for answer in answers), strict=True)
         measured = Measured(
             workers,
-            sum(answer.steps_per_s for answer in answers),
-            tuple(map(max, zip(*(answer.needs for answer in answers), strict=True))),
-            tuple(map(min, zip(*(answer.free for answer in answers), strict=True))),
+            steps_per_s=sum(answer.steps_per_s for answer in answers),
+            needs=tuple(map(max, needs)),
+            free=tuple(map(min, free)),
         )
         self._callback.noted(f"probe {measured}")
         return measured
@@ -238,11 +241,12 @@ class Probe:
             start_new_session=True,  # a Ctrl-C in the terminal must reach the parent process only
         )
         self._processes.append(process)
-        self._listeners.append(threading.Thread(target=self._listen, args=(process,), daemon=True))
-        self._listeners[-1].start()
-        self._tell(process, self._task.model_dump_json())
+        listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
+        self._listeners.append(listener)
+        listener.start()
+        self._send(process, self._task.model_dump_json())
 
-    def _tell(self, process: "subprocess.Popen[str]", line: str) -> None:
+    def _send(self, process: "subprocess.Popen[str]", line: str) -> None:
         assert process.stdin  # noqa: S101 - for mypy
         with suppress(BrokenPipeError):  # the process has ended, which `_gather` notices
             process.stdin.write(line + "\n")
@@ -275,4 +279,5 @@ class Probe:
         """Return the last line that any of the processes wrote to its standard error."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").split("\n")
-        return next((line for line in reversed(lines) if line.strip()), "it ended without a word")
+        written = [line for line in lines if line.strip()]
+        return written[-1] if written else "it ended without a word"

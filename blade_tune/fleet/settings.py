@@ -33,7 +33,8 @@ def read_duration(value: Any) -> Any:
         return value
     match = DURATION.fullmatch(value.strip())
     if match and match[0]:
-        return sum(float(count) * UNIT_S[unit] for unit, count in match.groupdict("0").items())
+        counts = match.groupdict("0")
+        return sum(float(count) * UNIT_S[unit] for unit, count in counts.items())
     try:
         return float(value)
     except ValueError:

@@ -30,9 +30,8 @@ class WorkerConfig(Settings):
     max_consecutive_failures: int
     heartbeat_s: float  # seconds between two renewals of a lease
     grace_s: float  # seconds after which a silent worker is lost
-    since: (
-        AwareDatetime  # start of the run; trials that failed earlier do not count as its failures
-    )
+    # Start of the run; trials that failed earlier do not count as its failures
+    since: AwareDatetime
 
     @property
     def url(self) -> URL:

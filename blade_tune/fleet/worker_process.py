@@ -46,6 +46,7 @@ class WorkerProcess:
         self.last_word: str | None = None  # why it ended, in its own words; None if it did not say
         self._events = events
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
+        # The process sees its own device only
         env = {**os.environ, "OMP_NUM_THREADS": str(place.threads)}
         env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the configuration has it
         env["CUDA_VISIBLE_DEVICES"] = place.visible
@@ -62,17 +63,18 @@ class WorkerProcess:
             start_new_session=True,
         )
         self.pid = self._process.pid
-        assert self._process.stdin and self._process.stdout and self._process.stderr  # noqa: S101, PT018 - for mypy
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin and stdout and stderr  # noqa: S101, PT018 - for mypy
         self._readers = [
-            threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
-            threading.Thread(target=self._stderr.extend, args=(self._process.stderr,), daemon=True),
+            threading.Thread(target=self._read_events, args=(stdout,), daemon=True),
+            threading.Thread(target=self._stderr.extend, args=(stderr,), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
+        # Standard input stays open, since its end tells the worker that the supervisor is gone.
         with suppress(BrokenPipeError):  # the worker died at once, which its exit code will explain
-            self._process.stdin.write(config.model_dump_json() + "\n")
-            # Not closed, since that tells the worker that the supervisor is gone
-            self._process.stdin.flush()
+            stdin.write(config.model_dump_json() + "\n")
+            stdin.flush()
 
     def poll(self) -> int | None:
         """Return the exit code if the process has ended, else None.
@@ -107,7 +109,8 @@ class WorkerProcess:
     def heard(self, event: str, arguments: list[Any]) -> None:
         """Update the state of this object by an event that the supervisor took from the queue."""
         if event == "trial_started":
-            self.trial, self.trial_started = arguments[0], time.monotonic()
+            self.trial = arguments[0]
+            self.trial_started = time.monotonic()
         elif event == "epoch_ended":
             self.has_trained = True
         elif event in ("trial_ended", "trial_lost"):
@@ -123,12 +126,9 @@ class WorkerProcess:
         """
         if self.last_word is not None:
             return self.last_word
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"{how}{self._said()}"
-
-    def _said(self) -> str:
+        end = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         lines = [line.rstrip() for line in self._stderr if line.strip()]
-        return ": " + "\n  ".join(lines) if lines else ""
+        return f"{end}: " + "\n  ".join(lines) if lines else end
 
     def _read_events(self, stream: Iterable[str]) -> None:
         for line in stream:

@@ -27,9 +27,11 @@ class Ended:
             WorkerError: the job died or was cancelled.
             ReportedError: the job ended with an error; it has the same exit code.
         """
-        if self.code == 0:
-            return self.why
-        raise WorkerError(self.why) if self.code is None else ReportedError(self.why, self.code)
+        if self.code is None:
+            raise WorkerError(self.why)
+        if self.code != 0:
+            raise ReportedError(self.why, self.code)
+        return self.why
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,13 @@ class Job:
             stored: the study.
             settings: the run's settings.
         """
-        paths = {
+        changes = {
             "results": settings.results.resolve(),
             "data": settings.data and settings.data.resolve(),
+            "storage": None,
+            "workers": None,
         }
-        settings = settings.model_copy(update={**paths, "storage": None, "workers": None})
+        settings = settings.model_copy(update=changes)
         return cls(stored.definition.name, settings, stored.attempts.now(), stored.stop_request())
 
     def why_over(self, stored: StoredStudy) -> Ended | None:
@@ -70,16 +74,12 @@ class Job:
         if why := why_done(stored):
             return Ended(0, why)
         if stored.stop_request() != self.stop_before:
-            return Ended(
-                InterruptedStudyError.exit_code,
-                "the study was stopped; run again to go on from here.",
-            )
+            why = "the study was stopped; run again to go on from here."
+            return Ended(InterruptedStudyError.exit_code, why)
         left = self._time_left(stored)
-        return (
-            Ended(0, f"the time limit of {self.settings.time:.0f} s is reached")
-            if left is not None and left <= 0
-            else None
-        )
+        if left is not None and left <= 0:
+            return Ended(0, f"the time limit of {self.settings.time:.0f} s is reached")
+        return None
 
     def work(self, storage: str) -> Ended:
         """Train on this machine until the run is over.
@@ -90,9 +90,8 @@ class Job:
             storage: URL of the study's database.
         """
         try:
-            places = [
-                replace(place, share=place.share * self.share) for place in assign(self.settings)
-            ]
+            whole = assign(self.settings)
+            places = [replace(place, share=place.share * self.share) for place in whole]
             workspace = Workspace.at(storage, self.settings.results)
             with storage_errors(workspace.url):
                 stored = workspace.study_to_work_on(self.study)
@@ -107,4 +106,6 @@ class Job:
     def _time_left(self, stored: StoredStudy) -> float | None:
         """Return the seconds until the run's time limit, negative after it; None without a limit."""
         limit = self.settings.time
-        return None if limit is None else limit - (stored.attempts.now() - self.since)
+        if limit is None:
+            return None
+        return limit - (stored.attempts.now() - self.since)
