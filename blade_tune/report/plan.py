@@ -14,7 +14,7 @@ from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.fingerprint import differences
 from blade_tune.storage.connect import masked
 from blade_tune.storage.trials import num_scored
-from blade_tune.study.create import Total
+from blade_tune.study.create import TrialBudget
 from blade_tune.study.stored import StoredStudy
 
 STORED = "stored study"
@@ -55,7 +55,7 @@ def run_rows(
 
 
 def settle_budget(
-    resolved: Resolved, definition: StudyDefinition, total: Total, stored: StoredStudy | None
+    resolved: Resolved, definition: StudyDefinition, total: TrialBudget, stored: StoredStudy | None
 ) -> tuple[int, str]:
     """Return the total number of scored trials that a run would aim for, and where that number comes from."""
     said = total.trials or definition.search.trials

@@ -10,7 +10,7 @@ from blade_tune.metrics import by_cutoff
 from blade_tune.report import Row
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
-from blade_tune.selection.compare import Comparisons
+from blade_tune.selection.comparison import Comparisons
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects

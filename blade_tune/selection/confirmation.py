@@ -17,9 +17,8 @@ class Candidate:
 
     trial: int  # number of its best trial in the search
     values: Mapping[str, Value]  # the configuration, by dotted parameter name
-    search_value: (
-        float  # figure of that trial: the highest of many noisy ones, so too high on average
-    )
+    # Figure of that trial: the highest of many noisy ones, so too high on average
+    search_value: float
     runs: tuple[int, ...]  # numbers of its runs in the study of runs, in order of seeds
     scores: tuple[float, ...]  # the runs' values of the study's metric, on validation rows
     estimate: Estimate  # of the mean over seeds or over users, see `Confirmation.over`
@@ -64,9 +63,8 @@ class Confirmation:
     @property
     def warning(self) -> str:
         """A sentence on the untuned baselines that the winner is below; empty if it is below none."""
-        return below_untuned(
-            f"trial {self.winner.trial}", self.winner.estimate.mean, self.baselines
-        )
+        mean = self.winner.estimate.mean
+        return below_untuned(f"trial {self.winner.trial}", mean, self.baselines)
 
     @property
     def smallest(self) -> Candidate:
@@ -78,11 +76,6 @@ class Confirmation:
         """
         if self.over == "user":
             return self.winner
-        close = [
-            c
-            for c in self.candidates
-            if c.estimate.mean >= self.winner.estimate.mean - self.winner.estimate.error
-        ]
-        return min(
-            close, key=lambda candidate: (candidate.num_parameters, candidate.seconds_per_epoch)
-        )
+        best = self.winner.estimate
+        close = [each for each in self.candidates if each.estimate.mean >= best.mean - best.error]
+        return min(close, key=lambda each: (each.num_parameters, each.seconds_per_epoch))

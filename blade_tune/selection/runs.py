@@ -64,14 +64,12 @@ class RunExecutor:
             study: a search or a study of runs.
             **changes: run settings to use in place of the executor's.
         """
-        limit = self.settings.time
-        left = None if limit is None else max(SHORTEST_S, limit - (time.monotonic() - self.started))
-        run_workers(
-            study,
-            self.settings.model_copy(update={**changes, "time": left}),
-            self.places,
-            self.callback,
-        )
+        left = self.settings.time
+        if left is not None:
+            passed = time.monotonic() - self.started
+            left = max(SHORTEST_S, left - passed)
+        settings = self.settings.model_copy(update={**changes, "time": left})
+        run_workers(study, settings, self.places, self.callback)
 
 
 def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
@@ -84,10 +82,9 @@ def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
 
 def find_runs(stored: StoredStudy) -> StoredStudy | None:
     """Return the study of a search's runs, or None if it has none yet."""
+    name = f"{stored.definition.name}{OF_RUNS}"
     try:
-        return StoredStudy.of(
-            stored.storage, f"{stored.definition.name}{OF_RUNS}", stored.folder.results
-        )
+        return StoredStudy.of(stored.storage, name, stored.folder.results)
     except ConfigError:
         return None
 
@@ -111,7 +108,9 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -
     workspace = Workspace(stored.storage.engine.url, stored.folder.results)
     directory = stored.data_directory(executor.settings.data)
     runs = open_study(stored.definition.of_runs(), data, workspace, directory=directory)
-    if (baselines := stored.study.user_attrs.get(BASELINES)) is not None:
+    # The runs rank the same rows, so their baselines are those of the search.
+    baselines = stored.study.user_attrs.get(BASELINES)
+    if baselines is not None:
         runs.study.set_user_attr(BASELINES, baselines)
     with creating(workspace.url):
         _plan(runs, wanted)
@@ -121,9 +120,9 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -
 
 def rows(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
     """Return the latest trial of each wanted run, in any state, in the order of the runs; None where there is none."""
-    latest = {
-        _key(runs.definition, *given): trial for trial, given in _given(logical_trials(runs.trials))
-    }
+    latest = {}
+    for trial, given in _given(logical_trials(runs.trials)):
+        latest[_key(runs.definition, given.values, given.seed)] = trial
     return [latest.get(_key(runs.definition, run.values, run.seed)) for run in wanted]
 
 
@@ -153,8 +152,12 @@ def missing(runs: StoredStudy, wanted: Sequence[Run]) -> RunsMissingError:
 
 def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
     """Queue a trial for each wanted run that has none or whose trial failed, and set the study's budget to match."""
-    live = [t for t in logical_trials(runs.trials) if is_complete(t) or t.state in UNFINISHED]
-    known = {_key(runs.definition, *given) for _, given in _given(live)}
+    live = [
+        trial
+        for trial in logical_trials(runs.trials)
+        if is_complete(trial) or trial.state in UNFINISHED
+    ]
+    known = {_key(runs.definition, given.values, given.seed) for _, given in _given(live)}
     for run in wanted:
         key = _key(runs.definition, run.values, run.seed)
         if key not in known:
@@ -162,9 +165,8 @@ def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
             attrs = attributes(given={"values": dict(run.values), "seed": run.seed}, tag=run.label)
             runs.study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs=attrs))
     trials = runs.trials
-    runs.study.set_user_attr(
-        "budget", num_scored(trials) + sum(trial.state in UNFINISHED for trial in trials)
-    )
+    num_unfinished = sum(trial.state in UNFINISHED for trial in trials)
+    runs.study.set_user_attr("budget", num_scored(trials) + num_unfinished)
 
 
 def is_complete(trial: FrozenTrial) -> bool:
@@ -172,13 +174,11 @@ def is_complete(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE
 
 
-def _given(
-    trials: Iterable[FrozenTrial],
-) -> Iterator[tuple[FrozenTrial, tuple[Mapping[str, Value], int]]]:
+def _given(trials: Iterable[FrozenTrial]) -> Iterator[tuple[FrozenTrial, Given]]:
     """Yield each trial that was given values and a seed, together with them."""
     for trial in trials:
         if given := Given.of(trial):
-            yield trial, (given.values, given.seed)
+            yield trial, given
 
 
 def _key(definition: StudyDefinition, values: Mapping[str, Value], seed: int) -> Key:

@@ -16,7 +16,7 @@ from blade_tune.fleet.devices import Place
 from blade_tune.fleet.probe import MODULE, Largest, Measured, fill, most_useful
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.create import Total, open_study
+from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
@@ -53,7 +53,7 @@ class Notes(Callback):
 
 def stored(results: Path, trials: int = 8, **changes: object) -> StoredStudy:
     place = Workspace.at(None, results)
-    return open_study(define(**changes), tiny_data(results), place, Total(trials))
+    return open_study(define(**changes), tiny_data(results), place, TrialBudget(trials))
 
 
 @pytest.fixture
