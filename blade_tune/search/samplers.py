@@ -87,7 +87,8 @@ class Proposal:
     def _suggest(self, name: str, distribution: BaseDistribution, first: Value) -> Any:
         if name not in self.params:
             self.distributions[name] = distribution
-            self.params[name] = first if distribution.single() else self._sample(name, distribution)
+            only_one = distribution.single()
+            self.params[name] = first if only_one else self._sample(name, distribution)
         return self.params[name]
 
     def _sample(self, name: str, distribution: BaseDistribution) -> Any:
@@ -155,10 +156,9 @@ class SeededSampler(BaseSampler):
         unwanted: dict[Configuration, Proposal] = {}
         for draw in range(self._draws + UNIFORM_DRAWS):
             build = self._build if draw < self._draws else RandomSampler
-            proposal = Proposal(
-                build(sampler_seed(self._study_seed, trial.number, draw)), study, trial
-            )
-            self._space.suggest(proposal)
+            sampler = build(sampler_seed(self._study_seed, trial.number, draw))
+            proposal = Proposal(sampler, study, trial)
+            self._space.suggest(proposal)  # which fills the proposal
             proposed = configuration(self._space, proposal.params)
             if history.is_wanted(proposed):
                 return proposal
@@ -239,20 +239,24 @@ def build_sampler(search: SearchConfig, space: Space) -> BaseSampler:
         search: the search settings of the study.
         space: the search space.
     """
-    shared, joint = sampler_seed(search.seed), IntersectionSearchSpace(include_pruned=True)
     if search.sampler == "grid":
         return GridSampler(search.seed)
+    # What all draws share
+    joint = IntersectionSearchSpace(include_pruned=True)
+    shared_seed = sampler_seed(search.seed)
+    # How each draw's sampler is built of the draw's seed
     builders: dict[str, Callable[[int], BaseSampler]] = {
         "tpe": lambda seed: TPE(seed, joint),
         "random": lambda seed: RandomSampler(seed=seed),
-        "gp": lambda seed: _experimental(
-            lambda: GPSampler(seed=seed, deterministic_objective=False)
-        ),
-        "qmc": lambda seed: _experimental(lambda: _sequence(shared, seed)),
+        "gp": _gaussian_process,
+        "qmc": lambda seed: _experimental(lambda: _sequence(shared_seed, seed)),
     }
-    return SeededSampler(
-        builders[search.sampler], GP_DRAWS if search.sampler == "gp" else DRAWS, search.seed, space
-    )
+    draws = GP_DRAWS if search.sampler == "gp" else DRAWS
+    return SeededSampler(builders[search.sampler], draws, search.seed, space)
+
+
+def _gaussian_process(seed: int) -> BaseSampler:
+    return _experimental(lambda: GPSampler(seed=seed, deterministic_objective=False))
 
 
 def _sequence(shared: int, seed: int) -> QMCSampler:
@@ -282,20 +286,18 @@ def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePr
     """
     if isinstance(train, FitConfig):
         return NopPruner()
+    warmup = warmup_epochs(config, train)
+    first_rung = _first_rung(config, train)
     if config.kind == "percentile":
-        return PercentilePruner(
-            config.percentile, config.startup_trials, warmup_epochs(config, train)
-        )
+        return PercentilePruner(config.percentile, config.startup_trials, warmup)
     if config.kind == "median":
-        return MedianPruner(config.startup_trials, warmup_epochs(config, train))
+        return MedianPruner(config.startup_trials, warmup)
     if config.kind == "asha":
         return SuccessiveHalvingPruner(
-            min_resource=_first_rung(config, train), reduction_factor=config.reduction_factor
+            min_resource=first_rung, reduction_factor=config.reduction_factor
         )
     if config.kind == "hyperband":
-        return HyperbandPruner(
-            _first_rung(config, train), train.max_epochs, config.reduction_factor
-        )
+        return HyperbandPruner(first_rung, train.max_epochs, config.reduction_factor)
     return NopPruner()
 
 
@@ -306,6 +308,6 @@ def warmup_epochs(config: PrunerConfig, train: TrainConfig | FitConfig) -> int:
 
 def _first_rung(config: PrunerConfig, train: TrainConfig) -> int:
     """Return the epoch of the first evaluation after the warm-up, so that rungs are epochs with an evaluation."""
-    return min(
-        (warmup_epochs(config, train) // train.eval_every + 1) * train.eval_every, train.max_epochs
-    )
+    num_evaluations = warmup_epochs(config, train) // train.eval_every  # in the warm-up
+    first = (num_evaluations + 1) * train.eval_every
+    return min(first, train.max_epochs)

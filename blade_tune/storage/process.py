@@ -50,9 +50,9 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            same = abs(_started(process) - self.started) < START_TOLERANCE_S
+            is_same = abs(_started(process) - self.started) < START_TOLERANCE_S
             # A zombie has ended; only its parent has not collected its exit status yet.
-            return not same or process.status() == psutil.STATUS_ZOMBIE
+            return not is_same or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:  # a process of another user, of which nothing is certain

@@ -186,11 +186,8 @@ def columns(*, brief: bool = False) -> list[str]:
     Args:
         brief: whether to return only those that fit a screen.
     """
-    return [
-        name
-        for name, attribute in ATTRIBUTES.items()
-        if (attribute.brief if brief else attribute.column)
-    ]
+    shown = {name: attribute for name, attribute in ATTRIBUTES.items() if attribute.column}
+    return [name for name, attribute in shown.items() if attribute.brief or not brief]
 
 
 def attributes(**values: Any) -> dict[str, Any]:
