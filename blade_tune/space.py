@@ -93,11 +93,10 @@ class Space:
         Args:
             params: the trial's parameters as Optuna stored them, before `tidy`.
         """
-        stored = {
-            name: tidy(value) if isinstance(value, float) else value
-            for name, value in params.items()
-        }
-        return {**self.fixed, **stored}
+        values = dict(self.fixed)
+        for name, value in params.items():
+            values[name] = tidy(value) if isinstance(value, float) else value
+        return values
 
     def defaults(
         self, configs: Mapping[str, type[Settings]], preferred: Mapping[str, Value] = {}
@@ -213,7 +212,8 @@ class Space:
 
     def canonical(self) -> dict[str, Any]:
         """Return plain data for a fingerprint: dotted name -> fixed value or free range, sorted by name."""
-        return json.loads(json.dumps(dict(sorted(self._entries().items()))))
+        by_name = dict(sorted(self._entries().items()))
+        return json.loads(json.dumps(by_name))
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the space as the nested mapping that `from_mapping` reads."""

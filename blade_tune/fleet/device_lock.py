@@ -63,7 +63,7 @@ def private_folder() -> Path:
     the temporary folder, so an entry of this name there that is a link, or that another user owns, is not used.
 
     Raises:
-        ConfigError: neither place can hold such a folder.
+        ConfigError: neither can hold such a folder.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     folders = (

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from blade_tune.errors import WorkerError
-from blade_tune.fleet.devices import Place, shared
+from blade_tune.fleet.devices import Placement, shared
 from blade_tune.fleet.probe_child import Answer, ProbeTask
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
@@ -106,35 +106,35 @@ class Largest:
 
 
 def fill(
-    places: list[Place],
+    placements: list[Placement],
     stored: StoredStudy,
     data: Path | None,
     callback: Callback,
     signals: StopSignals,
-) -> list[Place]:
+) -> list[Placement]:
     """Divide each device among as many workers as the probe finds useful on the first device.
 
     All devices are assumed to be alike. There are never more workers than CPU threads, or than trials left to do.
 
     Args:
-        places: one place per device.
+        placements: one placement per device.
         stored: the study.
         data: folder of the study's data on this machine; None for the folder that the study remembers.
         callback: receives a line of text for each measurement.
         signals: checked while waiting.
 
     Returns:
-        One place per worker; `places` unchanged where the probe failed, which is logged, or has nothing to decide.
+        One placement per worker; unchanged where the probe failed, which is logged, or has nothing to decide.
 
     Raises:
         InterruptedStudyError: a signal was received.
     """
     if stored.definition.is_fitted:  # a fit takes seconds and all CPU threads
-        return places
+        return placements
     trials_left = stored.budget - num_scored(stored.trials)
-    limit = min(places[0].threads, math.ceil(trials_left / len(places)))
+    limit = min(placements[0].threads, math.ceil(trials_left / len(placements)))
     if limit < 2:
-        return places
+        return placements
     definition = stored.definition
     task = ProbeTask(
         name=definition.name,
@@ -142,18 +142,18 @@ def fill(
         values=definition.space.suggest(Largest()),
         data=stored.data_directory(data),
         results=stored.folder.results,
-        device=places[0].device,
+        device=placements[0].device,
         round_s=ROUND_S,
     )
     try:
-        with Probe(task, places[0], callback, signals) as probe:
+        with Probe(task, placements[0], callback, signals) as probe:
             best = most_useful(probe.measure, limit)
     except (WorkerError, OSError) as error:
         log.warning("per_gpu=1, for a probe of the device failed: %s", error)
-        return places
+        return placements
     log.info("probe study=%s %s", definition.name, best)
     callback.noted(f"probe per_gpu={best.workers}")
-    return shared(places, best.workers)
+    return shared(placements, best.workers)
 
 
 class Probe:
@@ -163,16 +163,16 @@ class Probe:
 
     Args:
         task: what every process trains.
-        place: the device.
+        placement: the device.
         callback: receives a line of text for each measurement.
         signals: checked while waiting.
     """
 
     def __init__(
-        self, task: ProbeTask, place: Place, callback: Callback, signals: StopSignals
+        self, task: ProbeTask, placement: Placement, callback: Callback, signals: StopSignals
     ) -> None:
         self._task = task
-        self._place = place
+        self._placement = placement
         self._callback = callback
         self._signals = signals
         self._processes: list[subprocess.Popen[str]] = []
@@ -210,7 +210,7 @@ class Probe:
             self._start()
         # Every new process says once that it is ready, so that all start the round together
         self._gather(new)
-        threads = max(1, self._place.threads // workers)
+        threads = max(1, self._placement.threads // workers)
         for process in self._processes:
             self._send(process, str(threads))
         answers = self._gather(workers)
@@ -228,9 +228,9 @@ class Probe:
 
     def _start(self) -> None:
         """Start one more process, with a thread that collects its answers, and send it the task."""
-        env = {**os.environ, "OMP_NUM_THREADS": str(self._place.threads)}
+        env = {**os.environ, "OMP_NUM_THREADS": str(self._placement.threads)}
         env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; nothing here is stored
-        env["CUDA_VISIBLE_DEVICES"] = self._place.visible
+        env["CUDA_VISIBLE_DEVICES"] = self._placement.visible
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", MODULE],
             stdin=subprocess.PIPE,

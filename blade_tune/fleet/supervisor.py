@@ -24,7 +24,7 @@ from blade_tune.errors import (
     WorkerSpentError,
 )
 from blade_tune.fleet.database_queries import BoundedQueries
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.messages import dispatch
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import Cleaner, why_done
@@ -53,9 +53,9 @@ FATAL = (1, 2, 3, 4, 5)  # exit codes of errors that every other worker would me
 
 @dataclass
 class Slot:
-    """A place for one worker, in which a process that ended is replaced by another."""
+    """A slot for one worker, in which a process that ended is replaced by another."""
 
-    place: Place
+    placement: Placement
     process: WorkerProcess | None = None  # None before the first, and between two processes
     start_at: float = 0.0  # the next process starts no earlier, by the monotonic clock
     deaths: int = 0  # in a row without an epoch between them
@@ -67,8 +67,8 @@ class Supervisor:
 
     Args:
         stored: the study.
-        config: the configuration of all workers; device and share are replaced by those of each worker's place.
-        places: one place per worker.
+        config: the configuration of all workers; device and share are replaced by those of each worker's placement.
+        placements: one placement per worker.
         settings: the run's settings, of which the limits of time, cost and time per trial are used here.
         callback: receives the events of all workers.
         signals: the signals that this process receives.
@@ -78,7 +78,7 @@ class Supervisor:
         self,
         stored: StoredStudy,
         config: WorkerConfig,
-        places: list[Place],
+        placements: list[Placement],
         settings: RunSettings,
         callback: Callback,
         signals: StopSignals,
@@ -88,7 +88,7 @@ class Supervisor:
         self.settings = settings
         self.callback = callback
         self.signals = signals
-        self.slots = [Slot(place) for place in places]
+        self.slots = [Slot(placement) for placement in placements]
         self.recovery = Recovery(
             stored.storage, stored.study, stored.attempts, config.grace_s, stored.folder
         )
@@ -203,10 +203,10 @@ class Supervisor:
 
     def _start(self, slot: Slot, now: float) -> None:
         """Start a worker process in a slot."""
-        device = {"device": slot.place.device, "share": slot.place.share}
+        device = {"device": slot.placement.device, "share": slot.placement.share}
         config = self.config.model_copy(update=device)
         try:
-            slot.process = WorkerProcess(slot.place, config, self._events)
+            slot.process = WorkerProcess(slot.placement, config, self._events)
         except OSError as error:  # no memory, too many processes
             self._put_off(slot, now, f"a worker cannot be started: {error.strerror}")
 

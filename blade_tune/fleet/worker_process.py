@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.worker_config import WorkerConfig
 
 MODULE = "blade_tune.fleet.worker_main"
@@ -29,7 +29,7 @@ class WorkerProcess:
     has a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only.
 
     Args:
-        place: the device that the worker trains on.
+        placement: the device that the worker trains on.
         config: the worker's configuration.
         events: the queue for the worker's events, which several workers may share.
 
@@ -38,7 +38,7 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, place: Place, config: WorkerConfig, events: "queue.SimpleQueue[Event]"
+        self, placement: Placement, config: WorkerConfig, events: "queue.SimpleQueue[Event]"
     ) -> None:
         self.trial: int | None = None  # number of the trial that it trains
         self.trial_started = 0.0  # by the monotonic clock
@@ -47,9 +47,9 @@ class WorkerProcess:
         self._events = events
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
         # The process sees its own device only
-        env = {**os.environ, "OMP_NUM_THREADS": str(place.threads)}
+        env = {**os.environ, "OMP_NUM_THREADS": str(placement.threads)}
         env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the configuration has it
-        env["CUDA_VISIBLE_DEVICES"] = place.visible
+        env["CUDA_VISIBLE_DEVICES"] = placement.visible
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", MODULE],

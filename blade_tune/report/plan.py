@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blade_tune.config import flatten
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report import Row
 from blade_tune.report.spaces import space_rows
@@ -29,7 +29,10 @@ FLAGS = {  # a value of the definition -> the command-line flag that may set it
 
 
 def run_rows(
-    resolved: Resolved, places: Sequence[Place], budget: tuple[int, str], stored: StoredStudy | None
+    resolved: Resolved,
+    places: Sequence[Placement],
+    budget: tuple[int, str],
+    stored: StoredStudy | None,
 ) -> list[Row]:
     """Return a row for each run setting, in which open ones have the value that will be used, and one for each worker.
 

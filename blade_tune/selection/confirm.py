@@ -151,7 +151,9 @@ def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) 
 
 
 def _seconds_per_epoch(runs: Sequence[TrialRecord]) -> float:
-    return sum(run.seconds for run in runs) / sum(run.epochs for run in runs)
+    seconds = sum(run.seconds for run in runs)
+    epochs = sum(run.epochs for run in runs)
+    return seconds / epochs
 
 
 def _confirmation(
@@ -169,7 +171,8 @@ def _confirmation(
         num_seeds: number of runs of each candidate.
     """
     scores_CX = _scores(study, [runs for _, runs in whole])
-    scores = {trial.number: scores_X for (trial, _), scores_X in zip(whole, scores_CX, strict=True)}
+    numbers = [trial.number for trial, _ in whole]
+    scores = dict(zip(numbers, scores_CX, strict=True))
     probabilities = probability_best(scores_CX)
     candidates = []
     for (trial, runs), probability in zip(whole, probabilities, strict=True):
@@ -188,12 +191,14 @@ def _confirmation(
         candidates.append(candidate)
     # Of equal means, the earlier trial is the winner.
     candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))
+    scores_of_winner = scores[candidates[0].trial].tolist()
+    interval = winner_interval(scores_of_winner, len(candidates))
     return Confirmation(
         metric=stored.definition.objective.metric,
         over="fresh seed" if is_seeded(stored.definition) else "user",
         seeds=seeds(stored.definition, num_seeds),
         candidates=tuple(candidates),
-        winner_interval=winner_interval(scores[candidates[0].trial].tolist(), len(candidates)),
+        winner_interval=interval,
         runs=study,
     )
 

@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.errors import ConfigError, RunsMissingError
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.parameter import Value
@@ -49,10 +49,10 @@ class Run:
 
 @dataclass(frozen=True)
 class RunExecutor:
-    """The settings, places and callback to train runs with, for all runs of one command."""
+    """The settings, placements and callback to train runs with, for all runs of one command."""
 
     settings: RunSettings
-    places: list[Place]
+    placements: list[Placement]
     callback: Callback
     # Start of the time limit, by the monotonic clock
     started: float = field(default_factory=time.monotonic)
@@ -69,7 +69,7 @@ class RunExecutor:
             passed = time.monotonic() - self.started
             left = max(SHORTEST_S, left - passed)
         settings = self.settings.model_copy(update={**changes, "time": left})
-        run_workers(study, settings, self.places, self.callback)
+        run_workers(study, settings, self.placements, self.callback)
 
 
 def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
@@ -162,7 +162,8 @@ def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
         key = _key(runs.definition, run.values, run.seed)
         if key not in known:
             known.add(key)
-            attrs = attributes(given={"values": dict(run.values), "seed": run.seed}, tag=run.label)
+            given = {"values": dict(run.values), "seed": run.seed}
+            attrs = attributes(given=given, tag=run.label)
             runs.study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs=attrs))
     trials = runs.trials
     num_unfinished = sum(trial.state in UNFINISHED for trial in trials)

@@ -62,7 +62,8 @@ class Scores:
         """Return the mean of a metric over seeds for some users; None if they are fewer than `FEWEST_USERS`."""
         if mask_U.sum() < FEWEST_USERS:
             return None
-        return estimate(self.gains(metric)[:, mask_U].mean(axis=1).tolist())
+        means_S = self.gains(metric)[:, mask_U].mean(axis=1)
+        return estimate(means_S.tolist())
 
 
 def load_scores(

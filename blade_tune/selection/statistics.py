@@ -137,7 +137,8 @@ def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -
     means_RC = scores_CS.mean(axis=1) + spread_R1 * rng.standard_normal((draws, num_candidates))
     leads_RC = means_RC == means_RC.max(axis=1, keepdims=True)
     # A tie is shared.
-    shares_C: Floats = (leads_RC / leads_RC.sum(axis=1, keepdims=True)).mean(axis=0)
+    shares_RC = leads_RC / leads_RC.sum(axis=1, keepdims=True)
+    shares_C: Floats = shares_RC.mean(axis=0)
     return shares_C
 
 
@@ -259,7 +260,8 @@ def _residual_square(table: NDArray[Any]) -> float:
     """Return the residual mean square of a table in a two-way analysis of variance without replication."""
     rows, columns = table.shape
     residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    return float((residual**2).sum() / ((rows - 1) * (columns - 1)))
+    df = (rows - 1) * (columns - 1)
+    return float((residual**2).sum() / df)
 
 
 def _chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) -> Floats:

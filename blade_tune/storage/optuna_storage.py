@@ -306,7 +306,8 @@ def lacks_table(error: BaseException) -> bool:
 def reason_of(error: BaseException | None) -> str:
     """Return the first line of the database driver's message, or of the error's own where no driver raised it."""
     failure = _failure(error)
-    return str(failure.orig if failure else error).strip().splitlines()[0]
+    message = str(failure.orig if failure else error)
+    return message.strip().splitlines()[0]
 
 
 def _failure(error: BaseException | None) -> DBAPIError | None:

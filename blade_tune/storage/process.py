@@ -76,7 +76,8 @@ def this_host() -> str:
     """
     parts = [socket.gethostname()]
     with suppress(OSError):
-        parts.append(Path("/etc/machine-id").read_text(encoding="utf-8").strip()[:8])
+        machine_id = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+        parts.append(machine_id[:8])
     with suppress(OSError):
         parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
     return "/".join(parts)

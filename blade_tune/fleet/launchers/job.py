@@ -91,7 +91,9 @@ class Job:
         """
         try:
             whole = assign(self.settings)
-            places = [replace(place, share=place.share * self.share) for place in whole]
+            placements = [
+                replace(placement, share=placement.share * self.share) for placement in whole
+            ]
             workspace = Workspace.at(storage, self.settings.results)
             with storage_errors(workspace.url):
                 stored = workspace.study_to_work_on(self.study)
@@ -99,7 +101,7 @@ class Job:
                     return over
                 stored.data(self.settings.data)
                 settings = self.settings.model_copy(update={"time": self._time_left(stored)})
-                return Ended(0, run_workers(stored, settings, places, Callback()))
+                return Ended(0, run_workers(stored, settings, placements, Callback()))
         except BladeTuneError as error:
             return Ended(error.exit_code, str(error))
 
