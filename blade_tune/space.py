@@ -126,11 +126,11 @@ class Space:
             return self.free[name].probes()
         return [self.fixed.get(name, default)]
 
-    def fill(self, given: Mapping[str, Any], place: str) -> dict[str, Value]:
+    def fill(self, params: Mapping[str, Any], place: str) -> dict[str, Value]:
         """Check a configuration that was written by hand, and return the values of its free parameters.
 
         Args:
-            given: dotted name -> value; parameters that are missing are left to the sampler, and fixed ones may be
+            params: dotted name -> value; parameters that are missing are left to the sampler, and fixed ones may be
                 given with the value that they have anyway.
             place: where the configuration stands, the first words of an error.
 
@@ -138,7 +138,7 @@ class Space:
             ConfigError: a name is unknown, a value lies outside the space, or has no effect given the others.
         """
         values: dict[str, Value] = {}
-        for name, value in given.items():
+        for name, value in params.items():
             if name in self.fixed:
                 if value != self.fixed[name]:
                     raise ConfigError(
@@ -170,7 +170,7 @@ class Space:
         # Only parameters that others depend on are combined one by one; the rest multiply the count of each case.
         conditioned_on = {other for parameter in self.free.values() for other in parameter.when}
         controls = {name: points[name] or [] for name in self.free if name in conditioned_on}
-        cases: dict[tuple[tuple[str, Value], ...], dict[str, Value]] = {}
+        cases = {}
         for combination in itertools.product(*controls.values()):
             values = self.active(dict(zip(controls, combination, strict=True)))
             # Combinations that differ in inactive controls only are one case.

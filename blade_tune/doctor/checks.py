@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 
 from blade_tune import __version__
 from blade_tune.data.sources.base import open_source
-from blade_tune.doctor.crash_remains import Leftovers, Tell
+from blade_tune.doctor.crash_remains import Leftovers, Notify
 from blade_tune.doctor.damaged_files import Damage, measured_damage
 from blade_tune.doctor.diagnosis import Diagnosis, State
 from blade_tune.errors import (
@@ -61,7 +61,7 @@ NEW_STORAGE = "start the server, go on with a copy of a broken file, or give ano
 
 
 def examine(
-    settings: RunSettings, study: str | None = None, fix: Tell | None = None
+    settings: RunSettings, study: str | None = None, fix: Notify | None = None
 ) -> list[Diagnosis]:
     """Run all checks and return what they found; change nothing unless asked to repair.
 
@@ -185,7 +185,7 @@ def _describe(storage: StudyStorage, url: URL) -> str:
     return f"{masked(url)}: SQLite {sqlite}, journal {mode}, {mib:.1f} MiB, {version}"
 
 
-def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis]:
+def _study(name: str, settings: RunSettings, fix: Notify | None) -> list[Diagnosis]:
     """Check one study; return what was repaired, then what was found, or that nothing is wrong."""
     check = f"study {name}"
     try:
@@ -224,17 +224,17 @@ def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Diagnosis]:
         yield Diagnosis(check, "warning", f"{rows} trials", SMALLER)
 
 
-def _require_data(stored: StoredStudy, given: Path | None) -> None:
+def _require_data(stored: StoredStudy, directory: Path | None) -> None:
     """Check the hash of a study's data, which is prepared in a temporary folder if the results folder does not have it.
 
     Raises:
         StudyDiffersError: the data is not what the study was run on.
         DataError: the data is not on this machine.
     """
-    source = open_source(stored.definition.data, stored.data_directory(given))
+    source = open_source(stored.definition.data, stored.data_directory(directory))
     if (stored.folder.results / ".prepared" / source.search_key()).exists():
-        stored.data(given)
+        stored.data(directory)
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = StudyFolder(Path(scratch), stored.definition.name)
-        replace(stored, folder=folder).data(given)
+        replace(stored, folder=folder).data(directory)

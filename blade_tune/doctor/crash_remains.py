@@ -24,7 +24,7 @@ TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")
 TEMPORARY_AGE_S = 3600.0
 MENDED = "the next run queues it again; so does doctor --fix"
 
-Tell = Callable[[str], None]  # shows the user a message
+Notify = Callable[[str], None]  # shows the user a message
 
 
 class Leftovers:
@@ -75,15 +75,15 @@ class Leftovers:
             state = "gone"
         return f"{held} is held by process {attempt.owner.pid} on {host}, which is {state}"
 
-    def remove(self, tell: Tell) -> Iterator[Diagnosis]:
+    def remove(self, notify: Notify) -> Iterator[Diagnosis]:
         """Queue lost trials again, and remove temporary files and old checkpoints; yield what was done.
 
         Weights of trials that are no longer among the best stay for the next run, whose --keep may be larger.
 
         Args:
-            tell: shows the user that silent workers are being watched, which takes the grace period.
+            notify: shows the user that silent workers are being watched, which takes the grace period.
         """
-        released, lost = self._recover(tell)
+        released, lost = self._recover(notify)
         files = [*self._temporary(), *self._checkpoints(self._stored.trials)]
         for file in files:
             remove(file)
@@ -96,7 +96,7 @@ class Leftovers:
             if extent:
                 yield Diagnosis(self._check, "ok", f"fixed: {repair}: {extent}")
 
-    def _recover(self, tell: Tell) -> tuple[int, list[int]]:
+    def _recover(self, notify: Notify) -> tuple[int, list[int]]:
         """Recover lost trials, watching silent workers for the whole grace period, as `Recovery` needs.
 
         Returns:
@@ -112,7 +112,7 @@ class Leftovers:
         end = time.monotonic() + self._grace_s + step
         if silent := self._overdue():
             watched = f"silent workers, now watched for {self._grace_s:.0f} s"
-            tell(f"{self._check}: {watched}: {len(silent)}")
+            notify(f"{self._check}: {watched}: {len(silent)}")
         while self._overdue() and time.monotonic() < end:
             time.sleep(step)
             lost += recovery.sweep()
@@ -165,7 +165,8 @@ class Leftovers:
 
     def _weights(self, trials: Iterable[FrozenTrial]) -> list[Path]:
         """Return the weights of completed trials that are not among the best."""
-        weights = [self._folder(trial).weights for trial in ranked(trials)[self._keep :]]
+        not_kept = ranked(trials)[self._keep :]
+        weights = [self._folder(trial).weights for trial in not_kept]
         return [path for path in weights if path.exists()]
 
     def _folder(self, trial: FrozenTrial) -> TrialFolder:

@@ -67,7 +67,9 @@ class Damage:
 
     def mend(self) -> Iterator[Diagnosis]:
         """Write the files again whose content is known, and yield what was done."""
-        mended = [self._stored.ledger.mend()] if self._stored.ledger.fault() else []
+        mended: list[str | None] = []
+        if self._stored.ledger.fault():
+            mended.append(self._stored.ledger.mend())
         if self._is_definition_damaged():
             content = write_yaml(self._definition).encode()
             mended.append(_write(self._stored.folder.definition, content))
@@ -207,8 +209,8 @@ def measured_damage(results: Path, *, fix: bool) -> Iterator[Diagnosis]:
         results: the results folder.
         fix: whether to remove damaged measurements.
     """
-    files = itertools.chain(*((results / name).glob("*") for name in MEASURED))
-    for path in files:
+    folders = [results / name for name in MEASURED]
+    for path in itertools.chain.from_iterable(folder.glob("*") for folder in folders):
         if path.name.startswith(".") or measured.is_whole(path):
             continue
         if fix:

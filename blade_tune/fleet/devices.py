@@ -132,7 +132,8 @@ def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:
     # Which of them
     if asked == "all":
         return here
-    chosen = tuple(_visible(entry.strip(), here) for entry in asked.split(","))
+    entries = asked.split(",")
+    chosen = tuple(_visible(entry.strip(), here) for entry in entries)
     if len(set(chosen)) < len(chosen):
         raise ConfigError(f"--gpus must name each GPU once, got {asked}.")
     return chosen

@@ -70,7 +70,8 @@ class Trainer:
         # A warm-up: the first step allocates, compiles and so on. An evaluation may need more memory than a step.
         self.training.time_steps(1)
         device_data.evaluator(self.training.model)
-        num_steps = max(1, int(self.round_s / 10 / self.training.time_steps(1)))
+        step_s = self.training.time_steps(1)
+        num_steps = max(1, int(self.round_s / 10 / step_s))
         self.num_steps = min(num_steps, self.training.steps_per_epoch)
 
     def round(self, threads: int) -> Answer:

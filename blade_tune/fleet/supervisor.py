@@ -270,7 +270,8 @@ class Supervisor:
         attrs = attributes(reason=EndReason.TIMEOUT, message=message)
         storage, study_id = self.stored.storage, self.stored.study_id
         if self.queries.ask(lambda: storage.give_away(study_id, number, attrs, None)):
-            self.queries.ask(lambda: Cleaner(self.stored, self.config.keep).clean(number))
+            cleaner = Cleaner(self.stored, self.config.keep)
+            self.queries.ask(lambda: cleaner.clean(number))
             outcome = f"fail ({EndReason.TIMEOUT}: {message})"
             self.callback.trial_ended(number, outcome, None, self._summary())
         self._sweep()

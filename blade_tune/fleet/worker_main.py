@@ -25,7 +25,8 @@ from blade_tune.trial.signals import StopSignals
 def main() -> None:
     """Run a worker and exit with 0, or with the exit code of the error that ended it (see errors.py)."""
     config = WorkerConfig.model_validate_json(sys.stdin.readline())
-    writer = MessageWriter(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    writer = MessageWriter(events)
     # What a library prints must not be read as an event.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logger = logging.getLogger("blade_tune")

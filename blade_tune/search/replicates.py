@@ -114,9 +114,13 @@ def pooled_noise(space: Space, trials: Iterable[FrozenTrial]) -> Noise | None:
     groups = [values for values in values_of.values() if len(values) > 1]
     if not groups:
         return None
-    freedom = sum(len(values) - 1 for values in groups)
-    squares = sum((len(values) - 1) * statistics.variance(values) for values in groups)
-    return Noise(math.sqrt(squares / freedom), freedom)
+    # The sum of squares of a group is its variance, times its degrees of freedom.
+    df = 0
+    squares = 0.0
+    for values in groups:
+        df += len(values) - 1
+        squares += (len(values) - 1) * statistics.variance(values)
+    return Noise(math.sqrt(squares / df), df)
 
 
 def _values(space: Space, trials: Iterable[FrozenTrial]) -> dict[Configuration, list[float]]:

@@ -74,11 +74,13 @@ class Proposal:
         self, name: str, low: float, high: float, *, step: float | None, log: bool
     ) -> float:
         """Draw a float, with the arguments of Optuna's `Trial.suggest_float`."""
-        return float(self._suggest(name, FloatDistribution(low, high, step=step, log=log), low))
+        distribution = FloatDistribution(low, high, step=step, log=log)
+        return float(self._suggest(name, distribution, low))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
         """Draw an integer, with the arguments of Optuna's `Trial.suggest_int`."""
-        return int(self._suggest(name, IntDistribution(low, high, step=step, log=log), low))
+        distribution = IntDistribution(low, high, step=step, log=log)
+        return int(self._suggest(name, distribution, low))
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
         """Draw one of some choices, with the arguments of Optuna's `Trial.suggest_categorical`."""

@@ -299,7 +299,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         files=files,
         winner=winner,
         scores=scores,
-        is_told=model.told_target_set,
+        told_target_set=model.told_target_set,
         window=model.max_length,
         loss=loss_of(definition, winner.values),
         spent=spent(stored),

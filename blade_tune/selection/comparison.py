@@ -23,11 +23,11 @@ class Contender:
     files: TrialFolder  # of the winner's first run
     winner: Candidate
     scores: Scores  # of the winner's runs
-    is_told: bool  # whether the model is told the behavior set of the item to predict
+    told_target_set: bool  # whether the model is told the behavior set of the item to predict
     # Number of newest interactions that the model sees, whose items are not ranked for it
     window: int
     loss: str  # name of the loss that the winner was trained with
-    spent: Mapping[str, float]  # cost of the search, see `spent`
+    spent: Mapping[str, float]  # cost of the search, see `compare.spent`
     # Metrics of the untuned baselines on the same rows
     baselines: Mapping[str, Mapping[str, float]]
     verdict: Verdict | None  # None where the reference baseline was not measured

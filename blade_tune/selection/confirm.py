@@ -206,7 +206,8 @@ def _confirmation(
 def _scores(study: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floats:
     """Return scores_CX: for each candidate the values of its runs, or, if seeds change nothing, each user's gain."""
     if is_seeded(study.definition):
-        return np.array([[run.value for run in runs] for runs in groups], dtype=np.float64)
+        values = [[run.value for run in runs] for runs in groups]
+        return np.array(values, dtype=np.float64)
     metric = study.definition.objective.metric
     gains = [load_scores(study, "", runs, "valid").gains(metric) for runs in groups]
     return np.concatenate(gains)

@@ -186,7 +186,8 @@ def _table(
     labeled = zip(labels, groups, strict=True)
     base, *changed = [load_scores(study, label, group, "valid") for label, group in labeled]
     # Each change compared with the winner
-    comparisons = [paired_bootstrap(scores.gains(metric), base.gains(metric)) for scores in changed]
+    base_SU = base.gains(metric)
+    comparisons = [paired_bootstrap(scores.gains(metric), base_SU) for scores in changed]
     adjusted = holm([comparison.p_value for comparison in comparisons])
     effects = tuple(map(Effect, changed, comparisons, adjusted))
     groups_of_users = user_groups(study.data(None))

@@ -123,7 +123,8 @@ def rows(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
     latest = {}
     for trial, given in _given(logical_trials(runs.trials)):
         latest[_key(runs.definition, given.values, given.seed)] = trial
-    return [latest.get(_key(runs.definition, run.values, run.seed)) for run in wanted]
+    keys = [_key(runs.definition, run.values, run.seed) for run in wanted]
+    return [latest.get(key) for key in keys]
 
 
 def require(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial]:

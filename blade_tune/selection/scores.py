@@ -55,8 +55,9 @@ class Scores:
 
     def gains(self, metric: str) -> NDArray[np.float64]:
         """Return gains_SU: each user's own value of a metric, whose mean over users is the metric."""
-        gained: NDArray[np.float64] = gains(torch.from_numpy(self.ranks_SU), metric).numpy()
-        return gained
+        ranks_SU = torch.from_numpy(self.ranks_SU)
+        gains_SU: NDArray[np.float64] = gains(ranks_SU, metric).numpy()
+        return gains_SU
 
     def of_users(self, mask_U: NDArray[np.bool_], metric: str) -> Estimate | None:
         """Return the mean of a metric over seeds for some users; None if they are fewer than `FEWEST_USERS`."""

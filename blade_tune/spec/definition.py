@@ -94,7 +94,8 @@ class StudyDefinition:
         else:
             begins_with_defaults = content["recipe"] == "shared"
         if begins_with_defaults and not content.get("enqueue"):
-            content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
+            definition = cls.from_mapping(name, content, str(path))
+            content["enqueue"] = [defaults_first(definition)]
         if max_epochs is not None:
             if is_fitted(content.get("model")):
                 raise ConfigError(
@@ -189,7 +190,8 @@ class StudyDefinition:
         """The training settings that the space fixes, with defaults for all others, including those it searches."""
         if self.is_fitted:
             return FitConfig()
-        return parse(TrainConfig, nest(self.space.fixed).get("train", {}), self.space.place)
+        fixed = nest(self.space.fixed).get("train", {})
+        return parse(TrainConfig, fixed, self.space.place)
 
     def enqueued_params(self, index: int) -> dict[str, Value]:
         """Return the free parameters of an enqueued configuration by dotted name.
@@ -342,7 +344,8 @@ def defaults_first(definition: StudyDefinition) -> dict[str, Any]:
     Defaults that do not lie in the study's space are left out.
     """
     preferred = {} if definition.is_fitted else recipes.values(definition.recipe)
-    return {"tag": "default", **nest(definition.space.defaults(definition.configs, preferred))}
+    defaults = definition.space.defaults(definition.configs, preferred)
+    return {"tag": "default", **nest(defaults)}
 
 
 def config_classes(model: str) -> dict[str, type[Settings]]:
@@ -353,11 +356,11 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
     }
 
 
-def _overridden(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `file` with the values of `given` in place of its own; where both have a mapping, the two are merged."""
-    merged = dict(file)
-    for key, value in given.items():
-        own = file.get(key)
+def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the values of `overrides` in place of their own; mappings that both have are merged."""
+    merged = dict(settings)
+    for key, value in overrides.items():
+        own = settings.get(key)
         if isinstance(value, Mapping) and isinstance(own, Mapping):
             merged[key] = _overridden(own, value)
         else:

@@ -129,7 +129,8 @@ class Attempts:
                     return attempt_id  # committed before the connection was lost
                 # Without the lock two processes could both count before either inserts, and exceed the budget.
                 connection.execute(lock_study(self._study_id))
-                scored, running = connection.execute(select(self._scored(), self._running())).one()
+                counts = connection.execute(select(self._scored(), self._running()))
+                scored, running = counts.one()
                 if scored + running >= total:
                     return None
                 now = _now(connection)
@@ -266,7 +267,8 @@ class Attempts:
 def _is_changed(connection: Connection, attempt_id: str, **values: Any) -> bool:
     """Update an open attempt; return False where there is none of this id."""
     mine = (ATTEMPTS.c.attempt_id == attempt_id) & ~ATTEMPTS.c.released
-    return connection.execute(update(ATTEMPTS).where(mine).values(**values)).rowcount == 1
+    result = connection.execute(update(ATTEMPTS).where(mine).values(**values))
+    return result.rowcount == 1
 
 
 def _now(connection: Connection) -> ColumnElement[Any]:

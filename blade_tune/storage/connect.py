@@ -220,7 +220,8 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
         if not create and not file.exists():
             raise nothing
     # Optuna calls str.format on the URL, so braces in a path or a password must be doubled.
-    template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
+    whole_url = url.render_as_string(hide_password=False)
+    template = whole_url.replace("{", "{{").replace("}", "}}")
     # Without this Optuna logs every study, and failed trials with tracebacks.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with storage_errors(url), creating(url) if create else nullcontext():

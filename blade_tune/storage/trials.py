@@ -42,7 +42,12 @@ def root_number(trial: Trial | FrozenTrial) -> int:
 def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Return the completed trials, the best first; of equal ones the earlier first."""
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return sorted(completed, key=lambda trial: (-(trial.value or 0.0), trial.number))
+    return sorted(completed, key=_value_and_number)
+
+
+def _value_and_number(trial: FrozenTrial) -> tuple[float, int]:
+    value = trial.value or 0.0
+    return -value, trial.number
 
 
 def best_trial(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
@@ -93,8 +98,10 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
     Rows that a later row continues are failed ones to Optuna, but are counted as `continued` here.
     """
-    states = ("continued" if is_continued(trial) else trial.state.name.lower() for trial in trials)
-    counts = Counter(states)
+    counts: Counter[str] = Counter()
+    for trial in trials:
+        state = "continued" if is_continued(trial) else trial.state.name.lower()
+        counts[state] += 1
     return {
         "complete": counts["complete"],
         "pruned": counts["pruned"],

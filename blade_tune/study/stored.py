@@ -188,8 +188,9 @@ class StoredStudy:
     def baseline_figures(self) -> dict[str, float]:
         """The study's metric of each untuned baseline on validation rows, by name; empty where none was measured."""
         measured = self.study.user_attrs.get(BASELINES, {})
+        metrics = measured.get("metrics", {})
         metric = self.definition.objective.metric
-        return {name: figures[metric] for name, figures in measured.get("metrics", {}).items()}
+        return {name: figures[metric] for name, figures in metrics.items()}
 
     @property
     def baselines_left_out(self) -> dict[str, str]:
@@ -265,23 +266,23 @@ class StoredStudy:
         """Store the end of the ledger in the database."""
         self.study.set_user_attr("ledger", vars(head))
 
-    def data_directory(self, given: Path | None) -> Path | None:
+    def data_directory(self, directory: Path | None) -> Path | None:
         """Return the given folder of data, or else the one that the study was run on; None for data without files."""
-        if given:
-            return given
+        if directory:
+            return directory
         remembered = self.study.user_attrs.get("data_directory")
         return Path(remembered) if remembered else None
 
-    def data(self, given: Path | None) -> SearchData:
+    def data(self, directory: Path | None) -> SearchData:
         """Return the search data of the study, checked by its hash.
 
         Args:
-            given: the folder with the files of the data; None for the one that the study remembers.
+            directory: the folder with the files of the data; None for the one that the study remembers.
 
         Raises:
             StudyDiffersError: the data is not what the study was run on.
         """
-        directory = self.data_directory(given)
+        directory = self.data_directory(directory)
         data = prepare(self.definition.data, directory, self.folder.results)
         expected = self.study.user_attrs["fingerprint"]["data"]
         if data.data_hash != expected:

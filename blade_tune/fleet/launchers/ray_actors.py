@@ -45,7 +45,8 @@ class Ray(Launcher):
                 "--launcher ray needs the share of a GPU before it places a worker; give --per-gpu K."
             )
         self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        if len(self._ray.nodes()) > 1 and settings.workspace.url.drivername == SQLITE:
+        is_local_file = settings.workspace.url.drivername == SQLITE
+        if is_local_file and len(self._ray.nodes()) > 1:
             raise ConfigError(
                 f"--launcher ray: this cluster has several machines, which need a database that each reaches; give "
                 f"--storage {POSTGRES}://USER@HOST/DATABASE."
@@ -91,7 +92,9 @@ class Ray(Launcher):
     def cancel(self, *, waiting_only: bool) -> None:
         """Kill all actors, or those that do not run yet; their workers notice and end by themselves."""
         left = self._left()
-        begun = self._fulfilled([self._ready[work] for work in left]) if waiting_only else []
+        begun = []
+        if waiting_only:
+            begun = self._fulfilled([self._ready[work] for work in left])
         for work in left:
             if self._ready[work] not in begun:
                 self._ray.kill(self._members[work])

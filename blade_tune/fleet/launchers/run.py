@@ -42,7 +42,9 @@ def run_jobs(
         BladeTuneError: a job ended with an error, or a signal was received.
     """
     url = stored.storage.engine.url
-    stored = Workspace(url, stored.folder.results).study(stored.definition.name, outage_s=OUTAGE_S)
+    # Opened again, to wait out an outage of the database
+    workspace = Workspace(url, stored.folder.results)
+    stored = workspace.study(stored.definition.name, outage_s=OUTAGE_S)
     with closing(launcher), storage_errors(url), StopSignals().listening() as signals:
         job = Job.of(stored, settings)
         callback.run_started(stored.summary(), stored.definition.train.max_epochs)
