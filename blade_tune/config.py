@@ -22,7 +22,7 @@ from ruamel.yaml.representer import SafeRepresenter
 from blade_tune.errors import ConfigError
 from blade_tune.redact import redacted_value
 
-# Of a settings file: few lines with aliases can stand for billions of values
+# Limits of a settings file, since few lines with aliases can stand for billions of values.
 MAX_DEPTH, MAX_VALUES = 50, 100_000
 SMALL_RULE = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
 

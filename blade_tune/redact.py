@@ -12,7 +12,7 @@ from blade_tune.printable import printable_lines
 
 HIDDEN = "***"
 
-# Punctuation that ends a word is no part of the URL in front of it
+# Punctuation that ends a word is no part of the URL in front of it.
 _END = r"(?=[]:,;.)'\"]*(?:\s|$))"
 _URL = re.compile(rf"[A-Za-z][\w+.-]*://\S+?{_END}")
 _SECRET_OPTION = re.compile(

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 SHOWN = ("torch", "optuna", "sqlalchemy", "psycopg")  # packages whose versions matter most
 GIB = 2**30  # bytes
-# Free bytes below which there is a warning, or a problem
+# Free bytes below which there is a warning, and a problem.
 LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 MANY_ROWS = 2_000  # with more rows, every worker spends seconds on reading them
 SMALLER = "a new study for each version of the space is better"
@@ -203,7 +203,7 @@ def _study(name: str, settings: RunSettings, fix: Notify | None) -> list[Diagnos
             findings = [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")]
         return fixed + findings
     finally:
-        # There may be more studies than connections that the server takes
+        # There may be more studies than connections that the server takes.
         stored.storage.engine.dispose()
 
 

@@ -16,9 +16,9 @@ from blade_tune.storage.recovery import Recovery, orphans
 from blade_tune.storage.trials import logical_trials, ranked, root_number
 from blade_tune.study.stored import StoredStudy
 
-# Between two looks at silent workers, at most; a quarter of a short grace period is less
+# The longest time between two looks at silent workers; a quarter of a short grace period is less.
 WATCH_EVERY_S = 5.0
-# Names of files that are written next to the one they replace
+# The names of files that are written next to the one that they replace.
 TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")
 # No file takes so many seconds to write, so the process that wrote it, perhaps on another machine, is gone.
 TEMPORARY_AGE_S = 3600.0

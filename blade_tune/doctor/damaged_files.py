@@ -30,9 +30,9 @@ from blade_tune.trial import files as kept
 from blade_tune.trial.artifacts import shown_files
 
 FIX = "doctor --fix writes it again"
-# Subfolders of the results folder with what was measured once on a data set
+# Subfolders of the results folder with measurements that are made once on a data set.
 MEASURED = (".baselines", ".xray")
-# In a study's folder: files that commands write anew
+# Files in a study's folder that commands write anew.
 DERIVED = ("trials.csv", "epochs.csv", "report/*", "effects/*")
 
 
@@ -105,7 +105,7 @@ class Damage:
             yield Damaged(path, remedy)
         for pattern in DERIVED:
             for path in folder.path.glob(pattern):
-                # These files have no digests to compare with
+                # These files have no digests to compare with.
                 if not path.is_file() or not path.stat().st_size:
                     yield Damaged(path, "the command that wrote it writes it anew")
         for trial in logical_trials(self._stored.trials):

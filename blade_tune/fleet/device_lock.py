@@ -50,7 +50,7 @@ def device_turn(claimant: Claimant, *, alone: bool, signals: StopSignals) -> Ite
         # First the turnstile, then the device
         _lock(gate.fileno(), fcntl.LOCK_EX, signals)
         _lock(room.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, signals)
-        # Let the next worker pass; an exclusive one keeps the turnstile locked until its trial has ended
+        # The next worker may pass now; an exclusive one keeps the turnstile locked until its trial has ended.
         if not alone:
             fcntl.flock(gate, fcntl.LOCK_UN)
         yield

@@ -29,7 +29,7 @@ class MessageWriter(Callback):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        # The heartbeat's thread logs warnings through this writer too
+        # The heartbeat's thread logs warnings through this writer too.
         self._lock = threading.Lock()
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
@@ -72,7 +72,7 @@ class MessageWriter(Callback):
         self._write("ended", code, why)
 
     def _write(self, event: str, *arguments: Any) -> None:
-        # The supervisor is gone; `worker_main` notices and stops in order
+        # Where the supervisor is gone, `worker_main` notices it, and stops in order.
         with self._lock, suppress(BrokenPipeError):
             self._stream.write(json.dumps([event, *arguments]) + "\n")
             self._stream.flush()

@@ -49,7 +49,7 @@ class Resolved:
     """The settings of a run, and where each of them was set."""
 
     settings: RunSettings
-    # Setting -> "built-in", path of a file, name of a variable, or a flag
+    # Setting -> "built-in", the path of a file, the name of a variable, or a flag.
     origins: Mapping[str, str]
 
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 MODULE = "blade_tune.fleet.probe_child"
 ROUND_S = 3.0
-# The longest wait for the answers of all processes, which for the first includes starting
+# The longest wait for the answers of all processes, which at first includes starting them.
 START_S = 300.0
 TICK_S = 0.2  # seconds between two looks for a signal
 GAIN = 1.15  # factor in steps per second below which twice the processes are not worth it
@@ -45,7 +45,7 @@ class Measured:
 
     workers: int
     steps_per_s: float  # of all workers together
-    # Bytes that the largest worker takes: of the machine's memory and, on a GPU, of the GPU's
+    # Bytes that the largest worker takes, of the machine's memory and, on a GPU, of the GPU's.
     needs: tuple[int, ...]
     free: tuple[int, ...]  # bytes of each memory that the workers leave free
 
@@ -177,7 +177,7 @@ class Probe:
         self._signals = signals
         self._processes: list[subprocess.Popen[str]] = []
         self._listeners: list[threading.Thread] = []
-        # None from a process that has ended
+        # Answers of all processes; None from one that has ended.
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - shared by the processes and closed in __exit__
 
@@ -208,7 +208,7 @@ class Probe:
         new = workers - len(self._processes)
         for _ in range(new):
             self._start()
-        # Every new process says once that it is ready, so that all start the round together
+        # Every new process says once that it is ready, so that all start the round together.
         self._gather(new)
         threads = max(1, self._placement.threads // workers)
         for process in self._processes:

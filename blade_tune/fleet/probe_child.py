@@ -24,7 +24,7 @@ from blade_tune.training.device_data import DeviceData, resolve_device
 from blade_tune.training.loop import Training
 from blade_tune.trial.objective import build_training
 
-# Bytes of a GPU that a process takes besides torch's allocations; about twice what is usual
+# Bytes of a GPU that a process takes besides torch's allocations; about twice what is usual.
 CONTEXT = 2**30
 
 
@@ -44,7 +44,7 @@ class Answer(Settings):
     """One process's measurements of a round; without figures, the message that the process is ready."""
 
     steps_per_s: float = 0.0
-    # Bytes this process takes: of the machine's memory and, on a GPU, of the GPU's
+    # Bytes that this process takes, of the machine's memory and, on a GPU, of the GPU's.
     needs: tuple[int, ...] = ()
     free: tuple[int, ...] = ()  # bytes of each memory that are free
 

@@ -73,7 +73,7 @@ def folder(path: Path) -> Path:
     Raises:
         ValueError: the path is that of a file.
     """
-    # The shell has done this for a flag, but not for a path in a settings file
+    # The shell has expanded `~` in a flag, but not in a settings file.
     path = Path(os.path.expanduser(path))
     if path.is_file():
         raise ValueError("must be a folder, not a file")

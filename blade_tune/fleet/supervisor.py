@@ -40,9 +40,9 @@ from blade_tune.trial.signals import StopSignals
 log = logging.getLogger(__name__)
 
 TICK_S = 0.2  # the longest wait for an event, in seconds
-# The longest time between two searches for lost trials; a short grace period makes it shorter
+# The longest time between two searches for lost trials; a short grace period makes it shorter.
 SWEEP_S = 5.0
-# Wait before a dead worker is replaced: the first, doubled up to the last
+# The wait before a dead worker is replaced, which doubles with each death from the first to the last of these.
 BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0
 # Deaths in a row without an epoch, after which a run gives up. A trial that kills its workers is failed after fewer, so
 # that so many deaths cannot be the fault of one trial.

@@ -132,7 +132,7 @@ class WorkerProcess:
 
     def _read_events(self, stream: Iterable[str]) -> None:
         for line in stream:
-            # A line cut short by the process's death, or not an event
+            # A line may be cut short by the process's death, or be no event.
             with suppress(ValueError, TypeError):
                 event, *arguments = json.loads(line)
                 self._events.put((self, event, arguments))

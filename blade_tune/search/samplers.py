@@ -45,7 +45,7 @@ from blade_tune.training.config import FitConfig, TrainConfig
 
 DRAWS = 8  # at most from the sampler for one trial; a draw of TPE takes milliseconds
 GP_DRAWS = 2  # at most from the Gaussian process, whose draws take up to a second
-# At most from the whole space; cheap, and more likely than not to find one free point among 72
+# At most, evenly from the whole space: they are cheap, and probably find one free point among 72.
 UNIFORM_DRAWS = 64
 
 

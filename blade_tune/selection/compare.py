@@ -63,7 +63,7 @@ class HowTrained:
     """The way of training that all neural models of a comparison share."""
 
     recipe: RecipeName | None = None  # None for the study file's
-    # None for the recipe's, or the one that each model was published with
+    # None for the recipe's loss, or the one that each model was published with.
     loss: NextItemLoss | None = None
 
 

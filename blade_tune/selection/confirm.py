@@ -95,7 +95,7 @@ def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:
         NothingToExportError: no trial has completed.
     """
     best: dict[Any, FrozenTrial] = {}
-    # Best first, so the first trial of a configuration is its best
+    # The best trials come first, so the first trial of a configuration is its best.
     for trial in ranked(stored.trials):
         best.setdefault(configuration(stored.definition.space, trial.params), trial)
     if not best:

@@ -45,7 +45,7 @@ class Reproduction:
     epochs: int  # number of epochs compared
     largest_difference: float  # relative, over all losses and metrics of all epochs
     changed: tuple[str, ...]  # versions, commit or device that differ from the trial's, in words
-    # Paths of files that were missing or damaged and have been restored
+    # The paths of files that were missing or damaged and have been restored.
     written: tuple[str, ...] = ()
 
 
@@ -114,7 +114,7 @@ class Past:
         largest = 0.0
         for name in names:
             difference = _relative(before.get(name, math.nan), now.get(name, math.nan))
-            # Also true for NaN, where one of the figures is missing
+            # A comparison with `not`, which is also true for NaN, where one of the figures is missing.
             if not difference <= tolerance:
                 raise ReproductionError(
                     f"trial {self.trial.number}: epoch {record.epoch} differs first: {name} was {before.get(name)!r}, "

@@ -30,9 +30,9 @@ from blade_tune.study.stored import BASELINES, StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
 
-# Seconds that are given where the time limit is over already, since a limit must be positive
+# The time limit in seconds where the time is over already, since a limit must be positive.
 SHORTEST_S = 0.1
-# Number of trials that keep their weights, in effect all runs: `--test` ranks with them
+# The number of trials that keep their weights: in effect all runs, since `--test` ranks with them.
 KEEP_ALL = 1_000_000
 
 Key = tuple[str, int]  # configuration as JSON, seed
@@ -54,7 +54,7 @@ class RunExecutor:
     settings: RunSettings
     placements: list[Placement]
     callback: Callback
-    # Start of the time limit, by the monotonic clock
+    # The start of the time limit, by the monotonic clock.
     started: float = field(default_factory=time.monotonic)
 
     def work(self, study: StoredStudy, **changes: Any) -> None:

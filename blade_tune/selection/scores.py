@@ -189,7 +189,7 @@ def tested_beside(
     ranks_U = None
     if files.test_baseline_ranks.exists():
         ranks_U = torch.from_numpy(read_test_baseline_ranks(files))
-    # Stored figures win over those computed from the ranks
+    # Stored figures win over those computed from the ranks.
     if ranks_U is not None and REFERENCE in metrics:
         metrics[REFERENCE] = {**summarize(ranks_U), **metrics[REFERENCE]}
     return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)

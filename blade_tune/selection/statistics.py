@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-# Size of the table of resampled users that is in memory at a time; larger ones are slower
+# The size of the table of resampled users that is in memory at a time; larger ones are slower.
 CELLS = 500_000
 ROUNDING = 1e-12  # relative spread below which differences count as one number
 
@@ -25,7 +25,7 @@ class Estimate:
     """The mean of independent scores with its confidence interval, which one score alone does not have."""
 
     mean: float
-    # Standard deviation of single scores; this, `low` and `high` are None for one score
+    # The standard deviation of single scores; it, `low` and `high` are None for one score.
     sd: float | None
     low: float | None  # ends of the interval
     high: float | None

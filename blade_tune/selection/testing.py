@@ -34,7 +34,7 @@ class Opening:
 
     command: str  # the command line, for the ledger
     device: torch.device  # where models rank
-    # Folder of the data on this machine; None for the one that the study remembers
+    # The folder of the data on this machine; None for the one that the study remembers.
     data_directory: Path | None
 
 

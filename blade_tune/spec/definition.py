@@ -29,7 +29,7 @@ from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 OF_RUNS = ".runs"  # how the name of a study of runs ends
-# The model that is made of other studies' trials, and of how many
+# The model that is made of other studies' trials, and of how many at most.
 COMBINATION, MOST_MEMBERS = "combination", 5
 
 
@@ -48,11 +48,11 @@ class StudyDefinition:
     search: SearchConfig
     enqueue: tuple[Enqueued, ...]
     recipe: RecipeName = "published"
-    # Whether this is a study of runs, whose trials are put in and not proposed
+    # Whether this is a study of runs, whose trials are put in and not proposed.
     is_given: bool = False
-    # Of a combination; names until `members.settle_members` resolves them
+    # The members of a combination, which are names until `members.settle_members` resolves them.
     members: tuple[Member | str, ...] = ()
-    # A stored study's folder, which has its members' weights
+    # The folder of a stored study, which has its members' weights.
     home: Path | None = field(default=None, compare=False)
 
     @classmethod
@@ -332,7 +332,7 @@ def is_fitted(model: Any) -> bool:
     """
     if not isinstance(model, str) or model not in MODELS:
         return False
-    # Loads torch and scipy, so not with this module
+    # Imported here, because it loads torch and scipy.
     from blade_tune.models.fitted import FittedRecommender
 
     return issubclass(load(MODELS, "model", model), FittedRecommender)

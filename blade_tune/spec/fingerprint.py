@@ -13,7 +13,7 @@ from blade_tune.parameter import Value
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.old_words import modern_names
 
-# Raised together with a [Numbers] line of the changelog when the same trial gives another value
+# To be raised, with a [Numbers] line in the changelog, when the same trial gives another value.
 OBJECTIVE_VERSION = 3
 
 

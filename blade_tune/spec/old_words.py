@@ -10,11 +10,11 @@ GONE = {"optimizer": "adam", "averaging": 0.0, "clip_norm": 0.0, "warmup_steps":
 def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study file or a stored definition with the training settings under today's names."""
     changed = dict(content)
-    # The settings that a study fixes
+    # The settings that the study fixes.
     train = changed.get("train")
     if isinstance(train, Mapping):
         changed["train"] = modern_names(train)
-    # The settings of its space
+    # The settings of the study's space.
     space = changed.get("space")
     if isinstance(space, Mapping):
         train = space.get("train")

@@ -14,9 +14,9 @@ from blade_tune.space import Space, nest
 
 T = TypeVar("T")
 
-# Of a group's points; so many settings can be constructed each time a study is read
+# Combinations of a group's points that are all constructed; each time a study is read there is time for so many.
 MAX_COMBINATIONS = 20_000
-# Most points of a parameter that a sample pairs with those of others; of more, evenly spaced ones
+# Points of a parameter that a sample pairs with those of others; of more points, evenly spaced ones are taken.
 FEW = 40
 
 
@@ -167,7 +167,7 @@ def _sample(tried: Sequence[Sequence[Value]]) -> Iterator[tuple[Value, ...]]:
         return tuple(combination)
 
     few = [_spread(points) for points in tried]
-    # Each point
+    # Each point of each parameter
     for index, points in enumerate(few):
         for point in points:
             yield drawn({index: point})

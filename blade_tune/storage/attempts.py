@@ -119,7 +119,7 @@ class Attempts:
         Returns:
             The id of the new attempt, or None where scored trials and running attempts together reach `total`.
         """
-        # Chosen before the first try, so that a repeated one finds its own row
+        # The id is chosen before the first try, so that a repeated one finds its own row.
         attempt_id = uuid.uuid4().hex
 
         def claim() -> str | None:

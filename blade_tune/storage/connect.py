@@ -41,9 +41,9 @@ log = logging.getLogger(__name__)
 SQLITE, POSTGRES = "sqlite", "postgresql+psycopg"
 POSTGRES_NAMES = ("postgres", "postgresql")
 SCHEME = re.compile(r"[\w+.-]{1,32}")
-# Scheme, user and password, as SQLAlchemy reads them
+# The scheme, user and password of a URL, as SQLAlchemy reads them.
 USER_INFO = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?")
-# SQLite's names for a database that no second process could open
+# SQLite's names for a database that no second process could open.
 IN_MEMORY = (None, "", ":memory:")
 BUSY_TIMEOUT_S = 60  # how long SQLite waits for another process's write lock
 OUTAGE_S = 300.0  # how long a database that went away is waited for
@@ -128,7 +128,7 @@ def _is_libpq_option(option: str) -> bool:
 @cache
 def _libpq_options() -> frozenset[str]:
     """Return the names of the connection options that libpq knows."""
-    # Takes a third of a second, which users of SQLite need not wait
+    # Imported here, because it takes a third of a second, which users of SQLite need not wait.
     from psycopg.pq import Conninfo
 
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
@@ -273,7 +273,7 @@ def creating(url: URL) -> Iterator[None]:
             raise StorageError(f"{lock}: another process has held it for {CREATION_S} s.") from None
     else:
         engine = create_engine(url, poolclass=NullPool, connect_args=_connection_options(url))
-        # The end of the transaction releases the lock
+        # The end of the transaction releases the lock.
         with storage_errors(url), engine.begin() as connection:
             connection.execute(text(f"SET LOCAL lock_timeout = '{CREATION_S}s'"))
             connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))

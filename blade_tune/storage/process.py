@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-# Start times of one process differ by less, two processes of one id by more
+# Two readings of one process's start differ by less, two processes of one id by more.
 START_TOLERANCE_S = 1.0
 
 

@@ -28,7 +28,7 @@ from blade_tune.storage.trial_record import Given
 from blade_tune.storage.trials import logical_trials, root_number, trial_values
 from blade_tune.trial.files import read_epochs
 
-# User attribute of a study: its id, and those of the studies that it is a copy of
+# The user attribute of a study with its id, and with those of the studies that it is a copy of.
 IDENTITY = "identity"
 FILE = "owner.json"
 FRESH_S = 1.0  # seconds for which a folder that was checked is not checked again
@@ -39,7 +39,7 @@ class Identity:
     """The id of a stored study, unique among all databases, with the ids of the studies that it was copied from."""
 
     id: str
-    # The id of the study that it is a copy of, then of the one that was copied to that
+    # The id of the study that it is a copy of, then that of the study which this one is a copy of, and so on.
     copied: tuple[str, ...] = ()
 
     @classmethod
@@ -85,7 +85,7 @@ class Ownership:
         self._definition = definition
         self._storage = storage
         self._identity: Identity | None = None
-        # When a folder was last checked, by the monotonic clock
+        # When each folder was last checked, by the monotonic clock.
         self._checked: dict[Path, float] = {}
         self._adopted: set[Path] = set()  # folders without an owner that hold the study's trials
 

@@ -41,7 +41,7 @@ from blade_tune.training.baselines import Baselines, valid_baselines
 from blade_tune.trial.callback import StudySummary
 from blade_tune.trial.provenance import now
 
-# User attribute of a study: the baselines' window length, metrics, and which were left out
+# The user attribute of a study with the baselines' window length, their metrics, and which were left out.
 BASELINES = "baselines"
 
 

@@ -24,9 +24,9 @@ class Passing:
     trial: int | None = None  # the number of the row
     epoch: int | None = None  # the epoch at which the trial passed the baseline
     value: float | None = None  # the trial's figure at this epoch
-    # By the wall clock, since the first trial started; None where it is not stored
+    # Seconds by the wall clock since the first trial started; None where they are not stored.
     study_seconds: float | None = None
-    # `study_seconds` is up to the row's end, since the time of the figure is not stored
+    # Whether `study_seconds` is up to the row's end, since the time of the figure is not stored.
     is_upper_bound: bool = False
     training_seconds: float | None = None  # the trial's up to this epoch, in all of its attempts
     is_fitted: bool = False  # the model is fitted at once and has no epochs

@@ -108,7 +108,7 @@ def of_pair(paired: Mapping[str, Any], num_candidates: int = 1) -> Verdict:
         paired: the comparison of the winner with the reference baseline, from `pair`.
         num_candidates: from how many candidates the winner was chosen by figures of the same users.
     """
-    # Takes a tenth of a second to import, which workers need not wait
+    # Imported here, because it takes a tenth of a second, which workers need not wait.
     from scipy.special import stdtrit
 
     difference, error = paired["difference"], paired["error"]

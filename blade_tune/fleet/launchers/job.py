@@ -45,7 +45,7 @@ class Job:
     study: str  # its name
     settings: RunSettings  # without the storage, since its password must be in no file
     since: float  # start of the run, in seconds since 1970 by the database's clock
-    # The latest request to stop at the start of the run; only a newer one counts
+    # The latest request to stop at the start of the run; only a newer one counts.
     stop_before: StopRequest | None
     share: float = 1.0  # part of each of its devices that the job has, in (0, 1]
 

@@ -31,7 +31,7 @@ class Ray(Launcher):
     """
 
     def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:  # noqa: ARG002
-        # Ray reports usage to its makers by default
+        # Without this Ray reports usage to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self._ray: Any = require("ray", "ray")
         # Whether Ray can do what is asked for
@@ -69,7 +69,7 @@ class Ray(Launcher):
         """
         settings = job.settings.model_copy(update={"workers": 1, "per_gpu": None})
         job = replace(job, settings=settings, share=self._share)
-        # A restarted actor works again
+        # A restarted actor repeats its work.
         retries = {"max_task_retries": self._options["max_restarts"]}
         actor = self._ray.remote(**self._options, **retries)(RayWorker)
         for _ in range(count):

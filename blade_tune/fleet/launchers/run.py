@@ -42,7 +42,7 @@ def run_jobs(
         BladeTuneError: a job ended with an error, or a signal was received.
     """
     url = stored.storage.engine.url
-    # Opened again, to wait out an outage of the database
+    # The study is opened again, to wait out an outage of the database.
     workspace = Workspace(url, stored.folder.results)
     stored = workspace.study(stored.definition.name, outage_s=OUTAGE_S)
     with closing(launcher), storage_errors(url), StopSignals().listening() as signals:
@@ -81,7 +81,7 @@ def _watch(
             if (signals or has_failed) and not is_asked:
                 stored.ask_to_stop(now=False)
                 is_asked = True
-            # Jobs that run notice this themselves, those in the queue have nothing left to do
+            # Jobs that run notice this themselves; those in the queue have nothing left to do.
             if job.why_over(stored):
                 launcher.cancel(waiting_only=True)
             time.sleep(POLL_S)

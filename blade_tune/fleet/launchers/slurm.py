@@ -14,11 +14,11 @@ from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.storage.connect import POSTGRES, SQLITE
 
-# The database's URL; SLURM passes the environment of `sbatch` on to the job
+# The variable with the database's URL; SLURM passes the environment of `sbatch` on to the job.
 STORAGE = "BLADE_TUNE_STORAGE"
 DEFAULTS = {"name": "blade-tune", "timeout_min": 240, "slurm_signal_delay_s": 120}
 NOT_OURS = ("nodes", "tasks_per_node")  # a job is one task; `workers` says how many there are
-# How often a job that reaches its time limit is queued again; meant as no limit
+# How often a job that reaches its time limit is queued again; meant as no limit.
 MAX_REQUEUES = 10_000
 ENDED_BY_SLURM_S = 900.0  # seconds that a job waits, after a SIGTERM, for SLURM to end it
 
@@ -44,7 +44,7 @@ class SlurmTask:
 
         def stop(number: int, _: object) -> None:
             warnings.append(number)
-            # The run below handles it: trials are stored, then it ends
+            # The run below handles it: trials are stored, then it ends.
             signal.raise_signal(signal.SIGTERM)
 
         queue_again: Any = signal.signal(warning, stop)
@@ -130,7 +130,7 @@ class Slurm(Launcher):
         try:
             ended: Ended = job.result()
         except self._submitit.core.utils.UncompletedJobError:
-            # Not quoted, since its message contains the whole log
+            # The error is not quoted, since its message contains the whole log.
             why = f"job {job.job_id} died ({job.state}); its log is {job.paths.stderr}"
             return Ended(None, why)
         return ended

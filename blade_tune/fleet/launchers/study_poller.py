@@ -27,7 +27,7 @@ class StudyPoller:
         self._metric: str = stored.definition.objective.metric
         self._has_reported_baselines = False
         self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
-        # Number -> the latest epoch, and when it was seen
+        # Number of a trial -> its latest epoch, and when that was seen.
         self._epochs: dict[int, tuple[int, float]] = {}
 
     def poll(self) -> None:
