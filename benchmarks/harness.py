@@ -50,7 +50,7 @@ from blade_tune.spec.fingerprint import training_seed
 from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.lease import Lease
 from blade_tune.storage.optuna_storage import TRIALS
-from blade_tune.study.create import Total, open_study
+from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.training import loop
@@ -254,7 +254,7 @@ def work(
 def opened(folder: Path, definition: StudyDefinition, total: int) -> StoredStudy:
     """The study of a results folder, made if it is not there."""
     data, place = prepare(definition.data, None, folder), Workspace.at(None, folder)
-    return open_study(definition, data, place, Total(total))
+    return open_study(definition, data, place, TrialBudget(total))
 
 
 def measure(folder: Path, sizes: list[int], trials: int, profile: int) -> None:

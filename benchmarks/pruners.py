@@ -38,7 +38,7 @@ from scipy.stats import spearmanr
 
 from blade_tune.config import write_yaml
 from blade_tune.search.samplers import build_pruner, warmup_epochs
-from blade_tune.spec.definition import PrunerConfig
+from blade_tune.spec.study_file import PrunerConfig
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
 

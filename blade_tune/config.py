@@ -8,7 +8,7 @@ import difflib
 import io
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,9 +22,9 @@ from ruamel.yaml.representer import SafeRepresenter
 from blade_tune.errors import ConfigError
 from blade_tune.redact import redacted_value
 
-# Of a settings file: few lines with aliases can stand for billions of values
+# Limits of a settings file, since few lines with aliases can stand for billions of values.
 MAX_DEPTH, MAX_VALUES = 50, 100_000
-SMALL_LAW = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
+SMALL_RULE = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
 
 
 class Settings(BaseModel):
@@ -72,11 +72,11 @@ def _explain(detail: Any, settings: type[Settings]) -> str:
         return f"unknown key {name}. {guess(str(key), _fields(settings, parents))}"
     if detail["type"] == "missing":
         return f"{name} is required."
-    law = detail["msg"].removeprefix("Value error, ")
+    rule = detail["msg"].removeprefix("Value error, ")
     if not name:
-        return f"{law}."
-    law = re.sub(r"^Input should be", "must be", law)
-    return f"{name} {law}, got {redacted_value(detail['input'])!r}."
+        return f"{rule}."
+    rule = re.sub(r"^Input should be", "must be", rule)
+    return f"{name} {rule}, got {redacted_value(detail['input'])!r}."
 
 
 def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
@@ -84,7 +84,7 @@ def _fields(settings: type[Settings], parents: Iterable[Any]) -> list[str]:
     for part in parents:
         field = settings.model_fields.get(str(part))
         inner = getattr(field, "annotation", None)
-        # A union, a list, or a plain value
+        # The keys of a union, a list or a plain value are not known.
         if not (isinstance(inner, type) and issubclass(inner, Settings)):
             return []
         settings = inner
@@ -95,8 +95,8 @@ class _Representer(SafeRepresenter):
     """Quotes text that holds line ends of Unicode: without quotes they would be read back as spaces."""
 
     def represent_str(self, data: str) -> ScalarNode:
-        # The style in which they are escaped
-        style = '"' if re.search("[\x85\u2028\u2029]", data) else None
+        has_line_ends = re.search("[\x85\u2028\u2029]", data)
+        style = '"' if has_line_ends else None  # in double quotes they are escaped
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
 
@@ -105,7 +105,7 @@ _Representer.add_representer(str, _Representer.represent_str)
 
 def _yaml() -> YAML:
     """Return a reader and writer of YAML 1.2: 1e-3 is a number, 020 is 20, yes is a text, and keys are unique."""
-    # Any, for its own annotations say that its switches are always None
+    # Of type Any, since its own annotations say that its switches are always None.
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.Representer = _Representer
     yaml.default_flow_style = False
@@ -131,29 +131,31 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}).") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: must be UTF-8 text.") from None
-    except DuplicateKeyError as error:  # its own message repeats the value, which may be a secret
-        key = re.search('key "(.*?)"', str(error.problem), re.DOTALL)
-        name = f"{key[1]} " if key else ""
-        raise ConfigError(
-            f"{path}:{error.problem_mark.line + 1}: is not valid YAML: {name}is given twice."
-        ) from None
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(
-            f"{path}{line}: is not valid YAML: {getattr(error, 'problem', error)}."
-        ) from None
+        raise ConfigError(f"{path}{_yaml_problem(error)}.") from None
     except ValueError as error:  # a date that does not exist
         raise ConfigError(f"{path}: is not valid YAML: {error}.") from None
     except RecursionError:
-        raise ConfigError(f"{path}: {SMALL_LAW}.") from None
+        raise ConfigError(f"{path}: {SMALL_RULE}.") from None
     if data is None and may_be_empty:
         return {}
     if not _is_small(data):
-        raise ConfigError(f"{path}: {SMALL_LAW}.")
+        raise ConfigError(f"{path}: {SMALL_RULE}.")
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: must be a YAML mapping, got {type(data).__name__}.")
     return data
+
+
+def _yaml_problem(error: YAMLError) -> str:
+    """Return where a file is not valid YAML, and why, to go behind its path."""
+    mark = getattr(error, "problem_mark", None)
+    line = f":{mark.line + 1}" if mark else ""
+    problem = getattr(error, "problem", error)
+    # The error's own message on a repeated key also has the value, which may be a secret.
+    if isinstance(error, DuplicateKeyError):
+        key = re.search('key "(.*?)"', str(problem), re.DOTALL)
+        problem = f"{key[1]} is given twice" if key else "is given twice"
+    return f"{line}: is not valid YAML: {problem}"
 
 
 def read_value(text: str) -> Any:
@@ -166,30 +168,34 @@ def read_value(text: str) -> Any:
 
 def _is_small(data: Any) -> bool:
     """Return whether plain data is within MAX_DEPTH and MAX_VALUES, with aliases counted as often as they are used."""
-    level, count = [data], 0
+    level = [data]
+    count = 0
     # Level by level, and never more than MAX_VALUES of one: a bomb of aliases is not unfolded.
     for _ in range(MAX_DEPTH):
-        inner = (
-            value.values() if isinstance(value, dict) else value
-            for value in level
-            if isinstance(value, dict | list)
-        )
-        level = list(itertools.islice(itertools.chain.from_iterable(inner), MAX_VALUES))
+        level = list(itertools.islice(_inner_values(level), MAX_VALUES))
         count += len(level)
         if not level or count >= MAX_VALUES:
             return not level
     return False
 
 
+def _inner_values(values: Iterable[Any]) -> Iterator[Any]:
+    """Yield the values inside of mappings and lists."""
+    for value in values:
+        if isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, list):
+            yield from value
+
+
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested mappings as one flat mapping with dotted names: {"a": {"b": 1}} becomes {"a.b": 1}."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
-        flat |= (
-            flatten(value, f"{prefix}{name}.")
-            if isinstance(value, Mapping)
-            else {f"{prefix}{name}": value}
-        )
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
     return flat
 
 

@@ -13,7 +13,7 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(_code(mark) if unicodedata.category(mark) in STEERING else mark for mark in text)
+    return "".join(map(_escaped, text))
 
 
 def printable_lines(text: str) -> str:
@@ -21,5 +21,8 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
-def _code(mark: str) -> str:
+def _escaped(mark: str) -> str:
+    """Return a character unchanged, or as an escape if it steers."""
+    if unicodedata.category(mark) not in STEERING:
+        return mark
     return mark.encode("unicode_escape", "surrogatepass").decode("ascii")

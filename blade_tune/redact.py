@@ -12,7 +12,7 @@ from blade_tune.printable import printable_lines
 
 HIDDEN = "***"
 
-# Punctuation that ends a word is no part of the URL in front of it
+# Punctuation that ends a word is no part of the URL in front of it.
 _END = r"(?=[]:,;.)'\"]*(?:\s|$))"
 _URL = re.compile(rf"[A-Za-z][\w+.-]*://\S+?{_END}")
 _SECRET_OPTION = re.compile(
@@ -33,26 +33,31 @@ def redacted_url(url: str) -> str:
     scheme, slashes, rest = url.partition("://")
     if not slashes:
         return _ASSIGNMENT.sub(_hide_value, url)
+    # The options, from the first secret one on
     options = ""
-    if secret := _SECRET_OPTION.search(rest):
-        rest, options = rest[: secret.start()], f"{secret[1]}{HIDDEN}"
-        # Perhaps the "option" is part of a password in front of the host
+    secret = _SECRET_OPTION.search(rest)
+    if secret:
+        rest = rest[: secret.start()]
+        options = f"{secret[1]}{HIDDEN}"
+        # Perhaps the "option" is part of a password in front of the host.
         if "@" in secret[2] and "@" not in rest:
             rest = re.sub(r":.*", f":{HIDDEN}", rest, flags=re.S)
-    before, at, host = rest.rpartition("@")
-    # Has no host, and its file's name may hold an @
+    # The password in front of the host. SQLite's URLs have no host, and the name of a file may hold an @.
+    user_info, at, host = rest.rpartition("@")
     if at and not scheme.lower().startswith("sqlite"):
-        user, colon, _ = before.partition(":")
-        rest = f"{user}{colon}{HIDDEN if colon else ''}@{host}"
+        user, colon, _ = user_info.partition(":")
+        password = HIDDEN if colon else ""
+        rest = f"{user}{colon}{password}@{host}"
     return f"{scheme}://{rest}{options}"
 
 
 def redacted(text: str) -> str:
     """Return a text without the secrets of its URLs and assignments, and with control characters as escapes."""
-    parts = _URL.split(text)
-    shown = [_ASSIGNMENT.sub(_hide_value, parts[0])]
-    for url, after in zip(_URL.findall(text), parts[1:], strict=True):
-        shown += [redacted_url(url), _ASSIGNMENT.sub(_hide_value, after)]
+    before, *others = _URL.split(text)
+    shown = [_ASSIGNMENT.sub(_hide_value, before)]
+    for url, after in zip(_URL.findall(text), others, strict=True):
+        shown.append(redacted_url(url))
+        shown.append(_ASSIGNMENT.sub(_hide_value, after))
     return printable_lines("".join(shown))
 
 
@@ -67,5 +72,5 @@ def redacted_value(value: Any) -> Any:
     return value
 
 
-def _hide_value(found: re.Match[str]) -> str:
-    return f"{found[1]}{HIDDEN}"
+def _hide_value(assignment: re.Match[str]) -> str:
+    return f"{assignment[1]}{HIDDEN}"

@@ -14,6 +14,7 @@ from blade_tune.config import Settings, write_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.models.config import only_when
 from blade_tune.space import Space
+from blade_tune.spec.space_check import check_space
 
 EXAMPLE = {
     "model": {
@@ -266,20 +267,20 @@ def test_count_equals_walking_the_space(searched: Space):
 def test_check_refuses_what_the_settings_refuse(model: dict, train: dict, message: str):
     """Every name, both ends of every range and every combination of choices is checked before any trial."""
     with pytest.raises(ConfigError) as error:
-        space(model, train).check(CONFIGS)
+        check_space(space(model, train), CONFIGS)
     assert str(error.value).startswith(f"space.yaml: {message}")
 
 
 def test_check_tries_only_combinations_that_a_search_can_make():
     """A value that is searched only beside values it fits is accepted, through a chain of conditions too."""
-    example().check(CONFIGS)
+    check_space(example(), CONFIGS)
     model = {
         "kind": {"choice": ["add", "mask", "none"]},
         "rho": {"choice": [0.1, 0.2], "when": {"kind": ["add", "mask"]}},
         "heads": {"choice": [8], "when": {"rho": [0.1]}},
         "size": {"choice": [16, 20], "when": {"kind": ["none"]}},
     }
-    space(model).check(CONFIGS)
+    check_space(space(model), CONFIGS)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +314,7 @@ def test_check_tries_only_combinations_that_a_search_can_make():
 def test_an_idle_parameter_is_refused(model: dict, message: str):
     """A parameter that the model ignores under some searched value must say `when` it counts."""
     with pytest.raises(ConfigError) as error:
-        space(model).check(CONFIGS)
+        check_space(space(model), CONFIGS)
     assert str(error.value).startswith(f"space.yaml: {message}")
 
 
@@ -330,13 +331,15 @@ def test_an_idle_parameter_is_refused(model: dict, message: str):
 )
 def test_a_parameter_that_counts_is_accepted(model: dict):
     """What has an effect wherever it is searched needs no more words."""
-    space(model).check(CONFIGS)
+    check_space(space(model), CONFIGS)
 
 
 def test_a_huge_space_is_checked_by_a_sample():
     """A product of choices too large to try one by one is still checked, in bounded time."""
     model = {name: {"choice": [1, 2, 4, 8]} for name in ("heads",)}
     train = {"rate": {"choice": [(i + 1) / 30_000 for i in range(30_000)]}}
-    space(model, train).check(CONFIGS)
+    check_space(space(model, train), CONFIGS)
     with pytest.raises(ConfigError, match="rate must be less than or equal to 1"):
-        space(model, {"rate": {"choice": [2 + i / 30_000 for i in range(30_000)]}}).check(CONFIGS)
+        check_space(
+            space(model, {"rate": {"choice": [2 + i / 30_000 for i in range(30_000)]}}), CONFIGS
+        )

@@ -7,6 +7,7 @@ import pytest
 
 from blade_tune.errors import ConfigError
 from blade_tune.space import Space, nest
+from blade_tune.spec.space_check import check_space
 from tests.test_space import CONFIGS, example, space
 
 # --- fill ---
@@ -93,7 +94,7 @@ def test_a_configuration_is_a_space_with_nothing_free():
         optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=5)).ask()
     )
     again = Space.from_mapping(nest(values), "config.yaml")
-    again.check(CONFIGS)
+    check_space(again, CONFIGS)
     assert (again.free, again.count()) == ({}, 1)
     assert again.fixed == values
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from blade_tune import space as spaces
 from blade_tune.config import read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.space import Space, nest
+from blade_tune.spec import space_check
 from blade_tune.spec.definition import StudyDefinition
 from tests.cli.program import TINY, call
 from tests.test_space import CONFIGS, Model, configurations
@@ -80,7 +80,7 @@ def test_a_space_passes_if_and_only_if_every_point_can_run(searched: Space, most
     """What passes constructs at each of its points, by walking them as a search does; what is refused fails at one."""
     can_run = all(runs(values) for values in configurations(searched))
     try:
-        found = searched.check(CONFIGS, most)
+        found = space_check.check_space(searched, CONFIGS, most)
     except ConfigError:
         assert not can_run
         return
@@ -132,12 +132,12 @@ def test_the_command_says_how_much_it_has_constructed(
 
 def test_a_sample_has_every_point_and_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many combinations there are: a rule between two fields is noticed, wherever it is broken."""
-    monkeypatch.setattr(spaces, "FEW", 3)
+    monkeypatch.setattr(space_check, "FEW", 3)
     tried: list[list[Any]] = [list(range(3)), ["a", "b"], list(range(100))]
     pairs = {(a, b) for a in range(3) for b in ("a", "b")} | {
         (a, c) for a in range(3) for c in (0, 49, 99)
     }
-    found = [draw for draw, _ in zip(spaces._sample(tried), range(60), strict=False)]
+    found = [draw for draw, _ in zip(space_check._sample(tried), range(60), strict=False)]
     assert pairs <= {(a, b) for a, b, _ in found} | {(a, c) for a, _, c in found}
     assert all(draw[place] in tried[place] for draw in found for place in range(3))
 

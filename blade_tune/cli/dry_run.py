@@ -9,14 +9,14 @@ from blade_tune.fleet.precedence import Resolved
 from blade_tune.report.plan import definition_rows, run_rows, settle_budget, stored_rows
 from blade_tune.spec.catalog import StudySource
 from blade_tune.spec.definition import StudyDefinition
-from blade_tune.study.create import Total
+from blade_tune.study.create import TrialBudget
 
 
 def print_plan(
     source: StudySource,
     definition: StudyDefinition,
     resolved: Resolved,
-    total: Total,
+    total: TrialBudget,
     flags: Mapping[str, Any],
     launcher: str | None,
 ) -> None:

@@ -7,8 +7,8 @@ import click
 
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.fleet.launchers import LAUNCHERS
-from blade_tune.spec.definition import PrunerName, SamplerName
 from blade_tune.spec.recipes import RECIPES, RecipeName
+from blade_tune.spec.study_file import PrunerName, SamplerName
 
 if TYPE_CHECKING:
     from blade_tune.study.stored import StoredStudy
@@ -100,7 +100,7 @@ def run(
     from blade_tune.spec.catalog import StudySource
     from blade_tune.spec.definition import COMBINATION, StudyDefinition
     from blade_tune.storage.connect import await_database, storage_errors
-    from blade_tune.study.create import Total, open_study
+    from blade_tune.study.create import TrialBudget, open_study
     from blade_tune.study.members import check_members, keep_members, members_of, settle_members
 
     source = StudySource.read(study)
@@ -129,7 +129,7 @@ def run(
     )
     if definition.members:
         definition = settle_members(definition, workspace)
-    total = Total(settings.trials if flags["trials"] is not None else None, add or 0)
+    total = TrialBudget(settings.trials if flags["trials"] is not None else None, add or 0)
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
     if dry_run:

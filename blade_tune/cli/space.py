@@ -55,9 +55,10 @@ def show(name: str, model: str | None, recipe: RecipeName, form: str) -> None:
       blade-tune space show blade-extended
     """  # noqa: D301
     from blade_tune.report.spaces import space_rows
+    from blade_tune.spec.space_check import check_space
 
     checked, configs = _space(name, model, recipe)
-    checked.check(configs)
+    check_space(checked, configs)
     print_rows(space_rows(checked, configs), form)
 
 
@@ -76,8 +77,10 @@ def check(name: str, model: str | None, recipe: RecipeName) -> None:
     Example:
       blade-tune space check search_spaces/mine.yaml --model blade
     """  # noqa: D301
+    from blade_tune.spec.space_check import check_space
+
     checked, configs = _space(name, model, recipe)
-    found = checked.check(configs, MOST)
+    found = check_space(checked, configs, MOST)
     count = checked.count()
     points = "a continuous space" if count is None else f"{count:,} configurations"
     how = f"all {found.total:,}"

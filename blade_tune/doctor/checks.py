@@ -22,7 +22,7 @@ from sqlalchemy.engine import URL
 
 from blade_tune import __version__
 from blade_tune.data.sources.base import open_source
-from blade_tune.doctor.crash_remains import Leftovers, Tell
+from blade_tune.doctor.crash_remains import Leftovers, Notify
 from blade_tune.doctor.damaged_files import Damage, measured_damage
 from blade_tune.doctor.diagnosis import Diagnosis, State
 from blade_tune.errors import (
@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 
 SHOWN = ("torch", "optuna", "sqlalchemy", "psycopg")  # packages whose versions matter most
 GIB = 2**30  # bytes
-# Free bytes below which there is a warning, or a problem
+# Free bytes below which there is a warning, and a problem.
 LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 MANY_ROWS = 2_000  # with more rows, every worker spends seconds on reading them
 SMALLER = "a new study for each version of the space is better"
@@ -61,7 +61,7 @@ NEW_STORAGE = "start the server, go on with a copy of a broken file, or give ano
 
 
 def examine(
-    settings: RunSettings, study: str | None = None, fix: Tell | None = None
+    settings: RunSettings, study: str | None = None, fix: Notify | None = None
 ) -> list[Diagnosis]:
     """Run all checks and return what they found; change nothing unless asked to repair.
 
@@ -78,16 +78,14 @@ def examine(
         with storage_errors(url):
             storage = open_storage(url, create=False)
             findings.append(Diagnosis("storage", "ok", _describe(storage, url)))
-            stored = [
-                each.study_name
-                for each in storage.get_all_studies()
-                if "definition" in each.user_attrs
-            ]
-            for name in [study] if study else stored:
-                # A folder of data in the settings is that of one study; others use the one that they remember.
-                findings += _study(
-                    name, settings if study else settings.model_copy(update={"data": None}), fix
-                )
+            if study:
+                findings += _study(study, settings, fix)
+            else:
+                # A folder of data in the settings is that of one study; here each uses the one that it remembers.
+                settings = settings.model_copy(update={"data": None})
+                for each in storage.get_all_studies():
+                    if "definition" in each.user_attrs:
+                        findings += _study(each.study_name, settings, fix)
     except NothingStoredError as error:
         findings.append(Diagnosis("storage", "problem" if study else "ok", str(error)))
     except BladeTuneError as error:
@@ -97,7 +95,8 @@ def examine(
 
 def warn_of_size(stored: StoredStudy) -> None:
     """Warn in the log that a study is so large that its workers begin slowly."""
-    if (rows := len(stored.trials)) > MANY_ROWS:
+    rows = len(stored.trials)
+    if rows > MANY_ROWS:
         log.warning("study=%s has %d trials: %s", stored.definition.name, rows, SMALLER)
 
 
@@ -107,67 +106,60 @@ def _versions() -> Iterator[Diagnosis]:
     yield Diagnosis(
         "versions", "ok", f"python {platform.python_version()}, blade-tune {__version__}, {shown}"
     )
+    # Nothing is declared where blade-tune runs from its sources without being installed.
     declared: list[str] = []
-    # blade-tune runs from its sources, which are not installed
     with suppress(metadata.PackageNotFoundError):
         declared = metadata.requires("blade-tune") or []
     for requirement in map(Requirement, declared):
-        if requirement.marker is None:  # requirements of an extra have a marker, and may be missing
-            version = metadata.version(requirement.name)
-            if not requirement.specifier.contains(version, prereleases=True):
-                what = f"{requirement.name} must be {requirement.specifier}, and is {version}"
-                yield Diagnosis("versions", "problem", what, f"pip install '{requirement}'")
+        if requirement.marker is not None:
+            continue  # requirements of an extra have a marker, and may be missing
+        version = metadata.version(requirement.name)
+        if not requirement.specifier.contains(version, prereleases=True):
+            finding = f"{requirement.name} must be {requirement.specifier}, and is {version}"
+            yield Diagnosis("versions", "problem", finding, f"pip install '{requirement}'")
 
 
 def _devices() -> Iterator[Diagnosis]:
     """Check that every GPU works, and say how much of its memory is free."""
-    gpus, threads = torch.cuda.device_count(), Machine.here().threads
+    gpus = torch.cuda.device_count()
+    threads = Machine.here().threads
     for gpu in range(gpus):
         try:
             free, total = torch.cuda.mem_get_info(gpu)
         except RuntimeError as error:
-            yield Diagnosis(
-                "devices",
-                "problem",
-                f"cuda:{gpu} does not work: {error}",
-                "run with --device cpu or --gpus",
-            )
+            finding = f"cuda:{gpu} does not work: {error}"
+            yield Diagnosis("devices", "problem", finding, "run with --device cpu or --gpus")
         else:
             name = torch.cuda.get_device_name(gpu)
-            yield Diagnosis(
-                "devices",
-                "ok",
-                f"cuda:{gpu} is {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB are free",
-            )
+            finding = f"cuda:{gpu} is {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB are free"
+            yield Diagnosis("devices", "ok", finding)
     trains = "" if gpus else f", no GPU for torch {torch.__version__}: trials train on the CPU"
     yield Diagnosis("devices", "ok", f"{threads} CPU threads{trains}")
 
 
 def _results(folder: Path) -> Diagnosis:
     """Check that the results folder, or the folder in which it would be created, can be written and has free space."""
-    place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
-    kind, free = file_system(place), shutil.disk_usage(place).free
-    network = (
-        ", a network file system" if kind.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS else ""
-    )
-    what = f"{folder}: {free / GIB:.1f} GiB are free ({kind or 'unknown'}{network})"
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    kind = file_system(existing)
+    free = shutil.disk_usage(existing).free
+    is_network = kind.removeprefix("fuse.") in NETWORK_FILE_SYSTEMS
+    network = ", a network file system" if is_network else ""
+    finding = f"{folder}: {free / GIB:.1f} GiB are free ({kind or 'unknown'}{network})"
     try:
         # Written through to the disk, since a full or broken one may show only then.
-        with tempfile.TemporaryFile(dir=place) as file:
+        with tempfile.TemporaryFile(dir=existing) as file:
             file.write(bytes(2**20))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        return Diagnosis(
-            "results",
-            "problem",
-            f"{what}; nothing can be written: {error.strerror}",
-            "give --results DIR",
-        )
-    state: State = "problem" if free < NO_SPACE else "warning" if free < LITTLE_SPACE else "ok"
-    return Diagnosis(
-        "results", state, what, "" if state == "ok" else "make room, or give --results DIR"
-    )
+        finding += f"; nothing can be written: {error.strerror}"
+        return Diagnosis("results", "problem", finding, "give --results DIR")
+    if free >= LITTLE_SPACE:
+        return Diagnosis("results", "ok", finding)
+    state: State = "problem" if free < NO_SPACE else "warning"
+    return Diagnosis("results", state, finding, "make room, or give --results DIR")
 
 
 def _describe(storage: StudyStorage, url: URL) -> str:
@@ -179,21 +171,21 @@ def _describe(storage: StudyStorage, url: URL) -> str:
     version = f"tables of version {storage.get_current_version()}"
     with storage.engine.connect() as connection:
         if url.drivername != SQLITE:
-            return f"{masked(url)}: PostgreSQL {connection.scalar(text('SHOW server_version'))}, {version}"
-        fault = " ".join(str(connection.scalar(text("PRAGMA quick_check(1)"))).split())
+            server = connection.scalar(text("SHOW server_version"))
+            return f"{masked(url)}: PostgreSQL {server}, {version}"
+        fault = str(connection.scalar(text("PRAGMA quick_check(1)")))
+        fault = " ".join(fault.split())  # one line
         if fault != "ok":
             raise StorageError(f"{masked(url)}: the file is broken ({fault})")
         sqlite = connection.scalar(text("SELECT sqlite_version()"))
         mode = connection.scalar(text("PRAGMA journal_mode"))
-        pages, size = (
-            connection.scalar(text(f"PRAGMA {name}")) for name in ("page_count", "page_size")
-        )
-    return (
-        f"{masked(url)}: SQLite {sqlite}, journal {mode}, {pages * size / 2**20:.1f} MiB, {version}"
-    )
+        pages = connection.scalar(text("PRAGMA page_count"))
+        page_size = connection.scalar(text("PRAGMA page_size"))
+    mib = pages * page_size / 2**20
+    return f"{masked(url)}: SQLite {sqlite}, journal {mode}, {mib:.1f} MiB, {version}"
 
 
-def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis]:
+def _study(name: str, settings: RunSettings, fix: Notify | None) -> list[Diagnosis]:
     """Check one study; return what was repaired, then what was found, or that nothing is wrong."""
     check = f"study {name}"
     try:
@@ -205,13 +197,13 @@ def _study(name: str, settings: RunSettings, fix: Tell | None) -> list[Diagnosis
         leftovers = Leftovers(stored, settings.grace_s, settings.keep)
         damage = Damage(stored)
         fixed = [*leftovers.remove(fix), *damage.mend()] if fix else []
-        found = [*_identity(stored, settings.data), *leftovers.findings(), *damage.findings()]
-        scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
-        return fixed + (
-            found or [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")]
-        )
+        findings = [*_identity(stored, settings.data), *leftovers.findings(), *damage.findings()]
+        if not findings:
+            scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
+            findings = [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")]
+        return fixed + findings
     finally:
-        # There may be more studies than connections that the server takes
+        # There may be more studies than connections that the server takes.
         stored.storage.engine.dispose()
 
 
@@ -227,21 +219,22 @@ def _identity(stored: StoredStudy, data: Path | None) -> Iterator[Diagnosis]:
         yield Diagnosis(check, "problem", str(error))
     except DataError as error:
         yield Diagnosis(check, "warning", str(error))
-    if (rows := len(stored.trials)) > MANY_ROWS:
+    rows = len(stored.trials)
+    if rows > MANY_ROWS:
         yield Diagnosis(check, "warning", f"{rows} trials", SMALLER)
 
 
-def _require_data(stored: StoredStudy, given: Path | None) -> None:
+def _require_data(stored: StoredStudy, directory: Path | None) -> None:
     """Check the hash of a study's data, which is prepared in a temporary folder if the results folder does not have it.
 
     Raises:
         StudyDiffersError: the data is not what the study was run on.
         DataError: the data is not on this machine.
     """
+    source = open_source(stored.definition.data, stored.data_directory(directory))
+    if (stored.folder.results / ".prepared" / source.search_key()).exists():
+        stored.data(directory)
+        return
     with tempfile.TemporaryDirectory() as scratch:
-        key = open_source(stored.definition.data, stored.data_directory(given)).search_key()
-        is_prepared = (stored.folder.results / ".prepared" / key).exists()
-        folder = (
-            stored.folder if is_prepared else StudyFolder(Path(scratch), stored.definition.name)
-        )
-        replace(stored, folder=folder).data(given)
+        folder = StudyFolder(Path(scratch), stored.definition.name)
+        replace(stored, folder=folder).data(directory)

@@ -16,15 +16,15 @@ from blade_tune.storage.recovery import Recovery, orphans
 from blade_tune.storage.trials import logical_trials, ranked, root_number
 from blade_tune.study.stored import StoredStudy
 
-# Between two looks at silent workers, at most; a quarter of a short grace period is less
+# The longest time between two looks at silent workers; a quarter of a short grace period is less.
 WATCH_EVERY_S = 5.0
-# Names of files that are written next to the one they replace
+# The names of files that are written next to the one that they replace.
 TEMPORARY = re.compile(r"\..+\.([0-9a-f]{32}|\d+)")
 # No file takes so many seconds to write, so the process that wrote it, perhaps on another machine, is gone.
 TEMPORARY_AGE_S = 3600.0
 MENDED = "the next run queues it again; so does doctor --fix"
 
-Tell = Callable[[str], None]  # shows the user a message
+Notify = Callable[[str], None]  # shows the user a message
 
 
 class Leftovers:
@@ -45,78 +45,79 @@ class Leftovers:
     def findings(self) -> Iterator[Diagnosis]:
         """Yield a warning for each attempt, and for each kind of row or file, that is left over; change nothing."""
         trials = self._stored.trials
+        # Attempts and rows
         for attempt in self._overdue():
-            what = "a slot" if attempt.trial_number is None else f"trial {attempt.trial_number}"
-            ended = (
-                "gone" if attempt.owner.is_gone() else f"silent for more than {self._grace_s:.0f} s"
-            )
-            host = attempt.owner.host.partition("/")[0]
-            yield self._warn(
-                f"{what} is held by process {attempt.owner.pid} on {host}, which is {ended}", MENDED
-            )
+            yield self._warn(self._describe(attempt), MENDED)
         if orphans := self._orphans():
             yield self._warn(f"running trials that no worker has: {_listed(orphans)}", MENDED)
         if stranded := self._stranded(trials):
-            what = f"trials that wait to go on, with no checkpoint in these results: {_listed(stranded)}"
-            yield self._warn(
-                what, "run with the --results that they ran with; with these they begin anew"
-            )
+            finding = "trials that wait to go on, with no checkpoint in these results"
+            remedy = "run with the --results that they ran with; with these they begin anew"
+            yield self._warn(f"{finding}: {_listed(stranded)}", remedy)
+        # Files
         if count := len(self._temporary()):
-            yield self._warn(
-                f"temporary files that nobody writes any more: {count}", "doctor --fix removes them"
-            )
+            finding = f"temporary files that nobody writes any more: {count}"
+            yield self._warn(finding, "doctor --fix removes them")
         if count := len(self._checkpoints(trials)):
-            yield self._warn(
-                f"checkpoints of trials that have ended: {count}", "doctor --fix removes them"
-            )
+            finding = f"checkpoints of trials that have ended: {count}"
+            yield self._warn(finding, "doctor --fix removes them")
         if count := len(self._weights(trials)):
-            what = f"trials that have weights, and are not among the best {self._keep}: {count}"
-            yield self._warn(
-                what, "the next trial that ends removes them; a run's --keep says how many stay"
-            )
+            finding = f"trials that have weights, and are not among the best {self._keep}: {count}"
+            remedy = "the next trial that ends removes them; a run's --keep says how many stay"
+            yield self._warn(finding, remedy)
 
-    def remove(self, tell: Tell) -> Iterator[Diagnosis]:
+    def _describe(self, attempt: Attempt) -> str:
+        """Return what an overdue attempt holds, and by which process."""
+        held = "a slot" if attempt.trial_number is None else f"trial {attempt.trial_number}"
+        host = attempt.owner.host.partition("/")[0]
+        state = f"silent for more than {self._grace_s:.0f} s"
+        if attempt.owner.is_gone():
+            state = "gone"
+        return f"{held} is held by process {attempt.owner.pid} on {host}, which is {state}"
+
+    def remove(self, notify: Notify) -> Iterator[Diagnosis]:
         """Queue lost trials again, and remove temporary files and old checkpoints; yield what was done.
 
         Weights of trials that are no longer among the best stay for the next run, whose --keep may be larger.
 
         Args:
-            tell: shows the user that silent workers are being watched, which takes the grace period.
+            notify: shows the user that silent workers are being watched, which takes the grace period.
         """
-        released, lost = self._recover(tell)
+        released, lost = self._recover(notify)
         files = [*self._temporary(), *self._checkpoints(self._stored.trials)]
         for file in files:
             remove(file)
-        for what, done in (
-            ("slots of lost workers, freed", released),
-            ("trials of lost workers, given away", _listed(lost)),
-            ("temporary files and old checkpoints, removed", len(files)),
-        ):
-            if done:
-                yield Diagnosis(self._check, "ok", f"fixed: {what}: {done}")
+        repairs = {
+            "slots of lost workers, freed": released,
+            "trials of lost workers, given away": _listed(lost),
+            "temporary files and old checkpoints, removed": len(files),
+        }
+        for repair, extent in repairs.items():
+            if extent:
+                yield Diagnosis(self._check, "ok", f"fixed: {repair}: {extent}")
 
-    def _recover(self, tell: Tell) -> tuple[int, list[int]]:
+    def _recover(self, notify: Notify) -> tuple[int, list[int]]:
         """Recover lost trials, watching silent workers for the whole grace period, as `Recovery` needs.
 
         Returns:
             The number of overdue attempts that ended, and the numbers of the rows that were queued again.
         """
-        attempts, stored = self._stored.attempts, self._stored
-        before = {attempt.attempt_id for attempt in self._overdue()}
+        stored, attempts = self._stored, self._stored.attempts
+        overdue_before = {attempt.attempt_id for attempt in self._overdue()}
         recovery = Recovery(stored.storage, stored.study, attempts, self._grace_s, stored.folder)
-        # Ends at once what processes of this host left; other attempts must be watched first
+        # The first sweep ends at once what processes of this host left; other attempts must be watched first.
         lost = recovery.sweep()
         step = min(WATCH_EVERY_S, self._grace_s / 4)
-        # One step more, so that the last sweep is after the grace period
+        # One step more, so that the last sweep is after the grace period.
         end = time.monotonic() + self._grace_s + step
         if silent := self._overdue():
-            tell(
-                f"{self._check}: silent workers, now watched for {self._grace_s:.0f} s: {len(silent)}"
-            )
+            watched = f"silent workers, now watched for {self._grace_s:.0f} s"
+            notify(f"{self._check}: {watched}: {len(silent)}")
         while self._overdue() and time.monotonic() < end:
             time.sleep(step)
             lost += recovery.sweep()
-        return len(before - {attempt.attempt_id for attempt in attempts.open_attempts()}), lost
+        still_open = {attempt.attempt_id for attempt in attempts.open_attempts()}
+        return len(overdue_before - still_open), lost
 
     def _overdue(self) -> list[Attempt]:
         """Return the attempts whose process is gone, or whose latest heartbeat is older than the grace period."""
@@ -144,40 +145,36 @@ class Leftovers:
         """Return the numbers of waiting rows whose trial was trained before, but has no checkpoint in these results."""
         trained = {root_number(trial) for trial in trials if trial.intermediate_values}
         waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
-        # The checkpoint of a trial is in the folder of its first row.
-        roots = {trial.number: root_number(trial) for trial in waiting}
-        folder = self._stored.folder
         return [
-            n
-            for n, root in roots.items()
-            if root in trained and not folder.trial(root).checkpoint.exists()
+            trial.number
+            for trial in waiting
+            if root_number(trial) in trained and not self._folder(trial).checkpoint.exists()
         ]
 
     def _temporary(self) -> list[Path]:
         """Return the old temporary files that were never moved to their place."""
-        named = (
-            path for path in self._stored.folder.path.rglob(".*") if TEMPORARY.fullmatch(path.name)
-        )
-        return [path for path in named if _age_s(path) > TEMPORARY_AGE_S]
+        hidden = self._stored.folder.path.rglob(".*")
+        temporary = (path for path in hidden if TEMPORARY.fullmatch(path.name))
+        return [path for path in temporary if _age_s(path) > TEMPORARY_AGE_S]
 
     def _checkpoints(self, trials: list[FrozenTrial]) -> list[Path]:
         """Return the checkpoints of trials that have ended and that no row continues."""
-        ended = (trial for trial in logical_trials(trials) if trial.state.is_finished())
-        return [path for trial in ended if (path := self._folder(trial).checkpoint).exists()]
+        ended = [trial for trial in logical_trials(trials) if trial.state.is_finished()]
+        checkpoints = [self._folder(trial).checkpoint for trial in ended]
+        return [path for path in checkpoints if path.exists()]
 
     def _weights(self, trials: Iterable[FrozenTrial]) -> list[Path]:
         """Return the weights of completed trials that are not among the best."""
-        return [
-            path
-            for trial in ranked(trials)[self._keep :]
-            if (path := self._folder(trial).weights).exists()
-        ]
+        not_kept = ranked(trials)[self._keep :]
+        weights = [self._folder(trial).weights for trial in not_kept]
+        return [path for path in weights if path.exists()]
 
     def _folder(self, trial: FrozenTrial) -> TrialFolder:
+        """Return the folder of a trial, which is that of its first row."""
         return self._stored.folder.trial(root_number(trial))
 
-    def _warn(self, what: str, remedy: str) -> Diagnosis:
-        return Diagnosis(self._check, "warning", what, remedy)
+    def _warn(self, finding: str, remedy: str) -> Diagnosis:
+        return Diagnosis(self._check, "warning", finding, remedy)
 
 
 def _listed(numbers: Iterable[int]) -> str:

@@ -5,6 +5,7 @@ configurations are written again from the database, and files in the dashboard f
 others the user is told which command makes them again.
 """
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,9 +30,9 @@ from blade_tune.trial import files as kept
 from blade_tune.trial.artifacts import shown_files
 
 FIX = "doctor --fix writes it again"
-# Subfolders of the results folder with what was measured once on a data set
+# Subfolders of the results folder with measurements that are made once on a data set.
 MEASURED = (".baselines", ".xray")
-# In a study's folder: files that commands write anew
+# Files in a study's folder that commands write anew.
 DERIVED = ("trials.csv", "epochs.csv", "report/*", "effects/*")
 
 
@@ -56,38 +57,34 @@ class Damage:
 
     def findings(self) -> Iterator[Diagnosis]:
         """Yield a diagnosis for each damaged file; change nothing."""
+        check = f"study {self._name}"
         if fault := self._stored.ledger.fault():
-            yield Diagnosis(
-                f"study {self._name}",
-                "problem",
-                fault,
-                "" if "--fix" in fault else "put a copy of it back",
-            )
+            remedy = "" if "--fix" in fault else "put a copy of it back"
+            yield Diagnosis(check, "problem", fault, remedy)
         for damaged in self._damaged():
-            yield Diagnosis(
-                f"study {self._name}",
-                "warning",
-                f"{damaged.path}: is not as it was written",
-                damaged.remedy,
-            )
+            finding = f"{damaged.path}: is not as it was written"
+            yield Diagnosis(check, "warning", finding, damaged.remedy)
 
     def mend(self) -> Iterator[Diagnosis]:
         """Write the files again whose content is known, and yield what was done."""
-        mended = [self._stored.ledger.mend()] if self._stored.ledger.fault() else []
+        mended: list[str | None] = []
+        if self._stored.ledger.fault():
+            mended.append(self._stored.ledger.mend())
         if self._is_definition_damaged():
-            mended.append(
-                _write(self._stored.folder.definition, write_yaml(self._definition).encode())
-            )
+            content = write_yaml(self._definition).encode()
+            mended.append(_write(self._stored.folder.definition, content))
         for trial in logical_trials(self._stored.trials):
             mended += self._mend_trial(trial)
-        for what in filter(None, mended):
-            yield Diagnosis(f"study {self._name}", "ok", f"fixed: {what}")
+        for repair in mended:
+            if repair:
+                yield Diagnosis(f"study {self._name}", "ok", f"fixed: {repair}")
 
     def _mend_trial(self, trial: FrozenTrial) -> Iterator[str | None]:
         """Write a trial's configuration and its files in the dashboard again where they are damaged."""
         files = self._stored.files(trial)
         if files.config in self._damaged_files(files):
-            yield _write(files.config, write_yaml(nest(self._stored.values(trial))).encode())
+            config = nest(self._stored.values(trial))
+            yield _write(files.config, write_yaml(config).encode())
         damaged = self._damaged_artifacts(trial)
         if not damaged:
             return
@@ -95,10 +92,8 @@ class Damage:
             # A file in the dashboard is a copy of a trial's own, or made of one; only an identical one is put back.
             shown = {path.name: path for path in self._shown(files, Path(scratch))}
             for path, name in damaged.items():
-                if (
-                    name in shown
-                    and sha256(shown[name]) == files.digests[str(path.relative_to(self._results))]
-                ):
+                digest = files.digests[str(path.relative_to(self._results))]
+                if name in shown and sha256(shown[name]) == digest:
                     yield _write(path, shown[name].read_bytes())
 
     def _damaged(self) -> Iterator[Damaged]:
@@ -106,12 +101,11 @@ class Damage:
         if self._is_definition_damaged():
             yield Damaged(folder.definition, FIX)
         for path in damaged_members(self._stored):
-            yield Damaged(
-                path, "the next run of the combination copies it again from the member's study"
-            )
+            remedy = "the next run of the combination copies it again from the member's study"
+            yield Damaged(path, remedy)
         for pattern in DERIVED:
             for path in folder.path.glob(pattern):
-                # These files have no digests to compare with
+                # These files have no digests to compare with.
                 if not path.is_file() or not path.stat().st_size:
                     yield Damaged(path, "the command that wrote it writes it anew")
         for trial in logical_trials(self._stored.trials):
@@ -132,10 +126,8 @@ class Damage:
         for path in self._damaged_files(files, trial):
             yield Damaged(path, remedies[path])
         for path, name in self._damaged_artifacts(trial).items():
-            yield Damaged(
-                path,
-                f"{name} of trial {trial.number} in the dashboard; {FIX}, where the trial's own file is whole",
-            )
+            shown = f"{name} of trial {trial.number} in the dashboard"
+            yield Damaged(path, f"{shown}; {FIX}, where the trial's own file is whole")
 
     def _damaged_files(self, files: TrialFolder, trial: FrozenTrial | None = None) -> list[Path]:
         """Return the files in a trial's folder that differ from their digests, cannot be read, or are missing.
@@ -160,29 +152,31 @@ class Damage:
         if trial and trial.state == TrialState.WAITING:
             checks[files.checkpoint] = lambda: load_checkpoint(files.checkpoint)
         # Digests of files in the dashboard have a path, those of the trial's own files only a name.
-        required = {files.path / name for name in files.digests if "/" not in name} - {
-            files.weights
-        }
-        return [
-            path
-            for path, check in checks.items()
-            if (path.exists() or path in required) and not _passes(check)
-        ]
+        required = {files.path / name for name in files.digests if "/" not in name}
+        required.discard(files.weights)
+        damaged = []
+        for path, check in checks.items():
+            is_checked = path.exists() or path in required
+            if is_checked and not _passes(check):
+                damaged.append(path)
+        return damaged
 
     def _damaged_artifacts(self, trial: FrozenTrial) -> dict[Path, str]:
         """Return the damaged files of a trial in the dashboard, each with the name under which it is shown.
 
         Trials of earlier versions have no digests of these files, so none of theirs counts as damaged.
         """
-        known = self._stored.files(trial).digests
-        found = {}
+        digests = self._stored.files(trial).digests
+        damaged = {}
         for meta in get_all_artifact_meta(trial, storage=self._stored.storage):
             path = self._results / "artifacts" / meta.artifact_id
-            digest = known.get(str(path.relative_to(self._results)))
+            digest = digests.get(str(path.relative_to(self._results)))
             # Where the whole folder is missing, the study ran with another results folder.
-            if digest and path.parent.exists() and (not path.is_file() or sha256(path) != digest):
-                found[path] = meta.filename
-        return found
+            if digest is None or not path.parent.exists():
+                continue
+            if not path.is_file() or sha256(path) != digest:
+                damaged[path] = meta.filename
+        return damaged
 
     def _shown(self, files: TrialFolder, scratch: Path) -> Iterator[Path]:
         return shown_files(files, self._stored.definition.objective.metric, scratch)
@@ -215,18 +209,16 @@ def measured_damage(results: Path, *, fix: bool) -> Iterator[Diagnosis]:
         results: the results folder.
         fix: whether to remove damaged measurements.
     """
-    for path in (path for name in MEASURED for path in (results / name).glob("*")):
-        if not path.name.startswith(".") and not measured.is_whole(path):
-            if fix:
-                remove(path)
-                yield Diagnosis("results", "ok", f"fixed: {path}, removed")
-            else:
-                yield Diagnosis(
-                    "results",
-                    "warning",
-                    f"{path}: is not as it was written",
-                    "it is measured again",
-                )
+    folders = [results / name for name in MEASURED]
+    for path in itertools.chain.from_iterable(folder.glob("*") for folder in folders):
+        if path.name.startswith(".") or measured.is_whole(path):
+            continue
+        if fix:
+            remove(path)
+            yield Diagnosis("results", "ok", f"fixed: {path}, removed")
+        else:
+            finding = f"{path}: is not as it was written"
+            yield Diagnosis("results", "warning", finding, "it is measured again")
 
 
 def _write(path: Path, content: bytes) -> str | None:

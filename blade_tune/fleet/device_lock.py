@@ -43,14 +43,14 @@ def device_turn(claimant: Claimant, *, alone: bool, signals: StopSignals) -> Ite
         yield
         return
     # The name of the device, equal in all workers that share it: each sees one GPU, the one in CUDA_VISIBLE_DEVICES.
-    name = f"{claimant.device}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}".replace(
-        "/", "_"
-    ).replace(",", "_")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    name = f"{claimant.device}-{visible}".replace("/", "_").replace(",", "_")
     folder = private_folder()
     with (folder / f"{name}.gate").open("a") as gate, (folder / f"{name}.room").open("a") as room:
+        # First the turnstile, then the device
         _lock(gate.fileno(), fcntl.LOCK_EX, signals)
         _lock(room.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH, signals)
-        # Let the next worker pass; an exclusive one keeps the turnstile locked until its trial has ended
+        # The next worker may pass now; an exclusive one keeps the turnstile locked until its trial has ended.
         if not alone:
             fcntl.flock(gate, fcntl.LOCK_UN)
         yield
@@ -63,29 +63,32 @@ def private_folder() -> Path:
     the temporary folder, so an entry of this name there that is a link, or that another user owns, is not used.
 
     Raises:
-        ConfigError: neither place can hold such a folder.
+        ConfigError: neither can hold such a folder.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
-    places = (
+    folders = (
         Path(tempfile.gettempdir()) / f"blade-tune-{os.getuid()}",
         cache / "blade-tune" / os.uname().nodename,
     )
-    for place in places:
+    for folder in folders:
         with suppress(OSError):
-            place.parent.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             with suppress(FileExistsError):
-                place.mkdir(mode=0o700)
-            found = place.lstat()  # not `stat`, which would follow a link of another user
-            if (
-                stat.S_ISDIR(found.st_mode)
-                and found.st_uid == os.getuid()
-                and not found.st_mode & 0o022
-            ):
-                return place
+                folder.mkdir(mode=0o700)
+            if _is_private(folder):
+                return folder
     raise ConfigError(
-        f"workers that share a device need a folder of their own, and neither {places[0]} nor {places[1]} can be one; "
-        "point TMPDIR to a folder that you can write to."
+        f"workers that share a device need a folder of their own, and neither {folders[0]} nor {folders[1]} can be "
+        "one; point TMPDIR to a folder that you can write to."
     )
+
+
+def _is_private(path: Path) -> bool:
+    """Return whether a path is a folder, and no link to one, that the current user owns and no other can write to."""
+    status = path.lstat()  # not `stat`, which would follow a link of another user
+    is_own = status.st_uid == os.getuid()
+    others_can_write = bool(status.st_mode & 0o022)
+    return stat.S_ISDIR(status.st_mode) and is_own and not others_can_write
 
 
 def _lock(file: int, kind: int, signals: StopSignals) -> None:

@@ -1,7 +1,7 @@
 """Assignment of workers to devices: which GPU each worker trains on, its share of it, and its number of CPU threads.
 
 The GPUs are those that the machine has, as far as CUDA_VISIBLE_DEVICES (which a scheduler may set) and the run's
-settings leave them. A worker sees only the GPU of its place, through its own CUDA_VISIBLE_DEVICES.
+settings leave them. A worker sees only the GPU of its placement, through its own CUDA_VISIBLE_DEVICES.
 """
 
 import os
@@ -13,7 +13,7 @@ from blade_tune.fleet.settings import RunSettings
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """The device, or part of a device, that one worker trains on."""
 
     device: Literal["cpu", "cuda"]
@@ -40,13 +40,16 @@ class Machine:
         from blade_tune.training.threads import AVAILABLE
 
         count = torch.cuda.device_count()
-        given = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = map(str, range(count)) if given is None else map(str.strip, given.split(","))
-        return cls(tuple(names)[:count], AVAILABLE)
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        if visible is None:
+            names = [str(number) for number in range(count)]
+        else:
+            names = [name.strip() for name in visible.split(",")]
+        return cls(tuple(names[:count]), AVAILABLE)
 
 
-def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]:
-    """Return a place for each worker, with GPUs taken in turn and CPU threads divided equally.
+def assign(settings: RunSettings, machine: Machine | None = None) -> list[Placement]:
+    """Return a placement for each worker, with GPUs taken in turn and CPU threads divided equally.
 
     The number of workers is `settings.workers` if given, else `per_gpu` on each GPU (one by default), else one on the
     CPU. Fewer workers than GPUs take the first GPUs.
@@ -56,7 +59,7 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
         machine: what there is to assign; None for this machine.
 
     Returns:
-        One place per worker. If `per_gpu` is auto: one place per device, each a whole one, which `probe.fill` divides.
+        One placement per worker. If `per_gpu` is auto: one per device, the whole of it, which `probe.fill` divides.
 
     Raises:
         ConfigError: a GPU does not exist or is named twice, or the numbers of workers and GPUs contradict each other.
@@ -67,11 +70,13 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
         raise ConfigError(
             f"--per-gpu auto finds out how many workers there are; leave out --workers {settings.workers}."
         )
+    # Where the probe finds out how many workers there are, each device is one placement for now.
     per_gpu = None if settings.per_gpu == "auto" else settings.per_gpu
     workers = settings.workers or max(1, len(gpus) * (per_gpu or 1))
-    if gpus and per_gpu and workers > len(gpus) * per_gpu:
+    most = len(gpus) * (per_gpu or 1)
+    if gpus and per_gpu and workers > most:
         raise ConfigError(
-            f"--workers must be at most {len(gpus) * per_gpu}, --per-gpu {per_gpu} on {len(gpus)} GPUs, got {workers}."
+            f"--workers must be at most {most}, --per-gpu {per_gpu} on {len(gpus)} GPUs, got {workers}."
         )
     if settings.gpus and workers < len(gpus):
         raise ConfigError(
@@ -79,46 +84,56 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Place]
         )
     threads = max(1, machine.threads // workers)
     if not gpus:
-        return [Place("cpu", "", 1 / workers, threads)] * workers
+        return [Placement("cpu", "", 1 / workers, threads)] * workers
     turns = [gpus[worker % len(gpus)] for worker in range(workers)]
-    return [Place("cuda", gpu, 1 / turns.count(gpu), threads) for gpu in turns]
+    return [Placement("cuda", gpu, 1 / turns.count(gpu), threads) for gpu in turns]
 
 
-def shared(places: list[Place], workers: int) -> list[Place]:
-    """Return places for `workers` workers on each of the given places, which they divide equally.
+def shared(placements: list[Placement], workers: int) -> list[Placement]:
+    """Return placements for `workers` workers on each device, which they divide equally.
 
-    The places of the first workers of all devices come first, then those of the second ones, and so on. Each has at
-    least one CPU thread.
+    Those of the first workers of all devices come first, then those of the second ones, and so on. Each has at least
+    one CPU thread.
+
+    Args:
+        placements: one per device.
+        workers: number of workers on each.
     """
     parts = [
-        replace(place, share=place.share / workers, threads=max(1, place.threads // workers))
-        for place in places
+        replace(
+            placement, share=placement.share / workers, threads=max(1, placement.threads // workers)
+        )
+        for placement in placements
     ]
     return parts * workers
 
 
 def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:
     """Return the GPUs to use, in the form of CUDA_VISIBLE_DEVICES; empty for the CPU."""
+    # Whether --device and --gpus are valid, and fit each other
     kind, colon, number = settings.device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (
-        colon and not (kind == "cuda" and number.isdecimal())
-    ):
+    is_numbered_gpu = kind == "cuda" and number.isdecimal()
+    if kind not in ("auto", "cpu", "cuda") or (colon and not is_numbered_gpu):
         raise ConfigError(f"--device must be auto, cpu, cuda or cuda:N, got {settings.device!r}.")
     if settings.gpus and (number or kind == "cpu"):
         raise ConfigError(
             f"--device {settings.device} and --gpus {settings.gpus} contradict each other; say --device auto, "
             "or --gpus none."
         )
+    # Whether there are any
     asked = settings.gpus or number or "all"
-    if kind == "cpu" or (not here and kind == "auto" and not settings.gpus):
+    needs_no_gpu = kind == "auto" and not settings.gpus
+    if kind == "cpu" or (needs_no_gpu and not here):
         return ()
     if not here:
         raise ConfigError(
             f"--device {settings.device}, --gpus {asked}: there is no GPU here, or torch cannot use it."
         )
+    # Which of them
     if asked == "all":
         return here
-    chosen = tuple(_visible(entry.strip(), here) for entry in asked.split(","))
+    entries = asked.split(",")
+    chosen = tuple(_visible(entry.strip(), here) for entry in entries)
     if len(set(chosen)) < len(chosen):
         raise ConfigError(f"--gpus must name each GPU once, got {asked}.")
     return chosen

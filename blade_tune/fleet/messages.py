@@ -1,13 +1,14 @@
 """The protocol by which a worker process reports events to its supervisor: one JSON list per line of standard output.
 
 Each line is `[event, argument, ...]`, where `event` is the name of a method of `Callback`, or "logged" or "ended".
-`MessageWriter` writes the lines in the worker, `dispatch` replays them to a callback in the supervisor.
+`MessageWriter` writes the lines in the worker, `dispatch` replays them to a callback in the supervisor. The end of a
+trial is written without the summary of the study, which `dispatch` adds.
 """
 
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, TextIO
@@ -28,7 +29,7 @@ class MessageWriter(Callback):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        # The heartbeat's thread logs warnings through this writer too
+        # The heartbeat's thread logs warnings through this writer too.
         self._lock = threading.Lock()
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
@@ -50,7 +51,7 @@ class MessageWriter(Callback):
     def trial_ended(
         self, number: int, outcome: str, value: float | None, summary: StudySummary | None
     ) -> None:
-        """Write the event of a trial's end, without the summary, which the supervisor reads from the database."""
+        """Write the event of a trial's end, without the summary, which `dispatch` adds."""
         self._write("trial_ended", number, outcome, value)
 
     def trial_lost(self, number: int) -> None:
@@ -71,7 +72,7 @@ class MessageWriter(Callback):
         self._write("ended", code, why)
 
     def _write(self, event: str, *arguments: Any) -> None:
-        # The supervisor is gone; `worker_main` notices and stops in order
+        # Where the supervisor is gone, `worker_main` notices it, and stops in order.
         with self._lock, suppress(BrokenPipeError):
             self._stream.write(json.dumps([event, *arguments]) + "\n")
             self._stream.flush()
@@ -89,21 +90,29 @@ class LogToMessages(logging.Handler):
         self._writer.logged(record.levelno, record.getMessage())
 
 
-def dispatch(event: str, arguments: list[Any], callback: Callback) -> None:
+def dispatch(
+    event: str,
+    arguments: list[Any],
+    callback: Callback,
+    summary: Callable[[], StudySummary | None],
+) -> None:
     """Call the method of a callback, or the logger, that a worker's line is for.
-
-    Not for the event "trial_ended", whose summary the supervisor adds itself.
 
     Args:
         event: the line's first entry.
         arguments: the line's other entries.
         callback: receives the event.
+        summary: returns the summary of the study, for the end of a trial; None where it is not known now.
     """
     if event == "logged":
         log.log(*arguments)
     elif event == "ended":
         pass  # only the supervisor's `WorkerProcess` uses this event
     elif event == "epoch_ended":
-        callback.epoch_ended(arguments[0], EpochRecord(**arguments[1]))
+        number, record = arguments
+        callback.epoch_ended(number, EpochRecord(**record))
+    elif event == "trial_ended":
+        number, outcome, value = arguments
+        callback.trial_ended(number, outcome, value, summary())
     else:
         getattr(callback, event)(*arguments)

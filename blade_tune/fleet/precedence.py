@@ -4,6 +4,7 @@ Each setting has the value of the last source in this order that names it. The s
 error message can name the file, variable or flag to correct.
 """
 
+import itertools
 import logging
 import os
 import re
@@ -17,7 +18,7 @@ from blade_tune.config import parse, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.spec.catalog import StudySource
-from blade_tune.spec.definition import SearchConfig, StudyFile
+from blade_tune.spec.study_file import SearchConfig, StudyFile
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 
 log = logging.getLogger(__name__)
@@ -36,15 +37,9 @@ Setting = tuple[str, str, Any]  # origin, name, value
 # Names that are part of a study's definition and no run settings -> their place in a study file, for error messages.
 DEFINITION = {
     **{section: section for section in StudyFile.model_fields if section != "run"},
-    **{
-        field: f"{section}.{field}"
-        for section, config in (
-            ("objective", EvaluationConfig),
-            ("train", TrainConfig),
-            ("search", SearchConfig),
-        )
-        for field in config.model_fields
-    },
+    **{field: f"objective.{field}" for field in EvaluationConfig.model_fields},
+    **{field: f"train.{field}" for field in TrainConfig.model_fields},
+    **{field: f"search.{field}" for field in SearchConfig.model_fields},
     "epochs": "train.max_epochs",
 }
 
@@ -54,7 +49,7 @@ class Resolved:
     """The settings of a run, and where each of them was set."""
 
     settings: RunSettings
-    # Setting -> "built-in", path of a file, name of a variable, or a flag
+    # Setting -> "built-in", the path of a file, the name of a variable, or a flag.
     origins: Mapping[str, str]
 
 
@@ -77,21 +72,23 @@ def resolve(
     """
     values: dict[str, Any] = {}
     origins = dict.fromkeys(RunSettings.model_fields, BUILT_IN)
-    layers = (
+    # From the weakest source to the strongest
+    sources = itertools.chain(
         _file(user_file(environ)),
         _file(PROJECT_FILE),
         _environment(environ),
         _study(source),
         _flags(flags),
     )
-    for origin, name, value in (setting for layer in layers for setting in layer):
+    for origin, name, value in sources:
         if name in DEFINITION and name not in RunSettings.model_fields:
             raise ConfigError(
                 f"{origin}: {name} says what a study is, not how it is run; it belongs into the study file as "
                 f"{DEFINITION[name]}."
             )
         parse(RunSettings, {name: value}, origin)  # alone, so that an error names this origin
-        values[name], origins[name] = value, origin
+        values[name] = value
+        origins[name] = origin
     settings = parse(RunSettings, values, "settings")
     # A worker whose one heartbeat came late must not be declared lost.
     if settings.grace_s < 2 * settings.heartbeat_s:
@@ -111,27 +108,23 @@ def user_file(environ: Mapping[str, str]) -> Path:
 def _file(path: Path) -> Iterator[Setting]:
     """Yield the settings of a YAML file; none if it does not exist."""
     if path.is_file():
-        yield from (
-            (str(path), name, value) for name, value in read_yaml(path, may_be_empty=True).items()
-        )
+        for name, value in read_yaml(path, may_be_empty=True).items():
+            yield str(path), name, value
 
 
 def _environment(environ: Mapping[str, str]) -> Iterator[Setting]:
     """Yield the settings of the environment; variables that are empty or made by Kubernetes count as not set."""
-    ours = {
-        variable: value
-        for variable, value in sorted(environ.items())
-        if variable.startswith(PREFIX) and value
-    }
-    links = tuple(variable for variable in ours if OF_A_SERVICE.fullmatch(variable))
+    ours = [name for name in sorted(environ) if name.startswith(PREFIX) and environ[name]]
+    links = tuple(name for name in ours if OF_A_SERVICE.fullmatch(name))
     if links:
-        _tell_of_links(links)
-    for variable in [name for name in ours if name not in links]:
-        yield variable, variable.removeprefix(PREFIX).lower(), ours[variable]
+        _warn_of_links(links)
+    for variable in ours:
+        if variable not in links:
+            yield variable, variable.removeprefix(PREFIX).lower(), environ[variable]
 
 
 @cache  # so that a process logs the warning once
-def _tell_of_links(links: tuple[str, ...]) -> None:
+def _warn_of_links(links: tuple[str, ...]) -> None:
     """Warn of variables that Kubernetes made and that look like settings."""
     log.warning(
         "%s: ignored, as a variable that Kubernetes makes for a Service called blade-tune; `enableServiceLinks: false` "
@@ -144,17 +137,20 @@ def _study(source: StudySource | None) -> Iterator[Setting]:
     """Yield the settings of a study file: its number of trials and its section `run`."""
     if source is None:
         return
-    search, run, origin = source.section("search"), source.section("run"), str(source.path)
+    origin = str(source.path)
+    search = source.section("search")
+    run = source.section("run")
     if "trials" in run:
         raise ConfigError(f"{origin}: run.trials belongs into search.trials.")
     if "trials" in search:
         yield origin, "trials", search["trials"]
-    yield from ((origin, name, value) for name, value in run.items())
+    for name, value in run.items():
+        yield origin, name, value
 
 
 def _flags(flags: Mapping[str, Any]) -> Iterator[Setting]:
-    yield from (
-        (f"--{name.replace('_', '-')}", name, value)
-        for name, value in flags.items()
-        if value is not None
-    )
+    """Yield the settings whose flags were given."""
+    for name, value in flags.items():
+        if value is not None:
+            flag = f"--{name.replace('_', '-')}"
+            yield flag, name, value

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from blade_tune.errors import WorkerError
-from blade_tune.fleet.devices import Place, shared
+from blade_tune.fleet.devices import Placement, shared
 from blade_tune.fleet.probe_child import Answer, ProbeTask
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 MODULE = "blade_tune.fleet.probe_child"
 ROUND_S = 3.0
-# The longest wait for the answers of all processes, which for the first includes starting
+# The longest wait for the answers of all processes, which at first includes starting them.
 START_S = 300.0
 TICK_S = 0.2  # seconds between two looks for a signal
 GAIN = 1.15  # factor in steps per second below which twice the processes are not worth it
@@ -45,21 +45,19 @@ class Measured:
 
     workers: int
     steps_per_s: float  # of all workers together
-    # Bytes that the largest worker takes: of the machine's memory and, on a GPU, of the GPU's
+    # Bytes that the largest worker takes, of the machine's memory and, on a GPU, of the GPU's.
     needs: tuple[int, ...]
     free: tuple[int, ...]  # bytes of each memory that the workers leave free
 
     def has_room_for(self, more: int) -> bool:
         """Return whether the free memory suffices for so many additional workers."""
-        return all(
-            more * MARGIN * need <= free for need, free in zip(self.needs, self.free, strict=True)
-        )
+        memories = zip(self.needs, self.free, strict=True)
+        return all(more * MARGIN * need <= free for need, free in memories)
 
     def __str__(self) -> str:
-        each, left = (
-            ",".join(f"{size / GIB:.1f}" for size in sizes) for sizes in (self.needs, self.free)
-        )
-        return f"workers={self.workers} steps_per_s={self.steps_per_s:.1f} gib_each={each} gib_left={left}"
+        needs = ",".join(f"{size / GIB:.1f}" for size in self.needs)
+        free = ",".join(f"{size / GIB:.1f}" for size in self.free)
+        return f"workers={self.workers} steps_per_s={self.steps_per_s:.1f} gib_each={needs} gib_left={free}"
 
 
 def most_useful(measure: Callable[[int], Measured], limit: int) -> Measured:
@@ -103,39 +101,40 @@ class Largest:
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
         """Return the largest of numeric choices, the first of others."""
-        return choices[0] if any(isinstance(choice, str) for choice in choices) else max(choices)
+        has_text = any(isinstance(choice, str) for choice in choices)
+        return choices[0] if has_text else max(choices)
 
 
 def fill(
-    places: list[Place],
+    placements: list[Placement],
     stored: StoredStudy,
     data: Path | None,
     callback: Callback,
     signals: StopSignals,
-) -> list[Place]:
+) -> list[Placement]:
     """Divide each device among as many workers as the probe finds useful on the first device.
 
     All devices are assumed to be alike. There are never more workers than CPU threads, or than trials left to do.
 
     Args:
-        places: one place per device.
+        placements: one placement per device.
         stored: the study.
         data: folder of the study's data on this machine; None for the folder that the study remembers.
         callback: receives a line of text for each measurement.
         signals: checked while waiting.
 
     Returns:
-        One place per worker; `places` unchanged where the probe failed, which is logged, or has nothing to decide.
+        One placement per worker; unchanged where the probe failed, which is logged, or has nothing to decide.
 
     Raises:
         InterruptedStudyError: a signal was received.
     """
     if stored.definition.is_fitted:  # a fit takes seconds and all CPU threads
-        return places
-    left = stored.budget - num_scored(stored.trials)
-    limit = min(places[0].threads, math.ceil(left / len(places)))
+        return placements
+    trials_left = stored.budget - num_scored(stored.trials)
+    limit = min(placements[0].threads, math.ceil(trials_left / len(placements)))
     if limit < 2:
-        return places
+        return placements
     definition = stored.definition
     task = ProbeTask(
         name=definition.name,
@@ -143,18 +142,18 @@ def fill(
         values=definition.space.suggest(Largest()),
         data=stored.data_directory(data),
         results=stored.folder.results,
-        device=places[0].device,
+        device=placements[0].device,
         round_s=ROUND_S,
     )
     try:
-        with Probe(task, places[0], callback, signals) as probe:
+        with Probe(task, placements[0], callback, signals) as probe:
             best = most_useful(probe.measure, limit)
     except (WorkerError, OSError) as error:
         log.warning("per_gpu=1, for a probe of the device failed: %s", error)
-        return places
+        return placements
     log.info("probe study=%s %s", definition.name, best)
     callback.noted(f"probe per_gpu={best.workers}")
-    return shared(places, best.workers)
+    return shared(placements, best.workers)
 
 
 class Probe:
@@ -164,21 +163,21 @@ class Probe:
 
     Args:
         task: what every process trains.
-        place: the device.
+        placement: the device.
         callback: receives a line of text for each measurement.
         signals: checked while waiting.
     """
 
     def __init__(
-        self, task: ProbeTask, place: Place, callback: Callback, signals: StopSignals
+        self, task: ProbeTask, placement: Placement, callback: Callback, signals: StopSignals
     ) -> None:
         self._task = task
-        self._place = place
+        self._placement = placement
         self._callback = callback
         self._signals = signals
         self._processes: list[subprocess.Popen[str]] = []
         self._listeners: list[threading.Thread] = []
-        # None from a process that has ended
+        # Answers of all processes; None from one that has ended.
         self._answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - shared by the processes and closed in __exit__
 
@@ -209,25 +208,29 @@ class Probe:
         new = workers - len(self._processes)
         for _ in range(new):
             self._start()
-        # Every new process says once that it is ready, so that all start the round together
+        # Every new process says once that it is ready, so that all start the round together.
         self._gather(new)
+        threads = max(1, self._placement.threads // workers)
         for process in self._processes:
-            self._tell(process, str(max(1, self._place.threads // workers)))
+            self._send(process, str(threads))
         answers = self._gather(workers)
+        # Of each memory, the need of the largest process, and the least that any of them saw free
+        needs = zip(*(answer.needs for answer in answers), strict=True)
+        free = zip(*(answer.free for answer in answers), strict=True)
         measured = Measured(
             workers,
-            sum(answer.steps_per_s for answer in answers),
-            tuple(map(max, zip(*(answer.needs for answer in answers), strict=True))),
-            tuple(map(min, zip(*(answer.free for answer in answers), strict=True))),
+            steps_per_s=sum(answer.steps_per_s for answer in answers),
+            needs=tuple(map(max, needs)),
+            free=tuple(map(min, free)),
         )
         self._callback.noted(f"probe {measured}")
         return measured
 
     def _start(self) -> None:
         """Start one more process, with a thread that collects its answers, and send it the task."""
-        env = {**os.environ, "OMP_NUM_THREADS": str(self._place.threads)}
+        env = {**os.environ, "OMP_NUM_THREADS": str(self._placement.threads)}
         env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; nothing here is stored
-        env["CUDA_VISIBLE_DEVICES"] = self._place.visible
+        env["CUDA_VISIBLE_DEVICES"] = self._placement.visible
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", MODULE],
             stdin=subprocess.PIPE,
@@ -238,11 +241,12 @@ class Probe:
             start_new_session=True,  # a Ctrl-C in the terminal must reach the parent process only
         )
         self._processes.append(process)
-        self._listeners.append(threading.Thread(target=self._listen, args=(process,), daemon=True))
-        self._listeners[-1].start()
-        self._tell(process, self._task.model_dump_json())
+        listener = threading.Thread(target=self._listen, args=(process,), daemon=True)
+        self._listeners.append(listener)
+        listener.start()
+        self._send(process, self._task.model_dump_json())
 
-    def _tell(self, process: "subprocess.Popen[str]", line: str) -> None:
+    def _send(self, process: "subprocess.Popen[str]", line: str) -> None:
         assert process.stdin  # noqa: S101 - for mypy
         with suppress(BrokenPipeError):  # the process has ended, which `_gather` notices
             process.stdin.write(line + "\n")
@@ -275,4 +279,5 @@ class Probe:
         """Return the last line that any of the processes wrote to its standard error."""
         self._stderr.seek(0)
         lines = self._stderr.read().decode(errors="replace").split("\n")
-        return next((line for line in reversed(lines) if line.strip()), "it ended without a word")
+        written = [line for line in lines if line.strip()]
+        return written[-1] if written else "it ended without a word"

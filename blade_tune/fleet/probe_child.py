@@ -24,7 +24,7 @@ from blade_tune.training.device_data import DeviceData, resolve_device
 from blade_tune.training.loop import Training
 from blade_tune.trial.objective import build_training
 
-# Bytes of a GPU that a process takes besides torch's allocations; about twice what is usual
+# Bytes of a GPU that a process takes besides torch's allocations; about twice what is usual.
 CONTEXT = 2**30
 
 
@@ -44,7 +44,7 @@ class Answer(Settings):
     """One process's measurements of a round; without figures, the message that the process is ready."""
 
     steps_per_s: float = 0.0
-    # Bytes this process takes: of the machine's memory and, on a GPU, of the GPU's
+    # Bytes that this process takes, of the machine's memory and, on a GPU, of the GPU's.
     needs: tuple[int, ...] = ()
     free: tuple[int, ...] = ()  # bytes of each memory that are free
 
@@ -67,20 +67,23 @@ class Trainer:
         assert isinstance(training, Training)  # noqa: S101 - a probe is for nothing else
         self.training = training
         self.threads = torch.get_num_threads()
-        self.training.time_steps(1)  # a warm-up: the first step allocates, compiles and so on
-        # For the peak of memory: it may take more than a step
+        # A warm-up: the first step allocates, compiles and so on. An evaluation may need more memory than a step.
+        self.training.time_steps(1)
         device_data.evaluator(self.training.model)
-        num_steps = max(1, int(self.round_s / 10 / self.training.time_steps(1)))
+        step_s = self.training.time_steps(1)
+        num_steps = max(1, int(self.round_s / 10 / step_s))
         self.num_steps = min(num_steps, self.training.steps_per_epoch)
 
     def round(self, threads: int) -> Answer:
         """Train for a round's seconds on at most so many CPU threads, and return the measurements."""
         torch.set_num_threads(min(self.threads, threads))
-        num_steps, start = 0, time.perf_counter()
+        num_steps = 0
+        start = time.perf_counter()
         while (seconds := time.perf_counter() - start) < self.round_s:
             self.training.time_steps(self.num_steps)
             num_steps += self.num_steps
-        needs, free = [psutil.Process().memory_info().rss], [psutil.virtual_memory().available]
+        needs = [psutil.Process().memory_info().rss]
+        free = [psutil.virtual_memory().available]
         if self.device.type == "cuda":
             needs.append(torch.cuda.max_memory_reserved() + CONTEXT)
             free.append(torch.cuda.mem_get_info()[0])
@@ -91,7 +94,7 @@ def main() -> None:
     """Train a round whenever the parent process asks for one, until it is gone."""
     task = ProbeTask.model_validate_json(sys.stdin.readline())
     stream = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    # So that what a library prints is not read as an answer
+    # What a library prints must not be read as an answer.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     rounds: queue.SimpleQueue[int] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(rounds,), daemon=True).start()

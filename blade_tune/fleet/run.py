@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.probe import fill
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import Supervisor
@@ -14,14 +14,14 @@ from blade_tune.trial.signals import StopSignals
 
 
 def run_workers(
-    stored: StoredStudy, settings: RunSettings, places: list[Place], callback: Callback
+    stored: StoredStudy, settings: RunSettings, placements: list[Placement], callback: Callback
 ) -> str:
     """Run workers on a stored study until it needs no more trials or a limit of the run is reached.
 
     Args:
         stored: the study.
         settings: the run's settings and limits; `data` is needed only if the data is not where the study remembers it.
-        places: one place per worker; if `settings.per_gpu` is auto, one per device, which are divided here.
+        placements: one placement per worker; if `settings.per_gpu` is auto, one per device, which are divided here.
         callback: receives the events of the run.
 
     Returns:
@@ -36,7 +36,7 @@ def run_workers(
         storage=url.render_as_string(hide_password=False),
         results=stored.folder.results,
         data=settings.data,
-        device="cpu",  # this and the share are replaced by those of each worker's place
+        device="cpu",  # this and the share are replaced by those of each worker's placement
         share=1.0,
         keep=settings.keep,
         max_consecutive_failures=settings.max_consecutive_failures,
@@ -49,7 +49,7 @@ def run_workers(
         if figures := stored.baseline_figures:
             callback.baselines_measured(figures, stored.baselines_left_out)
         if settings.per_gpu == "auto":
-            places = fill(places, stored, settings.data, callback, signals)
-        why = Supervisor(stored, config, places, settings, callback, signals).run()
+            placements = fill(placements, stored, settings.data, callback, signals)
+        why = Supervisor(stored, config, placements, settings, callback, signals).run()
         callback.run_ended(why, stored.summary())
     return why

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from blade_tune.config import Settings
-from blade_tune.spec.definition import TRIALS, TrialCount
+from blade_tune.spec.study_file import TRIALS, TrialCount
 
 if TYPE_CHECKING:
     from blade_tune.study.workspace import Workspace
@@ -33,7 +33,8 @@ def read_duration(value: Any) -> Any:
         return value
     match = DURATION.fullmatch(value.strip())
     if match and match[0]:
-        return sum(float(count) * UNIT_S[unit] for unit, count in match.groupdict("0").items())
+        counts = match.groupdict("0")
+        return sum(float(count) * UNIT_S[unit] for unit, count in counts.items())
     try:
         return float(value)
     except ValueError:
@@ -72,7 +73,7 @@ def folder(path: Path) -> Path:
     Raises:
         ValueError: the path is that of a file.
     """
-    # The shell has done this for a flag, but not for a path in a settings file
+    # The shell has expanded `~` in a flag, but not in a settings file.
     path = Path(os.path.expanduser(path))
     if path.is_file():
         raise ValueError("must be a folder, not a file")

@@ -24,7 +24,7 @@ from blade_tune.errors import (
     WorkerSpentError,
 )
 from blade_tune.fleet.database_queries import BoundedQueries
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.messages import dispatch
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker import Cleaner, why_done
@@ -34,15 +34,15 @@ from blade_tune.storage.connect import SQLITE
 from blade_tune.storage.recovery import MAX_RETRIES, Recovery
 from blade_tune.storage.trial_record import EndReason, attributes
 from blade_tune.study.stored import StoredStudy
-from blade_tune.trial.callback import Callback
+from blade_tune.trial.callback import Callback, StudySummary
 from blade_tune.trial.signals import StopSignals
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.2  # the longest wait for an event, in seconds
-# The longest time between two searches for lost trials; a short grace period makes it shorter
+# The longest time between two searches for lost trials; a short grace period makes it shorter.
 SWEEP_S = 5.0
-# Wait before a dead worker is replaced: the first, doubled up to the last
+# The wait before a dead worker is replaced, which doubles with each death from the first to the last of these.
 BACKOFF_S, MAX_BACKOFF_S = 0.5, 60.0
 # Deaths in a row without an epoch, after which a run gives up. A trial that kills its workers is failed after fewer, so
 # that so many deaths cannot be the fault of one trial.
@@ -53,9 +53,9 @@ FATAL = (1, 2, 3, 4, 5)  # exit codes of errors that every other worker would me
 
 @dataclass
 class Slot:
-    """A place for one worker, in which a process that ended is replaced by another."""
+    """A slot for one worker, in which a process that ended is replaced by another."""
 
-    place: Place
+    placement: Placement
     process: WorkerProcess | None = None  # None before the first, and between two processes
     start_at: float = 0.0  # the next process starts no earlier, by the monotonic clock
     deaths: int = 0  # in a row without an epoch between them
@@ -67,8 +67,8 @@ class Supervisor:
 
     Args:
         stored: the study.
-        config: the configuration of all workers; device and share are replaced by those of each worker's place.
-        places: one place per worker.
+        config: the configuration of all workers; device and share are replaced by those of each worker's placement.
+        placements: one placement per worker.
         settings: the run's settings, of which the limits of time, cost and time per trial are used here.
         callback: receives the events of all workers.
         signals: the signals that this process receives.
@@ -78,7 +78,7 @@ class Supervisor:
         self,
         stored: StoredStudy,
         config: WorkerConfig,
-        places: list[Place],
+        placements: list[Placement],
         settings: RunSettings,
         callback: Callback,
         signals: StopSignals,
@@ -88,7 +88,7 @@ class Supervisor:
         self.settings = settings
         self.callback = callback
         self.signals = signals
-        self.slots = [Slot(place) for place in places]
+        self.slots = [Slot(placement) for placement in placements]
         self.recovery = Recovery(
             stored.storage, stored.study, stored.attempts, config.grace_s, stored.folder
         )
@@ -97,8 +97,7 @@ class Supervisor:
         self._started = time.monotonic()
         self._stop_before = stored.stop_request()
         self._swept = 0.0
-        # The reason, from the moment that workers are asked to stop
-        self._stopping: str | None = None
+        self._stop_reason: str | None = None  # None until workers are asked to stop
         self._hurry_at = math.inf  # when workers that were asked to stop are told to stop now
         self._kill_at = math.inf  # when workers that still run are killed
         self._error: BladeTuneError | None = None  # raised at the end of the run
@@ -131,7 +130,7 @@ class Supervisor:
             self._sweep()
         if self._error is not None:
             raise self._error
-        return self._stopping or self._why
+        return self._stop_reason or self._why
 
     def _tick(self) -> None:
         """Do one round of the loop: events, limits, each slot, and from time to time the database."""
@@ -141,7 +140,7 @@ class Supervisor:
         for slot in self.slots:
             if slot.process is not None:
                 self._look_after(slot, slot.process, now)
-            elif self._stopping:
+            elif self._stop_reason:
                 slot.is_done = True
             elif not slot.is_done and now >= slot.start_at:
                 self._start(slot, now)
@@ -151,32 +150,34 @@ class Supervisor:
 
     def _check_run(self, now: float) -> None:
         """Begin to stop at a signal or at the run's time limit, and escalate where workers do not end in time."""
-        if self.signals and self._stopping is None:
-            log.warning(
-                "signal=%s stopping after this epoch; a second one stops now", self.signals.name
-            )
+        if self.signals and self._stop_reason is None:
+            name = self.signals.name
+            log.warning("signal=%s stopping after this epoch; a second one stops now", name)
             self._error = self.signals.error()
             self._stop("stopped")
         limit = self.settings.time
-        if limit is not None and now - self._started > limit and self._stopping is None:
+        if limit is not None and now - self._started > limit and self._stop_reason is None:
             self._stop(f"the time limit of {limit:.0f} s is reached", within_s=self.config.grace_s)
-        for slot in self.slots:
-            if slot.process is not None and now >= self._hurry_at:
-                slot.process.stop(now=True)
-            if slot.process is not None and now >= self._kill_at:
-                slot.process.kill()
+        # Workers that were asked to stop are told to stop now, and killed a while after that.
+        running = [slot.process for slot in self.slots if slot.process is not None]
+        for process in running:
+            if now >= self._hurry_at:
+                process.stop(now=True)
+            if now >= self._kill_at:
+                process.kill()
         if now >= self._hurry_at:
-            self._hurry_at, self._kill_at = math.inf, min(self._kill_at, now + KILL_AFTER_S)
+            self._hurry_at = math.inf
+            self._kill_at = min(self._kill_at, now + KILL_AFTER_S)
 
     def _check_study(self) -> None:
         """Begin to stop when the study reaches its limit of GPU hours, or at `blade-tune stop` on any machine."""
         limit = self.settings.gpu_hours
-        if limit is not None and self._stopping is None:
+        if limit is not None and self._stop_reason is None:
             cost = self.queries.ask(self.stored.attempts.gpu_seconds)
             if cost is not None and cost / 3600 >= limit:
-                self._stop(
-                    f"the limit of {limit:g} GPU hours is reached", within_s=self.config.grace_s
-                )
+                why = f"the limit of {limit:g} GPU hours is reached"
+                self._stop(why, within_s=self.config.grace_s)
+        # Compared with the latest request before this run, since a request stays stored.
         request = self.queries.ask(self.stored.stop_request)
         if request is not None and request != self._stop_before:
             self._stop_before = request
@@ -193,8 +194,8 @@ class Supervisor:
             within_s: seconds after which workers that still run are told to stop now, without waiting for the end of
                 their epoch.
         """
-        if self._stopping is None:
-            self._stopping = why
+        if self._stop_reason is None:
+            self._stop_reason = why
             for slot in self.slots:
                 if slot.process is not None:
                     slot.process.stop(now=False)
@@ -202,16 +203,16 @@ class Supervisor:
 
     def _start(self, slot: Slot, now: float) -> None:
         """Start a worker process in a slot."""
-        config = self.config.model_copy(
-            update={"device": slot.place.device, "share": slot.place.share}
-        )
+        device = {"device": slot.placement.device, "share": slot.placement.share}
+        config = self.config.model_copy(update=device)
         try:
-            slot.process = WorkerProcess(slot.place, config, self._events)
+            slot.process = WorkerProcess(slot.placement, config, self._events)
         except OSError as error:  # no memory, too many processes
             self._put_off(slot, now, f"a worker cannot be started: {error.strerror}")
 
     def _look_after(self, slot: Slot, process: WorkerProcess, now: float) -> None:
         """Kill a worker whose trial exceeds its time limit, and decide what follows a worker that has ended."""
+        # A trial beyond its time limit
         limit = self.settings.trial_time
         if limit is not None and process.trial is not None and now - process.trial_started > limit:
             process.kill()
@@ -220,6 +221,7 @@ class Supervisor:
                 self._time_out(process, process.trial, limit)
                 slot.process = None
                 return
+        # A worker that has ended
         code = process.poll()
         if code is None:
             return
@@ -228,35 +230,38 @@ class Supervisor:
         self._sweep()  # its trial is queued now, not only when the grace period is over
         if process.trial is not None:
             self.callback.trial_lost(process.trial)
+        # What follows: an end for this slot, an end for all, or another worker
         if code == 0:
-            self._why, slot.is_done = process.last_word or "", True
+            self._why = process.last_word or ""
+            slot.is_done = True
         elif code in FATAL and process.last_word is not None:
             slot.is_done = True
             self._error = self._error or ReportedError(process.last_word, code)
             self._stop("failed")
-        elif code != WorkerSpentError.exit_code and self._stopping is None:
-            # A spent worker is replaced at once
-            slot.deaths = 0 if process.has_trained else slot.deaths
+        elif code != WorkerSpentError.exit_code and self._stop_reason is None:
+            # Not for a spent worker, which is replaced at once.
+            if process.has_trained:
+                slot.deaths = 0
             self._put_off(slot, now, f"worker={process.pid} ended ({process.describe_end(code)})")
 
-    def _put_off(self, slot: Slot, now: float, what: str) -> None:
+    def _put_off(self, slot: Slot, now: float, cause: str) -> None:
         """Schedule the replacement of a worker that died, with a wait that doubles from one death to the next.
 
         Args:
             slot: the worker's slot.
             now: the time on the monotonic clock.
-            what: what happened, for the log.
+            cause: what happened, for the log.
         """
         slot.deaths += 1
         if slot.deaths >= MAX_DEATHS:
             self._error = WorkerError(
-                f"{slot.deaths} workers in a row ended before one epoch, the latest: {what}"
+                f"{slot.deaths} workers in a row ended before one epoch, the latest: {cause}"
             )
             self._stop("failed")
             return
         wait = min(MAX_BACKOFF_S, BACKOFF_S * 2.0 ** (slot.deaths - 1))
         slot.start_at = now + wait
-        log.warning("%s, another starts in %.1f s", what, wait)
+        log.warning("%s, another starts in %.1f s", cause, wait)
 
     def _time_out(self, process: WorkerProcess, number: int, limit: float) -> None:
         """Store the end of a trial whose worker was killed because the trial took too long."""
@@ -265,11 +270,10 @@ class Supervisor:
         attrs = attributes(reason=EndReason.TIMEOUT, message=message)
         storage, study_id = self.stored.storage, self.stored.study_id
         if self.queries.ask(lambda: storage.give_away(study_id, number, attrs, None)):
-            self.queries.ask(lambda: Cleaner(self.stored, self.config.keep).clean(number))
-            summary = self.queries.ask(self.stored.summary)
-            self.callback.trial_ended(
-                number, f"fail ({EndReason.TIMEOUT}: {message})", None, summary
-            )
+            cleaner = Cleaner(self.stored, self.config.keep)
+            self.queries.ask(lambda: cleaner.clean(number))
+            outcome = f"fail ({EndReason.TIMEOUT}: {message})"
+            self.callback.trial_ended(number, outcome, None, self._summary())
         self._sweep()
 
     def _sweep(self) -> None:
@@ -278,24 +282,20 @@ class Supervisor:
         url = self.stored.storage.engine.url
         # An open SQLite connection goes on writing to a removed file without an error, and all results would be lost.
         if url.drivername == SQLITE and not Path(url.database or "").exists():
-            self._error = self._error or StorageError(
-                f"{url.database}: was removed while the study ran."
-            )
+            removed = StorageError(f"{url.database}: was removed while the study ran.")
+            self._error = self._error or removed
             self._stop("failed", within_s=0.0)
         self.queries.ask(self.recovery.sweep)
 
     def _handle_events(self, wait_s: float = 0.0) -> None:
         """Pass all events on that workers have sent, after waiting for a first one for at most `wait_s` seconds."""
         with suppress(queue.Empty):
-            event = self._events.get(timeout=wait_s) if wait_s else self._events.get_nowait()
             while True:
-                process, name, arguments = event
+                process, name, arguments = self._events.get(block=wait_s > 0, timeout=wait_s)
+                wait_s = 0.0
                 process.heard(name, arguments)
-                if name == "trial_ended":  # workers leave the summary to be added here
-                    number, outcome, value = arguments
-                    self.callback.trial_ended(
-                        number, outcome, value, self.queries.ask(self.stored.summary)
-                    )
-                else:
-                    dispatch(name, arguments, self.callback)
-                event = self._events.get_nowait()
+                dispatch(name, arguments, self.callback, self._summary)
+
+    def _summary(self) -> StudySummary | None:
+        """Return the summary of the study; None during an outage of the database."""
+        return self.queries.ask(self.stored.summary)

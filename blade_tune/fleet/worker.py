@@ -10,6 +10,7 @@ import gc
 import logging
 import time
 from datetime import datetime
+from pathlib import Path
 
 import torch
 from optuna.exceptions import UpdateFinishedTrialError
@@ -111,6 +112,7 @@ class Worker:
             if self.signals:
                 raise self.signals.error()
             check_failures(self.stored, self.config)
+            # A study of runs has no trials but those that wait.
             attempt = None
             if not self.stored.definition.is_given or self._is_any_waiting():
                 attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
@@ -139,11 +141,8 @@ class Worker:
                 return
             try:
                 lease.link(trial.number)
-                with device_turn(
-                    self.claimant,
-                    alone=TrialRecord(trial).get(TrialRecord.alone, False),
-                    signals=self.signals,
-                ):
+                alone = TrialRecord(trial).get(TrialRecord.alone, False)
+                with device_turn(self.claimant, alone=alone, signals=self.signals):
                     end = self.objective(trial, lease.check)
             except (LeaseLostError, InterruptedStudyError, KeyboardInterrupt) as error:
                 is_lost = isinstance(error, LeaseLostError)
@@ -177,8 +176,8 @@ class Worker:
         Returns:
             False if the trial was given to another worker meanwhile, and so nothing of this end counts.
         """
-        given = {"reason": end.reason, "message": end.message}
-        attrs = attributes(**{name: text for name, text in given.items() if text})
+        explanation = {"reason": end.reason, "message": end.message}
+        attrs = attributes(**{name: text for name, text in explanation.items() if text})
         record = TrialRecord(trial)
         # Memory that ran out on a shared device may suffice for a trial that has the device to itself.
         retry_alone = (
@@ -187,17 +186,23 @@ class Worker:
             and not record.get(TrialRecord.alone)
         )
         if end.is_continued or retry_alone:
-            attrs |= attributes(reason=EndReason.SUPERSEDED) if retry_alone else {}
             row = self._row(trial)
-            again = continuation(row, alone=True) if retry_alone else continuation(row)
+            if retry_alone:
+                attrs |= attributes(reason=EndReason.SUPERSEDED)
+                next_row = continuation(row, alone=True)
+            else:
+                next_row = continuation(row)
             # One transaction ends the row and queues its continuation: no crash can lose or double the trial.
-            return self.stored.storage.give_away(self.stored.study_id, trial.number, attrs, again)
+            return self.stored.storage.give_away(
+                self.stored.study_id, trial.number, attrs, next_row
+            )
         try:
             record.write(attrs)
             if end.state == TrialState.COMPLETE:
                 self._pair(trial)
             shown = upload_trial(trial, self.stored.folder, self.objective.metric)
-            record.files = {**digests(self.stored.files(self._row(trial))), **shown}
+            own = digests(self.stored.files(self._row(trial)))
+            record.files = {**own, **shown}
             self.stored.study.tell(trial, end.value, state=end.state)
         except (UpdateFinishedTrialError, ValueError):
             # `tell` raises ValueError for a row that has ended
@@ -218,11 +223,10 @@ class Worker:
         row = self._row(trial)
         baselines = self.stored.measure_baselines(self.data, self.stored.values(row))
         if REFERENCE in baselines.ranks:
+            metric = self.objective.metric
             ranks_U = torch.from_numpy(read_ranks(self.stored.files(row)))
-            paired = pair(ranks_U, baselines.ranks[REFERENCE], self.objective.metric)
-            figures = {
-                name: reached[self.objective.metric] for name, reached in baselines.metrics.items()
-            }
+            paired = pair(ranks_U, baselines.ranks[REFERENCE], metric)
+            figures = {name: metrics[metric] for name, metrics in baselines.metrics.items()}
             TrialRecord(trial).paired = {**paired, "baselines": figures}
 
     def _row(self, trial: Trial) -> FrozenTrial:
@@ -237,10 +241,8 @@ def why_done(stored: StoredStudy) -> str | None:
         return f"{scored} of {budget} trials are scored"
     if stored.definition.is_given and all(trial.state.is_finished() for trial in trials):
         return f"{scored} of {budget} runs are complete, the others failed"
-    if (
-        stored.definition.search.sampler == "grid"
-        and num_configurations(trials) == stored.definition.space.count()
-    ):
+    is_grid = stored.definition.search.sampler == "grid"
+    if is_grid and num_configurations(trials) == stored.definition.space.count():
         return f"every point of the grid is tried: {scored} trials are scored"
     return None
 
@@ -252,19 +254,26 @@ def check_failures(stored: StoredStudy, config: WorkerConfig) -> None:
         TooManyFailuresError: they did. The message has the traceback of the latest one, from its log, or, if the log is
             not on this machine, the trial's own message.
     """
-    failures = latest_failures(
-        trial for trial in stored.trials if _ended_since(trial, config.since)
-    )
+    of_this_run = (trial for trial in stored.trials if _ended_since(trial, config.since))
+    failures = latest_failures(of_this_run)
     if len(failures) >= config.max_consecutive_failures:
         latest = failures[0]
-        log_file = stored.files(latest).log
-        text = log_file.read_text(encoding="utf-8", errors="replace") if log_file.is_file() else ""
-        traceback = TRACEBACK + text.rpartition(TRACEBACK)[2].rstrip() if TRACEBACK in text else ""
+        cause = _latest_traceback(stored.files(latest).log)
+        if not cause:
+            cause = TrialRecord(latest).get(TrialRecord.message, "of no known cause")
         raise TooManyFailuresError(
             f"study {config.study}: {len(failures)} trials in a row failed; "
-            f"the latest, trial {latest.number}: "
-            + (traceback or TrialRecord(latest).get(TrialRecord.message, "of no known cause"))
+            f"the latest, trial {latest.number}: {cause}"
         )
+
+
+def _latest_traceback(log_file: Path) -> str:
+    """Return the latest traceback in a log; empty where there is none, or the log is not on this machine."""
+    if not log_file.is_file():
+        return ""
+    text = log_file.read_text(encoding="utf-8", errors="replace")
+    _, heading, frames = text.rpartition(TRACEBACK)
+    return heading + frames.rstrip() if heading else ""
 
 
 def _ended_since(trial: FrozenTrial, since: datetime) -> bool:
@@ -286,7 +295,7 @@ class Cleaner:
     def __init__(self, stored: StoredStudy, keep: int) -> None:
         self._stored = stored
         self._keep = keep
-        self._behind: set[int] = set()  # numbers of trials whose weights are removed
+        self._without_weights: set[int] = set()  # numbers of trials whose weights are removed
 
     def clean(self, number: int) -> None:
         """Remove the checkpoint of a trial that has ended, and the weights of all trials that are not among the best.
@@ -297,15 +306,17 @@ class Cleaner:
         trials = self._stored.trials
         remove(self._stored.files(trials[number]).checkpoint)
         for trial in ranked(trials)[self._keep :]:
-            if trial.number not in self._behind:
+            if trial.number not in self._without_weights:
                 remove(self._stored.files(trial).weights)
-                self._behind.add(trial.number)
+                self._without_weights.add(trial.number)
 
 
 def describe(trial: FrozenTrial) -> str:
     """Return how a trial ended, in a few words: "complete", "pruned", or the state with reason and message."""
-    record, state = TrialRecord(trial), trial.state.name.lower()
-    reason, message = record.get(TrialRecord.reason, ""), record.get(TrialRecord.message, "")
+    state = trial.state.name.lower()
+    record = TrialRecord(trial)
+    reason = record.get(TrialRecord.reason, "")
+    message = record.get(TrialRecord.message, "")
     if reason in ("", EndReason.PRUNED):
         return state
-    return f"{state} ({reason}{': ' + message if message else ''})"
+    return f"{state} ({reason}: {message})" if message else f"{state} ({reason})"

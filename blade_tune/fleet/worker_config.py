@@ -22,7 +22,7 @@ class WorkerConfig(Settings):
     study: str  # its name
     storage: str = Field(repr=False)  # URL of the database, with the password
     results: Path
-    # Folder of the data on this machine; None for the one that the study remembers
+    # The folder of the data on this machine; None for the one that the study remembers.
     data: Path | None
     device: str
     share: float  # part of the device, in (0, 1]; below 1 other workers train on it too
@@ -30,9 +30,8 @@ class WorkerConfig(Settings):
     max_consecutive_failures: int
     heartbeat_s: float  # seconds between two renewals of a lease
     grace_s: float  # seconds after which a silent worker is lost
-    since: (
-        AwareDatetime  # start of the run; trials that failed earlier do not count as its failures
-    )
+    # The start of the run; trials that failed earlier do not count as its failures.
+    since: AwareDatetime
 
     @property
     def url(self) -> URL:

@@ -25,8 +25,9 @@ from blade_tune.trial.signals import StopSignals
 def main() -> None:
     """Run a worker and exit with 0, or with the exit code of the error that ended it (see errors.py)."""
     config = WorkerConfig.model_validate_json(sys.stdin.readline())
-    writer = MessageWriter(os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8"))
-    # So that what a library prints is not read as an event
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    writer = MessageWriter(events)
+    # What a library prints must not be read as an event.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     logger = logging.getLogger("blade_tune")
     logger.setLevel(logging.INFO)
@@ -34,15 +35,15 @@ def main() -> None:
     # A SIGTERM to the whole process group arrives twice, once through the supervisor, and must not count as insistence.
     with StopSignals(insisting=(signal.SIGINT,)).listening() as signals:
         threading.Thread(target=_end_with_supervisor, args=(config.grace_s,), daemon=True).start()
-        code, why = 0, ""
         try:
             with storage_errors(config.url):
-                stored = Workspace(config.url, config.results).study(
-                    config.study, outage_s=OUTAGE_S
-                )
+                workspace = Workspace(config.url, config.results)
+                stored = workspace.study(config.study, outage_s=OUTAGE_S)
                 why = Worker(stored, config, writer, signals).run()
+                code = 0
         except BladeTuneError as error:
-            code, why = error.exit_code, str(error)
+            why = str(error)
+            code = error.exit_code
     writer.ended(code, why)
     sys.exit(code)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.worker_config import WorkerConfig
 
 MODULE = "blade_tune.fleet.worker_main"
@@ -29,7 +29,7 @@ class WorkerProcess:
     has a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only.
 
     Args:
-        place: the device that the worker trains on.
+        placement: the device that the worker trains on.
         config: the worker's configuration.
         events: the queue for the worker's events, which several workers may share.
 
@@ -38,7 +38,7 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, place: Place, config: WorkerConfig, events: "queue.SimpleQueue[Event]"
+        self, placement: Placement, config: WorkerConfig, events: "queue.SimpleQueue[Event]"
     ) -> None:
         self.trial: int | None = None  # number of the trial that it trains
         self.trial_started = 0.0  # by the monotonic clock
@@ -46,9 +46,10 @@ class WorkerProcess:
         self.last_word: str | None = None  # why it ended, in its own words; None if it did not say
         self._events = events
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
-        env = {**os.environ, "OMP_NUM_THREADS": str(place.threads)}
+        # The process sees its own device only
+        env = {**os.environ, "OMP_NUM_THREADS": str(placement.threads)}
         env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the configuration has it
-        env["CUDA_VISIBLE_DEVICES"] = place.visible
+        env["CUDA_VISIBLE_DEVICES"] = placement.visible
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", MODULE],
@@ -62,17 +63,18 @@ class WorkerProcess:
             start_new_session=True,
         )
         self.pid = self._process.pid
-        assert self._process.stdin and self._process.stdout and self._process.stderr  # noqa: S101, PT018 - for mypy
+        stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
+        assert stdin and stdout and stderr  # noqa: S101, PT018 - for mypy
         self._readers = [
-            threading.Thread(target=self._read_events, args=(self._process.stdout,), daemon=True),
-            threading.Thread(target=self._stderr.extend, args=(self._process.stderr,), daemon=True),
+            threading.Thread(target=self._read_events, args=(stdout,), daemon=True),
+            threading.Thread(target=self._stderr.extend, args=(stderr,), daemon=True),
         ]
         for reader in self._readers:
             reader.start()
+        # Standard input stays open, since its end tells the worker that the supervisor is gone.
         with suppress(BrokenPipeError):  # the worker died at once, which its exit code will explain
-            self._process.stdin.write(config.model_dump_json() + "\n")
-            # Not closed, since that tells the worker that the supervisor is gone
-            self._process.stdin.flush()
+            stdin.write(config.model_dump_json() + "\n")
+            stdin.flush()
 
     def poll(self) -> int | None:
         """Return the exit code if the process has ended, else None.
@@ -107,7 +109,8 @@ class WorkerProcess:
     def heard(self, event: str, arguments: list[Any]) -> None:
         """Update the state of this object by an event that the supervisor took from the queue."""
         if event == "trial_started":
-            self.trial, self.trial_started = arguments[0], time.monotonic()
+            self.trial = arguments[0]
+            self.trial_started = time.monotonic()
         elif event == "epoch_ended":
             self.has_trained = True
         elif event in ("trial_ended", "trial_lost"):
@@ -123,16 +126,13 @@ class WorkerProcess:
         """
         if self.last_word is not None:
             return self.last_word
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"{how}{self._said()}"
-
-    def _said(self) -> str:
+        end = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         lines = [line.rstrip() for line in self._stderr if line.strip()]
-        return ": " + "\n  ".join(lines) if lines else ""
+        return f"{end}: " + "\n  ".join(lines) if lines else end
 
     def _read_events(self, stream: Iterable[str]) -> None:
         for line in stream:
-            # A line cut short by the process's death, or not an event
+            # A line may be cut short by the process's death, or be no event.
             with suppress(ValueError, TypeError):
                 event, *arguments = json.loads(line)
                 self._events.put((self, event, arguments))

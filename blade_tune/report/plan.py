@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from blade_tune.config import flatten
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report import Row
 from blade_tune.report.spaces import space_rows
@@ -14,7 +14,7 @@ from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.fingerprint import differences
 from blade_tune.storage.connect import masked
 from blade_tune.storage.trials import num_scored
-from blade_tune.study.create import Total
+from blade_tune.study.create import TrialBudget
 from blade_tune.study.stored import StoredStudy
 
 STORED = "stored study"
@@ -29,7 +29,10 @@ FLAGS = {  # a value of the definition -> the command-line flag that may set it
 
 
 def run_rows(
-    resolved: Resolved, places: Sequence[Place], budget: tuple[int, str], stored: StoredStudy | None
+    resolved: Resolved,
+    places: Sequence[Placement],
+    budget: tuple[int, str],
+    stored: StoredStudy | None,
 ) -> list[Row]:
     """Return a row for each run setting, in which open ones have the value that will be used, and one for each worker.
 
@@ -55,7 +58,7 @@ def run_rows(
 
 
 def settle_budget(
-    resolved: Resolved, definition: StudyDefinition, total: Total, stored: StoredStudy | None
+    resolved: Resolved, definition: StudyDefinition, total: TrialBudget, stored: StoredStudy | None
 ) -> tuple[int, str]:
     """Return the total number of scored trials that a run would aim for, and where that number comes from."""
     said = total.trials or definition.search.trials

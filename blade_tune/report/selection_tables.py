@@ -10,7 +10,7 @@ from blade_tune.metrics import by_cutoff
 from blade_tune.report import Row
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
-from blade_tune.selection.compare import Comparisons
+from blade_tune.selection.comparison import Comparisons
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects
@@ -162,7 +162,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "part": comparisons.part,
                 "seeds": len(entry.scores.ranks_SU),
                 "loss": entry.loss,
-                "told_target_set": entry.is_told,
+                "told_target_set": entry.told_target_set,
                 **{name: round(value, 4) for name, value in entry.spent.items()},
                 "trial": entry.winner.trial,
                 "behind_best": pair.comparison.difference if pair else None,
@@ -211,7 +211,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         cost: list[Entry] = [entry.loss, f"{spent['trials']:g}", epochs, f"{spent['hours']:.2f}"]
         low = " ‡" if entry.verdict and not entry.verdict.is_above else ""
         low += " !" if entry.warning(comparisons.metric) else ""
-        label = entry.model + (" †" if entry.is_told else "") + low
+        label = entry.model + (" †" if entry.told_target_set else "") + low
         rows.append((_reached(comparisons, entry.model), label, [*cells, *cost]))
     for name, figures in comparisons.baselines.items():
         known = [Cell(figures[metric]) if metric in figures else "" for metric in SHOWN]

@@ -52,15 +52,14 @@ class History:
 
     def __init__(self, space: Space, trials: Iterable[FrozenTrial]) -> None:
         runs = logical_trials(trials)
-        self.num_runs = Counter(
-            configuration(space, params) for params in map(given_params, runs) if params
-        )
-        means = {
-            proposed: statistics.fmean(values) for proposed, values in _values(space, runs).items()
-        }
-        self._leaders = sorted(means, key=means.__getitem__, reverse=True)[
-            : int(LEADING_SHARE * len(means))
-        ]
+        # How often each configuration was run
+        params_of_runs = map(given_params, runs)
+        self.num_runs = Counter(configuration(space, params) for params in params_of_runs if params)
+        # Which ones lead
+        values_of = _values(space, runs)
+        means = {proposed: statistics.fmean(values) for proposed, values in values_of.items()}
+        best_first = sorted(means, key=means.__getitem__, reverse=True)
+        self._leaders = best_first[: int(LEADING_SHARE * len(means))]
         # Only a finite space whose every configuration was run leaves nothing new; then all may be repeated evenly.
         is_exhausted = len(self.num_runs) == space.count()
         self._fewest_runs = min(self.num_runs.values()) if is_exhausted else 0
@@ -88,7 +87,8 @@ def replicate_index(space: Space, trials: Iterable[FrozenTrial], trial: Trial | 
     record = TrialRecord(trial)
     if TrialRecord.replicate in record:
         return record.replicate
-    own, root = configuration(space, trial.params), root_number(trial)
+    own = configuration(space, trial.params)
+    root = root_number(trial)
     earlier = (other for other in logical_trials(trials) if root_number(other) < root)
     return sum(configuration(space, given_params(other)) == own for other in earlier)
 
@@ -110,14 +110,17 @@ def pooled_noise(space: Space, trials: Iterable[FrozenTrial]) -> Noise | None:
     Returns:
         None where no configuration was repeated.
     """
-    groups = [
-        values for values in _values(space, logical_trials(trials)).values() if len(values) > 1
-    ]
+    values_of = _values(space, logical_trials(trials))
+    groups = [values for values in values_of.values() if len(values) > 1]
     if not groups:
         return None
-    freedom = sum(len(values) - 1 for values in groups)
-    squares = sum((len(values) - 1) * statistics.variance(values) for values in groups)
-    return Noise(math.sqrt(squares / freedom), freedom)
+    # The sum of squares of a group is its variance, times its degrees of freedom.
+    df = 0
+    squares = 0.0
+    for values in groups:
+        df += len(values) - 1
+        squares += (len(values) - 1) * statistics.variance(values)
+    return Noise(math.sqrt(squares / df), df)
 
 
 def _values(space: Space, trials: Iterable[FrozenTrial]) -> dict[Configuration, list[float]]:
@@ -129,6 +132,7 @@ def _values(space: Space, trials: Iterable[FrozenTrial]) -> dict[Configuration, 
     by_seed: defaultdict[Configuration, dict[Any, float]] = defaultdict(dict)
     for trial in trials:
         if trial.state == TrialState.COMPLETE and trial.value is not None:
+            tried = frozenset(trial_values(space, trial).items())
             seed = TrialRecord(trial).get(TrialRecord.seed, trial.number)
-            by_seed[frozenset(trial_values(space, trial).items())][seed] = trial.value
+            by_seed[tried][seed] = trial.value
     return {tried: list(values.values()) for tried, values in by_seed.items()}

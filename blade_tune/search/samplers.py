@@ -39,13 +39,13 @@ from optuna.trial import FrozenTrial
 from blade_tune.parameter import Value
 from blade_tune.search.replicates import Configuration, History, configuration, given_params
 from blade_tune.space import Space
-from blade_tune.spec.definition import PrunerConfig, SearchConfig
 from blade_tune.spec.fingerprint import sampler_seed
+from blade_tune.spec.study_file import PrunerConfig, SearchConfig
 from blade_tune.training.config import FitConfig, TrainConfig
 
 DRAWS = 8  # at most from the sampler for one trial; a draw of TPE takes milliseconds
 GP_DRAWS = 2  # at most from the Gaussian process, whose draws take up to a second
-# At most from the whole space; cheap, and more likely than not to find one free point among 72
+# At most, evenly from the whole space: they are cheap, and probably find one free point among 72.
 UNIFORM_DRAWS = 64
 
 
@@ -74,11 +74,13 @@ class Proposal:
         self, name: str, low: float, high: float, *, step: float | None, log: bool
     ) -> float:
         """Draw a float, with the arguments of Optuna's `Trial.suggest_float`."""
-        return float(self._suggest(name, FloatDistribution(low, high, step=step, log=log), low))
+        distribution = FloatDistribution(low, high, step=step, log=log)
+        return float(self._suggest(name, distribution, low))
 
     def suggest_int(self, name: str, low: int, high: int, *, step: int, log: bool) -> int:
         """Draw an integer, with the arguments of Optuna's `Trial.suggest_int`."""
-        return int(self._suggest(name, IntDistribution(low, high, step=step, log=log), low))
+        distribution = IntDistribution(low, high, step=step, log=log)
+        return int(self._suggest(name, distribution, low))
 
     def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
         """Draw one of some choices, with the arguments of Optuna's `Trial.suggest_categorical`."""
@@ -87,7 +89,8 @@ class Proposal:
     def _suggest(self, name: str, distribution: BaseDistribution, first: Value) -> Any:
         if name not in self.params:
             self.distributions[name] = distribution
-            self.params[name] = first if distribution.single() else self._sample(name, distribution)
+            only_one = distribution.single()
+            self.params[name] = first if only_one else self._sample(name, distribution)
         return self.params[name]
 
     def _sample(self, name: str, distribution: BaseDistribution) -> Any:
@@ -155,10 +158,9 @@ class SeededSampler(BaseSampler):
         unwanted: dict[Configuration, Proposal] = {}
         for draw in range(self._draws + UNIFORM_DRAWS):
             build = self._build if draw < self._draws else RandomSampler
-            proposal = Proposal(
-                build(sampler_seed(self._study_seed, trial.number, draw)), study, trial
-            )
-            self._space.suggest(proposal)
+            sampler = build(sampler_seed(self._study_seed, trial.number, draw))
+            proposal = Proposal(sampler, study, trial)
+            self._space.suggest(proposal)  # which fills the proposal
             proposed = configuration(self._space, proposal.params)
             if history.is_wanted(proposed):
                 return proposal
@@ -239,20 +241,24 @@ def build_sampler(search: SearchConfig, space: Space) -> BaseSampler:
         search: the search settings of the study.
         space: the search space.
     """
-    shared, joint = sampler_seed(search.seed), IntersectionSearchSpace(include_pruned=True)
     if search.sampler == "grid":
         return GridSampler(search.seed)
+    # What all draws share
+    joint = IntersectionSearchSpace(include_pruned=True)
+    shared_seed = sampler_seed(search.seed)
+    # How each draw's sampler is built of the draw's seed
     builders: dict[str, Callable[[int], BaseSampler]] = {
         "tpe": lambda seed: TPE(seed, joint),
         "random": lambda seed: RandomSampler(seed=seed),
-        "gp": lambda seed: _experimental(
-            lambda: GPSampler(seed=seed, deterministic_objective=False)
-        ),
-        "qmc": lambda seed: _experimental(lambda: _sequence(shared, seed)),
+        "gp": _gaussian_process,
+        "qmc": lambda seed: _experimental(lambda: _sequence(shared_seed, seed)),
     }
-    return SeededSampler(
-        builders[search.sampler], GP_DRAWS if search.sampler == "gp" else DRAWS, search.seed, space
-    )
+    draws = GP_DRAWS if search.sampler == "gp" else DRAWS
+    return SeededSampler(builders[search.sampler], draws, search.seed, space)
+
+
+def _gaussian_process(seed: int) -> BaseSampler:
+    return _experimental(lambda: GPSampler(seed=seed, deterministic_objective=False))
 
 
 def _sequence(shared: int, seed: int) -> QMCSampler:
@@ -282,20 +288,18 @@ def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePr
     """
     if isinstance(train, FitConfig):
         return NopPruner()
+    warmup = warmup_epochs(config, train)
+    first_rung = _first_rung(config, train)
     if config.kind == "percentile":
-        return PercentilePruner(
-            config.percentile, config.startup_trials, warmup_epochs(config, train)
-        )
+        return PercentilePruner(config.percentile, config.startup_trials, warmup)
     if config.kind == "median":
-        return MedianPruner(config.startup_trials, warmup_epochs(config, train))
+        return MedianPruner(config.startup_trials, warmup)
     if config.kind == "asha":
         return SuccessiveHalvingPruner(
-            min_resource=_first_rung(config, train), reduction_factor=config.reduction_factor
+            min_resource=first_rung, reduction_factor=config.reduction_factor
         )
     if config.kind == "hyperband":
-        return HyperbandPruner(
-            _first_rung(config, train), train.max_epochs, config.reduction_factor
-        )
+        return HyperbandPruner(first_rung, train.max_epochs, config.reduction_factor)
     return NopPruner()
 
 
@@ -306,6 +310,6 @@ def warmup_epochs(config: PrunerConfig, train: TrainConfig | FitConfig) -> int:
 
 def _first_rung(config: PrunerConfig, train: TrainConfig) -> int:
     """Return the epoch of the first evaluation after the warm-up, so that rungs are epochs with an evaluation."""
-    return min(
-        (warmup_epochs(config, train) // train.eval_every + 1) * train.eval_every, train.max_epochs
-    )
+    num_evaluations = warmup_epochs(config, train) // train.eval_every  # in the warm-up
+    first = (num_evaluations + 1) * train.eval_every
+    return min(first, train.max_epochs)

@@ -8,6 +8,7 @@ for each model, and a paired test, corrected for multiplicity, for each pair of 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,29 +20,26 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.loss_names import NextItemLoss
 from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
+from blade_tune.selection.comparison import Comparisons, Contender, Pair
 from blade_tune.selection.confirm import confirm, load_confirmation
-from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.selection.scores import (
     EvaluatedPart,
-    Scores,
     load_scores,
     tested_beside,
     user_groups,
     verdict_on,
 )
-from blade_tune.selection.statistics import Comparison, Floats, holm, paired_bootstrap
+from blade_tune.selection.statistics import Floats, holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.spec.catalog import StudySource, available, find
 from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.spec.recipes import OF_FILES, RecipeName
 from blade_tune.spec.space_files import load_space
-from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import logical_trials, num_scored
-from blade_tune.study.create import Total, open_study
+from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.verdict import Verdict, below_untuned
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.model import build_study_model
 
@@ -65,85 +63,8 @@ class HowTrained:
     """The way of training that all neural models of a comparison share."""
 
     recipe: RecipeName | None = None  # None for the study file's
-    # None for the recipe's, or the one that each model was published with
+    # None for the recipe's loss, or the one that each model was published with.
     loss: NextItemLoss | None = None
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One model of a comparison: its confirmed winner, how that scores, and what its search has cost."""
-
-    model: str
-    study: StoredStudy  # the model's search
-    files: TrialFolder  # of the winner's first run
-    winner: Candidate
-    scores: Scores  # of the winner's runs
-    is_told: bool  # whether the model is told the behavior set of the item to predict
-    window: (
-        int  # number of newest interactions that the model sees, whose items are not ranked for it
-    )
-    loss: str  # name of the loss that the winner was trained with
-    spent: Mapping[str, float]  # cost of the search, see `spent`
-    # Metrics of the untuned baselines on the same rows
-    baselines: Mapping[str, Mapping[str, float]]
-    verdict: Verdict | None  # None where the reference baseline was not measured
-
-    def warning(self, metric: str) -> str:
-        """Return a sentence on the untuned baselines that the model's mean is below; empty if it is below none."""
-        reached = {name: figures[metric] for name, figures in self.baselines.items()}
-        return below_untuned(self.model, self.scores.estimate(metric).mean, reached)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The difference between two models."""
-
-    first: str
-    second: str
-    comparison: Comparison  # first minus second
-    p_adjusted: float  # p-value with Holm's correction over all pairs
-
-
-@dataclass(frozen=True)
-class Comparisons:
-    """The result of a comparison: all models, the best mean first, and all pairs of models."""
-
-    metric: str
-    part: EvaluatedPart
-    entries: tuple[Contender, ...]
-    pairs: tuple[Pair, ...]
-    # "head" and "tail" -> mask_U of the evaluated users in the group
-    groups: Mapping[str, NDArray[np.bool_]]
-
-    @property
-    def left_out(self) -> Mapping[str, str]:
-        """The baselines that were not measured -> the reason."""
-        return self.entries[0].study.baselines_left_out
-
-    @property
-    def warnings(self) -> list[str]:
-        """A sentence for each model that is below an untuned baseline."""
-        return [words for entry in self.entries if (words := entry.warning(self.metric))]
-
-    @property
-    def windows(self) -> list[int]:
-        """The distinct window lengths of the models, the longest first."""
-        return sorted({entry.window for entry in self.entries}, reverse=True)
-
-    @property
-    def baselines(self) -> Mapping[str, Mapping[str, float]]:
-        """The metrics of each baseline on the same rows, by the name to show for it.
-
-        Items in a model's window are not ranked, so that baselines differ from window to window. If the models have
-        several windows, each baseline has an entry for each.
-        """
-        found = {entry.window: entry.baselines for entry in self.entries}
-        several = len(found) > 1
-        return {
-            f"{name}, untuned" + (f", window {window}" if several else ""): figures
-            for window in self.windows
-            for name, figures in found[window].items()
-        }
 
 
 def define(
@@ -169,33 +90,28 @@ def define(
         )
     source = StudySource.read(study)
     path, content = source.path, source.content
-    said = content.get("recipe", OF_FILES)
-    recipe = training.recipe or said
-    prefix = "".join(
-        f"{word}-" for word in (recipe if recipe != said else None, training.loss) if word
-    )
+    recipe_of_file = content.get("recipe", OF_FILES)
+    recipe = training.recipe or recipe_of_file
+    # Searches that train in another way than the file have names of their own.
+    changes = (recipe if recipe != recipe_of_file else None, training.loss)
+    prefix = "".join(f"{change}-" for change in changes if change)
     definitions = []
     for model in models:
-        model_class(model)
-        space = _space(model, recipe, training.loss)
-        shared: dict[str, Any] = {
-            key: content[key] for key in ("data", "objective") if key in content
-        }
-        epochs = {} if is_fitted(model) else _epochs(content, budget.max_epochs)
-        search = {**source.section("search"), "trials": budget.trials}
+        model_class(model)  # raises for an unknown one
         asked: dict[str, Any] = {
-            **shared,
+            **{key: content[key] for key in ("data", "objective") if key in content},
             "model": model,
-            "space": space,
-            "train": epochs,
-            "search": search,
+            "space": _space(model, recipe, training.loss),
+            "train": {} if is_fitted(model) else _epochs(content, budget.max_epochs),
+            "search": {**source.section("search"), "trials": budget.trials},
+            "recipe": recipe,
         }
-        asked["recipe"] = recipe
         name = f"{path.stem}.compare-{prefix}{model}"
-        definition = StudyDefinition.from_mapping(name, asked, f"{path} for {model}")
-        # Known only once the definition has been read
-        first = {"enqueue": [defaults_first(definition)]}
-        definitions.append(StudyDefinition.from_mapping(name, asked | first, f"{path} for {model}"))
+        place = f"{path} for {model}"
+        definition = StudyDefinition.from_mapping(name, asked, place)
+        # The defaults are known only once the definition has been read.
+        asked["enqueue"] = [defaults_first(definition)]
+        definitions.append(StudyDefinition.from_mapping(name, asked, place))
     return definitions
 
 
@@ -218,15 +134,13 @@ def run_comparison(
         RunsMissingError: a winner could not be confirmed.
     """
     settings = executor.settings
+    total = TrialBudget(budget.trials)
     check_sizes(definitions, settings)
     studies = []
     for definition in definitions:
-        known = search_of(definition, settings)
-        directory = known.data_directory(settings.data) if known else settings.data
+        directory = _data_directory(definition, settings)
         data = prepare(definition.data, directory, settings.results)
-        stored = open_study(
-            definition, data, settings.workspace, Total(budget.trials), directory=directory
-        )
+        stored = open_study(definition, data, settings.workspace, total, directory=directory)
         executor.work(stored)
         confirm(stored, budget.top, budget.seeds, executor)
         studies.append(stored)
@@ -247,12 +161,13 @@ def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -
 
 def prepared(definition: StudyDefinition, settings: RunSettings) -> SearchData:
     """Return the prepared data of a search, from the folder that its stored study remembers if there is one."""
-    known = search_of(definition, settings)
-    return prepare(
-        definition.data,
-        known.data_directory(settings.data) if known else settings.data,
-        settings.results,
-    )
+    return prepare(definition.data, _data_directory(definition, settings), settings.results)
+
+
+def _data_directory(definition: StudyDefinition, settings: RunSettings) -> Path | None:
+    """Return the folder of a search's data: that of the settings, or else the one that its stored study remembers."""
+    stored = search_of(definition, settings)
+    return stored.data_directory(settings.data) if stored else settings.data
 
 
 def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy | None:
@@ -276,13 +191,13 @@ def spent(stored: StoredStudy) -> dict[str, float]:
         failed ones included; `gpu_hours` for which workers held GPUs.
     """
     trials = stored.trials
-    latest = [TrialRecord(trial) for trial in logical_trials(trials)]
+    records = [TrialRecord(trial) for trial in logical_trials(trials)]
+    epochs = sum(record.get(TrialRecord.epochs, 0) for record in records)
+    seconds = sum(record.get(TrialRecord.seconds, 0.0) for record in records)
     return {
         "trials": num_scored(trials),
-        "epochs": 0
-        if stored.definition.is_fitted
-        else sum(record.get(TrialRecord.epochs, 0) for record in latest),
-        "hours": sum(record.get(TrialRecord.seconds, 0.0) for record in latest) / 3600,
+        "epochs": 0 if stored.definition.is_fitted else epochs,
+        "hours": seconds / 3600,
         "gpu_hours": stored.attempts.gpu_seconds() / 3600,
     }
 
@@ -296,14 +211,14 @@ def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]
             so only these are compared.
     """
     costs = {stored.definition.model: spent(stored) for stored in studies}
+    limited = ["trials"] if gpu_hours is None else ["trials", "gpu_hours"]
     lines = []
-    for name in ["trials"] if gpu_hours is None else ["trials", "gpu_hours"]:
+    for name in limited:
         amounts = {model: cost[name] for model, cost in costs.items()}
-        if max(amounts.values()) - min(amounts.values()) > TOLERANCE * max(amounts.values()):
-            lines.append(
-                f"{name} of "
-                + ", ".join(f"{model} {amount:g}" for model, amount in amounts.items())
-            )
+        highest, lowest = max(amounts.values()), min(amounts.values())
+        if highest - lowest > TOLERANCE * highest:
+            listed = ", ".join(f"{model} {amount:g}" for model, amount in amounts.items())
+            lines.append(f"{name} of {listed}")
     return lines
 
 
@@ -321,18 +236,24 @@ def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Openin
     entries = [_entry(stored, part, opening) for stored in studies]
     metric = studies[0].definition.objective.metric
     entries.sort(key=lambda entry: -entry.scores.estimate(metric).mean)
+    pairs = _pairs(entries, metric)
+    groups = _groups(entries[0], part, opening)
+    return Comparisons(metric, part, tuple(entries), pairs, groups)
+
+
+def _pairs(entries: Sequence[Contender], metric: str) -> tuple[Pair, ...]:
+    """Return the difference between the models of each pair, with p-values corrected over all pairs."""
     pairs = list(combinations(entries, 2))
-    comparisons = [
-        paired_bootstrap(*same_seeds(a.scores.gains(metric), b.scores.gains(metric)))
-        for a, b in pairs
-    ]
+    comparisons = []
+    for first, second in pairs:
+        gains = same_seeds(first.scores.gains(metric), second.scores.gains(metric))
+        comparisons.append(paired_bootstrap(*gains))
     adjusted = holm([comparison.p_value for comparison in comparisons])
-    whole = [
-        Pair(a.model, b.model, comparison, p)
-        for (a, b), comparison, p in zip(pairs, comparisons, adjusted, strict=True)
-    ]
-    return Comparisons(
-        metric, part, tuple(entries), tuple(whole), _groups(entries[0], part, opening)
+    return tuple(
+        Pair(first.model, second.model, comparison, p_adjusted)
+        for (first, second), comparison, p_adjusted in zip(
+            pairs, comparisons, adjusted, strict=True
+        )
     )
 
 
@@ -352,28 +273,38 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         raise RunsMissingError(
             f"study {stored.definition.name}: no winner is confirmed; the same command goes on."
         )
-    study, runs = confirmation.runs, confirmation.winning_runs
+    definition, metric = stored.definition, stored.definition.objective.metric
+    winner = confirmation.winner
+    runs = confirmation.winning_runs
+    files = confirmation.runs.files(runs[0])
+    # The winner's scores, and the model for what it sees
     if part == "test":
         test_runs(stored, confirmation, opening)
-    model, winner, files = stored.definition.model, confirmation.winner, study.files(runs[0])
-    scores = load_scores(study, model, runs, part)
+    scores = load_scores(confirmation.runs, definition.model, runs, part)
     data = stored.data(opening.data_directory)
-    built = build_study_model(
-        stored.definition, winner.values, data.catalog, f"trial {winner.trial}"
-    )
+    model = build_study_model(definition, winner.values, data.catalog, f"trial {winner.trial}")
+    # The untuned baselines on the same rows
+    baselines: Mapping[str, Mapping[str, float]]
     if part == "test":
-        baselines, verdict = tested_beside(files, scores, stored.definition.objective.metric)
+        baselines, verdict = tested_beside(files, scores, metric)
     else:
+        measured = stored.measure_baselines(data, winner.values)
+        baselines = measured.metrics
         # The winner was chosen on these rows, so its verdict is corrected for the number of candidates.
-        found, count = stored.measure_baselines(data, winner.values), len(confirmation.candidates)
-        baselines = found.metrics
-        verdict = verdict_on(
-            scores, found.ranks.get(REFERENCE), stored.definition.objective.metric, count
-        )
-    loss = loss_of(stored.definition, winner.values)
-    seen = built.told_target_set, built.max_length
+        num_candidates = len(confirmation.candidates)
+        verdict = verdict_on(scores, measured.ranks.get(REFERENCE), metric, num_candidates)
     return Contender(
-        model, stored, files, winner, scores, *seen, loss, spent(stored), baselines, verdict
+        model=definition.model,
+        study=stored,
+        files=files,
+        winner=winner,
+        scores=scores,
+        told_target_set=model.told_target_set,
+        window=model.max_length,
+        loss=loss_of(definition, winner.values),
+        spent=spent(stored),
+        baselines=baselines,
+        verdict=verdict,
     )
 
 
@@ -386,7 +317,8 @@ def _groups(
 
 def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | dict[str, Any]:
     """Return the space that a model is searched over: a name, or its groups with the loss fixed if one is asked for."""
-    name = f"{model}-extended" if f"{model}-extended" in available("search_spaces") else model
+    extended = f"{model}-extended"
+    name = extended if extended in available("search_spaces") else model
     if loss is None or is_fitted(model):
         return name
     groups = load_space(find("search_spaces", name), recipe).to_mapping()
@@ -395,5 +327,8 @@ def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | d
 
 def _epochs(content: Mapping[str, Any], max_epochs: int | None) -> dict[str, Value]:
     """Return the settings of a study file that say how long trials train; others belong to the file's own model."""
-    said = {key: value for key, value in (content.get("train") or {}).items() if key in PROTOCOL}
-    return said if max_epochs is None else {**said, "max_epochs": max_epochs}
+    train = content.get("train") or {}
+    protocol = {key: value for key, value in train.items() if key in PROTOCOL}
+    if max_epochs is not None:
+        protocol["max_epochs"] = max_epochs
+    return protocol

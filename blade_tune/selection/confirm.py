@@ -63,16 +63,18 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
     num_seeds = num_seeds if is_seeded(stored.definition) else 1
     asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
     stored.study.set_user_attr(ATTRIBUTE, asked)  # by which `load_confirmation` finds the runs
+    # The runs
     wanted = _wanted(stored, trials, num_seeds)
     runs = execute(stored, wanted, executor)
     confirmation = load_confirmation(stored)
     if confirmation is None:
         raise missing(runs, wanted)
-    found = stored.measure_baselines(
-        stored.data(executor.settings.data), confirmation.winner.values
-    )
-    verdict = _verdict(confirmation, found)
-    baselines = {name: figures[confirmation.metric] for name, figures in found.metrics.items()}
+    # The verdict, from baselines with a window of the winner's length
+    data = stored.data(executor.settings.data)
+    measured = stored.measure_baselines(data, confirmation.winner.values)
+    verdict = _verdict(confirmation, measured)
+    metric = confirmation.metric
+    baselines = {name: figures[metric] for name, figures in measured.metrics.items()}
     facts = {**asked, "verdict": vars(verdict) if verdict else None, "baselines": baselines}
     stored.study.set_user_attr(ATTRIBUTE, facts)
     return replace(confirmation, verdict=verdict, baselines=baselines)
@@ -93,7 +95,7 @@ def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:
         NothingToExportError: no trial has completed.
     """
     best: dict[Any, FrozenTrial] = {}
-    # Best first, so the first trial of a configuration is its best
+    # The best trials come first, so the first trial of a configuration is its best.
     for trial in ranked(stored.trials):
         best.setdefault(configuration(stored.definition.space, trial.params), trial)
     if not best:
@@ -114,29 +116,28 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
     asked = stored.study.user_attrs.get(ATTRIBUTE)
     if asked is None:
         return None
-    if (runs := find_runs(stored)) is None:
+    runs = find_runs(stored)
+    if runs is None:
         return None
     search = stored.trials
-    trials, num_seeds = [search[number] for number in asked["trials"]], asked["seeds"]
-    found = rows(runs, _wanted(stored, trials, num_seeds))
-    ended = [run for run in found if run and run.state.is_finished()]
-    if len(ended) < len(found):
+    trials = [search[number] for number in asked["trials"]]
+    num_seeds = asked["seeds"]
+    # Whether all runs have ended
+    latest = rows(runs, _wanted(stored, trials, num_seeds))
+    ended = [run for run in latest if run and run.state.is_finished()]
+    if len(ended) < len(latest):
         return None
     # Runs are in the order of `_wanted`: each candidate has `num_seeds` of them in a row.
     groups = [ended[first : first + num_seeds] for first in range(0, len(ended), num_seeds)]
-    whole = [
-        (trial, group)
-        for trial, group in zip(trials, groups, strict=True)
-        if all(map(is_complete, group))
-    ]
+    pairs = zip(trials, groups, strict=True)
+    whole = [(trial, group) for trial, group in pairs if all(map(is_complete, group))]
     if not whole:
         return None
     confirmation = _confirmation(stored, runs, whole, num_seeds)
     verdict = Verdict(**asked["verdict"]) if asked.get("verdict") else None
     # Without figures of its own (see ATTRIBUTE), the confirmation shows the baselines that the search measured.
-    return replace(
-        confirmation, verdict=verdict, baselines=asked.get("baselines", stored.baseline_figures)
-    )
+    baselines = asked.get("baselines", stored.baseline_figures)
+    return replace(confirmation, verdict=verdict, baselines=baselines)
 
 
 def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) -> list[Run]:
@@ -150,7 +151,9 @@ def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) 
 
 
 def _seconds_per_epoch(runs: Sequence[TrialRecord]) -> float:
-    return sum(run.seconds for run in runs) / sum(run.epochs for run in runs)
+    seconds = sum(run.seconds for run in runs)
+    epochs = sum(run.epochs for run in runs)
+    return seconds / epochs
 
 
 def _confirmation(
@@ -168,32 +171,34 @@ def _confirmation(
         num_seeds: number of runs of each candidate.
     """
     scores_CX = _scores(study, [runs for _, runs in whole])
-    scores = {trial.number: scores_X for (trial, _), scores_X in zip(whole, scores_CX, strict=True)}
+    numbers = [trial.number for trial, _ in whole]
+    scores = dict(zip(numbers, scores_CX, strict=True))
     probabilities = probability_best(scores_CX)
-    candidates = [
-        Candidate(
+    candidates = []
+    for (trial, runs), probability in zip(whole, probabilities, strict=True):
+        records = [TrialRecord(run) for run in runs]
+        candidate = Candidate(
             trial=trial.number,
             values=stored.values(trial),
             search_value=float(trial.value or 0.0),
             runs=tuple(run.number for run in runs),
             scores=tuple(float(run.value or 0.0) for run in runs),
-            estimate=estimate(scores_X.tolist()),
+            estimate=estimate(scores[trial.number].tolist()),
             prob_best=float(probability),
-            num_parameters=TrialRecord(runs[0]).num_parameters,
-            seconds_per_epoch=_seconds_per_epoch(list(map(TrialRecord, runs))),
+            num_parameters=records[0].num_parameters,
+            seconds_per_epoch=_seconds_per_epoch(records),
         )
-        for (trial, runs), scores_X, probability in zip(
-            whole, scores_CX, probabilities, strict=True
-        )
-    ]
-    # Of equal means, the earlier
+        candidates.append(candidate)
+    # Of equal means, the earlier trial is the winner.
     candidates.sort(key=lambda candidate: (-candidate.estimate.mean, candidate.trial))
+    scores_of_winner = scores[candidates[0].trial].tolist()
+    interval = winner_interval(scores_of_winner, len(candidates))
     return Confirmation(
         metric=stored.definition.objective.metric,
         over="fresh seed" if is_seeded(stored.definition) else "user",
         seeds=seeds(stored.definition, num_seeds),
         candidates=tuple(candidates),
-        winner_interval=winner_interval(scores[candidates[0].trial].tolist(), len(candidates)),
+        winner_interval=interval,
         runs=study,
     )
 
@@ -201,9 +206,11 @@ def _confirmation(
 def _scores(study: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floats:
     """Return scores_CX: for each candidate the values of its runs, or, if seeds change nothing, each user's gain."""
     if is_seeded(study.definition):
-        return np.array([[run.value for run in runs] for runs in groups], dtype=np.float64)
+        values = [[run.value for run in runs] for runs in groups]
+        return np.array(values, dtype=np.float64)
     metric = study.definition.objective.metric
-    return np.concatenate([load_scores(study, "", runs, "valid").gains(metric) for runs in groups])
+    gains = [load_scores(study, "", runs, "valid").gains(metric) for runs in groups]
+    return np.concatenate(gains)
 
 
 def _verdict(confirmation: Confirmation, baselines: Baselines) -> Verdict | None:
@@ -213,6 +220,5 @@ def _verdict(confirmation: Confirmation, baselines: Baselines) -> Verdict | None
     except RunsMissingError as error:
         log.warning("the winner cannot be compared with %s user by user: %s", REFERENCE, error)
         return None
-    return verdict_on(
-        scores, baselines.ranks.get(REFERENCE), confirmation.metric, len(confirmation.candidates)
-    )
+    num_candidates = len(confirmation.candidates)
+    return verdict_on(scores, baselines.ranks.get(REFERENCE), confirmation.metric, num_candidates)

@@ -17,9 +17,8 @@ class Candidate:
 
     trial: int  # number of its best trial in the search
     values: Mapping[str, Value]  # the configuration, by dotted parameter name
-    search_value: (
-        float  # figure of that trial: the highest of many noisy ones, so too high on average
-    )
+    # The figure of that trial, the highest of many noisy ones, and so too high on average.
+    search_value: float
     runs: tuple[int, ...]  # numbers of its runs in the study of runs, in order of seeds
     scores: tuple[float, ...]  # the runs' values of the study's metric, on validation rows
     estimate: Estimate  # of the mean over seeds or over users, see `Confirmation.over`
@@ -41,13 +40,13 @@ class Confirmation:
     over: str  # what estimates are means over: "fresh seed", or "user" for models that no seed changes
     seeds: tuple[int, ...]  # shared by all candidates
     candidates: tuple[Candidate, ...]
-    # Of the winner's mean, corrected for its having been chosen
+    # The interval of the winner's mean, corrected for its having been chosen.
     winner_interval: tuple[float, float]
-    # None where the reference baseline or the winner's ranks were not available
+    # None where the reference baseline or the winner's ranks were not available.
     verdict: Verdict | None = None
-    # The metric of each untuned baseline on the same rows
+    # The metric of each untuned baseline on the same rows, by name.
     baselines: Mapping[str, float] = field(default_factory=dict)
-    # The study of runs that it was made of
+    # The study of runs from which it was computed.
     runs: StoredStudy = field(compare=False, repr=False, kw_only=True)
 
     @property
@@ -64,9 +63,8 @@ class Confirmation:
     @property
     def warning(self) -> str:
         """A sentence on the untuned baselines that the winner is below; empty if it is below none."""
-        return below_untuned(
-            f"trial {self.winner.trial}", self.winner.estimate.mean, self.baselines
-        )
+        mean = self.winner.estimate.mean
+        return below_untuned(f"trial {self.winner.trial}", mean, self.baselines)
 
     @property
     def smallest(self) -> Candidate:
@@ -78,11 +76,6 @@ class Confirmation:
         """
         if self.over == "user":
             return self.winner
-        close = [
-            c
-            for c in self.candidates
-            if c.estimate.mean >= self.winner.estimate.mean - self.winner.estimate.error
-        ]
-        return min(
-            close, key=lambda candidate: (candidate.num_parameters, candidate.seconds_per_epoch)
-        )
+        best = self.winner.estimate
+        close = [each for each in self.candidates if each.estimate.mean >= best.mean - best.error]
+        return min(close, key=lambda each: (each.num_parameters, each.seconds_per_epoch))

@@ -48,26 +48,30 @@ def estimate(
         settings: the run settings that say where data and studies are; the data is prepared if it is not yet.
         device: the device to train on.
     """
+    # What is left to do
     stored = search_of(definition, settings)
     runs = find_runs(stored) if stored else None
-    trials_left = max(0, budget.trials - (num_scored(stored.trials) if stored else 0))
-    wanted = budget.top * (budget.seeds if is_seeded(definition) else 1)
-    runs_left = max(0, wanted - (sum(map(is_complete, runs.trials)) if runs else 0))
+    trials_done = num_scored(stored.trials) if stored else 0
+    trials_left = max(0, budget.trials - trials_done)
+    num_runs = budget.top * (budget.seeds if is_seeded(definition) else 1)
+    runs_done = sum(map(is_complete, runs.trials)) if runs else 0
+    runs_left = max(0, num_runs - runs_done)
+    # How long it takes
     epoch_s, evaluation_s = _pace(definition, prepared(definition, settings), device)
     train = definition.train
     epochs = (trials_left + runs_left) * train.max_epochs
     seconds = epochs * (epoch_s + evaluation_s / train.eval_every)
     return Cost(
-        definition.model,
-        loss_of(definition, {}),
-        definition.space.place,
-        len(definition.space.free),
-        trials_left,
-        runs_left,
-        epoch_s,
-        evaluation_s,
-        epochs,
-        seconds / SECONDS_AN_HOUR,
+        model=definition.model,
+        loss=loss_of(definition, {}),
+        space=definition.space.place,
+        free=len(definition.space.free),
+        trials_left=trials_left,
+        runs_left=runs_left,
+        epoch_s=epoch_s,
+        evaluation_s=evaluation_s,
+        epochs_at_most=epochs,
+        hours_at_most=seconds / SECONDS_AN_HOUR,
     )
 
 
@@ -76,16 +80,16 @@ def _pace(
 ) -> tuple[float, float]:
     """Return the seconds of an epoch, extrapolated from a few steps, or of a fit; and the seconds of an evaluation."""
     values = {**definition.space.fixed, **definition.space.defaults(definition.configs)}
-    device_data = DeviceData.for_search(
-        data, max_length(definition, values), definition.objective, device
-    )
+    length = max_length(definition, values)
+    device_data = DeviceData.for_search(data, length, definition.objective, device)
     training = build_training(definition, values, data, device_data, definition.search.seed)
     if isinstance(training, Fitting):
-        fit_s = _seconds(training.fit)
-        return fit_s, _seconds(lambda: device_data.evaluator(training.model))
-    training.time_steps(STEPS)  # a warm-up: the first steps allocate memory and load kernels
-    epoch_s = training.time_steps(STEPS) * training.steps_per_epoch
-    return epoch_s, _seconds(lambda: device_data.evaluator(training.model))
+        epoch_s = _seconds(training.fit)
+    else:
+        training.time_steps(STEPS)  # a warm-up: the first steps allocate memory and load kernels
+        epoch_s = training.time_steps(STEPS) * training.steps_per_epoch
+    evaluation_s = _seconds(lambda: device_data.evaluator(training.model))
+    return epoch_s, evaluation_s
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -4,6 +4,7 @@ The winner and each changed configuration are trained on the same fresh seeds, a
 and users. Changes of one kind form a table, over which p-values are corrected.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -90,13 +91,12 @@ def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str
     """
     tables: dict[str, dict[str, Changes]] = {}
     for name, text in wanted.items():
-        values = [
-            stored.definition.complete({name: read_value(word)}, f"--param {name} --values {text}")[
-                name
-            ]
-            for word in text.split(",")
-        ]
-        tables[name] = {f"{name}={value}": {name: value} for value in values}
+        tables[name] = {}
+        place = f"--param {name} --values {text}"
+        for word in text.split(","):
+            whole = stored.definition.complete({name: read_value(word)}, place)
+            value = whole[name]
+            tables[name][f"{name}={value}"] = {name: value}
     return tables
 
 
@@ -126,7 +126,10 @@ def study_effects(
             f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first."
         )
     winner = confirmation.winner
-    count = (num_seeds or len(confirmation.seeds)) if is_seeded(stored.definition) else 1
+    count = 1
+    if is_seeded(stored.definition):
+        count = num_seeds or len(confirmation.seeds)
+    # The tables are stored before anything is trained, so that `load_effects` finds the runs.
     asked: dict[str, Any] = dict(stored.study.user_attrs.get(ATTRIBUTE, {}))
     for title, variants in tables.items():
         for label, changes in variants.items():
@@ -138,23 +141,24 @@ def study_effects(
             "variants": {label: dict(changes) for label, changes in variants.items()},
         }
     stored.study.set_user_attr(ATTRIBUTE, asked)
-    study = execute(
-        stored, [run for title in tables for run in _wanted(stored, asked[title])], executor
-    )
-    runs = {title: require(study, _wanted(stored, asked[title])) for title in tables}
+    # All tables are trained in one go, and computed when all runs are complete.
+    wanted = {title: _wanted(stored, asked[title]) for title in tables}
+    study = execute(stored, list(itertools.chain(*wanted.values())), executor)
+    runs = {title: require(study, wanted[title]) for title in tables}
     return [_table(study, title, asked[title], runs[title]) for title in tables]
 
 
 def load_effects(stored: StoredStudy) -> list[Effects]:
     """Return the stored tables of a search whose runs are all complete, without training anything."""
-    asked, study = stored.study.user_attrs.get(ATTRIBUTE, {}), find_runs(stored)
+    study = find_runs(stored)
     if study is None:
         return []
+    asked = stored.study.user_attrs.get(ATTRIBUTE, {})
     tables = []
     for title, facts in asked.items():
-        wanted = rows(study, _wanted(stored, facts))
-        runs = [run for run in wanted if run and is_complete(run)]
-        if len(runs) == len(wanted):
+        latest = rows(study, _wanted(stored, facts))
+        runs = [run for run in latest if run and is_complete(run)]
+        if len(runs) == len(latest):
             tables.append(_table(study, title, facts, runs))
     return tables
 
@@ -174,16 +178,17 @@ def _table(
     study: StoredStudy, title: str, facts: Mapping[str, Any], runs: Sequence[FrozenTrial]
 ) -> Effects:
     """Return a table computed from complete runs, which are in the order of `_wanted`."""
-    count, metric = facts["seeds"], study.definition.objective.metric
+    count = facts["seeds"]
+    metric = study.definition.objective.metric
+    # The scores of the winner and of each change
     groups = [runs[first : first + count] for first in range(0, len(runs), count)]
     labels = [f"trial {facts['trial']}", *facts["variants"]]
-    base, *changed = [
-        load_scores(study, label, group, "valid")
-        for label, group in zip(labels, groups, strict=True)
-    ]
-    comparisons = [paired_bootstrap(scores.gains(metric), base.gains(metric)) for scores in changed]
+    labeled = zip(labels, groups, strict=True)
+    base, *changed = [load_scores(study, label, group, "valid") for label, group in labeled]
+    # Each change compared with the winner
+    base_SU = base.gains(metric)
+    comparisons = [paired_bootstrap(scores.gains(metric), base_SU) for scores in changed]
     adjusted = holm([comparison.p_value for comparison in comparisons])
-    effects = tuple(Effect(*entry) for entry in zip(changed, comparisons, adjusted, strict=True))
-    return Effects(
-        title, metric, facts["trial"], count, base, effects, user_groups(study.data(None))
-    )
+    effects = tuple(map(Effect, changed, comparisons, adjusted))
+    groups_of_users = user_groups(study.data(None))
+    return Effects(title, metric, facts["trial"], count, base, effects, groups_of_users)

@@ -45,7 +45,7 @@ class Reproduction:
     epochs: int  # number of epochs compared
     largest_difference: float  # relative, over all losses and metrics of all epochs
     changed: tuple[str, ...]  # versions, commit or device that differ from the trial's, in words
-    # Paths of files that were missing or damaged and have been restored
+    # The paths of files that were missing or damaged and have been restored.
     written: tuple[str, ...] = ()
 
 
@@ -86,12 +86,8 @@ class Past:
             log.warning("%s The trial is compared with what the database has of it.", error)
         metric = stored.definition.objective.metric
         reported = sorted(trial.intermediate_values.items())
-        return cls(
-            stored,
-            trial,
-            [{"epoch": e, "metrics": {metric: value}} for e, value in reported],
-            is_whole=False,
-        )
+        records = [{"epoch": epoch, "metrics": {metric: value}} for epoch, value in reported]
+        return cls(stored, trial, records, is_whole=False)
 
     @property
     def epochs(self) -> int:
@@ -108,22 +104,17 @@ class Past:
         Raises:
             ReproductionError: a figure differs by more; the message names the first one.
         """
-        largest = 0.0
-        before = next(
-            (_figures(past) for past in self.records if past["epoch"] == record.epoch), {}
-        )
+        before = self._figures_at(record.epoch)
         now = _figures(vars(record))
-        was_evaluated = any(metric in before for metric in record.metrics)
-        # Metrics that the stored epoch lacks were added to the package after the trial
-        if was_evaluated:
-            now = {
-                name: figure
-                for name, figure in now.items()
-                if name in before or name not in record.metrics
-            }
-        for name in dict.fromkeys((*before, *now)) if self.is_whole else before:
+        # Metrics that an evaluated epoch lacks were added to the package after the trial.
+        if any(metric in before for metric in record.metrics):
+            added = record.metrics.keys() - before.keys()
+            now = {name: figure for name, figure in now.items() if name not in added}
+        names = dict.fromkeys((*before, *now)) if self.is_whole else before
+        largest = 0.0
+        for name in names:
             difference = _relative(before.get(name, math.nan), now.get(name, math.nan))
-            # Also true for NaN, where one of the figures is missing
+            # A comparison with `not`, which is also true for NaN, where one of the figures is missing.
             if not difference <= tolerance:
                 raise ReproductionError(
                     f"trial {self.trial.number}: epoch {record.epoch} differs first: {name} was {before.get(name)!r}, "
@@ -131,6 +122,13 @@ class Past:
                 )
             largest = max(largest, difference)
         return largest
+
+    def _figures_at(self, epoch: int) -> dict[str, float]:
+        """Return the stored figures of an epoch; empty where there are none."""
+        for record in self.records:
+            if record["epoch"] == epoch:
+                return _figures(record)
+        return {}
 
 
 def make_again(
@@ -154,10 +152,10 @@ def make_again(
             figure, and the versions that have changed.
     """
     definition, trial = past.stored.definition, past.trial
+    # The same training
     values = past.stored.values(trial)
-    device_data = DeviceData.for_search(
-        data, max_length(definition, values), definition.objective, device
-    )
+    length = max_length(definition, values)
+    device_data = DeviceData.for_search(data, length, definition.objective, device)
     record = TrialRecord(trial)
     seed, threads = record.seed, record.get(TrialRecord.threads)
     training = build_training(definition, values, data, device_data, seed, threads)
@@ -168,25 +166,28 @@ def make_again(
         on_epoch(record)
         differences.append(past.compare(record, tolerance))
 
+    def is_at_end() -> bool:
+        return len(training.history) == past.epochs
+
     try:
         with suppress(InterruptedStudyError):  # raised on purpose, after the last stored epoch
-            training.run(
-                Hooks(device_data.evaluator, compare, lambda: len(training.history) == past.epochs)
-            )
+            training.run(Hooks(device_data.evaluator, compare, is_at_end))
     except ReproductionError as error:
-        raise ReproductionError(
-            f"{error}{' Not as then: ' + ', '.join(changed) + '.' if changed else ''}"
-        ) from None
+        explanation = f" Not as then: {', '.join(changed)}." if changed else ""
+        raise ReproductionError(f"{error}{explanation}") from None
     if len(training.history) < past.epochs:
         raise ReproductionError(
             f"trial {trial.number}: had {past.epochs} epochs, and now ends after {len(training.history)}."
         )
+    # Without any difference, the files have the bytes that they had.
     largest = max(differences, default=0.0)
-    written = _restore(past, training.result) if largest == 0.0 and is_complete(trial) else ()
+    written: tuple[str, ...] = ()
+    if largest == 0.0 and is_complete(trial):
+        written = _restore(past, training.result)
     return Reproduction(trial.number, past.epochs, largest, changed, written)
 
 
-def _restore(past: Past, outcome: TrainingResult) -> tuple[str, ...]:
+def _restore(past: Past, result: TrainingResult) -> tuple[str, ...]:
     """Write a completed trial's ranks and weights where they are damaged or missing, and return the paths written.
 
     A file is written only if it gets the digest that the database has of it, or the database has none. Missing weights
@@ -194,20 +195,20 @@ def _restore(past: Past, outcome: TrainingResult) -> tuple[str, ...]:
     purpose.
     """
     files = past.stored.files(past.trial)
+    is_search = not past.stored.definition.is_given
+    restorable = (
+        (files.ranks, read_ranks, ranks_content(result.ranks_U.numpy())),
+        (files.weights, read_weights, save(result.weights)),
+    )
     written = []
-    for path, read, content in (
-        (files.ranks, read_ranks, ranks_content(outcome.ranks_U.numpy())),
-        (files.weights, read_weights, save(outcome.weights)),
-    ):
-        if not path.exists() and path == files.weights and not past.stored.definition.is_given:
+    for path, read, content in restorable:
+        if is_search and path == files.weights and not path.exists():
             continue
         try:
             read(files)
         except DamagedFileError as error:
-            if (
-                files.digests.get(path.name, digest := hashlib.sha256(content).hexdigest())
-                != digest
-            ):
+            digest = hashlib.sha256(content).hexdigest()
+            if files.digests.get(path.name, digest) != digest:
                 log.warning(
                     "%s It is not written again: its bytes would not be those of before.", error
                 )
@@ -219,13 +220,17 @@ def _restore(past: Past, outcome: TrainingResult) -> tuple[str, ...]:
 
 def _figures(record: Mapping[str, Any]) -> dict[str, float]:
     """Return the figures of an epoch's record to compare: losses, learning rate and metrics, but no times."""
-    losses = {f"loss.{name}": value for name, value in record.get("losses", {}).items()}
-    rate = {} if record.get("learning_rate") is None else {"learning_rate": record["learning_rate"]}
-    return {**losses, **rate, **record["metrics"]}
+    figures = {f"loss.{name}": value for name, value in record.get("losses", {}).items()}
+    learning_rate = record.get("learning_rate")
+    if learning_rate is not None:
+        figures["learning_rate"] = learning_rate
+    return {**figures, **record["metrics"]}
 
 
 def _relative(before: float, now: float) -> float:
-    return 0.0 if before == now else abs(now - before) / max(abs(before), abs(now))
+    if before == now:
+        return 0.0
+    return abs(now - before) / max(abs(before), abs(now))
 
 
 def _changes(then: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:

@@ -15,7 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.errors import ConfigError, RunsMissingError
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.parameter import Value
@@ -30,9 +30,9 @@ from blade_tune.study.stored import BASELINES, StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
 
-# Seconds that are given where the time limit is over already, since a limit must be positive
+# The time limit in seconds where the time is over already, since a limit must be positive.
 SHORTEST_S = 0.1
-# Number of trials that keep their weights, in effect all runs: `--test` ranks with them
+# The number of trials that keep their weights: in effect all runs, since `--test` ranks with them.
 KEEP_ALL = 1_000_000
 
 Key = tuple[str, int]  # configuration as JSON, seed
@@ -49,12 +49,12 @@ class Run:
 
 @dataclass(frozen=True)
 class RunExecutor:
-    """The settings, places and callback to train runs with, for all runs of one command."""
+    """The settings, placements and callback to train runs with, for all runs of one command."""
 
     settings: RunSettings
-    places: list[Place]
+    placements: list[Placement]
     callback: Callback
-    # Start of the time limit, by the monotonic clock
+    # The start of the time limit, by the monotonic clock.
     started: float = field(default_factory=time.monotonic)
 
     def work(self, study: StoredStudy, **changes: Any) -> None:
@@ -64,14 +64,12 @@ class RunExecutor:
             study: a search or a study of runs.
             **changes: run settings to use in place of the executor's.
         """
-        limit = self.settings.time
-        left = None if limit is None else max(SHORTEST_S, limit - (time.monotonic() - self.started))
-        run_workers(
-            study,
-            self.settings.model_copy(update={**changes, "time": left}),
-            self.places,
-            self.callback,
-        )
+        left = self.settings.time
+        if left is not None:
+            passed = time.monotonic() - self.started
+            left = max(SHORTEST_S, left - passed)
+        settings = self.settings.model_copy(update={**changes, "time": left})
+        run_workers(study, settings, self.placements, self.callback)
 
 
 def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
@@ -84,10 +82,9 @@ def seeds(definition: StudyDefinition, count: int) -> tuple[int, ...]:
 
 def find_runs(stored: StoredStudy) -> StoredStudy | None:
     """Return the study of a search's runs, or None if it has none yet."""
+    name = f"{stored.definition.name}{OF_RUNS}"
     try:
-        return StoredStudy.of(
-            stored.storage, f"{stored.definition.name}{OF_RUNS}", stored.folder.results
-        )
+        return StoredStudy.of(stored.storage, name, stored.folder.results)
     except ConfigError:
         return None
 
@@ -111,7 +108,9 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -
     workspace = Workspace(stored.storage.engine.url, stored.folder.results)
     directory = stored.data_directory(executor.settings.data)
     runs = open_study(stored.definition.of_runs(), data, workspace, directory=directory)
-    if (baselines := stored.study.user_attrs.get(BASELINES)) is not None:
+    # The runs rank the same rows, so their baselines are those of the search.
+    baselines = stored.study.user_attrs.get(BASELINES)
+    if baselines is not None:
         runs.study.set_user_attr(BASELINES, baselines)
     with creating(workspace.url):
         _plan(runs, wanted)
@@ -121,10 +120,11 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -
 
 def rows(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
     """Return the latest trial of each wanted run, in any state, in the order of the runs; None where there is none."""
-    latest = {
-        _key(runs.definition, *given): trial for trial, given in _given(logical_trials(runs.trials))
-    }
-    return [latest.get(_key(runs.definition, run.values, run.seed)) for run in wanted]
+    latest = {}
+    for trial, given in _given(logical_trials(runs.trials)):
+        latest[_key(runs.definition, given.values, given.seed)] = trial
+    keys = [_key(runs.definition, run.values, run.seed) for run in wanted]
+    return [latest.get(key) for key in keys]
 
 
 def require(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial]:
@@ -153,18 +153,22 @@ def missing(runs: StoredStudy, wanted: Sequence[Run]) -> RunsMissingError:
 
 def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
     """Queue a trial for each wanted run that has none or whose trial failed, and set the study's budget to match."""
-    live = [t for t in logical_trials(runs.trials) if is_complete(t) or t.state in UNFINISHED]
-    known = {_key(runs.definition, *given) for _, given in _given(live)}
+    live = [
+        trial
+        for trial in logical_trials(runs.trials)
+        if is_complete(trial) or trial.state in UNFINISHED
+    ]
+    known = {_key(runs.definition, given.values, given.seed) for _, given in _given(live)}
     for run in wanted:
         key = _key(runs.definition, run.values, run.seed)
         if key not in known:
             known.add(key)
-            attrs = attributes(given={"values": dict(run.values), "seed": run.seed}, tag=run.label)
+            given = {"values": dict(run.values), "seed": run.seed}
+            attrs = attributes(given=given, tag=run.label)
             runs.study.add_trial(optuna.create_trial(state=TrialState.WAITING, user_attrs=attrs))
     trials = runs.trials
-    runs.study.set_user_attr(
-        "budget", num_scored(trials) + sum(trial.state in UNFINISHED for trial in trials)
-    )
+    num_unfinished = sum(trial.state in UNFINISHED for trial in trials)
+    runs.study.set_user_attr("budget", num_scored(trials) + num_unfinished)
 
 
 def is_complete(trial: FrozenTrial) -> bool:
@@ -172,13 +176,11 @@ def is_complete(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE
 
 
-def _given(
-    trials: Iterable[FrozenTrial],
-) -> Iterator[tuple[FrozenTrial, tuple[Mapping[str, Value], int]]]:
+def _given(trials: Iterable[FrozenTrial]) -> Iterator[tuple[FrozenTrial, Given]]:
     """Yield each trial that was given values and a seed, together with them."""
     for trial in trials:
         if given := Given.of(trial):
-            yield trial, (given.values, given.seed)
+            yield trial, given
 
 
 def _key(definition: StudyDefinition, values: Mapping[str, Value], seed: int) -> Key:

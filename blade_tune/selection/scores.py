@@ -55,14 +55,16 @@ class Scores:
 
     def gains(self, metric: str) -> NDArray[np.float64]:
         """Return gains_SU: each user's own value of a metric, whose mean over users is the metric."""
-        gained: NDArray[np.float64] = gains(torch.from_numpy(self.ranks_SU), metric).numpy()
-        return gained
+        ranks_SU = torch.from_numpy(self.ranks_SU)
+        gains_SU: NDArray[np.float64] = gains(ranks_SU, metric).numpy()
+        return gains_SU
 
     def of_users(self, mask_U: NDArray[np.bool_], metric: str) -> Estimate | None:
         """Return the mean of a metric over seeds for some users; None if they are fewer than `FEWEST_USERS`."""
         if mask_U.sum() < FEWEST_USERS:
             return None
-        return estimate(self.gains(metric)[:, mask_U].mean(axis=1).tolist())
+        means_S = self.gains(metric)[:, mask_U].mean(axis=1)
+        return estimate(means_S.tolist())
 
 
 def load_scores(
@@ -94,24 +96,26 @@ def valid_figures(study: StoredStudy, trial: FrozenTrial) -> dict[str, float]:
     if not stored or stored.keys() >= set(METRICS):
         return stored
     try:
-        found = summarize(torch.from_numpy(_validated(study, trial)))
+        ranks_U = torch.from_numpy(_validated(study, trial))
     except RunsMissingError:
         return stored
-    return stored | {metric: figure for metric, figure in found.items() if metric not in stored}
+    computed = summarize(ranks_U)
+    added = {metric: figure for metric, figure in computed.items() if metric not in stored}
+    return stored | added
 
 
 def _validated(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
     """Return ranks_U of a run on the validation rows, checked against its stored figures."""
     folder = study.files(run)
-    again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again"
+    again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again."
     if not folder.ranks.exists():
         raise RunsMissingError(
-            f"{folder.ranks}: must be in this results folder; give --results, or {again}."
+            f"{folder.ranks}: must be in this results folder; give --results, or {again}"
         )
     try:
         return _agreed(folder.ranks, read_ranks(folder), TrialRecord(run).metrics)
     except DamagedFileError as error:
-        raise RunsMissingError(f"{error} {again[0].upper()}{again[1:]}.") from None
+        raise RunsMissingError(f"{error} {again}") from None
 
 
 def _tested(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
@@ -161,8 +165,9 @@ def verdict_on(
     gains_SU = scores.gains(metric)
     # No seed changes the baseline, so its one row of gains is paired with each of the winner's.
     baseline_SU = np.broadcast_to(gains(baseline_ranks_U, metric).numpy(), gains_SU.shape)
-    found = paired_bootstrap(gains_SU, baseline_SU, level=1 - (1 - LEVEL) / num_candidates)
-    return Verdict(REFERENCE, found.difference, found.low, found.high)
+    level = 1 - (1 - LEVEL) / num_candidates
+    comparison = paired_bootstrap(gains_SU, baseline_SU, level=level)
+    return Verdict(REFERENCE, comparison.difference, comparison.low, comparison.high)
 
 
 def tested_beside(
@@ -181,12 +186,10 @@ def tested_beside(
         Name of a baseline -> metrics, and the verdict; empty and None for runs that an earlier version tested.
     """
     metrics = read_test(files).get("baselines", {})
-    ranks_U = (
-        torch.from_numpy(read_test_baseline_ranks(files))
-        if files.test_baseline_ranks.exists()
-        else None
-    )
-    # Stored figures win over those computed from the ranks
+    ranks_U = None
+    if files.test_baseline_ranks.exists():
+        ranks_U = torch.from_numpy(read_test_baseline_ranks(files))
+    # Stored figures win over those computed from the ranks.
     if ranks_U is not None and REFERENCE in metrics:
         metrics[REFERENCE] = {**summarize(ranks_U), **metrics[REFERENCE]}
     return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)
@@ -208,7 +211,9 @@ def user_groups(
     """
     if not data.config.long_tail:
         return {}
-    # Rows count from 0 and users from 1.
-    users_U = rows_with(data.valid).numpy() + 1 if tested is None else read_test_ranks(tested)[0]
+    if tested is None:
+        users_U = rows_with(data.valid).numpy() + 1  # rows count from 0, users from 1
+    else:
+        users_U, _ = read_test_ranks(tested)
     is_tail_U = tail_users(data)[users_U]
     return {"head": ~is_tail_U, "tail": is_tail_U}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-# Size of the table of resampled users that is in memory at a time; larger ones are slower
+# The size of the table of resampled users that is in memory at a time; larger ones are slower.
 CELLS = 500_000
 ROUNDING = 1e-12  # relative spread below which differences count as one number
 
@@ -25,7 +25,7 @@ class Estimate:
     """The mean of independent scores with its confidence interval, which one score alone does not have."""
 
     mean: float
-    # Standard deviation of single scores; this, `low` and `high` are None for one score
+    # The standard deviation of single scores; it, `low` and `high` are None for one score.
     sd: float | None
     low: float | None  # ends of the interval
     high: float | None
@@ -94,11 +94,13 @@ def winner_interval(
     """
     if len(values) < 2:
         raise ValueError(f"An interval needs two values, got {len(values)}.")
-    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / sqrt(len(values))
-    tail, df = (1 - level) / 2, len(values) - 1
-    return mean - _t_quantile(1 - tail / num_candidates, df) * error, mean + _t_quantile(
-        1 - tail, df
-    ) * error
+    mean = float(np.mean(values))
+    error = float(np.std(values, ddof=1)) / sqrt(len(values))
+    df = len(values) - 1
+    tail = (1 - level) / 2
+    low = mean - _t_quantile(1 - tail / num_candidates, df) * error
+    high = mean + _t_quantile(1 - tail, df) * error
+    return low, high
 
 
 def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -> Floats:
@@ -134,8 +136,9 @@ def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -
     # is the same for all candidates, and so changes no order.
     means_RC = scores_CS.mean(axis=1) + spread_R1 * rng.standard_normal((draws, num_candidates))
     leads_RC = means_RC == means_RC.max(axis=1, keepdims=True)
-    # A tie is shared
-    shares_C: Floats = (leads_RC / leads_RC.sum(axis=1, keepdims=True)).mean(axis=0)
+    # A tie is shared.
+    shares_RC = leads_RC / leads_RC.sum(axis=1, keepdims=True)
+    shares_C: Floats = shares_RC.mean(axis=0)
     return shares_C
 
 
@@ -173,6 +176,7 @@ def paired_bootstrap(
     """
     gains_SU = _differences(first_SU, second_SU)
     difference = float(gains_SU.mean())
+    # The error of the mean: that of the users, then that of the seeds
     rng = np.random.default_rng(seed)
     chance_R = _chance_of_users(gains_SU, resamples, rng)
     num_seeds = len(gains_SU)
@@ -180,9 +184,11 @@ def paired_bootstrap(
         error = gains_SU.mean(axis=1).std(ddof=1) / sqrt(num_seeds)
         # The sign makes the draws change theirs too if the models swap places.
         chance_R += copysign(error, difference) * rng.standard_t(num_seeds - 1, size=resamples)
+    # The p-value and the percentile interval
     num_extreme = int(np.count_nonzero(np.abs(chance_R) >= abs(difference)))
+    p_value = (1 + num_extreme) / (1 + resamples)
     low, high = difference + np.quantile(chance_R, [(1 - level) / 2, (1 + level) / 2])
-    return Comparison(difference, float(low), float(high), (1 + num_extreme) / (1 + resamples))
+    return Comparison(difference, float(low), float(high), p_value)
 
 
 def paired_t(
@@ -202,9 +208,10 @@ def paired_t(
     if len(gains_S) < 2:
         raise ValueError(f"A t-test needs two seeds, got {len(gains_S)}.")
     difference = float(gains_S.mean())
-    # No spread; scipy would warn
+    # Without a spread scipy would warn.
     if np.abs(gains_S - difference).max() <= ROUNDING * abs(difference):
-        return Comparison(difference, difference, difference, 0.0 if difference else 1.0)
+        p_value = 0.0 if difference else 1.0
+        return Comparison(difference, difference, difference, p_value)
     test = stats.ttest_rel(first_S, second_S)
     interval = test.confidence_interval(level)
     return Comparison(difference, float(interval.low), float(interval.high), float(test.pvalue))
@@ -214,11 +221,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for multiple tests by Holm's method (Holm 1979), in the order given."""
     from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]  # no type hints; takes 1 s
 
-    return (
-        [float(p_value) for p_value in multipletests(p_values, method="holm")[1]]
-        if p_values
-        else []
-    )
+    if not p_values:
+        return []
+    _, adjusted, *_ = multipletests(p_values, method="holm")
+    return [float(p_value) for p_value in adjusted]
 
 
 def expected_best(values: Sequence[float], counts: Sequence[int]) -> list[float]:
@@ -237,7 +243,8 @@ def expected_best(values: Sequence[float], counts: Sequence[int]) -> list[float]
 
 def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
     """Return first minus second, after checking that their shapes are equal, since NumPy would broadcast them."""
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    first = np.asarray(first, dtype=np.float64)
+    second = np.asarray(second, dtype=np.float64)
     if first.shape != second.shape:
         raise ValueError(
             f"Paired scores must have one shape, got {first.shape} and {second.shape}."
@@ -253,7 +260,8 @@ def _residual_square(table: NDArray[Any]) -> float:
     """Return the residual mean square of a table in a two-way analysis of variance without replication."""
     rows, columns = table.shape
     residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
-    return float((residual**2).sum() / ((rows - 1) * (columns - 1)))
+    df = (rows - 1) * (columns - 1)
+    return float((residual**2).sum() / df)
 
 
 def _chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) -> Floats:
@@ -262,21 +270,19 @@ def _chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator)
     gains_U = gains_SU.mean(axis=0)
     if np.ptp(gains_U) == 0:  # also true for a single user, which scipy's bootstrap refuses
         return np.zeros(resamples)
-    batch = max(1, CELLS // num_users)
     result = stats.bootstrap(
         (gains_U,),
         np.mean,
         n_resamples=resamples,
-        batch=batch,
+        batch=max(1, CELLS // num_users),
         vectorized=True,
         method="percentile",
         rng=rng,
     )
     # Of the variance of users' means, the share that is not of the users but of the rests at each seed and user.
-    own_share = (
-        _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1)) if num_seeds > 1 else 0.0
-    )
-    chance_R: Floats = sqrt(max(0.0, 1.0 - own_share)) * (
-        result.bootstrap_distribution - gains_U.mean()
-    )
+    share_of_rests = 0.0
+    if num_seeds > 1:
+        share_of_rests = _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1))
+    narrowing = sqrt(max(0.0, 1.0 - share_of_rests))
+    chance_R: Floats = narrowing * (result.bootstrap_distribution - gains_U.mean())
     return chance_R

@@ -7,6 +7,7 @@ test figure is shown without one.
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Opening:
 
     command: str  # the command line, for the ledger
     device: torch.device  # where models rank
-    # Folder of the data on this machine; None for the one that the study remembers
+    # The folder of the data on this machine; None for the one that the study remembers.
     data_directory: Path | None
 
 
@@ -57,24 +58,23 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
         folder = study.files(run)
         if _is_tested(folder) and _is_written_down(stored, study, run):
             continue
-        # Before the rows are opened, so that a missing file costs no line in the ledger
+        # The model, before the rows are opened, so that a missing file costs no line in the ledger
         weights = _weights(study, run)
-        model = build_study_model(
-            study.definition, study.values(run), data.catalog, f"run {run.number}"
-        )
+        values = study.values(run)
+        model = build_study_model(study.definition, values, data.catalog, f"run {run.number}")
         model.load_state_dict(weights)
-        entry = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
-        sealed = stored.open_test(
-            data, opening.data_directory, {**entry, "command": opening.command}
-        )
+        # The rows, and a line in the ledger
+        entry = {**_ledger_entry(study, run), "command": opening.command}
+        sealed = stored.open_test(data, opening.data_directory, entry)
+        # The ranks, of the model and of the baselines
         windows = sealed.windows(model.max_length).to(opening.device)
-        rows_U = rows_with(sealed.test)  # rows count from 0, users from 1
+        rows_U = rows_with(sealed.test)
         evaluator = Evaluator(windows, rows_U, data.catalog, study.definition.objective)
-        evaluation, baselines = (
-            evaluator(model.to(opening.device)),
-            measure(evaluator, data.train, data.catalog),
-        )
-        ranks = {folder.test_ranks: np.stack((rows_U.numpy() + 1, evaluation.ranks_U.numpy()))}
+        evaluation = evaluator(model.to(opening.device))
+        baselines = measure(evaluator, data.train, data.catalog)
+        # Their files
+        users_U = rows_U.numpy() + 1  # rows count from 0, users from 1
+        ranks = {folder.test_ranks: np.stack((users_U, evaluation.ranks_U.numpy()))}
         if REFERENCE in baselines.ranks:
             ranks[folder.test_baseline_ranks] = baselines.ranks[REFERENCE].numpy()
         facts = {
@@ -99,8 +99,13 @@ def _is_tested(folder: TrialFolder) -> bool:
 
 def _is_written_down(stored: StoredStudy, study: StoredStudy, run: FrozenTrial) -> bool:
     """Return whether the ledger of a search has a line that says that a run was tested."""
-    line = {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
+    line = _ledger_entry(study, run)
     return any(line.items() <= entry.items() for entry in stored.ledger.entries())
+
+
+def _ledger_entry(study: StoredStudy, run: FrozenTrial) -> dict[str, Any]:
+    """Return what the ledger of a search says of a run."""
+    return {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
 
 
 def _weights(study: StoredStudy, run: FrozenTrial) -> dict[str, Tensor]:

@@ -1,7 +1,6 @@
 """The catalog of study files and search spaces: those in the working folder, those of the package, or any by path."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -42,23 +41,16 @@ class StudySource:
         Raises:
             ConfigError: the file is not a YAML mapping.
         """
-        without_recipe = [
-            study.removesuffix(f"-{recipe}") for recipe in RECIPES if study.endswith(f"-{recipe}")
-        ]
-        names = [study, *without_recipe]
-        names += [
-            name.removesuffix(f"-{model}")
-            for name in names
-            for model in MODELS
-            if name.endswith(f"-{model}")
-        ]
-        for name in names:
-            with suppress(ConfigError):  # no file of this name: try the next
+        names = [study]
+        names += [name.removesuffix(f"-{recipe}") for recipe in RECIPES for name in names]
+        names += [name.removesuffix(f"-{model}") for name in names for model in MODELS]
+        for name in dict.fromkeys(names):
+            try:
                 path = find("studies", name)
-                break
-        else:
-            return None
-        return cls(path, read_yaml(path))
+            except ConfigError:  # no file of this name: try the next
+                continue
+            return cls(path, read_yaml(path))
+        return None
 
     def section(self, name: str) -> Mapping[str, Any]:
         """Return one of the file's sections; empty where the file does not have it.
@@ -66,10 +58,10 @@ class StudySource:
         Raises:
             ConfigError: the section is not a mapping.
         """
-        found = self.content.get(name) or {}
-        if not isinstance(found, Mapping):
-            raise ConfigError(f"{self.path}: {name} must be a mapping, got {found!r}.")
-        return found
+        section = self.content.get(name) or {}
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"{self.path}: {name} must be a mapping, got {section!r}.")
+        return section
 
 
 def find(kind: CatalogKind, name: str) -> Path:

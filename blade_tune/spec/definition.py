@@ -1,17 +1,14 @@
-"""Study definitions: the keys of a study file, and the checked definition that is made of one before anything runs.
+"""Study definitions: a study file with its search space and the settings of its data, checked before anything runs.
 
-The pydantic classes (`StudyFile` and those of its sections) check one key at a time; their descriptions are printed by
-the command line. `StudyDefinition` is the whole, with the search space and the settings of the data, checked against
-the settings of the model. Importing this module loads no torch; naming a model does.
+The keys of a file are checked one at a time by `study_file.StudyFile`, and the whole here, against the settings of the
+model. Importing this module loads no torch; naming a model does.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from blade_tune.config import Settings, flatten, guess, parse
 from blade_tune.data.config import DataConfig, data_config
@@ -24,97 +21,16 @@ from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource, find
 from blade_tune.spec.old_words import modernized
 from blade_tune.spec.recipes import RecipeName
+from blade_tune.spec.space_check import check_space, check_stored_space
 from blade_tune.spec.space_files import load_space
+from blade_tune.spec.study_file import Enqueued, Member, PrunerConfig, SearchConfig, StudyFile
 from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 OF_RUNS = ".runs"  # how the name of a study of runs ends
-# The model that is made of other studies' trials, and of how many
+# The model that is made of other studies' trials, and of how many at most.
 COMBINATION, MOST_MEMBERS = "combination", 5
-
-SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
-PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
-TrialCount = Annotated[int, Field(ge=1)]
-TRIALS = "scored trials in all"
-
-
-class PrunerConfig(Settings):
-    """The rule by which weak trials end early, from the validation figures of all trials at the same epoch."""
-
-    kind: PrunerName = Field("percentile", description="rule")
-    percentile: float = Field(
-        75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept"
-    )
-    startup_trials: int = Field(
-        10, ge=0, description="percentile, median: completed trials before any is pruned"
-    )
-    warmup: float = Field(
-        0.2, ge=0.0, lt=1.0, description="share of max_epochs in which no trial is pruned"
-    )
-    audit: float = Field(
-        0.05,
-        ge=0.0,
-        le=1.0,
-        description="share of the trials to be pruned that is finished anyway, to see what is lost",
-    )
-    reduction_factor: int = Field(
-        3, ge=2, description="asha, hyperband: one in so many goes on at each rung"
-    )
-
-
-class SearchConfig(Settings):
-    """Settings of the search: its budget, sampler, pruner and seed."""
-
-    trials: TrialCount = Field(50, description=f"{TRIALS}; --trials wins")
-    sampler: SamplerName = Field("tpe", description="what proposes configurations")
-    pruner: PrunerConfig = PrunerConfig()
-    seed: int = Field(
-        2026, ge=0, description="study seed: every sampler and training seed comes from it"
-    )
-
-
-class Enqueued(Settings):
-    """A configuration to try before any that the sampler proposes; the parameters that it leaves out are sampled."""
-
-    model: dict[str, Value] = Field({}, description="model parameters")
-    train: dict[str, Value] = Field({}, description="training parameters")
-    tag: str = Field("enqueued", description="shown beside the trial")
-    metadata: dict[str, Any] = Field({}, description="kept with the trial, used for nothing")
-
-
-class Member(Settings):
-    """A trained model that a combination is made of, which is a trial of another study."""
-
-    study: str = Field(description="the study")
-    trial: int = Field(ge=0, description="the trial's number there")
-    model: str = Field(description="the model")
-    settings: dict[str, Value] = Field(description="its settings")
-    digest: str = Field(description="SHA-256 of its weights")
-
-
-class StudyFile(Settings):
-    """The keys of a study file."""
-
-    model: str
-    recipe: RecipeName = Field(
-        "published", description="what holds where neither space nor train says; see recipes"
-    )
-    space: str | dict[str, dict[str, Any]] | None = Field(
-        None, description="name, path, or the space itself"
-    )
-    data: dict[str, Any]
-    objective: EvaluationConfig = EvaluationConfig()
-    train: dict[str, Value] = Field({}, description="training settings fixed for every trial")
-    search: SearchConfig = SearchConfig()
-    enqueue: tuple[Enqueued, ...] = ()
-    members: tuple[Member | str, ...] = Field(
-        (), description="combination: studies, or STUDY:TRIAL"
-    )
-    run: dict[str, Any] = Field({}, description="settings of a run; no part of the study itself")
-    given: bool = Field(
-        False, description="nothing is proposed, trials are put in; for studies of runs only"
-    )
 
 
 @dataclass(frozen=True)
@@ -132,11 +48,11 @@ class StudyDefinition:
     search: SearchConfig
     enqueue: tuple[Enqueued, ...]
     recipe: RecipeName = "published"
-    # Whether this is a study of runs, whose trials are put in and not proposed
+    # Whether this is a study of runs, whose trials are put in and not proposed.
     is_given: bool = False
-    # Of a combination; names until `members.settle_members` resolves them
+    # The members of a combination, which are names until `members.settle_members` resolves them.
     members: tuple[Member | str, ...] = ()
-    # A stored study's folder, which has its members' weights
+    # The folder of a stored study, which has its members' weights.
     home: Path | None = field(default=None, compare=False)
 
     @classmethod
@@ -167,23 +83,19 @@ class StudyDefinition:
             ConfigError: the file breaks a rule, or `max_epochs` is given for a model that has no epochs.
         """
         source = study if isinstance(study, StudySource) else StudySource.read(study)
-        path, name = source.path, source.path.stem
-        train, searched = source.section("train"), source.section("search")
-        content = dict(source.content)
-        if is_other := model is not None and model != content.get("model"):
-            content |= {"model": model, "space": model, "enqueue": [], "members": members}
-            name = f"{name}-{model}"
-            content |= {"train": {}} if is_fitted(model) else {}
-        elif members:
-            content["members"] = members
-        said = content.setdefault("recipe", recipes.OF_FILES)
-        if recipe is not None and recipe != said:
-            content |= {"recipe": recipe, "enqueue": []}
-            name = f"{name}-{recipe}"
-        # Whether the defaults are enqueued, unless the file enqueues other configurations.
-        begins = is_other if is_fitted(content.get("model")) else content["recipe"] == "shared"
-        if begins and not content.get("enqueue"):
-            content["enqueue"] = [defaults_first(cls.from_mapping(name, content, str(path)))]
+        path = source.path
+        train = source.section("train")
+        searched = source.section("search")
+        name, content = _with_replacements(source, model, recipe, members)
+        # Unless the file enqueues other configurations, the defaults come first: of a neural model under the recipe
+        # `shared`, of a fitted one where it is not the file's own.
+        if is_fitted(content.get("model")):
+            begins_with_defaults = content.get("model") != source.content.get("model")
+        else:
+            begins_with_defaults = content["recipe"] == "shared"
+        if begins_with_defaults and not content.get("enqueue"):
+            definition = cls.from_mapping(name, content, str(path))
+            content["enqueue"] = [defaults_first(definition)]
         if max_epochs is not None:
             if is_fitted(content.get("model")):
                 raise ConfigError(
@@ -245,20 +157,12 @@ class StudyDefinition:
             members=file.members,
         )
         if is_whole:
-            space.check_stored(definition.configs)
+            check_stored_space(space, definition.configs)
         else:
-            space.check(definition.configs)
+            check_space(space, definition.configs)
         for index in range(len(file.enqueue)):
             definition.enqueued_params(index)  # raises where a configuration is not in the space
-        for key in ("max_epochs", "eval_every"):
-            if f"train.{key}" in space.free:
-                raise ConfigError(
-                    f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs."
-                )
-        if file.search.sampler == "grid" and space.count() is None:
-            raise ConfigError(
-                f"{place}: the grid sampler needs a step for every float of {space.place}."
-            )
+        _check_searched(file, space, place)
         return definition
 
     @property
@@ -286,7 +190,8 @@ class StudyDefinition:
         """The training settings that the space fixes, with defaults for all others, including those it searches."""
         if self.is_fitted:
             return FitConfig()
-        return parse(TrainConfig, nest(self.space.fixed).get("train", {}), self.space.place)
+        fixed = nest(self.space.fixed).get("train", {})
+        return parse(TrainConfig, fixed, self.space.place)
 
     def enqueued_params(self, index: int) -> dict[str, Value]:
         """Return the free parameters of an enqueued configuration by dotted name.
@@ -295,12 +200,11 @@ class StudyDefinition:
             ConfigError: a name is unknown, or a value is outside the space or has no effect next to the others.
         """
         entry = self.enqueue[index]
-        given = {
-            f"{group}.{key}": v
-            for group in ("model", "train")
-            for key, v in getattr(entry, group).items()
+        values = {
+            **{f"model.{key}": value for key, value in entry.model.items()},
+            **{f"train.{key}": value for key, value in entry.train.items()},
         }
-        return self.space.fill(given, f"study {self.name}: enqueue[{index}]")
+        return self.space.fill(values, f"study {self.name}: enqueue[{index}]")
 
     def of_runs(self) -> "StudyDefinition":
         """Return the definition of this study's study of runs, with its data, model, protocol, epochs and seed.
@@ -308,18 +212,16 @@ class StudyDefinition:
         A study of runs stores trainings outside the search, such as those of `blade-tune confirm`. Its trials are
         not proposed but given, each a whole configuration and a seed (`trial_record.Given`), and none is pruned.
         """
-        train = {
-            name: value for name, value in self.space.fixed.items() if name.startswith("train.")
-        }
-        search = SearchConfig(
-            trials=1, sampler="random", pruner=PrunerConfig(kind="none"), seed=self.search.seed
-        )
-        space = Space(train, {}, self.space.place)
+        fixed = self.space.fixed
+        train = {name: value for name, value in fixed.items() if name.startswith("train.")}
+        no_pruner = PrunerConfig(kind="none")
         return replace(
             self,
             name=f"{self.name}{OF_RUNS}",
-            space=space,
-            search=search,
+            space=Space(train, {}, self.space.place),
+            search=SearchConfig(
+                trials=1, sampler="random", pruner=no_pruner, seed=self.search.seed
+            ),
             enqueue=(),
             is_given=True,
         )
@@ -342,16 +244,18 @@ class StudyDefinition:
             raise ConfigError(
                 f"{place}: unknown group {min(unknown)}. {guess(min(unknown), self.configs)}"
             )
-        filled = {
-            group: parse(config, nested.get(group, {}), f"{place}: {group}")
-            for group, config in self.configs.items()
-        }
-        return flatten(
-            {group: settings.model_dump(mode="json") for group, settings in filled.items()}
-        )
+        filled = {}
+        for group, config in self.configs.items():
+            settings = parse(config, nested.get(group, {}), f"{place}: {group}")
+            filled[group] = settings.model_dump(mode="json")
+        return flatten(filled)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the study in the form of a study file with its space written out, as `from_stored` reads it."""
+        members = [
+            member if isinstance(member, str) else member.model_dump(mode="json")
+            for member in self.members
+        ]
         return {
             "model": self.model,
             "recipe": self.recipe,
@@ -361,10 +265,44 @@ class StudyDefinition:
             "search": self.search.model_dump(mode="json"),
             "enqueue": [entry.model_dump(mode="json") for entry in self.enqueue],
             "given": self.is_given,
-            "members": [
-                m if isinstance(m, str) else m.model_dump(mode="json") for m in self.members
-            ],
+            "members": members,
         }
+
+
+def _with_replacements(
+    source: StudySource, model: str | None, recipe: RecipeName | None, members: Sequence[str]
+) -> tuple[str, dict[str, Any]]:
+    """Return the name and the content of a study file with its model, recipe or members replaced.
+
+    The arguments are those of `StudyDefinition.load`.
+    """
+    name = source.path.stem
+    content = dict(source.content)
+    if model is not None and model != content.get("model"):
+        name = f"{name}-{model}"
+        content |= {"model": model, "space": model, "enqueue": [], "members": members}
+        if is_fitted(model):
+            content["train"] = {}
+    elif members:
+        content["members"] = members
+    recipe_of_file = content.setdefault("recipe", recipes.OF_FILES)
+    if recipe is not None and recipe != recipe_of_file:
+        name = f"{name}-{recipe}"
+        content |= {"recipe": recipe, "enqueue": []}
+    return name, content
+
+
+def _check_searched(file: StudyFile, space: Space, place: str) -> None:
+    """Refuse parameters that cannot be searched, and ranges that the file's sampler cannot."""
+    for key in ("max_epochs", "eval_every"):
+        if f"train.{key}" in space.free:
+            raise ConfigError(
+                f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs."
+            )
+    if file.search.sampler == "grid" and space.count() is None:
+        raise ConfigError(
+            f"{place}: the grid sampler needs a step for every float of {space.place}."
+        )
 
 
 def _check_members(file: StudyFile, place: str) -> None:
@@ -394,7 +332,7 @@ def is_fitted(model: Any) -> bool:
     """
     if not isinstance(model, str) or model not in MODELS:
         return False
-    # Loads torch and scipy, so not with this module
+    # Imported here, because it loads torch and scipy.
     from blade_tune.models.fitted import FittedRecommender
 
     return issubclass(load(MODELS, "model", model), FittedRecommender)
@@ -406,7 +344,8 @@ def defaults_first(definition: StudyDefinition) -> dict[str, Any]:
     Defaults that do not lie in the study's space are left out.
     """
     preferred = {} if definition.is_fitted else recipes.values(definition.recipe)
-    return {"tag": "default", **nest(definition.space.defaults(definition.configs, preferred))}
+    defaults = definition.space.defaults(definition.configs, preferred)
+    return {"tag": "default", **nest(defaults)}
 
 
 def config_classes(model: str) -> dict[str, type[Settings]]:
@@ -417,12 +356,15 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
     }
 
 
-def _overridden(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `file` with the values of `given` in place of its own; where both have a mapping, the two are merged."""
-    merged = dict(file)
-    for key, value in given.items():
-        both = isinstance(value, Mapping) and isinstance(file.get(key), Mapping)
-        merged[key] = _overridden(file[key], value) if both else value
+def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the values of `overrides` in place of their own; mappings that both have are merged."""
+    merged = dict(settings)
+    for key, value in overrides.items():
+        own = settings.get(key)
+        if isinstance(value, Mapping) and isinstance(own, Mapping):
+            merged[key] = _overridden(own, value)
+        else:
+            merged[key] = value
     return merged
 
 
@@ -435,15 +377,13 @@ def _space(file: StudyFile, place: str) -> Space:
         space = Space.from_mapping(file.space, f"{place}: space")
     else:
         name = file.space or file.model
-        beside = Path(place).parent / name
-        space = load_space(
-            beside if beside.is_file() else find("search_spaces", name), file.recipe, file.train
-        )
-    # The space of combinations has a weight for the most members that there may be
+        path = Path(place).parent / name
+        if not path.is_file():
+            path = find("search_spaces", name)
+        space = load_space(path, file.recipe, file.train)
+    # The space of combinations has a weight for the most members that there may be.
     if file.model == COMBINATION:
-        space = space.without(
-            [f"model.weight_{place}" for place in range(len(file.members) + 1, MOST_MEMBERS + 1)]
-        )
-    return space.with_fixed(
-        {f"train.{key}": value for key, value in file.train.items()}, f"{place}: train"
-    )
+        unused = range(len(file.members) + 1, MOST_MEMBERS + 1)
+        space = space.without([f"model.weight_{number}" for number in unused])
+    train = {f"train.{key}": value for key, value in file.train.items()}
+    return space.with_fixed(train, f"{place}: train")

@@ -13,7 +13,7 @@ from blade_tune.parameter import Value
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.old_words import modern_names
 
-# Raised together with a [Numbers] line of the changelog when the same trial gives another value
+# To be raised, with a [Numbers] line in the changelog, when the same trial gives another value.
 OBJECTIVE_VERSION = 3
 
 
@@ -27,13 +27,14 @@ def fingerprint(definition: StudyDefinition, data_hash: str) -> dict[str, Any]:
         definition: the study, with settled members.
         data_hash: the hash of its data.
     """
-    members = [
+    combined = [
         f"{member.study}:{member.trial} {member.digest}" for member in definition.settled_members
     ]
+    members = {"members": combined} if combined else {}
     return {
         "data": data_hash,
         "model": definition.model,
-        **({"members": members} if members else {}),
+        **members,
         "space": {**_defaults(definition), **definition.space.canonical()},
         "objective": definition.objective.model_dump(mode="json"),
         "seed": definition.search.seed,
@@ -53,13 +54,11 @@ def differences(
         For each field that differs its dotted name, the stored value and the value now; None for no value.
     """
     space = {**_defaults(definition), **modern_names(stored["space"])}
-    before, after = _fields({**stored, "space": space}), _fields(fingerprint(definition, data_hash))
+    before = _fields({**stored, "space": space})
+    after = _fields(fingerprint(definition, data_hash))
     names = sorted({*before, *after})
-    return [
-        (name, before.get(name), after.get(name))
-        for name in names
-        if before.get(name) != after.get(name)
-    ]
+    compared = [(name, before.get(name), after.get(name)) for name in names]
+    return [(name, then, now) for name, then, now in compared if then != now]
 
 
 def require_same(stored: Mapping[str, Any], definition: StudyDefinition, data_hash: str) -> None:
@@ -122,34 +121,35 @@ def sampler_seed(study_seed: int, trial_number: int | None = None, draw: int = 0
         trial_number: the number of the trial; None for the shared sampler.
         draw: which draw for the trial, from 0.
     """
-    return _digest([study_seed, trial_number, *([draw] if draw else [])])
+    parts = [study_seed, trial_number]
+    if draw:
+        parts.append(draw)
+    return _digest(parts)
 
 
 def _defaults(definition: StudyDefinition) -> dict[str, Any]:
     """Return the default of every setting of a study's model and training by dotted name, in the types of JSON."""
-    defaults = {
-        f"{group}.{name}": field.default
-        for group, config in definition.configs.items()
-        for name, field in config.model_fields.items()
-    }
+    defaults = {}
+    for group, config in definition.configs.items():
+        for name, field in config.model_fields.items():
+            defaults[f"{group}.{name}"] = field.default
     return dict(json.loads(json.dumps(defaults)))
 
 
 def _digest(content: Any) -> int:
     """Return a hash of JSON content, an integer of 32 bits."""
     text = json.dumps(content, sort_keys=True)
-    # numpy's seeds have 32 bits
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+    digest = hashlib.sha256(text.encode()).digest()
+    # NumPy's seeds have 32 bits.
+    return int.from_bytes(digest[:4], "big")
 
 
 def _fields(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a fingerprint by dotted name, where each parameter of the space is one field."""
     fields: dict[str, Any] = {}
     for name, value in identity.items():
-        inner = (
-            {f"{name}.{key}": entry for key, entry in value.items()}
-            if isinstance(value, Mapping)
-            else {name: value}
-        )
-        fields |= inner
+        if isinstance(value, Mapping):
+            fields |= {f"{name}.{key}": entry for key, entry in value.items()}
+        else:
+            fields[name] = value
     return fields

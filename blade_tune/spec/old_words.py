@@ -10,11 +10,16 @@ GONE = {"optimizer": "adam", "averaging": 0.0, "clip_norm": 0.0, "warmup_steps":
 def modernized(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study file or a stored definition with the training settings under today's names."""
     changed = dict(content)
-    if isinstance(train := changed.get("train"), Mapping):
+    # The settings that the study fixes.
+    train = changed.get("train")
+    if isinstance(train, Mapping):
         changed["train"] = modern_names(train)
+    # The settings of the study's space.
     space = changed.get("space")
-    if isinstance(space, Mapping) and isinstance(train := space.get("train"), Mapping):
-        changed["space"] = {**space, "train": modern_names(train)}
+    if isinstance(space, Mapping):
+        train = space.get("train")
+        if isinstance(train, Mapping):
+            changed["space"] = {**space, "train": modern_names(train)}
     return changed
 
 
@@ -28,21 +33,23 @@ def modern_names(settings: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         settings: settings by name, either all dotted (`train.schedule`) or none.
     """
-    settings = {key: value for key, value in settings.items() if not _had_no_effect(key, settings)}
-    today = {key: key.replace("plateau_schedule", "schedule") for key in settings}
-    names = {key: key if name in settings else name for key, name in today.items()}
-    schedules = {True: "plateau", False: "constant"}
-    return {
-        names[key]: schedules.get(value, value)
-        if key != names[key] and isinstance(value, bool)
-        else value
-        for key, value in settings.items()
-    }
+    kept = {name: value for name, value in settings.items() if not _had_no_effect(name, settings)}
+    modern = {}
+    for old_name, value in kept.items():
+        name = old_name.replace("plateau_schedule", "schedule")
+        if name == old_name or name in kept:
+            modern[old_name] = value
+        elif isinstance(value, bool):
+            modern[name] = "plateau" if value else "constant"
+        else:
+            modern[name] = value
+    return modern
 
 
-def _had_no_effect(key: str, settings: Mapping[str, Any]) -> bool:
+def _had_no_effect(name: str, settings: Mapping[str, Any]) -> bool:
     """Whether a setting no longer exists and has a value at which it did nothing."""
-    group, _, name = key.rpartition(".")
-    if name == "optimizer" and settings[key] == "adamw":  # the same as adam without weight decay
-        return not settings.get(f"{group}.weight_decay" if group else "weight_decay", 0.0)
-    return name in GONE and settings[key] == GONE[name]
+    group, dot, field = name.rpartition(".")
+    value = settings[name]
+    if field == "optimizer" and value == "adamw":  # the same as adam without weight decay
+        return not settings.get(f"{group}{dot}weight_decay", 0.0)
+    return field in GONE and value == GONE[field]

@@ -32,30 +32,36 @@ def load_space(path: Path, recipe: RecipeName = OF_FILES, train: Mapping[str, Va
         ConfigError: the file or a block that it includes is missing or is not a space.
     """
     content = read_yaml(path)
-    included, published = content.pop("include", None) or [], content.pop("published", None) or {}
+    included = content.pop("include", None) or []
+    published = content.pop("published", None) or {}
     names = [included] if isinstance(included, str) else included
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    is_list = isinstance(names, list)
+    if not is_list or not all(isinstance(name, str) for name in names):
         raise ConfigError(
             f"{path}: include must be the name of a space or a list of names, got {included!r}."
         )
     if recipe == "published":  # whose spaces include nothing
-        return Space.from_mapping(_joined(content, published, f"{path}: published"), str(path))
+        groups = _joined(content, published, f"{path}: published")
+        return Space.from_mapping(groups, str(path))
     for name in names:
         block = read_yaml(find("search_spaces", name))
-        if nested := {"include", "published"} & set(block):
+        nested = {"include", "published"} & set(block)
+        if nested:
             raise ConfigError(
                 f"{path}: {name} cannot be included, for it has {min(nested)} itself."
             )
-        content = _joined(_fixing(train, block), content, f"{path}: include {name}")
+        block = _with_settings(block, train)
+        content = _joined(block, content, f"{path}: include {name}")
     return Space.from_mapping(content, str(path))
 
 
-def _fixing(train: Mapping[str, Value], block: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_settings(block: dict[str, Any], train: Mapping[str, Value]) -> dict[str, Any]:
     """Return a block with the given training settings in place of its own; those that it does not have are ignored."""
     own = block.get("train")
     if not isinstance(own, Mapping):
         return block
-    return {**block, "train": {name: train.get(name, entry) for name, entry in own.items()}}
+    replaced = {name: train.get(name, entry) for name, entry in own.items()}
+    return {**block, "train": replaced}
 
 
 def _joined(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> Groups:
@@ -65,11 +71,10 @@ def _joined(below: Mapping[str, Any], above: Mapping[str, Any], place: str) -> G
             raise ConfigError(f"{place} must have groups of parameters, got {part!r}.")
     merged: Groups = {}
     for group in dict.fromkeys((*above, *below)):
-        parts = [part.get(group) or {} for part in (above, below)]
-        if not all(isinstance(part, Mapping) for part in parts):
+        stronger = above.get(group) or {}
+        weaker = below.get(group) or {}
+        if not isinstance(stronger, Mapping) or not isinstance(weaker, Mapping):
             raise ConfigError(f"{place}: {group} must be a mapping of parameters.")
-        merged[group] = {
-            **parts[0],
-            **{name: entry for name, entry in parts[1].items() if name not in parts[0]},
-        }
+        added = {name: entry for name, entry in weaker.items() if name not in stronger}
+        merged[group] = {**stronger, **added}
     return merged

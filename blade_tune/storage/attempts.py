@@ -119,33 +119,32 @@ class Attempts:
         Returns:
             The id of the new attempt, or None where scored trials and running attempts together reach `total`.
         """
-        # Chosen before the first try, so that a repeated one finds its own row
+        # The id is chosen before the first try, so that a repeated one finds its own row.
         attempt_id = uuid.uuid4().hex
 
         def claim() -> str | None:
+            own_row = select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)
             with self._storage.engine.begin() as connection:
-                if connection.scalar(
-                    select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)
-                ):
+                if connection.scalar(own_row):
                     return attempt_id  # committed before the connection was lost
                 # Without the lock two processes could both count before either inserts, and exceed the budget.
                 connection.execute(lock_study(self._study_id))
-                scored, running = connection.execute(select(self._scored(), self._running())).one()
+                counts = connection.execute(select(self._scored(), self._running()))
+                scored, running = counts.one()
                 if scored + running >= total:
                     return None
                 now = _now(connection)
                 row = {
                     "attempt_id": attempt_id,
                     "study_id": self._study_id,
-                    "claimed": now,
-                    "renewed": now,
-                }
-                where = {
                     "owner": str(claimant.owner),
                     "device": claimant.device,
                     "share": claimant.share,
+                    "claimed": now,
+                    "renewed": now,
+                    "released": False,
                 }
-                connection.execute(insert(ATTEMPTS).values(**row, **where, released=False))
+                connection.execute(insert(ATTEMPTS).values(**row))
             return attempt_id
 
         claimed = self._storage.patiently(claim)
@@ -182,14 +181,20 @@ class Attempts:
         """
         if not self._has_table():
             return []
-        a = ATTEMPTS.c
-        query = select(a.attempt_id, a.trial_number, a.owner, a.device, a.claimed, a.renewed)
+        columns = ATTEMPTS.c
+        is_open = (columns.study_id == self._study_id) & ~columns.released
+        query = select(ATTEMPTS).where(is_open).order_by(columns.claimed)
         with self._storage.engine.begin() as connection:
-            rows = connection.execute(
-                query.where(a.study_id == self._study_id, ~a.released).order_by(a.claimed)
-            ).all()
+            rows = connection.execute(query).all()
         return [
-            Attempt(row.attempt_id, row.trial_number, Owner.parse(row.owner), *row[3:])
+            Attempt(
+                attempt_id=row.attempt_id,
+                trial_number=row.trial_number,
+                owner=Owner.parse(row.owner),
+                device=row.device,
+                claimed=row.claimed,
+                renewed=row.renewed,
+            )
             for row in rows
         ]
 
@@ -200,15 +205,12 @@ class Attempts:
         """
         if not self._has_table():
             return 0.0
-        seconds = func.sum((ATTEMPTS.c.renewed - ATTEMPTS.c.claimed) * ATTEMPTS.c.share)
-        on_gpu = ATTEMPTS.c.device.startswith("cuda")
+        columns = ATTEMPTS.c
+        seconds = func.sum((columns.renewed - columns.claimed) * columns.share)
+        on_gpu = (columns.study_id == self._study_id) & columns.device.startswith("cuda")
         with self._storage.engine.begin() as connection:
-            return float(
-                connection.scalar(
-                    select(seconds).where(ATTEMPTS.c.study_id == self._study_id, on_gpu)
-                )
-                or 0.0
-            )
+            total = connection.scalar(select(seconds).where(on_gpu))
+        return float(total or 0.0)  # null where there are no such attempts
 
     def _has_table(self) -> bool:
         """Whether the database has the table; one that only earlier versions used does not."""
@@ -217,9 +219,8 @@ class Attempts:
     def _change(self, attempt_id: str, **values: Any) -> bool:
         def change() -> bool:
             with self._storage.engine.begin() as connection:
-                return _is_changed(
-                    connection, attempt_id, **values, **self._times(connection, attempt_id)
-                )
+                times = self._times(connection, attempt_id)
+                return _is_changed(connection, attempt_id, **values, **times)
 
         return self._storage.patiently(change)
 
@@ -231,23 +232,20 @@ class Attempts:
         """
         if attempt_id not in self._begun:
             return {}
-        now, seconds = _now(connection), time.monotonic() - self._begun[attempt_id]
-        is_set = func.abs(now - ATTEMPTS.c.claimed - seconds) > STEP_S
-        return {"renewed": now, "claimed": case((is_set, now - seconds), else_=ATTEMPTS.c.claimed)}
+        now = _now(connection)
+        seconds = time.monotonic() - self._begun[attempt_id]
+        clock_was_set = func.abs(now - ATTEMPTS.c.claimed - seconds) > STEP_S
+        claimed = case((clock_was_set, now - seconds), else_=ATTEMPTS.c.claimed)
+        return {"renewed": now, "claimed": claimed}
 
     def _scored(self) -> ColumnElement[int]:
         """Return a query that counts scored trials by the rule of `trials.is_scored`."""
-        reported = (
-            select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id).exists()
-        )
-        is_scored = or_(
-            TRIALS.c.state == TrialState.COMPLETE, (TRIALS.c.state == TrialState.PRUNED) & reported
-        )
-        return (
-            select(func.count())
-            .where(TRIALS.c.study_id == self._study_id, is_scored)
-            .scalar_subquery()
-        )
+        reports = select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id)
+        is_complete = TRIALS.c.state == TrialState.COMPLETE
+        is_pruned_with_report = (TRIALS.c.state == TrialState.PRUNED) & reports.exists()
+        is_scored = or_(is_complete, is_pruned_with_report)
+        mine = TRIALS.c.study_id == self._study_id
+        return select(func.count()).where(mine, is_scored).scalar_subquery()
 
     def _running(self) -> ColumnElement[int]:
         """Return a query that counts the open attempts that may still become scored trials.
@@ -255,26 +253,27 @@ class Attempts:
         These are attempts without a trial yet and those whose trial is waiting or running. An attempt whose trial has
         ended but which was not released yet must not count twice: its trial is counted as scored, if it is.
         """
-        same = (TRIALS.c.study_id == ATTEMPTS.c.study_id) & (
-            TRIALS.c.number == ATTEMPTS.c.trial_number
-        )
-        alive = case(
-            (ATTEMPTS.c.trial_number.is_(None), True), else_=TRIALS.c.state.in_(UNFINISHED)
-        )
-        table = ATTEMPTS.outerjoin(TRIALS, same)
+        # Each open attempt with its trial, if it has one
+        same_study = TRIALS.c.study_id == ATTEMPTS.c.study_id
+        same_number = TRIALS.c.number == ATTEMPTS.c.trial_number
+        attempts = ATTEMPTS.outerjoin(TRIALS, same_study & same_number)
         mine = (ATTEMPTS.c.study_id == self._study_id) & ~ATTEMPTS.c.released
-        return select(func.count()).select_from(table).where(mine, alive).scalar_subquery()
+        # Those without a trial, and those whose trial has not ended
+        has_no_trial = ATTEMPTS.c.trial_number.is_(None)
+        alive = case((has_no_trial, True), else_=TRIALS.c.state.in_(UNFINISHED))
+        return select(func.count()).select_from(attempts).where(mine, alive).scalar_subquery()
 
 
 def _is_changed(connection: Connection, attempt_id: str, **values: Any) -> bool:
     """Update an open attempt; return False where there is none of this id."""
     mine = (ATTEMPTS.c.attempt_id == attempt_id) & ~ATTEMPTS.c.released
-    return connection.execute(update(ATTEMPTS).where(mine).values(**values)).rowcount == 1
+    result = connection.execute(update(ATTEMPTS).where(mine).values(**values))
+    return result.rowcount == 1
 
 
 def _now(connection: Connection) -> ColumnElement[Any]:
     """Return an expression for the seconds since 1970 by the clock that all processes of the study share."""
-    # A local file, so all of its processes are on one machine
+    # A SQLite file is local, so all of its processes are on one machine.
     if connection.dialect.name == "sqlite":
         return literal(time.time())
     # Unlike now(), clock_timestamp() moves on within a transaction, which may have waited for the study's lock.

@@ -41,9 +41,9 @@ log = logging.getLogger(__name__)
 SQLITE, POSTGRES = "sqlite", "postgresql+psycopg"
 POSTGRES_NAMES = ("postgres", "postgresql")
 SCHEME = re.compile(r"[\w+.-]{1,32}")
-# Scheme, user and password, as SQLAlchemy reads them
+# The scheme, user and password of a URL, as SQLAlchemy reads them.
 USER_INFO = re.compile(r"[\w+]+://(?:[^:/]*(?::[^@]*)?@)?")
-# SQLite's names for a database that no second process could open
+# SQLite's names for a database that no second process could open.
 IN_MEMORY = (None, "", ":memory:")
 BUSY_TIMEOUT_S = 60  # how long SQLite waits for another process's write lock
 OUTAGE_S = 300.0  # how long a database that went away is waited for
@@ -89,9 +89,10 @@ def resolve_url(storage: str | None, results: Path) -> URL:
             return url.set(database=os.path.expanduser(url.database or ""))
         if url.drivername == POSTGRES:
             return url
+    shown = scheme if SCHEME.fullmatch(scheme) else "?"
     raise ConfigError(
         f"the storage must be a database URL, {SQLITE}:///FILE or {POSTGRES}://USER@HOST/DATABASE, "
-        f"got one of scheme {scheme if SCHEME.fullmatch(scheme) else '?'!r}."
+        f"got one of scheme {shown!r}."
     )
 
 
@@ -104,28 +105,30 @@ def _require_readable(storage: str) -> None:
         ConfigError: the message says what to write instead, and shows no password.
     """
     rest = USER_INFO.sub("", storage, 1)
-    place, _, options = rest.partition("?")
-    before = storage.removesuffix(rest) + place
-    if "@" in place:
+    host, _, options = rest.partition("?")  # with the port and the name of the database
+    shown = redacted_url(storage.removesuffix(rest) + host)
+    if "@" in host:
         raise ConfigError(
-            f"the storage URL {redacted_url(before)} must have one @, in front of its host; an @ in a user name or a "
+            f"the storage URL {shown} must have one @, in front of its host; an @ in a user name or a "
             "password is written %40, a / is written %2F."
         )
-    names = [
-        name if equals else None
-        for name, equals, _ in (each.partition("=") for each in options.split("&"))
-    ]
-    if options and not _libpq_options().issuperset(names):
+    if options and not all(map(_is_libpq_option, options.split("&"))):
         raise ConfigError(
-            f"the storage URL {redacted_url(before)}?{HIDDEN} must have options of libpq only, NAME=VALUE&NAME=VALUE; "
+            f"the storage URL {shown}?{HIDDEN} must have options of libpq only, NAME=VALUE&NAME=VALUE; "
             "an & in a value is written %26."
         )
+
+
+def _is_libpq_option(option: str) -> bool:
+    """Return whether an option of a URL has the form NAME=VALUE, with a name that libpq knows."""
+    name, equals, _ = option.partition("=")
+    return bool(equals) and name in _libpq_options()
 
 
 @cache
 def _libpq_options() -> frozenset[str]:
     """Return the names of the connection options that libpq knows."""
-    # Takes a third of a second, which users of SQLite need not wait
+    # Imported here, because it takes a third of a second, which users of SQLite need not wait.
     from psycopg.pq import Conninfo
 
     return frozenset(option.keyword.decode() for option in Conninfo.get_defaults())
@@ -149,14 +152,14 @@ def await_database(url: URL) -> None:
         return  # a new file: `open_storage` creates it, or says that it is missing
     engine = create_engine(url, poolclass=NullPool, **_connecting(url))
     # SQLite opens a file without reading it, so "SELECT 1" would succeed on a locked or broken one.
-    reads = text("SELECT count(*) FROM sqlite_master" if url.drivername == SQLITE else "SELECT 1")
-    told = False
+    query = text("SELECT count(*) FROM sqlite_master" if url.drivername == SQLITE else "SELECT 1")
+    has_warned = False
 
     def is_waited_for(error: BaseException) -> bool:
-        nonlocal told
+        nonlocal has_warned
         is_away = is_outage_at_start(error)
-        if is_away and not told and OUTAGE_S:
-            told = True
+        if is_away and OUTAGE_S and not has_warned:
+            has_warned = True
             log.warning(
                 "storage=%s is away; it is waited for, %.0f s at most", masked(url), OUTAGE_S
             )
@@ -164,7 +167,7 @@ def await_database(url: URL) -> None:
 
     def reach() -> None:
         with engine.connect() as connection:
-            connection.execute(reads)
+            connection.execute(query)
 
     with storage_errors(url):
         patiently(reach, OUTAGE_S, url, is_waited_for)
@@ -208,22 +211,23 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
         NothingStoredError: the file or the tables are missing, and `create` is false.
         ConfigError: the database is a SQLite file on a network file system.
     """
-    nothing = (
+    nothing = NothingStoredError(
         f"{masked(url)}: no study has been run here; give --results or --storage as `run` had it."
     )
     if url.drivername == SQLITE:
         file = Path(url.database or "")
         _require_local(file)
         if not create and not file.exists():
-            raise NothingStoredError(nothing)
+            raise nothing
     # Optuna calls str.format on the URL, so braces in a path or a password must be doubled.
-    template = url.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
-    # Else it logs every study, and failed trials with tracebacks
+    whole_url = url.render_as_string(hide_password=False)
+    template = whole_url.replace("{", "{{").replace("}", "}}")
+    # Without this Optuna logs every study, and failed trials with tracebacks.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with storage_errors(url), creating(url) if create else nullcontext():
+        options = _engine_options(url)
+        opening = partial(StudyStorage, template, options, create=create, outage_s=outage_s)
         try:
-            options = _engine_options(url)
-            opening = partial(StudyStorage, template, options, create=create, outage_s=outage_s)
             try:
                 return patiently(opening, outage_s, url)
             except IntegrityError:
@@ -232,7 +236,7 @@ def connect(url: URL, *, create: bool, outage_s: float = 0.0) -> StudyStorage:
         except (SQLAlchemyError, StorageInternalError) as error:
             if not lacks_table(error):
                 raise
-            raise NothingStoredError(nothing) from None
+            raise nothing from None
 
 
 def versions(storage: StudyStorage, url: URL) -> tuple[str, str]:
@@ -269,7 +273,7 @@ def creating(url: URL) -> Iterator[None]:
             raise StorageError(f"{lock}: another process has held it for {CREATION_S} s.") from None
     else:
         engine = create_engine(url, poolclass=NullPool, connect_args=_connection_options(url))
-        # The end of the transaction releases the lock
+        # The end of the transaction releases the lock.
         with storage_errors(url), engine.begin() as connection:
             connection.execute(text(f"SET LOCAL lock_timeout = '{CREATION_S}s'"))
             connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
@@ -309,9 +313,8 @@ def _require_local(file: Path) -> None:
 
 def file_system(path: Path) -> str:
     """Return the kind of the file system that a path is on, in lower case; empty where it is unknown."""
-    mounts = [
-        mount for mount in psutil.disk_partitions(all=True) if path.is_relative_to(mount.mountpoint)
-    ]
+    partitions = psutil.disk_partitions(all=True)
+    mounts = [mount for mount in partitions if path.is_relative_to(mount.mountpoint)]
     # The innermost mount holds the path. The sort is stable: of several at one point, the latest hides the others.
     mounts.sort(key=lambda mount: len(mount.mountpoint))
     return mounts[-1].fstype.lower() if mounts else ""
@@ -320,8 +323,10 @@ def file_system(path: Path) -> str:
 def _engine_options(url: URL) -> dict[str, Any]:
     """Return the options with which SQLAlchemy shall create the engine of a storage."""
     if url.drivername == SQLITE:
-        pragmas = {} if _is_read_only(url) else {"pool_events": [(_set_pragmas, "connect")]}
-        return {**_connecting(url), **pragmas}
+        options = _connecting(url)
+        if not _is_read_only(url):
+            options["pool_events"] = [(_set_pragmas, "connect")]
+        return options
     # Few connections a process, for a fleet has many processes and a server a limit for all of them.
     return {**_connecting(url), "pool_pre_ping": True, "pool_size": 2, "max_overflow": 2}
 
@@ -338,7 +343,8 @@ def _connecting(url: URL) -> dict[str, Any]:
 def _is_read_only(url: URL) -> bool:
     """Whether a SQLite file exists, and it or its folder, where SQLite keeps its log, cannot be written."""
     file = Path(url.database or "")
-    return file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+    is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    return file.exists() and not is_writable
 
 
 def _connect_reading(file: Path) -> sqlite3.Connection:
@@ -348,7 +354,8 @@ def _connect_reading(file: Path) -> sqlite3.Connection:
     """
     log_file = Path(f"{file}-wal")
     is_written = log_file.exists() and log_file.stat().st_size > 0
-    uri = f"file:{quote(str(file.resolve()))}?mode=ro{'' if is_written else '&immutable=1'}"
+    options = "mode=ro" if is_written else "mode=ro&immutable=1"
+    uri = f"file:{quote(str(file.resolve()))}?{options}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
 
 

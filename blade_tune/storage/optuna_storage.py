@@ -50,19 +50,22 @@ OUTAGE_STATES = ("08", "40", "57P", "53300")
 REFUSALS = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")
 # Messages that say that the URL itself is wrong, if they come before the database was ever reached.
 WRONG_URLS = (
-    *(
-        "Name or service not known",
-        "nodename nor servname",
-        "No address associated",
-        "Servname not supported",
-    ),
-    *("invalid port", "invalid integer", "invalid sslmode", "invalid value", "could not match"),
-    *(
-        "does not support SSL",
-        "received invalid response",
-        "expected authentication request",
-        "certificate",
-    ),
+    # The host
+    "Name or service not known",
+    "nodename nor servname",
+    "No address associated",
+    "Servname not supported",
+    # The port and the options
+    "invalid port",
+    "invalid integer",
+    "invalid sslmode",
+    "invalid value",
+    "could not match",
+    # What answers there
+    "does not support SSL",
+    "received invalid response",
+    "expected authentication request",
+    "certificate",
 )
 
 
@@ -127,13 +130,13 @@ class StudyStorage(RDBStorage):
             False where the trial was to start running but another process had started it.
         """
         change_state = super().set_trial_state_values
+        own_row = TRIALS.c.trial_id == trial_id
+        change_nothing = update(TRIALS).where(own_row).values(state=TRIALS.c.state)
 
         def change() -> bool:
             with _create_scoped_session(self.scoped_session) as session:
-                session.execute(
-                    update(TRIALS).where(TRIALS.c.trial_id == trial_id).values(state=TRIALS.c.state)
-                )
-                # In the same session, which it commits
+                session.execute(change_nothing)
+                # Optuna's method works in the same session, and commits it.
                 return change_state(trial_id, state, values)
 
         return self.patiently(change)
@@ -160,12 +163,13 @@ class StudyStorage(RDBStorage):
         def give() -> bool:
             with _create_scoped_session(self.scoped_session) as session:
                 session.execute(lock_study(study_id))
-                wanted = session.query(models.TrialModel).filter_by(
-                    study_id=study_id, number=trial_number
-                )
-                trial: Any = wanted.with_for_update().one()
+                # The row, if its trial still runs
+                rows = session.query(models.TrialModel)
+                row = rows.filter_by(study_id=study_id, number=trial_number)
+                trial: Any = row.with_for_update().one()
                 if trial.state != TrialState.RUNNING:
                     return False
+                # Its end
                 for key, value in attrs.items():
                     self._set_trial_attr_without_commit(
                         session, models.TrialUserAttributeModel, trial.trial_id, key, value
@@ -173,10 +177,13 @@ class StudyStorage(RDBStorage):
                 # The pruners asha and hyperband compare trials by these attributes, of failed ones too; the row that
                 # continues the trial gets its own.
                 trial.system_attributes = [
-                    a for a in trial.system_attributes if not a.key.startswith("completed_rung_")
+                    attribute
+                    for attribute in trial.system_attributes
+                    if not attribute.key.startswith("completed_rung_")
                 ]
                 trial.state = TrialState.FAIL
                 trial.datetime_complete = datetime.now()
+                # The row that continues it
                 if continuation is not None:
                     self._get_prepared_new_trial(study_id, continuation, session)
             return True
@@ -204,13 +211,9 @@ def patiently(
 
     def warn(attempt: RetryCallState) -> None:
         error = attempt.outcome.exception() if attempt.outcome else None
-        place = redacted_url(url.render_as_string(hide_password=False))
-        log.warning(
-            "storage=%s is away, next try in %.1f s: %s",
-            place,
-            attempt.upcoming_sleep,
-            reason_of(error),
-        )
+        storage = redacted_url(url.render_as_string(hide_password=False))
+        wait_s, reason = attempt.upcoming_sleep, reason_of(error)
+        log.warning("storage=%s is away, next try in %.1f s: %s", storage, wait_s, reason)
 
     retrying = Retrying(
         retry=retry_if_exception(is_waited_for or is_outage),
@@ -264,11 +267,8 @@ def lock_study(study_id: int) -> Update:
 
     Until the transaction ends, no other can lock the study's row; on SQLite, no other can write to the database.
     """
-    return (
-        update(STUDIES)
-        .where(STUDIES.c.study_id == study_id)
-        .values(study_name=STUDIES.c.study_name)
-    )
+    own_row = STUDIES.c.study_id == study_id
+    return update(STUDIES).where(own_row).values(study_name=STUDIES.c.study_name)
 
 
 def is_outage(error: BaseException) -> bool:
@@ -306,7 +306,8 @@ def lacks_table(error: BaseException) -> bool:
 def reason_of(error: BaseException | None) -> str:
     """Return the first line of the database driver's message, or of the error's own where no driver raised it."""
     failure = _failure(error)
-    return str(failure.orig if failure else error).strip().splitlines()[0]
+    message = str(failure.orig if failure else error)
+    return message.strip().splitlines()[0]
 
 
 def _failure(error: BaseException | None) -> DBAPIError | None:

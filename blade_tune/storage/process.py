@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-# Start times of one process differ by less, two processes of one id by more
+# Two readings of one process's start differ by less, two processes of one id by more.
 START_TOLERANCE_S = 1.0
 
 
@@ -50,9 +50,9 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            same = abs(_started(process) - self.started) < START_TOLERANCE_S
+            is_same = abs(_started(process) - self.started) < START_TOLERANCE_S
             # A zombie has ended; only its parent has not collected its exit status yet.
-            return not same or process.status() == psutil.STATUS_ZOMBIE
+            return not is_same or process.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:  # a process of another user, of which nothing is certain
@@ -76,7 +76,8 @@ def this_host() -> str:
     """
     parts = [socket.gethostname()]
     with suppress(OSError):
-        parts.append(Path("/etc/machine-id").read_text(encoding="utf-8").strip()[:8])
+        machine_id = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+        parts.append(machine_id[:8])
     with suppress(OSError):
         parts.append(str(Path("/proc/self/ns/pid").stat().st_ino))
     return "/".join(parts)

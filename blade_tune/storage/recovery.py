@@ -35,11 +35,12 @@ def continuation(trial: FrozenTrial, **attrs: Any) -> FrozenTrial:
     """
     # Optuna keeps the parameters of an enqueued trial here until it starts; a row that was lost before has no others.
     fixed = {name: value for name, value in trial.system_attrs.items() if name == "fixed_params"}
+    own_attrs = attributes(root=root_number(trial), **attrs)
     return optuna.create_trial(
         state=TrialState.WAITING,
         params=trial.params,
         distributions=trial.distributions,
-        user_attrs={**TrialRecord(trial).inherited, **attributes(root=root_number(trial), **attrs)},
+        user_attrs={**TrialRecord(trial).inherited, **own_attrs},
         system_attrs=fixed,
     )
 
@@ -90,15 +91,15 @@ class Recovery:
 
     def sweep(self) -> list[int]:
         """Queue every trial again whose worker is gone, and return the numbers of the rows that were ended."""
-        before, self._swept = self._swept, time.monotonic()
+        before = self._swept
+        self._swept = time.monotonic()
+        # After a long pause this process was suspended, and perhaps the workers on its host too.
         if self._swept - before > self._grace_s / 2:
-            # This process was suspended meanwhile, and perhaps the workers on its host too
             self.forget()
-        running = [
-            trial.number
-            for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        ]
-        lost, left = [], []
+        rows = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        running = [row.number for row in rows]
+        lost: list[int] = []
+        left: list[Attempt] = []
         # Attempts must be read after the rows, as `orphans` explains.
         for attempt in self._attempts.open_attempts():
             why = self._why_over(attempt)
@@ -106,17 +107,17 @@ class Recovery:
                 left.append(attempt)
                 continue
             number = attempt.trial_number
-            if number is not None and self.give_up(
-                number, f"{why}; its worker was {attempt.owner}"
-            ):
+            message = f"{why}; its worker was {attempt.owner}"
+            if number is not None and self.give_up(number, message):
                 lost.append(number)
             self._attempts.release(attempt.attempt_id)
-        lost += [
-            number for number in orphans(running, left) if self.give_up(number, "no worker has it")
-        ]
+        for number in orphans(running, left):
+            if self.give_up(number, "no worker has it"):
+                lost.append(number)
         # Forget the sightings of attempts that have ended.
-        known = ((attempt.attempt_id, self._sightings.get(attempt.attempt_id)) for attempt in left)
-        self._sightings = {attempt_id: seen for attempt_id, seen in known if seen}
+        still_open = {attempt.attempt_id for attempt in left}
+        for attempt_id in self._sightings.keys() - still_open:
+            del self._sightings[attempt_id]
         return lost
 
     def give_up(self, number: int, message: str) -> bool:
@@ -136,28 +137,29 @@ class Recovery:
         trial = self._storage.get_trial(trial_id)
         if trial.state != TrialState.RUNNING:
             return False
-        done = max(trial.intermediate_values, default=0)
         record = TrialRecord(trial)
-        before = record.get(TrialRecord.reached, 0)
         # An epoch beyond all earlier attempts is progress, after which the retries are counted from the start.
-        retries = 1 if done > before else record.get(TrialRecord.retries, 0) + 1
+        done = max(trial.intermediate_values, default=0)
+        reached_before = record.get(TrialRecord.reached, 0)
+        has_progressed = done > reached_before
+        retries = 1 if has_progressed else record.get(TrialRecord.retries, 0) + 1
+        reached = max(done, reached_before)
+        next_row: FrozenTrial | None = continuation(trial, retries=retries, reached=reached)
+        # Whether it is queued again
         reason = EndReason.LOST
-        new: FrozenTrial | None = continuation(trial, retries=retries, reached=max(done, before))
-        if not trial.params and not (new and new.system_attrs) and TrialRecord.given not in record:
-            new = None  # it was lost before it had parameters, so there is nothing to train again
+        if not _has_parameters(trial):
+            next_row = None  # there is nothing to train again
         elif retries > MAX_RETRIES:
-            reason, message = (
-                EndReason.ERROR,
-                f"lost {retries} times in a row without progress: {message}",
-            )
-            new = None
+            next_row = None
+            reason = EndReason.ERROR
+            message = f"lost {retries} times in a row without progress: {message}"
         ended = attributes(reason=reason, message=message)
-        given = self._storage.give_away(self._study_id, number, ended, new)
-        if given:
+        was_running = self._storage.give_away(self._study_id, number, ended, next_row)
+        if was_running:
             log.warning("trial=%d reason=%s %s", number, reason, message)
-            if new is None:
+            if next_row is None:
                 remove(self._folder.trial(root_number(trial)).checkpoint)
-        return given
+        return was_running
 
     @property
     def _study_id(self) -> int:
@@ -176,6 +178,12 @@ class Recovery:
         return None
 
 
+def _has_parameters(trial: FrozenTrial) -> bool:
+    """Return whether a row has parameters: its own, those that it was enqueued with, or those of a run."""
+    is_enqueued = "fixed_params" in trial.system_attrs
+    return bool(trial.params) or is_enqueued or TrialRecord.given in TrialRecord(trial)
+
+
 def orphans(running: list[int], attempts: list[Attempt]) -> list[int]:
     """Return the numbers of running rows that belong to no open attempt.
 
@@ -189,4 +197,6 @@ def orphans(running: list[int], attempts: list[Attempt]) -> list[int]:
         attempts: the open attempts, read after the rows.
     """
     held = {attempt.trial_number for attempt in attempts}
-    return [] if None in held else [number for number in running if number not in held]
+    if None in held:
+        return []
+    return [number for number in running if number not in held]

@@ -19,7 +19,9 @@ from blade_tune.storage.trial_record import CONTINUED, Given, TrialRecord
 def trial_values(space: Space, trial: FrozenTrial) -> dict[str, Value]:
     """Return the configuration of a stored trial by dotted name, of a search or of a study of runs."""
     given = Given.of(trial)
-    return dict(given.values) if given else space.values(trial.params)
+    if given is not None:
+        return dict(given.values)
+    return space.values(trial.params)
 
 
 def is_scored(trial: FrozenTrial) -> bool:
@@ -40,12 +42,18 @@ def root_number(trial: Trial | FrozenTrial) -> int:
 def ranked(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     """Return the completed trials, the best first; of equal ones the earlier first."""
     completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return sorted(completed, key=lambda trial: (-(trial.value or 0.0), trial.number))
+    return sorted(completed, key=_value_and_number)
+
+
+def _value_and_number(trial: FrozenTrial) -> tuple[float, int]:
+    value = trial.value or 0.0
+    return -value, trial.number
 
 
 def best_trial(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
     """Return the best completed trial; None where none has completed."""
-    return next(iter(ranked(trials)), None)
+    completed = ranked(trials)
+    return completed[0] if completed else None
 
 
 def num_scored(trials: Iterable[FrozenTrial]) -> int:
@@ -60,10 +68,12 @@ def latest_failures(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     they count. A run that grows long is a sign that something is wrong with the study and not with its configurations.
     """
     finished = [trial for trial in trials if trial.state.is_finished() and not is_continued(trial)]
-    finished.sort(
-        key=lambda trial: (trial.datetime_complete or datetime.min, trial.number), reverse=True
-    )
+    finished.sort(key=_end_and_number, reverse=True)
     return list(itertools.takewhile(lambda trial: not is_scored(trial), finished))
+
+
+def _end_and_number(trial: FrozenTrial) -> tuple[datetime, int]:
+    return trial.datetime_complete or datetime.min, trial.number
 
 
 def num_configurations(trials: Iterable[FrozenTrial]) -> int:
@@ -71,13 +81,16 @@ def num_configurations(trials: Iterable[FrozenTrial]) -> int:
 
     A running row without parameters counts as a new configuration, which its sampler is about to propose.
     """
-    tried = [
-        trial for trial in trials if trial.state != TrialState.WAITING and not is_continued(trial)
-    ]
-    asked = [trial for trial in tried if trial.state == TrialState.RUNNING and not trial.params]
-    return len({tuple(sorted(trial.params.items())) for trial in tried if trial.params}) + len(
-        asked
-    )
+    configurations = set()
+    num_proposed = 0
+    for trial in trials:
+        if trial.state == TrialState.WAITING or is_continued(trial):
+            continue
+        if trial.params:
+            configurations.add(tuple(sorted(trial.params.items())))
+        elif trial.state == TrialState.RUNNING:
+            num_proposed += 1
+    return len(configurations) + num_proposed
 
 
 def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
@@ -85,9 +98,10 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
     Rows that a later row continues are failed ones to Optuna, but are counted as `continued` here.
     """
-    counts = Counter(
-        "continued" if is_continued(trial) else trial.state.name.lower() for trial in trials
-    )
+    counts: Counter[str] = Counter()
+    for trial in trials:
+        state = "continued" if is_continued(trial) else trial.state.name.lower()
+        counts[state] += 1
     return {
         "complete": counts["complete"],
         "pruned": counts["pruned"],
@@ -100,10 +114,8 @@ def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
 def is_continued(trial: FrozenTrial) -> bool:
     """Whether a row ended in a way after which a later row continues its trial."""
-    return (
-        trial.state == TrialState.FAIL
-        and TrialRecord(trial).get(TrialRecord.reason, "") in CONTINUED
-    )
+    reason = TrialRecord(trial).get(TrialRecord.reason, "")
+    return trial.state == TrialState.FAIL and reason in CONTINUED
 
 
 def logical_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -32,7 +32,7 @@ from blade_tune.study.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Total:
+class TrialBudget:
     """How many scored trials a run asks for: a number, some more than before, or as many as were settled before."""
 
     trials: int | None = None  # in all; None for what was settled before
@@ -48,17 +48,20 @@ class Total:
             configured: the number of trials in the study file.
             study: the study, which remembers its budget and the number that its file had then.
         """
+        if self.trials is not None:
+            return self.trials + self.add
         before = study.user_attrs
-        known = "budget" in before and before.get("configured_budget", configured) == configured
-        settled = int(before["budget"]) if known else configured
-        return (settled if self.trials is None else self.trials) + self.add
+        is_file_unchanged = before.get("configured_budget", configured) == configured
+        if "budget" in before and is_file_unchanged:
+            return int(before["budget"]) + self.add
+        return configured + self.add
 
 
 def open_study(
     definition: StudyDefinition,
     data: SearchData,
     workspace: Workspace,
-    total: Total = Total(),
+    total: TrialBudget = TrialBudget(),
     *,
     directory: Path | None = None,
 ) -> StoredStudy:
@@ -91,6 +94,7 @@ def open_study(
             study = _load_or_create(storage, definition.name)
             _name_metric(study, definition.objective.metric)
             _identify(study, definition, data.data_hash)
+            # What may change from run to run
             budget = total.settle(definition.search.trials, study)
             study.set_user_attr("configured_budget", definition.search.trials)
             study.set_user_attr("budget", budget)
@@ -118,7 +122,7 @@ def _load_or_create(storage: StudyStorage, name: str) -> optuna.Study:
         optuna.delete_study(study_name=name, storage=storage)
     study = optuna.create_study(study_name=name, storage=storage, direction=StudyDirection.MAXIMIZE)
     Attempts(storage, storage.get_study_id_from_name(name)).clear()
-    # Marks the study as made by blade-tune, even if this process is killed now
+    # The identity marks the study as made by blade-tune, even if this process is killed now.
     Identity.new().store(study)
     return study
 
@@ -137,20 +141,19 @@ def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) 
         require_same(study.user_attrs["fingerprint"], definition, data_hash)
     else:
         _enqueue(study, definition)
-        # Last, after what is done only once
+        # The fingerprint is stored last, as the mark of a study that is complete.
         study.set_user_attr("fingerprint", fingerprint(definition, data_hash))
 
 
 def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
     """Enqueue the configurations of a new study, or the rest of them where an earlier process was killed meanwhile."""
-    if Identity.of(study) is None or any(
-        trial.state != TrialState.WAITING for trial in study.get_trials()
-    ):
+    has_begun = any(trial.state != TrialState.WAITING for trial in study.get_trials())
+    if Identity.of(study) is None or has_begun:
         raise StudyDiffersError(
             f"study {definition.name} in this database was not made by blade-tune; take another name or --storage."
         )
     for index, entry in enumerate(definition.enqueue):
-        attrs = attributes(tag=entry.tag, metadata=entry.model_dump(mode="json")["metadata"])
-        study.enqueue_trial(
-            definition.enqueued_params(index), user_attrs=attrs, skip_if_exists=True
-        )
+        metadata = entry.model_dump(mode="json")["metadata"]
+        attrs = attributes(tag=entry.tag, metadata=metadata)
+        params = definition.enqueued_params(index)
+        study.enqueue_trial(params, user_attrs=attrs, skip_if_exists=True)

@@ -30,15 +30,13 @@ def stored_on(folder: Path, url: URL) -> list[str]:
         studies = [
             study for study in storage.get_all_studies() if not study.study_name.endswith(OF_RUNS)
         ]
-    return [
-        f"the study {study.study_name} in {masked(url)}"
-        for study in studies
-        if _is_read(
-            folder,
-            study.user_attrs.get("data_directory"),
-            study.user_attrs.get("definition", {}).get("data", {}).get("name"),
-        )
-    ]
+    described = []
+    for study in studies:
+        directory = study.user_attrs.get("data_directory")
+        data = study.user_attrs.get("definition", {}).get("data", {})
+        if _is_read(folder, directory, data.get("name")):
+            described.append(f"the study {study.study_name} in {masked(url)}")
+    return described
 
 
 def files_on(folder: Path) -> list[Path]:
@@ -60,8 +58,11 @@ def _study_files() -> Iterator[tuple[Path, dict[str, object], dict[str, object]]
             content = read_yaml(path)
         except ConfigError:
             continue
-        data, run = content.get("data"), content.get("run")
-        if isinstance(data, dict) and data.get("source") == "split_files" and isinstance(run, dict):
+        data = content.get("data")
+        run = content.get("run")
+        if not isinstance(data, dict) or not isinstance(run, dict):
+            continue
+        if data.get("source") == "split_files":
             yield path, data, run
 
 
@@ -70,6 +71,6 @@ def _is_read(folder: Path, directory: object, name: object) -> bool:
     if directory is None:
         return False
     # Data is either in the directory itself or in its subfolder of the data's name.
-    return folder.resolve() in (
-        (Path(str(directory)) / inner).resolve() for inner in ("", str(name))
-    )
+    data_directory = Path(str(directory))
+    possible = (data_directory.resolve(), (data_directory / str(name)).resolve())
+    return folder.resolve() in possible

@@ -16,7 +16,8 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, DamagedFileError, DataError
 from blade_tune.files import write_whole
 from blade_tune.space import nest
-from blade_tune.spec.definition import Member, StudyDefinition
+from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.study_file import Member
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.storage.trials import best_trial
 from blade_tune.study.stored import StoredStudy
@@ -41,11 +42,11 @@ def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDe
         ConfigError: a study or trial of this name does not exist, or its weights were not kept.
     """
     # What the stored combination was made with goes before a new look at the members' studies.
-    known = workspace.find(definition.name)
-    before = known.definition.members if known else ()
+    stored = workspace.find(definition.name)
+    stored_members = stored.definition.members if stored else ()
     members = []
     for index, member in enumerate(definition.members):
-        kept = before[index] if index < len(before) else None
+        kept = stored_members[index] if index < len(stored_members) else None
         if isinstance(member, Member):
             members.append(member)
         elif isinstance(kept, Member) and member in (kept.study, f"{kept.study}:{kept.trial}"):
@@ -57,13 +58,10 @@ def settle_members(definition: StudyDefinition, workspace: Workspace) -> StudyDe
 
 def _with_window(definition: StudyDefinition) -> StudyDefinition:
     """Return the combination with windows as long as its members' longest, unless its space sets their length."""
-    name, default = (
-        "model.max_length",
-        definition.configs["model"].model_fields["max_length"].default,
-    )
-    longest = max(
-        int(member.settings.get("max_length", default)) for member in definition.settled_members
-    )
+    name = "model.max_length"
+    default = definition.configs["model"].model_fields["max_length"].default
+    members = definition.settled_members
+    longest = max(int(member.settings.get("max_length", default)) for member in members)
     space = definition.space
     if name in space.free or longest == default:  # searched, or right already
         return definition
@@ -92,7 +90,7 @@ def _find(name: str, workspace: Workspace) -> Member:
         )
     try:
         # `read_whole` compares with the digest in the trial's row, if it has one: damaged weights become no member.
-        digest = hashlib.sha256(read_whole(files, files.weights)).hexdigest()
+        weights = read_whole(files, files.weights)
     except DamagedFileError as error:
         raise ConfigError(f"member {name}: {error} {_again(study, trial.number)}") from None
     settings = nest(stored.values(trial)).get("model", {})
@@ -101,7 +99,7 @@ def _find(name: str, workspace: Workspace) -> Member:
         trial=trial.number,
         model=stored.definition.model,
         settings=settings,
-        digest=digest,
+        digest=hashlib.sha256(weights).hexdigest(),
     )
 
 
@@ -163,29 +161,27 @@ def keep_members(stored: StoredStudy) -> None:
     """
     for index, member in enumerate(stored.definition.settled_members):
         path = stored.folder.member(index)
-        if not is_whole(path, member.digest):
-            if path.exists():
-                log.warning(
-                    "%s: was damaged, and is copied again from study %s", path, member.study
-                )
-            source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
-            write_whole(path, source.files(source.trials[member.trial]).weights.read_bytes())
+        if is_whole(path, member.digest):
+            continue
+        if path.exists():
+            log.warning("%s: was damaged, and is copied again from study %s", path, member.study)
+        source = StoredStudy.of(stored.storage, member.study, stored.folder.results)
+        files = source.files(source.trials[member.trial])
+        write_whole(path, files.weights.read_bytes())
 
 
 def members_of(study: str, workspace: Workspace) -> list[str]:
     """Return the members that a stored combination was made with, each as STUDY:TRIAL; none where it is not stored."""
     stored = workspace.find(study)
-    return (
-        [f"{member.study}:{member.trial}" for member in stored.definition.settled_members]
-        if stored
-        else []
-    )
+    members = stored.definition.settled_members if stored else []
+    return [f"{member.study}:{member.trial}" for member in members]
 
 
 def damaged_members(stored: StoredStudy) -> list[Path]:
     """Return the copies of members' weights in a combination's folder that differ from what was copied."""
-    wanted = (
-        (stored.folder.member(i), each.digest)
-        for i, each in enumerate(stored.definition.settled_members)
-    )
-    return [path for path, digest in wanted if path.exists() and not is_whole(path, digest)]
+    damaged = []
+    for index, member in enumerate(stored.definition.settled_members):
+        path = stored.folder.member(index)
+        if path.exists() and not is_whole(path, member.digest):
+            damaged.append(path)
+    return damaged

@@ -28,7 +28,7 @@ from blade_tune.storage.trial_record import Given
 from blade_tune.storage.trials import logical_trials, root_number, trial_values
 from blade_tune.trial.files import read_epochs
 
-# User attribute of a study: its id, and those of the studies that it is a copy of
+# The user attribute of a study with its id, and with those of the studies that it is a copy of.
 IDENTITY = "identity"
 FILE = "owner.json"
 FRESH_S = 1.0  # seconds for which a folder that was checked is not checked again
@@ -39,13 +39,14 @@ class Identity:
     """The id of a stored study, unique among all databases, with the ids of the studies that it was copied from."""
 
     id: str
-    # The id of the study that it is a copy of, then of the one that was copied to that
+    # The id of the study that it is a copy of, then that of the study which this one is a copy of, and so on.
     copied: tuple[str, ...] = ()
 
     @classmethod
     def new(cls, source: "Identity | None" = None) -> "Identity":
         """Return the identity of a new study, or of a copy of `source`."""
-        return cls(uuid.uuid4().hex, (source.id, *source.copied) if source else ())
+        copied = (source.id, *source.copied) if source else ()
+        return cls(uuid.uuid4().hex, copied)
 
     @classmethod
     def of(cls, study: optuna.Study) -> "Identity | None":
@@ -84,7 +85,7 @@ class Ownership:
         self._definition = definition
         self._storage = storage
         self._identity: Identity | None = None
-        # When a folder was last checked, by the monotonic clock
+        # When each folder was last checked, by the monotonic clock.
         self._checked: dict[Path, float] = {}
         self._adopted: set[Path] = set()  # folders without an owner that hold the study's trials
 
@@ -105,20 +106,17 @@ class Ownership:
         Raises:
             StudyDiffersError: the folder has the files of another study; the message names both.
         """
-        path, identity = folder.results / folder.name, self.identity
-        # Before it is read, for another process may write it in between
+        path = folder.results / folder.name
+        identity = self.identity
+        # Looked for before it is read, since another process may write it in between.
         was_there = (path / FILE).exists()
         owner = self._check(path)
         if identity is None:
             raise ValueError("a study gets its id before it writes")
         if owner is not None and owner.id == identity.id:
             return
-        text = (
-            json.dumps(
-                asdict(FolderOwner(self._definition.name, identity.id, self._storage)), indent=2
-            )
-            + "\n"
-        )
+        new_owner = FolderOwner(self._definition.name, identity.id, self._storage)
+        text = json.dumps(asdict(new_owner), indent=2) + "\n"
         if was_there:  # the owner is a study that this one is a copy of, or the file is damaged
             write_text(path / FILE, text)
         elif not _write_new(path / FILE, text):  # another process was first: see who it was
@@ -141,15 +139,18 @@ class Ownership:
             if path not in self._adopted and not self._holds_my_trials(path):
                 self._refuse(path, "a study that this database does not know")
             self._adopted.add(path)
-        elif self.identity is None or owner.id not in (self.identity.id, *self.identity.copied):
-            gone = ", which is not there any more" if owner.storage == self._storage else ""
-            self._refuse(path, f"{owner}{gone}")
+            return None
+        own_ids = (self.identity.id, *self.identity.copied) if self.identity else ()
+        if owner.id not in own_ids:
+            is_deleted = owner.storage == self._storage
+            self._refuse(
+                path, f"{owner}, which is not there any more" if is_deleted else f"{owner}"
+            )
         return owner
 
     def _refuse(self, path: Path, other: str) -> None:
-        mine = FolderOwner(
-            self._definition.name, self.identity.id if self.identity else "of before", self._storage
-        )
+        own_id = self.identity.id if self.identity else "of before"
+        mine = FolderOwner(self._definition.name, own_id, self._storage)
         raise StudyDiffersError(
             f"{path}: must hold the files of {mine}, and holds those of {other}. Give --results DIR, another folder or "
             "the one that this study ran with; or move this folder away, if that study is not needed any more."
@@ -161,22 +162,18 @@ class Ownership:
         It may be if it holds some of the study's trials and none of them with other settings or figures. A folder
         without any trials may be too, unless it has a record of openings of test rows that the study does not know of.
         """
-        trials = {root_number(trial): trial for trial in logical_trials(self._trials())}
         folders = [each for each in path.glob("trials/*") if each.name.isdecimal()]
         if not folders:
             ledger = path / "ledger.jsonl"
-            return (
-                "ledger" in self._study.user_attrs
-                or not ledger.exists()
-                or ledger.stat().st_size == 0
-            )
-        known = [
-            (TrialFolder(each), trials[int(each.name)])
-            for each in folders
-            if int(each.name) in trials
-        ]
-        found = [self._fits(files, trial) for files, trial in known]
-        return True in found and False not in found
+            is_known = "ledger" in self._study.user_attrs
+            return is_known or not ledger.exists() or ledger.stat().st_size == 0
+        trials = {root_number(trial): trial for trial in logical_trials(self._trials())}
+        fits = []
+        for folder in folders:
+            number = int(folder.name)
+            if number in trials:
+                fits.append(self._fits(TrialFolder(folder), trials[number]))
+        return True in fits and False not in fits
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -191,19 +188,22 @@ class Ownership:
         if not trial.params and Given.of(trial) is None:
             return None
         try:
-            config, epochs = flatten(read_yaml(files.config)), read_epochs(files)
+            config = flatten(read_yaml(files.config))
+            epochs = read_epochs(files)
         except (ConfigError, DamagedFileError):  # as a killed process may have left them
             return None
+        # The settings
         values = trial_values(self._definition.space, trial)
         if any(config.get(name, value) != value for name, value in values.items()):
             return False
-        metric, reported = self._definition.objective.metric, trial.intermediate_values
-        figures = [
-            (epoch["metrics"][metric], reported.get(epoch["epoch"]))
-            for epoch in epochs
-            if epoch["metrics"]
-        ]
-        return True if all(figure == known for figure, known in figures) else None
+        # The figures of evaluated epochs
+        metric = self._definition.objective.metric
+        reported = trial.intermediate_values
+        for epoch in epochs:
+            metrics = epoch["metrics"]
+            if metrics and metrics[metric] != reported.get(epoch["epoch"]):
+                return None
+        return True
 
 
 def _read(path: Path) -> FolderOwner | None:

@@ -41,7 +41,7 @@ from blade_tune.training.baselines import Baselines, valid_baselines
 from blade_tune.trial.callback import StudySummary
 from blade_tune.trial.provenance import now
 
-# User attribute of a study: the baselines' window length, metrics, and which were left out
+# The user attribute of a study with the baselines' window length, their metrics, and which were left out.
 BASELINES = "baselines"
 
 
@@ -79,7 +79,8 @@ class StoredStudy:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
         definition = StudyDefinition.from_stored(name, study.user_attrs["definition"])
         # A study of runs has its members' weights in the folder of the study that it belongs to.
-        definition = replace(definition, home=StudyFolder(results, name.removesuffix(OF_RUNS)).path)
+        home = StudyFolder(results, name.removesuffix(OF_RUNS)).path
+        definition = replace(definition, home=home)
         study.sampler = build_sampler(definition.search, definition.space)
         study.pruner = build_pruner(definition.search.pruner, definition.train)
         ownership = Ownership(study, definition, masked(storage.engine.url))
@@ -115,7 +116,7 @@ class StoredStudy:
         """
         if Identity.of(self.study) is None:
             with creating(self.storage.engine.url):
-                # No other process gave it one while this one waited for the lock
+                # Another process may have given it one while this one waited for the lock.
                 if Identity.of(self.study) is None:
                     Identity.new().store(self.study)
         if isinstance(self.folder.guard, Ownership):
@@ -141,6 +142,7 @@ class StoredStudy:
         """Return the study's progress, its best trial, and the verdict on it."""
         trials = self.trials
         best = best_trial(trials)
+        verdict = self.verdict(trials)
         return StudySummary(
             name=self.definition.name,
             metric=self.definition.objective.metric,
@@ -149,7 +151,7 @@ class StoredStudy:
             best_number=best.number if best else None,
             best_value=best.value if best else None,
             best_params=best.params if best else None,
-            verdict=str(self.verdict(trials) or ""),
+            verdict=str(verdict) if verdict else "",
             warning=self.warning(trials),
         )
 
@@ -165,7 +167,8 @@ class StoredStudy:
         if self.definition.is_given:  # runs are not candidates, and none of them is chosen
             return None
         completed = ranked(logical_trials(trials))
-        return of_best(next(iter(completed), None), len(completed))
+        best = completed[0] if completed else None
+        return of_best(best, len(completed))
 
     def warning(self, trials: Sequence[FrozenTrial]) -> str:
         """Return a sentence on the untuned baselines that a search's best trial is below; empty where it is below none.
@@ -173,28 +176,27 @@ class StoredStudy:
         Args:
             trials: all rows of the study.
         """
-        completed = [] if self.definition.is_given else ranked(logical_trials(trials))
-        if not completed:
+        best = None if self.definition.is_given else best_trial(logical_trials(trials))
+        if best is None:
             return ""
-        best = completed[0]
         # A trial may have a window of its own; its row then has the figures of baselines of the same window.
-        figures = (
-            TrialRecord(best).get(TrialRecord.paired, {}).get("baselines", self.baseline_figures)
-        )
+        paired = TrialRecord(best).get(TrialRecord.paired, {})
+        figures = paired.get("baselines", self.baseline_figures)
         return below_untuned(f"trial {best.number}", best.value or 0.0, figures)
 
     @property
     def baseline_figures(self) -> dict[str, float]:
         """The study's metric of each untuned baseline on validation rows, by name; empty where none was measured."""
-        metrics = self.study.user_attrs.get(BASELINES, {}).get("metrics", {})
-        return {
-            name: figures[self.definition.objective.metric] for name, figures in metrics.items()
-        }
+        measured = self.study.user_attrs.get(BASELINES, {})
+        metrics = measured.get("metrics", {})
+        metric = self.definition.objective.metric
+        return {name: figures[metric] for name, figures in metrics.items()}
 
     @property
     def baselines_left_out(self) -> dict[str, str]:
         """The untuned baselines that were not measured, by name, each with the reason."""
-        return dict(self.study.user_attrs.get(BASELINES, {}).get("left_out", {}))
+        measured = self.study.user_attrs.get(BASELINES, {})
+        return dict(measured.get("left_out", {}))
 
     def measure_baselines(self, data: SearchData, values: Mapping[str, Value] = {}) -> Baselines:
         """Measure the untuned baselines, or read what was measured before for the same data, protocol and window.
@@ -207,18 +209,22 @@ class StoredStudy:
             values: the configuration, by dotted name, to compare the baselines with; without one, they have the window
                 that the study's space fixes, and the study remembers their figures.
         """
-        known = self.study.user_attrs.get(BASELINES)
-        shared = (
-            known["max_length"]
-            if known
-            else max_length(self.definition, self.definition.space.fixed)
-        )
-        length = max_length(self.definition, values) if values else shared
-        found = valid_baselines(data, self.definition.objective, length, self.folder.results)
-        if known is None and length == shared:
-            facts = {"max_length": length, "metrics": found.metrics, "left_out": found.left_out}
+        definition = self.definition
+        # The length of the window: the study's, unless a configuration has one of its own
+        remembered = self.study.user_attrs.get(BASELINES)
+        shared_length = max_length(definition, definition.space.fixed)
+        if remembered:
+            shared_length = remembered["max_length"]
+        length = max_length(definition, values) if values else shared_length
+        baselines = valid_baselines(data, definition.objective, length, self.folder.results)
+        if remembered is None and length == shared_length:
+            facts = {
+                "max_length": length,
+                "metrics": baselines.metrics,
+                "left_out": baselines.left_out,
+            }
             self.study.set_user_attr(BASELINES, facts)
-        return found
+        return baselines
 
     def values(self, trial: FrozenTrial) -> dict[str, Value]:
         """Return the configuration of one of the study's trials by dotted name."""
@@ -230,7 +236,8 @@ class StoredStudy:
         All rows of a trial that was interrupted share the folder of the first row.
         """
         folder = self.folder.trial(root_number(trial))
-        return replace(folder, digests=TrialRecord(trial).get(TrialRecord.files, {}))
+        digests = TrialRecord(trial).get(TrialRecord.files, {})
+        return replace(folder, digests=digests)
 
     def open_test(
         self, data: SearchData, directory: Path | None, entry: Mapping[str, Any]
@@ -251,28 +258,31 @@ class StoredStudy:
     @property
     def ledger(self) -> Ledger:
         """The record of every opening of the test rows for this study."""
-        known = self.study.user_attrs.get("ledger")
-        return Ledger(
-            self.folder.ledger,
-            Head(**known) if known else None,
-            lambda h: self.study.set_user_attr("ledger", vars(h)),
-        )
+        remembered = self.study.user_attrs.get("ledger")
+        head = Head(**remembered) if remembered else None
+        return Ledger(self.folder.ledger, head, self._remember_ledger)
 
-    def data_directory(self, given: Path | None) -> Path | None:
+    def _remember_ledger(self, head: Head) -> None:
+        """Store the end of the ledger in the database."""
+        self.study.set_user_attr("ledger", vars(head))
+
+    def data_directory(self, directory: Path | None) -> Path | None:
         """Return the given folder of data, or else the one that the study was run on; None for data without files."""
-        stored = self.study.user_attrs.get("data_directory")
-        return given or (Path(stored) if stored else None)
+        if directory:
+            return directory
+        remembered = self.study.user_attrs.get("data_directory")
+        return Path(remembered) if remembered else None
 
-    def data(self, given: Path | None) -> SearchData:
+    def data(self, directory: Path | None) -> SearchData:
         """Return the search data of the study, checked by its hash.
 
         Args:
-            given: the folder with the files of the data; None for the one that the study remembers.
+            directory: the folder with the files of the data; None for the one that the study remembers.
 
         Raises:
             StudyDiffersError: the data is not what the study was run on.
         """
-        directory = self.data_directory(given)
+        directory = self.data_directory(directory)
         data = prepare(self.definition.data, directory, self.folder.results)
         expected = self.study.user_attrs["fingerprint"]["data"]
         if data.data_hash != expected:

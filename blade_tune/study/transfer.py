@@ -63,6 +63,7 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
     unfinished = f"{name} (being copied)"  # no study file can be called so
     target = open_storage(url, create=True)
     with creating(url), storage_errors(url):
+        # Whether it can be copied
         Attempts.create_table(target)
         names = [study.study_name for study in target.get_all_studies()]
         if name in names:
@@ -70,6 +71,7 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
         if unfinished in names:  # a process was killed while it copied
             optuna.delete_study(study_name=unfinished, storage=target)
         _require_idle(stored)
+        # Its rows, its identity and its attempts
         optuna.copy_study(
             from_study_name=name,
             from_storage=stored.storage,
@@ -77,9 +79,8 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
             to_study_name=unfinished,
         )
         study_id = target.get_study_id_from_name(unfinished)
-        Identity.new(Identity.of(stored.study)).store(
-            optuna.load_study(study_name=unfinished, storage=target)
-        )
+        copy = optuna.load_study(study_name=unfinished, storage=target)
+        Identity.new(Identity.of(stored.study)).store(copy)
         _forget_files(target, study_id)
         _copy_attempts(stored, target, study_id)
         # A worker may have started, and even finished, while the rows were copied.
@@ -88,20 +89,20 @@ def copy_study(stored: StoredStudy, url: URL) -> dict[str, int]:
             raise StorageError(
                 f"study {name}: its trials changed while they were copied; try again."
             )
+        # Its name, now that it is complete
+        own_row = STUDIES.c.study_id == study_id
         with target.engine.begin() as connection:
-            connection.execute(
-                update(STUDIES).where(STUDIES.c.study_id == study_id).values(study_name=name)
-            )
+            connection.execute(update(STUDIES).where(own_row).values(study_name=name))
     return count_states(stored.trials)
 
 
 def _require_idle(stored: StoredStudy) -> None:
     running = [trial.number for trial in stored.trials if trial.state == TrialState.RUNNING]
     if running or stored.attempts.open_attempts():
+        work = f"trial {running[0]} runs" if running else "a worker has it"
         raise ConfigError(
-            f"study {stored.definition.name}: only a study that nobody works on is copied, and "
-            f"{f'trial {running[0]} runs' if running else 'a worker has it'}; `blade-tune stop` ends it, and what a "
-            "killed worker left is found by the next `blade-tune run`."
+            f"study {stored.definition.name}: only a study that nobody works on is copied, and {work}; "
+            "`blade-tune stop` ends it, and what a killed worker left is found by the next `blade-tune run`."
         )
 
 
@@ -110,21 +111,18 @@ def _forget_files(target: StudyStorage, study_id: int) -> None:
 
     The next run of the copy writes its own. The files of trials stay, since nothing writes them again.
     """
-    attributes = STUDY_ATTRIBUTES
-    mine = (attributes.c.study_id == study_id) & attributes.c.key.startswith("artifacts:")
+    columns = STUDY_ATTRIBUTES.c
+    files = (columns.study_id == study_id) & columns.key.startswith("artifacts:")
     with target.engine.begin() as connection:
-        connection.execute(attributes.delete().where(mine))
+        connection.execute(STUDY_ATTRIBUTES.delete().where(files))
 
 
 def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> None:
     """Copy the attempts, from which the cost of the study is computed, under new ids."""
     Attempts.create_table(stored.storage)  # an earlier version made the study without this table
+    query = select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id)
     with stored.storage.engine.connect() as connection:
-        rows = (
-            connection.execute(select(ATTEMPTS).where(ATTEMPTS.c.study_id == stored.study_id))
-            .mappings()
-            .all()
-        )
+        rows = connection.execute(query).mappings().all()
     Attempts(target, study_id).clear()
     if rows:
         copies = [{**row, "study_id": study_id, "attempt_id": uuid.uuid4().hex} for row in rows]
@@ -134,8 +132,9 @@ def _copy_attempts(stored: StoredStudy, target: StudyStorage, study_id: int) -> 
 
 def _extent(trials: list[FrozenTrial]) -> tuple[dict[str, int], int, int]:
     """Return how much a study holds: the number of rows by state, of parameters, and of reports."""
-    params = sum(len(trial.params) for trial in trials)
-    return count_states(trials), params, sum(len(trial.intermediate_values) for trial in trials)
+    num_params = sum(len(trial.params) for trial in trials)
+    num_reports = sum(len(trial.intermediate_values) for trial in trials)
+    return count_states(trials), num_params, num_reports
 
 
 @contextmanager

@@ -67,8 +67,10 @@ def below_untuned(winner: str, figure: float, baselines: Mapping[str, float]) ->
     if not above:
         return ""
     names = ", ".join(f"{name} {reached:.4f}" for name, reached in above.items())
-    popular = ": recommending what is popular does better" if any(map(is_popularity, above)) else ""
-    return f"{winner} ({figure:.4f}) is BELOW untuned {names}{popular}."
+    sentence = f"{winner} ({figure:.4f}) is BELOW untuned {names}"
+    if any(map(is_popularity, above)):
+        sentence += ": recommending what is popular does better"
+    return f"{sentence}."
 
 
 def is_popularity(baseline: str) -> bool:
@@ -89,12 +91,13 @@ def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, An
         of users.
     """
     gains_U = gains(ranks_U, metric) - gains(baseline_ranks_U, metric)
-    error = float(gains_U.std()) / sqrt(len(gains_U)) if len(gains_U) > 1 else LARGEST_ERROR
+    num_users = len(gains_U)
+    error = float(gains_U.std()) / sqrt(num_users) if num_users > 1 else LARGEST_ERROR
     return {
         "baseline": REFERENCE,
         "difference": float(gains_U.mean()),
         "error": error,
-        "users": len(gains_U),
+        "users": num_users,
     }
 
 
@@ -105,16 +108,16 @@ def of_pair(paired: Mapping[str, Any], num_candidates: int = 1) -> Verdict:
         paired: the comparison of the winner with the reference baseline, from `pair`.
         num_candidates: from how many candidates the winner was chosen by figures of the same users.
     """
-    # Takes a tenth of a second to import, which workers need not wait
+    # Imported here, because it takes a tenth of a second, which workers need not wait.
     from scipy.special import stdtrit
 
-    tail, df = (1 - LEVEL) / 2, max(1, paired["users"] - 1)
     difference, error = paired["difference"], paired["error"]
+    df = max(1, paired["users"] - 1)
+    tail = (1 - LEVEL) / 2
     # The winner's figure is the largest of many, so chance alone favors it; only the lower end has to allow for that.
     low = difference - float(stdtrit(df, 1 - tail / num_candidates)) * error
-    return Verdict(
-        paired["baseline"], difference, low, difference + float(stdtrit(df, 1 - tail)) * error
-    )
+    high = difference + float(stdtrit(df, 1 - tail)) * error
+    return Verdict(paired["baseline"], difference, low, high)
 
 
 def of_best(best: FrozenTrial | None, num_completed: int) -> Verdict | None:

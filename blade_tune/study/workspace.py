@@ -44,10 +44,10 @@ class Workspace:
             NothingStoredError: the database does not exist, so no study has been run here.
             ConfigError: the database has no study of this name, or one that was not made by a run.
         """
-        name = Path(name).stem if name.endswith((".yaml", ".yml")) else name
-        return StoredStudy.of(
-            open_storage(self.url, create=False, outage_s=outage_s), name, self.results
-        )
+        if name.endswith((".yaml", ".yml")):
+            name = Path(name).stem
+        storage = open_storage(self.url, create=False, outage_s=outage_s)
+        return StoredStudy.of(storage, name, self.results)
 
     def find(self, name: str) -> StoredStudy | None:
         """Open a study by its stored name or the path of its file; return None where no run has stored it.

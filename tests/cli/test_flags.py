@@ -18,8 +18,8 @@ from blade_tune.export import Rule
 from blade_tune.fleet.launchers import LAUNCHERS
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.losses import NextItemLoss
-from blade_tune.spec.definition import PrunerName, SamplerName, SearchConfig
 from blade_tune.spec.recipes import RecipeName
+from blade_tune.spec.study_file import PrunerName, SamplerName, SearchConfig
 
 CHOICES = {  # the option of a command -> what is chosen from
     "run --sampler": get_args(SamplerName),

@@ -21,7 +21,7 @@ from blade_tune.fleet.precedence import resolve
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.spec.catalog import StudySource
 from blade_tune.spec.definition import StudyDefinition
-from blade_tune.study.create import Total
+from blade_tune.study.create import TrialBudget
 from tests.cli.program import TINY
 
 Call = Callable[..., Any]
@@ -101,7 +101,12 @@ def test_a_dry_run_makes_nothing(capsys):
     before = sorted(Path().rglob("*"))
     source = StudySource.read("tiny")
     print_plan(
-        source, StudyDefinition.load(source), resolve({"device": "cpu"}, source), Total(), {}, None
+        source,
+        StudyDefinition.load(source),
+        resolve({"device": "cpu"}, source),
+        TrialBudget(),
+        {},
+        None,
     )
     assert sorted(Path().rglob("*")) == before
     printed = capsys.readouterr().out

@@ -13,7 +13,9 @@ from blade_tune.study.stored import StoredStudy
 ELSEWHERE = Owner("elsewhere", 1, 0.0)
 
 
-def examine(results: Path, fix: leftovers.Tell | None = None, **options: object) -> list[Diagnosis]:
+def examine(
+    results: Path, fix: leftovers.Notify | None = None, **options: object
+) -> list[Diagnosis]:
     """All findings; `pytest.fail` as a fix is one that need not wait."""
     return doctor.examine(
         RunSettings.model_validate({"results": results, "grace_s": 60.0, **options}), fix=fix

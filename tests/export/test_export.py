@@ -27,6 +27,7 @@ from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.export.reading import load_bundle
 from blade_tune.metrics import METRICS, summarize
 from blade_tune.space import Space
+from blade_tune.spec.space_check import check_space
 from blade_tune.storage.trials import best_trial
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
@@ -132,7 +133,7 @@ def test_the_configuration_is_a_space_with_nothing_free(results: Path, exported:
     """best.yaml fits the study's model, frees nothing, and is the best trial's configuration."""
     study = stored(results)
     space = Space.load(exported / "best.yaml")
-    space.check(study.definition.configs)
+    check_space(space, study.definition.configs)
     assert space.count() == 1
     assert space.fixed == study.definition.space.values(best_trial(study.trials).params)
 

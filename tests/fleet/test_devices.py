@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from blade_tune.errors import ConfigError
-from blade_tune.fleet.devices import Machine, Place, assign, shared
+from blade_tune.fleet.devices import Machine, Placement, assign, shared
 from blade_tune.fleet.settings import RunSettings
 
 CPU = Machine((), 8)
@@ -21,24 +21,27 @@ def visible(machine: Machine, **given: object) -> list[str]:
 
 def test_one_worker_has_the_whole_machine():
     """Without a GPU there is one worker, with all threads."""
-    assert assign(RunSettings(), CPU) == [Place("cpu", "", 1.0, 8)]
+    assert assign(RunSettings(), CPU) == [Placement("cpu", "", 1.0, 8)]
 
 
 def test_a_worker_a_gpu():
     """Where nothing is said, each GPU has one worker and each worker its share of the threads."""
-    assert assign(RunSettings(), TWO) == [Place("cuda", "0", 1.0, 4), Place("cuda", "1", 1.0, 4)]
+    assert assign(RunSettings(), TWO) == [
+        Placement("cuda", "0", 1.0, 4),
+        Placement("cuda", "1", 1.0, 4),
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8, 20])
 def test_workers_share_a_cpu(workers):
     """They have equal parts of the threads, each at least one, and none has the device for itself."""
     places = assign(RunSettings(workers=workers), CPU)
-    assert places == [Place("cpu", "", 1 / workers, max(1, 8 // workers))] * workers
+    assert places == [Placement("cpu", "", 1 / workers, max(1, 8 // workers))] * workers
 
 
 def test_a_cpu_is_used_where_it_is_asked_for():
     """device cpu leaves GPUs alone."""
-    assert assign(RunSettings(device="cpu", per_gpu=2), TWO) == [Place("cpu", "", 1.0, 8)]
+    assert assign(RunSettings(device="cpu", per_gpu=2), TWO) == [Placement("cpu", "", 1.0, 8)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 7])

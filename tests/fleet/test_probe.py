@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from blade_tune.errors import InterruptedStudyError, WorkerError
 from blade_tune.fleet import probe
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.probe import MODULE, Largest, Measured, fill, most_useful
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.study.create import Total, open_study
+from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
@@ -24,7 +24,7 @@ from blade_tune.trial.signals import StopSignals
 from tests.cli.program import call, write_study
 from tests.tiny import define, tiny_data
 
-CPU = Place("cpu", "", 1.0, 2)
+CPU = Placement("cpu", "", 1.0, 2)
 
 
 class Device:
@@ -53,7 +53,7 @@ class Notes(Callback):
 
 def stored(results: Path, trials: int = 8, **changes: object) -> StoredStudy:
     place = Workspace.at(None, results)
-    return open_study(define(**changes), tiny_data(results), place, Total(trials))
+    return open_study(define(**changes), tiny_data(results), place, TrialBudget(trials))
 
 
 @pytest.fixture
@@ -158,14 +158,14 @@ def test_a_probe_trains_the_study_itself(tmp_path):
     """It gives whole places with equal parts of the device, tells every round, and leaves no process and no trial."""
     study, callback = stored(tmp_path), Notes()
     places = fill([CPU, CPU], study, None, callback, StopSignals())
-    assert places in ([CPU] * 2, [Place("cpu", "", 0.5, 1)] * 4)
+    assert places in ([CPU] * 2, [Placement("cpu", "", 0.5, 1)] * 4)
     assert callback.notes[0].startswith("probe workers=1 steps_per_s=")
     assert callback.notes[-1] == f"probe per_gpu={len(places) // 2}"
     assert study.trials == []
     assert children() == []
 
 
-@pytest.mark.parametrize(("place", "trials"), [(CPU, 1), (Place("cpu", "", 1.0, 1), 8)])
+@pytest.mark.parametrize(("place", "trials"), [(CPU, 1), (Placement("cpu", "", 1.0, 1), 8)])
 def test_nothing_is_tried_where_one_worker_is_all(place, trials, tmp_path, monkeypatch):
     """With one trial left to do, or one CPU thread, a second worker is of no use."""
     monkeypatch.setattr(probe, "Probe", None)
@@ -175,7 +175,7 @@ def test_nothing_is_tried_where_one_worker_is_all(place, trials, tmp_path, monke
 def test_a_probe_that_fails_leaves_one_worker(tmp_path, caplog):
     """A warning has the reason; the run goes on."""
     study = stored(tmp_path)
-    gpu = Place("cuda", "", 1.0, 2)  # which this process sees none of
+    gpu = Placement("cuda", "", 1.0, 2)  # which this process sees none of
     assert fill([gpu], study, None, Callback(), StopSignals()) == [gpu]
     assert "per_gpu=1, for a probe of the device failed: " in caplog.text
     assert "Error: " in caplog.text
@@ -235,7 +235,7 @@ def test_a_probe_dies_with_its_run(tmp_path):
 RUN = """
 import sys
 from pathlib import Path
-from blade_tune.fleet.devices import Place
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.probe import fill
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
@@ -247,7 +247,7 @@ class Tell(Callback):
 
 results = Path(sys.argv[1])
 study = Workspace.at(None, results).study("tiny")
-fill([Place("cpu", "", 1.0, 2)], study, None, Tell(), StopSignals())
+fill([Placement("cpu", "", 1.0, 2)], study, None, Tell(), StopSignals())
 """
 
 

@@ -14,7 +14,7 @@ from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.recipes import SHARED
-from blade_tune.study.create import Total, open_study
+from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from tests.tiny import content, define, tiny_data
@@ -42,7 +42,7 @@ def stored() -> StoredStudy:
     results = Path("results")
     place = Workspace.at(None, results)
     return open_study(
-        define(space="narrow"), tiny_data(results), place, Total(5), directory=Path("data")
+        define(space="narrow"), tiny_data(results), place, TrialBudget(5), directory=Path("data")
     )
 
 
@@ -67,7 +67,7 @@ def run_table(
 ) -> dict[str, tuple[Any, str]]:
     resolved = resolve(flags, StudySource.read("tiny"))
     places = assign(resolved.settings, Machine(("0", "1"), 8))
-    budget = settle_budget(resolved, define(), Total(flags.get("trials"), add), stored)
+    budget = settle_budget(resolved, define(), TrialBudget(flags.get("trials"), add), stored)
     return table(run_rows(resolved, places, budget, stored))
 
 

@@ -15,8 +15,8 @@ from optuna.trial import TrialState, create_trial
 from blade_tune.search.replicates import LEADER_RUNS, replicate_index
 from blade_tune.search.samplers import TPE, build_pruner, build_sampler, warmup_epochs
 from blade_tune.space import Space
-from blade_tune.spec.definition import PrunerConfig, PrunerName, SamplerName, SearchConfig
 from blade_tune.spec.fingerprint import sampler_seed
+from blade_tune.spec.study_file import PrunerConfig, PrunerName, SamplerName, SearchConfig
 from blade_tune.training.config import TrainConfig
 
 SAMPLERS = get_args(SamplerName)

@@ -13,6 +13,7 @@ from blade_tune.space import Space, nest
 from blade_tune.spec.catalog import available, find
 from blade_tune.spec.definition import StudyDefinition, config_classes, is_fitted
 from blade_tune.spec.recipes import RECIPES, SHARED, RecipeName, complete
+from blade_tune.spec.space_check import check_space
 from blade_tune.spec.space_files import load_space
 from blade_tune.training.config import TrainConfig
 
@@ -261,7 +262,7 @@ def test_a_shipped_space_fits_its_model(name: str, recipe: RecipeName):
     """Every name, end and combination of a shipped space is one that its model takes, with what the recipe adds."""
     model = name.partition("-")[0]
     space, configs = load_space(find("search_spaces", name), recipe), config_classes(model)
-    (space if is_fitted(model) else complete(space, recipe, configs)).check(configs)
+    check_space(space if is_fitted(model) else complete(space, recipe, configs), configs)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if not is_fitted(name)])

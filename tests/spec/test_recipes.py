@@ -12,6 +12,7 @@ from blade_tune.space import Space
 from blade_tune.spec import recipes
 from blade_tune.spec.definition import StudyDefinition, config_classes, is_fitted
 from blade_tune.spec.recipes import SHARED, complete
+from blade_tune.spec.space_check import check_space
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.config import TrainConfig
@@ -66,7 +67,7 @@ def test_an_empty_space_gets_the_whole_recipe(name: str):
     space = complete(EMPTY, "shared", configs)
     assert dict(space.fixed) == expected
     assert not space.free
-    space.check(configs)
+    check_space(space, configs)
 
 
 @pytest.mark.parametrize("name", NEURAL)
@@ -103,7 +104,7 @@ def test_what_would_have_no_effect_is_left_out(monkeypatch: pytest.MonkeyPatch):
     ):
         space = complete(Space.from_mapping({"model": {"loss": loss}}, "s"), "shared", BLADE)
         assert ("model.num_negatives" in space.fixed) == is_filled
-        space.check(BLADE)
+        check_space(space, BLADE)
     assert complete(EMPTY, "shared", BLADE).fixed == LOSS
 
 

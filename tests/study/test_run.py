@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from blade_tune.config import read_yaml
 from blade_tune.errors import ConfigError, StudyDiffersError
 from blade_tune.space import Space
+from blade_tune.spec.space_check import check_space
 from blade_tune.storage.connect import open_storage, resolve_url
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.training.device_data import DeviceData
@@ -285,7 +286,7 @@ def test_a_configuration_file_is_a_space_with_nothing_free(finished: Path):
     """A trial's config.yaml fits its study, frees nothing and holds the trial's parameters."""
     for trial in stored(finished).trials:
         space = Space.load(StudyFolder(finished, "tiny").trial(trial.number).config)
-        space.check(define().configs)
+        check_space(space, define().configs)
         assert space.count() == 1
         assert space.fixed == define().space.values(trial.params)
 

@@ -27,9 +27,11 @@ class Ended:
             WorkerError: the job died or was cancelled.
             ReportedError: the job ended with an error; it has the same exit code.
         """
-        if self.code == 0:
-            return self.why
-        raise WorkerError(self.why) if self.code is None else ReportedError(self.why, self.code)
+        if self.code is None:
+            raise WorkerError(self.why)
+        if self.code != 0:
+            raise ReportedError(self.why, self.code)
+        return self.why
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Job:
     study: str  # its name
     settings: RunSettings  # without the storage, since its password must be in no file
     since: float  # start of the run, in seconds since 1970 by the database's clock
-    # The latest request to stop at the start of the run; only a newer one counts
+    # The latest request to stop at the start of the run; only a newer one counts.
     stop_before: StopRequest | None
     share: float = 1.0  # part of each of its devices that the job has, in (0, 1]
 
@@ -58,11 +60,13 @@ class Job:
             stored: the study.
             settings: the run's settings.
         """
-        paths = {
+        changes = {
             "results": settings.results.resolve(),
             "data": settings.data and settings.data.resolve(),
+            "storage": None,
+            "workers": None,
         }
-        settings = settings.model_copy(update={**paths, "storage": None, "workers": None})
+        settings = settings.model_copy(update=changes)
         return cls(stored.definition.name, settings, stored.attempts.now(), stored.stop_request())
 
     def why_over(self, stored: StoredStudy) -> Ended | None:
@@ -70,16 +74,12 @@ class Job:
         if why := why_done(stored):
             return Ended(0, why)
         if stored.stop_request() != self.stop_before:
-            return Ended(
-                InterruptedStudyError.exit_code,
-                "the study was stopped; run again to go on from here.",
-            )
+            why = "the study was stopped; run again to go on from here."
+            return Ended(InterruptedStudyError.exit_code, why)
         left = self._time_left(stored)
-        return (
-            Ended(0, f"the time limit of {self.settings.time:.0f} s is reached")
-            if left is not None and left <= 0
-            else None
-        )
+        if left is not None and left <= 0:
+            return Ended(0, f"the time limit of {self.settings.time:.0f} s is reached")
+        return None
 
     def work(self, storage: str) -> Ended:
         """Train on this machine until the run is over.
@@ -90,8 +90,9 @@ class Job:
             storage: URL of the study's database.
         """
         try:
-            places = [
-                replace(place, share=place.share * self.share) for place in assign(self.settings)
+            whole = assign(self.settings)
+            placements = [
+                replace(placement, share=placement.share * self.share) for placement in whole
             ]
             workspace = Workspace.at(storage, self.settings.results)
             with storage_errors(workspace.url):
@@ -100,11 +101,13 @@ class Job:
                     return over
                 stored.data(self.settings.data)
                 settings = self.settings.model_copy(update={"time": self._time_left(stored)})
-                return Ended(0, run_workers(stored, settings, places, Callback()))
+                return Ended(0, run_workers(stored, settings, placements, Callback()))
         except BladeTuneError as error:
             return Ended(error.exit_code, str(error))
 
     def _time_left(self, stored: StoredStudy) -> float | None:
         """Return the seconds until the run's time limit, negative after it; None without a limit."""
         limit = self.settings.time
-        return None if limit is None else limit - (stored.attempts.now() - self.since)
+        if limit is None:
+            return None
+        return limit - (stored.attempts.now() - self.since)

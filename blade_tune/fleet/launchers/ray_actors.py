@@ -31,9 +31,10 @@ class Ray(Launcher):
     """
 
     def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:  # noqa: ARG002
-        # Ray reports usage to its makers by default
+        # Without this Ray reports usage to its makers.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self._ray: Any = require("ray", "ray")
+        # Whether Ray can do what is asked for
         unknown = options.keys() - DEFAULTS.keys()
         if unknown or not all(isinstance(value, int | float) for value in options.values()):
             raise ConfigError(
@@ -44,7 +45,8 @@ class Ray(Launcher):
                 "--launcher ray needs the share of a GPU before it places a worker; give --per-gpu K."
             )
         self._ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        if len(self._ray.nodes()) > 1 and settings.workspace.url.drivername == SQLITE:
+        is_local_file = settings.workspace.url.drivername == SQLITE
+        if is_local_file and len(self._ray.nodes()) > 1:
             raise ConfigError(
                 f"--launcher ray: this cluster has several machines, which need a database that each reaches; give "
                 f"--storage {POSTGRES}://USER@HOST/DATABASE."
@@ -67,30 +69,32 @@ class Ray(Launcher):
         """
         settings = job.settings.model_copy(update={"workers": 1, "per_gpu": None})
         job = replace(job, settings=settings, share=self._share)
-        # A restarted actor works again
+        # A restarted actor repeats its work.
         retries = {"max_task_retries": self._options["max_restarts"]}
         actor = self._ray.remote(**self._options, **retries)(RayWorker)
         for _ in range(count):
             member = actor.remote()
             ready = member.__ray_ready__.remote()
             work = member.work.remote(job, storage)
-            self._members[work], self._ready[work] = member, ready
+            self._members[work] = member
+            self._ready[work] = ready
 
     def ended(self) -> list[Ended]:
         """Return the results of the actors that have ended; one that died has no exit code."""
-        for work in self._those_of(self._left()):
+        for work in self._fulfilled(self._left()):
             try:
                 self._ended[work] = self._ray.get(work)
             except self._ray.exceptions.RayError as error:
-                self._ended[work] = Ended(
-                    None, f"an actor died: {str(error).strip().splitlines()[0]}"
-                )
+                first_line = str(error).strip().splitlines()[0]
+                self._ended[work] = Ended(None, f"an actor died: {first_line}")
         return list(self._ended.values())
 
     def cancel(self, *, waiting_only: bool) -> None:
         """Kill all actors, or those that do not run yet; their workers notice and end by themselves."""
         left = self._left()
-        begun = self._those_of([self._ready[work] for work in left]) if waiting_only else []
+        begun = []
+        if waiting_only:
+            begun = self._fulfilled([self._ready[work] for work in left])
         for work in left:
             if self._ready[work] not in begun:
                 self._ray.kill(self._members[work])
@@ -103,10 +107,9 @@ class Ray(Launcher):
     def _left(self) -> list[Any]:
         return [work for work in self._members if work not in self._ended]
 
-    def _those_of(self, references: list[Any]) -> list[Any]:
+    def _fulfilled(self, references: list[Any]) -> list[Any]:
         """Return the references that are fulfilled by now, without waiting."""
-        return (
-            self._ray.wait(references, num_returns=len(references), timeout=0)[0]
-            if references
-            else []
-        )
+        if not references:
+            return []
+        fulfilled, _ = self._ray.wait(references, num_returns=len(references), timeout=0)
+        return list(fulfilled)

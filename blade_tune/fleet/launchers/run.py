@@ -42,7 +42,9 @@ def run_jobs(
         BladeTuneError: a job ended with an error, or a signal was received.
     """
     url = stored.storage.engine.url
-    stored = Workspace(url, stored.folder.results).study(stored.definition.name, outage_s=OUTAGE_S)
+    # The study is opened again, to wait out an outage of the database.
+    workspace = Workspace(url, stored.folder.results)
+    stored = workspace.study(stored.definition.name, outage_s=OUTAGE_S)
     with closing(launcher), storage_errors(url), StopSignals().listening() as signals:
         job = Job.of(stored, settings)
         callback.run_started(stored.summary(), stored.definition.train.max_epochs)
@@ -50,11 +52,9 @@ def run_jobs(
         if over is None:
             count = settings.workers or 1
             launcher.submit(job, url.render_as_string(hide_password=False), count)
-            over = _last_word(
-                _watch(stored, job, launcher, StudyPoller(stored, callback), signals, count),
-                job,
-                stored,
-            )
+            poller = StudyPoller(stored, callback)
+            ended = _watch(stored, job, launcher, poller, signals, count)
+            over = _end_of_run(ended, job, stored)
         if signals:
             raise signals.error()
         callback.run_ended(over.settle(), stored.summary())
@@ -77,10 +77,11 @@ def _watch(
             poller.poll()
             if len(ended) == count:
                 return ended
-            if not is_asked and (signals or any(one.code in FATAL for one in ended)):
+            has_failed = any(end.code in FATAL for end in ended)
+            if (signals or has_failed) and not is_asked:
                 stored.ask_to_stop(now=False)
                 is_asked = True
-            # Jobs that run notice this themselves, those in the queue have nothing left to do
+            # Jobs that run notice this themselves; those in the queue have nothing left to do.
             if job.why_over(stored):
                 launcher.cancel(waiting_only=True)
             time.sleep(POLL_S)
@@ -89,15 +90,15 @@ def _watch(
             launcher.cancel(waiting_only=False)
 
 
-def _last_word(ended: list[Ended], job: Job, stored: StoredStudy) -> Ended:
+def _end_of_run(ended: list[Ended], job: Job, stored: StoredStudy) -> Ended:
     """Return the end of the run as a whole, from the ends of its jobs.
 
     It is an error that every job would meet too, else the reason that the run is over, else the end of the job with the
     lowest exit code; jobs that died without one come last.
     """
-    fatal = (one for one in ended if one.code in FATAL)
-    return (
-        next(fatal, None)
-        or job.why_over(stored)
-        or min(ended, key=lambda one: (one.code is None, one.code or 0))
-    )
+    for end in ended:
+        if end.code in FATAL:
+            return end
+    if over := job.why_over(stored):
+        return over
+    return min(ended, key=lambda end: (end.code is None, end.code or 0))

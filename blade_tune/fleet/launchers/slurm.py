@@ -14,11 +14,11 @@ from blade_tune.fleet.launchers.job import Ended, Job
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.storage.connect import POSTGRES, SQLITE
 
-# The database's URL; SLURM passes the environment of `sbatch` on to the job
+# The variable with the database's URL; SLURM passes the environment of `sbatch` on to the job.
 STORAGE = "BLADE_TUNE_STORAGE"
 DEFAULTS = {"name": "blade-tune", "timeout_min": 240, "slurm_signal_delay_s": 120}
 NOT_OURS = ("nodes", "tasks_per_node")  # a job is one task; `workers` says how many there are
-# How often a job that reaches its time limit is queued again; meant as no limit
+# How often a job that reaches its time limit is queued again; meant as no limit.
 MAX_REQUEUES = 10_000
 ENDED_BY_SLURM_S = 900.0  # seconds that a job waits, after a SIGTERM, for SLURM to end it
 
@@ -44,7 +44,7 @@ class SlurmTask:
 
         def stop(number: int, _: object) -> None:
             warnings.append(number)
-            # The run below handles it: trials are stored, then it ends
+            # The run below handles it: trials are stored, then it ends.
             signal.raise_signal(signal.SIGTERM)
 
         queue_again: Any = signal.signal(warning, stop)
@@ -70,11 +70,11 @@ class Slurm(Launcher):
 
     def __init__(self, settings: RunSettings, options: Mapping[str, Any], folder: Path) -> None:
         self._submitit: Any = require("submitit", "slurm")
-        given = dict(options)
-        cluster = given.pop("cluster", "slurm")
+        parameters = dict(options)
+        cluster = parameters.pop("cluster", "slurm")
         if cluster not in ("slurm", "local"):
             raise ConfigError(f"--launcher-option cluster must be slurm or local, got {cluster!r}.")
-        if refused := sorted(given.keys() & set(NOT_OURS)):
+        if refused := sorted(parameters.keys() & set(NOT_OURS)):
             raise ConfigError(
                 f"--launcher-option {refused[0]} is not to be set: a job is one task, --workers are jobs."
             )
@@ -86,7 +86,7 @@ class Slurm(Launcher):
         limits = {f"{name}_max_num_timeout": MAX_REQUEUES for name in ("slurm", "local")}
         try:
             self._executor = self._submitit.AutoExecutor(folder.resolve() / "%j", cluster, **limits)
-            self._executor.update_parameters(**{**DEFAULTS, **given})
+            self._executor.update_parameters(**{**DEFAULTS, **parameters})
         except (AssertionError, NameError, RuntimeError, TypeError, ValueError) as error:
             raise ConfigError(f"--launcher slurm: {error}") from None
         self._jobs: list[Any] = []
@@ -109,7 +109,7 @@ class Slurm(Launcher):
         """Return how jobs ended, by the result files that submitit writes."""
         for job in self._jobs:
             if job.job_id not in self._ended and job.done():
-                self._ended[job.job_id] = self._outcome(job)
+                self._ended[job.job_id] = self._end_of(job)
         return list(self._ended.values())
 
     def cancel(self, *, waiting_only: bool) -> None:
@@ -126,12 +126,11 @@ class Slurm(Launcher):
         """Forget the jobs; any that still run go on by themselves."""
         self._jobs.clear()
 
-    def _outcome(self, job: Any) -> Ended:
+    def _end_of(self, job: Any) -> Ended:
         try:
             ended: Ended = job.result()
         except self._submitit.core.utils.UncompletedJobError:
-            # Not quoted, since its message contains the whole log
-            return Ended(
-                None, f"job {job.job_id} died ({job.state}); its log is {job.paths.stderr}"
-            )
+            # The error is not quoted, since its message contains the whole log.
+            why = f"job {job.job_id} died ({job.state}); its log is {job.paths.stderr}"
+            return Ended(None, why)
         return ended

@@ -27,7 +27,7 @@ class StudyPoller:
         self._metric: str = stored.definition.objective.metric
         self._has_reported_baselines = False
         self._ended = {trial.number for trial in stored.trials if trial.state.is_finished()}
-        # Number -> the latest epoch, and when it was seen
+        # Number of a trial -> its latest epoch, and when that was seen.
         self._epochs: dict[int, tuple[int, float]] = {}
 
     def poll(self) -> None:
@@ -41,10 +41,11 @@ class StudyPoller:
 
     def _report_trial(self, trial: FrozenTrial) -> None:
         """Report a trial's start, latest epoch and end, as far as they are new."""
-        number, callback = trial.number, self._callback
+        number = trial.number
+        callback = self._callback
         # The seed is stored after the last parameter was suggested, so the configuration is whole from then on.
         if number not in self._epochs and TrialRecord.seed in TrialRecord(trial):
-            self._epochs[number] = 0, time.monotonic()
+            self._epochs[number] = (0, time.monotonic())
             callback.trial_started(number, trial.params)
         if number in self._epochs:
             self._report_epoch(trial)
@@ -67,6 +68,7 @@ class StudyPoller:
         if epoch > before:
             now = time.monotonic()
             metrics = {self._metric: trial.intermediate_values[epoch]}
-            record = EpochRecord(epoch, {}, math.nan, (now - since) / (epoch - before), metrics)
-            self._epochs[trial.number] = epoch, now
+            seconds = (now - since) / (epoch - before)
+            record = EpochRecord(epoch, {}, math.nan, seconds, metrics)
+            self._epochs[trial.number] = (epoch, now)
             self._callback.epoch_ended(trial.number, record)

@@ -1,0 +1,93 @@
+"""The keys of a study file, one pydantic class a section, whose descriptions are printed by the command line."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from blade_tune.config import Settings
+from blade_tune.parameter import Value
+from blade_tune.spec.recipes import RecipeName
+from blade_tune.training.config import EvaluationConfig
+
+SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
+PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
+TrialCount = Annotated[int, Field(ge=1)]
+TRIALS = "scored trials in all"
+
+
+class PrunerConfig(Settings):
+    """The rule by which weak trials end early, from the validation figures of all trials at the same epoch."""
+
+    kind: PrunerName = Field("percentile", description="rule")
+    percentile: float = Field(
+        75.0, gt=0.0, lt=100.0, description="percentile: the share of better trials that is kept"
+    )
+    startup_trials: int = Field(
+        10, ge=0, description="percentile, median: completed trials before any is pruned"
+    )
+    warmup: float = Field(
+        0.2, ge=0.0, lt=1.0, description="share of max_epochs in which no trial is pruned"
+    )
+    audit: float = Field(
+        0.05,
+        ge=0.0,
+        le=1.0,
+        description="share of the trials to be pruned that is finished anyway, to see what is lost",
+    )
+    reduction_factor: int = Field(
+        3, ge=2, description="asha, hyperband: one in so many goes on at each rung"
+    )
+
+
+class SearchConfig(Settings):
+    """Settings of the search: its budget, sampler, pruner and seed."""
+
+    trials: TrialCount = Field(50, description=f"{TRIALS}; --trials wins")
+    sampler: SamplerName = Field("tpe", description="what proposes configurations")
+    pruner: PrunerConfig = PrunerConfig()
+    seed: int = Field(
+        2026, ge=0, description="study seed: every sampler and training seed comes from it"
+    )
+
+
+class Enqueued(Settings):
+    """A configuration to try before any that the sampler proposes; the parameters that it leaves out are sampled."""
+
+    model: dict[str, Value] = Field({}, description="model parameters")
+    train: dict[str, Value] = Field({}, description="training parameters")
+    tag: str = Field("enqueued", description="shown beside the trial")
+    metadata: dict[str, Any] = Field({}, description="kept with the trial, used for nothing")
+
+
+class Member(Settings):
+    """A trained model that a combination is made of, which is a trial of another study."""
+
+    study: str = Field(description="the study")
+    trial: int = Field(ge=0, description="the trial's number there")
+    model: str = Field(description="the model")
+    settings: dict[str, Value] = Field(description="its settings")
+    digest: str = Field(description="SHA-256 of its weights")
+
+
+class StudyFile(Settings):
+    """The keys of a study file."""
+
+    model: str
+    recipe: RecipeName = Field(
+        "published", description="what holds where neither space nor train says; see recipes"
+    )
+    space: str | dict[str, dict[str, Any]] | None = Field(
+        None, description="name, path, or the space itself"
+    )
+    data: dict[str, Any]
+    objective: EvaluationConfig = EvaluationConfig()
+    train: dict[str, Value] = Field({}, description="training settings fixed for every trial")
+    search: SearchConfig = SearchConfig()
+    enqueue: tuple[Enqueued, ...] = ()
+    members: tuple[Member | str, ...] = Field(
+        (), description="combination: studies, or STUDY:TRIAL"
+    )
+    run: dict[str, Any] = Field({}, description="settings of a run; no part of the study itself")
+    given: bool = Field(
+        False, description="nothing is proposed, trials are put in; for studies of runs only"
+    )
