@@ -21,13 +21,14 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(save(dict(bundle.weights)))
     (folder / "best.yaml").write_text(write_yaml(nest(bundle.values)), encoding="utf-8")
-    catalog = {name: _plain(value) for name, value in vars(bundle.catalog).items()}
-    log = bundle.log.model_dump(mode="json")
     members = [{"model": name, "settings": dict(settings)} for name, settings in bundle.members]
-    _write_json(
-        folder / "catalog.json",
-        {"model": bundle.model_name, "members": members, **catalog, "log": log},
-    )
+    catalog = {
+        "model": bundle.model_name,
+        "members": members,
+        **{name: _plain(value) for name, value in vars(bundle.catalog).items()},
+        "log": bundle.log.model_dump(mode="json"),
+    }
+    _write_json(folder / "catalog.json", catalog)
     _write_ids(folder / "users.csv", "user", bundle.user_ids_U)
     _write_ids(folder / "items.csv", "item", bundle.item_ids_V)
     _write_json(folder / "metrics.json", bundle.metrics)
