@@ -102,8 +102,8 @@ def compare(
 
     Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
     configurations are confirmed on fresh seeds. The table has mean and deviation, the loss, what each search has cost,
-    what untuned baselines reach, who is not above item_knn, and who is worse beyond chance. It can be stopped and goes
-    on. Validation figures without --test: test rows stay sealed. Tables are also written to RESULTS/STUDY.compare/.
+    what untuned baselines reach, which models are not above item_knn, and which are worse beyond chance. It can be
+    stopped and goes on. Validation figures without --test: test rows stay sealed. Tables are also written to RESULTS/STUDY.compare/.
 
     \b
     Example:
@@ -117,15 +117,18 @@ def compare(
     from blade_tune.selection.testing import Opening
     from blade_tune.spec.definition import COMBINATION
 
+    # A study for each model, or what they would cost
     budget = comparing.Budget(trials, top, seeds, epochs)
     training = comparing.HowTrained(recipe, loss)
-    # Which has members, that were tuned before
-    every = [name for name in MODELS if name != COMBINATION]
-    names = every if models == "all" else [model.strip() for model in models.split(",")]
+    names = [model.strip() for model in models.split(",")]
+    if models == "all":  # but for combinations, whose members were tuned before
+        names = [name for name in MODELS if name != COMBINATION]
     definitions = comparing.define(study, names, budget, training)
     if dry_run:
         _print_costs(definitions, budget, settings, form)
         return
+
+    # Search, confirm, and compare what was spent
     with executor_of(settings, quiet) as executor:
         studies = comparing.run_comparison(definitions, budget, executor)
         opening = Opening("compare --test", usable_device(settings.device), settings.data)
@@ -136,6 +139,8 @@ def compare(
                 "same, with a footnote."
             )
         comparisons = comparing.compare(studies, "test" if test else "valid", opening)
+
+    # Show what was found
     for stored in studies:
         publish(stored)
     for words in comparisons.warnings:
@@ -159,7 +164,5 @@ def _print_costs(
 
     check_sizes(definitions, settings)
     device = usable_device(settings.device)
-    print_rows(
-        cost_rows([estimate(definition, budget, settings, device) for definition in definitions]),
-        form,
-    )
+    costs = [estimate(definition, budget, settings, device) for definition in definitions]
+    print_rows(cost_rows(costs), form)

@@ -73,7 +73,7 @@ def recommend(
 
     The log of histories is read as the one that the model was trained on was; --user and its like name other columns,
     and "" none. Every user of the log is recommended to, or counted in a warning with the reason. Unknown users have
-    the mean preference of all others. In CSV, an apostrophe stands before ids that a spreadsheet would run. The bundle
+    the mean preference of all others. In CSV, ids that a spreadsheet would run get an apostrophe in front. The bundle
     is checked first, and left alone.
 
     \b
@@ -89,29 +89,32 @@ def recommend(
     if out:
         check_suffix(out)
     with watch_steps(quiet) as on_step:
+        # The model, and how a log of histories is read
         on_step(f"loading {bundle}", lambda: 0.0)
         recommender = Recommender.load(bundle, usable_device(settings.device))
-        if warning := warning_of(bundle):
+        warning = warning_of(bundle)
+        if warning:
             click.echo(f"WARNING {warning}", err=True)
-        given = {"user": user, "item": item, "time": time, "type": type, "session": session}
-        named = {name: column or None for name, column in given.items() if column is not None}
-        log = parse(LogFormat, recommender.log.model_dump() | named, "options")
+        flags = {"user": user, "item": item, "time": time, "type": type, "session": session}
+        columns = {name: column or None for name, column in flags.items() if column is not None}
+        log = parse(LogFormat, recommender.log.model_dump() | columns, "options")
+
+        # Histories, and what is recommended for them
         on_step(f"reading {users.name}", lambda: 0.0)
         histories = read_histories(users, log, recommender.item_numbers)
         on_step(f"ranking for {len(histories.users):,} users", lambda: 0.0)
-        found = recommender.rank(
-            histories, target.split(",") if target else None, k, include_seen=include_seen
-        )
+        wanted = target.split(",") if target else None
+        found = recommender.rank(histories, wanted, k, include_seen=include_seen)
+
+        # Notes come before the recommendations, which are printed from a file
         on_step("writing", lambda: 0.0)
         with TemporaryDirectory() as folder:
             path = out or Path(folder) / "found.csv"
-            notes = [
-                *found.notes,
-                *write_recommendations(found, histories.users, recommender.items, log, path),
-            ]
+            changed = write_recommendations(found, histories.users, recommender.items, log, path)
+            notes = [*found.notes, *changed]
             if target and not recommender.model.told_target_set:
                 notes.append(
-                    "this model does not look at --target: it recommends the same for every one"
+                    "this model does not look at --target: it recommends the same whatever is named there"
                 )
             for note in notes:
                 click.echo(f"WARNING {note}", err=True)

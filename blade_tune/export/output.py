@@ -17,6 +17,9 @@ from blade_tune.export.recommender import Recommendations
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
 
+# SQL of all recommendations with the ids of their users and items
+JOINED = "found JOIN users ON users.number = found.place JOIN items ON items.number = found.number"
+
 
 def check_suffix(path: Path) -> None:
     """Refuse a file with an unknown suffix, before any work is done.
@@ -53,36 +56,31 @@ def write_recommendations(
     """
     check_suffix(path)
     columns = {
-        "place": recommendations.places_M,
-        "number": recommendations.items_M,
-        "rank": recommendations.ranks_M,
-        "score": recommendations.scores_M,
+        "place": recommendations.places_M.numpy(),
+        "number": recommendations.items_M.numpy(),
+        "rank": recommendations.ranks_M.numpy(),
+        "score": recommendations.scores_M.numpy(),
     }
+    num_changed = 0
     with (
         folder.whole_file(path) as new,
         TemporaryDirectory() as scratch,
         connected(Path(scratch)) as database,
     ):
         # Recommendations hold positions and numbers, which joins turn into ids.
-        database.register("found", {name: column.numpy() for name, column in columns.items()})
+        database.register("found", columns)
         ids = {
             log.user: _ids(database, "users", users, 0),
             log.item: _ids(database, "items", items, 1),
         }
-        joined = "found JOIN users ON users.number = found.place JOIN items ON items.number = found.number"
-
         # In CSV, ids that a spreadsheet would run are counted and guarded.
-        num_changed = 0
         if path.suffix == ".csv":
-            has_formula = f"{is_formula('users.id::VARCHAR')} OR {is_formula('items.id::VARCHAR')}"
-            ((num_changed,),) = database.execute(
-                f"SELECT count(*) FROM {joined} WHERE {has_formula}"
-            ).fetchall()
+            num_changed = _num_formulas(database)
             ids = {cell(name): guarded(f"{sql}::VARCHAR") for name, sql in ids.items()}
 
         picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in ids.items())
         database.execute(
-            f"COPY (SELECT {picked}, found.rank, found.score FROM {joined} ORDER BY found.place, found.rank) "
+            f"COPY (SELECT {picked}, found.rank, found.score FROM {JOINED} ORDER BY found.place, found.rank) "
             f"TO {literal(str(new))} ({FORMATS[path.suffix]})"
         )
     if not num_changed:
@@ -90,6 +88,14 @@ def write_recommendations(
     return [
         f"{num_changed:,} rows have an id that a spreadsheet would run: in CSV it has an apostrophe in front"
     ]
+
+
+def _num_formulas(database: duckdb.DuckDBPyConnection) -> int:
+    """Return the number of recommendations whose user or item has an id that a spreadsheet would run."""
+    has_formula = f"{is_formula('users.id::VARCHAR')} OR {is_formula('items.id::VARCHAR')}"
+    counted = f"SELECT count(*) FROM {JOINED} WHERE {has_formula}"
+    ((count,),) = database.execute(counted).fetchall()
+    return int(count)
 
 
 def _ids(database: duckdb.DuckDBPyConnection, table: str, ids: Sequence[str], first: int) -> str:

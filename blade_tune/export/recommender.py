@@ -157,11 +157,40 @@ class Recommender:
         left_U = torch.full_like(num_met_U, num_items) if include_seen else num_items - num_met_U
         k = min(k, num_items)
 
-        # Users of similar length share a batch, which is then cut to its longest window.
+        # Rank for users who have a window and an item left, the shortest windows first
         lengths_U, order_U = windows.lengths_U.sort(stable=True)
         has_items_left_U = left_U.to(device)[order_U] > 0
         order_U = order_U[(lengths_U > 0) & has_items_left_U]
-        at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (num_items + 1))
+        scores_UX, items_UX = self._best(
+            windows, numbers_U, order_U, wanted_K, k, include_seen=include_seen
+        )
+
+        is_ranked_U = torch.zeros(len(windows), dtype=torch.bool)
+        is_ranked_U[order_U.cpu()] = True
+        ranked = _sorted_rows(scores_UX, items_UX, self._notes(histories, is_ranked_U))
+        # Items with a score that is not finite are dropped, so fewer than expected reveal one.
+        expected_U = torch.where(is_ranked_U, left_U.clamp(max=k), 0)
+        if not torch.equal(ranked.places_M.bincount(minlength=len(windows)), expected_U):
+            raise DataError(
+                "a score is NaN or infinite, so nothing can be recommended; export the bundle again."
+            )
+        return ranked
+
+    def _best(
+        self,
+        windows: Windows,
+        numbers_U: Tensor,
+        order_U: Tensor,
+        wanted_K: Tensor,
+        k: int,
+        *,
+        include_seen: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Return scores and items of the best k items of each user in `order_U`, and zeros for all other users.
+
+        Users of similar length share a batch, which is then cut to its longest window.
+        """
+        at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (self.model.catalog.num_items + 1))
         score = self._scores(at_once)
         scores_UX = torch.zeros(len(windows), k)
         items_UX = torch.zeros(len(windows), k, dtype=torch.long)
@@ -174,17 +203,7 @@ class Recommender:
                 best_BX, places_BX = scores_BV.topk(k)
                 scores_UX[rows_B.cpu()] = best_BX.cpu()
                 items_UX[rows_B.cpu()] = places_BX.cpu()
-
-        is_ranked_U = torch.zeros(len(windows), dtype=torch.bool)
-        is_ranked_U[order_U.cpu()] = True
-        ranked = _sorted_rows(scores_UX, items_UX, self._notes(histories, is_ranked_U))
-        # Items with a score that is not finite are dropped, so fewer than expected reveal one.
-        expected_U = torch.where(is_ranked_U, left_U.clamp(max=k), 0)
-        if not torch.equal(ranked.places_M.bincount(minlength=len(windows)), expected_U):
-            raise DataError(
-                "a score is NaN or infinite, so nothing can be recommended; export the bundle again."
-            )
-        return ranked
+        return scores_UX, items_UX
 
     def _notes(self, histories: Histories, is_ranked_U: Tensor) -> list[str]:
         """Return notes on what was left out, and on users to whom nothing is recommended, one for each reason."""
