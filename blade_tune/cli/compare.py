@@ -103,7 +103,8 @@ def compare(
     Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
     configurations are confirmed on fresh seeds. The table has mean and deviation, the loss, what each search has cost,
     what untuned baselines reach, which models are not above item_knn, and which are worse beyond chance. It can be
-    stopped and goes on. Validation figures without --test: test rows stay sealed. Tables are also written to RESULTS/STUDY.compare/.
+    stopped and goes on. Validation figures without --test: test rows stay sealed. Tables are also written to
+    RESULTS/STUDY.compare/.
 
     \b
     Example:

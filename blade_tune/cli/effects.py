@@ -22,13 +22,9 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
     """
     from blade_tune.report.selection_tables import effect_rows, effect_table, write_files
 
+    folder = stored.folder.path / "effects"
     for effects in tables:
-        write_files(
-            stored.folder.path / "effects",
-            effects.title,
-            effect_table(effects),
-            effect_rows(effects),
-        )
+        write_files(folder, effects.title, effect_table(effects), effect_rows(effects))
     if form == "table":
         from blade_tune.report.text_tables import markdown
 
