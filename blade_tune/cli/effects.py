@@ -28,6 +28,10 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
     if form == "table":
         from blade_tune.report.text_tables import markdown
 
-        click.echo("\n".join(markdown(effect_table(effects)) for effects in tables), nl=False)
-    else:
-        print_rows([row for effects in tables for row in effect_rows(effects)], form)
+        texts = [markdown(effect_table(effects)) for effects in tables]
+        click.echo("\n".join(texts), nl=False)
+        return
+    rows = []
+    for effects in tables:
+        rows += effect_rows(effects)
+    print_rows(rows, form)

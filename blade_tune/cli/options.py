@@ -133,7 +133,7 @@ def usable_device(name: str) -> "torch.device":
         device = resolve_device(name)
         torch.empty(0, device=device)
     except (AssertionError, RuntimeError) as error:
-        # Raised by torch for a device that it does not know or have
+        # torch raises these for a device that it does not know or have.
         raise ConfigError(
             f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}"
         ) from None

@@ -74,7 +74,7 @@ def run_program() -> None:
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger = logging.getLogger("blade_tune")
-    # Below this handler's WARNING, for handlers that other modules add
+    # Handlers that other modules add get INFO too, which this one does not show.
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:

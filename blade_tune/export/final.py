@@ -60,7 +60,7 @@ class ExportOptions:
     device: torch.device
     data_directory: Path | None = None  # folder of the data's files, if it is not the study's own
     rule: Rule | None = None  # how to choose; None: confirmed if a winner is confirmed, else best
-    # Train on validation rows too, for as many epochs as were best without them
+    # Whether to train on validation rows too, for as many epochs as were best without them
     with_valid: bool = False
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
 
@@ -231,7 +231,7 @@ def retrain(
     if not definition.is_fitted:
         values["train.max_epochs"] = record.best_epoch
     if options.with_valid and not definition.is_fitted:
-        # Only at the end: no rows are left to choose an epoch by
+        # Evaluate at the end only, for no rows are left to choose an epoch by.
         values["train.eval_every"] = record.best_epoch
     make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
     device_data = make(data, max_length(definition, values), definition.objective, options.device)

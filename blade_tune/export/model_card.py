@@ -165,11 +165,11 @@ def _verdict(metrics: Mapping[str, Any]) -> str:
 
 
 def _protocol(bundle: Bundle) -> str:
-    told = "is told" if bundle.metrics["told_target_set"] else "is not told"
+    is_told = "is told" if bundle.metrics["told_target_set"] else "is not told"
     users, misses = bundle.metrics["test_users"], bundle.metrics["unhittable"]
     return (
         f" Test figures are means over {users:,} users, {misses:,} of whom cannot be hit, for their item is excluded. "
-        f"The model {told} the behaviors of the item to find. The table also has untuned models: "
+        f"The model {is_told} the behaviors of the item to find. The table also has untuned models: "
         f"{', '.join(bundle.metrics['baselines'])}; `metrics.json` has the other protocols."
     )
 

@@ -113,8 +113,8 @@ class Recommender:
         # Rows as lists by user
         lists: dict[str, list[tuple[str, float]]] = {user: [] for user in histories}
         columns = (ranked.places_M.tolist(), ranked.items_M.tolist(), ranked.scores_M.tolist())
-        for place, item, score in zip(*columns, strict=True):
-            user = numbered.users[place]
+        for position, item, score in zip(*columns, strict=True):
+            user = numbered.users[position]
             lists[user].append((self.items[item - 1], score))
         return lists
 

@@ -82,11 +82,8 @@ def _curved(stored: StoredStudy) -> list[FrozenTrial]:
     """Return the scored trials that have a curve; a model that is fitted at once has none."""
     if stored.definition.is_fitted:
         return []
-    return [
-        trial
-        for trial in logical_trials(stored.trials)
-        if is_scored(trial) and trial.intermediate_values
-    ]
+    scored = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
+    return [trial for trial in scored if trial.intermediate_values]
 
 
 def _figure(

@@ -2,7 +2,7 @@
 
 import re
 
-# Within a word, _ is no markup
+# Characters that are markup in Markdown; _ is none within a word
 MARKDOWN_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))")
 GREEK = (  # in the order of Unicode
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi mathrm{o} pi rho varsigma sigma tau "
@@ -12,7 +12,7 @@ ALPHA = ord("\N{GREEK SMALL LETTER ALPHA}")
 LATEX = {
     **{mark: rf"\{mark}" for mark in "{}$&#_%"},
     **{mark: f"${mark}$" for mark in "<>|"},
-    # After the end of a row they would be read as its options
+    # Without braces, LaTeX reads these as options where they follow the end of a row.
     **{mark: f"{{{mark}}}" for mark in "[]*"},
     "-": "-{}",  # two of them would be a dash
     "\\": r"\textbackslash{}",

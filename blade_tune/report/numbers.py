@@ -23,11 +23,8 @@ STEADY_TOP = 5  # fewest trials in the top tenth for which Optuna calls importan
 
 def completed(stored: StoredStudy) -> list[FrozenTrial]:
     """Return the completed trials, in order of number."""
-    return [
-        trial
-        for trial in stored.trials
-        if trial.state == TrialState.COMPLETE and trial.value is not None
-    ]
+    trials = [trial for trial in stored.trials if trial.state == TrialState.COMPLETE]
+    return [trial for trial in trials if trial.value is not None]
 
 
 def scored_values(stored: StoredStudy) -> list[float]:
@@ -63,7 +60,7 @@ def costs(stored: StoredStudy) -> list[Row]:
         spent["fresh seeds"] = [_cost(attempts) for attempts in _by_root(runs.trials)]
     rows = []
     for kind in KINDS:
-        trials = spent[kind]
+        trials = spent[kind]  # epochs and seconds of each
         if trials:
             epochs = sum(epochs for epochs, _ in trials)
             seconds = sum(seconds for _, seconds in trials)
@@ -116,9 +113,12 @@ def prune_audit(stored: StoredStudy) -> list[Row]:
     value of trials that had completed before it ended, and `lead` by how much it was better than that.
     """
     trials = completed(stored)
-    return [
-        _audited(trial, trials) for trial in trials if TrialRecord.pruned_at in TrialRecord(trial)
-    ]
+    rows = []
+    for trial in trials:
+        was_marked = TrialRecord.pruned_at in TrialRecord(trial)
+        if was_marked:
+            rows.append(_audited(trial, trials))
+    return rows
 
 
 def _audited(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Row:

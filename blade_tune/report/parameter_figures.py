@@ -24,18 +24,19 @@ def importances(stored: StoredStudy) -> go.Figure | None:
     shares = numbers.importances(stored)
     if not shares:
         return None
-    names = [*shares][::-1]
+    names = list(reversed(shares))  # plotly draws the first bar at the bottom
     figure = theme.figure(
         f"PED-ANOVA on {len(completed(stored))} completed trials",
         height=90 + 32 * len(names),
         xaxis={"title": "share of importance", "tickformat": ".0%", "rangemode": "tozero"},
     )
-    bars = {
-        "orientation": "h",
-        "marker": {"color": theme.BLUE},
-        "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
-    }
-    figure.add_bar(x=[shares[name] for name in names], y=names, **bars)
+    figure.add_bar(
+        x=[shares[name] for name in names],
+        y=names,
+        orientation="h",
+        marker={"color": theme.BLUE},
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )
     return figure
 
 
@@ -101,23 +102,23 @@ def _with_margin(low: float, high: float) -> list[float]:
     return [low - margin, high + margin]
 
 
-def effects(found: Effects) -> go.Figure:
+def effects(measured: Effects) -> go.Figure:
     """Draw the winner and each change of it: mean and t-interval over seeds (as in BLADE, Figures 3, 5 and 6)."""
-    all_scores = [found.base, *(effect.scores for effect in found.effects)]
-    estimates = [scores.estimate(found.metric) for scores in all_scores]
-    labels = [scores.label.removeprefix(f"{found.title}=") for scores in all_scores]
+    all_scores = [measured.base, *(effect.scores for effect in measured.effects)]
+    estimates = [scores.estimate(measured.metric) for scores in all_scores]
+    labels = [scores.label.removeprefix(f"{measured.title}=") for scores in all_scores]
     # Half an interval, 0 where a single seed leaves none
     errors = [(estimate.high or estimate.mean) - estimate.mean for estimate in estimates]
-    figure = theme.figure(yaxis_title=theme.valid(found.metric), height=320)
+    figure = theme.figure(yaxis_title=theme.valid(measured.metric), height=320)
     figure.add_scatter(
         x=[theme.shown(label) for label in labels],
         y=[estimate.mean for estimate in estimates],
         error_y={"array": errors, "thickness": 1.5},
         mode="markers",
-        marker={"size": 10, "color": [theme.ORANGE, *[theme.BLUE] * len(found.effects)]},
+        marker={"size": 10, "color": [theme.ORANGE, *[theme.BLUE] * len(measured.effects)]},
         name="mean and 95% interval",
     )
-    return figure.update_xaxes(type="category", title=theme.shown(found.title))
+    return figure.update_xaxes(type="category", title=theme.shown(measured.title))
 
 
 def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:

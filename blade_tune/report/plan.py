@@ -44,7 +44,7 @@ def run_rows(
     values["trials"], origins["trials"] = budget
     values["workers"] = len(places) or values["workers"]
     values["storage"] = masked(settings.workspace.url)
-    # Without a folder of the data, that which the stored study remembers
+    # Without --data, a stored study remembers the folder of its data.
     if stored and settings.data is None:
         remembered = stored.data_directory(None)
         if remembered:

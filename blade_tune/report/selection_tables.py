@@ -98,8 +98,11 @@ def effect_rows(effects: Effects) -> list[Row]:
         rows.append(row)
 
     # Columns on other metrics and on groups of users come last in every row
-    for row, scores in zip(rows, _all_scores(effects), strict=True):
-        row |= {name: scores.estimate(name).mean for name in SHOWN if name != metric}
+    all_scores = [effects.base, *(effect.scores for effect in effects.effects)]
+    for row, scores in zip(rows, all_scores, strict=True):
+        for name in SHOWN:
+            if name != metric:
+                row[name] = scores.estimate(name).mean
         row |= _group_means(scores, effects.groups, metric)
     return rows
 
@@ -109,19 +112,13 @@ def _effect_row(effects: Effects, scores: Scores) -> Row:
     return {"table": effects.title, "configuration": scores.label, **estimate}
 
 
-def _all_scores(effects: Effects) -> list[Scores]:
-    """Return the scores of the winner and of each change of it."""
-    return [effects.base, *(effect.scores for effect in effects.effects)]
-
-
 def effect_table(effects: Effects) -> Table:
     """Return the table of an ablation or a sweep for a paper, in which significant changes are marked."""
-    marks = [""]
+    base = effects.base
+    rows: list[tuple[str, list[Entry]]] = [(base.label, _cells(base, effects.metric, ""))]
     for effect in effects.effects:
-        marks.append("*" if effect.p_adjusted < LEVEL else "")
-    rows: list[tuple[str, list[Entry]]] = []
-    for scores, mark in zip(_all_scores(effects), marks, strict=True):
-        rows.append((scores.label, _cells(scores, effects.metric, mark)))
+        mark = "*" if effect.p_adjusted < LEVEL else ""
+        rows.append((effect.scores.label, _cells(effect.scores, effects.metric, mark)))
     return Table(
         columns=["", *map(metric_name, SHOWN)],
         rows=rows,
@@ -193,6 +190,8 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
     """
     best = comparisons.entries[0].model
     worse = {p.second for p in comparisons.pairs if p.first == best and p.p_adjusted < LEVEL}
+
+    # Rows with the figure by which they are sorted: models, and untuned baselines, which have no cost
     rows: list[tuple[float, str, list[Entry]]] = []
     for entry in comparisons.entries:
         mark = "*" if entry.model in worse else ""
@@ -202,6 +201,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         known = [Cell(figures[metric]) if metric in figures else "" for metric in SHOWN]
         rows.append((figures[comparisons.metric], name, [*known, "", "", "", ""]))
     rows.sort(key=lambda row: -row[0])
+
     seeds = max(len(entry.scores.ranks_SU) for entry in comparisons.entries)
     return Table(
         columns=["model", *map(metric_name, SHOWN), "loss", "trials", "epochs", "hours"],

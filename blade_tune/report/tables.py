@@ -1,7 +1,7 @@
 """Studies as rows of plain data, which commands, files, the report and the dashboard show."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from optuna.trial import FrozenTrial
@@ -75,7 +75,9 @@ def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> Row:
     """Return a worker's host, process and device, its trial's progress, and the seconds since its last heartbeat."""
     number = attempt.trial_number
-    reports = {} if number is None else trials[number].intermediate_values
+    reports: Mapping[int, float] = {}  # epoch -> value
+    if number is not None:
+        reports = trials[number].intermediate_values
     return {
         "trial": number,
         "epochs": max(reports, default=0),
