@@ -1,5 +1,7 @@
 """Command `blade-tune compare`, which tunes models under equal budgets and compares them."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -19,7 +21,7 @@ from blade_tune.models import MODELS
 from blade_tune.spec.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
-    from blade_tune.selection.compare import Budget
+    from blade_tune.selection.compare import Budget, Comparisons
     from blade_tune.spec.definition import StudyDefinition
 
 
@@ -112,8 +114,6 @@ def compare(
     """  # noqa: D301
     from blade_tune.errors import ConfigError
     from blade_tune.report.dashboard import publish
-    from blade_tune.report.selection_tables import comparison_rows, comparison_table, write_files
-    from blade_tune.report.text_tables import markdown
     from blade_tune.selection import compare as comparing
     from blade_tune.selection.testing import Opening
     from blade_tune.spec.definition import COMBINATION
@@ -146,8 +146,16 @@ def compare(
         publish(stored)
     for words in comparisons.warnings:
         click.echo(f"WARNING {words}", err=True)
-    table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
     folder = settings.results / definitions[0].name.removesuffix(f"-{names[0]}")
+    _show(comparisons, differing, folder, form)
+
+
+def _show(comparisons: "Comparisons", differing: Sequence[str], folder: Path, form: str) -> None:
+    """Print the table of a comparison or its rows, and write both to a folder."""
+    from blade_tune.report.selection_tables import comparison_rows, comparison_table, write_files
+    from blade_tune.report.text_tables import markdown
+
+    table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
     write_files(folder, comparisons.part, table, rows)
     if form == "table":
         click.echo(markdown(table), nl=False)

@@ -63,6 +63,7 @@ def confirm(
     from blade_tune.selection.confirm import confirm
     from blade_tune.selection.testing import Opening, test_runs
 
+    # Train on fresh seeds, and test the winner's runs if the test rows may be opened
     with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
         confirmation = confirm(stored, top, seeds, executor)
@@ -72,6 +73,8 @@ def confirm(
             test_runs(stored, confirmation, opening)
             tested = {"test": winner_test(confirmation)}
     publish(stored)
+
+    # Show what was found: all of it as JSON, a row a candidate otherwise, and sentences below a table
     rows = confirmation_rows(confirmation)
     if form == "json":
         facts = {

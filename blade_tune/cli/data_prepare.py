@@ -228,11 +228,7 @@ def event_log(
     from blade_tune.spec.template import write_study
 
     # What the columns mean
-    names, columns = [], []
-    for entry in behaviors.split(","):
-        behavior, _, column = entry.partition("=")
-        names.append(behavior)
-        columns.append(column or behavior)
+    names, columns = _named_behaviors(behaviors)
     log = {"user": user, "item": item, "time": time, "type": type, "session": session}
     settings = {**log, "behaviors": tuple(names), "columns": tuple(columns)}
     log_format = parse(LogFormat, settings, "options")
@@ -258,6 +254,16 @@ def event_log(
         study.unlink()
     if not write_study(study, section, out):
         check_fits(study, section, out)
+
+
+def _named_behaviors(text: str) -> tuple[list[str], list[str]]:
+    """Return the behaviors that --behaviors lists, and the column or value of --type that stands for each."""
+    names, columns = [], []
+    for entry in text.split(","):
+        name, _, column = entry.partition("=")
+        names.append(name)
+        columns.append(column or name)
+    return names, columns
 
 
 def _recipe(flags: dict[str, Any]) -> Recipe:

@@ -2,9 +2,9 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TextIO
 
 import click
 
@@ -12,6 +12,7 @@ from blade_tune.cli.data_prepare import columns_options
 from blade_tune.cli.options import quiet_option, run_settings, usable_device
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
+from blade_tune.data.raw.settings import LogFormat
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.printable import printable_lines
 
@@ -80,7 +81,6 @@ def recommend(
     Example:
       blade-tune recommend --bundle results/demo/best --users histories.csv --target like,share -k 10
     """  # noqa: D301
-    from blade_tune.data.raw.settings import LogFormat
     from blade_tune.export.histories import read_histories
     from blade_tune.export.model_card import warning_of
     from blade_tune.export.output import check_suffix, write_recommendations
@@ -96,8 +96,7 @@ def recommend(
         if warning:
             click.echo(f"WARNING {warning}", err=True)
         flags = {"user": user, "item": item, "time": time, "type": type, "session": session}
-        columns = {name: column or None for name, column in flags.items() if column is not None}
-        log = parse(LogFormat, recommender.log.model_dump() | columns, "options")
+        log = _log_format(recommender.log, flags)
 
         # Histories, and what is recommended for them
         on_step(f"reading {users.name}", lambda: 0.0)
@@ -118,17 +117,26 @@ def recommend(
                 )
             for note in notes:
                 click.echo(f"WARNING {note}", err=True)
-            if out is None:
-                with path.open(encoding="utf-8") as file:
-                    _print(file)
-            else:
+            if out:
                 click.echo(out)
+            else:
+                _print(path)
 
 
-def _print(file: TextIO) -> None:
+def _log_format(log: LogFormat, flags: Mapping[str, str | None]) -> LogFormat:
+    """Return the format of a log of histories: that of the model's own log, but for columns that flags name.
+
+    An empty flag says that the log has no such column.
+    """
+    columns = {name: column or None for name, column in flags.items() if column is not None}
+    return parse(LogFormat, log.model_dump() | columns, "options")
+
+
+def _print(path: Path) -> None:
     """Print a file unchanged; on a terminal, with escapes for characters that could steer it."""
-    if not sys.stdout.isatty():
-        shutil.copyfileobj(file, sys.stdout)
-        return
-    for line in file:
-        click.echo(printable_lines(line), nl=False)
+    with path.open(encoding="utf-8") as file:
+        if not sys.stdout.isatty():
+            shutil.copyfileobj(file, sys.stdout)
+            return
+        for line in file:
+            click.echo(printable_lines(line), nl=False)

@@ -27,13 +27,16 @@ def best_reachable(
     Returns:
         Name of metric -> expected value, for all METRICS.
     """
+    # The users whose valid row counts, for its item and the user have train rows
     known_V = np.zeros(config.num_items + 1, bool)
     known_V[train.items_N] = True
-    users_U = np.intersect1d(valid.users_N[known_V[valid.items_N]], train.users_N)[:MAX_USERS]
+    counts_N = known_V[valid.items_N]
+    users_U = np.intersect1d(valid.users_N[counts_N], train.users_N)[:MAX_USERS]
 
     # Train rows sorted by user, and where those of each user start and end
     order_N = np.argsort(train.users_N, kind="stable")
-    bounds_U2 = np.searchsorted(train.users_N[order_N], np.stack((users_U, users_U + 1), axis=1))
+    users_U2 = np.stack((users_U, users_U + 1), axis=1)
+    bounds_U2 = np.searchsorted(train.users_N[order_N], users_U2)
 
     # The probabilities of the first ranks, some users at a time
     at_once = max(1, CELLS // config.num_items)

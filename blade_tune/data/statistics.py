@@ -83,8 +83,10 @@ def _behavior_counts(search: SearchData) -> dict[str, dict[str, int]]:
 
 def _users_with_repeats(search: SearchData) -> int:
     """Return the number of users who met some item more than once."""
-    distinct_U = np.bincount(search.user_item_keys().numpy() // (search.num_items + 1))
-    return int((np.bincount(search.train.users_N) > distinct_U).sum())
+    keys_N = search.user_item_keys().numpy()
+    num_items_U = np.bincount(keys_N // (search.num_items + 1))
+    num_rows_U = np.bincount(search.train.users_N)
+    return int((num_rows_U > num_items_U).sum())
 
 
 def _valid_items_in_history(search: SearchData) -> int:
@@ -96,6 +98,7 @@ def _valid_items_in_history(search: SearchData) -> int:
 
 def tail_users(search: SearchData) -> NDArray[np.bool_]:
     """Return the mask of tail users, by internal id: more than TAIL_SHARE of their behaviors are long-tail ones."""
+    # How many behaviors each user has in all rows: of any kind, and of the long tail
     users_N, sets_NK = search.train.users_N, search.train.sets_NK
     columns = [search.config.behaviors.index(name) for name in search.config.long_tail]
     all_U = np.bincount(users_N, weights=sets_NK.sum(axis=1))

@@ -43,9 +43,9 @@ def _unconfirmed(study: Study, best: Row) -> Section:
 def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     chosen, smallest = confirmation.winner, confirmation.smallest
     low, high = confirmation.winner_interval
+
+    # Sentences on how far the winner can be trusted
     num_candidates = plural(len(confirmation.candidates), "candidate")
-    over = plural(chosen.estimate.num, confirmation.over)
-    unit = "a fit" if study.stored.definition.is_fitted else "an epoch"
     words = []
     if confirmation.verdict:
         words.append(_judged(confirmation.verdict, f"one of {num_candidates}"))
@@ -54,6 +54,10 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
             f"Trial {smallest.trial} is smaller or faster ({plural(smallest.num_parameters, 'parameter')}), and its "
             "mean lies within one standard error of the winner's."
         )
+
+    # Its figures
+    over = plural(chosen.estimate.num, confirmation.over)
+    unit = "a fit" if study.stored.definition.is_fitted else "an epoch"
     facts = {
         "trial": str(chosen.trial),
         f"{study.metric}, mean over {over}": _mean(chosen),
@@ -63,6 +67,8 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
         "parameters": f"{chosen.num_parameters:,}",
         f"seconds {unit}": f"{chosen.seconds_per_epoch:.2g}",
     }
+
+    # Its values of the parameters that were searched
     free = study.stored.definition.space.free
     return Section(
         "The winner",

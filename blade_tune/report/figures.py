@@ -89,6 +89,7 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
     values = numbers.scored_values(stored)
     if len(values) < 2:
         return None
+    # Numbers of trials at which it is computed, denser where it rises
     counts = sorted({round(count) for count in np.geomspace(1, len(values), MAX_COUNTS)})
     note = f"Takes the {len(values)} trials for independent draws, which TPE's are not."
     metric = theme.valid(stored.definition.objective.metric)
@@ -109,7 +110,8 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
 
 def cost(stored: StoredStudy) -> go.Figure | None:
     """Draw epochs and hours of training by what they were spent on."""
-    rows = numbers.costs(stored)[::-1]
+    rows = numbers.costs(stored)
+    rows.reverse()  # plotly draws the first bar at the bottom
     if not rows:
         return None
     kinds = [row["kind"] for row in rows]

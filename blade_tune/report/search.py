@@ -60,6 +60,7 @@ def importances(study: Study) -> Iterator[Section]:
         yield Section("Importances", [reason])
         return
     top = round(0.1 * count)
+    # What the figures mean, and how far they can be trusted
     words = [
         f"How much each parameter tells the top tenth of {count} completed trials from all of them (PED-ANOVA). This "
         "says nothing of which values are good, and depends on the ranges that were searched."

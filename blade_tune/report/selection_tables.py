@@ -142,7 +142,8 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
     A model's row has its figures, whether it is told the target set, the cost of its search, and its distance from the
     best model with its p-value.
     """
-    best = comparisons.entries[0].model  # entries are sorted, the best first
+    # Entries are sorted, the best first; the others are compared with it
+    best = comparisons.entries[0].model
     against_best = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
     rows: list[Row] = []
     for entry in comparisons.entries:
@@ -167,6 +168,8 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "warning": entry.warning(comparisons.metric) or None,
             }
         )
+
+    # Baselines have figures only
     for name, reached in comparisons.baselines.items():
         known = {metric: reached.get(metric) for metric in SHOWN}
         rows.append({"model": name, **known, "part": comparisons.part})

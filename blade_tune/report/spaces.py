@@ -26,7 +26,10 @@ def space_rows(space: Space, configs: Mapping[str, type[Settings]]) -> list[dict
             else:
                 kind, value = "default", str(info.default)
             rows.append({"name": name, "kind": kind, "value": value, "what": info.description})
-    return sorted(rows, key=lambda row: ("free", "fixed", "default").index(row["kind"]))
+
+    # In each kind, settings stay in the order of their declaration
+    kinds = ("free", "fixed", "default")
+    return sorted(rows, key=lambda row: kinds.index(row["kind"]))
 
 
 def _free(parameter: Free) -> str:

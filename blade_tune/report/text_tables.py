@@ -172,6 +172,7 @@ def _text(entry: Entry, rank: int | None, digits: int, dialect: Dialect) -> str:
     mean = f"{entry.mean:z.{digits}f}".replace("-", dialect.minus)
     style = {1: dialect.bold, 2: dialect.underlined}.get(rank or 0, "{}")
     text = style.format(mean)
+    # Only the mean has the style; its deviation and its mark follow it
     if entry.sd is not None:
         text += f"{dialect.plus_minus}{entry.sd:.{digits}f}"
     if entry.mark:
