@@ -31,7 +31,7 @@ CHUNK_BYTES = 2**22
 MAX_RATIO = 250
 ALWAYS_BYTES = 2**30  # allowed at any ratio, for so little fills no disk
 
-Candidate = TypeVar("Candidate")
+FileEntry = TypeVar("FileEntry")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> N
             file.write(chunk)
 
 
-def _only(candidates: list[Candidate], wanted: str, source: Path) -> Candidate:
+def _only(candidates: list[FileEntry], wanted: str, source: Path) -> FileEntry:
     """Return the only candidate; several are as wrong as none, for nothing says which one is meant."""
     if len(candidates) != 1:
         raise DataError(f"{source}: must hold {wanted} once, and holds it {len(candidates)} times.")
