@@ -1,5 +1,7 @@
 """Command `blade-tune compare`, which tunes models under equal budgets and compares them."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -20,6 +22,7 @@ from blade_tune.spec.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.selection.compare import Budget
+    from blade_tune.selection.comparison import Comparisons
     from blade_tune.spec.definition import StudyDefinition
 
 
@@ -102,8 +105,9 @@ def compare(
 
     Each model is searched over MODEL-extended, or the space of its own name, with its defaults tried first; its top
     configurations are confirmed on fresh seeds. The table has mean and deviation, the loss, what each search has cost,
-    what untuned baselines reach, who is not above item_knn, and who is worse beyond chance. It can be stopped and goes
-    on. Validation figures without --test: test rows stay sealed. Tables are also written to RESULTS/STUDY.compare/.
+    what untuned baselines reach, which models are not above item_knn, and which are worse beyond chance. It can be
+    stopped and goes on. Validation figures without --test: test rows stay sealed. Tables are also written to
+    RESULTS/STUDY.compare/.
 
     \b
     Example:
@@ -111,21 +115,22 @@ def compare(
     """  # noqa: D301
     from blade_tune.errors import ConfigError
     from blade_tune.report.dashboard import publish
-    from blade_tune.report.selection_tables import comparison_rows, comparison_table, write_files
-    from blade_tune.report.text_tables import markdown
     from blade_tune.selection import compare as comparing
     from blade_tune.selection.testing import Opening
     from blade_tune.spec.definition import COMBINATION
 
+    # A study for each model, or what they would cost
     budget = comparing.Budget(trials, top, seeds, epochs)
     training = comparing.HowTrained(recipe, loss)
-    # Which has members, that were tuned before
-    every = [name for name in MODELS if name != COMBINATION]
-    names = every if models == "all" else [model.strip() for model in models.split(",")]
+    names = [model.strip() for model in models.split(",")]
+    if models == "all":  # but for combinations, whose members were tuned before
+        names = [name for name in MODELS if name != COMBINATION]
     definitions = comparing.define(study, names, budget, training)
     if dry_run:
         _print_costs(definitions, budget, settings, form)
         return
+
+    # Search, confirm, and compare what was spent
     with executor_of(settings, quiet) as executor:
         studies = comparing.run_comparison(definitions, budget, executor)
         opening = Opening("compare --test", usable_device(settings.device), settings.data)
@@ -136,12 +141,22 @@ def compare(
                 "same, with a footnote."
             )
         comparisons = comparing.compare(studies, "test" if test else "valid", opening)
+
+    # Show what was found
     for stored in studies:
         publish(stored)
     for words in comparisons.warnings:
         click.echo(f"WARNING {words}", err=True)
-    table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
     folder = settings.results / definitions[0].name.removesuffix(f"-{names[0]}")
+    _show(comparisons, differing, folder, form)
+
+
+def _show(comparisons: "Comparisons", differing: Sequence[str], folder: Path, form: str) -> None:
+    """Print the table of a comparison or its rows, and write both to a folder."""
+    from blade_tune.report.selection_tables import comparison_rows, comparison_table, write_files
+    from blade_tune.report.text_tables import markdown
+
+    table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
     write_files(folder, comparisons.part, table, rows)
     if form == "table":
         click.echo(markdown(table), nl=False)
@@ -159,7 +174,5 @@ def _print_costs(
 
     check_sizes(definitions, settings)
     device = usable_device(settings.device)
-    print_rows(
-        cost_rows([estimate(definition, budget, settings, device) for definition in definitions]),
-        form,
-    )
+    costs = [estimate(definition, budget, settings, device) for definition in definitions]
+    print_rows(cost_rows(costs), form)

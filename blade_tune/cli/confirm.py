@@ -63,6 +63,7 @@ def confirm(
     from blade_tune.selection.confirm import confirm
     from blade_tune.selection.testing import Opening, test_runs
 
+    # Train on fresh seeds, and test the winner's runs if the test rows may be opened
     with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
         confirmation = confirm(stored, top, seeds, executor)
@@ -72,30 +73,26 @@ def confirm(
             test_runs(stored, confirmation, opening)
             tested = {"test": winner_test(confirmation)}
     publish(stored)
+
+    # Show what was found: all of it as JSON, a row a candidate otherwise, and sentences below a table
     rows = confirmation_rows(confirmation)
     if form == "json":
-        verdict = confirmation.verdict.facts if confirmation.verdict else None
-        over = f"{confirmation.over}s"
-        print_facts(
-            {
-                "metric": confirmation.metric,
-                "over": over,
-                "candidates": rows,
-                "baselines": dict(confirmation.baselines),
-                "verdict": verdict,
-                "warning": confirmation.warning or None,
-                **tested,
-            },
-            form,
-        )
+        facts = {
+            "metric": confirmation.metric,
+            "over": f"{confirmation.over}s",
+            "candidates": rows,
+            "baselines": dict(confirmation.baselines),
+            "verdict": confirmation.verdict.facts if confirmation.verdict else None,
+            "warning": confirmation.warning or None,
+            **tested,
+        }
+        print_facts(facts, form)
         return
     print_rows(rows, form)
     if form == "table":
-        left_out = [
-            f"{name} was not measured untuned: {why}."
-            for name, why in stored.baselines_left_out.items()
-        ]
-        for sentence in (*confirmation_words(confirmation), *left_out):
+        for sentence in confirmation_words(confirmation):
             click.echo(sentence)
+        for name, reason in stored.baselines_left_out.items():
+            click.echo(f"{name} was not measured untuned: {reason}.")
         if tested:
             print_facts(tested, form)

@@ -40,14 +40,13 @@ def dashboard(settings: RunSettings, port: int, host: str, edit: bool) -> None:
     url = settings.workspace.url
     app = application(url, settings.results, host, edit=edit)
     if not is_loopback(host):
-        may = "read and delete" if edit else "read"
+        can = "read and delete" if edit else "read"
         click.echo(
-            f"WARNING no login: whoever reaches {host} on port {port} can {may} all studies.",
+            f"WARNING no login: anyone who reaches {host} on port {port} can {can} all studies.",
             err=True,
         )
-    serve(
-        app,
-        host,
-        port,
-        lambda at: click.echo(f"{masked(url)} on {at}dashboard/ (Ctrl-C ends it)", err=True),
-    )
+
+    def listening(at: str) -> None:
+        click.echo(f"{masked(url)} on {at}dashboard/ (Ctrl-C ends it)", err=True)
+
+    serve(app, host, port, listening)

@@ -51,17 +51,18 @@ def stats(study: str, settings: RunSettings, form: str) -> None:
     from blade_tune.training.baselines import valid_baselines
     from blade_tune.xray.measure import known_xray
 
-    definition, data, search = data_of(study, settings)
-    facts = describe(
-        search, count_sealed(search, data), open_source(definition.data, data).origin()
-    )
-    window, objective = max_length(definition, definition.space.fixed), definition.objective
+    definition, directory, search = data_of(study, settings)
+    origin = open_source(definition.data, directory).origin()
+    facts = describe(search, count_sealed(search, directory), origin)
+
+    # What untuned baselines reach, and what `data xray` found
+    objective = definition.objective
+    window = max_length(definition, definition.space.fixed)
     baselines = valid_baselines(search, objective, window, settings.results)
     facts["baselines"] = {"valid": {**baselines.metrics, **baselines.left_out}}
-    if (
-        found := known_xray(search.data_hash, objective.exclude, window, settings.results)
-    ) is not None:
-        facts["xray"] = {name: finding.verdict for name, finding in found.items()}
+    findings = known_xray(search.data_hash, objective.exclude, window, settings.results)
+    if findings is not None:
+        facts["xray"] = {name: finding.verdict for name, finding in findings.items()}
     print_facts(facts, form)
 
 

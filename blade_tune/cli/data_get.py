@@ -55,10 +55,13 @@ def get(
     """  # noqa: D301
     from blade_tune.data.raw.download import get, take
 
+    # What would be downloaded, and under which license
     known = KNOWN_LOGS[name]
     download = _version(name, known, version)
     click.echo(f"{download.file_name} has {download.megabytes:,.0f} MB.", err=True)
     _accept(name, known, accept_license)
+
+    # The archive, from the user or from its owner
     if archive:
         path = take(download, archive, out)
     else:

@@ -30,17 +30,18 @@ RECIPE = {
 
 def recipe_options(command: Command) -> Command:
     """Add an option for each field of a recipe to a command."""
+    # Each decorator puts its option first, so the last one comes first
     for name, kind in reversed(RECIPE.items()):
         field = Recipe.model_fields[name]
         words = field.description or ""
-        default = "" if kind is bool or field.default is None else f" Default: {field.default}."
-        shape: dict[str, Any] = (
-            {"is_flag": True} if kind is bool else {"type": kind, "metavar": "N"}
-        )
+        help_text = f"{words[0].upper()}{words[1:]}."
+        settings: dict[str, Any] = {"is_flag": True}
+        if kind is not bool:
+            settings = {"type": kind, "metavar": "N"}
+            if field.default is not None:
+                help_text += f" Default: {field.default}."
         flag = f"--{name.replace('_', '-')}"
-        command = click.option(
-            flag, default=None, help=f"{words[0].upper()}{words[1:]}.{default}", **shape
-        )(command)
+        command = click.option(flag, default=None, help=help_text, **settings)(command)
     return command
 
 
@@ -66,7 +67,7 @@ def replace_options(command: Command) -> Command:
         click.option(
             "--force",
             is_flag=True,
-            help="Replace prepared data that studies stand on; says which break.",
+            help="Replace prepared data that studies depend on; says which break.",
         ),
     ):
         command = option(command)
@@ -94,9 +95,14 @@ def _known(name: str, known: KnownLog) -> click.Command:
 
         out = out or Path("data") / name
         replacement = _replacement(out, more)
-        settings = _recipe(more)
         preparation = Preparation(
-            name, source, known.form, known.auxiliary, settings, known.license, known.file
+            name=name,
+            source=source,
+            form=known.form,
+            auxiliary=known.auxiliary,
+            recipe=_recipe(more),
+            license=known.license,
+            file=known.file,
         )
         _run(preparation, replacement, form, quiet, f"--study {name} --data {out}")
 
@@ -221,25 +227,27 @@ def event_log(
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.spec.template import write_study
 
-    name = name or source.name.partition(".")[0]
-    pairs = [pair.partition("=") for pair in behaviors.split(",")]
-    names = tuple(name for name, _, _ in pairs)
+    # What the columns mean
+    names, columns = _named_behaviors(behaviors)
     log = {"user": user, "item": item, "time": time, "type": type, "session": session}
-    settings = parse(
-        LogFormat,
-        {**log, "behaviors": names, "columns": tuple(column or name for name, _, column in pairs)},
-        "options",
-    )
+    settings = {**log, "behaviors": tuple(names), "columns": tuple(columns)}
+    log_format = parse(LogFormat, settings, "options")
+
+    # The study's section on the data, checked before the log is read
+    name = name or source.name.partition(".")[0]
     auxiliary = auxiliary or names[0]
-    section = data_section(name, list(names), auxiliary)
-    data_config(section, "options")  # before the log is read
+    section = data_section(name, names, auxiliary)
+    data_config(section, "options")
     if len(names) == 1:
         raise ConfigError("--behaviors must name at least two, one of them a target; got one.")
+
+    # Prepare the log, and write a study of it
     out = out or Path("data") / name
     replacement = _replacement(out, more)
-    preparation = Preparation(name, source, settings, auxiliary, _recipe(more), license_)
+    preparation = Preparation(name, source, log_format, auxiliary, _recipe(more), license_)
     study = Path("studies") / f"{name}.yaml"
-    if is_ours := replacement.wrote(study):
+    is_ours = replacement.wrote(study)
+    if is_ours:
         replacement.rewritten.append(study)
     _run(preparation, replacement, form, quiet, f"--study {name}")
     if is_ours:
@@ -248,10 +256,19 @@ def event_log(
         check_fits(study, section, out)
 
 
+def _named_behaviors(text: str) -> tuple[list[str], list[str]]:
+    """Return the behaviors that --behaviors lists, and the column or value of --type that stands for each."""
+    names, columns = [], []
+    for entry in text.split(","):
+        name, _, column = entry.partition("=")
+        names.append(name)
+        columns.append(column or name)
+    return names, columns
+
+
 def _recipe(flags: dict[str, Any]) -> Recipe:
-    return parse(
-        Recipe, {name: value for name, value in flags.items() if value is not None}, "options"
-    )
+    settings = {name: value for name, value in flags.items() if value is not None}
+    return parse(Recipe, settings, "options")
 
 
 def _replacement(out: Path, options: dict[str, Any]) -> "Replacement":
@@ -268,17 +285,16 @@ def _run(
 
     with watch_steps(quiet) as on_step:
         facts = prepare(preparation, replacement.out, on_step, replacement.allow)
-    interactions = sum(facts["parts"].values())
     shown = {
         "folder": str(replacement.out),
         "users": facts["users"],
         "items": facts["items"],
-        "interactions": interactions,
+        "interactions": sum(facts["parts"].values()),
+        "parts": facts["parts"],
+        "rows_read": facts["rows"],
+        "left_out": {reason: count for reason, count in facts["left_out"].items() if count},
     }
-    left_out = {reason: count for reason, count in facts["left_out"].items() if count}
-    print_facts(
-        {**shown, "parts": facts["parts"], "rows_read": facts["rows"], "left_out": left_out}, form
-    )
+    print_facts(shown, form)
     if not quiet:
         click.echo(f"what matters in it: blade-tune data xray {study}", err=True)
         click.echo(f"next: blade-tune run {study}", err=True)

@@ -64,8 +64,8 @@ def synth(
     from blade_tune.data.sources.base import open_source
     from blade_tune.spec.template import write_study
 
-    given = {"noise": noise, "seed": seed, "without": without.split(",") if without else None}
     names = behaviors.split(",")
+    optional = {"noise": noise, "seed": seed, "without": without.split(",") if without else None}
     section: dict[str, Any] = {
         "source": "synthetic",
         "name": name,
@@ -74,7 +74,7 @@ def synth(
         "num_users": users,
         "num_items": items,
         "num_clusters": _num_clusters(items, len(names)),
-        **{key: value for key, value in given.items() if value is not None},
+        **{key: value for key, value in optional.items() if value is not None},
     }
     config = data_config(section, "options")
     if events:
@@ -86,16 +86,14 @@ def synth(
         if not write_study(path, section, None):
             raise ConfigError(f"{path}: is there already; give another --name.")
         written = {"study": str(path)}
-    print_facts(
-        {**written, "best_reachable": open_source(config, None).origin()["best_reachable"]}, form
-    )
+    origin = open_source(config, None).origin()
+    print_facts({**written, "best_reachable": origin["best_reachable"]}, form)
 
 
 def _num_clusters(num_items: int, num_behaviors: int) -> int:
     """Return the number of clusters that divides the items, is above the behaviors, and is nearest to CLUSTER_SIZE."""
-    divisors = [
-        number for number in range(num_behaviors + 1, num_items + 1) if num_items % number == 0
-    ]
+    candidates = range(num_behaviors + 1, num_items + 1)
+    divisors = [number for number in candidates if num_items % number == 0]
     if not divisors:
         raise ConfigError(
             f"--items must be above the number of behaviors, {num_behaviors}, got {num_items}."

@@ -53,23 +53,25 @@ def xray(study: str, settings: RunSettings, form: str, quiet: bool) -> None:
 
     definition, _, search = data_of(study, settings)
     start = time.perf_counter()
-    with watch_steps(quiet) as step:
-        window = max_length(definition, definition.space.fixed)
-        exclude = definition.objective.exclude
-        found = measured(
-            search, exclude, window, settings.results, lambda name: step(SOUGHT[name], lambda: 0.0)
-        )
+    window = max_length(definition, definition.space.fixed)
+    exclude = definition.objective.exclude
+    with watch_steps(quiet) as on_step:
+
+        def on_finding(name: str) -> None:
+            on_step(SOUGHT[name], lambda: 0.0)
+
+        findings = measured(search, exclude, window, settings.results, on_finding)
     if not quiet:
         seconds = time.perf_counter() - start
-        click.echo(
-            f"NDCG@10 on valid rows, exclude {exclude}, window {window}: {seconds:.1f} s", err=True
-        )
+        protocol = f"NDCG@10 on valid rows, exclude {exclude}, window {window}"
+        click.echo(f"{protocol}: {seconds:.1f} s", err=True)
     if form == "json":
-        print_facts({name: finding.facts for name, finding in found.items()}, form)
-    else:
-        print_rows(
-            [{"thing": name, **_row(finding.facts, form)} for name, finding in found.items()], form
-        )
+        print_facts({name: finding.facts for name, finding in findings.items()}, form)
+        return
+    rows = []
+    for name, finding in findings.items():
+        rows.append({"thing": name, **_row(finding.facts, form)})
+    print_rows(rows, form)
 
 
 def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
@@ -77,11 +79,11 @@ def _row(facts: Mapping[str, Any], form: str) -> dict[str, Any]:
     row = {name: value for name, value in facts.items() if name != "details"}
     if form == "csv":
         return row
-    signed = ("difference", "low", "high")
-    return {
-        name: f"{value:{'+' if name in signed else ''}.4f}" if isinstance(value, float) else value
-        for name, value in row.items()
-    }
+    for name, value in row.items():
+        if isinstance(value, float):
+            is_signed = name in ("difference", "low", "high")
+            row[name] = f"{value:+.4f}" if is_signed else f"{value:.4f}"
+    return row
 
 
 def data_of(

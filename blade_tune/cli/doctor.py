@@ -36,7 +36,11 @@ def doctor(study: str | None, fix: bool, form: str, **flags: Any) -> None:
     settings = resolve(flags, StudySource.find(study) if study else None).settings
     if flags["data"] is not None and study is None:
         raise click.UsageError("--data is of one study: name it with --study.")
-    findings = examine(settings, study, (lambda line: click.echo(line, err=True)) if fix else None)
+
+    def on_fix(line: str) -> None:
+        click.echo(line, err=True)
+
+    findings = examine(settings, study, on_fix if fix else None)
     findings += bundle_findings(settings.results, study)
     print_rows([vars(finding) for finding in findings], form)
     if any(finding.state == "problem" for finding in findings):

@@ -34,6 +34,8 @@ def print_plan(
     stored = settings.workspace.find(definition.name)
     budget = settle_budget(resolved, definition, total, stored)
     places = [] if launcher else assign(settings)
-    rows = run_rows(resolved, [] if settings.per_gpu == "auto" else places, budget, stored)
+    # With --per-gpu auto, how many workers share a GPU is only measured by the run
+    shown_places = [] if settings.per_gpu == "auto" else places
+    rows = run_rows(resolved, shown_places, budget, stored)
     rows += definition_rows(definition, source, flags)
     print_rows(rows + stored_rows(definition, stored), "table")

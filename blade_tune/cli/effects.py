@@ -22,16 +22,16 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
     """
     from blade_tune.report.selection_tables import effect_rows, effect_table, write_files
 
+    folder = stored.folder.path / "effects"
     for effects in tables:
-        write_files(
-            stored.folder.path / "effects",
-            effects.title,
-            effect_table(effects),
-            effect_rows(effects),
-        )
+        write_files(folder, effects.title, effect_table(effects), effect_rows(effects))
     if form == "table":
         from blade_tune.report.text_tables import markdown
 
-        click.echo("\n".join(markdown(effect_table(effects)) for effects in tables), nl=False)
-    else:
-        print_rows([row for effects in tables for row in effect_rows(effects)], form)
+        texts = [markdown(effect_table(effects)) for effects in tables]
+        click.echo("\n".join(texts), nl=False)
+        return
+    rows = []
+    for effects in tables:
+        rows += effect_rows(effects)
+    print_rows(rows, form)

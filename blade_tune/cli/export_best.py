@@ -65,22 +65,18 @@ def export_best(
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
         device = usable_device(settings.device)
-        metrics = export_best(
-            stored, ExportOptions(out, device, settings.data, rule, with_valid, on_epoch)
-        )
-    shown = {name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")}
+        options = ExportOptions(out, device, settings.data, rule, with_valid, on_epoch)
+        metrics = export_best(stored, options)
     publish(stored)
-    reached = {
-        name: figures[stored.definition.objective.metric]
-        for name, figures in metrics["baselines"].items()
+
+    # Of each baseline, its figure in the study's metric only
+    metric = stored.definition.objective.metric
+    baselines = {name: figures[metric] for name, figures in metrics["baselines"].items()}
+    facts = {
+        "bundle": str(out),
+        **{name: metrics[name] for name in ("rule", "trial", "valid", "test", "test_users")},
+        "baselines": baselines,
+        "verdict": metrics["verdict"],
+        "warning": metrics["warning"],
     }
-    print_facts(
-        {
-            "bundle": str(out),
-            **shown,
-            "baselines": reached,
-            "verdict": metrics["verdict"],
-            "warning": metrics["warning"],
-        },
-        form,
-    )
+    print_facts(facts, form)

@@ -20,12 +20,12 @@ class InSections(InOrder):
 
     def add_sections(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
         """Add commands, in order, by the heading under which the help text lists them."""
-        for command in (command for commands in sections.values() for command in commands):
-            self.add_command(command)
-        self.sections = {
-            title: [str(command.name) for command in commands]
-            for title, commands in sections.items()
-        }
+        names: dict[str, list[str]] = {}
+        for title, commands in sections.items():
+            names[title] = [str(command.name) for command in commands]
+            for command in commands:
+                self.add_command(command)
+        self.sections = names
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write a section for each heading, all with columns of the same width."""
@@ -33,8 +33,8 @@ class InSections(InOrder):
         for title, names in self.sections.items():
             with formatter.section(title):
                 limit = formatter.width - width - 6
-                rows = [
-                    (name.ljust(width), self.commands[name].get_short_help_str(limit))
-                    for name in names
-                ]
+                rows = []
+                for name in names:
+                    summary = self.commands[name].get_short_help_str(limit)
+                    rows.append((name.ljust(width), summary))
                 formatter.write_dl(rows)

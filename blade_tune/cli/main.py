@@ -24,15 +24,13 @@ def main() -> None:
         from blade_tune.errors import PreemptedError
 
         received.append(number)
-        raise (
-            KeyboardInterrupt
-            if number == signal.SIGINT
-            else PreemptedError("stopped; run the same command again.")
-        )
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise PreemptedError("stopped; run the same command again.")
 
-    # A background job, for which no Ctrl-C is meant
-    is_deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    numbers = (signal.SIGTERM,) if is_deaf else (signal.SIGTERM, signal.SIGINT)
+    # A shell starts background jobs with SIGINT ignored, for no Ctrl-C is meant for them.
+    ignores_interrupts = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    numbers = (signal.SIGTERM,) if ignores_interrupts else (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, stop) for number in numbers}
     hook, sys.unraisablehook = sys.unraisablehook, send_again
     try:
@@ -48,9 +46,9 @@ def main() -> None:
 
         if not received:
             raise
-        sys.exit(
-            (InterruptedStudyError if received[0] == signal.SIGINT else PreemptedError).exit_code
-        )
+        is_interrupt = received[0] == signal.SIGINT
+        error = InterruptedStudyError if is_interrupt else PreemptedError
+        sys.exit(error.exit_code)
     finally:
         sys.unraisablehook = hook
         for number, handler in before.items():
@@ -67,13 +65,15 @@ def send_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
     from blade_tune.errors import PreemptedError
 
-    if isinstance(unraisable.exc_value, KeyboardInterrupt | PreemptedError):
-        number = (
-            signal.SIGINT if isinstance(unraisable.exc_value, KeyboardInterrupt) else signal.SIGTERM
-        )
-        threading.Timer(SOON_S, os.kill, (os.getpid(), number)).start()
-    else:
+    number = None
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        number = signal.SIGINT
+    elif isinstance(unraisable.exc_value, PreemptedError):
+        number = signal.SIGTERM
+    if number is None:
         sys.__unraisablehook__(unraisable)
+    else:
+        threading.Timer(SOON_S, os.kill, (os.getpid(), number)).start()
 
 
 def open_closed_streams() -> None:
@@ -93,11 +93,9 @@ def open_closed_streams() -> None:
             if null != number:
                 os.close(null)
         if getattr(sys, name) is None:
-            setattr(
-                sys,
-                name,
-                os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False),
-            )
+            mode = "w" if number else "r"
+            stream = os.fdopen(number, mode, encoding="utf-8", closefd=False)
+            setattr(sys, name, stream)
 
 
 def hide_secrets() -> None:
@@ -116,8 +114,9 @@ def hide_secrets() -> None:
         sys.argv[1:] = typed
         return
     shown = redacted_value(sys.orig_argv)
-    # Not if a test calls this function: its process was started with other arguments.
-    is_mine = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :]
-    if shown != sys.orig_argv and is_mine and sys.executable:
+    # Where a test calls this function, its process was started with other arguments and must go on.
+    num_own = len(sys.argv) - 1
+    has_own_arguments = sys.argv[1:] == sys.orig_argv[len(sys.orig_argv) - num_own :]
+    if shown != sys.orig_argv and has_own_arguments and sys.executable:
         env = {**os.environ, ARGUMENTS: json.dumps(sys.argv[1:])}
         os.execve(sys.executable, shown, env)  # noqa: S606 - this program itself

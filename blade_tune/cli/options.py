@@ -32,7 +32,7 @@ METAVARS = {  # run settings that commands have flags for, with the placeholders
     "grace_s": "SECONDS",
 }
 WORK_FLAGS = tuple(name for name in METAVARS if name != "trials")
-# Runs of given configurations all keep their weights, and how many there are is their limit.
+# Runs of a list of configurations all keep their weights, and end with the list.
 RUNS_FLAGS = tuple(name for name in WORK_FLAGS if name not in ("keep", "gpu_hours"))
 STORAGE_FLAGS = ("storage", "results")
 
@@ -47,9 +47,11 @@ def run_flags(*names: str) -> Callable[[Command], Command]:
         for name in reversed(names):
             field = RunSettings.model_fields[name]
             words = field.description or ""
-            default = "" if field.default is None else f" Default: {field.default}."
-            flag, words = f"--{name.replace('_', '-')}", f"{words[0].upper()}{words[1:]}.{default}"
-            command = click.option(flag, name, metavar=METAVARS[name], help=words)(command)
+            help_text = f"{words[0].upper()}{words[1:]}."
+            if field.default is not None:
+                help_text += f" Default: {field.default}."
+            flag = f"--{name.replace('_', '-')}"
+            command = click.option(flag, name, metavar=METAVARS[name], help=help_text)(command)
         return command
 
     return add
@@ -64,19 +66,20 @@ def run_settings(*names: str) -> Callable[[Command], Command]:
 
     def add(command: Command) -> Command:
         @wraps(command)
-        def settle(*args: Any, **given: Any) -> object:
+        def settle(*args: Any, **options: Any) -> object:
             from blade_tune.fleet.precedence import resolve
             from blade_tune.spec.catalog import StudySource
 
-            study = given.get("study")
-            flags = {name: given.pop(name) for name in names}
-            settings = resolve(flags, StudySource.find(study) if study else None).settings
+            study = options.get("study")
+            flags = {name: options.pop(name) for name in names}
+            source = StudySource.find(study) if study else None
+            settings = resolve(flags, source).settings
             if "storage" not in names:
-                return command(*args, settings=settings, **given)
+                return command(*args, settings=settings, **options)
             from blade_tune.storage.connect import storage_errors
 
             with storage_errors(settings.workspace.url):
-                return command(*args, settings=settings, **given)
+                return command(*args, settings=settings, **options)
 
         return run_flags(*names)(cast("Command", settle))
 
@@ -130,7 +133,7 @@ def usable_device(name: str) -> "torch.device":
         device = resolve_device(name)
         torch.empty(0, device=device)
     except (AssertionError, RuntimeError) as error:
-        # Raised by torch for a device that it does not know or have
+        # torch raises these for a device that it does not know or have.
         raise ConfigError(
             f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}"
         ) from None

@@ -36,14 +36,19 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    names = dict.fromkeys(name for row in rows for name in row)
+    # Columns in the order of their first row, without those that are empty in every row
+    names: dict[str, None] = {}
+    for row in rows:
+        names |= dict.fromkeys(row)
     columns = [name for name in names if any(_cell(row.get(name)) for row in rows)]
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         numeric = all(isinstance(row.get(name), int | float | None) for row in rows)
         table.add_column(name, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row.get(name)) for name in columns))
+    # In a pipe, a fixed width
     width = None if sys.stdout.isatty() else 250
     Console(width=width, highlight=False, markup=False, emoji=False).print(table)
 
@@ -53,8 +58,6 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.5g}"
-    return (
-        ", ".join(map(_cell, value))
-        if isinstance(value, list | tuple)
-        else printable_lines(str(value))
-    )
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return printable_lines(str(value))

@@ -41,7 +41,7 @@ def blade_tune() -> None:
     """Tune recommenders of behavior-set sequences so that the results can be trusted.
 
     A study is a model, a data set, a search space and a budget. It can be stopped and run again at any time; test rows
-    stay sealed until export-best or --test. Settings may also stand in ./blade-tune.yaml or as BLADE_TUNE_<SETTING>.
+    stay sealed until export-best or --test. Settings can also be in ./blade-tune.yaml or BLADE_TUNE_<SETTING>.
 
     \b
     Example:
@@ -74,7 +74,7 @@ def run_program() -> None:
     handler.setLevel(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logger = logging.getLogger("blade_tune")
-    # Below this handler's WARNING, for handlers that other modules add
+    # Handlers that other modules add get INFO too, which this one does not show.
     logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     try:

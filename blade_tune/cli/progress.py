@@ -42,17 +42,19 @@ def watch(quiet: bool) -> Iterator[Callback]:
 
 def assignments(values: Mapping[str, Value] | None) -> str:
     """Return parameters as one line of name=value, without their groups."""
-    entries = ((name.partition(".")[2], value) for name, value in (values or {}).items())
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in entries
-    )
+    words = []
+    for dotted_name, value in (values or {}).items():
+        _, _, name = dotted_name.partition(".")
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        words.append(f"{name}={text}")
+    return " ".join(words)
 
 
 def _baselines(figures: Mapping[str, float], left_out: Mapping[str, str]) -> str:
     """Return one line with each baseline's figure, or the reason why it has none."""
-    measured = [f"{name}={figure:.4f}" for name, figure in figures.items()]
-    return " ".join([*measured, *(f"{name}=none ({why})" for name, why in left_out.items())])
+    words = [f"{name}={figure:.4f}" for name, figure in figures.items()]
+    words += [f"{name}=none ({reason})" for name, reason in left_out.items()]
+    return " ".join(words)
 
 
 class PlainProgress(Callback):
@@ -86,30 +88,29 @@ class PlainProgress(Callback):
 
     def epoch_ended(self, number: int, record: EpochRecord) -> None:
         """Print the trial's epoch and metric, unless any line was printed less than PLAIN_EVERY_S ago."""
-        if time.monotonic() - self._last >= PLAIN_EVERY_S:
-            figures = (
-                f" {self._metric}={record.metrics[self._metric]:.4f}" if record.metrics else ""
-            )
-            self._line(
-                f"trial={number} epoch={record.epoch}/{self._max_epochs}{figures} s={record.seconds:.2f}"
-            )
+        if time.monotonic() - self._last < PLAIN_EVERY_S:
+            return
+        figures = ""
+        if record.metrics:
+            figures = f" {self._metric}={record.metrics[self._metric]:.4f}"
+        epochs = f"epoch={record.epoch}/{self._max_epochs}"
+        self._line(f"trial={number} {epochs}{figures} s={record.seconds:.2f}")
 
     def trial_ended(
         self, number: int, outcome: str, value: float | None, summary: StudySummary | None
     ) -> None:
         """Print the trial's outcome and the state of the study."""
         self._ended += 1
-        line = f"trial={number} {outcome} value={'none' if value is None else f'{value:.4f}'}"
+        shown = "none" if value is None else f"{value:.4f}"
+        line = f"trial={number} {outcome} value={shown}"
         if summary is not None:
-            left = summary.budget - summary.scored
-            seconds = (time.monotonic() - self._start) / self._ended
-            highest = summary.best_value
-            best = (
-                "best=none"
-                if highest is None
-                else f"best={highest:.4f} best_trial={summary.best_number}"
-            )
-            line += f" {best} scored={summary.scored}/{summary.budget} left_s={seconds * left:.0f}"
+            best = "best=none"
+            if summary.best_value is not None:
+                best = f"best={summary.best_value:.4f} best_trial={summary.best_number}"
+            # The time that is left, if trials go on ending at the rate that they had so far
+            seconds_per_trial = (time.monotonic() - self._start) / self._ended
+            left_s = seconds_per_trial * (summary.budget - summary.scored)
+            line += f" {best} scored={summary.scored}/{summary.budget} left_s={left_s:.0f}"
         self._line(line)
 
     def run_ended(self, why: str, summary: StudySummary) -> None:
@@ -189,8 +190,10 @@ class LiveProgress(Callback):
         """Move the trial's bar."""
         figures = f"{record.seconds:.2f} s each"
         if record.metrics:
-            self._highest[number] = max(self._highest[number], record.metrics[self._metric])
-            figures = f"{self._metric} {record.metrics[self._metric]:.4f}, best {self._highest[number]:.4f}"
+            value = record.metrics[self._metric]
+            highest = max(self._highest[number], value)
+            self._highest[number] = highest
+            figures = f"{self._metric} {value:.4f}, best {highest:.4f}"
         self._trials.update(self._tasks[number], completed=record.epoch, figures=figures)
 
     def trial_ended(
@@ -228,21 +231,25 @@ class LiveProgress(Callback):
             self._trials.remove_task(self._tasks.pop(number))
 
     def _show_best(self, summary: StudySummary) -> None:
-        if summary.best_value is not None:
-            self._best.plain = redacted(
-                f"best: trial {summary.best_number}, {summary.metric} {summary.best_value:.4f}, "
-                f"{assignments(summary.best_params)}"
-                f"{f'; {summary.verdict}' if summary.verdict else ''}"
-            )
+        if summary.best_value is None:
+            return
+        figure = f"{summary.metric} {summary.best_value:.4f}"
+        params = assignments(summary.best_params)
+        line = f"best: trial {summary.best_number}, {figure}, {params}"
+        if summary.verdict:
+            line += f"; {summary.verdict}"
+        self._best.plain = redacted(line)
 
 
 @contextmanager
 def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], None]]:
     """Yield a function that shows the epochs of a single training under a title; call it after each epoch."""
-    console = Console(stderr=True)
     if quiet:
         yield lambda _: None
         return
+
+    # In a pipe, a line from time to time
+    console = Console(stderr=True)
     if not console.is_terminal:
         last = time.monotonic()
 
@@ -254,6 +261,8 @@ def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], 
 
         yield line
         return
+
+    # On a terminal, one line that changes
     with Progress(
         TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
     ) as progress:

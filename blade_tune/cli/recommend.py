@@ -2,9 +2,9 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TextIO
 
 import click
 
@@ -12,6 +12,7 @@ from blade_tune.cli.data_prepare import columns_options
 from blade_tune.cli.options import quiet_option, run_settings, usable_device
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
+from blade_tune.data.raw.settings import LogFormat
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.printable import printable_lines
 
@@ -73,14 +74,13 @@ def recommend(
 
     The log of histories is read as the one that the model was trained on was; --user and its like name other columns,
     and "" none. Every user of the log is recommended to, or counted in a warning with the reason. Unknown users have
-    the mean preference of all others. In CSV, an apostrophe stands before ids that a spreadsheet would run. The bundle
+    the mean preference of all others. In CSV, ids that a spreadsheet would run get an apostrophe in front. The bundle
     is checked first, and left alone.
 
     \b
     Example:
       blade-tune recommend --bundle results/demo/best --users histories.csv --target like,share -k 10
     """  # noqa: D301
-    from blade_tune.data.raw.settings import LogFormat
     from blade_tune.export.histories import read_histories
     from blade_tune.export.model_card import warning_of
     from blade_tune.export.output import check_suffix, write_recommendations
@@ -89,43 +89,54 @@ def recommend(
     if out:
         check_suffix(out)
     with watch_steps(quiet) as on_step:
+        # The model, and how a log of histories is read
         on_step(f"loading {bundle}", lambda: 0.0)
         recommender = Recommender.load(bundle, usable_device(settings.device))
-        if warning := warning_of(bundle):
+        warning = warning_of(bundle)
+        if warning:
             click.echo(f"WARNING {warning}", err=True)
-        given = {"user": user, "item": item, "time": time, "type": type, "session": session}
-        named = {name: column or None for name, column in given.items() if column is not None}
-        log = parse(LogFormat, recommender.log.model_dump() | named, "options")
+        flags = {"user": user, "item": item, "time": time, "type": type, "session": session}
+        log = _log_format(recommender.log, flags)
+
+        # Histories, and what is recommended for them
         on_step(f"reading {users.name}", lambda: 0.0)
         histories = read_histories(users, log, recommender.item_numbers)
         on_step(f"ranking for {len(histories.users):,} users", lambda: 0.0)
-        found = recommender.rank(
-            histories, target.split(",") if target else None, k, include_seen=include_seen
-        )
+        wanted = target.split(",") if target else None
+        found = recommender.rank(histories, wanted, k, include_seen=include_seen)
+
+        # Notes come before the recommendations, which are printed from a file
         on_step("writing", lambda: 0.0)
         with TemporaryDirectory() as folder:
             path = out or Path(folder) / "found.csv"
-            notes = [
-                *found.notes,
-                *write_recommendations(found, histories.users, recommender.items, log, path),
-            ]
+            changed = write_recommendations(found, histories.users, recommender.items, log, path)
+            notes = [*found.notes, *changed]
             if target and not recommender.model.told_target_set:
                 notes.append(
-                    "this model does not look at --target: it recommends the same for every one"
+                    "this model does not look at --target: it recommends the same whatever is named there"
                 )
             for note in notes:
                 click.echo(f"WARNING {note}", err=True)
-            if out is None:
-                with path.open(encoding="utf-8") as file:
-                    _print(file)
-            else:
+            if out:
                 click.echo(out)
+            else:
+                _print(path)
 
 
-def _print(file: TextIO) -> None:
+def _log_format(log: LogFormat, flags: Mapping[str, str | None]) -> LogFormat:
+    """Return the format of a log of histories: that of the model's own log, but for columns that flags name.
+
+    An empty flag says that the log has no such column.
+    """
+    columns = {name: column or None for name, column in flags.items() if column is not None}
+    return parse(LogFormat, log.model_dump() | columns, "options")
+
+
+def _print(path: Path) -> None:
     """Print a file unchanged; on a terminal, with escapes for characters that could steer it."""
-    if not sys.stdout.isatty():
-        shutil.copyfileobj(file, sys.stdout)
-        return
-    for line in file:
-        click.echo(printable_lines(line), nl=False)
+    with path.open(encoding="utf-8") as file:
+        if not sys.stdout.isatty():
+            shutil.copyfileobj(file, sys.stdout)
+            return
+        for line in file:
+            click.echo(printable_lines(line), nl=False)

@@ -35,20 +35,20 @@ class Replacement:
         from blade_tune.study.dependents import files_on, stored_on
 
         broken = stored_on(self.out, self.settings.workspace.url)
-        # A study file does not depend on rows, only on the meaning of columns
+        # Study files depend on the meaning of columns, not on rows
         if changes != ["rows"]:
             broken += map(str, files_on(self.out))
         if not broken:
             return
-        said = f"{self.out}: other data is prepared there already ({'; '.join(changes)})"
+        fact = f"{self.out}: other data is prepared there already ({'; '.join(changes)})"
+        names = ", ".join(broken)
         if not self.force:
             raise ConfigError(
-                f"{said}, and would break {', '.join(broken)}; give another --name or --out, or --force."
+                f"{fact}, and would break {names}; give another --name or --out, or --force."
             )
-        anew = f" (written anew: {', '.join(map(str, self.rewritten))})" if self.rewritten else ""
-        click.echo(
-            f"WARNING {said} and is replaced; this breaks {', '.join(broken)}{anew}", err=True
-        )
+        if self.rewritten:
+            names += f" (written anew: {', '.join(map(str, self.rewritten))})"
+        click.echo(f"WARNING {fact} and is replaced; this breaks {names}", err=True)
 
     def wrote(self, study: Path) -> bool:
         """Return whether --force may overwrite a study file: it is unchanged since the older preparation wrote it."""
@@ -82,12 +82,17 @@ def check_fits(study: Path, section: Mapping[str, Any], out: Path) -> None:
     except ConfigError as error:
         click.echo(f"WARNING {error}", err=True)
         content = {}
+
+    # The sections that differ from those of this data
     data, run = content.get("data"), content.get("run")
+    data = data if isinstance(data, dict) else {}
+    run = run if isinstance(run, dict) else {}
     needed: dict[str, Any] = {}
-    if not isinstance(data, dict) or {name: data.get(name) for name in section} != section:
+    if {name: data.get(name) for name in section} != section:
         needed["data"] = dict(section)
-    if not isinstance(run, dict) or run.get("data") != str(out):
+    if run.get("data") != str(out):
         needed["run"] = {"data": str(out)}
+
     words = f"{study}: is there already and left alone"
     if needed:
         click.echo(

@@ -1,5 +1,6 @@
 """Command `blade-tune run`, which runs a study until it has its number of scored trials."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -11,7 +12,10 @@ from blade_tune.spec.recipes import RECIPES, RecipeName
 from blade_tune.spec.study_file import PrunerName, SamplerName
 
 if TYPE_CHECKING:
+    from blade_tune.spec.catalog import StudySource
+    from blade_tune.spec.definition import StudyDefinition
     from blade_tune.study.stored import StoredStudy
+    from blade_tune.study.workspace import Workspace
 
 
 @click.command()
@@ -98,54 +102,41 @@ def run(
     from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
     from blade_tune.spec.catalog import StudySource
-    from blade_tune.spec.definition import COMBINATION, StudyDefinition
     from blade_tune.storage.connect import await_database, storage_errors
     from blade_tune.study.create import TrialBudget, open_study
-    from blade_tune.study.members import check_members, keep_members, members_of, settle_members
+    from blade_tune.study.members import check_members, keep_members
 
+    # What is asked for
     source = StudySource.read(study)
     resolved = resolve(flags, source)
     settings = resolved.settings
-    given = {"seed": seed, "sampler": sampler, "pruner": {"kind": pruner} if pruner else None}
-    search = {name: value for name, value in given.items() if value is not None}
-    configured = (
-        {}
-        if settings.trials is None or flags["trials"] is not None
-        else {"trials": settings.trials}
-    )
     workspace = settings.workspace
     if not dry_run:
         await_database(workspace.url)
-    named = [name.strip() for name in members.split(",")] if members else []
-    if model == COMBINATION and not named:  # it goes on with those that it has
-        named = members_of(f"{source.path.stem}-{model}", workspace)
-    definition = StudyDefinition.load(
-        source,
-        model=model,
-        recipe=recipe,
-        members=named,
-        max_epochs=epochs,
-        search={**search, **configured},
-    )
-    if definition.members:
-        definition = settle_members(definition, workspace)
-    total = TrialBudget(settings.trials if flags["trials"] is not None else None, add or 0)
+    by_flag = {
+        "model": model,
+        "recipe": recipe,
+        "epochs": epochs,
+        "seed": seed,
+        "sampler": sampler,
+        "pruner": pruner,
+    }
+    trials_flag = settings.trials if flags["trials"] is not None else None
+    trials_setting = settings.trials if flags["trials"] is None else None
+    definition = _define(source, by_flag, members, trials_setting, workspace)
+    total = TrialBudget(trials_flag, add or 0)
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
     if dry_run:
-        by_flag = {
-            "model": model,
-            "recipe": recipe,
-            "epochs": epochs,
-            "seed": seed,
-            "sampler": sampler,
-            "pruner": pruner,
-        }
         print_plan(source, definition, resolved, total, by_flag, launcher)
         return
+
+    # Who does it: this machine, or a cluster
     folder = settings.results / definition.name / "jobs"
     cluster = choose(launcher, settings, launcher_options, folder) if launcher else None
     places = [] if cluster else assign(settings)
+
+    # The data, and the study in its database
     known = workspace.find(definition.name)
     directory = known.data_directory(settings.data) if known else settings.data
     data = prepare(definition.data, directory, settings.results)
@@ -153,6 +144,7 @@ def run(
     stored = open_study(definition, data, workspace, total, directory=directory)
     keep_members(stored)
     warn_of_size(stored)
+
     try:
         with watch(quiet) as callback:
             if cluster:
@@ -170,6 +162,46 @@ def run(
         raise
     with storage_errors(workspace.url):
         _show(stored)
+
+
+def _define(
+    source: "StudySource",
+    by_flag: Mapping[str, Any],
+    members: str | None,
+    trials: int | None,
+    workspace: "Workspace",
+) -> "StudyDefinition":
+    """Return the study of a file with the changes that flags ask for.
+
+    Args:
+        source: the study's file.
+        by_flag: model, recipe, epochs, seed, sampler and pruner as typed, or None.
+        members: members of a combination as typed, or None.
+        trials: scored trials by a setting other than the flag, which only says how far this run goes.
+        workspace: where the members are stored.
+    """
+    from blade_tune.spec.definition import COMBINATION, StudyDefinition
+    from blade_tune.study.members import members_of, settle_members
+
+    model, pruner = by_flag["model"], by_flag["pruner"]
+    search = {
+        "seed": by_flag["seed"],
+        "sampler": by_flag["sampler"],
+        "pruner": {"kind": pruner} if pruner else None,
+        "trials": trials,
+    }
+    names = [name.strip() for name in members.split(",")] if members else []
+    if model == COMBINATION and not names:  # it goes on with those that it has
+        names = members_of(f"{source.path.stem}-{model}", workspace)
+    definition = StudyDefinition.load(
+        source,
+        model=model,
+        recipe=by_flag["recipe"],
+        members=names,
+        max_epochs=by_flag["epochs"],
+        search={name: value for name, value in search.items() if value is not None},
+    )
+    return settle_members(definition, workspace) if definition.members else definition
 
 
 def _show(stored: "StoredStudy") -> None:

@@ -71,7 +71,7 @@ def check(name: str, model: str | None, recipe: RecipeName) -> None:
 
     Names, types, ranges, combinations and idle parameters of the space NAME, or of a file: up to 100,000 combinations
     are constructed one by one, of more a sample, and the answer says which. Nothing is written. Where it does not fit,
-    the exit code is 2 and the message has the law that is broken.
+    the exit code is 2 and the message has the rule that is broken.
 
     \b
     Example:
@@ -80,15 +80,16 @@ def check(name: str, model: str | None, recipe: RecipeName) -> None:
     from blade_tune.spec.space_check import check_space
 
     checked, configs = _space(name, model, recipe)
-    found = check_space(checked, configs, MOST)
+    coverage = check_space(checked, configs, MOST)
     count = checked.count()
-    points = "a continuous space" if count is None else f"{count:,} configurations"
-    how = f"all {found.total:,}"
-    if found.constructed < found.total:
-        how = f"a sample of {found.constructed:,} of {found.total:,}"
-    tried = "points" if count is not None else "points and ends of ranges"
-    click.echo(f"{checked.place}: fits; {len(checked.free)} free parameters, {points}.")
-    click.echo(f"constructed: {how} combinations of {tried}.")
+    size, points = "a continuous space", "points and ends of ranges"
+    if count is not None:
+        size, points = f"{count:,} configurations", "points"
+    share = f"all {coverage.total:,}"
+    if coverage.constructed < coverage.total:
+        share = f"a sample of {coverage.constructed:,} of {coverage.total:,}"
+    click.echo(f"{checked.place}: fits; {len(checked.free)} free parameters, {size}.")
+    click.echo(f"constructed: {share} combinations of {points}.")
 
 
 def _space(

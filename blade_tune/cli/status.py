@@ -28,7 +28,7 @@ def status(
     watch: bool,
     every: float,
 ) -> None:
-    """Print how far a study is and who is at work.
+    """Print a study's progress and its active workers.
 
     Its budget, best trial, when the best baseline was passed, trials by state, failures by reason, GPU hours, and the
     noise of a value. With --watch, a terminal shows it live and a pipe gets a line for each change; Ctrl-C (exit code

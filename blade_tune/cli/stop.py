@@ -25,7 +25,7 @@ def stop(study: str, now: bool, settings: RunSettings) -> None:
       blade-tune stop --study qk-video
     """  # noqa: D301
     stored = settings.workspace.study(study)
-    at_work = len(stored.attempts.open_attempts())
+    count = len(stored.attempts.open_attempts())
     stored.ask_to_stop(now=now)
-    who = "1 worker" if at_work == 1 else f"{at_work} workers"
-    click.echo(f"asked {who} to stop; `blade-tune status --watch` shows them end.")
+    workers = "1 worker" if count == 1 else f"{count} workers"
+    click.echo(f"asked {workers} to stop; `blade-tune status --watch` shows them end.")

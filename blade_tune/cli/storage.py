@@ -35,11 +35,9 @@ def upgrade(settings: RunSettings) -> None:
 
     url = settings.workspace.url
     before, now = upgrade(url)
-    done = (
-        f"is current, version {now}."
-        if before == now
-        else f"upgraded from version {before} to {now}."
-    )
+    done = f"upgraded from version {before} to {now}."
+    if before == now:
+        done = f"is current, version {now}."
     click.echo(f"{masked(url)}: {done}")
 
 

@@ -59,13 +59,15 @@ def _display() -> Iterator[Callable[[Status], None]]:
 
 
 def _view(facts: Status) -> Group:
-    workers = Table(box=None, pad_edge=False, header_style="bold")
-    for name in facts["workers"][0] if facts["workers"] else ():
-        workers.add_column(name)
-    for worker in facts["workers"]:
-        workers.add_row(*map(_text, worker.values()))
     lines = (_headline(facts), *_warning(facts), facts["time_to_baseline"]["words"])
-    return Group(*map(Text, lines), workers)
+    workers = facts["workers"]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    if workers:
+        for name in workers[0]:
+            table.add_column(name)
+    for worker in workers:
+        table.add_row(*map(_text, worker.values()))
+    return Group(*map(Text, lines), table)
 
 
 def _headline(facts: Status) -> str:
@@ -76,8 +78,10 @@ def _headline(facts: Status) -> str:
         entries |= {"best": best["value"], "best_trial": best["number"]}
     if facts["baselines"]:
         entries |= facts["baselines"]
-    line = " ".join(f"{name}={_text(value)}" for name, value in entries.items())
-    return f"{line} {facts['verdict']['words']}" if facts["verdict"] else line
+    words = [f"{name}={_text(value)}" for name, value in entries.items()]
+    if facts["verdict"]:
+        words.append(facts["verdict"]["words"])
+    return " ".join(words)
 
 
 def _warning(facts: Status) -> list[str]:
@@ -86,14 +90,13 @@ def _warning(facts: Status) -> list[str]:
 
 def _line(worker: Status) -> str:
     """Return a worker's state in one line, without the time since its heartbeat, which changes all the time."""
-    return " ".join(f"{name}={_text(value)}" for name, value in worker.items() if name != "heard_s")
+    shown = {name: value for name, value in worker.items() if name != "heard_s"}
+    return " ".join(f"{name}={_text(value)}" for name, value in shown.items())
 
 
 def _text(value: Any) -> str:
-    return (
-        f"{value:.4f}"
-        if isinstance(value, float)
-        else "none"
-        if value is None
-        else printable_lines(str(value))
-    )
+    if value is None:
+        return "none"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return printable_lines(str(value))

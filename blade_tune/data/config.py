@@ -34,10 +34,10 @@ class DataConfig(Settings):
         if len(set(self.behaviors)) < len(self.behaviors):
             raise ValueError(f"behaviors must differ, got {', '.join(self.behaviors)}")
         for field, names in (("auxiliary", (self.auxiliary,)), ("long_tail", self.long_tail)):
-            if unknown := [name for name in names if name not in self.behaviors]:
-                raise ValueError(
-                    f"{field} must be one of the behaviors {', '.join(self.behaviors)}, got {unknown[0]}"
-                )
+            for name in names:
+                if name not in self.behaviors:
+                    known = ", ".join(self.behaviors)
+                    raise ValueError(f"{field} must be one of the behaviors {known}, got {name}")
         return self
 
     @property

@@ -21,9 +21,12 @@ def content_hash(arrays: Mapping[str, NDArray[Any]], **facts: Any) -> str:
     """Return a SHA-256 of arrays and plain facts, equal on machines of either byte order."""
     digest = hashlib.sha256(_canonical(facts))
     for name in sorted(arrays):
-        array = arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False)
+        # The array with its lowest bytes first, so that machines agree
+        little_endian = arrays[name].dtype.newbyteorder("<")
+        array = arrays[name].astype(little_endian, copy=False)
         digest.update(_canonical([name, array.dtype.str, array.shape]))
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        flat = np.ascontiguousarray(array).reshape(-1)
+        digest.update(flat.view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -60,12 +60,13 @@ def write(
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
         checksums = {name: sha256(temporary / f"{name}.npy") for name in arrays}
-        # Through JSON and back, for the checksum is later compared with that of what was read: tuples are lists there.
+        # Through JSON and back, which makes lists of tuples: the checksum is later compared with that of what was read.
         listed = json.loads(json.dumps({"arrays": checksums, "facts": facts}))
         content = json.dumps({**listed, "sha256": _sealing(path, listed)})
         (temporary / CONTENTS).write_text(content, encoding="utf-8")
         for file in temporary.iterdir():
-            file.chmod(PRIVATE_FILE) if is_private else None
+            if is_private:
+                file.chmod(PRIVATE_FILE)
             _flush(file)
         _rename(temporary, path)
     finally:
@@ -89,16 +90,19 @@ def read(path: Path, *, anew: bool = False) -> tuple[dict[str, NDArray[Any]], di
     """
     try:
         contents = _contents(path)
-        files = [path / CONTENTS, *(path / f"{name}.npy" for name in contents["arrays"])]
-        seen = [(file.name, *_size_and_time(file)) for file in files]
+        array_files = {name: path / f"{name}.npy" for name in contents["arrays"]}
+        seen = []
+        for file in (path / CONTENTS, *array_files.values()):
+            status = file.stat()
+            seen.append((file.name, status.st_size, status.st_mtime_ns))
         if anew or _checked.get(path) != seen:
             _check(path, contents)
             _checked[path] = seen
-        arrays = {name: np.load(path / f"{name}.npy", mmap_mode="r") for name in contents["arrays"]}
+        arrays = {name: np.load(file, mmap_mode="r") for name, file in array_files.items()}
         return arrays, contents["facts"]
     except PermissionError as error:
         raise DataError(
-            f"{path}: may be read only by whoever prepared it ({error.strerror}); use another --results."
+            f"{path}: may be read only by the user who prepared it ({error.strerror}); use another --results."
         ) from None
     except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
@@ -144,11 +148,6 @@ def _check(path: Path, contents: Mapping[str, Any]) -> None:
 def _sealing(path: Path, listed: Mapping[str, Any]) -> str:
     """Return a checksum of what a folder lists and of its name, which is a hash of what the folder was built from."""
     return hashlib.sha256(json.dumps([path.name, listed], sort_keys=True).encode()).hexdigest()
-
-
-def _size_and_time(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def tensor(path: Path, name: str) -> Tensor:
@@ -213,8 +212,8 @@ def replace(new: Path, final: Path) -> None:
     """
     olds: list[Path] = []
     while True:
+        # Move the older folder away, unless there is none or another process has moved it
         old = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
-        # There is no older folder, or another process has moved it
         with suppress(FileNotFoundError):
             final.rename(old)
             olds.append(old)

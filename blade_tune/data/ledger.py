@@ -49,9 +49,10 @@ class LedgerContent:
 
     def holds(self, head: Head | None) -> bool:
         """Return whether all lines up to a head are there; True without a head."""
-        return head is None or [r["hash"] for r in self.records[head.lines - 1 : head.lines]] == [
-            head.hash
-        ]
+        if head is None:
+            return True
+        last = self.records[head.lines - 1 : head.lines]  # empty if the ledger is shorter
+        return [record["hash"] for record in last] == [head.hash]
 
 
 class Ledger:
@@ -141,37 +142,40 @@ class Ledger:
 
     def _mendable(self, reading: LedgerContent) -> Record | None:
         """Return the record to write after the valid lines, {} to only remove the rest, or None if neither is safe."""
-        # A power failure may leave zeros at the end of a file.
-        known, number, rest = self._known, len(reading.records) + 1, reading.rest.rstrip(b"\0")
+        known, number = self._known, len(reading.records) + 1
         if b"\n" in reading.rest.removesuffix(b"\n"):  # more than one line is damaged
             return None
+
+        # The last line is in the head that was remembered
         if known and known.last and known.lines == number:
             last = {**known.last, "hash": known.hash}
             return last if _follows(json.dumps(last), reading.hash) else None
+
+        # The file holds all of the last line but for its line end; a power failure may leave zeros there
+        rest = reading.rest.rstrip(b"\0")
         if b"\n" in rest or not rest or not reading.holds(known):
             return None
-        if _follows(rest, reading.hash):  # complete but for its line end
+        if _follows(rest, reading.hash):
             return dict(json.loads(rest))
-        # Every line begins so: only then is the rest an unfinished one, and not something else.
+
+        # The rest is an unfinished line only if it begins as every line does
         begun = json.dumps({"previous": reading.hash, "entry": {}}).encode()[:-2]
         return {} if begun.startswith(rest) or rest.startswith(begun) else None
 
     def _require_whole(self, reading: LedgerContent) -> None:
-        cure = (
-            ""
-            if self._mendable(reading) is None
-            else " Nothing else is lost: `blade-tune doctor --fix` mends it."
-        )
+        way_out = COPY
+        if self._mendable(reading) is not None:
+            way_out = " Nothing else is lost: `blade-tune doctor --fix` mends it."
         if reading.rest:
             raise DataError(
                 f"{self.path}:{len(reading.records) + 1}: must hold the hash of the line before it and its own, and "
-                f"does not: the ledger of test evaluations was edited or cut here or one line above.{cure or COPY}"
+                f"does not: the ledger of test evaluations was edited or cut here or one line above.{way_out}"
             )
         if self._known and not reading.holds(self._known):
             raise DataError(
                 f"{self.path}: must go on from the {self._known.lines} lines that the study's database knows of, and "
                 f"has {len(reading.records)}: the ledger of test evaluations was cut or replaced, or --results is not "
-                f"the study's.{cure or COPY}"
+                f"the study's.{way_out}"
             )
 
     def _read(self) -> LedgerContent:
@@ -180,14 +184,15 @@ class Ledger:
         except OSError as error:
             fact = f"the ledger of test evaluations cannot be read ({error.strerror})"
             raise DataError(f"{self.path}: {fact}.{COPY}") from None
+        # Valid lines, up to the first that does not follow from the one before
         records: list[Record] = []
-        size = 0
+        previous, size = FIRST, 0
         for line in content.splitlines(keepends=True):
-            if not line.endswith(b"\n") or not _follows(
-                line, records[-1]["hash"] if records else FIRST
-            ):
+            if not line.endswith(b"\n") or not _follows(line, previous):
                 break
-            records.append(json.loads(line))
+            record = json.loads(line)
+            records.append(record)
+            previous = record["hash"]
             size += len(line)
         return LedgerContent(tuple(records), size, content[size:])
 
@@ -198,7 +203,8 @@ class Ledger:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def _settle(self, lines: int, record: Record) -> Head:
-        head = Head(lines, record["hash"], {name: record[name] for name in ("previous", "entry")})
+        last = {"previous": record["previous"], "entry": record["entry"]}
+        head = Head(lines, record["hash"], last)
         self._remember(head)
         return head
 

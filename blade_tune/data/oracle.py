@@ -27,21 +27,28 @@ def best_reachable(
     Returns:
         Name of metric -> expected value, for all METRICS.
     """
+    # The users whose valid row counts, for its item and the user have train rows
     known_V = np.zeros(config.num_items + 1, bool)
     known_V[train.items_N] = True
-    users_U = np.intersect1d(valid.users_N[known_V[valid.items_N]], train.users_N)[:MAX_USERS]
+    counts_N = known_V[valid.items_N]
+    users_U = np.intersect1d(valid.users_N[counts_N], train.users_N)[:MAX_USERS]
+
+    # Train rows sorted by user, and where those of each user start and end
     order_N = np.argsort(train.users_N, kind="stable")
-    bounds_U2 = np.searchsorted(train.users_N[order_N], np.stack((users_U, users_U + 1), axis=1))
+    users_U2 = np.stack((users_U, users_U + 1), axis=1)
+    bounds_U2 = np.searchsorted(train.users_N[order_N], users_U2)
+
+    # The probabilities of the first ranks, some users at a time
     at_once = max(1, CELLS // config.num_items)
     tops = []
     for first in range(0, len(users_U), at_once):
-        histories = [
-            train.rows(order_N[start:end]) for start, end in bounds_U2[first : first + at_once]
-        ]
+        bounds = bounds_U2[first : first + at_once]
+        histories = [train.rows(order_N[start:end]) for start, end in bounds]
         prob_UV = next_item_probabilities(config, histories)
         # The probability that a user's valid row counts at all, given that its item must have a train row.
         kept_U1 = 1 - prob_UV[:, ~known_V].sum(axis=1, keepdims=True)
-        tops.append(-np.sort(-prob_UV[:, known_V] / kept_U1, axis=1)[:, : max(CUTOFFS)])
+        descending_UV = -np.sort(-prob_UV[:, known_V] / kept_U1, axis=1)
+        tops.append(descending_UV[:, : max(CUTOFFS)])
     mean_R = np.concatenate(tops).mean(axis=0)
     return {metric: _expected(mean_R, metric) for metric in METRICS}
 
@@ -71,16 +78,17 @@ def next_item_probabilities(
     weight_S = (1.0 + np.arange(items_CS.shape[1])) ** -config.skew
     prob_UV = np.zeros((len(histories), config.num_items + 1))
     for prob_V, history in zip(prob_UV, histories, strict=True):
-        # The next cluster follows from the last interaction, or without recency from any one, all equally likely.
+        # The probability of each cluster: noise, and the law. The next cluster follows from the last interaction, or
+        # without recency from any one, all equally likely.
         followed = slice(None) if "recency" in config.without else slice(-1, None)
         leads_N = led_to(config, cluster_V[history.items_N[followed]], history.sets_NK[followed])
+        counts_C = np.bincount(leads_N, minlength=config.num_clusters)
         prob_C = np.full(config.num_clusters, config.noise / config.num_clusters)
-        prob_C += (
-            (1 - config.noise) * np.bincount(leads_N, minlength=config.num_clusters) / len(leads_N)
-        )
+        prob_C += (1 - config.noise) * counts_C / len(leads_N)
+
+        # The probability of each item in its cluster, by its weight among those that the user has not met
         weight_CS = weight_S * ~np.isin(items_CS, history.items_N)
         total_C1 = weight_CS.sum(axis=1, keepdims=True)
-        prob_V[items_CS] = prob_C[:, None] * np.divide(
-            weight_CS, total_C1, where=total_C1 > 0, out=weight_CS * 0
-        )
+        share_CS = np.divide(weight_CS, total_C1, where=total_C1 > 0, out=weight_CS * 0)
+        prob_V[items_CS] = prob_C[:, None] * share_CS
     return prob_UV

@@ -45,13 +45,15 @@ def differences(name: str, counts: Mapping[str, int]) -> list[str]:
     if published is None:
         return []
     return [
-        _difference(what, counts[what], getattr(published, what))
-        for what in ("users", "items", "interactions")
+        _difference("users", counts["users"], published.users),
+        _difference("items", counts["items"], published.items),
+        _difference("interactions", counts["interactions"], published.interactions),
     ]
 
 
-def _difference(what: str, ours: int, theirs: int) -> str:
+def _difference(noun: str, ours: int, theirs: int) -> str:
     if ours == theirs:
-        return f"{ours:,} {what}, as published"
+        return f"{ours:,} {noun}, as published"
     more = "more" if ours > theirs else "fewer"
-    return f"{ours:,} {what}, {abs(ours - theirs):,} {more} than the published {theirs:,} ({ours / theirs - 1:+.1%})"
+    by = f"{abs(ours - theirs):,} {more}"
+    return f"{ours:,} {noun}, {by} than the published {theirs:,} ({ours / theirs - 1:+.1%})"

@@ -74,18 +74,16 @@ def _same_source(search: SearchData, directory: Path | None) -> Source:
 
 def _open(search: SearchData, source: Source) -> SealedData:
     """Map the sealed rows from disk, building their folder first if needed; their hash is compared each time."""
-    path = (
-        search.path.parent.parent
-        / ".sealed"
-        / digest.key(search=search.path.name, sealed=source.sealed_key())
-    )
-    folder.keep_private(path.parent)
+    root = search.path.parent.parent / ".sealed"
+    path = root / digest.key(search=search.path.name, sealed=source.sealed_key())
+    folder.keep_private(root)
     if not folder.has_checksums(path):
         between, test = source.sealed()
         numbering = Numbering(search.user_ids_U, search.item_ids_V)
         arrays, dropped = number_parts(numbering, between=between, test=test)
         data_hash = digest.content_hash(arrays, search=search.data_hash)
         folder.write(path, arrays, {"data_hash": data_hash, "dropped": dropped}, is_private=True)
+
     arrays, facts = folder.read(path, anew=True)
     if digest.content_hash(arrays, search=search.data_hash) != facts["data_hash"]:
         raise DataError(

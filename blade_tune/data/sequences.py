@@ -44,10 +44,11 @@ class Windows:
 
     def rows(self, index_B: Tensor) -> Batch:
         """Return the batch of the given rows, where row u is the window of user u + 1."""
-        # One interaction more than a window has steps: the oldest is only an input, the newest only a target.
+        # A window needs one interaction more than it has steps: the oldest is only an input, the newest only a target.
         positions_BX, real_BX = self._newest(index_B, self.max_length + 1)
         items_BX = self.items_N[positions_BX].long() * real_BX
         sets_BXK = self.sets_NK[positions_BX] * real_BX[:, :, None]
+
         # The oldest interaction has nothing before it, so it is no target
         has_input_BL = real_BX[:, :-1]
         return Batch(
@@ -78,8 +79,13 @@ class Windows:
 
     def to(self, device: torch.device) -> "Windows":
         """Return these windows with the histories on another device, which then gathers the batches."""
-        tensors = (self.items_N, self.sets_NK, self.starts_U, self.ends_U)
-        return Windows(self.max_length, *(tensor.to(device) for tensor in tensors))
+        return Windows(
+            max_length=self.max_length,
+            items_N=self.items_N.to(device),
+            sets_NK=self.sets_NK.to(device),
+            starts_U=self.starts_U.to(device),
+            ends_U=self.ends_U.to(device),
+        )
 
 
 def windows(parts: Sequence[Part], num_users: int, max_length: int) -> Windows:
@@ -93,8 +99,14 @@ def windows(parts: Sequence[Part], num_users: int, max_length: int) -> Windows:
         max_length: L, steps of a window.
     """
     rows = in_user_order(parts)
-    arrays = (rows.items_N, rows.sets_NK, *bounds_of(rows.users_N, num_users))
-    return Windows(max_length, *(torch.from_numpy(array) for array in arrays))
+    starts_U, ends_U = bounds_of(rows.users_N, num_users)
+    return Windows(
+        max_length=max_length,
+        items_N=torch.from_numpy(rows.items_N),
+        sets_NK=torch.from_numpy(rows.sets_NK),
+        starts_U=torch.from_numpy(starts_U),
+        ends_U=torch.from_numpy(ends_U),
+    )
 
 
 def in_user_order(parts: Sequence[Part]) -> Interactions:
@@ -115,4 +127,5 @@ def bounds_of(users_N: Ids, num_users: int) -> tuple[NDArray[np.int64], NDArray[
 
 def rows_with(part: Part) -> Tensor:
     """Return the rows of Windows whose user has a row in `part`: the windows that can be evaluated on it."""
-    return torch.from_numpy(np.unique(part.users_N).astype(np.int64) - 1)
+    users_X = np.unique(part.users_N).astype(np.int64)
+    return torch.from_numpy(users_X - 1)

@@ -27,17 +27,20 @@ def split_by_time(rows: Interactions, auxiliary: int) -> Split:
         rows: all interactions, those of a user in time order.
         auxiliary: column of the auxiliary behavior; an interaction with any other behavior is a target.
     """
+    # How many targets each user has, and how many are left from each row on, this row included
     target_N = np.any(np.delete(rows.sets_NK, auxiliary, axis=1), axis=1)
     _, user_N = np.unique(rows.users_N, return_inverse=True)
     order_N = np.argsort(user_N, kind="stable")
     before_N = np.empty(len(rows), np.int64)  # targets of this and earlier users before the row
     before_N[order_N] = np.cumsum(target_N[order_N]) - target_N[order_N]
     total_U = np.bincount(user_N, weights=target_N).astype(np.int64)
-    # The user's targets from this row on, this row included
     left_N = np.cumsum(total_U)[user_N] - before_N
-    whole_N = total_U[user_N] < 2  # the whole user is train
+
+    # Without two targets the whole user is train
+    whole_N = total_U[user_N] < 2
+    before_valid_N = (left_N > 2) | ((left_N == 2) & ~target_N)
     return Split(
-        train=rows.rows(whole_N | (left_N > 2) | ((left_N == 2) & ~target_N)),
+        train=rows.rows(whole_N | before_valid_N),
         valid=rows.rows(~whole_N & target_N & (left_N == 2)),
         between=rows.rows(~whole_N & ~target_N & (left_N == 1)),
         test=rows.rows(~whole_N & target_N & (left_N == 1)),

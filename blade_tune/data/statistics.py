@@ -29,23 +29,13 @@ def describe(
         part that their key names.
     """
     parts = {"train": len(search.train), "valid": len(search.valid), **sealed_counts}
-    names = search.config.behaviors
-    pairs_KK = search.catalog.pair_counts_KK
-    sizes = np.bincount(search.train.sets_NK.sum(axis=1, dtype=np.int64), minlength=len(names) + 1)
     lengths_U = np.bincount(search.train.users_N)[1:]
     facts: dict[str, Any] = {
         "users": search.num_users,
         "items": search.num_items,
         "interactions": sum(parts.values()),
         "parts": parts,
-        "behaviors": {
-            name: int(count) for name, count in zip(names, pairs_KK.diagonal(), strict=True)
-        },
-        "set_sizes": {str(size): int(sizes[size]) for size in range(1, len(names) + 1)},
-        "pairs": {
-            f"{names[a]}-{names[b]}": int(pairs_KK[a, b])
-            for a, b in combinations(range(len(names)), 2)
-        },
+        **_behavior_counts(search),
         "length": {
             "min": int(lengths_U.min()),
             "median": float(np.median(lengths_U)),
@@ -59,19 +49,44 @@ def describe(
     if search.config.long_tail:
         facts["long_tail_users"] = int(tail_users(search).sum())
     facts["dropped"] = search.dropped
+
+    # Where the data comes from, and how it differs from what was published
     if "rows" in origin:
         facts["log"] = {"rows": origin["rows"], "left_out": origin["left_out"]}
     if "source" in origin:
-        facts["source"] = f"{origin['source']['file']}, {origin['source']['bytes']:,} bytes"
-    if found := differences(search.config.name, facts):
-        facts["published"] = found
-    return facts | {name: origin[name] for name in ("best_reachable", "license") if name in origin}
+        source = origin["source"]
+        facts["source"] = f"{source['file']}, {source['bytes']:,} bytes"
+    published = differences(search.config.name, facts)
+    if published:
+        facts["published"] = published
+    for name in ("best_reachable", "license"):
+        if name in origin:
+            facts[name] = origin[name]
+    return facts
+
+
+def _behavior_counts(search: SearchData) -> dict[str, dict[str, int]]:
+    """Return the numbers of train rows by behavior, by size of the set, and by pair of behaviors."""
+    names = search.config.behaviors
+    pairs_KK = search.catalog.pair_counts_KK
+    sizes_N = search.train.sets_NK.sum(axis=1, dtype=np.int64)
+    counts_by_size = np.bincount(sizes_N, minlength=len(names) + 1)
+    pairs = {}
+    for a, b in combinations(range(len(names)), 2):
+        pairs[f"{names[a]}-{names[b]}"] = int(pairs_KK[a, b])
+    return {
+        "behaviors": {name: int(pairs_KK[k, k]) for k, name in enumerate(names)},
+        "set_sizes": {str(size): int(counts_by_size[size]) for size in range(1, len(names) + 1)},
+        "pairs": pairs,
+    }
 
 
 def _users_with_repeats(search: SearchData) -> int:
     """Return the number of users who met some item more than once."""
-    distinct_U = np.bincount(search.user_item_keys().numpy() // (search.num_items + 1))
-    return int((np.bincount(search.train.users_N) > distinct_U).sum())
+    keys_N = search.user_item_keys().numpy()
+    num_items_U = np.bincount(keys_N // (search.num_items + 1))
+    num_rows_U = np.bincount(search.train.users_N)
+    return int((num_rows_U > num_items_U).sum())
 
 
 def _valid_items_in_history(search: SearchData) -> int:
@@ -83,6 +98,7 @@ def _valid_items_in_history(search: SearchData) -> int:
 
 def tail_users(search: SearchData) -> NDArray[np.bool_]:
     """Return the mask of tail users, by internal id: more than TAIL_SHARE of their behaviors are long-tail ones."""
+    # How many behaviors each user has in all rows: of any kind, and of the long tail
     users_N, sets_NK = search.train.users_N, search.train.sets_NK
     columns = [search.config.behaviors.index(name) for name in search.config.long_tail]
     all_U = np.bincount(users_N, weights=sets_NK.sum(axis=1))

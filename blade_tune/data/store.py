@@ -121,13 +121,16 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
 def _build(source: Source, config: DataConfig, path: Path) -> None:
     """Read train and valid from a source, and write them and what derives from them to a folder."""
     train, valid = source.search()
-    numbering = Numbering.of(train)  # not of valid: ids must tell nothing of later rows
+    # Users and items of train rows only, for ids must tell nothing of later rows
+    numbering = Numbering.of(train)
     arrays, dropped = number_parts(numbering, train=train, valid=valid)
     for name in ("train", "valid"):
         if not len(arrays[f"{name}_users"]):
             raise DataError(
                 f"{config.name}: {name} must keep at least one row, got none (left out: {dropped})."
             )
+
+    # Only the rows and their ids are part of the content's hash, not what derives from them
     arrays |= {"user_ids": numbering.user_ids_U, "item_ids": numbering.item_ids_V}
     derived = _derived(stored_part(arrays, "train"), stored_part(arrays, "valid"), numbering)
     data_hash = digest.content_hash(arrays, behaviors=config.behaviors, auxiliary=config.auxiliary)
@@ -143,7 +146,8 @@ def _build(source: Source, config: DataConfig, path: Path) -> None:
 
 def _derived(train: Part, valid: Part, numbering: Numbering) -> dict[str, NDArray[Any]]:
     """Return arrays that every worker would otherwise have to derive from the rows and keep in its own memory."""
-    num_users, num_items = len(numbering.user_ids_U) - 1, len(numbering.item_ids_V) - 1
+    num_users = len(numbering.user_ids_U) - 1
+    num_items = len(numbering.item_ids_V) - 1
     history = in_user_order([train, valid])
     starts_U, ends_U = bounds_of(history.users_N, num_users)
     train_starts_U, train_ends_U = bounds_of(train.users_N, num_users)

@@ -10,7 +10,7 @@ from blade_tune.data.config import DataConfig
 
 LEAD = 1  # by how many clusters every interaction leads on if sets say nothing of the next one
 
-Thing = Literal["order", "sets", "recency"]  # properties that the law may lack
+LawProperty = Literal["order", "sets", "recency"]  # properties that the law may lack
 
 
 class SyntheticConfig(DataConfig):
@@ -33,12 +33,12 @@ class SyntheticConfig(DataConfig):
     shuffle_sets: bool = Field(
         False, description="permute the sets over all rows: the control without the law"
     )
-    without: tuple[Thing, ...] = Field(
+    without: tuple[LawProperty, ...] = Field(
         (), description="what the law does without: order, sets, recency"
     )
 
     @model_serializer(mode="wrap")
-    def _leave_out_what_is_whole(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _omit_empty_without(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Omit `without` where it is empty, as versions without that setting did, so that older hashes stay valid."""
         values: dict[str, Any] = handler(self)
         if not self.without:
@@ -60,7 +60,7 @@ class SyntheticConfig(DataConfig):
                 f"max_length must be at least min_length, got {self.max_length} and {self.min_length}"
             )
         if len(set(self.without)) < len(self.without):
-            raise ValueError(f"without must name each thing once, got {', '.join(self.without)}")
+            raise ValueError(f"without must name each property once, got {', '.join(self.without)}")
         if self.shuffle_sets and "sets" in self.without:
             raise ValueError(
                 "shuffle_sets takes the law from sets, and without sets they have none"
@@ -71,9 +71,8 @@ class SyntheticConfig(DataConfig):
 def rarity(config: DataConfig) -> NDArray[np.int64]:
     """Return rarity_K: 0 for the auxiliary behavior, then 1, 2, ... for the target behaviors in column order."""
     rarity_K = np.empty(len(config.behaviors), np.int64)
-    targets = [
-        column for column in range(len(config.behaviors)) if column != config.auxiliary_column
-    ]
+    columns = range(len(config.behaviors))
+    targets = [column for column in columns if column != config.auxiliary_column]
     rarity_K[[config.auxiliary_column, *targets]] = np.arange(len(config.behaviors))
     return rarity_K
 
@@ -97,12 +96,15 @@ def led_to(
     Returns:
         The next cluster after each interaction, in the shape of `clusters_N`.
     """
+    # How far an interaction leads: by its rarest behavior
     if "sets" in config.without:
         steps_N = np.full(clusters_N.shape, LEAD)
     else:
-        steps_N = (sets_NK * rarity(config)).max(axis=-1) + (
-            LEAD if "recency" in config.without else 0
-        )
-    return (
-        steps_N - clusters_N if "order" in config.without else clusters_N + steps_N
-    ) % config.num_clusters
+        steps_N = (sets_NK * rarity(config)).max(axis=-1)
+        if "recency" in config.without:
+            steps_N = steps_N + LEAD
+
+    # Where to: without order, two clusters lead to each other
+    if "order" in config.without:
+        return (steps_N - clusters_N) % config.num_clusters
+    return (clusters_N + steps_N) % config.num_clusters

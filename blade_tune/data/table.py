@@ -29,9 +29,8 @@ def concatenate(tables: Sequence[Interactions]) -> Interactions:
 def user_item_keys(parts: Sequence[Part], num_items: int) -> NDArray[np.int64]:
     """Return what each user has met as sorted unique keys, user * (num_items + 1) + item, for binary search."""
     rows = concatenate(parts)
-    return distinct(rows.users_N.astype(np.int64) * (num_items + 1) + rows.items_N).astype(
-        np.int64, copy=False
-    )
+    keys_N = rows.users_N.astype(np.int64) * (num_items + 1) + rows.items_N
+    return distinct(keys_N).astype(np.int64, copy=False)
 
 
 def distinct(numbers_N: Ids) -> Ids:
@@ -56,11 +55,13 @@ def unmet_before(keys_N: NDArray[np.int64], num_items: int) -> NDArray[np.int64]
         user * (num_items + 1) + count for each key; sorted like the keys.
     """
     users_N = keys_N // (num_items + 1)
-    places_N = np.arange(len(keys_N))
-    # Position of the user's first key
-    firsts_N = np.maximum.accumulate(np.where(_starts_run(users_N), places_N, 0))
-    # Below an item are item - 1 others; those that the user met are the user's keys before this one.
-    return keys_N - 1 - (places_N - firsts_N)
+    positions_N = np.arange(len(keys_N))
+    # The position of the user's first key, for each key
+    firsts_N = np.where(_starts_run(users_N), positions_N, 0)
+    firsts_N = np.maximum.accumulate(firsts_N)
+    # There are item - 1 smaller items; those that the user met are the user's keys before this one.
+    num_met_N = positions_N - firsts_N
+    return keys_N - 1 - num_met_N
 
 
 def _starts_run(sorted_N: Ids) -> NDArray[np.bool_]:
@@ -72,6 +73,8 @@ def _starts_run(sorted_N: Ids) -> NDArray[np.bool_]:
 
 def pair_counts(sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return pair_counts_KK: how many rows have both behaviors; the diagonal counts those with one."""
-    return np.stack(
-        [sets_NK[sets_NK[:, k] > 0].sum(axis=0, dtype=np.int64) for k in range(sets_NK.shape[1])]
-    )
+    rows = []
+    for k in range(sets_NK.shape[1]):
+        with_k_NK = sets_NK[sets_NK[:, k] > 0]
+        rows.append(with_k_NK.sum(axis=0, dtype=np.int64))
+    return np.stack(rows)

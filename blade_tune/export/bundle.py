@@ -31,7 +31,7 @@ class Bundle:
 
     model_name: str
     values: Mapping[str, Value]  # the configuration by dotted name
-    # Of a combination of models, in the order of its weights; else empty
+    # The models that a combination is made of, in the order of its weights; else empty
     members: Sequence[MemberModel]
     catalog: Catalog
     weights: Mapping[str, Tensor]

@@ -10,7 +10,8 @@ from blade_tune.errors import DataError
 from blade_tune.files import sha256
 
 FILE = "checksums.json"
-FILES = (  # that every bundle lists, no more and no less
+# The files that every bundle lists, no more and no less
+FILES = (
     "weights.safetensors",
     "best.yaml",
     "catalog.json",
@@ -25,8 +26,8 @@ FILES = (  # that every bundle lists, no more and no less
 
 def write(folder: Path) -> None:
     """Write the SHA-256 of every file in a folder, and one digest of them all, to `checksums.json`."""
-    found = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-    content = {"files": found, "digest": _digest(found)}
+    checksums = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+    content = {"files": checksums, "digest": _digest(checksums)}
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
@@ -35,32 +36,37 @@ def verify(folder: Path) -> str:
 
     Returns:
         The digest of the bundle. Only this proves its origin: anyone who knows the digest from a source that they trust
-        can compare it, whereas whoever changes a file can also change `checksums.json`.
+        can compare it, whereas a person who changes a file can also change `checksums.json`.
 
     Raises:
         DataError: a file is missing or was changed, or the checksums were changed.
     """
-    if not (folder / FILE).is_file():
-        law = f"must be a bundle that export-best wrote, and has no {FILE}"
-        raise DataError(f"{folder}: {law}; name another folder, or export it again.")
+    # The list of checksums itself
+    list_path = folder / FILE
+    if not list_path.is_file():
+        fact = f"must be a bundle that export-best wrote, and has no {FILE}"
+        raise DataError(f"{folder}: {fact}; name another folder, or export it again.")
+    consequence = "so nothing of this bundle can be trusted"
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        listed, digest = dict(content["files"]), str(content["digest"])
+        content = json.loads(list_path.read_text(encoding="utf-8"))
+        listed = dict(content["files"])
+        digest = str(content["digest"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise DataError(
-            f"{folder / FILE}: is damaged, so nothing of this bundle can be trusted."
-        ) from None
+        raise DataError(f"{list_path}: is damaged, {consequence}.") from None
     if digest != _digest(listed):
-        raise DataError(f"{folder / FILE}: was changed, so nothing of this bundle can be trusted.")
-    if odd := sorted(listed.keys() ^ set(FILES)):
+        raise DataError(f"{list_path}: was changed, {consequence}.")
+    differing = sorted(listed.keys() ^ set(FILES))
+    if differing:
+        name = differing[0]
+        is_extra = name in listed
         fact = (
             "lists a file that no bundle has"
-            if odd[0] in listed
+            if is_extra
             else "does not list a file of every bundle"
         )
-        raise DataError(
-            f"{folder / FILE}: {fact}, {odd[0]}, so nothing of this bundle can be trusted."
-        )
+        raise DataError(f"{list_path}: {fact}, {name}, {consequence}.")
+
+    # The files that it lists
     for name in FILES:
         path = folder / name
         if not path.is_file() or sha256(path) != listed[name]:

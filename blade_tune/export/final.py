@@ -60,7 +60,7 @@ class ExportOptions:
     device: torch.device
     data_directory: Path | None = None  # folder of the data's files, if it is not the study's own
     rule: Rule | None = None  # how to choose; None: confirmed if a winner is confirmed, else best
-    # Train on validation rows too, for as many epochs as were best without them
+    # Whether to train on validation rows too, for as many epochs as were best without them
     with_valid: bool = False
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
 
@@ -102,14 +102,19 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
     if best is None:
         raise NothingToExportError(f"study {name} has no completed trial; run it first.")
     confirmation = load_confirmation(stored)
-    if rule == "best" or (rule is None and confirmation is None):
-        if rule is None:
-            log.warning(
-                "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
-                "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",
-                *(name, best.number, num_scored(stored.trials), name),
-            )
+
+    # The best trial of the search
+    if rule is None and confirmation is None:
+        log.warning(
+            "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
+            "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",
+            *(name, best.number, num_scored(stored.trials), name),
+        )
+        rule = "best"
+    if rule == "best":
         return Choice("best", best.number, stored, best)
+
+    # A confirmed configuration
     if confirmation is None:
         raise ConfigError(
             f"--rule {rule} needs a confirmation; run `blade-tune confirm --study {name}` first."
@@ -122,7 +127,8 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
         )
     candidate = confirmation.smallest if rule == "1se" else confirmation.winner
     runs = confirmation.runs
-    return Choice(rule or "confirmed", candidate.trial, runs, runs.trials[candidate.runs[0]])
+    run_on_first_seed = runs.trials[candidate.runs[0]]
+    return Choice(rule or "confirmed", candidate.trial, runs, run_on_first_seed)
 
 
 def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
@@ -137,7 +143,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         StudyDiffersError: the data is not what the study was run on.
         BladeTuneError: the bundle, read back, does not score as the model does.
     """
-    # First all that may be refused, before training and before test rows
+    # All that may be refused is refused before training and before the test rows are opened
     choice = choose(stored, options.rule)
     if options.with_valid and stored.definition.members:
         raise ConfigError(
@@ -145,53 +151,71 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         )
     out = options.out.resolve()
     folder.check_place(out, "provenance.json")
-    data = stored.data(options.data_directory)
-    model, outcome = retrain(choice, data, options)
-    _report_difference(choice, outcome, options)
 
+    # Train again on train rows
+    data = stored.data(options.data_directory)
+    model, result = retrain(choice, data, options)
+    _report_difference(choice, result, options)
+
+    # Test once on the sealed rows
     seed = TrialRecord(choice.trial).seed
-    opening = {"trial": choice.search_trial, "seed": seed, "command": "export-best"}
-    sealed = stored.open_test(data, options.data_directory, opening)
-    evaluation, metrics = test(model, sealed, stored.definition.objective, options.device)
+    entry = {"trial": choice.search_trial, "seed": seed, "command": "export-best"}
+    sealed = stored.open_test(data, options.data_directory, entry)
+    evaluation, test_metrics = test(model, sealed, stored.definition.objective, options.device)
+
+    # Write the bundle
     source = open_source(data.config, stored.data_directory(options.data_directory))
     origin, ids = source.origin(), source.original_ids()
-
     bundle = Bundle(
         model_name=stored.definition.model,
         values=choice.source.values(choice.trial),
         members=choice.source.definition.member_models,
         catalog=data.catalog,
-        weights=outcome.weights,
-        log=_log(origin, data.config.behaviors),
-        user_ids_U=_named(data.user_ids_U, ids.get("user")),
-        item_ids_V=_named(data.item_ids_V, ids.get("item")),
-        metrics={"valid": None if options.with_valid else outcome.metrics, **metrics},
+        weights=result.weights,
+        log=_log_format(origin, data.config.behaviors),
+        user_ids_U=_original_ids(data.user_ids_U, ids.get("user")),
+        item_ids_V=_original_ids(data.item_ids_V, ids.get("item")),
+        metrics={"valid": None if options.with_valid else result.metrics, **test_metrics},
         ranks_U=evaluation.ranks_U,
-        provenance={
-            "study": stored.definition.name,
-            "members": [
-                f"{member.study}:{member.trial}" for member in stored.definition.settled_members
-            ],
-            **choice.facts,
-            "epochs": None if choice.source.definition.is_fitted else outcome.best_epoch,
-            "with_valid": options.with_valid,
-            "study_seed": stored.definition.search.seed,
-            "training_seed": seed,
-            "data": {"name": data.config.name, "license": origin.get("license", "unknown")},
-            "ledger": {"lines": head.lines, "hash": head.hash}
-            if (head := sealed.opening)
-            else None,
-            "data_hash": data.data_hash,
-            "sealed_hash": sealed.data_hash,
-            "fingerprint": stored.study.user_attrs["fingerprint"],
-            **environment(options.device),
-        },
+        provenance=_provenance(
+            stored, choice, options, sealed, result.best_epoch, origin.get("license", "unknown")
+        ),
     )
     with folder.writing(out):
         _publish(bundle, model, sealed, out)
-    if warning := below_untuned_on_test(bundle.metrics):
+
+    warning = below_untuned_on_test(bundle.metrics)
+    if warning:
         log.warning("study=%s %s", stored.definition.name, warning)
     return {**choice.facts, **bundle.metrics, "warning": warning or None}
+
+
+def _provenance(
+    stored: StoredStudy,
+    choice: Choice,
+    options: ExportOptions,
+    sealed: SealedData,
+    best_epoch: int,
+    license_: str,
+) -> dict[str, Any]:
+    """Return the content of a bundle's provenance.json."""
+    definition, data, opening = stored.definition, sealed.search, sealed.opening
+    members = [f"{member.study}:{member.trial}" for member in definition.settled_members]
+    return {
+        "study": definition.name,
+        "members": members,
+        **choice.facts,
+        "epochs": None if choice.source.definition.is_fitted else best_epoch,
+        "with_valid": options.with_valid,
+        "study_seed": definition.search.seed,
+        "training_seed": TrialRecord(choice.trial).seed,
+        "data": {"name": data.config.name, "license": license_},
+        "ledger": {"lines": opening.lines, "hash": opening.hash} if opening else None,
+        "data_hash": data.data_hash,
+        "sealed_hash": sealed.data_hash,
+        "fingerprint": stored.study.user_attrs["fingerprint"],
+        **environment(options.device),
+    }
 
 
 def retrain(
@@ -207,16 +231,16 @@ def retrain(
     if not definition.is_fitted:
         values["train.max_epochs"] = record.best_epoch
     if options.with_valid and not definition.is_fitted:
-        # Only at the end: no rows are left to choose an epoch by
+        # Evaluate at the end only, for no rows are left to choose an epoch by.
         values["train.eval_every"] = record.best_epoch
     make = DeviceData.with_valid_rows if options.with_valid else DeviceData.for_search
     device_data = make(data, max_length(definition, values), definition.objective, options.device)
-    # As before, for the last bits of sums on a CPU depend on it
+    # The trial's number of threads, for the last bits of sums on a CPU depend on it
     threads = record.get(TrialRecord.threads)
     training = build_training(definition, values, data, device_data, record.seed, threads)
-    outcome = training.run(Hooks(device_data.evaluator, options.on_epoch))
-    training.model.load_state_dict(outcome.weights)
-    return training.model.eval(), outcome
+    result = training.run(Hooks(device_data.evaluator, options.on_epoch))
+    training.model.load_state_dict(result.weights)
+    return training.model.eval(), result
 
 
 def test(
@@ -229,23 +253,28 @@ def test(
         `baselines`, `verdict` (on the study's metric, None without the reference baseline), `test_users` and
         `unhittable` (users whose item is excluded from the ranking, a miss by construction).
     """
+    # Under the study's protocol
     windows, rows_U = sealed.windows(model.max_length).to(device), rows_with(sealed.test)
     catalog = sealed.search.catalog
     evaluator = Evaluator(windows, rows_U, catalog, objective)
     evaluation = evaluator(model)
+    intervals = {name: _interval(evaluation.ranks_U, name) for name in evaluation.metrics}
+
+    # Under every protocol
     protocols = []
     for exclude, target_set in itertools.product(_choices("exclude"), _choices("target_set")):
         other = objective.model_copy(update={"exclude": exclude, "target_set": target_set})
         figures = Evaluator(windows, rows_U, catalog, other)(model).metrics
         protocols.append({"exclude": exclude, "target_set": target_set, **figures})
-    baselines, verdict = measure(evaluator, sealed.search.train, catalog), None
+
+    # Untuned baselines on the same rows
+    baselines = measure(evaluator, sealed.search.train, catalog)
+    verdict = None
     if REFERENCE in baselines.ranks:
         verdict = of_pair(pair(evaluation.ranks_U, baselines.ranks[REFERENCE], objective.metric))
     return evaluation, {
         "test": evaluation.metrics,
-        "test_intervals": {
-            name: _interval(evaluation.ranks_U, name) for name in evaluation.metrics
-        },
+        "test_intervals": intervals,
         "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
@@ -260,29 +289,33 @@ def _interval(ranks_U: Tensor, metric: str) -> list[float | None]:
     """Return the ends of the confidence interval of a metric's mean over users; None without users."""
     if not len(ranks_U):
         return [None, None]
-    found = estimate(gains(ranks_U, metric).tolist())
-    return [found.low, found.high]
+    mean = estimate(gains(ranks_U, metric).tolist())
+    return [mean.low, mean.high]
 
 
-def _log(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> LogFormat:
+def _log_format(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> LogFormat:
     """Return how a log of the data is read, with the study's names of the behaviors."""
     if "log" not in origin:
         return LogFormat.of_split_files(behaviors)
     return LogFormat(**{**origin["log"], "behaviors": behaviors})
 
 
-def _named(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:
+def _original_ids(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:
     """Return the ids in the log of the data's raw numbers, without padding; without ids, the numbers themselves."""
-    return [str(number) if ids is None else ids[number - 1] for number in numbers_X[1:].tolist()]
+    numbers = numbers_X[1:].tolist()
+    if ids is None:
+        return [str(number) for number in numbers]
+    return [ids[number - 1] for number in numbers]
 
 
 def _choices(field: str) -> tuple[str, ...]:
     return get_args(EvaluationConfig.model_fields[field].annotation)
 
 
-def _report_difference(choice: Choice, outcome: TrainingResult, options: ExportOptions) -> None:
+def _report_difference(choice: Choice, result: TrainingResult, options: ExportOptions) -> None:
     """Log a warning if the repeated training had another result, as another machine, thread count or device may."""
-    trial, again = choice.trial, outcome.metrics[choice.source.definition.objective.metric]
+    trial = choice.trial
+    again = result.metrics[choice.source.definition.objective.metric]
     if not options.with_valid and again != trial.value:
         log.warning(
             "trial=%d value=%.6f retrained=%.6f: not reproduced exactly",
@@ -298,14 +331,12 @@ def _publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: P
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:
         write_bundle(bundle, temporary)
-        batch = sealed.windows(model.max_length).rows(
-            torch.arange(min(USERS_COMPARED, sealed.search.num_users))
-        )
+        first_users = torch.arange(min(USERS_COMPARED, sealed.search.num_users))
+        batch = sealed.windows(model.max_length).rows(first_users)
         with torch.inference_mode():
-            same = torch.equal(
-                load_bundle(temporary).model.scores(batch), model.cpu().scores(batch)
-            )
-        if not same:
+            read_back_BV = load_bundle(temporary).model.scores(batch)
+            scores_BV = model.cpu().scores(batch)
+        if not torch.equal(read_back_BV, scores_BV):
             raise BladeTuneError(
                 "the bundle, read back, gives other scores than the model; nothing is exported."
             )

@@ -83,49 +83,63 @@ class Histories:
         num_users = len(self.users)
         places_N = np.concatenate((self.met.users_N, np.arange(num_users)))
         order_N = np.argsort(places_N, kind="stable")
-        to_come = (
-            np.ones(num_users, np.int32),
-            np.zeros((num_users, self.met.sets_NK.shape[1]), np.uint8),
-        )
-        items_N = np.concatenate((self.met.items_N.astype(np.int32), to_come[0]))[order_N]
-        sets_NK = np.concatenate((self.met.sets_NK, to_come[1]))[order_N]
+        # The placeholder follows all interactions of its user, since the sort is stable.
+        next_items_U = np.ones(num_users, np.int32)
+        next_sets_UK = np.zeros((num_users, self.met.sets_NK.shape[1]), np.uint8)
+        items_N = np.concatenate((self.met.items_N.astype(np.int32), next_items_U))[order_N]
+        sets_NK = np.concatenate((self.met.sets_NK, next_sets_UK))[order_N]
         bounds_U = np.searchsorted(places_N[order_N], np.arange(num_users + 1))
         arrays = (items_N, sets_NK, bounds_U[:-1], bounds_U[1:])
         return Windows(max_length, *map(torch.from_numpy, arrays))
 
 
 def histories_of(
-    given: Mapping[str, Sequence[Interaction]], numbers: Mapping[str, int], behaviors: Sequence[str]
+    interactions: Mapping[str, Sequence[Interaction]],
+    numbers: Mapping[str, int],
+    behaviors: Sequence[str],
 ) -> Histories:
     """Build histories from Python objects.
 
     Args:
-        given: user -> interactions, oldest first, each an item and its behaviors.
+        interactions: user -> interactions, oldest first, each an item and its behaviors.
         numbers: id -> number of the items that the model knows.
         behaviors: names of the model's behaviors, in column order.
 
     Raises:
         ConfigError: a behavior is none of the model's, or an id is no text.
     """
+    # One list a column, user after user
+    users = list(interactions)
+    user_positions: list[int] = []
+    items: list[str] = []
+    behavior_sets: list[Collection[str]] = []
+    for position, history in enumerate(interactions.values()):
+        for item, names in history:
+            user_positions.append(position)
+            items.append(item)
+            behavior_sets.append(names)
+    for identifier in (*users, *items):
+        if not isinstance(identifier, str):
+            raise ConfigError(f"ids of users and items must be text, got {identifier!r}.")
+
+    # Names as numbers
     columns = {name: k for k, name in enumerate(behaviors)}
-    rows = [
-        (place, *interaction)
-        for place, history in enumerate(given.values())
-        for interaction in history
-    ]
-    for name in (*given, *(item for _, item, _ in rows)):
-        if not isinstance(name, str):
-            raise ConfigError(f"ids of users and items must be text, got {name!r}.")
-    sets_NK = np.zeros((len(rows), len(behaviors)), np.uint8)
-    for row, (_, _, names) in enumerate(rows):
+    sets_NK = np.zeros((len(items), len(behaviors)), np.uint8)
+    for row, names in enumerate(behavior_sets):
         for name in names:
             if name not in columns:
                 raise ConfigError(f"unknown behavior {name!r}. {guess(name, behaviors)}")
             sets_NK[row, columns[name]] = 1
-    places_N = np.array([place for place, _, _ in rows], np.int64)
-    items_N = np.array([numbers.get(item, 0) for _, item, _ in rows], np.int64)
-    unknown = sorted({item for _, item, names in rows if names and item not in numbers})
-    return Histories.of(list(given), Interactions(places_N, items_N, sets_NK), unknown, {})
+    items_N = np.array([numbers.get(item, 0) for item in items], np.int64)
+    rows = Interactions(np.array(user_positions, np.int64), items_N, sets_NK)
+
+    # An item without a behavior is no interaction, so it is not reported as unknown either.
+    unknown = {
+        item
+        for item, names in zip(items, behavior_sets, strict=True)
+        if names and item not in numbers
+    }
+    return Histories.of(users, rows, sorted(unknown), {})
 
 
 def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) -> Histories:
@@ -140,31 +154,37 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
         DataError: the log is malformed, or none of its rows has a user.
     """
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
+        # Read the rows
         file = find(source, None, Path(folder))
         is_split = form == LogFormat.of_split_files(form.behaviors)
-        log = Log(database, open_log(file, database, form.used if is_split else ()), form)
+        split_names = form.used if is_split else ()
+        log = Log(database, open_log(file, database, split_names), form)
         left_out, other_types = log.counts(), log.other_types()
         num_rows = left_out.pop("rows")
         if num_rows and left_out["no_user"] == num_rows:
             raise DataError(
                 f"{source}: some row must have a user in {form.user!r}, and none of {num_rows:,} has."
             )
+        # Users are noted before rows merge, for a user without a usable row is among the histories too.
         database.execute(
-            "CREATE TABLE everybody AS SELECT DISTINCT user_id FROM rows WHERE user_id IS NOT NULL"
+            "CREATE TABLE all_users AS SELECT DISTINCT user_id FROM rows WHERE user_id IS NOT NULL"
         )
         log.interact()
-        users, places_N = _distinct(database, "user_id", "everybody")
+        users, places_N = _distinct(database, "user_id", "all_users")
         items, items_N = _distinct(database, "item_id", "met")
-        masks_N = database.execute("SELECT mask FROM met ORDER BY user_id, position").fetchnumpy()[
-            "mask"
-        ]
+        ordered = database.execute("SELECT mask FROM met ORDER BY user_id, position")
+        masks_N = ordered.fetchnumpy()["mask"]
+
+    # The model's numbers of items, and masks as columns
     numbers_X = np.array([numbers.get(item, 0) for item in items], np.int64)
     columns_K = np.arange(len(form.behaviors), dtype=np.uint32)
     sets_NK = (masks_N.astype(np.uint32)[:, None] >> columns_K & 1).astype(np.uint8)
-    rows = Interactions(places_N, numbers_X[items_N] if len(items) else items_N, sets_NK)
+    if len(items):
+        items_N = numbers_X[items_N]
+    rows = Interactions(places_N, items_N, sets_NK)
     unknown = [item for item, number in zip(items, numbers_X, strict=True) if not number]
-    found = Histories.of(users, rows, unknown, left_out)
-    return replace(found, other_types=other_types)
+    histories = Histories.of(users, rows, unknown, left_out)
+    return replace(histories, other_types=other_types)
 
 
 def _distinct(
@@ -183,9 +203,8 @@ def _distinct(
 
 def _firsts(rows: Interactions) -> NDArray[np.bool_]:
     """Return the mask of rows for which no earlier row has the same user, item and set."""
-    codes_N = rows.sets_NK.astype(np.int64) @ (
-        1 << np.arange(rows.sets_NK.shape[1], dtype=np.int64)
-    )
+    bits_K = 1 << np.arange(rows.sets_NK.shape[1], dtype=np.int64)
+    codes_N = rows.sets_NK.astype(np.int64) @ bits_K
     keys_3N = np.stack((codes_N, rows.items_N, rows.users_N))
     order_N = np.lexsort(keys_3N)  # stable, so that of equal rows the earliest comes first
     is_new_N = np.ones(len(rows), np.bool_)

@@ -59,55 +59,56 @@ Intervals are 95%, over users (Student's t), for this one training: {seeds}.{pro
 
 def model_card(bundle: Bundle) -> str:
     """Return the model card of a bundle in Markdown."""
-    catalog, log = bundle.catalog, bundle.log
+    catalog = bundle.catalog
     targets = [name for k, name in enumerate(catalog.behaviors) if k != catalog.auxiliary]
+    settings = list(bundle.values.items())
+    is_seeded = model_class(bundle.model_name).is_seeded
     return PARTS.format(
         title=f"# {bundle.model_name} on {bundle.provenance['data']['name']}",
-        behaviors=", ".join(log.behaviors),
+        behaviors=", ".join(bundle.log.behaviors),
         targets=",".join(targets),
-        data=_facts(
-            {
-                "data set": bundle.provenance["data"]["name"],
-                "license of the data": bundle.provenance["data"]["license"],
-                "users": f"{catalog.num_users:,}",
-                "items": f"{catalog.num_items:,}",
-                **{f"train rows with {name}": f"{n:,}" for name, n in _counts(bundle).items()},
-                "auxiliary behavior": catalog.behaviors[catalog.auxiliary],
-                "hash of train and valid": bundle.provenance["data_hash"],
-                "hash of between and test": bundle.provenance["sealed_hash"],
-            }
-        ),
+        data=_data(bundle),
         making=_making(bundle.provenance),
-        settings=tabulate(
-            list(bundle.values.items()), ("setting", "value"), "github", disable_numparse=True
-        ),
+        settings=tabulate(settings, ("setting", "value"), "github", disable_numparse=True),
         figures=_figures(bundle.metrics),
         verdict=_verdict(bundle.metrics),
-        seeds=f"another seed gives {'other figures' if model_class(bundle.model_name).is_seeded else 'the same model'}",
+        seeds=f"another seed gives {'other figures' if is_seeded else 'the same model'}",
         protocol=_protocol(bundle),
     )
 
 
-def _counts(bundle: Bundle) -> dict[str, int]:
-    return dict(zip(bundle.catalog.behaviors, bundle.catalog.behavior_counts_K, strict=True))
+def _data(bundle: Bundle) -> str:
+    catalog, provenance = bundle.catalog, bundle.provenance
+    counts = zip(catalog.behaviors, catalog.behavior_counts_K, strict=True)
+    return _facts(
+        {
+            "data set": provenance["data"]["name"],
+            "license of the data": provenance["data"]["license"],
+            "users": f"{catalog.num_users:,}",
+            "items": f"{catalog.num_items:,}",
+            **{f"train rows with {name}": f"{count:,}" for name, count in counts},
+            "auxiliary behavior": catalog.behaviors[catalog.auxiliary],
+            "hash of train and valid": provenance["data_hash"],
+            "hash of between and test": provenance["sealed_hash"],
+        }
+    )
 
 
 def _making(provenance: Mapping[str, Any]) -> str:
-    ledger = provenance["ledger"]
+    ledger, members = provenance["ledger"], provenance["members"]
+    versions = [f"{name} {number}" for name, number in provenance["versions"].items()]
     return _facts(
         {
             "study": provenance["study"],
             "chosen": f"{provenance['rule']}: {CHOSEN[provenance['rule']]}",
             "trial": f"{provenance['trial']} (trained as {provenance['trained_as']})",
-            **({"members": ", ".join(provenance["members"])} if provenance["members"] else {}),
+            **({"members": ", ".join(members)} if members else {}),
             "epochs": provenance["epochs"] or "none, it is fitted at once",
             "trained on": "train and valid rows" if provenance["with_valid"] else "train rows",
             "seed of the training": provenance["training_seed"],
             "seed of the study": provenance["study_seed"],
             "test rows opened by": f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
-            "versions": ", ".join(
-                f"{name} {number}" for name, number in provenance["versions"].items()
-            ),
+            "versions": ", ".join(versions),
             "commit": provenance["commit"] or "unknown",
             "device": provenance["device"],
             "when": provenance["created"],
@@ -124,9 +125,8 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         reached = [f"{figures[name]:.4f}" for figures in baselines.values()]
         shown = f"{valid[name]:.4f}" if name in valid else "none"
         rows.append((name, shown, f"{metrics['test'][name]:.4f}", interval, *reached))
-    return tabulate(
-        rows, ("metric", "valid", "test", "interval", *baselines), "github", disable_numparse=True
-    )
+    columns = ("metric", "valid", "test", "interval", *baselines)
+    return tabulate(rows, columns, "github", disable_numparse=True)
 
 
 def below_untuned_on_test(metrics: Mapping[str, Any]) -> str:
@@ -146,9 +146,9 @@ def warning_of(folder: Path) -> str:
     Also empty for a bundle of an earlier version, which did not measure baselines.
     """
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    return (
-        below_untuned_on_test(metrics) if {"metric", "baselines", "test"} <= metrics.keys() else ""
-    )
+    if not {"metric", "baselines", "test"} <= metrics.keys():
+        return ""
+    return below_untuned_on_test(metrics)
 
 
 def _verdict(metrics: Mapping[str, Any]) -> str:
@@ -165,11 +165,11 @@ def _verdict(metrics: Mapping[str, Any]) -> str:
 
 
 def _protocol(bundle: Bundle) -> str:
-    told = "is told" if bundle.metrics["told_target_set"] else "is not told"
+    is_told = "is told" if bundle.metrics["told_target_set"] else "is not told"
     users, misses = bundle.metrics["test_users"], bundle.metrics["unhittable"]
     return (
         f" Test figures are means over {users:,} users, {misses:,} of whom cannot be hit, for their item is excluded. "
-        f"The model {told} the behaviors of the item to find. Untuned models stand beside it: "
+        f"The model {is_told} the behaviors of the item to find. The table also has untuned models: "
         f"{', '.join(bundle.metrics['baselines'])}; `metrics.json` has the other protocols."
     )
 

@@ -17,6 +17,9 @@ from blade_tune.export.recommender import Recommendations
 
 FORMATS = {".csv": "FORMAT csv, HEADER", ".parquet": "FORMAT parquet, COMPRESSION zstd"}
 
+# SQL of all recommendations with the ids of their users and items
+JOINED = "found JOIN users ON users.number = found.place JOIN items ON items.number = found.number"
+
 
 def check_suffix(path: Path) -> None:
     """Refuse a file with an unknown suffix, before any work is done.
@@ -29,7 +32,11 @@ def check_suffix(path: Path) -> None:
 
 
 def write_recommendations(
-    found: Recommendations, users: Sequence[str], items: Sequence[str], log: LogFormat, path: Path
+    recommendations: Recommendations,
+    users: Sequence[str],
+    items: Sequence[str],
+    log: LogFormat,
+    path: Path,
 ) -> list[str]:
     """Write user, item, rank and score of all recommendations, user after user.
 
@@ -38,8 +45,8 @@ def write_recommendations(
     at all.
 
     Args:
-        found: the recommendations.
-        users: ids of the users; `found.places_M` are positions in this list.
+        recommendations: the recommendations.
+        users: ids of the users; `recommendations.places_M` are positions in this list.
         items: ids of the items 1, 2, ...
         log: format of the model's log, which names the columns.
         path: the file, .csv or .parquet.
@@ -49,43 +56,55 @@ def write_recommendations(
     """
     check_suffix(path)
     columns = {
-        "place": found.places_M,
-        "number": found.items_M,
-        "rank": found.ranks_M,
-        "score": found.scores_M,
+        "place": recommendations.places_M.numpy(),
+        "number": recommendations.items_M.numpy(),
+        "rank": recommendations.ranks_M.numpy(),
+        "score": recommendations.scores_M.numpy(),
     }
+    num_changed = 0
     with (
         folder.whole_file(path) as new,
-        TemporaryDirectory() as place,
-        connected(Path(place)) as database,
+        TemporaryDirectory() as scratch,
+        connected(Path(scratch)) as database,
     ):
-        database.register("found", {name: column.numpy() for name, column in columns.items()})
+        # Recommendations hold positions and numbers, which joins turn into ids.
+        database.register("found", columns)
         ids = {
             log.user: _ids(database, "users", users, 0),
             log.item: _ids(database, "items", items, 1),
         }
-        joined = "found JOIN users ON users.number = found.place JOIN items ON items.number = found.number"
-        num_changed = 0
+        # In CSV, ids that a spreadsheet would run are counted and guarded.
         if path.suffix == ".csv":
-            has_formula = f"{is_formula('users.id::VARCHAR')} OR {is_formula('items.id::VARCHAR')}"
-            ((num_changed,),) = database.execute(
-                f"SELECT count(*) FROM {joined} WHERE {has_formula}"
-            ).fetchall()
+            num_changed = _num_formulas(database)
             ids = {cell(name): guarded(f"{sql}::VARCHAR") for name, sql in ids.items()}
+
         picked = ", ".join(f"{sql} AS {quoted(name)}" for name, sql in ids.items())
         database.execute(
-            f"COPY (SELECT {picked}, found.rank, found.score FROM {joined} ORDER BY found.place, found.rank) "
+            f"COPY (SELECT {picked}, found.rank, found.score FROM {JOINED} ORDER BY found.place, found.rank) "
             f"TO {literal(str(new))} ({FORMATS[path.suffix]})"
         )
-    changed = f"{num_changed:,} rows have an id that a spreadsheet would run: an apostrophe stands before it in CSV"
-    return [changed] if num_changed else []
+    if not num_changed:
+        return []
+    return [
+        f"{num_changed:,} rows have an id that a spreadsheet would run: in CSV it has an apostrophe in front"
+    ]
+
+
+def _num_formulas(database: duckdb.DuckDBPyConnection) -> int:
+    """Return the number of recommendations whose user or item has an id that a spreadsheet would run."""
+    has_formula = f"{is_formula('users.id::VARCHAR')} OR {is_formula('items.id::VARCHAR')}"
+    counted = f"SELECT count(*) FROM {JOINED} WHERE {has_formula}"
+    ((count,),) = database.execute(counted).fetchall()
+    return int(count)
 
 
 def _ids(database: duckdb.DuckDBPyConnection, table: str, ids: Sequence[str], first: int) -> str:
     """Make a table of ids numbered from `first`, and return SQL of an id: an integer if all ids are whole numbers."""
-    names = np.array(ids, dtype=object)
-    database.register(f"given_{table}", {"number": np.arange(first, first + len(ids)), "id": names})
-    database.execute(f"CREATE TABLE {table} AS SELECT number, id::VARCHAR AS id FROM given_{table}")
+    numbers = np.arange(first, first + len(ids))
+    database.register(f"python_{table}", {"number": numbers, "id": np.array(ids, dtype=object)})
+    database.execute(
+        f"CREATE TABLE {table} AS SELECT number, id::VARCHAR AS id FROM python_{table}"
+    )
     ((num_others,),) = database.execute(
         f"SELECT count(*) FROM {table} WHERE try_cast(id AS BIGINT)::VARCHAR IS DISTINCT FROM id"
     ).fetchall()

@@ -107,7 +107,7 @@ def load_bundle(folder: Path) -> Loaded:
     checksums.verify(folder)
     with _read(folder / "catalog.json") as path:
         facts = parse(Facts, json.loads(path.read_text(encoding="utf-8")), str(path))
-    ids = {}
+    ids: dict[str, list[str]] = {}
     for kind, number in (("user", facts.num_users), ("item", facts.num_items)):
         with _read(folder / f"{kind}s.csv") as path:
             ids[kind] = _ids(path, kind)
@@ -146,10 +146,10 @@ def _ids(path: Path, kind: str) -> list[str]:
     """Read the ids of the numbers 1, 2, ..., which must be complete and distinct."""
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file, strict=True))
-    expected = [
-        ["number", kind],
-        *([str(number), row[-1]] for number, row in enumerate(rows[1:], start=1) if row),
-    ]
+    expected = [["number", kind]]
+    for number, row in enumerate(rows[1:], start=1):
+        if row:
+            expected.append([str(number), row[-1]])
     if rows != expected:
         raise DataError(
             f"{path}: must have the columns number and {kind}, and the numbers 1, 2, ... in their order."
@@ -171,41 +171,49 @@ def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> RecommenderMode
     try:
         return build_model(facts.model, settings, facts.catalog, str(path), members).eval()
     except ConfigError as error:
-        law = "must be a model of this version of the program"
+        rule = "must be a model of this version of the program"
         way_out = "use the version that provenance.json names, or export the bundle again"
-        place = "" if str(error).startswith(str(path)) else f"{path.with_name('catalog.json')}: "
         fact = str(error).partition("\n")[0]
-        raise DataError(f"{place}{fact} It {law}; {way_out}.") from None
+        if not str(error).startswith(
+            str(path)
+        ):  # it is about the model's name, not about its settings
+            fact = f"{path.with_name('catalog.json')}: {fact}"
+        raise DataError(f"{fact} It {rule}; {way_out}.") from None
 
 
 def _fill(model: RecommenderModel, weights: Mapping[str, Tensor], path: Path) -> None:
     """Load weights into a model, after a check that they are the model's, with its types and shapes, and finite."""
-    own = model.state_dict()
-    if odd := sorted(own.keys() ^ weights.keys()):
-        raise DataError(
-            f"{path}: must have the weights of the model, and {odd[0]} is {_surplus(odd[0] in weights)}."
-        )
-    sized = {  # buffers whose shape depends on the data, so that a new model cannot tell it
-        f"{prefix}.{name}".lstrip(".")
-        for prefix, part in model.named_modules()
-        if isinstance(part, Sized)
-        for name, _ in part.named_buffers(recurse=False)
-    }
-    for name, found in weights.items():
-        if found.dtype != own[name].dtype or (name not in sized and found.shape != own[name].shape):
-            law = f"{own[name].dtype} of shape {list(own[name].shape)}"
+    expected = model.state_dict()
+    differing = sorted(expected.keys() ^ weights.keys())
+    if differing:
+        name = differing[0]
+        fact = "none of them" if name in weights else "missing"
+        raise DataError(f"{path}: must have the weights of the model, and {name} is {fact}.")
+
+    sized = _sized_buffers(model)
+    for name, tensor in weights.items():
+        dtype, shape = expected[name].dtype, expected[name].shape
+        has_shape = name in sized or tensor.shape == shape
+        if tensor.dtype != dtype or not has_shape:
             raise DataError(
-                f"{path}: {name} must be {law}, got {found.dtype} of shape {list(found.shape)}."
+                f"{path}: {name} must be {dtype} of shape {list(shape)}, "
+                f"got {tensor.dtype} of shape {list(tensor.shape)}."
             )
-        if not torch.isfinite(found).all():
+        if not torch.isfinite(tensor).all():
             raise DataError(
                 f"{path}: {name} must hold numbers, and has one that is NaN or infinite."
             )
     model.load_state_dict(weights)
 
 
-def _surplus(is_there: bool) -> str:
-    return "none of them" if is_there else "missing"
+def _sized_buffers(model: RecommenderModel) -> set[str]:
+    """Return the names of buffers whose shape depends on the data, so that a new model cannot tell it."""
+    names = set()
+    for prefix, part in model.named_modules():
+        if isinstance(part, Sized):
+            for name, _ in part.named_buffers(recurse=False):
+                names.add(f"{prefix}.{name}".lstrip("."))
+    return names
 
 
 def _try(model: RecommenderModel, path: Path) -> None:
@@ -226,11 +234,20 @@ def _try(model: RecommenderModel, path: Path) -> None:
 
 def _check_sparse(part: Sparse, path: Path) -> None:
     """Refuse a sparse matrix whose arrays contradict each other, for scipy would read outside of their memory."""
-    starts, (num_rows, num_columns) = part.starts, part.shape
-    is_whole = part.starts.shape == (num_rows + 1,) and part.columns.shape == part.values.shape == (
-        len(part.values),
-    )
-    is_whole = is_whole and int(starts[0]) == 0 and int(starts[-1]) == len(part.values)
-    is_whole = is_whole and bool((starts.diff() >= 0).all())
-    if not is_whole or bool(((part.columns < 0) | (part.columns >= num_columns)).any()):
+    if not _is_sparse_matrix(part):
         raise DataError(f"{path}: a sparse matrix must hold together, and does not.")
+
+
+def _is_sparse_matrix(part: Sparse) -> bool:
+    """Return whether the arrays of a sparse matrix in compressed rows go together."""
+    starts, columns, values = part.starts, part.columns, part.values
+    num_rows, num_columns = part.shape
+    # Shapes first: the checks of content need them
+    if starts.shape != (num_rows + 1,):
+        return False
+    count = len(values)
+    if columns.shape != (count,) or values.shape != (count,):
+        return False
+    if int(starts[0]) != 0 or int(starts[-1]) != count or bool((starts.diff() < 0).any()):
+        return False
+    return not bool(((columns < 0) | (columns >= num_columns)).any())

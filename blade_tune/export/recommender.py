@@ -1,7 +1,7 @@
 """Recommendation of items to users by their histories, with the model of a bundle; imports no Optuna."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -40,9 +40,8 @@ class Recommendations:
     items_M: Tensor  # the model's number of the item
     ranks_M: Tensor  # from 1
     scores_M: Tensor
-    notes: Sequence[
-        str
-    ]  # what was left out and who got nothing, a line a reason: all users of the input are accounted for
+    # What was left out and which users got nothing, a line a reason: all users of the input are accounted for
+    notes: Sequence[str]
 
 
 class Recommender:
@@ -93,7 +92,7 @@ class Recommender:
 
         Args:
             histories: user -> interactions, oldest first, each an item and its behaviors; users may be unknown.
-            target: the wanted behaviors, which models that can be told a behavior set rank by; by default all but the
+            target: the wanted behaviors, by which models that take a target set rank; by default all but the
                 auxiliary one.
             k: most items of a user; there are fewer if not so many are left.
             include_seen: whether items of the history may be recommended again.
@@ -106,16 +105,17 @@ class Recommender:
             ConfigError: a behavior is none of the model's, an id is no text, or k is below 1.
             DataError: a score is NaN or infinite.
         """
-        given = histories_of(histories, self.item_numbers, self.log.behaviors)
-        found = self.rank(given, target, k, include_seen=include_seen)
-        for note in found.notes:
+        numbered = histories_of(histories, self.item_numbers, self.log.behaviors)
+        ranked = self.rank(numbered, target, k, include_seen=include_seen)
+        for note in ranked.notes:
             log.warning(note)
+
+        # Rows as lists by user
         lists: dict[str, list[tuple[str, float]]] = {user: [] for user in histories}
-        rows = zip(
-            found.places_M.tolist(), found.items_M.tolist(), found.scores_M.tolist(), strict=True
-        )
-        for place, item, score in rows:
-            lists[given.users[place]].append((self.items[item - 1], score))
+        columns = (ranked.places_M.tolist(), ranked.items_M.tolist(), ranked.scores_M.tolist())
+        for position, item, score in zip(*columns, strict=True):
+            user = numbered.users[position]
+            lists[user].append((self.items[item - 1], score))
         return lists
 
     def is_known(self, user: str) -> bool:
@@ -145,80 +145,104 @@ class Recommender:
         """
         if k < 1:
             raise ConfigError(f"k must be at least 1, got {k}.")
-        told_K = self._told(target)
-        device = told_K.device
+        wanted_K = self._target_set(target)
+        device = wanted_K.device
         windows = histories.windows(self.model.max_length).to(device)
-        numbers_U = torch.tensor(
-            [self._user_numbers.get(user, 0) for user in histories.users], device=device
-        )
-        num_met_U = torch.from_numpy(histories.num_items_U)
+        numbers = [self._user_numbers.get(user, 0) for user in histories.users]
+        numbers_U = torch.tensor(numbers, device=device)
+
+        # How many items are left to recommend to each user
         num_items = self.model.catalog.num_items
+        num_met_U = torch.from_numpy(histories.num_items_U)
         left_U = torch.full_like(num_met_U, num_items) if include_seen else num_items - num_met_U
-        # Users of similar length share a batch, which is then cut to its longest window.
-        lengths_U, order_U = windows.lengths_U.sort(stable=True)
-        order_U = order_U[(lengths_U > 0) & (left_U.to(device)[order_U] > 0)]
         k = min(k, num_items)
-        at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (num_items + 1))
-        score = self._scores(at_once)
-        scores_UX, items_UX = (
-            torch.zeros(len(windows), k),
-            torch.zeros(len(windows), k, dtype=torch.long),
+
+        # Rank for users who have a window and an item left, the shortest windows first
+        lengths_U, order_U = windows.lengths_U.sort(stable=True)
+        has_items_left_U = left_U.to(device)[order_U] > 0
+        order_U = order_U[(lengths_U > 0) & has_items_left_U]
+        scores_UX, items_UX = self._best(
+            windows, numbers_U, order_U, wanted_K, k, include_seen=include_seen
         )
+
+        is_ranked_U = torch.zeros(len(windows), dtype=torch.bool)
+        is_ranked_U[order_U.cpu()] = True
+        ranked = _sorted_rows(scores_UX, items_UX, self._notes(histories, is_ranked_U))
+        # Items with a score that is not finite are dropped, so fewer than expected reveal one.
+        expected_U = torch.where(is_ranked_U, left_U.clamp(max=k), 0)
+        if not torch.equal(ranked.places_M.bincount(minlength=len(windows)), expected_U):
+            raise DataError(
+                "a score is NaN or infinite, so nothing can be recommended; export the bundle again."
+            )
+        return ranked
+
+    def _best(
+        self,
+        windows: Windows,
+        numbers_U: Tensor,
+        order_U: Tensor,
+        wanted_K: Tensor,
+        k: int,
+        *,
+        include_seen: bool,
+    ) -> tuple[Tensor, Tensor]:
+        """Return scores and items of the best k items of each user in `order_U`, and zeros for all other users.
+
+        Users of similar length share a batch, which is then cut to its longest window.
+        """
+        at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (self.model.catalog.num_items + 1))
+        score = self._scores(at_once)
+        scores_UX = torch.zeros(len(windows), k)
+        items_UX = torch.zeros(len(windows), k, dtype=torch.long)
         for order_B in order_U.split(USERS_AT_ONCE) if len(order_U) else ():
-            batch = replace(
-                windows.rows(order_B), users_B=numbers_U[order_B]
-            ).with_final_target_set(told_K)
+            batch = replace(windows.rows(order_B), users_B=numbers_U[order_B])
+            batch = batch.with_final_target_set(wanted_K)
             batch = batch.newest(int(windows.lengths_U[order_B].max()))
             for rows_B, scores_BV in zip(order_B.split(at_once), score(batch), strict=True):
                 _exclude(scores_BV, windows, rows_B, include_seen=include_seen)
                 best_BX, places_BX = scores_BV.topk(k)
-                scores_UX[rows_B.cpu()], items_UX[rows_B.cpu()] = best_BX.cpu(), places_BX.cpu()
-        reached_U = torch.zeros(len(windows), dtype=torch.bool)
-        reached_U[order_U.cpu()] = True
-        found = _listed(scores_UX, items_UX, self._notes(histories, reached_U))
-        # Items with a score that is not finite are dropped, so fewer than expected reveal one.
-        expected_U = torch.where(reached_U, left_U.clamp(max=k), 0)
-        if not torch.equal(found.places_M.bincount(minlength=len(windows)), expected_U):
-            raise DataError(
-                "a score is NaN or infinite, so nothing can be recommended; export the bundle again."
-            )
-        return found
+                scores_UX[rows_B.cpu()] = best_BX.cpu()
+                items_UX[rows_B.cpu()] = places_BX.cpu()
+        return scores_UX, items_UX
 
-    def _notes(self, histories: Histories, reached_U: Tensor) -> list[str]:
+    def _notes(self, histories: Histories, is_ranked_U: Tensor) -> list[str]:
         """Return notes on what was left out, and on users to whom nothing is recommended, one for each reason."""
         notes = []
         if not histories.users:
             notes.append("the histories have no user, so nothing is recommended")
-        types = _some(list(histories.other_types))
+
+        # Rows that were left out
+        types = _first_few(list(histories.other_types))
         for reason, count in histories.left_out.items():
-            fact = (
-                f"a type that is none of the behaviors ({types})"
-                if reason == "other_event" and types
-                else ""
-            )
+            fact = reason.replace("_", " ")
+            if reason == "other_event" and types:
+                fact = f"a type that is none of the behaviors ({types})"
             if count:
-                notes.append(
-                    f"{count:,} rows have {fact or reason.replace('_', ' ')} and are left out"
-                )
+                notes.append(f"{count:,} rows have {fact} and are left out")
+
+        # Items and users, by name
+        is_new_U = [not self.is_known(user) for user in histories.users]
         has_known_U = histories.num_items_U > 0
-        nothing = "and get no recommendation"
-        by_words = {
-            "users are new to the model and have the mean preference of all others": [
-                not self.is_known(user) for user in histories.users
-            ],
-            f"users have no row with an item and a behavior {nothing}": ~histories.has_row_U,
-            f"users have no known item {nothing}": histories.has_row_U & ~has_known_U,
-            f"users have met every item {nothing}, unless met ones may be recommended": has_known_U
-            & ~reached_U.numpy(),
+        has_only_unknown_U = histories.has_row_U & ~has_known_U
+        met_all_U = has_known_U & ~is_ranked_U.numpy()
+        consequence = "and get no recommendation"
+        named = {
+            "items are not the model's and left out": histories.unknown_items,
+            "users are new to the model and have the mean preference of all others": _where(
+                histories.users, is_new_U
+            ),
+            f"users have no row with an item and a behavior {consequence}": _where(
+                histories.users, ~histories.has_row_U
+            ),
+            f"users have no known item {consequence}": _where(histories.users, has_only_unknown_U),
+            f"users have met every item {consequence}, unless met ones may be recommended": _where(
+                histories.users, met_all_U
+            ),
         }
-        named = {"items are not the model's and left out": histories.unknown_items}
-        for words, is_meant_U in by_words.items():
-            named[words] = [
-                user for user, is_meant in zip(histories.users, is_meant_U, strict=True) if is_meant
-            ]
-        return notes + [
-            f"{len(names):,} {words}: {_some(names)}" for words, names in named.items() if names
-        ]
+        for words, names in named.items():
+            if names:
+                notes.append(f"{len(names):,} {words}: {_first_few(names)}")
+        return notes
 
     def _scores(self, at_once: int) -> Callable[[Batch], Iterator[Tensor]]:
         """Return a function that yields the scores_BV of a batch's users, `at_once` users at a time."""
@@ -230,8 +254,8 @@ class Recommender:
             )
         return lambda batch: map(model.scores, batch.split(at_once))
 
-    def _told(self, target: Collection[str] | None) -> Tensor:
-        """Return told_K, the wanted behavior set, on the model's device."""
+    def _target_set(self, target: Collection[str] | None) -> Tensor:
+        """Return wanted_K, the set of the wanted behaviors, on the model's device."""
         catalog = self.model.catalog
         names = catalog.behaviors
         if target is None:
@@ -241,9 +265,8 @@ class Recommender:
         for name in target:
             if name not in names:
                 raise ConfigError(f"unknown behavior {name!r}. {guess(name, names)}")
-        return torch.tensor(
-            [name in target for name in names], dtype=torch.uint8, device=self.model.device
-        )
+        is_wanted = [name in target for name in names]
+        return torch.tensor(is_wanted, dtype=torch.uint8, device=self.model.device)
 
 
 def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_seen: bool) -> None:
@@ -254,15 +277,22 @@ def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_se
         scores_BV.scatter_(1, windows.inputs(order_B, longest), -torch.inf)
 
 
-def _listed(scores_UX: Tensor, items_UX: Tensor, notes: Sequence[str]) -> Recommendations:
+def _sorted_rows(scores_UX: Tensor, items_UX: Tensor, notes: Sequence[str]) -> Recommendations:
     """Return sorted recommendations; of items with equal scores the one with the smaller number comes first."""
     order_UX = torch.from_numpy(np.lexsort((items_UX.numpy(), -scores_UX.numpy())))
     scores_UX, items_UX = scores_UX.gather(1, order_UX), items_UX.gather(1, order_UX)
-    found_UX = (items_UX > 0) & scores_UX.isfinite()
-    places_M, columns_M = found_UX.nonzero(as_tuple=True)
-    return Recommendations(places_M, items_UX[found_UX], columns_M + 1, scores_UX[found_UX], notes)
+    is_item_UX = (items_UX > 0) & scores_UX.isfinite()
+    places_M, columns_M = is_item_UX.nonzero(as_tuple=True)
+    return Recommendations(
+        places_M, items_UX[is_item_UX], columns_M + 1, scores_UX[is_item_UX], notes
+    )
 
 
-def _some(names: Sequence[str]) -> str:
+def _where(users: Sequence[str], mask_U: Iterable[bool]) -> list[str]:
+    return [user for user, is_meant in zip(users, mask_U, strict=True) if is_meant]
+
+
+def _first_few(names: Sequence[str]) -> str:
     """Return the first names of a list as text that is safe to print on a terminal."""
-    return ", ".join(map(printable, names[:SHOWN])) + (", ..." if len(names) > SHOWN else "")
+    text = ", ".join(map(printable, names[:SHOWN]))
+    return f"{text}, ..." if len(names) > SHOWN else text

@@ -19,17 +19,21 @@ from blade_tune.space import nest
 def write_bundle(bundle: Bundle, folder: Path) -> None:
     """Write a bundle into a new folder; `blade_tune.export.bundle` lists its files."""
     folder.mkdir(parents=True)
+    # The model, and what it knows of its data
     (folder / "weights.safetensors").write_bytes(save(dict(bundle.weights)))
     (folder / "best.yaml").write_text(write_yaml(nest(bundle.values)), encoding="utf-8")
-    catalog = {name: _plain(value) for name, value in vars(bundle.catalog).items()}
-    log = bundle.log.model_dump(mode="json")
     members = [{"model": name, "settings": dict(settings)} for name, settings in bundle.members]
-    _write_json(
-        folder / "catalog.json",
-        {"model": bundle.model_name, "members": members, **catalog, "log": log},
-    )
+    catalog = {
+        "model": bundle.model_name,
+        "members": members,
+        **{name: _plain(value) for name, value in vars(bundle.catalog).items()},
+        "log": bundle.log.model_dump(mode="json"),
+    }
+    _write_json(folder / "catalog.json", catalog)
+    # Ids in the log
     _write_ids(folder / "users.csv", "user", bundle.user_ids_U)
     _write_ids(folder / "items.csv", "item", bundle.item_ids_V)
+    # What was measured, and where the model comes from
     _write_json(folder / "metrics.json", bundle.metrics)
     np.save(folder / "ranks.npy", bundle.ranks_U.numpy().astype(np.int32))
     _write_json(folder / "provenance.json", bundle.provenance)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from blade_tune.errors import BladeTuneError
-from blade_tune.report import parameter_figures
+from blade_tune.report import Row, parameter_figures
 from blade_tune.report.section import Section, Study, interval, plural, values
 from blade_tune.report.selection_tables import effect_table
 from blade_tune.report.text_tables import Cell, Entry, Table, among_baselines
@@ -16,54 +16,66 @@ def winner(study: Study) -> Iterator[Section]:
     """Yield the section on the configuration to use, or on why none can be named."""
     if study.confirmation:
         yield _confirmed(study, study.confirmation)
-    elif best := study.status["best"]:
-        done, number = study.num_completed, best["number"]
-        luck = f"Trial {number} is the luckiest of {done} completed trials, so its value is too high on average."
-        verdict, loud = study.stored.verdict(study.stored.trials), _loud(study.status["warning"])
-        yield Section(
-            "The winner",
-            [_judged(verdict, f"the best of {plural(done, 'completed trial')}")] if verdict else (),
-            warning=f"{loud}Not confirmed. {luck if done > 1 else 'One trial is no search.'} Fresh seeds tell:",
-            command=f"blade-tune confirm --study {study.name}",
-            facts={"trial": str(number), f"{study.metric} in the search": f"{best['value']:.4f}"},
-            details=values(best["params"]),
-        )
+    elif study.status["best"]:
+        yield _unconfirmed(study, study.status["best"])
     else:
         yield Section("The winner", ["No trial has completed yet."])
+
+
+def _unconfirmed(study: Study, best: Row) -> Section:
+    """Return the section on the best trial of a search that nothing has confirmed yet."""
+    completed, number = study.num_completed, best["number"]
+    luck = "One trial is no search."
+    if completed > 1:
+        luck = f"Trial {number} is the luckiest of {completed} completed trials, so its value is too high on average."
+    verdict = study.stored.verdict(study.stored.trials)
+    among = f"the best of {plural(completed, 'completed trial')}"
+    return Section(
+        "The winner",
+        [_judged(verdict, among)] if verdict else (),
+        warning=f"{_loud(study.status['warning'])}Not confirmed. {luck} Fresh seeds tell:",
+        command=f"blade-tune confirm --study {study.name}",
+        facts={"trial": str(number), f"{study.metric} in the search": f"{best['value']:.4f}"},
+        details=values(best["params"]),
+    )
 
 
 def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     chosen, smallest = confirmation.winner, confirmation.smallest
     low, high = confirmation.winner_interval
+
+    # Sentences on how far the winner can be trusted
+    num_candidates = plural(len(confirmation.candidates), "candidate")
     words = []
-    if verdict := confirmation.verdict:
-        words.append(
-            _judged(verdict, f"one of {plural(len(confirmation.candidates), 'candidate')}")
-        )
+    if confirmation.verdict:
+        words.append(_judged(confirmation.verdict, f"one of {num_candidates}"))
     if smallest is not chosen:
         words.append(
             f"Trial {smallest.trial} is smaller or faster ({plural(smallest.num_parameters, 'parameter')}), and its "
             "mean lies within one standard error of the winner's."
         )
-    count = len(confirmation.candidates)
+
+    # Its figures
+    over = plural(chosen.estimate.num, confirmation.over)
+    unit = "a fit" if study.stored.definition.is_fitted else "an epoch"
     facts = {
         "trial": str(chosen.trial),
-        f"{study.metric}, mean over {plural(chosen.estimate.num, confirmation.over)}": _mean(
-            chosen
-        ),
+        f"{study.metric}, mean over {over}": _mean(chosen),
         "95% interval, corrected for having been chosen": interval(low, high),
         "value in the search": f"{chosen.search_value:.4f} ({_inflation(chosen)})",
-        f"probability of being the best of {plural(count, 'candidate')}": f"{chosen.prob_best:.0%}",
+        f"probability of being the best of {num_candidates}": f"{chosen.prob_best:.0%}",
         "parameters": f"{chosen.num_parameters:,}",
-        f"seconds {'a fit' if study.stored.definition.is_fitted else 'an epoch'}": f"{chosen.seconds_per_epoch:.2g}",
+        f"seconds {unit}": f"{chosen.seconds_per_epoch:.2g}",
     }
+
+    # Its values of the parameters that were searched
     free = study.stored.definition.space.free
     return Section(
         "The winner",
         words,
         _loud(confirmation.warning).strip(),
         facts=facts,
-        details=values({n: v for n, v in chosen.values.items() if n in free}),
+        details=values({name: v for name, v in chosen.values.items() if name in free}),
     )
 
 
@@ -80,34 +92,33 @@ def candidates(study: Study) -> Iterator[Section]:
         "probability best",
         "inflation",
     )
-    rows: list[tuple[str, Sequence[Entry]]] = [
-        (
-            str(candidate.trial),
-            (
-                f"{candidate.search_value:.4f}",
-                Cell(
-                    candidate.estimate.mean,
-                    candidate.estimate.sd,
-                    "†" if candidate is confirmation.winner else "",
-                ),
-                interval(candidate.estimate.low, candidate.estimate.high),
-                f"{candidate.prob_best:.0%}",
-                f"{candidate.inflation:+.4f}",
-            ),
+
+    # A row a candidate, and between them those of untuned baselines
+    rows: list[tuple[str, Sequence[Entry]]] = []
+    for candidate in confirmation.candidates:
+        estimate = candidate.estimate
+        mark = "†" if candidate is confirmation.winner else ""
+        entries = (
+            f"{candidate.search_value:.4f}",
+            Cell(estimate.mean, estimate.sd, mark),
+            interval(estimate.low, estimate.high),
+            f"{candidate.prob_best:.0%}",
+            f"{candidate.inflation:+.4f}",
         )
-        for candidate in confirmation.candidates
-    ]
+        rows.append((str(candidate.trial), entries))
     over = plural(confirmation.winner.estimate.num, confirmation.over)
     among = f"one of {plural(len(rows), 'candidate')}"
     figures = [candidate.estimate.mean for candidate in confirmation.candidates]
     rows = among_baselines(
         rows, figures, confirmation.baselines, lambda reached: ("", Cell(reached), "", "", "")
     )
-    notes = (
+
+    notes: tuple[str, ...] = (
         f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
-        *([f"† {_judged(confirmation.verdict, among)}"] if confirmation.verdict else []),
     )
+    if confirmation.verdict:
+        notes += (f"† {_judged(confirmation.verdict, among)}",)
     caption = f"Candidates of {study.name}: mean ± sd over {over}, the same for all."
     yield Section("Candidates", table=Table(columns, rows, caption, notes))
 
@@ -115,9 +126,10 @@ def candidates(study: Study) -> Iterator[Section]:
 def effects(study: Study) -> Iterator[Section]:
     """Yield a section for each ablation or sweep whose runs are complete, if their files and the data are here."""
     try:
-        for found in load_effects(study.stored):
-            title = "Ablation" if found.title == "ablation" else f"Sweep of {found.title}"
-            yield Section(title, figure=parameter_figures.effects(found), table=effect_table(found))
+        for loaded in load_effects(study.stored):
+            title = "Ablation" if loaded.title == "ablation" else f"Sweep of {loaded.title}"
+            figure = parameter_figures.effects(loaded)
+            yield Section(title, figure=figure, table=effect_table(loaded))
     except BladeTuneError as error:
         yield Section("Ablations and sweeps", warning=str(error))
 
@@ -138,8 +150,6 @@ def _mean(candidate: Candidate) -> str:
 
 def _inflation(candidate: Candidate) -> str:
     amount = f"{abs(candidate.inflation):.4f}"
-    return (
-        "as confirmed"
-        if float(amount) == 0
-        else f"too {'high' if candidate.inflation > 0 else 'low'} by {amount}"
-    )
+    if float(amount) == 0:
+        return "as confirmed"
+    return f"too {'high' if candidate.inflation > 0 else 'low'} by {amount}"

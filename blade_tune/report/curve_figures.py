@@ -20,13 +20,19 @@ MAX_CURVES = 100
 MAX_POINTS = 6_000  # over epochs: the dashboard stores that figure in its database
 MAX_TIMED_POINTS = 3_500  # over seconds, which each point has to say
 
+LINES = (  # of pruned trials, of completed ones, and of the best
+    {"color": theme.GRAY, "width": 1},
+    {"color": theme.SKY, "width": 1.5},
+    {"color": theme.ORANGE, "width": 3.5},
+)
+
 
 @dataclass(frozen=True)
 class _Curve:
     """A trial, and the positions of its evaluations on the axis."""
 
     trial: FrozenTrial
-    places: Mapping[int, float]  # by epoch
+    positions: Mapping[int, float]  # by epoch
 
 
 @dataclass(frozen=True)
@@ -44,14 +50,13 @@ def over_epochs(stored: StoredStudy) -> go.Figure | None:
     If there are many trials, some are shown that are evenly spaced by the value they reached, and of long curves every
     k-th evaluation; the figure says so. It stays below 100 kB. None without curves.
     """
-    curves = [
-        _Curve(trial, {epoch: epoch for epoch in trial.intermediate_values})
-        for trial in _curved(stored)
-    ]
-    last = max((max(curve.places) for curve in curves), default=0)
-    return _figure(
-        stored, curves, _Axis(theme.counting("epoch", last), "epoch %{x}", MAX_POINTS), []
-    )
+    curves = []
+    for trial in _curved(stored):
+        epochs = {epoch: epoch for epoch in trial.intermediate_values}
+        curves.append(_Curve(trial, epochs))
+    last = max((max(curve.positions) for curve in curves), default=0)
+    axis = _Axis(theme.counting("epoch", last), "epoch %{x}", MAX_POINTS)
+    return _figure(stored, curves, axis, [])
 
 
 def over_seconds(stored: StoredStudy) -> go.Figure | None:
@@ -60,25 +65,25 @@ def over_seconds(stored: StoredStudy) -> go.Figure | None:
     The figure says how many curves are left out because no seconds are stored. None without curves.
     """
     metric = stored.definition.objective.metric
-    curves = [
-        _Curve(trial, training_seconds(trial, stored.files(trial), metric))
-        for trial in _curved(stored)
-    ]
-    timed = [curve for curve in curves if curve.places]
-    missing = f"left out: {len(curves) - len(timed)} of {len(curves)} curves, of which no seconds are stored"
+    curves = []
+    for trial in _curved(stored):
+        seconds = training_seconds(trial, stored.files(trial), metric)
+        curves.append(_Curve(trial, seconds))
+    timed = [curve for curve in curves if curve.positions]
+    notes = []
+    if len(timed) < len(curves):
+        missing = f"{len(curves) - len(timed)} of {len(curves)} curves"
+        notes.append(f"left out: {missing}, of which no seconds are stored")
     axis = _Axis({"title": "seconds of training"}, "%{x} s", MAX_TIMED_POINTS)
-    return _figure(stored, timed, axis, [missing] if len(timed) < len(curves) else [])
+    return _figure(stored, timed, axis, notes)
 
 
 def _curved(stored: StoredStudy) -> list[FrozenTrial]:
     """Return the scored trials that have a curve; a model that is fitted at once has none."""
     if stored.definition.is_fitted:
         return []
-    return [
-        trial
-        for trial in logical_trials(stored.trials)
-        if is_scored(trial) and trial.intermediate_values
-    ]
+    scored = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
+    return [trial for trial in scored if trial.intermediate_values]
 
 
 def _figure(
@@ -86,54 +91,56 @@ def _figure(
 ) -> go.Figure | None:
     if not curves:
         return None
-    best = best_trial(_curved(stored))  # which may have no place on this axis
-    best_curve = next(
-        (curve for curve in curves if best and curve.trial.number == best.number), None
-    )
+
+    # Which curves are drawn: of many, some at even distances, and the best in any case
+    best = best_trial(_curved(stored))
+    best_number = best.number if best else None
     kept = _evenly(sorted(curves, key=lambda curve: reached(curve.trial)), MAX_CURVES)
-    if best_curve and all(curve is not best_curve for curve in kept):
-        kept[-1] = best_curve
-    every = math.ceil(sum(len(curve.places) for curve in kept) / axis.max_points)
-    fewer = (
-        [f"{len(kept)} of {len(curves)} curves, evenly spaced by height"]
-        if len(kept) < len(curves)
-        else []
-    )
-    fewer += [f"every {every}th evaluation"] if every > 1 else []
+    # The best trial may have no position on this axis
+    best_curves = [curve for curve in curves if curve.trial.number == best_number]
+    if best_curves and all(curve is not best_curves[0] for curve in kept):
+        kept[-1] = best_curves[0]
+
+    # What the figure leaves out
+    num_points = sum(len(curve.positions) for curve in kept)
+    every = math.ceil(num_points / axis.max_points)
+    notes = list(notes)
+    if len(kept) < len(curves):
+        notes.append(f"{len(kept)} of {len(curves)} curves, evenly spaced by height")
+    if every > 1:
+        notes.append(f"every {every}th evaluation")
+
+    # Curves over baselines, the best on top
     metric = theme.valid(stored.definition.objective.metric)
-    note = "; ".join([*notes, *fewer])
+    note = "; ".join(notes)
     figure = theme.figure(note, hovermode="closest", xaxis=axis.layout, yaxis_title=metric)
-    add_baselines(figure, stored, [0, max(max(curve.places.values()) for curve in kept)])
-    looks = {
-        "pruned": {"color": theme.GRAY, "width": 1},
-        "completed": {"color": theme.SKY, "width": 1.5},
-        f"best (trial {best.number if best else None})": {"color": theme.ORANGE, "width": 3.5},
+    end = max(max(curve.positions.values()) for curve in kept)
+    add_baselines(figure, stored, [0, end])
+    groups = {
+        "pruned": [curve for curve in kept if _group(curve, best_number) == "pruned"],
+        "completed": [curve for curve in kept if _group(curve, best_number) == "completed"],
+        f"best (trial {best_number})": best_curves,
     }
-    pruned, done, highest = looks
-    for name in looks:
-        first = True
-        for curve in kept:
-            trial = curve.trial
-            own = (
-                highest
-                if curve is best_curve
-                else pruned
-                if trial.state == TrialState.PRUNED
-                else done
+    for (name, members), line in zip(groups.items(), LINES, strict=True):
+        for index, curve in enumerate(members):
+            figure.add_scatter(
+                **_points(curve, every),
+                mode="lines",
+                line=line,
+                name=name,
+                hovertemplate=f"trial {curve.trial.number}, {axis.hover}: %{{y:.4f}}<extra></extra>",
+                legendgroup=name,
+                showlegend=index == 0,
+                opacity=0.6 if name == "pruned" else 1,
             )
-            if own == name:
-                shown = {
-                    "legendgroup": name,
-                    "showlegend": first,
-                    "opacity": 0.6 if name == pruned else 1,
-                }
-                hover = f"trial {trial.number}, {axis.hover}: %{{y:.4f}}<extra></extra>"
-                label = {"name": name, "hovertemplate": hover}
-                figure.add_scatter(
-                    **_points(curve, every), mode="lines", line=looks[name], **label, **shown
-                )
-                first = False
     return figure
+
+
+def _group(curve: _Curve, best_number: int | None) -> str:
+    """Return which of the groups of curves with a look of their own a curve is in."""
+    if curve.trial.number == best_number:
+        return "best"
+    return "pruned" if curve.trial.state == TrialState.PRUNED else "completed"
 
 
 def _evenly(curves: Sequence[_Curve], count: int) -> list[_Curve]:
@@ -148,12 +155,13 @@ def _points(curve: _Curve, every: int) -> dict[str, Any]:
 
     Evenly spaced epochs are given as start and step, also to save bytes.
     """
-    epochs = sorted(curve.places)[::-1][::every][::-1]
+    latest_first = sorted(curve.positions, reverse=True)
+    epochs = sorted(latest_first[::every])
     y = [round(curve.trial.intermediate_values[epoch], 4) for epoch in epochs]
-    x = [curve.places[epoch] for epoch in epochs]
-    if all(place == epoch for place, epoch in zip(x, epochs, strict=True)):
-        gaps = {later - earlier for earlier, later in pairwise(epochs)}
-        return (
-            {"y": y, "x0": epochs[0], "dx": gaps.pop()} if len(gaps) == 1 else {"y": y, "x": epochs}
-        )
-    return {"y": y, "x": [float(f"{place:.5g}") for place in x]}
+    x = [curve.positions[epoch] for epoch in epochs]
+    if x != epochs:  # positions are seconds
+        return {"y": y, "x": [float(f"{position:.5g}") for position in x]}
+    gaps = {later - earlier for earlier, later in pairwise(epochs)}
+    if len(gaps) != 1:
+        return {"y": y, "x": epochs}
+    return {"y": y, "x0": epochs[0], "dx": gaps.pop()}

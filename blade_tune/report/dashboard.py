@@ -25,15 +25,14 @@ from blade_tune.trial.curves import as_csv
 
 log = logging.getLogger(__name__)
 
-FIGURES: dict[
-    str, Callable[[StoredStudy], Any]
-] = {  # by heading; it becomes the id under which one replaces another
+# Figures by heading, which becomes the id under which a new figure replaces an older one
+FIGURES: dict[str, Callable[[StoredStudy], Any]] = {
     "Learning curves": curve_figures.over_epochs,
     "Expected best": figures.expected_best,
     "Cost": figures.cost,
 }
 FIGURE_HEIGHT = 450  # pixels, the height of the dashboard's own figures
-# Of JSON, which the dashboard stores in the database and sends with every refresh
+# Size of a figure's JSON, which the dashboard stores in the database and sends with every refresh
 MAX_FIGURE_BYTES = 100_000
 TOP = 20  # configurations on the leaderboard
 END_OF_NOTE = "*Written anew by blade-tune after each run; what stands below this line is kept.*"
@@ -48,73 +47,70 @@ def publish(stored: StoredStudy) -> None:
         try:
             part(stored)
         except Exception as error:
-            what = f"{type(error).__name__}: {error}".partition("\n")[0]
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             log.warning(
                 "study=%s the dashboard may show an older state of it: %s",
                 stored.definition.name,
-                what,
+                reason,
             )
 
 
 def _publish_note(stored: StoredStudy) -> None:
     # Our part of the note ends with END_OF_NOTE; what users wrote below it, or before there was one, is kept.
     before = get_note(stored.study)
-    _, mark, kept = before.partition(END_OF_NOTE)
-    own_words = kept if mark else f"\n\n{before}" if before else ""
-    after = f"{note(stored)}\n{END_OF_NOTE}{own_words}"
+    _, mark, users_words = before.partition(END_OF_NOTE)
+    if before and not mark:
+        users_words = f"\n\n{before}"
+    after = f"{note(stored)}\n{END_OF_NOTE}{users_words}"
     if after != before:
         save_note(stored.study, after)
 
 
 def note(stored: StoredStudy) -> str:
     """Return a table in GitHub's Markdown of what a study is and what it has found."""
-    (first, name), *rest = _facts(stored)
-    lines = [
-        (first, name),
-        ("---", "---"),
-        *((key, printable(value).replace("|", "\\|")) for key, value in rest),
-    ]
-    return "".join(f"| {key} | {value} |\n" for key, value in lines)
+    header, *rows = _facts(stored)
+    lines = [header, ("---", "---")]
+    for name, value in rows:
+        lines.append((name, printable(value).replace("|", "\\|")))
+    return "".join(f"| {name} | {value} |\n" for name, value in lines)
 
 
 def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
     definition, facts = stored.definition, status(stored)
     identity = stored.study.user_attrs["fingerprint"]
-    metric = f"{definition.objective.metric.upper()} on validation rows"
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    # What the study is
     yield "Study", definition.name
     yield "Model", definition.model
     yield "Data", f"{definition.data.name}, hash {identity['data'][:12]}"
-    yield "Metric", metric
+    yield "Metric", f"{definition.objective.metric.upper()} on validation rows"
     if facts["baselines"]:
-        yield (
-            "Untuned baselines",
-            ", ".join(f"{n} {shown(v)}" for n, v in facts["baselines"].items()),
-        )
-    if found := findings(stored):
-        yield (
-            "What matters in the data",
-            ", ".join(f"{name} {finding.verdict}" for name, finding in found.items()),
-        )
+        figures = [f"{name} {shown(figure)}" for name, figure in facts["baselines"].items()]
+        yield "Untuned baselines", ", ".join(figures)
+    xray = findings(stored)
+    if xray:
+        verdicts = [f"{name} {finding.verdict}" for name, finding in xray.items()]
+        yield "What matters in the data", ", ".join(verdicts)
     counts = ", ".join(f"{count} {state}" for state, count in facts["trials"].items() if count)
     yield "Trials", f"{facts['scored']} of {facts['budget']} scored: {counts or 'none yet'}"
     yield "Search", f"sampler {definition.search.sampler}, pruner {definition.search.pruner.kind}"
     yield "Fingerprint", digest[:12]
-    if best := facts["best"]:
-        yield (
-            "Best trial",
-            f"{best['number']}: {best['value']:.4f} on one seed{_beside(stored.verdict(stored.trials))}",
-        )
+
+    # What it has found
+    best, noise = facts["best"], facts["noise"]
+    if best:
+        verdict = _after_semicolon(stored.verdict(stored.trials))
+        yield "Best trial", f"{best['number']}: {best['value']:.4f} on one seed{verdict}"
         if facts["warning"]:
             yield "WARNING", facts["warning"]
     yield "Baseline passed", facts["time_to_baseline"]["words"]
-    if noise := facts["noise"]:
-        yield (
-            "Noise",
-            f"{noise['deviation']:.4f}, what another seed changes ({noise['degrees_of_freedom']} df)",
-        )
-    if confirmation := load_confirmation(stored):
-        yield "Winner", _describe(confirmation) + _beside(confirmation.verdict)
+    if noise:
+        freedom = f"{noise['degrees_of_freedom']} df"
+        yield "Noise", f"{noise['deviation']:.4f}, what another seed changes ({freedom})"
+    confirmation = load_confirmation(stored)
+    if confirmation:
+        yield "Winner", _describe(confirmation) + _after_semicolon(confirmation.verdict)
         if confirmation.warning:
             yield "WARNING", confirmation.warning
     yield "Test openings", str(len(stored.ledger.entries()))
@@ -129,7 +125,7 @@ def _describe(confirmation: Confirmation) -> str:
     )
 
 
-def _beside(verdict: Verdict | None) -> str:
+def _after_semicolon(verdict: Verdict | None) -> str:
     return f"; {verdict}" if verdict else ""
 
 
@@ -150,24 +146,25 @@ def leaderboard(stored: StoredStudy) -> list[Row]:
     space = stored.definition.space
     num_runs = History(space, stored.trials).num_runs
     confirmation = load_confirmation(stored)
-    confirmed = (
-        {candidate.trial: candidate for candidate in confirmation.candidates}
-        if confirmation
-        else {}
-    )
-    return [
-        {
-            "rank": rank,
-            "trial": trial.number,
-            "value": trial.value,
-            "runs": num_runs[configuration(space, trial.params)],
-            **(_confirmed(confirmed.get(trial.number)) if confirmed else {}),
-            "best_epoch": TrialRecord(trial).get(TrialRecord.best_epoch),
-            "num_parameters": TrialRecord(trial).get(TrialRecord.num_parameters),
-            **{name: value for name, value in stored.values(trial).items() if name in space.free},
-        }
-        for rank, trial in enumerate(trials, start=1)
-    ]
+    candidates: dict[int, Candidate] = {}
+    if confirmation:
+        candidates = {candidate.trial: candidate for candidate in confirmation.candidates}
+    rows = []
+    for rank, trial in enumerate(trials, start=1):
+        record, values = TrialRecord(trial), stored.values(trial)
+        rows.append(
+            {
+                "rank": rank,
+                "trial": trial.number,
+                "value": trial.value,
+                "runs": num_runs[configuration(space, trial.params)],
+                **(_confirmed(candidates.get(trial.number)) if candidates else {}),
+                "best_epoch": record.get(TrialRecord.best_epoch),
+                "num_parameters": record.get(TrialRecord.num_parameters),
+                **{name: value for name, value in values.items() if name in space.free},
+            }
+        )
+    return rows
 
 
 def _confirmed(candidate: Candidate | None) -> Row:
@@ -187,7 +184,11 @@ def _publish_figures(stored: StoredStudy) -> None:
         figure = draw(stored)
         if figure is None:
             continue
-        lines = [f"<b>{heading}</b>", *filter(None, [figure.layout.title.text])]
+
+        # The heading becomes part of the title, and the figure as high as the dashboard's own
+        lines = [f"<b>{heading}</b>"]
+        if figure.layout.title.text:
+            lines.append(figure.layout.title.text)
         title = {"text": "<br>".join(lines), "y": 0.95}
         figure.update_layout(title=title, height=FIGURE_HEIGHT, margin_t=60 + 17 * len(lines))
         size = len(figure.to_json())
@@ -199,6 +200,5 @@ def _publish_figures(stored: StoredStudy) -> None:
                 size,
             )
             continue
-        save_plotly_graph_object(
-            stored.study, figure, graph_object_id=heading.lower().replace(" ", "-")
-        )
+        identifier = heading.lower().replace(" ", "-")
+        save_plotly_graph_object(stored.study, figure, graph_object_id=identifier)

@@ -22,23 +22,20 @@ def findings(stored: StoredStudy) -> Findings | None:
 
 def xray(study: Study) -> Iterator[Section]:
     """Yield the section on what matters in the data, if `data xray` was run."""
-    found = findings(study.stored)
-    if found is None:
+    by_name = findings(study.stored)
+    if by_name is None:
         return
-    rows = [
-        (
-            name,
-            (
-                finding.verdict,
-                f"{finding.with_it:.4f}",
-                f"{finding.without:.4f}",
-                f"{finding.difference:+.4f}",
-                interval(finding.low, finding.high),
-                f"{finding.detectable:.4f}",
-            ),
+    rows = []
+    for name, finding in by_name.items():
+        entries = (
+            finding.verdict,
+            f"{finding.with_it:.4f}",
+            f"{finding.without:.4f}",
+            f"{finding.difference:+.4f}",
+            interval(finding.low, finding.high),
+            f"{finding.detectable:.4f}",
         )
-        for name, finding in found.items()
-    ]
+        rows.append((name, entries))
     words = [
         "What recommenders made of counts gain in NDCG@10 on the valid rows by using a thing, against the same without "
         "it. A neural model may see more; one that sees nothing of a thing loses nothing where it does not show."

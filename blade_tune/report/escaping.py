@@ -2,16 +2,17 @@
 
 import re
 
-# Within a word, _ is no markup
+# Characters that are markup in Markdown; _ is none within a word
 MARKDOWN_MARKS = re.compile(r"([\\`*{}\[\]<>|#~$]|(?<!\w)_|_(?!\w))")
 GREEK = (  # in the order of Unicode
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi mathrm{o} pi rho varsigma sigma tau "
     "upsilon phi chi psi omega"
 )
+ALPHA = ord("\N{GREEK SMALL LETTER ALPHA}")
 LATEX = {
     **{mark: rf"\{mark}" for mark in "{}$&#_%"},
     **{mark: f"${mark}$" for mark in "<>|"},
-    # After the end of a row they would be read as its options
+    # Without braces, LaTeX reads these as options where they follow the end of a row.
     **{mark: f"{{{mark}}}" for mark in "[]*"},
     "-": "-{}",  # two of them would be a dash
     "\\": r"\textbackslash{}",
@@ -34,19 +35,15 @@ LATEX = {
     "\N{GREATER-THAN OR EQUAL TO}": r"$\ge$",
     "\N{RIGHTWARDS ARROW}": r"$\to$",
     "\N{GREEK CAPITAL LETTER DELTA}": r"$\Delta$",
-    **{
-        chr(ord("\N{GREEK SMALL LETTER ALPHA}") + place): rf"$\{name}$"
-        for place, name in enumerate(GREEK.split())
-    },
+    **{chr(code): rf"$\{name}$" for code, name in enumerate(GREEK.split(), start=ALPHA)},
 }
 LATEX_LETTERS = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿ")
 
 
 def one_line(text: str) -> str:
     """Return text in which line ends and other unprintable characters are replaced by single spaces."""
-    return " ".join(
-        "".join(character if character.isprintable() else " " for character in text).split()
-    )
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())
 
 
 def escape_markdown(text: str) -> str:
@@ -62,8 +59,6 @@ def escape_latex(text: str) -> str:
 def _latex(character: str) -> str:
     if character in LATEX:
         return LATEX[character]
-    return (
-        character
-        if character.isascii() or character in LATEX_LETTERS
-        else f"U+{ord(character):04X}"
-    )
+    if character.isascii() or character in LATEX_LETTERS:
+        return character
+    return f"U+{ord(character):04X}"

@@ -17,13 +17,8 @@ from blade_tune.study.stored import StoredStudy
 
 BASELINE_DASHES = ("dot", "dashdot", "dash")
 MAX_COUNTS = 200  # places at which the expected best is computed
-KIND_COLORS = dict(
-    zip(
-        numbers.KINDS,
-        (theme.BLUE, theme.SKY, theme.GREEN, theme.VERMILION, theme.GRAY, theme.ORANGE),
-        strict=True,
-    )
-)
+COLORS = (theme.BLUE, theme.SKY, theme.GREEN, theme.VERMILION, theme.GRAY, theme.ORANGE)
+KIND_COLORS = dict(zip(numbers.KINDS, COLORS, strict=True))
 
 
 def history(stored: StoredStudy) -> go.Figure | None:
@@ -32,45 +27,49 @@ def history(stored: StoredStudy) -> go.Figure | None:
     if not trials:
         return None
     metric = theme.valid(stored.definition.objective.metric)
-    ends = [min(trial.number for trial in trials), max(trial.number for trial in trials)]
+    trial_numbers = _numbers(trials)
+    ends = [min(trial_numbers), max(trial_numbers)]
     figure = theme.figure(xaxis=theme.counting("trial", ends[1]), yaxis_title=metric)
-    done, pruned = (
-        [trial for trial in trials if (trial.state == TrialState.COMPLETE) == is_done]
-        for is_done in (True, False)
-    )
-    best, noise = best_trial(done), pooled_noise(stored.definition.space, stored.trials)
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    pruned = [trial for trial in trials if trial.state != TrialState.COMPLETE]
+
+    # How far a seed alone moves the best value, behind all else
+    best, noise = best_trial(completed), pooled_noise(stored.definition.space, stored.trials)
     if best and noise:
-        low, high = (best.value or 0.0) - noise.deviation, (best.value or 0.0) + noise.deviation
-        name = f"best ± 1 sd between seeds (from {noise.degrees_of_freedom} df)"
-        band = {
-            "fill": "toself",
-            "fillcolor": "rgba(0, 114, 178, 0.12)",
-            "line": {"width": 0},
-            "hoverinfo": "skip",
-        }
+        value = best.value or 0.0
+        low, high = value - noise.deviation, value + noise.deviation
         figure.add_scatter(
-            x=[*ends, *ends[::-1]], y=[low, low, high, high], mode="lines", name=name, **band
+            x=[*ends, *ends[::-1]],
+            y=[low, low, high, high],
+            mode="lines",
+            name=f"best ± 1 sd between seeds (from {noise.degrees_of_freedom} df)",
+            fill="toself",
+            fillcolor="rgba(0, 114, 178, 0.12)",
+            line={"width": 0},
+            hoverinfo="skip",
         )
+
+    # A mark a trial
     marks = {"mode": "markers", "hovertemplate": "trial %{x}<br>%{y:.4f}"}
     if pruned:
         hollow = {"symbol": "circle-open", "color": theme.GRAY, "size": 7}
         values = [reached(trial) for trial in pruned]
-        figure.add_scatter(
-            x=_numbers(pruned), y=values, name="pruned, best until then", marker=hollow, **marks
-        )
-    if done:
-        values = [trial.value or 0.0 for trial in done]
-        figure.add_scatter(
-            x=_numbers(done),
-            y=values,
-            name="completed",
-            marker={"color": theme.BLUE, "size": 8},
-            **marks,
-        )
+        name = "pruned, best until then"
+        figure.add_scatter(x=_numbers(pruned), y=values, name=name, marker=hollow, **marks)
+    if completed:
+        x, values = _numbers(completed), [trial.value or 0.0 for trial in completed]
+        filled = {"color": theme.BLUE, "size": 8}
+        figure.add_scatter(x=x, y=values, name="completed", marker=filled, **marks)
+
+        # The best so far, up to the last trial of any state
         so_far = [*accumulate(values, max)]
-        steps = {"mode": "lines", "line": {"shape": "hv", "color": theme.ORANGE, "width": 2.5}}
+        steps = {"shape": "hv", "color": theme.ORANGE, "width": 2.5}
         figure.add_scatter(
-            x=[*_numbers(done), ends[1]], y=[*so_far, so_far[-1]], name="best so far", **steps
+            x=[*x, ends[1]],
+            y=[*so_far, so_far[-1]],
+            name="best so far",
+            mode="lines",
+            line=steps,
         )
     add_baselines(figure, stored, ends)
     return figure
@@ -78,13 +77,11 @@ def history(stored: StoredStudy) -> go.Figure | None:
 
 def add_baselines(figure: go.Figure, stored: StoredStudy, ends: Sequence[float]) -> None:
     """Add a horizontal line for the value of each untuned baseline to a figure, over the range `ends`."""
-    for (name, reached_by), dash in zip(
-        stored.baseline_figures.items(), BASELINE_DASHES, strict=False
-    ):
-        dashed = {"mode": "lines", "line": {"dash": dash, "color": theme.VERMILION}}
-        figure.add_scatter(
-            x=ends, y=[reached_by] * 2, name=f"{name}, untuned ({reached_by:.4f})", **dashed
-        )
+    baselines = stored.baseline_figures.items()
+    for (name, value), dash in zip(baselines, BASELINE_DASHES, strict=False):
+        line = {"dash": dash, "color": theme.VERMILION}
+        label = f"{name}, untuned ({value:.4f})"
+        figure.add_scatter(x=ends, y=[value, value], name=label, mode="lines", line=line)
 
 
 def expected_best(stored: StoredStudy) -> go.Figure | None:
@@ -92,6 +89,7 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
     values = numbers.scored_values(stored)
     if len(values) < 2:
         return None
+    # Numbers of trials at which it is computed, denser where it rises
     counts = sorted({round(count) for count in np.geomspace(1, len(values), MAX_COUNTS)})
     note = f"Takes the {len(values)} trials for independent draws, which TPE's are not."
     metric = theme.valid(stored.definition.objective.metric)
@@ -112,17 +110,18 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
 
 def cost(stored: StoredStudy) -> go.Figure | None:
     """Draw epochs and hours of training by what they were spent on."""
-    rows = numbers.costs(stored)[::-1]
+    rows = numbers.costs(stored)
+    rows.reverse()  # plotly draws the first bar at the bottom
     if not rows:
         return None
     kinds = [row["kind"] for row in rows]
-    figure = make_subplots(
-        1, 2, shared_yaxes=True, figure=theme.figure(height=110 + 34 * len(rows), showlegend=False)
-    )
+    marker = {"color": [KIND_COLORS[kind] for kind in kinds]}
+    empty = theme.figure(height=110 + 34 * len(rows), showlegend=False)
+    figure = make_subplots(1, 2, shared_yaxes=True, figure=empty)
     for column, name in enumerate(("epochs", "hours"), start=1):
         spent = [row[name] for row in rows]
-        marker = {"color": [KIND_COLORS[kind] for kind in kinds]}
-        text = [f"{value / sum(spent):.0%}" if sum(spent) else "" for value in spent]
+        total = sum(spent)
+        text = [f"{value / total:.0%}" if total else "" for value in spent]
         figure.add_bar(
             x=spent,
             y=kinds,

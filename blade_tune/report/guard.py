@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 READING = ("GET", "HEAD", "OPTIONS")
-# Sec-Fetch-Site: not from a browser, typed by the user, from our own pages
+# Values of Sec-Fetch-Site: not from a browser, typed by the user, from our own pages
 OWN_PAGES = (None, "none", "same-origin")
 ARTIFACTS = "/artifacts/"
 
@@ -64,29 +64,36 @@ def refusal(environ: Mapping[str, Any], host: str, *, edit: bool) -> str:
     name = _host_name(environ.get("HTTP_HOST", ""))
     if not is_own_name(name, host):
         return OTHER_NAME.format(name=name)
+
     # Browsers send Origin with requests that may change something, and Sec-Fetch-Site; other programs send neither.
-    origin, reads = environ.get("HTTP_ORIGIN"), environ["REQUEST_METHOD"] in READING
+    origin = environ.get("HTTP_ORIGIN")
     if origin is not None and origin.lower().partition("://")[2] != environ["HTTP_HOST"].lower():
         return OTHER_SITE
+
     # A link on another site that the user follows shows our page, but lets that site read nothing of it.
-    is_link = reads and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
+    only_reads = environ["REQUEST_METHOD"] in READING
+    is_link = only_reads and environ.get("HTTP_SEC_FETCH_MODE") == "navigate"
     if environ.get("HTTP_SEC_FETCH_SITE") not in OWN_PAGES and not is_link:
         return OTHER_SITE
-    return "" if reads or edit else SHOWS_ONLY
+    return "" if only_reads or edit else SHOWS_ONLY
 
 
 def is_own_name(name: str, host: str) -> bool:
     """Return whether the name in a request's Host header is one of this machine.
 
-    If other machines may ask, any numeric address is accepted too, for nobody can let that lead elsewhere.
+    If other machines may ask, any numeric address is accepted too, for such an address cannot lead elsewhere.
 
     Args:
         name: the name without a port.
         host: the address that the server listens on.
     """
-    if not name or is_loopback(host):
-        return is_loopback(name) or (name == host.lower() != "")
-    return is_loopback(name) or name == host.lower() or _is_address(name) or name in _own_names()
+    if is_loopback(name):
+        return True
+    if not name:
+        return False
+    if name == host.lower():
+        return True
+    return not is_loopback(host) and (_is_address(name) or name in _own_names())
 
 
 @cache

@@ -15,7 +15,7 @@ from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import is_continued, is_scored, logical_trials, root_number
 from blade_tune.study.stored import StoredStudy
 
-# What a trial's cost is charged to
+# The kinds of trials by which cost is summed up
 KINDS = ("complete", "pruned", "repeated", "failed", "unfinished", "fresh seeds")
 MIN_TRIALS = 20  # fewest completed trials for importances: the top tenth of fewer is a single trial
 STEADY_TOP = 5  # fewest trials in the top tenth for which Optuna calls importances stable
@@ -23,28 +23,26 @@ STEADY_TOP = 5  # fewest trials in the top tenth for which Optuna calls importan
 
 def completed(stored: StoredStudy) -> list[FrozenTrial]:
     """Return the completed trials, in order of number."""
-    return [
-        trial
-        for trial in stored.trials
-        if trial.state == TrialState.COMPLETE and trial.value is not None
-    ]
+    trials = [trial for trial in stored.trials if trial.state == TrialState.COMPLETE]
+    return [trial for trial in trials if trial.value is not None]
 
 
 def scored_values(stored: StoredStudy) -> list[float]:
     """Return the value of each scored trial; for a pruned one, the best value that it reported."""
-    scored = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
-    return [
-        reached(trial) if trial.value is None or _is_pruned(trial) else trial.value
-        for trial in scored
-    ]
+    values = []
+    for trial in logical_trials(stored.trials):
+        if is_scored(trial):
+            if trial.value is None or _is_pruned(trial):
+                values.append(reached(trial))
+            else:
+                values.append(trial.value)
+    return values
 
 
 def reached(trial: FrozenTrial, epoch: float = float("inf")) -> float:
     """Return the best value that a trial reported up to an epoch; minus infinity if there is none."""
-    return max(
-        (value for step, value in trial.intermediate_values.items() if step <= epoch),
-        default=float("-inf"),
-    )
+    reports = trial.intermediate_values.items()
+    return max((value for step, value in reports if step <= epoch), default=float("-inf"))
 
 
 def costs(stored: StoredStudy) -> list[Row]:
@@ -58,37 +56,40 @@ def costs(stored: StoredStudy) -> list[Row]:
     for attempts in _by_root(stored.trials):
         spent[_kind(attempts[-1])].append(_cost(attempts))
     runs = find_runs(stored)
-    spent["fresh seeds"] = [_cost(attempts) for attempts in _by_root(runs.trials)] if runs else []
-    return [
-        {
-            "kind": kind,
-            "trials": len(spent[kind]),
-            "epochs": sum(epochs for epochs, _ in spent[kind]),
-            "hours": sum(seconds for _, seconds in spent[kind]) / 3600,
-        }
-        for kind in KINDS
-        if spent[kind]
-    ]
+    if runs:
+        spent["fresh seeds"] = [_cost(attempts) for attempts in _by_root(runs.trials)]
+    rows = []
+    for kind in KINDS:
+        trials = spent[kind]  # epochs and seconds of each
+        if trials:
+            epochs = sum(epochs for epochs, _ in trials)
+            seconds = sum(seconds for _, seconds in trials)
+            rows.append(
+                {"kind": kind, "trials": len(trials), "epochs": epochs, "hours": seconds / 3600}
+            )
+    return rows
 
 
 def _by_root(trials: Iterable[FrozenTrial]) -> Iterator[list[FrozenTrial]]:
-    """Return the attempts of every trial that was started, oldest first."""
+    """Yield the attempts of every trial that was started, oldest first."""
     groups: defaultdict[int, list[FrozenTrial]] = defaultdict(list)
     for trial in trials:
         groups[root_number(trial)].append(trial)
-    return (
-        rows for rows in groups.values() if len(rows) > 1 or rows[0].state != TrialState.WAITING
-    )
+    for attempts in groups.values():
+        was_started = len(attempts) > 1 or attempts[0].state != TrialState.WAITING
+        if was_started:
+            yield attempts
 
 
 def _cost(attempts: Sequence[FrozenTrial]) -> tuple[int, float]:
     """Return a trial's epochs and seconds: the largest of its attempts, each of which includes those it continued."""
-    epochs, seconds = TrialRecord.epochs, TrialRecord.seconds
-    trained = [
-        TrialRecord(trial).get(epochs, max(trial.intermediate_values, default=0))
-        for trial in attempts
-    ]
-    return max(trained), max(TrialRecord(trial).get(seconds, 0.0) for trial in attempts)
+    epochs, seconds = [], []
+    for trial in attempts:
+        record = TrialRecord(trial)
+        last_report = max(trial.intermediate_values, default=0)
+        epochs.append(record.get(TrialRecord.epochs, last_report))
+        seconds.append(record.get(TrialRecord.seconds, 0.0))
+    return max(epochs), max(seconds)
 
 
 def _kind(trial: FrozenTrial) -> str:
@@ -112,28 +113,32 @@ def prune_audit(stored: StoredStudy) -> list[Row]:
     value of trials that had completed before it ended, and `lead` by how much it was better than that.
     """
     trials = completed(stored)
-    return [
-        _audited(trial, trials) for trial in trials if TrialRecord.pruned_at in TrialRecord(trial)
-    ]
+    rows = []
+    for trial in trials:
+        was_marked = TrialRecord.pruned_at in TrialRecord(trial)
+        if was_marked:
+            rows.append(_audited(trial, trials))
+    return rows
 
 
 def _audited(trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> Row:
     record = TrialRecord(trial)
-    marked, final = record.pruned_at, trial.value or 0.0
-    then = max(
-        (other.value or 0.0 for other in trials if _ended(other) < _ended(trial)), default=None
-    )
-    before = reached(trial, marked)
+    marked = record.pruned_at
+    last_report = max(trial.intermediate_values, default=marked)
+    final, before = trial.value or 0.0, reached(trial, marked)
+    others = [other for other in trials if other is not trial]
+    earlier = [other.value or 0.0 for other in others if _ended(other) < _ended(trial)]
+    best_then = max(earlier, default=None)
     return {
         "trial": trial.number,
         "marked": marked,
-        "epochs": record.get(TrialRecord.epochs, max(trial.intermediate_values, default=marked)),
+        "epochs": record.get(TrialRecord.epochs, last_report),
         "reached": before,
         "final": final,
         "gain": final - before,
-        "best then": then,
-        "lead": None if then is None else final - then,
-        "is best": all(final > (other.value or 0.0) for other in trials if other is not trial),
+        "best then": best_then,
+        "lead": None if best_then is None else final - best_then,
+        "is best": all(final > (other.value or 0.0) for other in others),
     }
 
 
@@ -160,9 +165,13 @@ def audit_summary(rows: Sequence[Row]) -> AuditSummary | None:
     leads = [row["lead"] for row in rows if row["lead"] is not None]
     ahead = sum(lead > 0 for lead in leads)
     interval = binomtest(ahead, len(rows)).proportion_ci(0.95, method="exact")
-    extra = sum(row["epochs"] - row["marked"] for row in rows)
     return AuditSummary(
-        len(rows), ahead, float(interval.low), float(interval.high), max([0.0, *leads]), extra
+        audited=len(rows),
+        ahead=ahead,
+        low=float(interval.low),
+        high=float(interval.high),
+        largest_lead=max([0.0, *leads]),
+        extra_epochs=sum(row["epochs"] - row["marked"] for row in rows),
     )
 
 

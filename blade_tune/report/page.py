@@ -16,7 +16,7 @@ from blade_tune.report.section import Section, Study, plural
 from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
 from blade_tune.storage.folder import write_text
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.verdict import is_popularity
+from blade_tune.study.verdict import Verdict, is_popularity
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.provenance import now
 
@@ -56,7 +56,7 @@ def write_report(stored: StoredStudy, out: Path) -> list[Path]:
 
 def page(study: Study, sections: list[Section]) -> str:
     """Return the page as HTML that contains all its scripts, styles and figures."""
-    # Study names, parameters and errors are user text: everything is escaped unless it is our own Markup.
+    # Study names, parameters and errors are user text: all text is escaped unless it is our own Markup.
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -65,10 +65,11 @@ def page(study: Study, sections: list[Section]) -> str:
         finalize=_inert,
     )
     environment.filters |= {"cells": _cells, "figure_json": _figure_json}
-    template = environment.from_string(
-        resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
-    )
-    plotly = Markup(get_plotlyjs()) if any(section.figure for section in sections) else ""  # noqa: S704 - no user text
+    source = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
+    template = environment.from_string(source)
+    # Figures need plotly's script of several megabytes
+    has_figures = any(section.figure for section in sections)
+    plotly = Markup(get_plotlyjs()) if has_figures else ""  # noqa: S704 - no user text
     return template.render(
         study=study, sections=sections, headline=headline(study), plotly=plotly, written=now()
     )
@@ -76,49 +77,56 @@ def page(study: Study, sections: list[Section]) -> str:
 
 def headline(study: Study) -> dict[str, tuple[str, str]]:
     """Return the few numbers that a reader looks for first: name -> (value, explanation)."""
-    facts, best = study.status, study.status["best"]
-    shown: dict[str, tuple[str, str]] = {}
-    if confirmed := study.confirmation:
-        mean, over = (
-            confirmed.winner.estimate.mean,
-            plural(confirmed.winner.estimate.num, confirmed.over),
-        )
-        shown[study.metric] = (f"{mean:.4f}", f"trial {confirmed.winner.trial}, mean over {over}")
+    facts, best, confirmation = study.status, study.status["best"], study.confirmation
+    headline: dict[str, tuple[str, str]] = {}
+
+    # What the model reaches
+    if confirmation:
+        winner = confirmation.winner
+        over = plural(winner.estimate.num, confirmation.over)
+        explanation = f"trial {winner.trial}, mean over {over}"
+        headline[study.metric] = (f"{winner.estimate.mean:.4f}", explanation)
     elif best:
-        shown[study.metric] = (
-            f"{best['value']:.4f}",
-            f"trial {best['number']}, best of the search, not confirmed",
-        )
+        explanation = f"trial {best['number']}, best of the search, not confirmed"
+        headline[study.metric] = (f"{best['value']:.4f}", explanation)
+
+    # What untuned baselines reach
     figures = study.stored.baseline_figures
     for name, why in study.stored.baselines_left_out.items():
-        shown[name] = ("none", f"not measured: {why}")
+        headline[name] = ("none", f"not measured: {why}")
     if REFERENCE in figures:
-        verdict = confirmed.verdict if confirmed else study.stored.verdict(study.stored.trials)
-        is_low = verdict is not None and not verdict.is_above
-        low = (
-            "below it on average"
-            if is_low and verdict and verdict.difference < 0
-            else "not above it"
+        verdict = (
+            confirmation.verdict if confirmation else study.stored.verdict(study.stored.trials)
         )
-        beside = f"untuned; the winner is {low}" if is_low else "what it reaches untuned"
-        shown[REFERENCE] = (f"{figures[REFERENCE]:.4f}", beside)
+        headline[REFERENCE] = (f"{figures[REFERENCE]:.4f}", _against_reference(verdict))
     if figures:
         popular = max(figure for name, figure in figures.items() if is_popularity(name))
-        reached = (
-            confirmed.winner.estimate.mean if confirmed else best["value"] if best else popular
-        )
-        beside = (
-            "untuned; the winner is BELOW it"
-            if reached < popular
-            else "what it reaches, the better of two counts"
-        )
-        shown["popularity"] = (f"{popular:.4f}", beside)
-    shown["scored trials"] = (
-        f"{facts['scored']} of {facts['budget']}",
-        f"{study.num_completed} completed",
-    )
-    shown["test rows opened"] = _openings(study)
-    return shown
+        explanation = "what it reaches, the better of two counts"
+        if _is_below(study, popular):
+            explanation = "untuned; the winner is BELOW it"
+        headline["popularity"] = (f"{popular:.4f}", explanation)
+
+    # What was spent
+    scored = f"{facts['scored']} of {facts['budget']}"
+    headline["scored trials"] = (scored, f"{study.num_completed} completed")
+    headline["test rows opened"] = _openings(study)
+    return headline
+
+
+def _against_reference(verdict: Verdict | None) -> str:
+    """Return in words how the winner compares with the untuned reference baseline."""
+    if verdict is None or verdict.is_above:
+        return "what it reaches untuned"
+    fact = "below it on average" if verdict.difference < 0 else "not above it"
+    return f"untuned; the winner is {fact}"
+
+
+def _is_below(study: Study, figure: float) -> bool:
+    """Return whether the winner, or the best trial if none is confirmed, has a lower value than a baseline's figure."""
+    best = study.status["best"]
+    if study.confirmation:
+        return study.confirmation.winner.estimate.mean < figure
+    return bool(best and best["value"] < figure)
 
 
 def _openings(study: Study) -> tuple[str, str]:
@@ -126,18 +134,15 @@ def _openings(study: Study) -> tuple[str, str]:
         count = len(study.stored.ledger.entries())
     except DataError:
         return "unknown", "the ledger is broken"
-    return (
-        (plural(count, "time"), "see the ledger") if count else ("never", "the ledger has no line")
-    )
+    if count == 0:
+        return "never", "the ledger has no line"
+    return plural(count, "time"), "see the ledger"
 
 
 def _inert(value: Any) -> Any:
     """Return user text without characters that could reverse its direction; our own markup is returned as it is."""
-    return (
-        printable_lines(value)
-        if isinstance(value, str) and not isinstance(value, Markup)
-        else value
-    )
+    is_user_text = isinstance(value, str) and not isinstance(value, Markup)
+    return printable_lines(value) if is_user_text else value
 
 
 def _cells(table: Table) -> list[list[Markup]]:

@@ -24,18 +24,19 @@ def importances(stored: StoredStudy) -> go.Figure | None:
     shares = numbers.importances(stored)
     if not shares:
         return None
-    names = [*shares][::-1]
+    names = list(reversed(shares))  # plotly draws the first bar at the bottom
     figure = theme.figure(
         f"PED-ANOVA on {len(completed(stored))} completed trials",
         height=90 + 32 * len(names),
         xaxis={"title": "share of importance", "tickformat": ".0%", "rangemode": "tozero"},
     )
-    bars = {
-        "orientation": "h",
-        "marker": {"color": theme.BLUE},
-        "hovertemplate": "%{y}: %{x:.1%}<extra></extra>",
-    }
-    figure.add_bar(x=[shares[name] for name in names], y=names, **bars)
+    figure.add_bar(
+        x=[shares[name] for name in names],
+        y=names,
+        orientation="h",
+        marker={"color": theme.BLUE},
+        hovertemplate="%{y}: %{x:.1%}<extra></extra>",
+    )
     return figure
 
 
@@ -46,75 +47,78 @@ def slices(stored: StoredStudy) -> go.Figure | None:
         return None
     rows = math.ceil(len(free) / COLUMNS)
     gaps = {"horizontal_spacing": 0.05, "vertical_spacing": min(0.3, 90 / (240 * rows))}
-    figure = make_subplots(
-        rows, COLUMNS, shared_yaxes="all", figure=theme.figure(height=60 + 240 * rows), **gaps
-    )
+    empty = theme.figure(height=60 + 240 * rows)
+    figure = make_subplots(rows, COLUMNS, shared_yaxes="all", figure=empty, **gaps)
+
+    # A plot a parameter, row by row, of the trials that have it
     for index, (name, parameter) in enumerate(free.items()):
-        place = {"row": index // COLUMNS + 1, "col": index % COLUMNS + 1}
+        cell = {"row": index // COLUMNS + 1, "col": index % COLUMNS + 1}
         having = [trial for trial in trials if name in trial.params]
         x = [stored.values(trial)[name] for trial in having]
-        axis: dict[str, object] = {"title": name}
         if parameter.choice is not None:
             x = [theme.shown(value) for value in x]
-            axis |= {
-                "type": "category",
-                "categoryarray": [theme.shown(value) for value in parameter.choice],
-            }
-            axis |= {"range": [-0.5, len(parameter.choice) - 0.5]}
-        else:
-            axis |= _ranged(parameter)
         marker = {
             "color": [trial.number for trial in having],
             "coloraxis": "coloraxis",
             "size": 7,
             "line": EDGE,
         }
-        said = {
-            "text": [f"trial {trial.number}" for trial in having],
-            "hovertemplate": "%{text}<br>%{x}: %{y:.4f}<extra></extra>",
-        }
         figure.add_scatter(
             x=x,
-            y=[t.value for t in having],
+            y=[trial.value for trial in having],
             mode="markers",
             marker=marker,
             showlegend=False,
-            **said,
-            **place,
+            text=[f"trial {trial.number}" for trial in having],
+            hovertemplate="%{text}<br>%{x}: %{y:.4f}<extra></extra>",
+            **cell,
         )
-        figure.update_xaxes(**axis, **place)
+        figure.update_xaxes(title=name, **_slice_axis(parameter), **cell)
+
+    # The shared axis of values, and the colors of the trials' numbers
     figure.update_yaxes(title=theme.valid(stored.definition.objective.metric), col=1)
     bar = {"title": {"text": "trial"}, "thickness": 12, "outlinewidth": 0}
     return figure.update_layout(coloraxis={"colorscale": theme.SCALE, "colorbar": bar})
 
 
-def effects(found: Effects) -> go.Figure:
+def _slice_axis(parameter: Free) -> dict[str, Any]:
+    """Return an axis over a parameter's choices, or over its whole range with a margin."""
+    if parameter.choice is not None:
+        return {
+            "type": "category",
+            "categoryarray": [theme.shown(value) for value in parameter.choice],
+            "range": [-0.5, len(parameter.choice) - 0.5],
+        }
+    if not parameter.log:
+        low, high = parameter.bounds
+        return {"range": _with_margin(low, high)}
+    low, high = map(math.log10, parameter.bounds)
+    ticks = theme.log_ticks(*parameter.bounds)
+    return {"range": _with_margin(low, high), "type": "log", "tickvals": ticks}
+
+
+def _with_margin(low: float, high: float) -> list[float]:
+    margin = 0.05 * (high - low) or 0.5
+    return [low - margin, high + margin]
+
+
+def effects(measured: Effects) -> go.Figure:
     """Draw the winner and each change of it: mean and t-interval over seeds (as in BLADE, Figures 3, 5 and 6)."""
-    all_scores = [found.base, *(effect.scores for effect in found.effects)]
-    estimates = [scores.estimate(found.metric) for scores in all_scores]
-    figure = theme.figure(yaxis_title=theme.valid(found.metric), height=320)
+    all_scores = [measured.base, *(effect.scores for effect in measured.effects)]
+    estimates = [scores.estimate(measured.metric) for scores in all_scores]
+    labels = [scores.label.removeprefix(f"{measured.title}=") for scores in all_scores]
+    # Half an interval, 0 where a single seed leaves none
+    errors = [(estimate.high or estimate.mean) - estimate.mean for estimate in estimates]
+    figure = theme.figure(yaxis_title=theme.valid(measured.metric), height=320)
     figure.add_scatter(
-        x=[theme.shown(scores.label.removeprefix(f"{found.title}=")) for scores in all_scores],
+        x=[theme.shown(label) for label in labels],
         y=[estimate.mean for estimate in estimates],
-        error_y={
-            "array": [(estimate.high or estimate.mean) - estimate.mean for estimate in estimates],
-            "thickness": 1.5,
-        },
+        error_y={"array": errors, "thickness": 1.5},
         mode="markers",
-        marker={"size": 10, "color": [theme.ORANGE, *[theme.BLUE] * len(found.effects)]},
+        marker={"size": 10, "color": [theme.ORANGE, *[theme.BLUE] * len(measured.effects)]},
         name="mean and 95% interval",
     )
-    return figure.update_xaxes(type="category", title=theme.shown(found.title))
-
-
-def _ranged(parameter: Free) -> dict[str, Any]:
-    """Return an axis over the whole range of a parameter, with a margin."""
-    low, high = map(math.log10, parameter.bounds) if parameter.log else parameter.bounds
-    margin = 0.05 * (high - low) or 0.5
-    logarithmic = (
-        {"type": "log", "tickvals": theme.log_ticks(*parameter.bounds)} if parameter.log else {}
-    )
-    return {"range": [low - margin, high + margin], **logarithmic}
+    return figure.update_xaxes(type="category", title=theme.shown(measured.title))
 
 
 def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:
@@ -122,17 +126,16 @@ def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:
 
     In the browser, dragging along an axis selects trials.
     """
-    trials, free = (
-        sorted(completed(stored), key=lambda trial: trial.value or 0.0),
-        stored.definition.space.free,
-    )
+    # The best trials last, for later lines cover earlier ones
+    trials = sorted(completed(stored), key=lambda trial: trial.value or 0.0)
+    free = stored.definition.space.free
     if not trials or not free:
         return None
     values = [trial.value for trial in trials]
-    dimensions = [
-        _axis(name, parameter, [_value(stored, t, name) for t in trials])
-        for name, parameter in free.items()
-    ]
+    dimensions = []
+    for name, parameter in free.items():
+        settings = [_value(stored, trial, name) for trial in trials]
+        dimensions.append(_axis(name, parameter, settings))
     dimensions.append({"label": theme.valid(stored.definition.objective.metric), "values": values})
     figure = theme.figure(height=420, margin={"t": 96, "l": 64, "r": 48, "b": 24})
     lines = {"color": values, "colorscale": theme.SCALE}
@@ -151,24 +154,30 @@ def _value(stored: StoredStudy, trial: FrozenTrial, name: str) -> Value | None:
 
 def _axis(name: str, parameter: Free, values: Sequence[Any]) -> dict[str, Any]:
     """Return an axis of parallel coordinates, with a place below its range for trials without the parameter."""
+    # Values and ticks -> their positions on the axis
+    positions: dict[Any, float]
+    ticks: dict[Any, float]
     if parameter.choice is not None:
-        places = {choice: float(index) for index, choice in enumerate(parameter.choice)}
-        ticks, low, high = dict(places), 0.0, len(places) - 1.0
+        positions = {choice: float(index) for index, choice in enumerate(parameter.choice)}
+        ticks = dict(positions)
+        low, high = 0.0, len(positions) - 1.0
     else:
         scale = math.log10 if parameter.log else float
-        bounds = parameter.bounds
-        marks = theme.log_ticks(*bounds) if parameter.log else theme.even_ticks(*bounds)
-        places = {value: scale(value) for value in values if value is not None}
-        ticks, low, high = {mark: scale(mark) for mark in marks}, scale(bounds[0]), scale(bounds[1])
+        lowest, highest = parameter.bounds
+        spaced = theme.log_ticks if parameter.log else theme.even_ticks
+        positions = {value: scale(value) for value in values if value is not None}
+        ticks = {tick: scale(tick) for tick in spaced(lowest, highest)}
+        low, high = scale(lowest), scale(highest)
+
+    # Trials without the parameter are below its range
     if None in values:
         low -= max(0.2 * (high - low), 0.5 if parameter.choice else 0.0)
         ticks[ABSENT] = low
-    text = [theme.shown(tick) for tick in ticks]
-    shown = [low if value is None else places[value] for value in values]
+        positions[None] = low
     return {
         "label": name,
-        "values": shown,
+        "values": [positions[value] for value in values],
         "range": [low, high],
         "tickvals": [*ticks.values()],
-        "ticktext": text,
+        "ticktext": [theme.shown(tick) for tick in ticks],
     }

@@ -47,8 +47,11 @@ def run_rows(
     values["trials"], origins["trials"] = budget
     values["workers"] = len(places) or values["workers"]
     values["storage"] = masked(settings.workspace.url)
-    if stored and settings.data is None and (remembered := stored.data_directory(None)):
-        values["data"], origins["data"] = str(remembered), STORED
+    # Without --data, a stored study remembers the folder of its data.
+    if stored and settings.data is None:
+        remembered = stored.data_directory(None)
+        if remembered:
+            values["data"], origins["data"] = str(remembered), STORED
     rows = [_row(name, value, origins[name]) for name, value in values.items()]
     for index, place in enumerate(places):
         device = f"{place.device} {place.visible}" if place.visible else place.device
@@ -61,11 +64,13 @@ def settle_budget(
     resolved: Resolved, definition: StudyDefinition, total: TrialBudget, stored: StoredStudy | None
 ) -> tuple[int, str]:
     """Return the total number of scored trials that a run would aim for, and where that number comes from."""
-    said = total.trials or definition.search.trials
-    budget = total.settle(definition.search.trials, stored.study) if stored else said + total.add
+    asked_for = total.trials or definition.search.trials
+    budget = asked_for + total.add
+    if stored:
+        budget = total.settle(definition.search.trials, stored.study)
     if total.add:
         return budget, "--add"
-    return budget, resolved.origins["trials"] if budget == said else STORED
+    return budget, resolved.origins["trials"] if budget == asked_for else STORED
 
 
 def definition_rows(
@@ -79,13 +84,18 @@ def definition_rows(
         flags: model, recipe, epochs, seed, sampler and pruner as typed, or None.
     """
     content, space = source.content, definition.space
-    said = dict.fromkeys((*content, *flatten(content)), str(source.path))
-    if definition.model != content["model"]:  # which the flag brings with its own space
-        said |= {"space": "--model", "enqueue": "--model"}
+
+    # Where values come from: the study's file, or a flag
+    origins = dict.fromkeys((*content, *flatten(content)), str(source.path))
+    if definition.model != content["model"]:  # a model of the flag brings its own space
+        origins |= {"space": "--model", "enqueue": "--model"}
     if definition.recipe != content.get("recipe", recipes.OF_FILES):
-        said |= {"enqueue": "--recipe"}
-    filled = recipes.values(definition.recipe)
-    said |= {name: f"--{flag}" for name, flag in FLAGS.items() if flags.get(flag) is not None}
+        origins |= {"enqueue": "--recipe"}
+    for name, flag in FLAGS.items():
+        if flags.get(flag) is not None:
+            origins[name] = f"--{flag}"
+
+    # The study itself
     values = {
         "model": definition.model,
         "recipe": definition.recipe,
@@ -95,15 +105,25 @@ def definition_rows(
         "enqueue": len(definition.enqueue),
         "space": space.place,
     }
-    rows = [_row(name, value, said.get(name, BUILT_IN)) for name, value in flatten(values).items()]
+    rows = []
+    for name, value in flatten(values).items():
+        rows.append(_row(name, value, origins.get(name, BUILT_IN)))
+
+    # Its space
     points = space.count()
     rows.append(_row("space points", "continuous" if points is None else points, space.place))
+    by_recipe = recipes.values(definition.recipe)
     for parameter in space_rows(space, definition.configs):
         name, kind, value = parameter["name"], parameter["kind"], parameter["value"]
-        if kind == "fixed" and name not in said and filled.get(name) == space.fixed[name]:
+        is_fixed_by_recipe = (
+            kind == "fixed" and name not in origins and by_recipe.get(name) == space.fixed[name]
+        )
+        if is_fixed_by_recipe:
             origin = f"recipe {definition.recipe}"
+        elif kind == "default":
+            origin = BUILT_IN
         else:
-            origin = BUILT_IN if kind == "default" else said.get(name, space.place)
+            origin = origins.get(name, space.place)
         rows.append(_row(name, f"free: {value}" if kind == "free" else value, origin))
     return rows
 
@@ -116,14 +136,11 @@ def stored_rows(definition: StudyDefinition, stored: StoredStudy | None) -> list
     if stored is None:
         return [_row("stored", "not yet", STORED)]
     identity = stored.study.user_attrs["fingerprint"]
-    differing = differences(identity, definition, identity["data"])
-    return [
-        _row("stored", f"{num_scored(stored.trials)} of {stored.budget} trials are scored", STORED),
-        *(
-            _row(f"differs: {name}", f"stored {before!r}, now {now!r}", STORED)
-            for name, before, now in differing
-        ),
-    ]
+    progress = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
+    rows = [_row("stored", progress, STORED)]
+    for name, before, now in differences(identity, definition, identity["data"]):
+        rows.append(_row(f"differs: {name}", f"stored {before!r}, now {now!r}", STORED))
+    return rows
 
 
 def _row(name: str, value: Any, origin: str) -> Row:

@@ -7,26 +7,33 @@ from collections.abc import Iterator, Sequence
 
 from blade_tune.config import flatten
 from blade_tune.errors import DataError
-from blade_tune.report import curve_figures, figures, numbers, parameter_figures, tables
-from blade_tune.report.section import Section, Study, plural, values
+from blade_tune.report import Row, curve_figures, figures, numbers, parameter_figures, tables
+from blade_tune.report.section import Section, Study, plural, value_text
 from blade_tune.report.text_tables import Entry, Table, among_baselines
 from blade_tune.storage.trial_record import TrialRecord
 
 TOP = 20  # trials in the table
 NOTHING_YET = "No trial has been scored yet."
+NO_SECONDS = "Neither the database nor the trials' files here have seconds of these epochs."
+KINDS_NOTE = (
+    "Repeated: a configuration on another seed. Fresh seeds: runs that confirm, ablate or sweep."
+)
 SECONDS = "Each curve over the seconds that its own trial spent on epochs, on the machine that trained it."
 
 
 def history(study: Study) -> Iterator[Section]:
     """Yield the section on the values of trials, with the noise and baselines to judge them by."""
-    noise = study.status["noise"]
-    said = "No configuration was run on two seeds, so it is not known how far a seed alone moves a value."
-    if noise:
-        freedom = plural(noise["degrees_of_freedom"], "degree") + " of freedom"
-        said = f"Another seed alone moves a value by {noise['deviation']:.4f} (sd, {freedom})."
     figure = figures.history(study.stored)
+    noise = study.status["noise"]
+    if figure is None:
+        spread = NOTHING_YET
+    elif noise:
+        freedom = plural(noise["degrees_of_freedom"], "degree") + " of freedom"
+        spread = f"Another seed alone moves a value by {noise['deviation']:.4f} (sd, {freedom})."
+    else:
+        spread = "No configuration was run on two seeds, so it is not known how far a seed alone moves a value."
     passing = f"Time to baseline: {study.status['time_to_baseline']['words']}."
-    yield Section("History", [said if figure else NOTHING_YET, passing], figure=figure)
+    yield Section("History", [spread, passing], figure=figure)
 
 
 def learning_curves(study: Study) -> Iterator[Section]:
@@ -34,28 +41,26 @@ def learning_curves(study: Study) -> Iterator[Section]:
     if study.stored.definition.is_fitted:
         return
     figure = curve_figures.over_epochs(study.stored)
-    yield Section("Learning curves", () if figure else [NOTHING_YET], figure=figure)
-    if figure:
-        timed = curve_figures.over_seconds(study.stored)
-        words = [
-            SECONDS
-            if timed
-            else "Neither the database nor the trials' files here have seconds of these epochs."
-        ]
-        yield Section("Learning curves over time", words, figure=timed)
+    if figure is None:
+        yield Section("Learning curves", [NOTHING_YET])
+        return
+    yield Section("Learning curves", figure=figure)
+    timed = curve_figures.over_seconds(study.stored)
+    words = SECONDS if timed else NO_SECONDS
+    yield Section("Learning curves over time", [words], figure=timed)
 
 
 def importances(study: Study) -> Iterator[Section]:
     """Yield the section on which parameters mattered."""
     shares, count = numbers.importances(study.stored), study.num_completed
     if not shares:
-        few = f"{plural(count, 'trial')} completed: under {numbers.MIN_TRIALS} importances would be guesses."
-        yield Section(
-            "Importances",
-            [few if count < numbers.MIN_TRIALS else "Nothing free that moved the value."],
-        )
+        reason = "Nothing free that moved the value."
+        if count < numbers.MIN_TRIALS:
+            reason = f"{plural(count, 'trial')} completed: under {numbers.MIN_TRIALS} importances would be guesses."
+        yield Section("Importances", [reason])
         return
     top = round(0.1 * count)
+    # What the figures mean, and how far they can be trusted
     words = [
         f"How much each parameter tells the top tenth of {count} completed trials from all of them (PED-ANOVA). This "
         "says nothing of which values are good, and depends on the ranges that were searched."
@@ -65,14 +70,10 @@ def importances(study: Study) -> Iterator[Section]:
             f"The top tenth is {plural(top, 'trial')} here, so another search may well give another order."
         )
     rows = [(name, (f"{share:.1%}",)) for name, share in shares.items()]
-    table = Table(
-        ("parameter", "importance"),
-        rows,
-        f"Importances in {study.name}, from {count} completed trials.",
-    )
-    yield Section(
-        "Importances", words, figure=parameter_figures.importances(study.stored), table=table
-    )
+    caption = f"Importances in {study.name}, from {count} completed trials."
+    table = Table(("parameter", "importance"), rows, caption)
+    figure = parameter_figures.importances(study.stored)
+    yield Section("Importances", words, figure=figure, table=table)
 
 
 def parameters(study: Study) -> Iterator[Section]:
@@ -102,26 +103,18 @@ def expected_best(study: Study) -> Iterator[Section]:
 
 def cost(study: Study) -> Iterator[Section]:
     """Yield the section on what epochs and hours were spent on."""
-    spent = numbers.costs(study.stored)
-    rows = [
-        (row["kind"], (str(row["trials"]), f"{row['epochs']:,}", f"{row['hours']:.2f}"))
-        for row in spent
-    ]
-    words = (
-        [f"Workers held GPUs for {study.status['gpu_hours']:g} hours."]
-        if study.status["gpu_hours"]
-        else []
-    )
-    notes = (
-        "Repeated: a configuration on another seed. Fresh seeds: runs that confirm, ablate or sweep.",
-    )
-    table = Table(("spent on", "trials", "epochs", "hours"), rows, f"Cost of {study.name}.", notes)
-    yield Section(
-        "Cost",
-        words if rows else ["Nothing was spent yet."],
-        figure=figures.cost(study.stored),
-        table=table if rows else None,
-    )
+    rows = []
+    for row in numbers.costs(study.stored):
+        entries = (str(row["trials"]), f"{row['epochs']:,}", f"{row['hours']:.2f}")
+        rows.append((row["kind"], entries))
+    if not rows:
+        yield Section("Cost", ["Nothing was spent yet."])
+        return
+    gpu_hours = study.status["gpu_hours"]
+    words = [f"Workers held GPUs for {gpu_hours:g} hours."] if gpu_hours else []
+    columns = ("spent on", "trials", "epochs", "hours")
+    table = Table(columns, rows, f"Cost of {study.name}.", [KINDS_NOTE])
+    yield Section("Cost", words, figure=figures.cost(study.stored), table=table)
 
 
 def prune_audit(study: Study) -> Iterator[Section]:
@@ -129,21 +122,19 @@ def prune_audit(study: Study) -> Iterator[Section]:
     rows = numbers.prune_audit(study.stored)
     summary = numbers.audit_summary(rows)
     if summary is None:
-        nothing = (
-            "No marked trial was finished"
-            if study.status["trials"]["pruned"]
-            else "No trial was pruned"
-        )
-        yield Section("Prune audit", [f"{nothing}, so there is nothing to audit."])
+        has_pruned = study.status["trials"]["pruned"]
+        fact = "No marked trial was finished" if has_pruned else "No trial was pruned"
+        yield Section("Prune audit", [f"{fact}, so there is nothing to audit."])
         return
-    extra, share = plural(summary.extra_epochs, "epoch"), f"{summary.low:.0%} to {summary.high:.0%}"
+    extra = plural(summary.extra_epochs, "epoch")
+    loss = "Pruning them would have left the study's best as it was."
+    if summary.ahead:
+        loss = f"Pruning would have lost at most {summary.largest_lead:.4f} with one of them."
     words = [
         f"Trials that the pruner had marked and that were finished all the same: {summary.audited}, at a cost of "
         f"{extra} beyond the mark. Of these, {summary.ahead} ended above the best that the study had then (exact 95% "
-        f"interval of that share: {share}).",
-        f"Pruning would have lost at most {summary.largest_lead:.4f} with one of them."
-        if summary.ahead
-        else "Pruning them would have left the study's best as it was.",
+        f"interval of that share: {summary.low:.0%} to {summary.high:.0%}).",
+        loss,
     ]
     columns = (
         "trial",
@@ -154,79 +145,75 @@ def prune_audit(study: Study) -> Iterator[Section]:
         "study's best then",
         "new best",
     )
-    body = [
-        (
-            str(row["trial"]),
-            (
-                str(row["marked"]),
-                *(f"{row[name]:.4f}" for name in ("reached", "final", "gain")),
-                "" if row["best then"] is None else f"{row['best then']:.4f}",
-                "yes" if row["is best"] else "no",
-            ),
-        )
-        for row in rows
+    body = [(str(row["trial"]), _audit_entries(row)) for row in rows]
+    table = Table(columns, body, f"Marked trials of {study.name} that were finished.")
+    yield Section("Prune audit", words, table=table)
+
+
+def _audit_entries(row: Row) -> list[str]:
+    best_then = row["best then"]
+    return [
+        str(row["marked"]),
+        f"{row['reached']:.4f}",
+        f"{row['final']:.4f}",
+        f"{row['gain']:.4f}",
+        "" if best_then is None else f"{best_then:.4f}",
+        "yes" if row["is best"] else "no",
     ]
-    yield Section(
-        "Prune audit",
-        words,
-        table=Table(columns, body, f"Marked trials of {study.name} that were finished."),
-    )
 
 
 def trials(study: Study) -> Iterator[Section]:
     """Yield the section on the best trials, and on the states of all."""
-    free = [*study.stored.definition.space.free]
-    rows = sorted(
-        (row for row in tables.trial_rows(study.stored) if row["state"] == "complete"),
-        key=lambda row: -row["value"],
-    )
-    shown: list[tuple[str, Sequence[Entry]]] = [
-        (
-            str(row["number"]),
-            (
-                f"{row['value']:.4f}",
-                *("" if row[name] is None else str(row[name]) for name in ("best_epoch", "epochs")),
-                *(
-                    values({name: row[name]})[name] if row[name] is not None else ""
-                    for name in free
-                ),
-            ),
-        )
-        for row in rows[:TOP]
-    ]
     states = [f"{count} {state}" for state, count in study.status["trials"].items() if count]
-    why = [f"{count} {reason}" for reason, count in study.status["failures"].items()]
+    failures = [f"{count} {reason}" for reason, count in study.status["failures"].items()]
     words = [", ".join(states) + "." if states else "None yet."]
-    words += [f"Came to nothing, by reason: {', '.join(why)}."] if why else []
-    caption = f"The best {len(shown)} of {plural(len(rows), 'completed trial')} of {study.name}, by {study.metric}."
-    figures = [row["value"] for row in rows[:TOP]]
+    if failures:
+        words.append(f"Ended without a score, by reason: {', '.join(failures)}.")
+    yield Section("Trials", words, table=_best_trials(study))
+
+
+def _best_trials(study: Study) -> Table | None:
+    """Return the table of the best completed trials and the untuned baselines; None if no trial has completed."""
+    completed = [row for row in tables.trial_rows(study.stored) if row["state"] == "complete"]
+    if not completed:
+        return None
+    best = sorted(completed, key=lambda row: -row["value"])[:TOP]
+    free = [*study.stored.definition.space.free]
+    rows: list[tuple[str, Sequence[Entry]]] = []
+    for row in best:
+        texts = [
+            "" if row[name] is None else value_text(row[name])
+            for name in ("best_epoch", "epochs", *free)
+        ]
+        rows.append((str(row["number"]), [f"{row['value']:.4f}", *texts]))
     empty = [""] * (2 + len(free))
-    placed = among_baselines(
-        shown, figures, study.stored.baseline_figures, lambda reached: (f"{reached:.4f}", *empty)
+    rows = among_baselines(
+        rows,
+        [row["value"] for row in best],
+        study.stored.baseline_figures,
+        lambda reached: (f"{reached:.4f}", *empty),
     )
-    table = (
-        Table(("trial", study.metric, "best epoch", "epochs", *free), placed, caption)
-        if shown
-        else None
+    caption = (
+        f"The best {len(best)} of {plural(len(completed), 'completed trial')} of {study.name}, "
+        f"by {study.metric}."
     )
-    yield Section("Trials", words, table=table)
+    return Table(("trial", study.metric, "best epoch", "epochs", *free), rows, caption)
 
 
 def identity(study: Study) -> Iterator[Section]:
     """Yield the section on what the study is, and on the versions and devices that it was trained with."""
-    whole = study.stored.study.user_attrs.get("fingerprint", {})
-    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
-    made_with = Counter(
-        (record.device, record.versions, record.commit)
-        for record in map(TrialRecord, study.stored.trials)
-        if TrialRecord.versions in record
-    )
+    fingerprint = study.stored.study.user_attrs.get("fingerprint", {})
+    digest = hashlib.sha256(json.dumps(fingerprint, sort_keys=True).encode()).hexdigest()
+    made_with: Counter[tuple[str, str, str]] = Counter()
+    for trial in study.stored.trials:
+        record = TrialRecord(trial)
+        if TrialRecord.versions in record:
+            made_with[record.device, record.versions, record.commit] += 1
     facts = {"fingerprint": digest[:16]}
     for (device, versions, commit), count in made_with.items():
         facts[f"{plural(count, 'trial')} on {device}"] = f"{versions}, commit {commit[:12]}"
-    yield Section(
-        "Identity", facts=facts, details={n: json.dumps(v) for n, v in flatten(whole).items()}
-    )
+    details = {name: json.dumps(value) for name, value in flatten(fingerprint).items()}
+    yield Section("Identity", facts=facts, details=details)
 
 
 def ledger(study: Study) -> Iterator[Section]:
@@ -239,12 +226,14 @@ def ledger(study: Study) -> Iterator[Section]:
     if not entries:
         yield Section("Ledger", ["The test rows were never opened."])
         return
-    columns = list(dict.fromkeys(name for entry in entries for name in ("when", *entry)))
-    rows = [
-        (str(entry.get("when", "")), [str(entry.get(name, "")) for name in columns[1:]])
-        for entry in entries
-    ]
+    # A column for each name that any entry has, the time first
+    columns = ["when"]
+    for entry in entries:
+        columns += [name for name in entry if name not in columns]
+    rows = []
+    for entry in entries:
+        when, *rest = [str(entry.get(name, "")) for name in columns]
+        rows.append((when, rest))
     table = Table(columns, rows, f"Openings of the test rows by {study.name}.")
-    yield Section(
-        "Ledger", [f"The test rows were opened {plural(len(entries), 'time')}."], table=table
-    )
+    words = f"The test rows were opened {plural(len(entries), 'time')}."
+    yield Section("Ledger", [words], table=table)

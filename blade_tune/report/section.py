@@ -84,6 +84,9 @@ def interval(low: float | None, high: float | None) -> str:
 
 def values(configuration: Mapping[str, object]) -> dict[str, str]:
     """Return a configuration's values as text, by name."""
-    return {
-        name: f"{v:.5g}" if isinstance(v, float) else str(v) for name, v in configuration.items()
-    }
+    return {name: value_text(value) for name, value in configuration.items()}
+
+
+def value_text(value: object) -> str:
+    """Return a value of a configuration as text, a float with five significant digits."""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ from blade_tune.metrics import by_cutoff
 from blade_tune.report import Row
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
-from blade_tune.selection.comparison import Comparisons
+from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects
@@ -26,24 +26,24 @@ LEVEL = 0.05
 
 def confirmation_rows(confirmation: Confirmation) -> list[Row]:
     """Return a row for each candidate, the winner first, whose interval is also given corrected for its selection."""
-    return [
-        {
-            "trial": candidate.trial,
-            "search": candidate.search_value,
-            **_estimate(candidate.estimate),
-            "corrected_low": confirmation.winner_interval[0]
-            if candidate is confirmation.winner
-            else None,
-            "corrected_high": confirmation.winner_interval[1]
-            if candidate is confirmation.winner
-            else None,
-            "prob_best": candidate.prob_best,
-            "inflation": candidate.inflation,
-            "num_parameters": candidate.num_parameters,
-            "seconds_per_epoch": round(candidate.seconds_per_epoch, 3),
-        }
-        for candidate in confirmation.candidates
-    ]
+    rows = []
+    for candidate in confirmation.candidates:
+        is_winner = candidate is confirmation.winner
+        corrected_low, corrected_high = confirmation.winner_interval if is_winner else (None, None)
+        rows.append(
+            {
+                "trial": candidate.trial,
+                "search": candidate.search_value,
+                **_estimate(candidate.estimate),
+                "corrected_low": corrected_low,
+                "corrected_high": corrected_high,
+                "prob_best": candidate.prob_best,
+                "inflation": candidate.inflation,
+                "num_parameters": candidate.num_parameters,
+                "seconds_per_epoch": round(candidate.seconds_per_epoch, 3),
+            }
+        )
+    return rows
 
 
 def confirmation_words(confirmation: Confirmation) -> list[str]:
@@ -86,45 +86,42 @@ def effect_rows(effects: Effects) -> list[Row]:
     A change's row has its difference from the winner with its interval and p-value.
     """
     metric = effects.metric
-    rows = [
-        {
-            "table": effects.title,
-            "configuration": effects.base.label,
-            **_estimate(effects.base.estimate(metric)),
-        }
-    ]
+    rows = [_effect_row(effects, effects.base)]
     for effect in effects.effects:
-        difference = {
+        row = _effect_row(effects, effect.scores)
+        row |= {
             "difference": effect.comparison.difference,
             "difference_low": effect.comparison.low,
             "difference_high": effect.comparison.high,
             "p_holm": effect.p_adjusted,
         }
-        estimate = _estimate(effect.scores.estimate(metric))
-        rows.append(
-            {"table": effects.title, "configuration": effect.scores.label, **estimate, **difference}
-        )
-    for row, scores in zip(
-        rows, (effects.base, *(effect.scores for effect in effects.effects)), strict=True
-    ):
-        row |= {name: scores.estimate(name).mean for name in SHOWN if name != metric}
+        rows.append(row)
+
+    # Columns on other metrics and on groups of users come last in every row
+    all_scores = [effects.base, *(effect.scores for effect in effects.effects)]
+    for row, scores in zip(rows, all_scores, strict=True):
+        for name in SHOWN:
+            if name != metric:
+                row[name] = scores.estimate(name).mean
         row |= _group_means(scores, effects.groups, metric)
     return rows
 
 
+def _effect_row(effects: Effects, scores: Scores) -> Row:
+    estimate = _estimate(scores.estimate(effects.metric))
+    return {"table": effects.title, "configuration": scores.label, **estimate}
+
+
 def effect_table(effects: Effects) -> Table:
     """Return the table of an ablation or a sweep for a paper, in which significant changes are marked."""
-    marks = ["", *("*" if effect.p_adjusted < LEVEL else "" for effect in effects.effects)]
-    groups = (effects.base, *(effect.scores for effect in effects.effects))
+    base = effects.base
+    rows: list[tuple[str, list[Entry]]] = [(base.label, _cells(base, effects.metric, ""))]
+    for effect in effects.effects:
+        mark = "*" if effect.p_adjusted < LEVEL else ""
+        rows.append((effect.scores.label, _cells(effect.scores, effects.metric, mark)))
     return Table(
         columns=["", *map(metric_name, SHOWN)],
-        rows=[
-            (
-                scores.label,
-                [_cell(scores, name, mark if name == effects.metric else "") for name in SHOWN],
-            )
-            for scores, mark in zip(groups, marks, strict=True)
-        ],
+        rows=rows,
         caption=f"{effects.title}: validation figures, {_over_seeds(effects.num_seeds)}",
         footnotes=[
             f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
@@ -145,19 +142,19 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
     A model's row has its figures, whether it is told the target set, the cost of its search, and its distance from the
     best model with its p-value.
     """
-    best = comparisons.entries[0].model  # entries are sorted, the best first
-    against = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
+    # Entries are sorted, the best first; the others are compared with it
+    best = comparisons.entries[0].model
+    against_best = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
     rows: list[Row] = []
     for entry in comparisons.entries:
-        pair = against.get(entry.model)
+        pair = against_best.get(entry.model)
+        figures: Row = {}
+        for metric in SHOWN:
+            figures |= _mean_and_sd(entry.scores, metric)
         rows.append(
             {
                 "model": entry.model,
-                **{
-                    name: value
-                    for metric in SHOWN
-                    for name, value in _mean_and_sd(entry.scores, metric).items()
-                },
+                **figures,
                 **_group_means(entry.scores, comparisons.groups, comparisons.metric),
                 "part": comparisons.part,
                 "seeds": len(entry.scores.ranks_SU),
@@ -171,14 +168,11 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "warning": entry.warning(comparisons.metric) or None,
             }
         )
-    rows += [
-        {
-            "model": name,
-            **{metric: figures.get(metric) for metric in SHOWN},
-            "part": comparisons.part,
-        }
-        for name, figures in comparisons.baselines.items()
-    ]
+
+    # Baselines have figures only
+    for name, reached in comparisons.baselines.items():
+        known = {metric: reached.get(metric) for metric in SHOWN}
+        rows.append({"model": name, **known, "part": comparisons.part})
     return sorted(rows, key=lambda row: -_reached(comparisons, row["model"]))
 
 
@@ -186,9 +180,8 @@ def _reached(comparisons: Comparisons, name: str) -> float:
     """Return the mean of a model or a baseline in the metric of a comparison."""
     if name in comparisons.baselines:
         return comparisons.baselines[name][comparisons.metric]
-    return next(
-        e.scores.estimate(comparisons.metric).mean for e in comparisons.entries if e.model == name
-    )
+    scores = {entry.model: entry.scores for entry in comparisons.entries}
+    return scores[name].estimate(comparisons.metric).mean
 
 
 def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
@@ -200,23 +193,18 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
     """
     best = comparisons.entries[0].model
     worse = {p.second for p in comparisons.pairs if p.first == best and p.p_adjusted < LEVEL}
+
+    # Rows with the figure by which they are sorted: models, and untuned baselines, which have no cost
     rows: list[tuple[float, str, list[Entry]]] = []
     for entry in comparisons.entries:
         mark = "*" if entry.model in worse else ""
-        cells = [
-            _cell(entry.scores, name, mark if name == comparisons.metric else "") for name in SHOWN
-        ]
-        spent = entry.spent
-        epochs = "" if entry.study.definition.is_fitted else f"{spent['epochs']:g}"
-        cost: list[Entry] = [entry.loss, f"{spent['trials']:g}", epochs, f"{spent['hours']:.2f}"]
-        low = " ‡" if entry.verdict and not entry.verdict.is_above else ""
-        low += " !" if entry.warning(comparisons.metric) else ""
-        label = entry.model + (" †" if entry.told_target_set else "") + low
-        rows.append((_reached(comparisons, entry.model), label, [*cells, *cost]))
+        entries = [*_cells(entry.scores, comparisons.metric, mark), *_cost_entries(entry)]
+        rows.append((_reached(comparisons, entry.model), _label(entry, comparisons), entries))
     for name, figures in comparisons.baselines.items():
         known = [Cell(figures[metric]) if metric in figures else "" for metric in SHOWN]
         rows.append((figures[comparisons.metric], name, [*known, "", "", "", ""]))
     rows.sort(key=lambda row: -row[0])
+
     seeds = max(len(entry.scores.ranks_SU) for entry in comparisons.entries)
     return Table(
         columns=["model", *map(metric_name, SHOWN), "loss", "trials", "epochs", "hours"],
@@ -237,6 +225,25 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *(f"budgets are not equal: {line}" for line in uneven),
         ],
     )
+
+
+def _cost_entries(entry: Contender) -> list[Entry]:
+    """Return a model's loss, and the trials, epochs and hours of its search; no epochs if it is fitted at once."""
+    spent = entry.spent
+    epochs = "" if entry.study.definition.is_fitted else f"{spent['epochs']:g}"
+    return [entry.loss, f"{spent['trials']:g}", epochs, f"{spent['hours']:.2f}"]
+
+
+def _label(entry: Contender, comparisons: Comparisons) -> str:
+    """Return a model's name with the marks that the footnotes of `comparison_table` explain."""
+    label = entry.model
+    if entry.told_target_set:
+        label += " †"
+    if entry.verdict and not entry.verdict.is_above:
+        label += " ‡"
+    if entry.warning(comparisons.metric):
+        label += " !"
+    return label
 
 
 def _left_out(comparisons: Comparisons) -> list[str]:
@@ -269,11 +276,10 @@ def cost_rows(costs: Sequence[Cost]) -> list[Row]:
         }
         for cost in costs
     ]
-    summed = ("trials_left", "runs_left", "epochs_at_most", "hours_at_most")
-    return [
-        *rows,
-        {"model": "all", **{name: round(sum(row[name] for row in rows), 2) for name in summed}},
-    ]
+    total: Row = {"model": "all"}
+    for name in ("trials_left", "runs_left", "epochs_at_most", "hours_at_most"):
+        total[name] = round(sum(row[name] for row in rows), 2)
+    return [*rows, total]
 
 
 def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> None:
@@ -290,10 +296,11 @@ def metric_name(metric: str) -> str:
 
 def _group_means(scores: Scores, groups: Mapping[str, NDArray[np.bool_]], metric: str) -> Row:
     """Return the mean of a metric among head and among tail users; None for a group that is too small."""
-    means = {name: scores.of_users(mask_U, metric) for name, mask_U in groups.items()}
-    return {
-        f"{name} {metric}": estimate.mean if estimate else None for name, estimate in means.items()
-    }
+    means: Row = {}
+    for name, mask_U in groups.items():
+        estimate = scores.of_users(mask_U, metric)
+        means[f"{name} {metric}"] = estimate.mean if estimate else None
+    return means
 
 
 def _group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:
@@ -302,9 +309,13 @@ def _group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:
     return [sizes] if sizes else []
 
 
-def _cell(scores: Scores, metric: str, mark: str) -> Cell:
-    estimate = scores.estimate(metric)
-    return Cell(estimate.mean, estimate.sd, mark)
+def _cells(scores: Scores, marked_metric: str, mark: str) -> list[Entry]:
+    """Return a cell for each shown metric, of which one has a mark."""
+    cells: list[Entry] = []
+    for metric in SHOWN:
+        estimate = scores.estimate(metric)
+        cells.append(Cell(estimate.mean, estimate.sd, mark if metric == marked_metric else ""))
+    return cells
 
 
 def _estimate(estimate: Estimate) -> Row:

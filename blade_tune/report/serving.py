@@ -54,16 +54,14 @@ def serve(app: "WSGIApplication", host: str, port: int, listening: Callable[[str
     try:
         server = _Server(host, port)
     except OSError as error:
-        is_port = isinstance(error, PermissionError) or error.errno == errno.EADDRINUSE
-        law = (
-            f"--port must be a free one, got {port}"
-            if is_port
-            else f"--host must be this machine's, got {host!r}"
-        )
-        raise ConfigError(f"{law}: {error.strerror}.") from None
+        fact = f"--host must be this machine's, got {host!r}"
+        if isinstance(error, PermissionError) or error.errno == errno.EADDRINUSE:
+            fact = f"--port must be a free one, got {port}"
+        raise ConfigError(f"{fact}: {error.strerror}.") from None
     with server, suppress(KeyboardInterrupt):
         server.set_app(app)
-        listening(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
+        url_host = f"[{host}]" if ":" in host else host  # an IPv6 address has brackets in a URL
+        listening(f"http://{url_host}:{port}/")
         server.serve_forever()
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blade_tune.config import Settings
+from blade_tune.parameter import Free
 from blade_tune.space import Space
 
 
@@ -19,14 +20,21 @@ def space_rows(space: Space, configs: Mapping[str, type[Settings]]) -> list[dict
         for field, info in config.model_fields.items():
             name = f"{group}.{field}"
             if name in space.free:
-                parameter = space.free[name]
-                when = "; ".join(
-                    f"{other} in {list(values)}" for other, values in parameter.when.items()
-                )
-                kind, value = "free", f"{parameter}{' when ' + when if when else ''}"
+                kind, value = "free", _free(space.free[name])
             elif name in space.fixed:
                 kind, value = "fixed", str(space.fixed[name])
             else:
                 kind, value = "default", str(info.default)
             rows.append({"name": name, "kind": kind, "value": value, "what": info.description})
-    return sorted(rows, key=lambda row: ("free", "fixed", "default").index(row["kind"]))
+
+    # In each kind, settings stay in the order of their declaration
+    kinds = ("free", "fixed", "default")
+    return sorted(rows, key=lambda row: kinds.index(row["kind"]))
+
+
+def _free(parameter: Free) -> str:
+    """Return a free parameter as text: its range and, if it is conditional, its condition."""
+    if not parameter.when:
+        return str(parameter)
+    conditions = [f"{other} in {list(values)}" for other, values in parameter.when.items()]
+    return f"{parameter} when {'; '.join(conditions)}"

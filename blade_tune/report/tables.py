@@ -1,7 +1,7 @@
 """Studies as rows of plain data, which commands, files, the report and the dashboard show."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from optuna.trial import FrozenTrial
@@ -32,12 +32,13 @@ def status(stored: StoredStudy) -> Row:
 
     Costs are in GPU hours; values that are unknown are None.
     """
-    # Attempts are read before trials: then the trial of each attempt is among the trials.
+    # Attempts are read before trials, so that the trial of each attempt is among the trials.
     attempts = stored.attempts.open_attempts()
     now = stored.attempts.now()
     trials = stored.trials
     best = best_trial(trials)
-    noise, verdict = pooled_noise(stored.definition.space, trials), stored.verdict(trials)
+    noise = pooled_noise(stored.definition.space, trials)
+    verdict = stored.verdict(trials)
     return {
         "name": stored.definition.name,
         "model": stored.definition.model,
@@ -45,9 +46,7 @@ def status(stored: StoredStudy) -> Row:
         "budget": stored.budget,
         "scored": num_scored(trials),
         "trials": count_states(trials),
-        "best": {"number": best.number, "value": best.value, "params": _params(stored, best)}
-        if best
-        else None,
+        "best": _best_row(stored, best) if best else None,
         "baselines": (stored.baseline_figures | stored.baselines_left_out) or None,
         "verdict": verdict.facts if verdict else None,
         "warning": stored.warning(trials) or None,
@@ -59,22 +58,26 @@ def status(stored: StoredStudy) -> Row:
     }
 
 
+def _best_row(stored: StoredStudy, trial: FrozenTrial) -> Row:
+    return {"number": trial.number, "value": trial.value, "params": _params(stored, trial)}
+
+
 def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     """Return the number of trials that ended without a score, by reason: failed, invalid or out of memory."""
-    ended = (trial for trial in trials if trial.state.is_finished() and not is_continued(trial))
-    return dict(
-        Counter(
-            TrialRecord(trial).get(TrialRecord.reason, "unknown")
-            for trial in ended
-            if not is_scored(trial)
-        )
-    )
+    counts: Counter[str] = Counter()
+    for trial in trials:
+        has_ended = trial.state.is_finished() and not is_continued(trial)
+        if has_ended and not is_scored(trial):
+            counts[TrialRecord(trial).get(TrialRecord.reason, "unknown")] += 1
+    return dict(counts)
 
 
 def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> Row:
     """Return a worker's host, process and device, its trial's progress, and the seconds since its last heartbeat."""
     number = attempt.trial_number
-    reports = {} if number is None else trials[number].intermediate_values
+    reports: Mapping[int, float] = {}  # epoch -> value
+    if number is not None:
+        reports = trials[number].intermediate_values
     return {
         "trial": number,
         "epochs": max(reports, default=0),
@@ -93,9 +96,11 @@ def trial_rows(stored: StoredStudy) -> list[Row]:
     All rows have the same columns, in which free parameters stand under their dotted names and are None if absent.
     """
     absent = dict.fromkeys(stored.definition.space.free)
-    return [
-        _trial_row(stored, trial, {**absent, **_params(stored, trial)}) for trial in stored.trials
-    ]
+    rows = []
+    for trial in stored.trials:
+        params = {**absent, **_params(stored, trial)}
+        rows.append(_trial_row(stored, trial, params))
+    return rows
 
 
 def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
@@ -106,6 +111,7 @@ def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
 
 def _trial_row(stored: StoredStudy, trial: FrozenTrial, params: Row) -> Row:
     record = TrialRecord(trial)
+    figures = {f"valid.{name}": value for name, value in valid_figures(stored, trial).items()}
     return {
         "number": trial.number,
         "state": "continued" if is_continued(trial) else trial.state.name.lower(),
@@ -114,7 +120,7 @@ def _trial_row(stored: StoredStudy, trial: FrozenTrial, params: Row) -> Row:
         "value": trial.value,
         **params,
         **{name: record.stored.get(name) for name in columns()},
-        **{f"valid.{name}": value for name, value in valid_figures(stored, trial).items()},
+        **figures,
         "started": _time(trial.datetime_start),
         "ended": _time(trial.datetime_complete),
     }
@@ -126,19 +132,17 @@ def brief(rows: Sequence[Row]) -> list[Row]:
     Parameters are named without their group, and a trial's root is shown only if it is another trial.
     """
     kept = ("number", "state", "reason", "root", "value", *columns(brief=True))
-    shown = ({**row, "root": None if row["root"] == row["number"] else row["root"]} for row in rows)
-    return [
-        {
-            name.partition(".")[2] or name: value
-            for name, value in row.items()
-            if name in kept or _is_parameter(name)
-        }
-        for row in shown
-    ]
-
-
-def _is_parameter(name: str) -> bool:
-    return name.partition(".")[0] in GROUPS
+    brief_rows = []
+    for row in rows:
+        brief_row = {}
+        for name, value in row.items():
+            group, _, parameter = name.partition(".")
+            if name in kept or group in GROUPS:
+                brief_row[parameter or name] = value
+        if row["root"] == row["number"]:
+            brief_row["root"] = None
+        brief_rows.append(brief_row)
+    return brief_rows
 
 
 def epoch_rows(stored: StoredStudy) -> list[Row]:
@@ -146,18 +150,19 @@ def epoch_rows(stored: StoredStudy) -> list[Row]:
 
     A row has losses, the learning rate, seconds and, for epochs that were evaluated, metrics.
     """
-    return [
-        {"trial": root_number(trial), **row}
-        for trial in logical_trials(stored.trials)
-        for row in curve_rows(stored.files(trial))
-    ]
+    rows = []
+    for trial in logical_trials(stored.trials):
+        root = root_number(trial)
+        rows += [{"trial": root, **row} for row in curve_rows(stored.files(trial))]
+    return rows
 
 
 def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
     """Return everything about one trial: its row, its configuration, its folder, and its metric by epoch (`curve`)."""
     row = _trial_row(stored, trial, {})
     row["configuration"] = stored.values(trial)
-    row["curve"] = {str(epoch): value for epoch, value in sorted(trial.intermediate_values.items())}
+    curve = sorted(trial.intermediate_values.items())
+    row["curve"] = {str(epoch): value for epoch, value in curve}
     # A continued trial keeps its files in the folder of its root, the trial that began it.
     row["folder"] = str(stored.folder.trial(row["root"]).path)
     return row

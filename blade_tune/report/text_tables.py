@@ -44,13 +44,17 @@ class Table:
 
         Means that print the same share a rank and leave the next one empty, so a column may have no second best.
         """
-        ranks = [self._column_ranks(column) for column in self._entry_columns()]
-        return [[column[row] for column in ranks] for row in range(len(self.rows))]
+        by_column = [self._column_ranks(column) for column in self._entry_columns()]
+        return [[ranks[row] for ranks in by_column] for row in range(len(self.rows))]
 
     def _column_ranks(self, entries: Iterable[Entry]) -> list[int | None]:
         means = [entry.mean if isinstance(entry, Cell) else math.nan for entry in entries]
         printed = [round(mean, self.digits) for mean in means]
-        return [None if math.isnan(m) else 1 + sum(other > m for other in printed) for m in printed]
+        ranks: list[int | None] = []
+        for mean in printed:
+            num_higher = sum(other > mean for other in printed)
+            ranks.append(None if math.isnan(mean) else 1 + num_higher)
+        return ranks
 
     @property
     def has_numbers(self) -> list[bool]:
@@ -58,9 +62,8 @@ class Table:
         return [False, *(all(map(_is_number, column)) for column in self._entry_columns())]
 
     def _entry_columns(self) -> list[list[Entry]]:
-        return [
-            [entries[place] for _, entries in self.rows] for place in range(len(self.columns) - 1)
-        ]
+        num_columns = len(self.columns) - 1
+        return [[entries[column] for _, entries in self.rows] for column in range(num_columns)]
 
 
 @dataclass(frozen=True)
@@ -115,68 +118,66 @@ def among_baselines(
         baselines: name of a baseline -> its figure.
         entries: makes the entries of a baseline's row from its figure.
     """
-    placed = [*zip(figures, rows, strict=True)]
-    placed += [
-        (reached, (f"{name}, untuned", entries(reached))) for name, reached in baselines.items()
-    ]
-    return [row for _, row in sorted(placed, key=lambda one: -one[0])]
+    with_figures = [*zip(figures, rows, strict=True)]
+    for name, figure in baselines.items():
+        row = (f"{name}, untuned", entries(figure))
+        with_figures.append((figure, row))
+    with_figures.sort(key=lambda pair: -pair[0])
+    return [row for _, row in with_figures]
 
 
 def texts(table: Table, dialect: Dialect) -> list[list[str]]:
     """Return every row as texts in a dialect, its label first."""
-    return [
-        [
-            dialect.escape(label),
-            *(
-                _text(entry, rank, table.digits, dialect)
-                for entry, rank in zip(entries, ranks, strict=True)
-            ),
-        ]
-        for (label, entries), ranks in zip(table.rows, table.ranks(), strict=True)
-    ]
+    rows = []
+    for (label, entries), ranks in zip(table.rows, table.ranks(), strict=True):
+        row = [dialect.escape(label)]
+        for entry, rank in zip(entries, ranks, strict=True):
+            row.append(_text(entry, rank, table.digits, dialect))
+        rows.append(row)
+    return rows
 
 
 def markdown(table: Table) -> str:
     """Return a table in GitHub's Markdown, after its caption and before its footnotes."""
     align = ["right" if is_number else "left" for is_number in table.has_numbers]
     body = _frame(table, MARKDOWN).to_markdown(index=False, disable_numparse=True, colalign=align)
-    before, after = filter(None, [table.caption]), table.footnotes
-    return "\n\n".join([*map(escape_markdown, before), body, *map(escape_markdown, after)]) + "\n"
+    paragraphs = [escape_markdown(table.caption)] if table.caption else []
+    paragraphs.append(body)
+    paragraphs += map(escape_markdown, table.footnotes)
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def latex(table: Table) -> str:
     r"""Return a table as a LaTeX float, which needs \usepackage{booktabs}."""
     columns = "".join("r" if is_number else "l" for is_number in table.has_numbers)
     body = _frame(table, LATEX).to_latex(index=False, escape=False, column_format=columns)
-    caption = [rf"\caption{{{escape_latex(table.caption)}}}"] if table.caption else []
-    notes = [
-        rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}" for note in table.footnotes
-    ]
-    return (
-        "\n".join(
-            [r"\begin{table}", r"\centering", *caption, body.rstrip(), *notes, r"\end{table}"]
-        )
-        + "\n"
-    )
+    lines = [r"\begin{table}", r"\centering"]
+    if table.caption:
+        lines.append(rf"\caption{{{escape_latex(table.caption)}}}")
+    lines.append(body.rstrip())
+    for note in table.footnotes:
+        lines.append(rf"\par\smallskip{{\footnotesize {escape_latex(note)}\par}}")
+    lines.append(r"\end{table}")
+    return "\n".join(lines) + "\n"
 
 
 def _frame(table: Table, dialect: Dialect) -> pd.DataFrame:
-    return pd.DataFrame(
-        texts(table, dialect), columns=[dialect.escape(name) for name in table.columns], dtype=str
-    )
+    columns = [dialect.escape(name) for name in table.columns]
+    return pd.DataFrame(texts(table, dialect), columns=columns, dtype=str)
 
 
 def _text(entry: Entry, rank: int | None, digits: int, dialect: Dialect) -> str:
     if not isinstance(entry, Cell):
         return dialect.escape(entry or "")
     mean = f"{entry.mean:z.{digits}f}".replace("-", dialect.minus)
-    styled = {1: dialect.bold, 2: dialect.underlined}.get(rank or 0, "{}").format(mean)
-    spread = "" if entry.sd is None else f"{dialect.plus_minus}{entry.sd:.{digits}f}"
-    return (
-        styled
-        + spread
-        + (dialect.superscript.format(dialect.escape(entry.mark)) if entry.mark else "")
-    )
+    style = {1: dialect.bold, 2: dialect.underlined}.get(rank or 0, "{}")
+    text = style.format(mean)
+    # Only the mean has the style; its deviation and its mark follow it
+    if entry.sd is not None:
+        text += f"{dialect.plus_minus}{entry.sd:.{digits}f}"
+    if entry.mark:
+        text += dialect.superscript.format(dialect.escape(entry.mark))
+    return text
 
 
 def _is_number(entry: Entry) -> bool:

@@ -10,11 +10,15 @@ from plotly.colors import sequential
 
 from blade_tune.printable import printable
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY = (
-    *("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"),  # Okabe and Ito 2008
-    "#8a8f98",
-)
-# Reads the same with and without color blindness; the highest value is the darkest
+# Colors of Okabe and Ito 2008
+BLUE = "#0072B2"
+ORANGE = "#E69F00"
+GREEN = "#009E73"
+VERMILION = "#D55E00"
+PURPLE = "#CC79A7"
+SKY = "#56B4E9"
+GRAY = "#8a8f98"
+# A scale that reads the same with and without color blindness; the highest value is the darkest
 SCALE = sequential.Viridis_r
 INK, GRID = "#1f2430", "#e6e8ec"
 NOTE_WIDTH = 46  # characters; longer lines would be cut on a phone
@@ -62,13 +66,12 @@ def figure(note: str = "", height: int = 400, **layout: Any) -> go.Figure:
         height: height in pixels.
         layout: further settings of plotly's layout.
     """
+    settings: dict[str, Any] = {"template": TEMPLATE, "height": height}
     lines = textwrap.wrap(note, NOTE_WIDTH)
-    top = (
-        {"title": {"text": "<br>".join(lines)}, "margin": {"t": 24 + 17 * len(lines)}}
-        if lines
-        else {}
-    )
-    return go.Figure(layout={"template": TEMPLATE, "height": height, **top, **layout})
+    if lines:
+        settings["title"] = {"text": "<br>".join(lines)}
+        settings["margin"] = {"t": 24 + 17 * len(lines)}
+    return go.Figure(layout={**settings, **layout})
 
 
 def valid(metric: str) -> str:
@@ -99,7 +102,6 @@ def even_ticks(low: float, high: float) -> list[float]:
     """Return evenly spaced ticks: five, one if the range is a point, or every whole number of a small int range."""
     if low == high:
         return [low]
-    steps = (
-        int(high - low) if isinstance(low, int) and isinstance(high, int) and high - low <= 8 else 4
-    )
+    has_whole_ends = isinstance(low, int) and isinstance(high, int)
+    steps = int(high - low) if has_whole_ends and high - low <= 8 else 4
     return [low + (high - low) * index / steps for index in range(steps + 1)]

@@ -171,7 +171,7 @@ def test_another_address_is_warned_of(finished_copy, port):
             process.send_signal(signal.SIGINT)
             ended = finish(process)
         assert (
-            f"WARNING no login: whoever reaches 0.0.0.0 on port {port} can {can} all studies."
+            f"WARNING no login: anyone who reaches 0.0.0.0 on port {port} can {can} all studies."
             in ended.err
         )
         assert ended.code == 0

@@ -213,7 +213,7 @@ def test_without_recency_all_earlier_interactions_are_followed():
     ("changes", "law"),
     [
         ({"without": ["novelty"]}, "must be 'order', 'sets' or 'recency', got 'novelty'"),
-        ({"without": ["order", "order"]}, "without must name each thing once, got order, order"),
+        ({"without": ["order", "order"]}, "without must name each property once, got order, order"),
         (
             {"without": ["sets"], "shuffle_sets": True},
             "shuffle_sets takes the law from sets, and without sets",

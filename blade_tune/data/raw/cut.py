@@ -38,14 +38,15 @@ class Cut:
         # Users are sampled after both filters: in the published files, items have fewer target interactions than the
         # filter's minimum, so those files hold a sample of what the filters left.
         left_out = {"rare_item": 0, "rare_user": 0}
-        lost = 1
         # Without rare items some users become rare, and the other way round: once each, or until nothing changes.
-        while lost:
+        while True:
             rare_items = self._drop_rare("item_id", self.recipe.min_item_targets)
             rare_users = self._drop_rare("user_id", self.recipe.min_user_targets)
             left_out["rare_item"] += rare_items
             left_out["rare_user"] += rare_users
-            lost = rare_items + rare_users if self.recipe.until_stable else 0
+            is_stable = rare_items + rare_users == 0
+            if is_stable or not self.recipe.until_stable:
+                break
         left_out["not_sampled"] = self._sample()
         self._split()
         left_out["after_test"] = self._delete("parts", f"part = {AFTER}")
@@ -53,11 +54,11 @@ class Cut:
         self._number("users", "user_id")
         self._number("items", "item_id")
         for column in ("user", "item"):
-            for part, name in list(enumerate(PARTS))[1:]:
-                unseen = f"{column}_id NOT IN (SELECT id FROM {column}s)"
-                left_out[f"{name}_unseen_{column}"] = self._delete(
-                    "parts", f"part = {part} AND {unseen}"
-                )
+            is_unseen = f"{column}_id NOT IN (SELECT id FROM {column}s)"
+            for part, name in enumerate(PARTS):
+                if name != "train":
+                    count = self._delete("parts", f"part = {part} AND {is_unseen}")
+                    left_out[f"{name}_unseen_{column}"] = count
         return left_out
 
     def _drop_rare(self, column: str, least: int) -> int:

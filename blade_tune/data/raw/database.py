@@ -40,8 +40,11 @@ def scratch(out: Path) -> Iterator[Path]:
         os.close(descriptor)
         raise DataError(f"{out}: another process is writing there.") from None
     try:
-        for left in folder.iterdir():
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for leftover in folder.iterdir():
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

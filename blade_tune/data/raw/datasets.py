@@ -32,7 +32,7 @@ class KnownLog:
     auxiliary: str  # the behavior that is no target
     license: str
     page: str  # URL of the owner's page
-    # By version; empty if the owner hands the data only to those who sign for it
+    # Version -> download; empty if the owner gives the data only to those who sign for it
     downloads: Mapping[str, Download]
 
 

@@ -66,9 +66,9 @@ def get(download: Download, directory: Path, on_bytes: OnBytes) -> Path:
             downloader=_Resuming(part, int(MOST * download.megabytes * 1e6), on_bytes),
         )
     except _InterruptedError as error:
-        there = part.stat().st_size if part.exists() else 0
+        num_bytes = part.stat().st_size if part.exists() else 0
         raise DataError(
-            f"{download.url}: {error}; {there:,} bytes are kept, and the same command goes on from there."
+            f"{download.url}: {error}; {num_bytes:,} bytes are kept, and the same command goes on from there."
         ) from None
     except _RefusedError as error:
         raise DataError(f"{download.url}: {error}.") from None
@@ -135,13 +135,15 @@ class _Resuming:
             reraise=True,
         )
         attempts(self._fetch, url)
-        # Where pooch checks it, and removes it if its checksum differs
+        # Pooch checks the file there, and removes it if its checksum differs.
         self._part.replace(output_file)
 
     def _fetch(self, url: str) -> None:
         there = self._part.stat().st_size if self._part.exists() else 0
         # No compression on the way: a range must count the bytes of the file itself.
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
+        headers = {"Accept-Encoding": "identity"}
+        if there:
+            headers["Range"] = f"bytes={there}-"
         try:
             with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
                 answer = f"{response.status_code} {response.reason}"
@@ -153,9 +155,8 @@ class _Resuming:
                 if not response.ok:
                     raise _RefusedError(f"the server says {answer}")
                 # A server that ignores ranges sends the whole file with 200: then the file is begun again.
-                self._save(
-                    response, there if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0
-                )
+                continues = response.status_code == HTTPStatus.PARTIAL_CONTENT
+                self._save(response, there if continues else 0)
         except (
             requests.ConnectionError,
             requests.Timeout,

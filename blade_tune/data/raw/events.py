@@ -35,9 +35,12 @@ def write_events(config: DataConfig, path: Path) -> int:
         raise ConfigError(f"{path}: must end in one of {', '.join(FORMATS)}.")
     assert isinstance(config, SyntheticConfig)  # noqa: S101 - for the type checker
     rows = generate(config)
-    # Positions at which users start, and the step of each row in its user's history.
+
+    # Positions at which users start, and the step of each row in its user's history
     starts_N = np.flatnonzero(np.diff(rows.users_N, prepend=0))
     steps_N = np.arange(len(rows)) - np.repeat(starts_N, np.diff(starts_N, append=len(rows)))
+
+    # An event for each behavior of a row
     places_M, columns_M = np.nonzero(rows.sets_NK)
     table = {
         "user": rows.users_N[places_M],
@@ -48,8 +51,8 @@ def write_events(config: DataConfig, path: Path) -> int:
     names = ", ".join(map(literal, config.behaviors))
     with (
         folder.whole_file(path) as new,
-        TemporaryDirectory() as place,
-        connected(Path(place)) as database,
+        TemporaryDirectory() as scratch,
+        connected(Path(scratch)) as database,
     ):
         database.register("events", table)
         database.execute(

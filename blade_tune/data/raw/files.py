@@ -60,23 +60,24 @@ class LogFile(ABC):
             DataError: a column is missing or there twice, or the file's header or schema cannot be read.
         """
         self._check(self.columns(), names)
-        picked = ", ".join(f"{self._text(name)} AS {quoted(name)}" for name in names)
         missing = ", ".join(map(literal, MISSING))
-        present = ", ".join(
-            f"CASE WHEN {quoted(name)} NOT IN ({missing}) THEN {quoted(name)} END AS {quoted(name)}"
-            for name in names
-        )
-        return f"(SELECT {present} FROM (SELECT {picked} FROM {self._read(names)}))"
+        texts, present = [], []
+        for name in names:
+            column = quoted(name)
+            texts.append(f"{self._text(name)} AS {column}")
+            present.append(f"CASE WHEN {column} NOT IN ({missing}) THEN {column} END AS {column}")
+        as_text = f"(SELECT {', '.join(texts)} FROM {self._read(names)})"
+        return f"(SELECT {', '.join(present)} FROM {as_text})"
 
     def _check(self, known: list[str], names: Sequence[str]) -> None:
         """Check that the file has each of the named columns once."""
         for name in names:
             if known.count(name) != 1:
                 shown = ", ".join(known)
-                law = f"must have one column {name!r}, got {shown if len(shown) <= SHOWN else f'{shown[:SHOWN]}...'}."
-                raise DataError(
-                    f"{self.name}: {law}" + ("" if name in known else f" {guess(name, known)}")
-                )
+                if len(shown) > SHOWN:
+                    shown = f"{shown[:SHOWN]}..."
+                hint = "" if name in known else f" {guess(name, known)}"
+                raise DataError(f"{self.name}: must have one column {name!r}, got {shown}.{hint}")
 
     @abstractmethod
     def columns(self) -> list[str]:
@@ -107,13 +108,14 @@ class LogFile(ABC):
         try:
             yield
         except duckdb.Error as error:
-            words = str(error)
-            line = re.search(r"(?:Error on Line: |in line )(\d+)", words)
+            message = str(error)
+            line = re.search(r"(?:Error on Line: |in line )(\d+)", message)
             place = f"{self.name}:{line[1]}" if line else self.name
-            for pattern, ours in self.reasons:
-                if found := re.search(pattern, words):
-                    raise DataError(f"{place}: {found.expand(ours)}.") from None
-            raise DataError(f"{place}: cannot be read ({words.splitlines()[0]}).") from None
+            for pattern, template in self.reasons:
+                match = re.search(pattern, message)
+                if match:
+                    raise DataError(f"{place}: {match.expand(template)}.") from None
+            raise DataError(f"{place}: cannot be read ({message.splitlines()[0]}).") from None
 
 
 class CsvFile(LogFile):
@@ -139,11 +141,11 @@ class CsvFile(LogFile):
             raise DataError(f"{self.name}:1: must be a header, got an empty line.")
         if len(line) == MAX_LINE_BYTES:
             raise DataError(f"{self.name}:1: is longer than 2 MiB; is a quote not closed?")
+        headers = []
         try:
-            headers = [
-                (separator, next(csv.reader([line], delimiter=separator)))
-                for separator in SEPARATORS
-            ]
+            for separator in SEPARATORS:
+                names = next(csv.reader([line], delimiter=separator))
+                headers.append((separator, names))
         except csv.Error as error:
             raise DataError(
                 f"{self.name}:1: must be a header ({error}); is a quote not closed?"
@@ -158,8 +160,8 @@ class CsvFile(LogFile):
         self, separator: str, header: Sequence[str], names: Sequence[str], *, has_header: bool
     ) -> str:
         """Return SQL that reads the file; columns that are not used get unique names, for theirs may be duplicates."""
-        places = [name if name in names else f"{name} {place}" for place, name in enumerate(header)]
-        columns = ", ".join(f"{literal(place)}: 'VARCHAR'" for place in places)
+        unique = [name if name in names else f"{name} {k}" for k, name in enumerate(header)]
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in unique)
         return (
             f"read_csv({_place(self.path)}, auto_detect = false, columns = {{{columns}}}, header = {has_header}, "
             f"delim = {literal(separator)}, quote = '\"', escape = '\"', max_line_size = {MAX_LINE_BYTES})"
@@ -225,8 +227,11 @@ class JsonLinesFile(LogFile):
         Returns:
             Whether there are long numbers, so that the relation must be read again from the copy.
         """
-        if not (names := fractional()):
+        names = fractional()
+        if not names:
             return False
+
+        # Look for a long number in one of these columns
         keys = rb"|".join(map(_key, names))
         number = re.compile(rb"((?:%s)\s*:\s*)(-?[0-9.eE+-]{%d,})" % (keys, MORE_DIGITS))
         with self.path.open("rb") as file:
@@ -235,6 +240,8 @@ class JsonLinesFile(LogFile):
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 if number.search(content) is None:
                     return False
+
+        # Write a copy next to the scratch database, with such numbers in quotes
         ((database,),) = self._database.execute(
             "SELECT path FROM duckdb_databases() WHERE NOT internal"
         ).fetchall()
@@ -261,32 +268,34 @@ class ParquetFile(LogFile):
 
     def _check(self, known: list[str], names: Sequence[str]) -> None:
         super()._check(known, names)
-        size = self.path.stat().st_size
         with self.explained():
-            rows = f"SELECT sum(num_rows) FROM parquet_file_metadata({_place(self.path)})"
-            ((num_rows,),) = self._database.execute(rows).fetchall()
-            schema = f"SELECT name, precision FROM parquet_schema({_place(self.path)})"
-            schema = f"{schema} WHERE precision > {DECIMAL_DIGITS}"
-            rounded = dict(self._database.execute(schema).fetchall())
+            path = _place(self.path)
+            counted = f"SELECT sum(num_rows) FROM parquet_file_metadata({path})"
+            ((num_rows,),) = self._database.execute(counted).fetchall()
+            long = f"SELECT name, precision FROM parquet_schema({path}) WHERE precision > {DECIMAL_DIGITS}"
+            digits_of_long = dict(self._database.execute(long).fetchall())
+
+        size = self.path.stat().st_size
         if num_rows > max(MAX_ROWS, ROWS_PER_BYTE * size):
-            law = f"must have at most {ROWS_PER_BYTE} rows a byte, got {num_rows:,} rows in {size:,} bytes"
-            raise DataError(f"{self.name}: {law}; write it as CSV where that is meant.")
+            raise DataError(
+                f"{self.name}: must have at most {ROWS_PER_BYTE} rows a byte, got {num_rows:,} rows in {size:,} bytes; "
+                "write it as CSV where that is meant."
+            )
         for name in names:
-            if name in rounded:
-                law = f"must have at most {DECIMAL_DIGITS} digits, for more are rounded when they are read"
+            if name in digits_of_long:
                 raise DataError(
-                    f"{self.name}: {name} {law}, got decimals of {rounded[name]}; write it as text."
+                    f"{self.name}: {name} must have at most {DECIMAL_DIGITS} digits, for more are rounded when they "
+                    f"are read, got decimals of {digits_of_long[name]}; write it as text."
                 )
 
     def _types(self) -> dict[str, str]:
         with self.explained():
-            described = self._database.execute(
-                f"DESCRIBE SELECT * FROM {self._read(())}"
-            ).fetchall()
-        return {name: kind for name, kind, *_ in described}
+            described = self._database.execute(f"DESCRIBE SELECT * FROM {self._read(())}")
+            rows = described.fetchall()
+        return {name: kind for name, kind, *_ in rows}
 
     def _read(self, names: Sequence[str]) -> str:  # noqa: ARG002 - it reads what is asked of it only
-        # As a struct, times keep their nanoseconds
+        # Times that are read as a struct keep their nanoseconds.
         return f"read_parquet({_place(self.path)}, int96_as = 'struct')"
 
     def _text(self, name: str) -> str:
@@ -295,7 +304,9 @@ class ParquetFile(LogFile):
             return f"{column}.date::VARCHAR || ' ' || {column}.time::VARCHAR"
         if not kind.startswith(FRACTIONAL):
             return f"{column}::VARCHAR"
-        is_whole = f"isfinite({column}::DOUBLE) AND abs({column}::DOUBLE) < 1e38 AND {column} = trunc({column})"
+        # A number without a fraction, if it fits the database's largest integers
+        fits = f"isfinite({column}::DOUBLE) AND abs({column}::DOUBLE) < 1e38"
+        is_whole = f"{fits} AND {column} = trunc({column})"
         return f"CASE WHEN {is_whole} THEN {column}::HUGEINT::VARCHAR ELSE {column}::VARCHAR END"
 
 
@@ -325,10 +336,9 @@ def open_log(
     if suffix == ".txt" and split_names:
         return SplitFile(file, database, split_names)
     if suffix not in FORMS:
-        known = ", ".join(FORMS) + (", .txt" if split_names else "")
-        fact = suffix or "nothing"
+        known = ", ".join([*FORMS, ".txt"] if split_names else FORMS)
         raise DataError(
-            f"{file.name}: must end in one of {known} (also .gz, .zst, or in a .zip), got {fact}."
+            f"{file.name}: must end in one of {known} (also .gz, .zst, or in a .zip), got {suffix or 'nothing'}."
         )
     return FORMS[suffix](file, database)
 
@@ -337,10 +347,10 @@ def _key(name: str) -> bytes:
     r"""Return a regular expression for a key of a JSON object, in which each character may be escaped as \uXXXX."""
 
     def either(character: str) -> bytes:
-        units = character.encode("utf-16-be")
-        escaped = b"".join(
-            rb"\\u(?i:%04x)" % int.from_bytes(units[k : k + 2]) for k in range(0, len(units), 2)
-        )
+        # A character beyond U+FFFF is escaped as two units of UTF-16
+        encoded = character.encode("utf-16-be")
+        units = [int.from_bytes(encoded[k : k + 2]) for k in range(0, len(encoded), 2)]
+        escaped = b"".join(rb"\\u(?i:%04x)" % unit for unit in units)
         return b"(?:%s|%s)" % (re.escape(character.encode()), escaped)
 
     return b'"%s"' % b"".join(map(either, name))

@@ -4,6 +4,8 @@ Everything is SQL in the scratch database. Checks look at whole columns and then
 error can name it.
 """
 
+from typing import NoReturn
+
 import duckdb
 
 from blade_tune.data.raw import times
@@ -14,16 +16,16 @@ from blade_tune.errors import DataError
 TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
 NOT_IDS = ("NaN", "nan")  # written by other programs for a missing value
 NO_INTEGER = -1  # stands in the table for an id that is no whole number, until it is reported
-# With a point if another program wrote it as a fraction: "12.0"
+# Whole numbers, also with a point as other programs write them: "12.0"
 INTEGER = r"\s*([0-9]+|[0-9]{1,15}\.0*)\s*"
 FRACTION = r"-?[0-9]+(\.[0-9]+)?(e[+-]?[0-9]+)?"
-INTEGER_LAW = f"a whole number from 0 to {2**63 - 1}"
+INTEGER_ID = f"a whole number from 0 to {2**63 - 1}"
 MAX_ID_CHARACTERS = 2**16
 # Controls, line ends and marks of direction, which would disturb terminals and pages.
 CONTROLS = r"[[:cntrl:]\x{80}-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]"
-TEXT_LAW = "text without control characters, and not NaN"
-LENGTH_LAW = f"at most {MAX_ID_CHARACTERS:,} characters long"
-FLAG_LAW = "1, 0, true, false or nothing"
+TEXT_ID = "text without control characters, and not NaN"
+SHORT_ID = f"at most {MAX_ID_CHARACTERS:,} characters long"
+FLAG = "1, 0, true, false or nothing"
 
 
 class Log:
@@ -49,8 +51,9 @@ class Log:
             database.execute("DROP TABLE rows")
             self._read()
         self._check_ids()
-        if (row := self._first("mask IS NULL")) is not None:
-            self._refuse(row, form.columns, FLAG_LAW, (*TRUE, *FALSE, None))
+        row = self._first("mask IS NULL")
+        if row is not None:
+            self._refuse(row, form.columns, FLAG, (*TRUE, *FALSE, None))
         self._time = self._moment()
         self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
         self._used += f" AND {times.HAS_TIME}" if form.time else ""
@@ -59,13 +62,15 @@ class Log:
         """Return the columns of ids and times that hold numbers with a fraction or an exponent."""
         form = self._form
         columns = {} if form.integer_ids else {form.user: "user_id", form.item: "item_id"}
-        number = f"regexp_full_match({{}}, '{FRACTION}') AND NOT regexp_full_match({{}}, '[0-9]+')"
-        names = [
-            name
-            for name, column in columns.items()
-            if self._first(number.format(column, column)) is not None
-        ]
-        return [*names, form.time] if form.time and not times.is_whole(self._database) else names
+        names = []
+        for name, column in columns.items():
+            is_number = f"regexp_full_match({column}, '{FRACTION}')"
+            has_digits_only = f"regexp_full_match({column}, '[0-9]+')"
+            if self._first(f"{is_number} AND NOT {has_digits_only}") is not None:
+                names.append(name)
+        if form.time and not times.is_whole(self._database):
+            names.append(form.time)
+        return names
 
     def _read(self) -> None:
         """Make the table `rows` from the file."""
@@ -73,15 +78,14 @@ class Log:
         self._source = self._file.relation(form.used)
         if form.type:
             # A row is one event with one behavior, or with a type that is none of them: mask 0.
-            bits = " ".join(
-                f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns)
-            )
-            mask, other = f"CASE {quoted(form.type)} {bits} ELSE 0 END", quoted(form.type)
+            other = quoted(form.type)
+            cases = [f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns)]
+            mask = f"CASE {other} {' '.join(cases)} ELSE 0 END"
         else:
-            mask, other = (
-                " | ".join(f"({_flag(column)} << {k})" for k, column in enumerate(form.columns)),
-                "NULL",
-            )
+            # A row is one interaction with a column a behavior.
+            other = "NULL"
+            bits = [f"({_flag(column)} << {k})" for k, column in enumerate(form.columns)]
+            mask = " | ".join(bits)
         picked = {
             "user_id": self._id(form.user),
             "item_id": self._id(form.item),
@@ -105,19 +109,19 @@ class Log:
         has_time = times.HAS_TIME if self._form.time else "true"
         reason = "other_event" if self._form.type else "no_behavior"
         names = ("rows", "no_user", "no_item", "no_time", reason)
-        (found,) = self._database.execute(
+        (counts,) = self._database.execute(
             "SELECT count(*), count(*) FILTER (user_id IS NULL), "
             "count(*) FILTER (user_id IS NOT NULL AND item_id IS NULL), "
             f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND NOT ({has_time})), "
             f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND {has_time} AND mask = 0) FROM rows"
         ).fetchall()
-        return dict(zip(names, found, strict=True))
+        return dict(zip(names, counts, strict=True))
 
     def other_types(self, number: int = 5) -> list[str]:
         """Return the most frequent types of events that are none of the behaviors."""
         counted = "SELECT other FROM rows WHERE other IS NOT NULL GROUP BY other ORDER BY count(*) DESC, other"
-        found = self._database.execute(f"{counted} LIMIT {number}").fetchall()
-        return [name for (name,) in found]
+        rows = self._database.execute(f"{counted} LIMIT {number}").fetchall()
+        return [name for (name,) in rows]
 
     def absent(self) -> list[str]:
         """Return the names of the behaviors that no row has."""
@@ -135,7 +139,9 @@ class Log:
         """
         form, database = self._form, self._database
         used = f"SELECT *, rowid AS place, {self._time} AS moment FROM rows WHERE {self._used}"
-        before = self._count(f"({used})")
+        num_used = self._count(f"({used})")
+
+        # Merge rows of one user, item and time (or session)
         merged = f"SELECT user_id, item_id, mask, moment, place FROM ({used})"
         if form.merges and (form.time or form.session):
             by_time = "'at ' || moment::VARCHAR, " if form.time else ""
@@ -149,7 +155,8 @@ class Log:
             )
         database.execute(f"CREATE TABLE merged AS {merged}")
         database.execute("DROP TABLE rows")
-        # Equal times keep the order of the file.
+
+        # Order interactions by time, those of equal times as in the file, and keep the first of repeated ones
         position = "row_number() OVER (ORDER BY moment, place)" if form.time else "place"
         database.execute(
             "CREATE TABLE met AS SELECT user_id, item_id, mask, min(position) AS position "
@@ -157,7 +164,7 @@ class Log:
         )
         num_merged, num_met = self._count("merged"), self._count("met")
         database.execute("DROP TABLE merged")
-        return {"merged": before - num_merged, "repeated": num_merged - num_met}
+        return {"merged": num_used - num_merged, "repeated": num_merged - num_met}
 
     def _id(self, name: str) -> str:
         """Return SQL of a column of ids; of whole numbers as such, with NO_INTEGER for what is none."""
@@ -166,30 +173,25 @@ class Log:
             return column
         number = f"try_cast({column} AS BIGINT)"
         # Most ids are plain numbers, for which the regular expression is not needed.
-        is_plain, is_whole = (
-            f"{number}::VARCHAR = {column}",
-            f"regexp_full_match({column}, '{INTEGER}')",
-        )
-        found = f"CASE WHEN {is_plain} THEN {number} WHEN {is_whole} THEN {number} END"
-        return f"CASE WHEN {column} IS NOT NULL THEN greatest(coalesce({found}, {NO_INTEGER}), {NO_INTEGER}) END"
+        is_plain = f"{number}::VARCHAR = {column}"
+        is_whole = f"regexp_full_match({column}, '{INTEGER}')"
+        whole = f"CASE WHEN {is_plain} THEN {number} WHEN {is_whole} THEN {number} END"
+        return f"CASE WHEN {column} IS NOT NULL THEN greatest(coalesce({whole}, {NO_INTEGER}), {NO_INTEGER}) END"
 
     def _check_ids(self) -> None:
         """Check that ids are whole numbers, or text that is short enough and has no control characters."""
         for column, name in (("user_id", self._form.user), ("item_id", self._form.item)):
-            if self._form.integer_ids:
-                row, law = self._first(f"{column} = {NO_INTEGER}"), INTEGER_LAW
-            else:
+            # SQL of what is wrong with an id -> what it must be
+            checks = {f"{column} = {NO_INTEGER}": INTEGER_ID}
+            if not self._form.integer_ids:
                 not_ids = ", ".join(map(literal, NOT_IDS))
-                row, law = (
-                    self._first(
-                        f"{column} IN ({not_ids}) OR regexp_matches({column}, '{CONTROLS}')"
-                    ),
-                    TEXT_LAW,
-                )
-                if row is None:
-                    row, law = self._first(f"length({column}) > {MAX_ID_CHARACTERS}"), LENGTH_LAW
-            if row is not None:
-                self._refuse(row, (name,), law, ())
+                is_no_text = f"{column} IN ({not_ids}) OR regexp_matches({column}, '{CONTROLS}')"
+                is_long = f"length({column}) > {MAX_ID_CHARACTERS}"
+                checks = {is_no_text: TEXT_ID, is_long: SHORT_ID}
+            for is_wrong, expected in checks.items():
+                row = self._first(is_wrong)
+                if row is not None:
+                    self._refuse(row, (name,), expected, ())
 
     def _moment(self) -> str:
         """Return SQL of a value that sorts rows by time."""
@@ -198,7 +200,7 @@ class Log:
         try:
             return times.moment(self._database)
         except times.UnreadableError as error:
-            return self._refuse(error.row, (self._form.time,), times.LAW, ())
+            self._refuse(error.row, (self._form.time,), times.EXPECTED, ())
 
     def _first(self, condition: str) -> int | None:
         """Return the 0-based number of the first row with a condition, or None."""
@@ -208,18 +210,19 @@ class Log:
         return row
 
     def _refuse(
-        self, row: int, names: tuple[str, ...], law: str, lawful: tuple[str | None, ...]
-    ) -> str:
-        """Raise a DataError about the first of the named columns of a row whose value is not one of `lawful`."""
+        self, row: int, names: tuple[str, ...], expected: str, allowed: tuple[str | None, ...]
+    ) -> NoReturn:
+        """Raise a DataError about the first of the named columns of a row whose value is not one of `allowed`."""
         picked = ", ".join(map(quoted, names))
         (values,) = self._database.execute(
             f"SELECT {picked} FROM {self._source} LIMIT 1 OFFSET {row}"
         ).fetchall()
-        name, value = next(
-            (name, value) for name, value in zip(names, values, strict=True) if value not in lawful
-        )
+        wrong = {
+            name: value for name, value in zip(names, values, strict=True) if value not in allowed
+        }
+        name, value = next(iter(wrong.items()))
         shown = repr(value if len(value) <= 40 else value[:40] + "...")
-        raise DataError(f"{self._file.name}: {name} must be {law}; row {row + 1} has {shown}.")
+        raise DataError(f"{self._file.name}: {name} must be {expected}; row {row + 1} has {shown}.")
 
     def _count(self, table: str) -> int:
         ((count,),) = self._database.execute(f"SELECT count(*) FROM {table}").fetchall()
@@ -229,5 +232,6 @@ class Log:
 def _flag(name: str) -> str:
     """Return SQL of a behavior's column as 1 or 0, with 0 for a missing value and NULL for any other text."""
     column = quoted(name)
-    true, false = (", ".join(map(literal, values)) for values in (TRUE, FALSE))
+    true = ", ".join(map(literal, TRUE))
+    false = ", ".join(map(literal, FALSE))
     return f"CASE WHEN {column} IN ({true}) THEN 1 WHEN {column} IN ({false}) OR {column} IS NULL THEN 0 END"

@@ -66,38 +66,42 @@ def prepare(
     """
     folder.check_place(out, PREPARATION)
     older = _older(out)
-    if meaning := _other_meaning(older, preparation):
-        may_replace(meaning)
-    with scratch(out) as place, connected(place) as database:
+    changes = _changed_meaning(older, preparation)
+    if changes:
+        may_replace(changes)
+    with scratch(out) as scratch_folder, connected(scratch_folder) as database:
 
         def step(words: str) -> None:
             on_step(words, lambda: max(0.0, database.query_progress()))
 
+        # Read the log
         step(f"unpacking {preparation.source.name}")
-        file = find(preparation.source, preparation.file, place)
+        file = find(preparation.source, preparation.file, scratch_folder)
         step(f"reading {file.path.name}")
         log = Log(database, open_log(file, database), preparation.form)
         left_out = log.counts()
         num_rows = left_out.pop("rows")
         _check_behaviors(log, file.name, preparation.form)
+
+        # Make interactions of its rows, and split them
         step("merging and ordering rows")
         left_out |= log.interact()
         step("splitting")
-        targets = sum(
-            1 << k
-            for k, name in enumerate(preparation.form.behaviors)
-            if name != preparation.auxiliary
-        )
+        targets = 0
+        for k, name in enumerate(preparation.form.behaviors):
+            if name != preparation.auxiliary:
+                targets |= 1 << k
         left_out |= Cut(database, targets, preparation.recipe).apply()
+
+        # Write the folder, and put it in the place of an older one; the size is that of the unpacked file
         step("writing")
-        # The size is that of the unpacked file.
         source = {"file": preparation.source.name, "bytes": file.path.stat().st_size}
         facts = {"source": source, **_facts(preparation, database, num_rows, left_out)}
-        _write(database, len(preparation.form.behaviors), place / "split", facts)
-        checksums = read_preparation(place / "split")["sha256"]
-        if older is not None and not meaning and older.get("sha256") != checksums:
+        _write(database, len(preparation.form.behaviors), scratch_folder / "split", facts)
+        checksums = read_preparation(scratch_folder / "split")["sha256"]
+        if older is not None and not changes and older.get("sha256") != checksums:
             may_replace(["rows"])
-        folder.replace(place / "split", out)
+        folder.replace(scratch_folder / "split", out)
     return facts
 
 
@@ -109,7 +113,7 @@ def _older(out: Path) -> dict[str, Any] | None:
         return {}
 
 
-def _other_meaning(older: Mapping[str, Any] | None, preparation: Preparation) -> list[str]:
+def _changed_meaning(older: Mapping[str, Any] | None, preparation: Preparation) -> list[str]:
     """Return how the columns of an older preparation differ in meaning; its studies could not read the new files."""
     if older is None:
         return []
@@ -119,11 +123,12 @@ def _other_meaning(older: Mapping[str, Any] | None, preparation: Preparation) ->
         "auxiliary": [older.get("auxiliary", "unknown")],
     }
     now = {"behaviors": form["behaviors"], "auxiliary": [preparation.auxiliary]}
-    return [
-        f"{name} {','.join(map(str, before[name]))}, now {','.join(now[name])}"
-        for name in now
-        if before[name] != now[name]
-    ]
+    changes = []
+    for name in now:
+        if before[name] != now[name]:
+            old = ",".join(map(str, before[name]))
+            changes.append(f"{name} {old}, now {','.join(now[name])}")
+    return changes
 
 
 def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
@@ -132,14 +137,12 @@ def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
     if not absent:
         return
     column = form.columns[form.behaviors.index(absent[0])]
+    value = f"{form.type} {column!r}" if form.type else f"a 1 or true in column {column!r}"
     others = log.other_types()
-    where = f"{form.type} {column!r}" if form.type else f"a 1 or true in column {column!r}"
-    hint = (
-        f"; other values of {form.type}: {', '.join(others)}. {guess(column, others)}"
-        if others
-        else "."
-    )
-    raise DataError(f"{name}: some row must have {where} for each behavior, and none has{hint}")
+    hint = "."
+    if others:
+        hint = f"; other values of {form.type}: {', '.join(others)}. {guess(column, others)}"
+    raise DataError(f"{name}: some row must have {value} for each behavior, and none has{hint}")
 
 
 def _facts(
@@ -151,7 +154,7 @@ def _facts(
     """Return the facts of a preparation; raise a DataError if no row is left to train or to validate on."""
     counted = dict(database.execute("SELECT part, count(*) FROM parts GROUP BY part").fetchall())
     parts = {name: counted.get(part, 0) for part, name in enumerate(PARTS)}
-    (ids,) = database.execute(
+    ((num_users, num_items),) = database.execute(
         "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM items)"
     ).fetchall()
     if not parts["train"] or not parts["valid"]:
@@ -170,31 +173,36 @@ def _facts(
         "left_out": left_out,
         "parts": parts,
         "ids": GUARDED,
-        "users": ids[0],
-        "items": ids[1],
+        "users": num_users,
+        "items": num_items,
     }
 
 
 def _write(
-    database: duckdb.DuckDBPyConnection, num_behaviors: int, place: Path, facts: dict[str, Any]
+    database: duckdb.DuckDBPyConnection, num_behaviors: int, target: Path, facts: dict[str, Any]
 ) -> None:
     """Write all files of the folder; the last one, `preparation.json`, has the checksums of the others."""
-    place.mkdir()
+    # The rows of each part, of which only the current user may read the sealed ones
+    target.mkdir()
     flags = ", ".join(f"(mask >> {k}) & 1" for k in range(num_behaviors))
     for part, name in enumerate(PARTS):
         rows = (
             f"SELECT users.number, items.number, {flags} FROM parts JOIN users ON users.id = user_id "
             f"JOIN items ON items.id = item_id WHERE part = {part} ORDER BY users.number, position"
         )
-        _copy(database, rows, place / FILES[name], "HEADER false")
+        _copy(database, rows, target / FILES[name], "HEADER false")
         if name in SEALED:
-            (place / FILES[name]).chmod(folder.PRIVATE_FILE)
+            (target / FILES[name]).chmod(folder.PRIVATE_FILE)
+
+    # The ids behind the numbers
     for kind, file in IDS.items():
         ids = f"SELECT number, {guarded('id::VARCHAR')} AS {kind} FROM {kind}s ORDER BY number"
-        _copy(database, ids, place / file, "HEADER true")
-    checksums = {path.name: sha256(path) for path in sorted(place.iterdir())}
+        _copy(database, ids, target / file, "HEADER true")
+
+    # What the folder is, and the checksums of its files
+    checksums = {path.name: sha256(path) for path in sorted(target.iterdir())}
     content = json.dumps({**facts, "sha256": checksums}, indent=2, ensure_ascii=False)
-    (place / PREPARATION).write_text(content + "\n", encoding="utf-8")
+    (target / PREPARATION).write_text(content + "\n", encoding="utf-8")
 
 
 def _copy(database: duckdb.DuckDBPyConnection, rows: str, path: Path, header: str) -> None:

@@ -45,15 +45,17 @@ class LogFormat(Settings):
         if len(self.columns) != len(self.behaviors):
             raise ValueError("columns must be as many as behaviors")
         for name, values in (("behaviors", self.behaviors), ("columns", self.used)):
-            if twice := [value for value in values if values.count(value) > 1]:
-                raise ValueError(f"{name} must differ, got {twice[0]} twice")
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"{name} must differ, got {value} twice")
         return self
 
     @property
     def used(self) -> tuple[str, ...]:
         """Names of the columns that are read."""
-        named = [self.user, self.item, self.time, self.session, self.type]
-        return (*(name for name in named if name is not None), *(() if self.type else self.columns))
+        optional = (self.user, self.item, self.time, self.session, self.type)
+        named = tuple(name for name in optional if name is not None)
+        return named if self.type else named + self.columns
 
     @classmethod
     def of_split_files(cls, behaviors: tuple[str, ...]) -> "LogFormat":

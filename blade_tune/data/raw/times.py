@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import duckdb
 
-LAW = "a number in every row, or an ISO date in every row"
+EXPECTED = "a number in every row, or an ISO date in every row"
 
-# Most digits of a decimal that is as fast as a whole number, and of any decimal
+# The most digits of a decimal that is as fast as a whole number, and of any decimal
 SMALL, LARGE = 18, 38
 TEXT = "trim(coalesce(time_text, time_number::VARCHAR))"
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
@@ -19,7 +19,7 @@ PLAIN = r"[+-]?[0-9]*\.?[0-9]*"
 DATE = rf"CASE WHEN regexp_matches({TEXT}, '^\d{{4}}-') THEN try_cast({TEXT} AS TIMESTAMPTZ) END"
 FINE_DATE = r"\.[0-9]{7}"  # matches a date with more digits than microseconds
 FIRST_S = 10**12  # seconds added to those since 1970, so that no date is negative
-# Added to exponents, so that none is negative: the length of a line bounds them to a few million
+# An offset of exponents, so that none is negative: the length of a line bounds them to a few million
 MIDDLE = 5 * 10**7
 
 
@@ -68,14 +68,19 @@ def moment(database: duckdb.DuckDBPyConnection) -> str:
     """
     if is_whole(database):
         return "time_number"
+
+    # Numbers, unless some time is none
     no_number = _first(database, f"{HAS_TIME} AND NOT regexp_full_match({TEXT}, '{NUMBER}')")
     if no_number is None:
         return _of_numbers(database)
+
+    # Dates, unless some time is none
     no_date = _first(database, f"{HAS_TIME} AND ({DATE}) IS NULL")
     if no_date is not None:
         raise UnreadableError(max(no_number, no_date))
     if _first(database, f"regexp_matches({TEXT}, '{FINE_DATE}')") is None:
         return f"epoch_us({DATE})"
+
     # More digits than a timestamp keeps: whole seconds as digits of one length, then the fraction's own digits.
     second = (
         f"epoch_us(try_cast(regexp_replace({TEXT}, '\\.[0-9]+', '') AS TIMESTAMPTZ)) // 1000000"
@@ -87,10 +92,8 @@ def moment(database: duckdb.DuckDBPyConnection) -> str:
 def _of_numbers(database: duckdb.DuckDBPyConnection) -> str:
     """Return SQL of numbers as decimals if one type of decimal holds all digits, else as text, which is slower."""
     point = f"instr({TEXT}, '.')"
-    left, right = (
-        f"if({point} > 0, {point} - 1, length({TEXT}))",
-        f"if({point} > 0, length({TEXT}) - {point}, 0)",
-    )
+    left = f"if({point} > 0, {point} - 1, length({TEXT}))"
+    right = f"if({point} > 0, length({TEXT}) - {point}, 0)"
     ((is_plain, whole, fraction),) = database.execute(
         f"SELECT bool_and(regexp_full_match({TEXT}, '{PLAIN}')), max({left}), max({right}) FROM rows WHERE {HAS_TIME}"
     ).fetchall()

@@ -19,13 +19,11 @@ from backports import zstd
 
 from blade_tune.errors import DataError
 
-COMPRESSED: dict[str, Callable[[Path], Any]] = {
-    ".gz": gzip.GzipFile,
-    ".zst": zstd.ZstdFile,
-}  # both formats have checksums, which their readers compare
+# Readers of compressed files; both formats have checksums, which the readers compare
+COMPRESSED: dict[str, Callable[[Path], Any]] = {".gz": gzip.GzipFile, ".zst": zstd.ZstdFile}
 BROKEN = (
     *(EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile),
-    # Raised by zipfile for what it does not support
+    # zipfile raises these for what it does not support.
     *(NotImplementedError, RuntimeError, ValueError, struct.error),
 )
 CHUNK_BYTES = 2**22
@@ -33,7 +31,7 @@ CHUNK_BYTES = 2**22
 MAX_RATIO = 250
 ALWAYS_BYTES = 2**30  # allowed at any ratio, for so little fills no disk
 
-Found = TypeVar("Found")
+FileEntry = TypeVar("FileEntry")
 
 
 @dataclass(frozen=True)
@@ -80,32 +78,34 @@ def _plain(path: Path, scratch: Path) -> PlainFile:
 def _found_in_folder(folder: Path, wanted: str | None) -> Path:
     if wanted is None:
         raise DataError(f"{folder}: must be a file, and is a folder.")
-    found = sorted(path for path in folder.rglob(wanted) if path.is_file())
-    return _only(found, wanted, folder)
+    files = sorted(path for path in folder.rglob(wanted) if path.is_file())
+    return _only(files, wanted, folder)
 
 
 def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
     with _reading(archive), zipfile.ZipFile(archive) as opened:
         members = [member for member in opened.infolist() if not member.is_dir()]
         for member in members:
-            place = PurePosixPath(member.filename.replace("\\", "/"))
-            if (
-                not place.parts
-                or place.is_absolute()
-                or ".." in place.parts
-                or ":" in place.parts[0]
-            ):
+            if not _is_inside(member.filename):
                 raise DataError(
                     f"{archive}: must hold files inside itself only, got {member.filename!r}."
                 )
-        names = [
-            member for member in members if wanted in (None, PurePosixPath(member.filename).name)
-        ]
-        member = _only(names, wanted or "one file", archive)
+        if wanted is not None:
+            members = [m for m in members if PurePosixPath(m.filename).name == wanted]
+        member = _only(members, wanted or "one file", archive)
         target = scratch / PurePosixPath(member.filename).name
         with opened.open(member) as packed:
             _copy(packed, target, archive, member.compress_size)
     return target
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a name in an archive leads to no place outside of the folder to which it is unpacked."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if not path.parts or path.is_absolute():
+        return False
+    has_drive = ":" in path.parts[0]  # of Windows
+    return not has_drive and ".." not in path.parts
 
 
 def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> None:
@@ -114,21 +114,24 @@ def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> N
     Raises:
         DataError: the stream holds more than MAX_RATIO times its packed size and more than ALWAYS_BYTES.
     """
-    most, written = max(ALWAYS_BYTES, MAX_RATIO * packed_bytes), 0
+    max_bytes = max(ALWAYS_BYTES, MAX_RATIO * packed_bytes)
+    written = 0
     with target.open("wb") as file:
         while chunk := packed.read(CHUNK_BYTES):
             written += len(chunk)
-            if written > most:
-                law = f"must unpack to at most {MAX_RATIO} times its size or {ALWAYS_BYTES:,} bytes, and is more"
-                raise DataError(f"{source}: {law}; unpack it yourself where that is meant.")
+            if written > max_bytes:
+                raise DataError(
+                    f"{source}: must unpack to at most {MAX_RATIO} times its size or {ALWAYS_BYTES:,} bytes, and is "
+                    "more; unpack it yourself where that is meant."
+                )
             file.write(chunk)
 
 
-def _only(found: list[Found], wanted: str, place: Path) -> Found:
-    """Return the only thing that was found; several are as wrong as none, for nothing says which one is meant."""
-    if len(found) != 1:
-        raise DataError(f"{place}: must hold {wanted} once, and holds it {len(found)} times.")
-    return found[0]
+def _only(candidates: list[FileEntry], wanted: str, source: Path) -> FileEntry:
+    """Return the only candidate; several are as wrong as none, for nothing says which one is meant."""
+    if len(candidates) != 1:
+        raise DataError(f"{source}: must hold {wanted} once, and holds it {len(candidates)} times.")
+    return candidates[0]
 
 
 @contextmanager

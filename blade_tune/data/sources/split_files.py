@@ -74,12 +74,13 @@ class SplitFiles(Source):
 
         Exported models translate between these ids and their own numbers, so a changed file would name wrong items.
         """
-        folder, checksums = self._path("train").parent, self.origin().get("sha256", {})
-        return {
-            kind: self._ids(folder / file, checksums[file])
-            for kind, file in IDS.items()
-            if file in checksums
-        }
+        folder = self._path("train").parent
+        checksums = self.origin().get("sha256", {})
+        ids = {}
+        for kind, file in IDS.items():
+            if file in checksums:
+                ids[kind] = self._ids(folder / file, checksums[file])
+        return ids
 
     def _ids(self, path: Path, checksum: str) -> list[str]:
         try:
@@ -90,11 +91,12 @@ class SplitFiles(Source):
             raise DataError(
                 f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again."
             )
-        names = [
-            name
-            for _, name in list(csv.reader(io.StringIO(content.decode("utf-8"), newline="")))[1:]
-        ]
-        return [text_of(name) for name in names] if self.origin().get("ids") == GUARDED else names
+        lines = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+        rows = list(lines)[1:]  # without the header
+        cells = [cell for _, cell in rows]
+        if self.origin().get("ids") != GUARDED:
+            return cells
+        return [text_of(cell) for cell in cells]
 
     def _key(self, *parts: str) -> str:
         hashes = {part: hashlib.sha256(self._read(part)).hexdigest() for part in parts}
@@ -109,19 +111,24 @@ class SplitFiles(Source):
     def _compare(self, hashes: Mapping[str, str]) -> None:
         """Check the meaning of columns and the files' hashes against what `data prepare` recorded, if it did."""
         origin, folder = self.origin(), self._path("train").parent
-        said = {"behaviors": list(self._config.behaviors), "auxiliary": self._config.auxiliary}
-        made = {
+        # The meaning of the columns
+        read_with = {"behaviors": list(self._config.behaviors), "auxiliary": self._config.auxiliary}
+        prepared_with = {
             "behaviors": origin.get("log", {}).get("behaviors"),
             "auxiliary": origin.get("auxiliary"),
         }
-        for name, value in said.items():
-            if made[name] not in (None, value):
+        for name, value in read_with.items():
+            before = prepared_with[name]
+            if before is not None and before != value:
                 raise DataError(
-                    f"{folder}: was prepared with {name} {_listed(made[name])}, and is read with {_listed(value)}; "
+                    f"{folder}: was prepared with {name} {_listed(before)}, and is read with {_listed(value)}; "
                     "correct `data` in the study's file, or prepare the log again as the study says."
                 )
-        for part, found in hashes.items():
-            if origin.get("sha256", {}).get(FILES[part], found) != found:
+
+        # The content of the files
+        checksums = origin.get("sha256", {})
+        for part, checksum in hashes.items():
+            if checksums.get(FILES[part], checksum) != checksum:
                 raise DataError(
                     f"{folder / FILES[part]}: must be as `data prepare` wrote it, and was changed; prepare the data "
                     f"again, or remove {PREPARATION} where the change is meant."
@@ -167,16 +174,17 @@ class SplitFiles(Source):
     def _single_rows(self, part: str) -> Interactions:
         """Return the rows of a part in which a user may have at most one; rows without a behavior do not count."""
         rows = self._rows(part)
-        # Line numbers in the file, from 1, for the error
-        lines = 1 + np.flatnonzero(rows.nonempty_N)
+        lines = 1 + np.flatnonzero(rows.nonempty_N)  # numbers of lines in the file, from 1
         users = rows.users_N[lines - 1]
-        _, first, position = np.unique(users, return_index=True, return_inverse=True)
-        again = np.flatnonzero(first[position] != np.arange(len(users)))
-        if len(again):
-            second = again[0]
+        # For each row, the first row of its user
+        _, first_of_user, user = np.unique(users, return_index=True, return_inverse=True)
+        first = first_of_user[user]
+        repeated = np.flatnonzero(first != np.arange(len(users)))
+        if len(repeated):
+            second = repeated[0]
             raise DataError(
                 f"{self._path(part)}:{lines[second]}: a user must have at most one row, got another one of user "
-                f"{users[second]} (the first is in line {lines[first[position[second]]]})."
+                f"{users[second]} (the first is in line {lines[first[second]]})."
             )
         return rows
 
@@ -194,9 +202,10 @@ def read_preparation(folder: Path) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read ({error}); prepare the data again.") from None
-    if not isinstance(facts, dict) or not all(
-        isinstance(facts.get(name, {}), dict) for name in ("log", "sha256")
-    ):
+    is_record = isinstance(facts, dict)
+    for name in ("log", "sha256"):
+        is_record = is_record and isinstance(facts.get(name, {}), dict)
+    if not is_record:
         raise DataError(
             f"{path}: must be as `data prepare` wrote it, and was changed; prepare the data again."
         )
@@ -220,11 +229,17 @@ def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactio
     """
     text = raw.replace(b"\r\n", b"\n").rstrip(b"\n")
     columns = ("user", "item", *behaviors)
-    table = _numbers(text + b"\n", len(columns)) if text else np.empty((0, len(columns)), np.int64)
+    table: NDArray[np.int64] | None = np.empty((0, len(columns)), np.int64)
+    if text:
+        table = _numbers(text + b"\n", len(columns))
     # The fast reading only says that something is wrong; the slow one then finds the line.
     if table is None or (table[:, :2] < 1).any() or (table[:, 2:] > 1).any():
         raise DataError(f"{place}:{_first_fault(text, columns)}")
-    return Interactions(table[:, 0].copy(), table[:, 1].copy(), table[:, 2:].astype(np.uint8))
+    return Interactions(
+        users_N=table[:, 0].copy(),
+        items_N=table[:, 1].copy(),
+        sets_NK=table[:, 2:].astype(np.uint8),
+    )
 
 
 def _numbers(text: bytes, num_columns: int) -> NDArray[np.int64] | None:
@@ -236,16 +251,17 @@ def _numbers(text: bytes, num_columns: int) -> NDArray[np.int64] | None:
     digits_N = bytes_N - ord("0")  # wraps round below "0", so that anything but a digit is above 9
     ends = np.flatnonzero((bytes_N == ord(",")) | (bytes_N == ord("\n")))
     widths = np.diff(ends, prepend=-1) - 1
-    if (
-        len(ends) % num_columns
-        or np.count_nonzero(digits_N <= 9) + len(ends) < len(bytes_N)
-        or widths.min() < 1
-        or widths.max() > MAX_DIGITS
-    ):
+
+    # Only digits, commas and line ends; numbers of 1 to MAX_DIGITS digits; lines of `num_columns` numbers
+    num_digits = np.count_nonzero(digits_N <= 9)
+    if len(ends) % num_columns or num_digits + len(ends) < len(bytes_N):
+        return None
+    if widths.min() < 1 or widths.max() > MAX_DIGITS:
         return None
     line_ends = (bytes_N[ends] == ord("\n")).reshape(-1, num_columns)
     if line_ends[:, :-1].any() or not line_ends[:, -1].all():
         return None
+
     # Add up the digits of all numbers at once: first those of the ones, then those of the tens, ...
     values = np.zeros(len(ends), np.int64)
     for place in range(widths.max()):
@@ -264,9 +280,21 @@ def _first_fault(text: bytes, columns: tuple[str, ...]) -> str:
         if len(fields) != len(columns):
             return f"{number}: must hold {len(columns)} columns ({', '.join(columns)}), got {len(fields)}."
         for position, (column, field) in enumerate(zip(columns, fields, strict=True)):
-            law = "a whole number from 1 on" if position < 2 else "0 or 1"
-            short = 1 <= len(field) <= MAX_DIGITS and field.isdigit()
-            if not short or not (int(field) >= 1 if position < 2 else int(field) <= 1):
+            is_id = position < 2  # of a user or an item
+            if not (_is_id(field) if is_id else _is_flag(field)):
+                expected = "a whole number from 1 on" if is_id else "0 or 1"
                 shown = field if len(field) <= 30 else f"{field[:30]}..."
-                return f"{number}: {column} must be {law}, got {shown!r}."
+                return f"{number}: {column} must be {expected}, got {shown!r}."
     raise AssertionError("the fast and the slow reading of a split file must agree")
+
+
+def _is_id(field: str) -> bool:
+    return _is_number(field) and int(field) >= 1
+
+
+def _is_flag(field: str) -> bool:
+    return _is_number(field) and int(field) <= 1
+
+
+def _is_number(field: str) -> bool:
+    return 1 <= len(field) <= MAX_DIGITS and field.isdigit()

@@ -53,12 +53,10 @@ class Synthetic(Source):
 
     def origin(self) -> Mapping[str, Any]:
         """Return the license of synthetic data and, unless sets are shuffled, the best that a model can reach."""
-        split = self._split()
-        best = (
-            {}
-            if self._config.shuffle_sets
-            else best_reachable(self._config, split.train, split.valid)
-        )
+        best: dict[str, float] = {}
+        if not self._config.shuffle_sets:
+            split = self._split()
+            best = best_reachable(self._config, split.train, split.valid)
         return {"license": "none: the data is made up", "best_reachable": {"valid": best}}
 
     def _split(self) -> Split:
@@ -77,19 +75,20 @@ def generate(config: SyntheticConfig) -> Interactions:
     - order has the next cluster at r - c, so that what leads from one cluster to another leads back as well;
     - recency follows, instead of the last interaction, any earlier one of the user, each equally likely.
     """
-    random = np.random.default_rng([config.seed, 1])  # [seed, 0] assigns items to clusters
+    # Draw histories of the greatest length for all users; [seed, 0] assigns items to clusters
+    random = np.random.default_rng([config.seed, 1])
     sets_ULK = _draw_sets(config, random)
     clusters_UL = _walk(config, sets_ULK, random)
     items_UL = _draw_items(config, clusters_UL, random)
+
+    # Cut them to random lengths
     lengths_U = random.integers(config.min_length, config.max_length + 1, config.num_users)
     users_UL = np.arange(1, config.num_users + 1)[:, None].repeat(config.max_length, axis=1)
     real_UL = np.arange(config.max_length) < lengths_U[:, None]
     sets_NK = sets_ULK[real_UL]
-    return Interactions(
-        users_UL[real_UL],
-        items_UL[real_UL],
-        random.permutation(sets_NK) if config.shuffle_sets else sets_NK,
-    )
+    if config.shuffle_sets:
+        sets_NK = random.permutation(sets_NK)
+    return Interactions(users_UL[real_UL], items_UL[real_UL], sets_NK)
 
 
 def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[np.uint8]:
@@ -109,11 +108,12 @@ def _walk(
     clusters_UL = random.integers(config.num_clusters, size=noisy_UL.shape)
     users_U = np.arange(config.num_users)
     for step in range(1, config.max_length):
-        followed_U = (
-            random.integers(step, size=len(users_U)) if "recency" in config.without else step - 1
-        )
-        lawful_U = led_to(config, clusters_UL[users_U, followed_U], sets_ULK[users_U, followed_U])
-        clusters_UL[:, step] = np.where(noisy_UL[:, step], clusters_UL[:, step], lawful_U)
+        # The interaction that the next one follows from: the last, or without recency any earlier one
+        followed_U = np.full(len(users_U), step - 1)
+        if "recency" in config.without:
+            followed_U = random.integers(step, size=len(users_U))
+        next_U = led_to(config, clusters_UL[users_U, followed_U], sets_ULK[users_U, followed_U])
+        clusters_UL[:, step] = np.where(noisy_UL[:, step], clusters_UL[:, step], next_U)
     return clusters_UL
 
 
@@ -131,11 +131,12 @@ def _draw_items(
             candidates_US = items_CS[clusters_UL[users, step]]
             # The highest of log weights plus Gumbel noise is a draw by weight, here for all users at once.
             scores_US = log_popularity_S + random.gumbel(size=candidates_US.shape)
+
+            # Items that a user has met come after all others
             is_met_US = np.zeros(scores_US.shape, bool)
             for met_U in items_LU[:step, users]:
                 is_met_US |= candidates_US == met_U[:, None]
             scores_US -= EXHAUSTED * is_met_US
-            items_LU[step, users] = candidates_US[
-                np.arange(len(scores_US)), scores_US.argmax(axis=1)
-            ]
+            rows_U, best_U = np.arange(len(scores_US)), scores_US.argmax(axis=1)
+            items_LU[step, users] = candidates_US[rows_U, best_U]
     return items_LU.T

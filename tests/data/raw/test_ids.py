@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from blade_tune.data.raw.database import connected
 from blade_tune.data.raw.files import open_log
-from blade_tune.data.raw.load import INTEGER_LAW, Log
+from blade_tune.data.raw.load import INTEGER_ID, Log
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.raw.unpack import find
 from blade_tune.errors import DataError
@@ -88,7 +88,7 @@ def test_a_whole_number_is_itself(number: int, before: str, after: str) -> None:
 )
 def test_what_is_no_whole_number_is_refused(tmp_path: Path, text: str) -> None:
     """It is not rounded to one, and not read in a way that nobody meant."""
-    with pytest.raises(DataError, match=INTEGER_LAW) as error:
+    with pytest.raises(DataError, match=INTEGER_ID) as error:
         of_csv(tmp_path, ["3", text], WHOLE)
     assert f"row 2 has {text!r}" in str(error.value)
 
