@@ -21,7 +21,7 @@ import torch
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import prepare
-from blade_tune.models import MODELS
+from blade_tune.models import MODELS, config_class
 from blade_tune.models.build import build_model, model_class
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.training.config import EvaluationConfig
@@ -78,7 +78,7 @@ def main() -> None:
 def measure(name: str, config: DataConfig, directory: Path | None) -> dict[str, Any]:
     """Fit and rank once."""
     data = prepare(config, directory, Path("results"))
-    if reason := model_class(name).too_large(data.num_users, data.num_items):
+    if reason := config_class(name).too_large(data.num_users, data.num_items):
         return {"reason": reason}
     model = build_model(name, {}, data.catalog, name)
     assert isinstance(model, FittedRecommender)

@@ -23,7 +23,8 @@ from blade_tune.data.store import SearchData, prepare
 from blade_tune.kernels.gram import plain_gram
 from blade_tune.layers import attention, dropout, experts
 from blade_tune.models.blade import model as blade
-from blade_tune.models.blade.model import Blade, BladeConfig
+from blade_tune.models.blade.model import Blade
+from blade_tune.models.settings.blade import BladeConfig
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.negatives import NegativeSampler

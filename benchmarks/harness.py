@@ -40,7 +40,7 @@ from torch import nn
 from blade_tune.config import read_yaml
 from blade_tune.data.store import prepare
 from blade_tune.fleet import worker
-from blade_tune.fleet.worker import Cleaner, Worker
+from blade_tune.fleet.worker import Worker
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.metrics import summarize
 from blade_tune.search.samplers import SeededSampler
@@ -50,6 +50,7 @@ from blade_tune.spec.fingerprint import training_seed
 from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.lease import Lease
 from blade_tune.storage.optuna_storage import TRIALS
+from blade_tune.study.cleaner import Cleaner
 from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace

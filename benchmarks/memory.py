@@ -22,7 +22,8 @@ import torch
 
 from blade_tune.data.config import data_config
 from blade_tune.data.store import SearchData, prepare
-from blade_tune.models.blade.model import Blade, BladeConfig
+from blade_tune.models.blade.model import Blade
+from blade_tune.models.settings.blade import BladeConfig
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
 

@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader, Dataset
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.models.blade.released import (
     BladeReleased,
-    BladeReleasedConfig,
     NormedAttention,
     ReleasedFeedForward,
     ReleasedIntermediateBlock,
 )
+from blade_tune.models.settings.blade import BladeReleasedConfig
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData

@@ -16,7 +16,7 @@ import duckdb
 import numpy as np
 import torch
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export.histories import read_histories
 from blade_tune.export.output import write_recommendations

@@ -24,13 +24,14 @@ from unittest.mock import patch
 
 import torch
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.data import store
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.sources.base import Source, open_source
-from blade_tune.models.blade.model import Blade, BladeConfig
+from blade_tune.models.blade.model import Blade
 from blade_tune.models.build import build_model
+from blade_tune.models.settings.blade import BladeConfig
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.evaluation import Evaluator

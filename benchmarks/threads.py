@@ -10,8 +10,10 @@ import time
 
 import torch
 
-from blade_tune.batch import Batch, Catalog
-from blade_tune.models.blade.model import Blade, BladeConfig
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
+from blade_tune.models.blade.model import Blade
+from blade_tune.models.settings.blade import BladeConfig
 
 CASES = ((24, 12), (64, 12), (64, 50), (128, 50), (256, 50), (512, 50))  # batch_size, max_length
 USERS, ITEMS, K = 1000, 5000, 4

@@ -32,7 +32,8 @@ from blade_tune.models.build import model_class
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.recipes import RECIPES
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import EpochRecord, Hooks
+from blade_tune.training.epoch_record import EpochRecord
+from blade_tune.training.loop import Hooks
 from blade_tune.trial.objective import build_training
 
 DATA = {

@@ -1,4 +1,4 @@
-"""Tensors and statistics that every model works on: batches of user histories, and the catalog of a data set.
+"""Batches of user histories, the tensors that every model works on, and the names of shapes.
 
 The suffix of a tensor's name is its shape, one letter an axis:
 
@@ -13,14 +13,9 @@ Item 0 and user 0 are padding. A behavior set is a row of K zeros and ones, in t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, device
-
-Ids = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -140,44 +135,3 @@ class Batch:
             tensors.pop("shared_negatives_X", None)
         changed = {name: change(value) for name, value in tensors.items()}
         return replace(self, **changed)
-
-
-@dataclass(frozen=True)
-class Catalog:
-    """Facts of a data set that a model may know before it sees a batch; counts are of train rows only."""
-
-    num_users: int
-    num_items: int
-    behaviors: tuple[str, ...]  # column order of the sets; the name of behavior k
-    auxiliary: int  # the column of the auxiliary behavior (click, read)
-    behavior_counts_K: NDArray[np.int64]  # rows with behavior k
-    pair_counts_KK: NDArray[np.int64]  # rows with both behaviors; the diagonal is behavior_counts_K
-
-    @property
-    def num_behaviors(self) -> int:
-        """Number of behaviors, K."""
-        return len(self.behaviors)
-
-
-@dataclass(frozen=True)
-class Interactions:
-    """Table of interactions under the ids of the data's owner.
-
-    The rows of one user stand in time order; the rows of different users may be interleaved.
-    """
-
-    users_N: Ids  # int64
-    items_N: Ids  # int64
-    sets_NK: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.users_N)
-
-    @property
-    def nonempty_N(self) -> NDArray[np.bool_]:
-        """Mask of the rows that have at least one behavior."""
-        return np.asarray(self.sets_NK.any(axis=1))
-
-    def rows(self, index_N: NDArray[Any]) -> Self:
-        """Return the table of the given rows, by position or by mask."""
-        return type(self)(self.users_N[index_N], self.items_N[index_N], self.sets_NK[index_N])

@@ -1,15 +1,12 @@
 """The losses that models share; the softmax over all items is in kernels/softmax_loss.py."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from blade_tune.choices import NextItemLoss as NextItemLoss
+from blade_tune.choices import Similarity
 from blade_tune.kernels.gram import gram
-from blade_tune.loss_names import NextItemLoss as NextItemLoss
-
-Similarity = Literal["dot", "cosine"]
 
 
 def binary_cross_entropy(positive_BL: Tensor, negative_BL: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Ranking metrics for one relevant item per user, each declared in one place; importing this module loads no torch.
+"""Ranking metrics for one relevant item per user, each declared in one place.
 
 A metric such as "ndcg@10" is the mean over users of their gains. What a user gains depends on the 0-based rank of the
 relevant item alone, and is 0 from the cutoff on, which is 10 here.
@@ -6,14 +6,21 @@ relevant item alone, and is 0 from the cutoff on, which is 10 here.
 Everything else is derived from `GAINS` and `CUTOFFS`: the names of metrics, the values that `objective.metric` of a
 study may have, the figures of an evaluation, the columns of tables, and the best figures that synthetic data allows.
 Ranks are stored with every run, so a metric that is added later has figures for earlier runs too.
+
+Ranks are tensors where a model is evaluated, and arrays where they are read from files, which loads no torch. Sums of
+the two may differ in their last bit.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+
+    Ranks = NDArray[np.integer[Any]] | Tensor
 
 # The name of a metric -> the gain of a rank below the cutoff
 GAINS: Mapping[str, Callable[[int], float]] = {
@@ -40,7 +47,15 @@ def gains_by_rank(metric: str) -> list[float]:
     return [GAINS[name](rank) for rank in range(int(cutoff))]
 
 
-def gains(ranks: "Tensor", metric: str) -> "Tensor":
+@overload
+def gains(ranks: "NDArray[np.integer[Any]]", metric: str) -> "NDArray[np.float64]": ...
+
+
+@overload
+def gains(ranks: "Tensor", metric: str) -> "Tensor": ...
+
+
+def gains(ranks: "Ranks", metric: str) -> "NDArray[np.float64] | Tensor":
     """Return the gain of each user; the mean over users is the value of the metric.
 
     Args:
@@ -50,26 +65,32 @@ def gains(ranks: "Tensor", metric: str) -> "Tensor":
     Returns:
         Gains in float64, in the shape of `ranks`.
     """
-    import torch  # not with the module: settings need the names alone
-
     # The last entry stands for all ranks from the cutoff on.
-    gain_R = torch.tensor([*gains_by_rank(metric), 0.0], dtype=torch.float64, device=ranks.device)
-    return gain_R[ranks.long().clamp(max=len(gain_R) - 1)]
+    by_rank = [*gains_by_rank(metric), 0.0]
+    last = len(by_rank) - 1
+    import numpy as np  # not with the module: settings need the names alone
+
+    if isinstance(ranks, np.ndarray):
+        return np.array(by_rank)[np.minimum(ranks, last)]
+    import torch
+
+    gain_R = torch.tensor(by_rank, dtype=torch.float64, device=ranks.device)
+    return gain_R[ranks.long().clamp(max=last)]
 
 
-def summarize(ranks_B: "Tensor") -> dict[str, float]:
+def summarize(ranks_B: "Ranks") -> dict[str, float]:
     """Return the mean of every metric over users, such as {"ndcg@5": 0.01, ..., "hr@20": 0.05}; 0 without users."""
     count = max(len(ranks_B), 1)
     return {metric: _total(ranks_B, metric) / count for metric in METRICS}
 
 
-def _total(ranks_B: "Tensor", metric: str) -> float:
+def _total(ranks_B: "Ranks", metric: str) -> float:
     """Sum the gains of the hits alone: with zeros between them, the sum would be rounded in another order."""
     hits_N = ranks_B[ranks_B < len(gains_by_rank(metric))]
     return float(gains(hits_N, metric).sum())
 
 
-def agree(ranks_B: "Tensor", facts: Mapping[str, Any]) -> bool:
+def agree(ranks_B: "Ranks", facts: Mapping[str, Any]) -> bool:
     """Return whether stored figures are those of the given ranks, within ROUNDING.
 
     Args:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from blade_tune.cli import progress
 from blade_tune.cli.program import blade_tune
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 
 PICTURES = Path(__file__).parent / "pictures"
 TRIAL, EPOCH = 13, 8  # the terminal is shown when this trial has come to this epoch

@@ -9,7 +9,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.models.base import NeuralRecommender, RecommenderModel
 from blade_tune.models.build import build_model
 from blade_tune.models.combination import Combination

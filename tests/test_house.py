@@ -44,7 +44,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"layers", "augment", "losses", "data"},
     {"kernels", "batch", "metrics", "space"},
     {"parameter"},
-    {"registry", "loss_names"},
+    {"registry", "choices"},
     {"config", "files"},
     {"redact"},
     {"errors", "printable"},

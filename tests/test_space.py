@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from blade_tune.config import Settings, write_yaml
 from blade_tune.errors import ConfigError
-from blade_tune.models.config import only_when
+from blade_tune.models.settings.base import only_when
 from blade_tune.space import Space
 from blade_tune.spec.space_check import check_space
 

@@ -15,7 +15,7 @@ from blade_tune.spec.definition import StudyDefinition
 from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
 

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from blade_tune.augment import AUGMENTATIONS
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.registry import load
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from blade_tune.choices import NextItemLoss
 from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import (
     WORK_FLAGS,
@@ -16,7 +17,6 @@ from blade_tune.cli.options import (
 )
 from blade_tune.cli.output import print_rows
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.loss_names import NextItemLoss
 from blade_tune.models import MODELS
 from blade_tune.spec.recipes import RECIPES, RecipeName
 

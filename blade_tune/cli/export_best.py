@@ -57,11 +57,14 @@ def export_best(
     Example:
       blade-tune export-best --study demo
     """  # noqa: D301
+    stored = settings.workspace.study(
+        study
+    )  # before the imports: a misspelled name is said at once
+
     from blade_tune.cli.progress import watch_training
     from blade_tune.export.final import ExportOptions, export_best
     from blade_tune.report.dashboard import publish
 
-    stored = settings.workspace.study(study)
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
         device = usable_device(settings.device)

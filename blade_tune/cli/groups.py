@@ -1,6 +1,9 @@
-"""Command groups whose help lists commands in the order of their use instead of the alphabet."""
+"""Command groups that list commands in the order of their use, and import a command only when it is called."""
 
-from collections.abc import Mapping, Sequence
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -13,19 +16,67 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
+class CommandModules(dict[str, click.Command]):
+    """The commands of a package by name, each imported from the module of its name when it is looked up.
+
+    Args:
+        package: the package that has a module for each command.
+        names: the commands, in order.
+    """
+
+    def __init__(self, package: str, names: Sequence[str]) -> None:
+        super().__init__()
+        self._package = package
+        self._names = names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __missing__(self, name: str) -> click.Command:
+        if name not in self:
+            raise KeyError(name)
+        function = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"{self._package}.{function}"), function)
+        return command
+
+    def get(self, name: str, default: click.Command | None = None) -> click.Command | None:  # type: ignore[override]
+        """Return a command, or the default if there is none of this name."""
+        if name not in self:
+            return default
+        return self[name]
+
+    def items(self) -> list[tuple[str, click.Command]]:  # type: ignore[override]
+        """Return all commands with their names, which imports them."""
+        return [(name, self[name]) for name in self]
+
+    def description(self, name: str) -> str:
+        """Return the docstring of a command, read from its module's source, which takes no import."""
+        function = name.replace("-", "_")
+        folder = Path(import_module(self._package).__path__[0])
+        module = ast.parse((folder / f"{function}.py").read_text(encoding="utf-8"))
+        for node in module.body:
+            if isinstance(node, ast.FunctionDef) and node.name == function:
+                return ast.get_docstring(node) or ""
+        return ""
+
+
 class InSections(InOrder):
-    """A group that lists its commands under headings."""
+    """A group that lists its commands under headings; each command is a module of a package."""
 
-    sections: Mapping[str, list[str]] = {}
+    sections: Mapping[str, Sequence[str]] = {}
+    commands: CommandModules
 
-    def add_sections(self, sections: Mapping[str, Sequence[click.Command]]) -> None:
-        """Add commands, in order, by the heading under which the help text lists them."""
-        names: dict[str, list[str]] = {}
-        for title, commands in sections.items():
-            names[title] = [str(command.name) for command in commands]
-            for command in commands:
-                self.add_command(command)
-        self.sections = names
+    def add_sections(self, package: str, sections: Mapping[str, Sequence[str]]) -> None:
+        """Add the commands of a package, in order, by the heading under which the help text lists them."""
+        names = [name for section in sections.values() for name in section]
+        self.commands = CommandModules(package, names)
+        self.sections = sections
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write a section for each heading, all with columns of the same width."""
@@ -35,6 +86,6 @@ class InSections(InOrder):
                 limit = formatter.width - width - 6
                 rows = []
                 for name in names:
-                    summary = self.commands[name].get_short_help_str(limit)
-                    rows.append((name.ljust(width), summary))
+                    command = click.Command(name, help=self.commands.description(name))
+                    rows.append((name.ljust(width), command.get_short_help_str(limit)))
                 formatter.write_dl(rows)

@@ -7,27 +7,7 @@ import sys
 import click
 
 from blade_tune import __version__
-from blade_tune.cli.ablate import ablate
-from blade_tune.cli.compare import compare
-from blade_tune.cli.confirm import confirm
-from blade_tune.cli.dashboard import dashboard
-from blade_tune.cli.data import data
-from blade_tune.cli.doctor import doctor
-from blade_tune.cli.export_best import export_best
 from blade_tune.cli.groups import InSections
-from blade_tune.cli.ledger import ledger
-from blade_tune.cli.recommend import recommend
-from blade_tune.cli.report import report
-from blade_tune.cli.reproduce import reproduce
-from blade_tune.cli.run import run
-from blade_tune.cli.show import show
-from blade_tune.cli.space import space
-from blade_tune.cli.status import status
-from blade_tune.cli.stop import stop
-from blade_tune.cli.storage import storage
-from blade_tune.cli.sweep import sweep
-from blade_tune.cli.trials import trials
-from blade_tune.cli.worker import worker
 from blade_tune.errors import BladeTuneError, InterruptedStudyError
 from blade_tune.redact import redacted
 
@@ -50,13 +30,14 @@ def blade_tune() -> None:
 
 
 blade_tune.add_sections(
+    "blade_tune.cli",
     {
-        "Run a study": (run, worker, stop, status, trials, show),
-        "Confirm the winner and use it": (confirm, export_best, recommend),
-        "Compare models and effects": (compare, ablate, sweep),
-        "Report and check": (report, reproduce, ledger, dashboard),
-        "Look after data, spaces and databases": (doctor, space, data, storage),
-    }
+        "Run a study": ("run", "worker", "stop", "status", "trials", "show"),
+        "Confirm the winner and use it": ("confirm", "export-best", "recommend"),
+        "Compare models and effects": ("compare", "ablate", "sweep"),
+        "Report and check": ("report", "reproduce", "ledger", "dashboard"),
+        "Look after data, spaces and databases": ("doctor", "space", "data", "storage"),
+    },
 )
 
 

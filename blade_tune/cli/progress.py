@@ -21,7 +21,7 @@ from rich.text import Text
 
 from blade_tune.parameter import Value
 from blade_tune.redact import redacted
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.callback import Callback, StudySummary
 
 PLAIN_EVERY_S = 30.0  # least seconds between two lines of running trials

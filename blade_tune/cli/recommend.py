@@ -81,6 +81,10 @@ def recommend(
     Example:
       blade-tune recommend --bundle results/demo/best --users histories.csv --target like,share -k 10
     """  # noqa: D301
+    from blade_tune.export.checksums import verify
+
+    verify(bundle)  # before the imports: a wrong folder is said at once
+
     from blade_tune.export.histories import read_histories
     from blade_tune.export.model_card import warning_of
     from blade_tune.export.output import check_suffix, write_recommendations

@@ -47,10 +47,13 @@ def reproduce(
     Example:
       blade-tune reproduce --study demo --trial 7
     """  # noqa: D301
+    stored = settings.workspace.study(
+        study
+    )  # before the imports: a misspelled name is said at once
+
     from blade_tune.cli.progress import watch_training
     from blade_tune.selection.reproduce import Past, make_again
 
-    stored = settings.workspace.study(study)
     past = Past.of(stored, trial)
     with watch_training(quiet, f"trial {trial} again") as on_epoch:
         device = usable_device(settings.device)

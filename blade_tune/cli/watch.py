@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from blade_tune.fleet.worker import why_done
 from blade_tune.printable import printable_lines
 from blade_tune.report import tables
+from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StoredStudy
 
 Status = Mapping[str, Any]

@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from blade_tune.errors import ConfigError, DataError
 from blade_tune.files import sha256
@@ -148,11 +146,6 @@ def _check(path: Path, contents: Mapping[str, Any]) -> None:
 def _sealing(path: Path, listed: Mapping[str, Any]) -> str:
     """Return a checksum of what a folder lists and of its name, which is a hash of what the folder was built from."""
     return hashlib.sha256(json.dumps([path.name, listed], sort_keys=True).encode()).hexdigest()
-
-
-def tensor(path: Path, name: str) -> Tensor:
-    """Map one array of a folder as a tensor, whose memory processes share; a process that writes to it gets a copy."""
-    return torch.from_numpy(np.load(path / f"{name}.npy", mmap_mode="c"))
 
 
 def check_place(folder: Path, marker: str) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.batch import Ids, Interactions
+from blade_tune.catalog import Ids, Interactions
 from blade_tune.data.table import Part, distinct
 
 # Raw ids whose span is at most so many times their number are looked up in a table, 40 times faster than by search.

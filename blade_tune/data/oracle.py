@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.data.synthetic_law import SyntheticConfig, clustered_items, led_to
 from blade_tune.metrics import CUTOFFS, METRICS, gains_by_rank
 

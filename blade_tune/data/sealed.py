@@ -7,16 +7,18 @@ hyperparameter is ever chosen on test rows and every look at them is on record.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from blade_tune.data import digest, folder
 from blade_tune.data.ledger import Head, Ledger
 from blade_tune.data.numbering import Numbering
-from blade_tune.data.sequences import Windows, windows
 from blade_tune.data.sources.base import Source, open_source
 from blade_tune.data.store import SearchData, number_parts, stored_part
 from blade_tune.data.table import Part
 from blade_tune.errors import DataError
+
+if TYPE_CHECKING:
+    from blade_tune.data.sequences import Windows
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,10 @@ class SealedData:
     # The line of the ledger by which the rows were opened; None for a mere count
     opening: Head | None = None
 
-    def windows(self, max_length: int) -> Windows:
+    def windows(self, max_length: int) -> "Windows":
         """Return windows over all four parts, one a user; the last target of a user with a test row is that row."""
+        from blade_tune.data.sequences import windows  # loads torch
+
         parts = [self.search.train, self.search.valid, self.between, self.test]
         return windows(parts, self.search.num_users, max_length)
 

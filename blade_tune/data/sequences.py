@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from blade_tune.batch import Batch, Ids, Interactions
-from blade_tune.data.table import Part, concatenate
+from blade_tune.batch import Batch
+from blade_tune.data.table import Part, bounds_of, in_user_order
 
 
 @dataclass(frozen=True)
@@ -107,22 +106,6 @@ def windows(parts: Sequence[Part], num_users: int, max_length: int) -> Windows:
         starts_U=torch.from_numpy(starts_U),
         ends_U=torch.from_numpy(ends_U),
     )
-
-
-def in_user_order(parts: Sequence[Part]) -> Interactions:
-    """Return the rows of all parts sorted by user, those of one user part after part."""
-    rows = concatenate(parts)
-    return rows.rows(np.argsort(rows.users_N, kind="stable"))
-
-
-def bounds_of(users_N: Ids, num_users: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the rows of each of the users 1..num_users start and end in a table sorted by user.
-
-    Returns:
-        starts_U and ends_U, positions in `users_N`; they are equal for a user without a row.
-    """
-    bounds = np.searchsorted(users_N, np.arange(1, num_users + 2)).astype(np.int64)
-    return bounds[:-1], bounds[1:]
 
 
 def rows_with(part: Part) -> Tensor:

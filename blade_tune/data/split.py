@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 
 
 class Split(NamedTuple):

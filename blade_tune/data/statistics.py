@@ -83,7 +83,7 @@ def _behavior_counts(search: SearchData) -> dict[str, dict[str, int]]:
 
 def _users_with_repeats(search: SearchData) -> int:
     """Return the number of users who met some item more than once."""
-    keys_N = search.user_item_keys().numpy()
+    keys_N = search.user_item_keys()
     num_items_U = np.bincount(keys_N // (search.num_items + 1))
     num_rows_U = np.bincount(search.train.users_N)
     return int((num_rows_U > num_items_U).sum())
@@ -93,7 +93,7 @@ def _valid_items_in_history(search: SearchData) -> int:
     """Return the number of valid rows that no ranking can hit, for their item was met before and is not ranked."""
     valid = search.valid
     keys_N = valid.users_N.astype(np.int64) * (search.num_items + 1) + valid.items_N
-    return int(np.isin(keys_N, search.user_item_keys().numpy()).sum())
+    return int(np.isin(keys_N, search.user_item_keys()).sum())
 
 
 def tail_users(search: SearchData) -> NDArray[np.bool_]:

@@ -8,20 +8,28 @@ import logging
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from blade_tune.batch import Catalog, Interactions
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.data import digest, folder
 from blade_tune.data.config import DataConfig
 from blade_tune.data.numbering import Numbering
-from blade_tune.data.sequences import Windows, bounds_of, in_user_order
 from blade_tune.data.sources.base import Source, open_source
-from blade_tune.data.table import Part, pair_counts, unmet_before, user_item_keys
+from blade_tune.data.table import (
+    Part,
+    bounds_of,
+    in_user_order,
+    pair_counts,
+    unmet_before,
+    user_item_keys,
+)
 from blade_tune.errors import DataError
+
+if TYPE_CHECKING:
+    from blade_tune.data.sequences import Windows
 
 Phase = Literal["train", "valid"]
 
@@ -54,7 +62,7 @@ class SearchData:
     @cached_property
     def catalog(self) -> Catalog:
         """Statistics of the data set that a model may know."""
-        pair_counts_KK = self._derived("pair_counts").numpy()
+        pair_counts_KK = self._mapped("pair_counts")
         return Catalog(
             num_users=self.num_users,
             num_items=self.num_items,
@@ -64,30 +72,35 @@ class SearchData:
             pair_counts_KK=pair_counts_KK,
         )
 
-    def windows(self, phase: Phase, max_length: int) -> Windows:
+    def windows(self, phase: Phase, max_length: int) -> "Windows":
         """Return the windows of a phase, one a user, with at most `max_length` steps.
 
         In phase train the last target is a user's last train row; in phase valid it is the valid row, if there is one.
         """
-        names = ("history_items", "history_sets", "history_starts", f"{phase}_ends")
-        return Windows(max_length, *map(self._derived, names))
+        from torch import from_numpy
 
-    def user_item_keys(self) -> Tensor:
+        from blade_tune.data.sequences import Windows  # loads torch
+
+        names = ("history_items", "history_sets", "history_starts", f"{phase}_ends")
+        return Windows(max_length, *(from_numpy(self._mapped(name)) for name in names))
+
+    def user_item_keys(self) -> NDArray[np.int64]:
         """Return what users met in train rows, and so before their valid row, as sorted keys for binary search.
 
         A key is user * (num_items + 1) + item.
         """
-        return self._derived("met_keys")
+        return self._mapped("met_keys")
 
-    def unmet_before(self) -> Tensor:
+    def unmet_before(self) -> NDArray[np.int64]:
         """Return, for each of `user_item_keys`, how many smaller items its user never met, as a sorted key.
 
         The keys are those of `blade_tune.data.table.unmet_before`.
         """
-        return self._derived("unmet_before")
+        return self._mapped("unmet_before")
 
-    def _derived(self, name: str) -> Tensor:
-        return folder.tensor(self.path, name)
+    def _mapped(self, name: str) -> NDArray[Any]:
+        """Map an array of the folder, whose memory processes share; a process that writes to it gets a copy."""
+        return np.load(self.path / f"{name}.npy", mmap_mode="c")
 
 
 def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchData:

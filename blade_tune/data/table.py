@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.batch import Ids, Interactions
+from blade_tune.catalog import Ids, Interactions
 
 
 @dataclass(frozen=True)
@@ -78,3 +78,19 @@ def pair_counts(sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
         with_k_NK = sets_NK[sets_NK[:, k] > 0]
         rows.append(with_k_NK.sum(axis=0, dtype=np.int64))
     return np.stack(rows)
+
+
+def in_user_order(parts: Sequence[Part]) -> Interactions:
+    """Return the rows of all parts sorted by user, those of one user part after part."""
+    rows = concatenate(parts)
+    return rows.rows(np.argsort(rows.users_N, kind="stable"))
+
+
+def bounds_of(users_N: Ids, num_users: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the rows of each of the users 1..num_users start and end in a table sorted by user.
+
+    Returns:
+        starts_U and ends_U, positions in `users_N`; they are equal for a user without a row.
+    """
+    bounds = np.searchsorted(users_N, np.arange(1, num_users + 2)).astype(np.int64)
+    return bounds[:-1], bounds[1:]

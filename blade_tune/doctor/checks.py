@@ -15,7 +15,6 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
-import torch
 from packaging.requirements import Requirement
 from sqlalchemy import text
 from sqlalchemy.engine import URL
@@ -33,7 +32,7 @@ from blade_tune.errors import (
     StorageError,
     StudyDiffersError,
 )
-from blade_tune.fleet.devices import Machine
+from blade_tune.fleet.devices import Machine, num_gpus
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.spec.fingerprint import require_same
 from blade_tune.storage.connect import (
@@ -121,9 +120,11 @@ def _versions() -> Iterator[Diagnosis]:
 
 def _devices() -> Iterator[Diagnosis]:
     """Check that every GPU works, and say how much of its memory is free."""
-    gpus = torch.cuda.device_count()
+    gpus = num_gpus()
     threads = Machine.here().threads
     for gpu in range(gpus):
+        import torch
+
         try:
             free, total = torch.cuda.mem_get_info(gpu)
         except RuntimeError as error:
@@ -133,7 +134,9 @@ def _devices() -> Iterator[Diagnosis]:
             name = torch.cuda.get_device_name(gpu)
             finding = f"cuda:{gpu} is {name}, {free / GIB:.1f} of {total / GIB:.1f} GiB are free"
             yield Diagnosis("devices", "ok", finding)
-    trains = "" if gpus else f", no GPU for torch {torch.__version__}: trials train on the CPU"
+    trains = (
+        "" if gpus else f", no GPU for torch {metadata.version('torch')}: trials train on the CPU"
+    )
     yield Diagnosis("devices", "ok", f"{threads} CPU threads{trains}")
 
 

@@ -25,7 +25,7 @@ from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.trials import logical_trials
 from blade_tune.study.members import damaged_members
 from blade_tune.study.stored import StoredStudy
-from blade_tune.training.checkpoint import load_checkpoint
+from blade_tune.training.checkpoint_file import verify_checkpoint
 from blade_tune.trial import files as kept
 from blade_tune.trial.artifacts import shown_files
 
@@ -144,13 +144,13 @@ class Damage:
             files.config: lambda: kept.read_whole(files, files.config),
             files.metrics: lambda: kept.read_epochs(files),
             files.ranks: lambda: kept.read_ranks(files),
-            files.weights: lambda: kept.read_weights(files),
+            files.weights: lambda: kept.verify_weights(files),
             files.test: lambda: kept.read_test(files),
             files.log: lambda: _read_log(files.log),
         }
         # Only a trial that waits to be continued needs its checkpoint.
         if trial and trial.state == TrialState.WAITING:
-            checks[files.checkpoint] = lambda: load_checkpoint(files.checkpoint)
+            checks[files.checkpoint] = lambda: verify_checkpoint(files.checkpoint)
         # Digests of files in the dashboard have a path, those of the trial's own files only a name.
         required = {files.path / name for name in files.digests if "/" not in name}
         required.discard(files.weights)

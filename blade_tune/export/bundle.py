@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.models.build import MemberModel
 from blade_tune.parameter import Value

@@ -42,8 +42,9 @@ from blade_tune.study.verdict import of_pair, pair
 from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.training.evaluation import Evaluation, Evaluator
-from blade_tune.training.loop import EpochRecord, Hooks, TrainingResult
+from blade_tune.training.loop import Hooks, TrainingResult
 from blade_tune.trial.objective import build_training
 from blade_tune.trial.provenance import environment
 
@@ -271,7 +272,9 @@ def test(
     baselines = measure(evaluator, sealed.search.train, catalog)
     verdict = None
     if REFERENCE in baselines.ranks:
-        verdict = of_pair(pair(evaluation.ranks_U, baselines.ranks[REFERENCE], objective.metric))
+        verdict = of_pair(
+            pair(evaluation.ranks_U.numpy(), baselines.ranks[REFERENCE], objective.metric)
+        )
     return evaluation, {
         "test": evaluation.metrics,
         "test_intervals": intervals,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.config import guess
 from blade_tune.data.raw.database import connected
 from blade_tune.data.raw.files import open_log

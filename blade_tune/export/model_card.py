@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from blade_tune.export.bundle import Bundle
 from blade_tune.metrics import CUTOFFS, by_cutoff
-from blade_tune.models.build import model_class
+from blade_tune.models import config_class
 from blade_tune.study.verdict import below_untuned
 
 SHOWN = by_cutoff(*CUTOFFS)
@@ -62,7 +62,7 @@ def model_card(bundle: Bundle) -> str:
     catalog = bundle.catalog
     targets = [name for k, name in enumerate(catalog.behaviors) if k != catalog.auxiliary]
     settings = list(bundle.values.items())
-    is_seeded = model_class(bundle.model_name).is_seeded
+    is_seeded = config_class(bundle.model_name).is_seeded
     return PARTS.format(
         title=f"# {bundle.model_name} on {bundle.provenance['data']['name']}",
         behaviors=", ".join(bundle.log.behaviors),

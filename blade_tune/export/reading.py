@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.config import Settings, parse, read_yaml
 from blade_tune.data.raw.settings import MAX_BEHAVIORS, LogFormat
 from blade_tune.errors import BladeTuneError, ConfigError, DataError

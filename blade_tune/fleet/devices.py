@@ -4,12 +4,22 @@ The GPUs are those that the machine has, as far as CUDA_VISIBLE_DEVICES (which a
 settings leave them. A worker sees only the GPU of its placement, through its own CUDA_VISIBLE_DEVICES.
 """
 
+import math
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
+
+# Device files of the drivers of NVIDIA, of AMD and of Windows' Linux
+DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+QUOTA = Path(
+    "/sys/fs/cgroup/cpu.max"
+)  # microseconds of processor time, and of the period that they are for
 
 
 @dataclass(frozen=True)
@@ -20,6 +30,37 @@ class Placement:
     visible: str  # the worker's CUDA_VISIBLE_DEVICES; empty on the CPU
     share: float  # part of the device, in (0, 1]; below 1 other workers train on it too
     threads: int  # CPU threads
+
+
+def num_gpus() -> int:
+    """Return the number of GPUs that torch can use.
+
+    Torch is imported, which takes seconds, only on a machine with the device file of a driver.
+    """
+    if not any(path.exists() for path in DRIVERS):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def num_threads() -> int:
+    """Return how many CPU threads there are to share: OMP_NUM_THREADS, or the cores that this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = psutil.cpu_count(logical=False)  # two threads of one core share its arithmetic
+    return min(number for number in (allowed, cores, _quota()) if number)
+
+
+def _quota() -> int | None:
+    """Return the limit of a container on processors, rounded up; None where there is none."""
+    try:
+        limit, period = QUOTA.read_text().split()
+        return math.ceil(int(limit) / int(period))
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
 
 
 @dataclass(frozen=True)
@@ -35,17 +76,13 @@ class Machine:
 
         GPUs are named as in CUDA_VISIBLE_DEVICES where that is set, else numbered from 0.
         """
-        import torch  # seconds to import, and needed here only
-
-        from blade_tune.training.threads import AVAILABLE
-
-        count = torch.cuda.device_count()
+        count = num_gpus()
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         if visible is None:
             names = [str(number) for number in range(count)]
         else:
             names = [name.strip() for name in visible.split(",")]
-        return cls(tuple(names[:count]), AVAILABLE)
+        return cls(tuple(names[:count]), num_threads())
 
 
 def assign(settings: RunSettings, machine: Machine | None = None) -> list[Placement]:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from blade_tune.parameter import Value
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.callback import Callback, StudySummary
 
 log = logging.getLogger("blade_tune")

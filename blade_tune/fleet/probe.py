@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from blade_tune.errors import WorkerError
 from blade_tune.fleet.devices import Placement, shared
-from blade_tune.fleet.probe_child import Answer, ProbeTask
+from blade_tune.fleet.probe_task import Answer, ProbeTask
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback

@@ -10,15 +10,12 @@ import queue
 import sys
 import threading
 import time
-from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
-from blade_tune.config import Settings
 from blade_tune.data.store import prepare
-from blade_tune.parameter import Value
+from blade_tune.fleet.probe_task import Answer, ProbeTask
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.training.device_data import DeviceData, resolve_device
 from blade_tune.training.loop import Training
@@ -26,27 +23,6 @@ from blade_tune.trial.objective import build_training
 
 # Bytes of a GPU that a process takes besides torch's allocations; about twice what is usual.
 CONTEXT = 2**30
-
-
-class ProbeTask(Settings):
-    """The task of all processes of a probe, sent to them as JSON."""
-
-    name: str  # of the study
-    definition: dict[str, Any]  # of the study, in the form of its file
-    values: dict[str, Value]  # the configuration to train
-    data: Path | None  # folder of the study's data
-    results: Path
-    device: str
-    round_s: float  # seconds of training per round
-
-
-class Answer(Settings):
-    """One process's measurements of a round; without figures, the message that the process is ready."""
-
-    steps_per_s: float = 0.0
-    # Bytes that this process takes, of the machine's memory and, on a GPU, of the GPU's.
-    needs: tuple[int, ...] = ()
-    free: tuple[int, ...] = ()  # bytes of each memory that are free
 
 
 class Trainer:

@@ -27,12 +27,13 @@ from blade_tune.fleet.database_queries import BoundedQueries
 from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.messages import dispatch
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.fleet.worker import Cleaner, why_done
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.fleet.worker_process import Event, WorkerProcess
 from blade_tune.storage.connect import SQLITE
 from blade_tune.storage.recovery import MAX_RETRIES, Recovery
 from blade_tune.storage.trial_record import EndReason, attributes
+from blade_tune.study.cleaner import Cleaner
+from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback, StudySummary
 from blade_tune.trial.signals import StopSignals

@@ -12,7 +12,6 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-import torch
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -22,7 +21,6 @@ from blade_tune.errors import (
     TooManyFailuresError,
     WorkerSpentError,
 )
-from blade_tune.files import remove
 from blade_tune.fleet.device_lock import device_turn
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.spec.fingerprint import require_same
@@ -34,10 +32,9 @@ from blade_tune.storage.trial_record import EndReason, Given, TrialRecord, attri
 from blade_tune.storage.trials import (
     is_continued,
     latest_failures,
-    num_configurations,
-    num_scored,
-    ranked,
 )
+from blade_tune.study.cleaner import Cleaner
+from blade_tune.study.progress import describe, why_done
 from blade_tune.study.stored import StoredStudy, require_maximized
 from blade_tune.study.verdict import pair
 from blade_tune.training.baselines import REFERENCE
@@ -224,27 +221,13 @@ class Worker:
         baselines = self.stored.measure_baselines(self.data, self.stored.values(row))
         if REFERENCE in baselines.ranks:
             metric = self.objective.metric
-            ranks_U = torch.from_numpy(read_ranks(self.stored.files(row)))
+            ranks_U = read_ranks(self.stored.files(row))
             paired = pair(ranks_U, baselines.ranks[REFERENCE], metric)
             figures = {name: metrics[metric] for name, metrics in baselines.metrics.items()}
             TrialRecord(trial).paired = {**paired, "baselines": figures}
 
     def _row(self, trial: Trial) -> FrozenTrial:
         return self.stored.trials[trial.number]
-
-
-def why_done(stored: StoredStudy) -> str | None:
-    """Return the reason that a study needs no more trials, or None if it needs more."""
-    trials, budget = stored.trials, stored.budget
-    scored = num_scored(trials)
-    if scored >= budget:
-        return f"{scored} of {budget} trials are scored"
-    if stored.definition.is_given and all(trial.state.is_finished() for trial in trials):
-        return f"{scored} of {budget} runs are complete, the others failed"
-    is_grid = stored.definition.search.sampler == "grid"
-    if is_grid and num_configurations(trials) == stored.definition.space.count():
-        return f"every point of the grid is tried: {scored} trials are scored"
-    return None
 
 
 def check_failures(stored: StoredStudy, config: WorkerConfig) -> None:
@@ -279,44 +262,3 @@ def _latest_traceback(log_file: Path) -> str:
 def _ended_since(trial: FrozenTrial, since: datetime) -> bool:
     # Optuna's times are local ones without a time zone.
     return trial.datetime_complete is not None and trial.datetime_complete.astimezone() >= since
-
-
-class Cleaner:
-    """Deletes files of ended trials that are not needed: checkpoints, and the weights of all but the best trials.
-
-    A complete trial that is not among the best now never will be again, so each trial's weights are looked for only
-    once.
-
-    Args:
-        stored: the study.
-        keep: number of best trials that keep their weights.
-    """
-
-    def __init__(self, stored: StoredStudy, keep: int) -> None:
-        self._stored = stored
-        self._keep = keep
-        self._without_weights: set[int] = set()  # numbers of trials whose weights are removed
-
-    def clean(self, number: int) -> None:
-        """Remove the checkpoint of a trial that has ended, and the weights of all trials that are not among the best.
-
-        Args:
-            number: the number of the row that ended.
-        """
-        trials = self._stored.trials
-        remove(self._stored.files(trials[number]).checkpoint)
-        for trial in ranked(trials)[self._keep :]:
-            if trial.number not in self._without_weights:
-                remove(self._stored.files(trial).weights)
-                self._without_weights.add(trial.number)
-
-
-def describe(trial: FrozenTrial) -> str:
-    """Return how a trial ended, in a few words: "complete", "pruned", or the state with reason and message."""
-    state = trial.state.name.lower()
-    record = TrialRecord(trial)
-    reason = record.get(TrialRecord.reason, "")
-    message = record.get(TrialRecord.message, "")
-    if reason in ("", EndReason.PRUNED):
-        return state
-    return f"{state} ({reason}: {message})" if message else f"{state} ({reason})"

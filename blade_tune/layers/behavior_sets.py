@@ -1,14 +1,10 @@
 """From behavior sets to vectors, personal to each user."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from blade_tune.choices import SetSoftmax
 from blade_tune.layers.embedding import UserTable
-
-SetSoftmax = Literal["all", "present"]
-FactorInit = Literal["xavier", "ones"]
 
 
 class BehaviorSetEmbedding(nn.Module):

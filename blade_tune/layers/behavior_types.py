@@ -1,12 +1,10 @@
 """From behavior sets to one behavior type an interaction, for models that know no sets."""
 
-from typing import Literal
-
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-Reduction = Literal["rarest", "most_frequent"]
+from blade_tune.choices import Reduction
 
 
 class BehaviorTypes(nn.Module):

@@ -1,12 +1,9 @@
 """The random start of weights."""
 
-from typing import Literal
-
 from torch import Tensor, nn
 
+from blade_tune.choices import InitName
 from blade_tune.layers.experts import Experts
-
-InitName = Literal["xavier", "normal"]
 
 
 def initialize(module: nn.Module, scheme: InitName) -> None:

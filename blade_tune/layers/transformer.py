@@ -1,14 +1,11 @@
 """The transformer block."""
 
-from typing import Literal
-
 from torch import Tensor, nn
 
+from blade_tune.choices import NormPlace
 from blade_tune.layers.attention import MultiHeadAttention
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
-
-NormPlace = Literal["pre", "post"]
 
 
 class TransformerBlock(nn.Module):

@@ -8,10 +8,11 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.layers.identity import near_identity
-from blade_tune.models.config import ModelConfig, NeuralConfig
 from blade_tune.models.item_table import ItemTable
+from blade_tune.models.settings.base import ModelConfig, NeuralConfig
 from blade_tune.parameter import Value
 
 Reads = Literal["nothing", "items", "behavior_types", "sets"]
@@ -22,8 +23,8 @@ class RecommenderModel(nn.Module, ABC):
 
     What a model must keep:
 
-    - It declares its `Config`, what it `reads`, whether it is `told_target_set` and, where that is not so, that it is
-      not seeded. Scores depend on exactly what it declares.
+    - It declares its `Config`, what it `reads`, and whether it is `told_target_set`. Scores depend on exactly what it
+      declares.
     - Scores are finite for any number of behaviors from 2 on, and for a window without a single real step.
     - Each row is scored alone, whatever other rows the batch holds.
     - Padding says nothing: a window cut to its real steps has the scores of the padded one. Windows are padded on the
@@ -45,8 +46,6 @@ class RecommenderModel(nn.Module, ABC):
     reads: Reads
     # Whether scores depend on the behavior set of the item to predict, or on its type
     told_target_set: bool
-    # Whether another seed gives another model
-    is_seeded: ClassVar[bool] = True
     # The name of a part of the model -> the settings that take it out
     ablations: ClassVar[Mapping[str, Mapping[str, Value]]] = {}
 
@@ -62,11 +61,6 @@ class RecommenderModel(nn.Module, ABC):
         Returns:
             scores_BV, float32 whatever the precision of the weights, V + 1 columns; column 0 is padding.
         """
-
-    @classmethod
-    def too_large(cls, num_users: int, num_items: int) -> str:  # noqa: ARG003 - most models take any size
-        """Say why data of this size is too large for the model, and what fits instead; empty where it is not."""
-        return ""
 
     @property
     def num_parameters(self) -> int:

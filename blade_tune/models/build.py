@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.config import parse
 from blade_tune.models import MODELS
 from blade_tune.models.base import RecommenderModel

@@ -4,37 +4,15 @@ There is no official code; sizes and shares are those of RuihongQiu/DuoRec.
 """
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from blade_tune.augment.items import views
-from blade_tune.batch import Batch, Catalog
-from blade_tune.layers.transformer import NormPlace
-from blade_tune.losses import Similarity, contrastive
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
+from blade_tune.losses import contrastive
 from blade_tune.models.micro_batches import in_micro_batches
-from blade_tune.models.sasrec import SasRec, SasRecConfig
-
-
-class Cl4SRecConfig(SasRecConfig):
-    """Hyperparameters of CL4SRec."""
-
-    norm: NormPlace = Field(
-        "post", description="norms after each residual, or before its sub-layer"
-    )
-    lambda_: float = Field(
-        0.1, ge=0.0, le=100.0, description="weight of the contrastive loss (Eq. 13)"
-    )
-    tau: float = Field(1.0, gt=0.0, le=1000.0, description="temperature of the contrastive loss")
-    similarity: Similarity = Field("dot", description="of two views: dot product over d, or cosine")
-    crop_share: float = Field(
-        0.6, ge=0.0, le=1.0, description="share of the items that a crop keeps, eta"
-    )
-    mask_share: float = Field(
-        0.3, ge=0.0, le=1.0, description="share of the items that are masked, gamma"
-    )
-    reorder_share: float = Field(
-        0.6, ge=0.0, le=1.0, description="share of the items that are shuffled, beta"
-    )
+from blade_tune.models.sasrec import SasRec
+from blade_tune.models.settings.sasrec import Cl4SRecConfig
 
 
 class Cl4SRec(SasRec):

@@ -1,46 +1,17 @@
 """A weighted sum of models that were fitted or trained before (Fox and Shaw, TREC 1993; Cormack et al., SIGIR 2009)."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import get_args
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.errors import ConfigError
 from blade_tune.models.base import Reads, RecommenderModel
-from blade_tune.models.config import ModelConfig, only_when
 from blade_tune.models.fitted import FittedRecommender
-
-
-def _weight(member: str) -> Any:
-    return Field(
-        1.0,
-        ge=0.0,
-        le=100.0,
-        description=f"weight of the {member} member, where that of the first is 1",
-    )
-
-
-class CombinationConfig(ModelConfig):
-    """How the scores of members are made comparable, and how much each counts."""
-
-    normalization: Literal["scores", "ranks"] = Field(
-        "scores",
-        description="what is summed: each member's standardized scores, or 1 / (rank_offset + rank)",
-    )
-    rank_offset: float = Field(
-        60.0,
-        ge=0.0,
-        le=10_000.0,
-        description="how little the first ranks stand out",
-        json_schema_extra=only_when(normalization=("ranks",)),
-    )
-    weight_2: float = _weight("second")
-    weight_3: float = _weight("third")
-    weight_4: float = _weight("fourth")
-    weight_5: float = _weight("fifth")
+from blade_tune.models.settings.combination import CombinationConfig
 
 
 class Combination(FittedRecommender):

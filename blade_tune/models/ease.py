@@ -5,32 +5,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.layers.sparse import Sparse
-from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
+from blade_tune.models.fitted import EvidenceRecommender
+from blade_tune.models.settings.classical import EaseConfig
 
-# Users or items, the fewer of both: their square matrix is inverted, 3 GiB in float64
-LARGEST = 20_000
 COLUMNS_AT_ONCE = 2048
 
 Matrix = NDArray[np.float64]
-
-
-class EaseConfig(EvidenceConfig):
-    """Hyperparameters of EASE."""
-
-    regularization: float = Field(
-        100.0, ge=0.1, le=100_000.0, description="lambda, on every squared weight"
-    )
-    target_auxiliary_weight: float = Field(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="weight of a row without a target behavior as what is to come; others have 1",
-    )
 
 
 class Ease(EvidenceRecommender):
@@ -60,17 +45,6 @@ class Ease(EvidenceRecommender):
             self.met = Sparse(num_items + 1, num_users)  # A^T
             self.mixed = Sparse(num_items + 1, num_users)  # (T + A diag(h))^T
             self.register_buffer("own", torch.zeros(num_items + 1))  # h
-
-    @classmethod
-    def too_large(cls, num_users: int, num_items: int) -> str:
-        """Say why data is too large: of users and items the fewer must be at most LARGEST."""
-        size = min(num_users, num_items)
-        if size <= LARGEST:
-            return ""
-        return (
-            f"ease inverts a square matrix of {size:,} rows, the fewer of users and items, and can do {LARGEST:,}; "
-            "item_knn, sequential_rules, pure_svd and ials fit data of this size."
-        )
 
     def fit(self, rows: Interactions, seed: int) -> None:  # noqa: ARG002 - nothing is drawn
         """Solve for B, or for K and h in user space, in float64."""

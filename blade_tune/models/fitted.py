@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.sparse import csr_array
 
-from blade_tune.batch import Batch, Catalog, Ids, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Ids, Interactions
 from blade_tune.layers.sparse import Sized
 from blade_tune.models.base import RecommenderModel
-from blade_tune.models.config import ModelConfig
+from blade_tune.models.settings.classical import EvidenceConfig
 
 Weights = NDArray[np.float64]
 
@@ -23,12 +23,10 @@ class FittedRecommender(RecommenderModel, Sized):
 
     - All that it learns is in buffers, which `state_dict` holds; it has no parameters. A state that is loaded into an
       unfitted model of the same settings makes it score as the fitted one, to the bit, whatever the sizes of buffers.
-    - Two fits with one seed are equal to the bit. Another seed matters exactly if the class says `is_seeded`.
+    - Two fits with one seed are equal to the bit. Another seed matters exactly if its Config says `is_seeded`.
     - Neither a fit nor scores write to what they read.
     - It fits any small data: one user, one item, more items than users, no row that counts.
     """
-
-    is_seeded = False
 
     @abstractmethod
     def fit(self, rows: Interactions, seed: int) -> None:
@@ -36,7 +34,7 @@ class FittedRecommender(RecommenderModel, Sized):
 
         Args:
             rows: under internal numbers, users and items from 1; the rows of each user are in order of time.
-            seed: decides all that is drawn; without effect in a model that is not `is_seeded`.
+            seed: decides all that is drawn; without effect in a model whose Config is not `is_seeded`.
 
         Raises:
             ConfigError: the configuration does not go with data of this size.
@@ -46,30 +44,6 @@ class FittedRecommender(RecommenderModel, Sized):
     def num_parameters(self) -> int:
         """How many numbers the buffers hold."""
         return sum(buffer.numel() for buffer in self.buffers())
-
-
-class EvidenceConfig(ModelConfig):
-    """How much a row of a user counts, in the fit and in the history that the model recommends by."""
-
-    half_life: float = Field(
-        25.0,
-        ge=1.0,
-        le=1000.0,
-        description="interactions after which one of the history counts half as much",
-    )
-    auxiliary_weight: float = Field(
-        1.0,
-        ge=0.0,
-        le=1.0,
-        description="weight of a row without a target behavior as evidence; others have 1",
-    )
-    rarity_weight: float = Field(
-        0.0,
-        ge=0.0,
-        le=2.0,
-        description="exponent r by which rare behaviors weigh more: a row's weight is times the largest "
-        "(n_max / n_k)^r of its behaviors k, n their counts in train rows",
-    )
 
 
 class EvidenceRecommender(FittedRecommender):

@@ -3,36 +3,16 @@
 import numpy as np
 import torch
 from implicit.cpu.als import AlternatingLeastSquares
-from pydantic import Field
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.models.base import DotProduct
-from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
+from blade_tune.models.fitted import EvidenceRecommender
+from blade_tune.models.settings.classical import IalsConfig
 
 STEPS_AT_ONCE = 2**22  # numbers in the item vectors that are gathered at once
-
-
-class IalsConfig(EvidenceConfig):
-    """Hyperparameters of iALS."""
-
-    factors: int = Field(64, ge=1, le=512, description="width of user and item vectors")
-    alpha: float = Field(
-        10.0,
-        ge=0.0,
-        le=1000.0,
-        description="confidence of what was met: 1 + alpha times its weight",
-    )
-    regularization: float = Field(
-        10.0,
-        ge=1e-3,
-        le=10_000.0,
-        description="lambda, on every squared vector, whatever its user or item has met",
-    )
-    iterations: int = Field(
-        15, ge=1, le=100, description="times that users and then items are solved for"
-    )
 
 
 class Ials(EvidenceRecommender, DotProduct):
@@ -46,7 +26,6 @@ class Ials(EvidenceRecommender, DotProduct):
     Config = IalsConfig
     config: IalsConfig
     vectors: Tensor
-    is_seeded = True
 
     def __init__(self, config: IalsConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)

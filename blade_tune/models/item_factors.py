@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.linalg import fractional_matrix_power
 from scipy.sparse.linalg import LinearOperator, eigsh, norm, svds
 
-from blade_tune.batch import Catalog, Interactions
-from blade_tune.models.ials import Ials, IalsConfig
-from blade_tune.models.item_knn import ItemKnn, ItemKnnConfig
+from blade_tune.catalog import Catalog, Interactions
+from blade_tune.models.ials import Ials
+from blade_tune.models.item_knn import ItemKnn
+from blade_tune.models.settings.classical import IalsConfig, ItemKnnConfig
 
 Factors = NDArray[np.float32]
 

@@ -5,13 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.models.fitted import Weights
-from blade_tune.models.item_to_item import ItemToItem, ItemToItemConfig, blocks_of
-
-
-class ItemKnnConfig(ItemToItemConfig):
-    """Hyperparameters of item kNN."""
+from blade_tune.models.item_to_item import ItemToItem, blocks_of
+from blade_tune.models.settings.classical import ItemKnnConfig
 
 
 class ItemKnn(ItemToItem):

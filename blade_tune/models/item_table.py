@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 
 from blade_tune.batch import Batch
+from blade_tune.choices import NextItemLoss
 from blade_tune.kernels.softmax_loss import softmax_loss
 from blade_tune.layers.embedding import EmbeddingTable, LocalRows
-from blade_tune.losses import NextItemLoss, binary_cross_entropy, sampled_softmax
+from blade_tune.losses import binary_cross_entropy, sampled_softmax
 
 
 class ItemTable(EmbeddingTable):

@@ -7,41 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.sparse import csr_array, vstack
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.errors import ConfigError
 from blade_tune.layers.sparse import Sparse
-from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender, Weights
+from blade_tune.models.fitted import EvidenceRecommender, Weights
+from blade_tune.models.settings.classical import ItemToItemConfig
 
 # Products of a block of history items, which a fit keeps in memory besides the matrices themselves
 PRODUCTS_AT_ONCE = 2**24
 MOST_NEIGHBORS = 2**29  # for all items together: 4 GiB of item numbers and similarities
-
-
-class ItemToItemConfig(EvidenceConfig):
-    """The similarity of items i in the history and j to come: s_ij = c_ij / (n_i^(2 - 2a) n_j^(2a) + shrinkage)."""
-
-    neighbors: int = Field(
-        200, ge=1, le=5000, description="most similar items that each item of a history speaks for"
-    )
-    shrinkage: float = Field(
-        50.0, ge=0.0, le=10_000.0, description="added below, so that few meetings say little"
-    )
-    asymmetry: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="share a of the norm that is that of the item to come; 0.5 is the cosine",
-    )
-    target_auxiliary_weight: float = Field(
-        0.0,
-        ge=0.0,
-        le=1.0,
-        description="weight of a row without a target behavior as what is to come; others have 1",
-    )
 
 
 class ItemToItem(EvidenceRecommender):

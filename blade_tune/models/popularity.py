@@ -1,27 +1,15 @@
 """Popularity: the items that most users met, recommended to every user."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog, Ids, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Ids, Interactions
 from blade_tune.models.base import DotProduct
-from blade_tune.models.config import ModelConfig
 from blade_tune.models.fitted import FittedRecommender
-
-
-class PopularityConfig(ModelConfig):
-    """The one hyperparameter of a model that knows no user."""
-
-    counts: Literal["all", "target", "target_set"] = Field(
-        "target",
-        description="which train rows of an item count: all, those with a target behavior, or those with the very "
-        "behavior set of the item to predict, equal counts in the order of target",
-    )
+from blade_tune.models.settings.classical import PopularityConfig
 
 
 class Popularity(FittedRecommender, DotProduct):

@@ -2,23 +2,16 @@
 
 import numpy as np
 import torch
-from pydantic import Field
 from scipy.sparse.linalg import svds
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.models.base import DotProduct
-from blade_tune.models.fitted import EvidenceConfig, EvidenceRecommender
+from blade_tune.models.fitted import EvidenceRecommender
+from blade_tune.models.settings.classical import PureSvdConfig
 
 ROUNDING = 1e-10  # singular values below this share of the largest are 0
-
-
-class PureSvdConfig(EvidenceConfig):
-    """Hyperparameters of PureSVD."""
-
-    factors: int = Field(
-        32, ge=1, le=512, description="singular vectors, or all where there are fewer"
-    )
 
 
 class PureSvd(EvidenceRecommender, DotProduct):

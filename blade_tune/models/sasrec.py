@@ -1,36 +1,21 @@
 """SASRec: self-attention over items (Kang and McAuley, ICDM 2018), as pmixer/SASRec.pytorch computes it."""
 
-from typing import Literal
-
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.layers.attention import MultiHeadAttention, causal_mask
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
-from blade_tune.layers.transformer import NormPlace, TransformerBlock
+from blade_tune.layers.transformer import TransformerBlock
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.config import AttentionConfig
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.micro_batches import in_micro_batches
-
-
-class SasRecConfig(AttentionConfig):
-    """Hyperparameters of SASRec."""
-
-    norm: NormPlace = Field("pre", description="norms before each sub-layer, or after its residual")
-    ffn_multiple: Literal[1, 2, 4] = Field(
-        1, description="inner width of feed-forward networks over d, f/d"
-    )
-    key_padding: bool = Field(
-        True, description="keep attention off padding; false is the public code"
-    )
-    layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
+from blade_tune.models.settings.sasrec import SasRecConfig
 
 
 class SasRec(NeuralRecommender):

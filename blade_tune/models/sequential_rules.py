@@ -5,29 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from scipy.sparse import csr_array
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.models.fitted import Weights
-from blade_tune.models.item_to_item import ItemToItem, ItemToItemConfig, blocks_of
-
-
-class SequentialRulesConfig(ItemToItemConfig):
-    """Hyperparameters of sequential rules."""
-
-    window: int = Field(
-        20, ge=1, le=200, description="interactions from one item to a later one at most"
-    )
-    decay: float = Field(
-        0.9, ge=0.01, le=1.0, description="weight of a pair for each interaction that it is longer"
-    )
-    backward: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="weight of an item that came before; 0 knows later ones only, 1 no order",
-    )
+from blade_tune.models.item_to_item import ItemToItem, blocks_of
+from blade_tune.models.settings.classical import SequentialRulesConfig
 
 
 class SequentialRules(ItemToItem):

@@ -7,7 +7,6 @@ from datetime import datetime
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import binomtest
 
 from blade_tune.report import Row
 from blade_tune.selection.runs import find_runs
@@ -164,6 +163,8 @@ def audit_summary(rows: Sequence[Row]) -> AuditSummary | None:
         return None
     leads = [row["lead"] for row in rows if row["lead"] is not None]
     ahead = sum(lead > 0 for lead in leads)
+    from scipy.stats import binomtest  # takes half a second to import
+
     interval = binomtest(ahead, len(rows)).proportion_ci(0.95, method="exact")
     return AuditSummary(
         audited=len(rows),

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.choices import NextItemLoss
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.loss_names import NextItemLoss
-from blade_tune.models.build import model_class
+from blade_tune.models import config_class
 from blade_tune.parameter import Value
 from blade_tune.selection.comparison import Comparisons, Contender, Pair
 from blade_tune.selection.confirm import confirm, load_confirmation
@@ -41,7 +41,6 @@ from blade_tune.storage.trials import logical_trials, num_scored
 from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.baselines import REFERENCE
-from blade_tune.trial.model import build_study_model
 
 TOLERANCE = 0.05  # relative difference from which on budgets count as unequal
 # The training settings that all models share
@@ -97,7 +96,7 @@ def define(
     prefix = "".join(f"{change}-" for change in changes if change)
     definitions = []
     for model in models:
-        model_class(model)  # raises for an unknown one
+        config_class(model)  # raises for an unknown one
         asked: dict[str, Any] = {
             **{key: content[key] for key in ("data", "objective") if key in content},
             "model": model,
@@ -155,7 +154,7 @@ def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -
     """
     data = prepared(definitions[0], settings)
     for definition in definitions:
-        if reason := model_class(definition.model).too_large(data.num_users, data.num_items):
+        if reason := config_class(definition.model).too_large(data.num_users, data.num_items):
             raise ConfigError(f"--models: {reason} Leave {definition.model} out.")
 
 
@@ -282,6 +281,8 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         test_runs(stored, confirmation, opening)
     scores = load_scores(confirmation.runs, definition.model, runs, part)
     data = stored.data(opening.data_directory)
+    from blade_tune.trial.model import build_study_model  # loads torch
+
     model = build_study_model(definition, winner.values, data.catalog, f"trial {winner.trial}")
     # The untuned baselines on the same rows
     baselines: Mapping[str, Mapping[str, float]]

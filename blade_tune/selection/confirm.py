@@ -13,7 +13,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from blade_tune.errors import NothingToExportError, RunsMissingError
-from blade_tune.models.build import model_class
+from blade_tune.models import config_class
 from blade_tune.search.replicates import configuration
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.runs import (
@@ -82,7 +82,7 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
 
 def is_seeded(definition: StudyDefinition) -> bool:
     """Return whether the trained model depends on the seed, as neural models do and most fitted ones do not."""
-    return model_class(definition.model).is_seeded
+    return config_class(definition.model).is_seeded
 
 
 def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:

@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
+from typing import TYPE_CHECKING
 
 from blade_tune.data.store import SearchData
 from blade_tune.fleet.settings import RunSettings
@@ -13,9 +12,9 @@ from blade_tune.selection.confirm import is_seeded
 from blade_tune.selection.runs import find_runs, is_complete
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.storage.trials import num_scored
-from blade_tune.training.device_data import DeviceData
-from blade_tune.training.fitting import Fitting
-from blade_tune.trial.objective import build_training
+
+if TYPE_CHECKING:
+    import torch
 
 STEPS = 2  # steps of the default batch size that are timed, after as many to warm up
 SECONDS_AN_HOUR = 3600
@@ -38,7 +37,7 @@ class Cost:
 
 
 def estimate(
-    definition: StudyDefinition, budget: Budget, settings: RunSettings, device: torch.device
+    definition: StudyDefinition, budget: Budget, settings: RunSettings, device: "torch.device"
 ) -> Cost:
     """Time a few steps and an evaluation of one model, and count what a comparison still has to do for it.
 
@@ -76,11 +75,17 @@ def estimate(
 
 
 def _pace(
-    definition: StudyDefinition, data: SearchData, device: torch.device
+    definition: StudyDefinition, data: SearchData, device: "torch.device"
 ) -> tuple[float, float]:
     """Return the seconds of an epoch, extrapolated from a few steps, or of a fit; and the seconds of an evaluation."""
     values = {**definition.space.fixed, **definition.space.defaults(definition.configs)}
     length = max_length(definition, values)
+    from blade_tune.training.device_data import (
+        DeviceData,  # these load torch, which reports do not need
+    )
+    from blade_tune.training.fitting import Fitting
+    from blade_tune.trial.objective import build_training
+
     device_data = DeviceData.for_search(data, length, definition.objective, device)
     training = build_training(definition, values, data, device_data, definition.search.seed)
     if isinstance(training, Fitting):

@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.config import read_value
 from blade_tune.errors import ConfigError
-from blade_tune.models.build import model_class
 from blade_tune.parameter import Value
 from blade_tune.selection.confirm import is_seeded, load_confirmation
 from blade_tune.selection.runs import (
@@ -70,6 +69,8 @@ def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
     Raises:
         ConfigError: the model declares no ablations.
     """
+    from blade_tune.models.build import model_class  # loads torch
+
     model = model_class(stored.definition.model)
     if not model.ablations:
         raise ConfigError(f"model {stored.definition.model} names no part that can be taken out.")

@@ -29,7 +29,8 @@ from blade_tune.spec.definition import max_length
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import EpochRecord, Hooks, TrainingResult
+from blade_tune.training.epoch_record import EpochRecord
+from blade_tune.training.loop import Hooks, TrainingResult
 from blade_tune.trial.files import ranks_content, read_epochs, read_ranks, read_weights
 from blade_tune.trial.objective import build_training
 from blade_tune.trial.provenance import software_lines

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
-from torch import Tensor
 
-from blade_tune.data.sequences import rows_with
 from blade_tune.data.statistics import tail_users
 from blade_tune.data.store import SearchData
 from blade_tune.errors import DamagedFileError, RunsMissingError
@@ -24,7 +21,7 @@ from blade_tune.selection.statistics import Estimate, estimate, paired_bootstrap
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
-from blade_tune.study.verdict import LEVEL, Verdict
+from blade_tune.study.verdict import LEVEL, Ranks, Verdict
 from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.files import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
 
@@ -46,7 +43,7 @@ class Scores:
 
         It is computed from the ranks, so that metrics added to the package after the runs are included.
         """
-        summaries = [summarize(torch.from_numpy(ranks_U)) for ranks_U in self.ranks_SU]
+        summaries = [summarize(ranks_U) for ranks_U in self.ranks_SU]
         return {name: tuple(summary[name] for summary in summaries) for name in METRICS}
 
     def estimate(self, metric: str) -> Estimate:
@@ -55,9 +52,7 @@ class Scores:
 
     def gains(self, metric: str) -> NDArray[np.float64]:
         """Return gains_SU: each user's own value of a metric, whose mean over users is the metric."""
-        ranks_SU = torch.from_numpy(self.ranks_SU)
-        gains_SU: NDArray[np.float64] = gains(ranks_SU, metric).numpy()
-        return gains_SU
+        return gains(self.ranks_SU, metric)
 
     def of_users(self, mask_U: NDArray[np.bool_], metric: str) -> Estimate | None:
         """Return the mean of a metric over seeds for some users; None if they are fewer than `FEWEST_USERS`."""
@@ -96,7 +91,7 @@ def valid_figures(study: StoredStudy, trial: FrozenTrial) -> dict[str, float]:
     if not stored or stored.keys() >= set(METRICS):
         return stored
     try:
-        ranks_U = torch.from_numpy(_validated(study, trial))
+        ranks_U = _validated(study, trial)
     except RunsMissingError:
         return stored
     computed = summarize(ranks_U)
@@ -140,13 +135,13 @@ def _agreed(path: Path, ranks_U: NDArray[np.int32], facts: Mapping[str, Any]) ->
     Raises:
         DamagedFileError: the figures are not those of the ranks.
     """
-    if not agree(torch.from_numpy(ranks_U), facts):
+    if not agree(ranks_U, facts):
         raise DamagedFileError(f"{path}: holds other ranks than those that its figures come from.")
     return ranks_U
 
 
 def verdict_on(
-    scores: Scores, baseline_ranks_U: Tensor | None, metric: str, num_candidates: int
+    scores: Scores, baseline_ranks_U: Ranks | None, metric: str, num_candidates: int
 ) -> Verdict | None:
     """Return the comparison of a winner with the reference baseline, over seeds and users.
 
@@ -164,7 +159,7 @@ def verdict_on(
         return None
     gains_SU = scores.gains(metric)
     # No seed changes the baseline, so its one row of gains is paired with each of the winner's.
-    baseline_SU = np.broadcast_to(gains(baseline_ranks_U, metric).numpy(), gains_SU.shape)
+    baseline_SU = np.broadcast_to(gains(baseline_ranks_U, metric), gains_SU.shape)
     level = 1 - (1 - LEVEL) / num_candidates
     comparison = paired_bootstrap(gains_SU, baseline_SU, level=level)
     return Verdict(REFERENCE, comparison.difference, comparison.low, comparison.high)
@@ -188,7 +183,7 @@ def tested_beside(
     metrics = read_test(files).get("baselines", {})
     ranks_U = None
     if files.test_baseline_ranks.exists():
-        ranks_U = torch.from_numpy(read_test_baseline_ranks(files))
+        ranks_U = read_test_baseline_ranks(files)
     # Stored figures win over those computed from the ranks.
     if ranks_U is not None and REFERENCE in metrics:
         metrics[REFERENCE] = {**summarize(ranks_U), **metrics[REFERENCE]}
@@ -212,7 +207,7 @@ def user_groups(
     if not data.config.long_tail:
         return {}
     if tested is None:
-        users_U = rows_with(data.valid).numpy() + 1  # rows count from 0, users from 1
+        users_U = np.unique(data.valid.users_N)
     else:
         users_U, _ = read_test_ranks(tested)
     is_tail_U = tail_users(data)[users_U]

@@ -7,23 +7,22 @@ test figure is shown without one.
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from optuna.trial import FrozenTrial
-from torch import Tensor
 
-from blade_tune.data.sequences import rows_with
 from blade_tune.errors import DamagedFileError, RunsMissingError
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.baselines import REFERENCE, measure
-from blade_tune.training.evaluation import Evaluator
 from blade_tune.trial.files import read_test, read_weights, write_test
-from blade_tune.trial.model import build_study_model
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ class Opening:
     """The circumstances in which the test rows are opened."""
 
     command: str  # the command line, for the ledger
-    device: torch.device  # where models rank
+    device: "torch.device"  # where models rank
     # The folder of the data on this machine; None for the one that the study remembers.
     data_directory: Path | None
 
@@ -53,6 +52,10 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
         RunsMissingError: a run's weights are missing in this results folder, or damaged.
         DataError: the ledger is broken, or the data has changed.
     """
+    from blade_tune.data.sequences import rows_with  # these load torch, which reports do not need
+    from blade_tune.training.evaluation import Evaluator
+    from blade_tune.trial.model import build_study_model
+
     study, data = confirmation.runs, stored.data(opening.data_directory)
     for run in confirmation.winning_runs:
         folder = study.files(run)
@@ -76,7 +79,7 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
         users_U = rows_U.numpy() + 1  # rows count from 0, users from 1
         ranks = {folder.test_ranks: np.stack((users_U, evaluation.ranks_U.numpy()))}
         if REFERENCE in baselines.ranks:
-            ranks[folder.test_baseline_ranks] = baselines.ranks[REFERENCE].numpy()
+            ranks[folder.test_baseline_ranks] = baselines.ranks[REFERENCE]
         facts = {
             "sealed_hash": sealed.data_hash,
             "baselines": baselines.metrics,
@@ -108,7 +111,7 @@ def _ledger_entry(study: StoredStudy, run: FrozenTrial) -> dict[str, Any]:
     return {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
 
 
-def _weights(study: StoredStudy, run: FrozenTrial) -> dict[str, Tensor]:
+def _weights(study: StoredStudy, run: FrozenTrial) -> "dict[str, Tensor]":
     """Return a run's weights.
 
     Raises:

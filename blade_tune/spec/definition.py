@@ -13,9 +13,9 @@ from typing import Any
 from blade_tune.config import Settings, flatten, guess, parse
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.errors import ConfigError
-from blade_tune.models import MODELS
+from blade_tune.models import MODELS, config_class
+from blade_tune.models.settings.base import NeuralConfig
 from blade_tune.parameter import Value
-from blade_tune.registry import load
 from blade_tune.space import Space, nest
 from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource, find
@@ -332,10 +332,7 @@ def is_fitted(model: Any) -> bool:
     """
     if not isinstance(model, str) or model not in MODELS:
         return False
-    # Imported here, because it loads torch and scipy.
-    from blade_tune.models.fitted import FittedRecommender
-
-    return issubclass(load(MODELS, "model", model), FittedRecommender)
+    return not issubclass(config_class(model), NeuralConfig)
 
 
 def defaults_first(definition: StudyDefinition) -> dict[str, Any]:
@@ -351,7 +348,7 @@ def defaults_first(definition: StudyDefinition) -> dict[str, Any]:
 def config_classes(model: str) -> dict[str, type[Settings]]:
     """Return the class of settings for each group of a model's spaces, `model` and `train`."""
     return {
-        "model": load(MODELS, "model", model).Config,
+        "model": config_class(model),
         "train": FitConfig if is_fitted(model) else TrainConfig,
     }
 

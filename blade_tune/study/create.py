@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from blade_tune.config import write_yaml
 from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, StudyDiffersError
-from blade_tune.models.build import model_class
+from blade_tune.models import config_class
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.fingerprint import fingerprint, require_same
 from blade_tune.storage.attempts import Attempts
@@ -84,7 +84,7 @@ def open_study(
         StudyDiffersError: the stored study has another fingerprint; nothing was added.
         StorageError: the database cannot be reached.
     """
-    if reason := model_class(definition.model).too_large(data.num_users, data.num_items):
+    if reason := config_class(definition.model).too_large(data.num_users, data.num_items):
         raise ConfigError(f"study {definition.name}: {reason}")
     await_database(workspace.url)
     with storage_errors(workspace.url):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
-from torch import Tensor
 
 from blade_tune.metrics import gains
 from blade_tune.storage.trial_record import TrialRecord
@@ -22,6 +23,8 @@ LEVEL = 0.95  # of the interval
 # Metrics lie between 0 and 1, so no difference of two is larger; it stands for the standard error where there is only
 # one user, whose spread is not known.
 LARGEST_ERROR = 1.0
+
+Ranks = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def is_popularity(baseline: str) -> bool:
     return baseline.startswith("popularity")
 
 
-def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, Any]:
+def pair(ranks_U: Ranks, baseline_ranks_U: Ranks, metric: str) -> dict[str, Any]:
     """Compare the ranks of a model with those of the reference baseline, user by user.
 
     Args:
@@ -92,7 +95,7 @@ def pair(ranks_U: Tensor, baseline_ranks_U: Tensor, metric: str) -> dict[str, An
     """
     gains_U = gains(ranks_U, metric) - gains(baseline_ranks_U, metric)
     num_users = len(gains_U)
-    error = float(gains_U.std()) / sqrt(num_users) if num_users > 1 else LARGEST_ERROR
+    error = float(gains_U.std(ddof=1)) / sqrt(num_users) if num_users > 1 else LARGEST_ERROR
     return {
         "baseline": REFERENCE,
         "difference": float(gains_U.mean()),

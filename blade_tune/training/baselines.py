@@ -2,27 +2,27 @@
 
 A tuned model below an untuned baseline was not worth its tuning; reports warn of that. Of the baselines, `REFERENCE` is
 the one that a winner is compared with user by user.
+
+What was measured before is read without torch, which is imported where something has to be fitted.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from blade_tune.batch import Catalog, Interactions
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.data import digest, measured
-from blade_tune.data.sequences import rows_with
 from blade_tune.data.store import SearchData
 from blade_tune.metrics import agree, summarize
-from blade_tune.models.build import build_model
-from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
 from blade_tune.training.config import EvaluationConfig
-from blade_tune.training.evaluation import Evaluator
-from blade_tune.training.fitting import Fitting
+
+if TYPE_CHECKING:
+    from blade_tune.training.evaluation import Evaluator
 
 # The name of a baseline -> its model, and the settings that are not at their defaults
 RECIPES: Mapping[str, tuple[str, Mapping[str, Value]]] = {
@@ -44,12 +44,12 @@ class Baselines:
     # The value of every metric, by the metric's name
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     # ranks_U, in the order of the evaluated users
-    ranks: Mapping[str, Tensor] = field(default_factory=dict)
+    ranks: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     # For each baseline that was not measured, the reason
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Baselines:
+def measure(evaluator: "Evaluator", rows: Interactions, catalog: Catalog) -> Baselines:
     """Fit every baseline, and rank with each under the evaluator's protocol.
 
     The reference baseline is left out of a catalog of more than `MOST_ITEMS` items.
@@ -59,6 +59,10 @@ def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Basel
         rows: the interactions to fit to.
         catalog: the data set's catalog.
     """
+    from blade_tune.models.build import build_model
+    from blade_tune.models.fitted import FittedRecommender
+    from blade_tune.training.fitting import Fitting
+
     metrics = {}
     ranks = {}
     left_out = {}
@@ -76,7 +80,7 @@ def measure(evaluator: Evaluator, rows: Interactions, catalog: Catalog) -> Basel
         # Rank with it.
         evaluation = evaluator(model)
         metrics[name] = evaluation.metrics
-        ranks[name] = evaluation.ranks_U
+        ranks[name] = evaluation.ranks_U.numpy()
     return Baselines(metrics, ranks, left_out)
 
 
@@ -103,13 +107,15 @@ def valid_baselines(
     if cached is not None:
         return cached
 
+    from blade_tune.data.sequences import rows_with
+    from blade_tune.training.evaluation import Evaluator
+
     # Measure the baselines, and keep them.
     windows = data.windows("valid", max_length)
     evaluator = Evaluator(windows, rows_with(data.valid), data.catalog, objective)
     baselines = measure(evaluator, data.train, data.catalog)
-    arrays = {name: ranks_U.numpy() for name, ranks_U in baselines.ranks.items()}
     facts = {"metrics": baselines.metrics, "left_out": baselines.left_out}
-    measured.keep(path, arrays, facts)
+    measured.keep(path, baselines.ranks, facts)
     return baselines
 
 
@@ -121,10 +127,10 @@ def _read(arrays: measured.Arrays, facts: Mapping[str, Any]) -> Baselines:
     """
     ranks = {}
     metrics = {}
-    for name, array in arrays.items():
-        ranks[name] = torch.tensor(array)
+    for name, ranks_U in arrays.items():
+        ranks[name] = ranks_U.astype(np.int64)
         stored = facts["metrics"][name]
-        if not agree(ranks[name], stored):
+        if not agree(ranks_U, stored):
             raise ValueError
-        metrics[name] = summarize(ranks[name]) | stored
+        metrics[name] = summarize(ranks_U) | stored
     return Baselines(metrics, ranks, facts["left_out"])

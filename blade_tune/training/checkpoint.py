@@ -1,10 +1,9 @@
 """Checkpoints: the whole state of a training in one file with a checksum, written atomically.
 
-A file is the line `HEAD`, the SHA-256 of the rest, and an archive of `torch.save`. It is loaded with
-`weights_only=True`, so that a file from an untrusted place cannot run code.
+The archive in the file is one of `torch.save`. It is loaded with `weights_only=True`, so that a file from an untrusted
+place cannot run code.
 """
 
-import hashlib
 import io
 import logging
 from pathlib import Path
@@ -13,12 +12,10 @@ from typing import Any
 import torch
 
 from blade_tune.errors import DamagedFileError
-from blade_tune.files import remove, write_whole
+from blade_tune.files import remove
+from blade_tune.training.checkpoint_file import damaged, read_archive, write_archive
 
 log = logging.getLogger(__name__)
-
-HEAD = b"blade-tune checkpoint 1\n"  # the digest follows it, and then the archive
-DIGEST_BYTES = 32
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -35,7 +32,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getbuffer()
-    write_whole(path, HEAD, hashlib.sha256(content).digest(), content)
+    write_archive(path, content)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -45,15 +42,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         DamagedFileError: the file cannot be read, or is not as it was written.
     """
     try:
-        archive = io.BytesIO(_content(path))
+        archive = io.BytesIO(read_archive(path))
         state: dict[str, Any] = torch.load(archive, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # torch raises errors of many kinds for a damaged archive
-        reason = error if isinstance(error, OSError | ValueError) else type(error).__name__
-        raise DamagedFileError(
-            f"{path}: must be a checkpoint as it was written, and is not ({reason})."
-        ) from None
+        raise damaged(path, error) from None
     return state
 
 
@@ -70,19 +64,6 @@ def find_checkpoint(path: Path) -> dict[str, Any] | None:
         log.warning("%s It is removed, and the training starts anew.", error)
         remove(path)
         return None
-
-
-def _content(path: Path) -> bytes:
-    """Return the archive in a checkpoint file, after verifying its checksum."""
-    content = path.read_bytes()
-    if not content.startswith(HEAD):
-        raise ValueError("it does not begin as those of this version do")
-    start = len(HEAD) + DIGEST_BYTES
-    digest = content[len(HEAD) : start]
-    archive = content[start:]
-    if hashlib.sha256(archive).digest() != digest:
-        raise ValueError("its checksum is another")
-    return archive
 
 
 def rng_state() -> dict[str, Any]:

@@ -6,10 +6,10 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from blade_tune.batch import Catalog, Interactions
-from blade_tune.data.sequences import Windows, in_user_order, rows_with
+from blade_tune.catalog import Catalog, Interactions
+from blade_tune.data.sequences import Windows, rows_with
 from blade_tune.data.store import SearchData
-from blade_tune.data.table import unmet_before, user_item_keys
+from blade_tune.data.table import in_user_order, unmet_before, user_item_keys
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
 from blade_tune.training.negatives import NegativeSampler
@@ -65,8 +65,8 @@ class DeviceData:
             evaluation: the protocol of evaluation.
             device: where the tensors are put.
         """
-        keys_N = data.user_item_keys().to(device)
-        unmet_before_N = data.unmet_before().to(device)
+        keys_N = torch.from_numpy(data.user_item_keys()).to(device)
+        unmet_before_N = torch.from_numpy(data.unmet_before()).to(device)
         valid = data.windows("valid", max_length).to(device)
         return cls(
             rows=data.train,

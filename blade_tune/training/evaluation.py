@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.data.sequences import Windows
 from blade_tune.metrics import summarize
 from blade_tune.models.base import DotProduct, RecommenderModel

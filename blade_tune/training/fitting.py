@@ -6,10 +6,11 @@ import time
 import torch
 from threadpoolctl import threadpool_limits
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.errors import InterruptedStudyError
 from blade_tune.models.fitted import FittedRecommender
-from blade_tune.training.loop import EpochRecord, Hooks, TrainingResult
+from blade_tune.training.epoch_record import EpochRecord
+from blade_tune.training.loop import Hooks, TrainingResult
 
 log = logging.getLogger(__name__)
 

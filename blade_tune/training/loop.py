@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +23,11 @@ from blade_tune.models.base import NeuralRecommender, RecommenderModel
 from blade_tune.training.checkpoint import find_checkpoint, restore_rng, rng_state, save_checkpoint
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.training.evaluation import Evaluation
 from blade_tune.training.negatives import NegativeSampler
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """The figures of one epoch."""
-
-    epoch: int  # from 1
-    losses: dict[str, float]  # mean over the epoch's steps, by the model's names
-    learning_rate: float | None  # of the last step; None for a fitted model
-    seconds: float  # of the training steps and the evaluation
-    # Figures on validation; empty for an epoch without an evaluation
-    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

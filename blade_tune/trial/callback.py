@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blade_tune.parameter import Value
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 
 
 @dataclass(frozen=True)

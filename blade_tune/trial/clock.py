@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, Trial
 
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.trial_record import TrialRecord
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.curves import curve_rows
 
 

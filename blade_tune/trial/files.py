@@ -11,17 +11,18 @@ import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import safetensors.torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from blade_tune.errors import DamagedFileError
 from blade_tune.files import sha256, write_whole
 from blade_tune.metrics import METRICS
 from blade_tune.storage.folder import TrialFolder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AGAIN = "the same command with --test ranks the test rows again, as another line of the ledger"
 
@@ -107,19 +108,40 @@ def read_ranks(folder: TrialFolder) -> NDArray[np.int32]:
     return _ranks(folder.ranks, read_whole(folder, folder.ranks), 1)
 
 
-def read_weights(folder: TrialFolder) -> dict[str, Tensor]:
+def read_weights(folder: TrialFolder) -> "dict[str, Tensor]":
     """Return the model's weights at the trial's best epoch, on the CPU, by the name of the parameter.
 
     Raises:
         DamagedFileError: the file cannot be read, or is not what the trial wrote.
     """
+    from safetensors.torch import load  # loads torch
+
     content = read_whole(folder, folder.weights)
     try:
-        return safetensors.torch.load(content)
+        return load(content)
     except Exception as error:  # safetensors raises its own error, and those of JSON and torch
-        raise DamagedFileError(
-            f"{folder.weights}: must hold a model's weights, and cannot be read: {error}"
-        ) from None
+        raise _no_weights(folder, error) from None
+
+
+def _no_weights(folder: TrialFolder, error: Exception) -> DamagedFileError:
+    return DamagedFileError(
+        f"{folder.weights}: must hold a model's weights, and cannot be read: {error}"
+    )
+
+
+def verify_weights(folder: TrialFolder) -> None:
+    """Check the file of a trial's weights as `read_weights` does, without loading torch.
+
+    Raises:
+        DamagedFileError: the file cannot be read, or is not what the trial wrote.
+    """
+    from safetensors import deserialize
+
+    content = read_whole(folder, folder.weights)
+    try:
+        deserialize(content)
+    except Exception as error:
+        raise _no_weights(folder, error) from None
 
 
 def write_ranks(path: Path, ranks: NDArray[Any]) -> str:

@@ -6,19 +6,20 @@ part of the study's definition. They are checked against those digests here befo
 
 from functools import lru_cache
 from pathlib import Path
-
-from safetensors.torch import load_file
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from blade_tune.errors import DataError
 from blade_tune.files import sha256
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.storage.folder import StudyFolder
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 AS_THEN = "must hold a member's weights as they were when the combination was made."
 
 
-def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
+def member_states(definition: StudyDefinition) -> "list[dict[str, Tensor]]":
     """Return the verified weights of each member of a stored combination, in the order of its members.
 
     Raises:
@@ -33,7 +34,9 @@ def member_states(definition: StudyDefinition) -> list[dict[str, Tensor]]:
 
 
 @lru_cache(maxsize=8)  # a worker needs its members' weights for every trial
-def _state(path: Path, digest: str) -> dict[str, Tensor]:
+def _state(path: Path, digest: str) -> "dict[str, Tensor]":
+    from safetensors.torch import load_file  # loads torch
+
     if not is_whole(path, digest):
         raise DataError(
             f"{path}: {AS_THEN} "

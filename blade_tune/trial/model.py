@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import build_model
 from blade_tune.parameter import Value

@@ -44,8 +44,9 @@ from blade_tune.storage.trial_record import EndReason, Given, TrialRecord, attri
 from blade_tune.storage.trials import root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.training.fitting import Fitting
-from blade_tune.training.loop import EpochRecord, Hooks, Training, TrainingResult
+from blade_tune.training.loop import Hooks, Training, TrainingResult
 from blade_tune.training.threads import use_all_threads, use_threads
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.clock import Clock

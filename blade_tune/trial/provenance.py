@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 import blade_tune
 from blade_tune.redact import redacted_value
+
+if TYPE_CHECKING:
+    import torch
 
 # Variables that git sets for a hook, and that would redirect a git command to the hook's repository.
 OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
@@ -21,7 +22,7 @@ PACKAGES = ("blade-tune", "torch", "optuna", "numpy", "sqlalchemy")
 
 
 @cache
-def software(device: torch.device) -> dict[str, Any]:
+def software(device: "torch.device") -> dict[str, Any]:
     """Return the versions, the commit and the device's name: what may make two trainings of one seed differ.
 
     Returns:
@@ -35,7 +36,7 @@ def software(device: torch.device) -> dict[str, Any]:
     }
 
 
-def software_lines(device: torch.device) -> dict[str, str]:
+def software_lines(device: "torch.device") -> dict[str, str]:
     """Return versions, commit and device as one line of text each, for a trial's attributes in the dashboard."""
     facts = software(device)
     versions = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
@@ -43,11 +44,13 @@ def software_lines(device: torch.device) -> dict[str, str]:
     return {"versions": versions, "commit": commit, "device": facts["device"]}
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: "torch.device") -> dict[str, Any]:
     """Return `software` together with the number of CPU threads, the command line and the time now.
 
     Passwords in the command line are redacted.
     """
+    import torch  # not with the module, which reading commands import
+
     arguments = [redacted_value(argument) for argument in sys.argv[1:]]
     return {
         **software(device),
@@ -62,8 +65,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _device_name(device: torch.device) -> str:
+def _device_name(device: "torch.device") -> str:
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
     return platform.machine() + " cpu"
 

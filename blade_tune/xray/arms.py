@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.xray.hits import gains_of
 from blade_tune.xray.rules import Counting, ItemScores, RuleRecipe, Rules
 from blade_tune.xray.task import MOST_SCORES, Task, train_task

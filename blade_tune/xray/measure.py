@@ -7,10 +7,8 @@ from typing import Any
 
 from blade_tune.data import digest, measured
 from blade_tune.data.store import SearchData
-from blade_tune.xray.arms import Arms
-from blade_tune.xray.findings import COMPARISONS
 from blade_tune.xray.task import Exclude, valid_task
-from blade_tune.xray.verdict import Finding
+from blade_tune.xray.verdict import NAMES, Finding
 
 # Raise it when a verdict or figure may come out differently, so that kept x-rays are measured again
 VERSION = 1
@@ -32,6 +30,9 @@ def measure(
     Returns:
         Name of a comparison -> its finding.
     """
+    from blade_tune.xray.arms import Arms  # loads torch, which reading a kept x-ray does not need
+    from blade_tune.xray.findings import COMPARISONS
+
     task = valid_task(data, window, exclude)
     arms = Arms(task, data.catalog)
 
@@ -85,7 +86,7 @@ def known_xray(data_hash: str, exclude: Exclude, window: int, root: Path) -> Fin
 
 
 def _read(_: measured.Arrays, facts: Mapping[str, Any]) -> Findings:
-    return {name: Finding.of_facts(facts[name]) for name in COMPARISONS}
+    return {name: Finding.of_facts(facts[name]) for name in NAMES}
 
 
 def _cache_path(data_hash: str, exclude: Exclude, window: int, root: Path) -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from blade_tune.batch import Ids
+from blade_tune.catalog import Ids
 from blade_tune.xray.task import Task
 
 PairWeights = NDArray[np.float64]

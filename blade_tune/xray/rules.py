@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from blade_tune.batch import Catalog, Ids
+from blade_tune.catalog import Catalog, Ids
 from blade_tune.xray.pairs import Cells, Pairs, PairWeights, fading
 from blade_tune.xray.task import SEED, Task
 

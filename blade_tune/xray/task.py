@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.batch import Ids, Interactions
+from blade_tune.catalog import Ids, Interactions
 from blade_tune.data.store import SearchData
 
 Exclude = Literal["window", "full"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from blade_tune.augment.behaviors import BehaviorStatistics, SetViews, add, choose_steps, flip, mask
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from tests.augment.twins import add_law, conditional, mask_law, mask_probabilities
 from tests.builders import make_batch, make_catalog
 

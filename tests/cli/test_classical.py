@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from blade_tune.models import MODELS, ease
+from blade_tune.models import MODELS
 from blade_tune.models.build import model_class
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
+from blade_tune.models.settings import classical
 from blade_tune.study.workspace import Workspace
 from tests.cli.program import call, do, write_study
 
@@ -353,7 +354,7 @@ def test_data_that_is_too_large_for_a_model_is_refused(
     fitted_copy: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """One line has the size, the limit and the models that fit it; no study is stored."""
-    monkeypatch.setattr(ease, "LARGEST", 5)
+    monkeypatch.setattr(classical, "LARGEST", 5)
     said = refused(fitted_copy, "run --study tiny --model ease --trials 2")
     assert "study tiny-ease: ease inverts a square matrix of 40 rows" in said
     assert "can do 5; item_knn, sequential_rules, pure_svd and ials fit data of this size." in said

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner
 
 import blade_tune.cli
+from blade_tune.choices import NextItemLoss
 from blade_tune.cli.options import METAVARS, WORK_FLAGS
 from blade_tune.cli.program import blade_tune as program
 from blade_tune.export import Rule
 from blade_tune.fleet.launchers import LAUNCHERS
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.losses import NextItemLoss
 from blade_tune.spec.recipes import RecipeName
 from blade_tune.spec.study_file import PrunerName, SamplerName, SearchConfig
 

@@ -16,7 +16,7 @@ from blade_tune.storage.attempts import Claimant
 from blade_tune.storage.process import Owner
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.clock import Clock
 from tests.cli.program import call, finish, start
 from tests.cli.test_streams import ESCAPE

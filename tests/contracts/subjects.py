@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from blade_tune.models import MODELS
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import model_class
-from blade_tune.models.config import ModelConfig
+from blade_tune.models.settings.base import ModelConfig
 from tests.builders import make_batch, make_catalog
 
 CATALOG = make_catalog()

@@ -11,8 +11,8 @@ from blade_tune.batch import Batch
 from blade_tune.models import MODELS
 from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.build import build_model
-from blade_tune.models.config import ModelConfig, NeuralConfig
 from blade_tune.models.item_table import ItemTable
+from blade_tune.models.settings.base import ModelConfig, NeuralConfig
 from tests.builders import make_catalog, make_model
 from tests.contracts.subjects import CATALOG
 

@@ -5,8 +5,8 @@ from typing import Any, get_args
 import pytest
 import torch
 
+from blade_tune.models import config_class
 from blade_tune.models.base import RecommenderModel
-from blade_tune.models.build import model_class
 from tests.builders import MAX_LENGTH, MEMBERS, make_batch, make_catalog, make_model, make_rows
 from tests.contracts.subjects import (
     BATCH,
@@ -55,10 +55,10 @@ def test_a_fit_is_its_seed_s(name):
     one, same, other = (make_model(name, CATALOG, seed).scores(BATCH) for seed in (5, 5, 6))
     assert torch.equal(one, same)
     is_seeded = (
-        any(model_class(member).is_seeded for member in MEMBERS) if name == "combination" else None
+        any(config_class(member).is_seeded for member in MEMBERS) if name == "combination" else None
     )
     assert torch.equal(one, other) != (
-        model_class(name).is_seeded if is_seeded is None else is_seeded
+        config_class(name).is_seeded if is_seeded is None else is_seeded
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from blade_tune.batch import Batch, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Interactions
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.data.sequences import Windows
 from blade_tune.data.sources.split_files import FILES

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.data.oracle import best_reachable, next_item_probabilities
 from blade_tune.data.sources.synthetic import generate
 from blade_tune.data.split import Split, split_by_time

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import DataError
 from blade_tune.export import checksums

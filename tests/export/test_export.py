@@ -31,7 +31,7 @@ from blade_tune.spec.space_check import check_space
 from blade_tune.storage.trials import best_trial
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial import objective
 from tests.data.examples import SPLIT_FILES, write_split
 from tests.tiny import content, define, run, stored, work

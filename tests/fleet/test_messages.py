@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from blade_tune.fleet.messages import MessageWriter, dispatch
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.callback import Callback, StudySummary
 
 SUMMARY = StudySummary("study", "ndcg@10", 1, 2, 0, 0.5, {}, "", "")

@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import build_model
-from blade_tune.models.combination import Combination, CombinationConfig
+from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import EvidenceRecommender
+from blade_tune.models.settings.combination import CombinationConfig
 from blade_tune.training.fitting import Fitting
 from tests.builders import make_batch, make_catalog
 from tests.models import twin_classical as twin

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from blade_tune.models.fitted import EvidenceConfig, row_weights
+from blade_tune.models.fitted import row_weights
+from blade_tune.models.settings.classical import EvidenceConfig
 from tests.models import twin_classical as twin
 from tests.models.classical import EVIDENCE, TALL, batch_of, rows_of, unfitted
 from tests.models.twin_classical import draw_users, windows_of

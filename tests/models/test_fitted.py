@@ -33,7 +33,7 @@ def test_another_seed_changes_what_is_seeded_only(name):
     one, same, other = (fitted(name, seed=seed) for seed in (3, 3, 4))
     assert_equal_states(one.state_dict(), same.state_dict())
     differ = not torch.equal(one.scores(batch_of(TALL)), other.scores(batch_of(TALL)))
-    assert differ == type(one).is_seeded == (name == "ials")
+    assert differ == type(one).Config.is_seeded == (name == "ials")
 
 
 @pytest.mark.parametrize("catalog", [TALL, WIDE], ids=["tall", "wide"])

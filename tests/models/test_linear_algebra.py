@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from blade_tune.models import MODELS, ease, ials
-from blade_tune.models.build import model_class
-from blade_tune.models.ease import LARGEST, Ease, in_item_space, in_user_space
+from blade_tune.models import MODELS, config_class, ease, ials
+from blade_tune.models.ease import in_item_space, in_user_space
+from blade_tune.models.settings.classical import LARGEST, EaseConfig
 from tests.models import twin_classical as twin
 from tests.models.classical import (
     EVIDENCE,
@@ -65,15 +65,15 @@ def test_ease_is_one_model_in_two_spaces(catalog, regularization, monkeypatch):
 
 def test_ease_says_when_data_are_too_large():
     """Only where users and items are both too many there is a hindrance: one line that names models without one."""
-    assert [Ease.too_large(*size) for size in ((LARGEST, 10**7), (10**7, LARGEST), (5, 5))] == [
-        ""
-    ] * 3
-    hindrance = Ease.too_large(10**7, LARGEST + 1)
+    assert [
+        EaseConfig.too_large(*size) for size in ((LARGEST, 10**7), (10**7, LARGEST), (5, 5))
+    ] == [""] * 3
+    hindrance = EaseConfig.too_large(10**7, LARGEST + 1)
     assert re.search(rf"{LARGEST + 1:,}.*{LARGEST:,}", hindrance)
     assert "\n" not in hindrance
     named = [name for name in MODELS if name != "ease" and re.search(rf"\b{name}\b", hindrance)]
     assert len(named) > 1
-    assert [model_class(name).too_large(10**7, LARGEST + 1) for name in named] == [""] * len(named)
+    assert [config_class(name).too_large(10**7, LARGEST + 1) for name in named] == [""] * len(named)
 
 
 @pytest.mark.parametrize("catalog", [TALL, WIDE], ids=["tall", "wide"])

@@ -9,13 +9,16 @@ from math import sqrt
 
 import numpy as np
 
-from blade_tune.batch import Batch, Catalog, Interactions
-from blade_tune.models.ease import EaseConfig
-from blade_tune.models.fitted import EvidenceConfig
-from blade_tune.models.ials import IalsConfig
-from blade_tune.models.item_knn import ItemKnnConfig
-from blade_tune.models.item_to_item import ItemToItemConfig
-from blade_tune.models.sequential_rules import SequentialRulesConfig
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog, Interactions
+from blade_tune.models.settings.classical import (
+    EaseConfig,
+    EvidenceConfig,
+    IalsConfig,
+    ItemKnnConfig,
+    ItemToItemConfig,
+    SequentialRulesConfig,
+)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.losses import contrastive
-from blade_tune.models.blade.released import BladeReleased, BladeReleasedConfig
+from blade_tune.models.blade.released import BladeReleased
+from blade_tune.models.settings.blade import BladeReleasedConfig
 from tests.parity.weights import assert_same, fixture, from_blade_release
 
 

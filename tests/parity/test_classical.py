@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from blade_tune.batch import Batch, Interactions
+from blade_tune.batch import Batch
+from blade_tune.catalog import Interactions
 from blade_tune.models.build import build_model
 from blade_tune.models.ease import in_item_space, in_user_space
 from blade_tune.models.ials import solve_users

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.models import MODELS
 from blade_tune.models.dymus.model import RoutedRecommender
 from blade_tune.registry import load

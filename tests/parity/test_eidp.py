@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog
-from blade_tune.models.eidp.model import Eidp, EidpConfig, hamming
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
+from blade_tune.models.eidp.model import Eidp, hamming
 from blade_tune.models.eidp.prob_sparse import ProbSparseAttention
+from blade_tune.models.settings.eidp import EidpConfig
 from tests.parity.weights import Weights, as_tensor, assert_same, fixture, renamed
 
 ATTENTION = {

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from blade_tune.batch import Batch
-from blade_tune.models.mb_str.model import MbStr, MbStrConfig
+from blade_tune.models.mb_str.model import MbStr
 from blade_tune.models.mb_str.relative_position import relative_buckets
+from blade_tune.models.settings.mb_str import MbStrConfig
 from tests.builders import make_catalog
 from tests.parity.weights import Weights, as_tensor, fixture, renamed
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from blade_tune.augment.cloze import ask
 from blade_tune.batch import Batch
 from blade_tune.models.mbht.hypergraph import propagation
-from blade_tune.models.mbht.model import Mbht, MbhtConfig
+from blade_tune.models.mbht.model import Mbht
+from blade_tune.models.settings.mbht import MbhtConfig
 from tests.builders import make_catalog
 from tests.parity.weights import Weights, as_tensor, fixture, renamed
 

@@ -12,7 +12,8 @@ from blade_tune.kernels.softmax_loss import softmax_loss
 from blade_tune.layers.attention import MultiHeadAttention, causal_mask
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.transformer import TransformerBlock
-from blade_tune.models.sasrec import SasRec, SasRecConfig
+from blade_tune.models.sasrec import SasRec
+from blade_tune.models.settings.sasrec import SasRecConfig
 from tests.builders import make_catalog
 from tests.parity.weights import (
     Weights,

@@ -1,6 +1,6 @@
 """Search spaces as plain rows."""
 
-from blade_tune.models.blade.model import BladeConfig
+from blade_tune.models.settings.blade import BladeConfig
 from blade_tune.report.spaces import space_rows
 from blade_tune.space import Space
 from blade_tune.training.config import TrainConfig

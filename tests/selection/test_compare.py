@@ -6,11 +6,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from blade_tune.choices import NextItemLoss
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.errors import ConfigError
-from blade_tune.losses import NextItemLoss
 from blade_tune.models import MODELS as ALL_MODELS
-from blade_tune.models.build import model_class
+from blade_tune.models import config_class
 from blade_tune.report.selection_tables import comparison_rows, comparison_table, cost_rows
 from blade_tune.report.text_tables import markdown
 from blade_tune.selection.compare import Budget, HowTrained, compare, define, run_comparison, uneven
@@ -272,7 +272,7 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
     found = compare(searches, "valid", Opening("compare", CPU, None))
     assert {entry.model for entry in found.entries} == set(EVERY)
     seeds = {entry.model: len(entry.scores.ranks_SU) for entry in found.entries}
-    assert seeds == {name: 2 if model_class(name).is_seeded else 1 for name in EVERY}
+    assert seeds == {name: 2 if config_class(name).is_seeded else 1 for name in EVERY}
     assert len(found.pairs) == len(EVERY) * (len(EVERY) - 1) / 2
     rows = {row["model"]: row for row in comparison_rows(found)}
     is_told = {entry.model: entry.is_told for entry in found.entries}

@@ -19,7 +19,7 @@ from blade_tune.storage.folder import StudyFolder
 from blade_tune.storage.process import Owner, this_host
 from blade_tune.storage.recovery import MAX_RETRIES, Recovery
 from blade_tune.storage.trial_record import ATTRIBUTES
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from tests.tiny import Watch, rows, run, stored
 
 HERE = Owner.here()

@@ -12,7 +12,7 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import NonFiniteError
 from blade_tune.metrics import UNREACHABLE
 from blade_tune.models.base import DotProduct, RecommenderModel
-from blade_tune.models.config import ModelConfig
+from blade_tune.models.settings.base import ModelConfig
 from blade_tune.training import evaluation, ranking
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator

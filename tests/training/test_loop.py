@@ -14,7 +14,8 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import InterruptedStudyError, NonFiniteError
 from blade_tune.training.config import EvaluationConfig, TrainConfig
 from blade_tune.training.device_data import DeviceData
-from blade_tune.training.loop import EpochRecord, Hooks, Training, TrainingResult
+from blade_tune.training.epoch_record import EpochRecord
+from blade_tune.training.loop import Hooks, Training, TrainingResult
 from tests.builders import make_model
 
 CPU = torch.device("cpu")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from optuna.trial import TrialState
 
-from blade_tune.fleet.worker import Cleaner
 from blade_tune.storage.trials import ranked
+from blade_tune.study.cleaner import Cleaner
 from blade_tune.study.create import open_study
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace

@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from blade_tune.errors import InterruptedStudyError
 from blade_tune.storage.folder import TrialFolder
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.clock import Clock, row_seconds, training_seconds
 from tests import tiny
 from tests.trial.test_signals import LONG, Kill

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from blade_tune.errors import InterruptedStudyError, PreemptedError, StudyDiffersError
 from blade_tune.storage.folder import StudyFolder
-from blade_tune.training.loop import EpochRecord, Training
+from blade_tune.training.epoch_record import EpochRecord
+from blade_tune.training.loop import Training
 from blade_tune.trial import objective
 from tests.tiny import Watch, rows, run, stored
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from blade_tune.batch import Catalog, Interactions
+from blade_tune.catalog import Catalog, Interactions
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.data.table import pair_counts
 from blade_tune.xray.task import Task

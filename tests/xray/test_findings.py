@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.xray import measure as measure_module
 from blade_tune.xray.arms import Arms

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.xray.rules import FAINT, RuleRecipe
 from blade_tune.xray.task import Task
 

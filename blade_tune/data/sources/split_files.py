@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.batch import Interactions
+from blade_tune.catalog import Interactions
 from blade_tune.data import digest
 from blade_tune.data.cells import text_of
 from blade_tune.data.config import DataConfig

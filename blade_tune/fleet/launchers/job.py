@@ -6,8 +6,8 @@ from blade_tune.errors import BladeTuneError, InterruptedStudyError, ReportedErr
 from blade_tune.fleet.devices import assign
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.fleet.worker import why_done
 from blade_tune.storage.connect import storage_errors
+from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StopRequest, StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback

@@ -5,11 +5,11 @@ import time
 
 from optuna.trial import FrozenTrial, TrialState
 
-from blade_tune.fleet.worker import describe
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import is_continued
+from blade_tune.study.progress import describe
 from blade_tune.study.stored import StoredStudy
-from blade_tune.training.loop import EpochRecord
+from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.callback import Callback
 
 

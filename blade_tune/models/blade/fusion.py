@@ -1,13 +1,10 @@
 """Early fusion of item and behavior embeddings into one vector for each step (BLADE, Eq. 3; the forms are DIFF's)."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
+from blade_tune.choices import FusionName
 from blade_tune.layers.identity import NearIdentity
-
-FusionName = Literal["sum", "concat", "gate"]
 
 
 class SumFusion(nn.Module):

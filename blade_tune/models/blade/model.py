@@ -3,79 +3,29 @@
 Where the paper is silent, ambiguous or wrong, a docstring says what was decided. `Deviates:` marks what differs.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from blade_tune.augment.behaviors import SetViews
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.layers.attention import BehaviorAwareAttention, MultiHeadAttention, causal_mask
-from blade_tune.layers.behavior_sets import BehaviorSetEmbedding, FactorInit, SetSoftmax
+from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.experts import Experts
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.identity import NearIdentity, Positions, blur
-from blade_tune.layers.initialization import InitName, initialize
+from blade_tune.layers.initialization import initialize
 from blade_tune.layers.transformer import TransformerBlock
-from blade_tune.losses import Similarity, contrastive, richness
+from blade_tune.losses import contrastive, richness
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.blade.fusion import FUSIONS, FusionName
-from blade_tune.models.config import AttentionConfig, SetAugmentationConfig
+from blade_tune.models.blade.fusion import FUSIONS
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.micro_batches import in_micro_batches
-
-
-class BladeConfig(AttentionConfig, SetAugmentationConfig):
-    """Hyperparameters of BLADE."""
-
-    num_blocks: int = Field(
-        2, ge=1, le=8, description="stacked blocks, the same number in both paths"
-    )
-    num_experts: int = Field(4, ge=1, le=64, description="experts in each intermediate block, n")
-    ffn_multiple: Literal[1, 2, 4] = Field(
-        1, description="inner width of feed-forward networks and experts over d, f/d"
-    )
-    alpha: float = Field(
-        0.5,
-        ge=0.0,
-        le=1.0,
-        description="share of the intermediate path in the fused states (Eq. 8)",
-    )
-    lambda_: float = Field(
-        0.1,
-        ge=0.0,
-        le=100.0,
-        description="weight of the contrastive loss (Eq. 19); ours is a mean, Eq. 17 a sum: its 0.1 is 0.2 here",
-    )
-    tau: float = Field(0.3, gt=0.0, le=1000.0, description="temperature of the contrastive loss")
-    similarity: Similarity = Field(
-        "dot", description="of two views: dot product over L d, or cosine"
-    )
-    contrast_on: Literal["user", "fused"] = Field(
-        "user", description="states contrasted: U after, or before cross-attention"
-    )
-    fusion: FusionName = Field(
-        "sum", description="early fusion f() of item and behavior embeddings (Eq. 3)"
-    )
-    set_softmax: SetSoftmax = Field(
-        "all", description="behaviors in a set's softmax: all (absent ones as exp 0) or present"
-    )
-    factor_init: FactorInit = Field(
-        "xavier", description="start of the user factors: drawn like other weights, or ones"
-    )
-    init: InitName = Field(
-        "xavier",
-        description="xavier with items scaled by sqrt(d) (EIDP), or normal N(0, 0.02) unscaled",
-    )
-    cross_residual: Literal["query", "fused"] = Field(
-        "query", description="residual around cross-attention"
-    )
-    richness_weight: bool = Field(
-        True, description="weigh steps by the size of the target's behavior set (Eq. 15)"
-    )
+from blade_tune.models.settings.blade import BladeConfig
 
 
 def early_block(config: BladeConfig) -> TransformerBlock:

@@ -5,14 +5,15 @@ early path has blocks of its own, residuals differ, the contrast is by cosine, a
 (`augmentation: none`).
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from blade_tune.augment.behaviors import SetViews
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
+from blade_tune.choices import FusionName
 from blade_tune.layers.attention import MultiHeadAttention
 from blade_tune.layers.behavior_sets import BehaviorSetEmbedding
 from blade_tune.layers.dropout import Dropout
@@ -22,52 +23,10 @@ from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
 from blade_tune.losses import contrastive, richness
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.blade.fusion import FusionName, SumFusion
-from blade_tune.models.config import AttentionConfig, Augmentation, SetAugmentationConfig
+from blade_tune.models.blade.fusion import SumFusion
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.micro_batches import in_micro_batches
-
-
-class BladeReleasedConfig(AttentionConfig, SetAugmentationConfig):
-    """Hyperparameters of the authors' release; the defaults are its published setting for QK-Video."""
-
-    num_blocks: int = Field(3, ge=1, le=8, description="stacked blocks of the intermediate path")
-    num_heads: int = Field(
-        8, ge=1, le=16, description="heads of the intermediate path and of cross-attention"
-    )
-    dropout: float = Field(
-        0.3,
-        ge=0.0,
-        le=0.9,
-        description="dropout rate of the intermediate path and of cross-attention",
-    )
-    num_experts: int = Field(4, ge=1, le=64, description="experts in each intermediate block")
-    early_num_blocks: int = Field(2, ge=1, le=8, description="stacked blocks of the early path")
-    early_num_heads: int = Field(
-        2, ge=1, le=16, description="heads of the early path; must divide embedding_size"
-    )
-    early_dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate of the early path")
-    fusion: FusionName = Field("sum", description="early fusion of item and behavior embeddings")
-    alpha: float = Field(
-        0.6, ge=0.0, le=1.0, description="share of the intermediate path in the fused states"
-    )
-    lambda_: float = Field(0.001, ge=0.0, le=100.0, description="weight of the contrastive loss")
-    augmentation: Augmentation = Field(
-        "none", description="operator that makes the views; the release's changes nothing"
-    )
-    tau: float = Field(
-        0.01, gt=0.0, le=1000.0, description="temperature of the contrastive loss (cosine)"
-    )
-    layer_norm_eps: float = Field(1e-8, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
-
-    @model_validator(mode="after")
-    def _early_heads_divide_size(self) -> Self:
-        if self.embedding_size % self.early_num_heads:
-            raise ValueError(
-                "embedding_size must be divisible by early_num_heads, "
-                f"got {self.embedding_size} and {self.early_num_heads}"
-            )
-        return self
+from blade_tune.models.settings.blade import BladeReleasedConfig
 
 
 class ConcatPerceptron(nn.Module):

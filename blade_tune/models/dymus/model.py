@@ -1,18 +1,15 @@
 """DyMuS: a GRU for each behavior, joined by dynamic routing (Cho et al., AAAI 2023), after Junsu-Cho/DyMuS."""
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.layers.behavior_types import BehaviorTypes
 from blade_tune.layers.dropout import Dropout
-from blade_tune.losses import NextItemLoss
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.config import BehaviorTypeConfig
 from blade_tune.models.dymus.behavior_sequences import (
     BehaviorGru,
     BehaviorSequences,
@@ -21,28 +18,7 @@ from blade_tune.models.dymus.behavior_sequences import (
 from blade_tune.models.dymus.routing import StateRouting
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.micro_batches import in_micro_batches
-
-
-class DymusConfig(BehaviorTypeConfig):
-    """Hyperparameters of DyMuS and DyMuS+."""
-
-    dropout: float = Field(0.0, ge=0.0, le=0.9, description="dropout rate")
-    loss: NextItemLoss = Field(
-        "ce",
-        description="of the item to predict: ce, softmax over all items, or bce, against one sampled negative",
-    )
-    refused: ClassVar = {
-        "block_init": "a recurrence and its routing have no start at which they pass on a mean"
-    }
-
-    routing_rounds: int = Field(2, ge=1, le=8, description="rounds of routing, r")
-    capsule_size: int = Field(16, ge=1, le=64, description="numbers of a capsule, D2")
-    target_steps: int = Field(
-        10, ge=1, description="newest steps of a user that are trained on; max_length is all"
-    )
-    mask_pad: bool = Field(
-        True, description="start recurrences at the first interaction; false is the public code"
-    )
+from blade_tune.models.settings.dymus import DymusConfig
 
 
 class RoutedRecommender(NeuralRecommender):

@@ -5,11 +5,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from blade_tune.batch import Catalog
+from blade_tune.catalog import Catalog
 from blade_tune.models.dymus.behavior_sequences import BehaviorSequences
 from blade_tune.models.dymus.context_recurrence import ContextRecurrence, Reading
-from blade_tune.models.dymus.model import DymusConfig, RoutedRecommender
+from blade_tune.models.dymus.model import RoutedRecommender
 from blade_tune.models.dymus.routing import CapsuleRouting
+from blade_tune.models.settings.dymus import DymusConfig
 
 
 class DymusPlus(RoutedRecommender):

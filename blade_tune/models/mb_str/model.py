@@ -1,18 +1,14 @@
 """MB-STR: multi-behavior sequential transformer (Yuan et al., SIGIR 2022), as yuanenming/mb-str computes it."""
 
-from typing import Literal
-
-from pydantic import Field
 from torch import Tensor, nn
 
 from blade_tune.augment.cloze import ask, hide
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.layers.behavior_types import BehaviorTypes
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.initialization import initialize
-from blade_tune.losses import NextItemLoss
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.config import AttentionConfig, BehaviorTypeConfig
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.mb_str.behavior_pairs import (
     BehaviorPairAttention,
@@ -23,26 +19,7 @@ from blade_tune.models.mb_str.by_behavior import BehaviorFeedForward
 from blade_tune.models.mb_str.gated_experts import GatedExperts
 from blade_tune.models.mb_str.relative_position import relative_buckets
 from blade_tune.models.micro_batches import in_micro_batches
-
-
-class MbStrConfig(AttentionConfig, BehaviorTypeConfig):
-    """Hyperparameters of MB-STR."""
-
-    dropout: float = Field(0.2, ge=0.0, le=0.9, description="dropout rate")
-    layer_norm_eps: float = Field(1e-5, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
-    loss: NextItemLoss = Field(
-        "ce",
-        description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative",
-    )
-    ffn_multiple: Literal[1, 2, 4] = Field(
-        4, description="inner width of feed-forward networks over d, f/d"
-    )
-    num_shared_experts: int = Field(
-        3, ge=1, le=64, description="experts of the head that all behaviors share"
-    )
-    mask_prob: float = Field(
-        0.2, ge=0.01, le=1.0, description="probability that a slot is hidden in training"
-    )
+from blade_tune.models.settings.mb_str import MbStrConfig
 
 
 class MbStrBlock(nn.Module):

@@ -1,22 +1,19 @@
 """MBHT: a multi-scale transformer and hypergraphs of items (Yang et al., KDD 2022), after yuh-yang/MBHT-KDD22."""
 
 import math
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from blade_tune.augment.cloze import ask, hide
-from blade_tune.batch import Batch, Catalog
+from blade_tune.batch import Batch
+from blade_tune.catalog import Catalog
 from blade_tune.layers.behavior_types import BehaviorTypes
 from blade_tune.layers.dropout import Dropout
 from blade_tune.layers.feed_forward import FeedForward
 from blade_tune.layers.identity import Positions
 from blade_tune.layers.initialization import initialize
-from blade_tune.losses import NextItemLoss
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.config import AttentionConfig, BehaviorTypeConfig
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.mbht.hypergraph import (
     HypergraphConvolution,
@@ -26,49 +23,7 @@ from blade_tune.models.mbht.hypergraph import (
     propagation,
 )
 from blade_tune.models.mbht.multi_scale import MultiScaleAttention, Pooling, Scales
-
-
-class MbhtConfig(AttentionConfig, BehaviorTypeConfig):
-    """Hyperparameters of MBHT."""
-
-    dropout: float = Field(0.5, ge=0.0, le=0.9, description="dropout rate of embeddings and blocks")
-    hypergraph_dropout: float = Field(
-        0.2, ge=0.0, le=0.9, description="dropout rate of hypergraph convolution"
-    )
-    layer_norm_eps: float = Field(1e-12, gt=0.0, le=1e-3, description="epsilon of every LayerNorm")
-    loss: NextItemLoss = Field(
-        "ce",
-        description="of a hidden item: ce, softmax over all items, or bce, against one sampled negative",
-    )
-    ffn_multiple: Literal[1, 2, 4] = Field(
-        4, description="inner width of feed-forward networks over d, f/d"
-    )
-    mask_prob: float = Field(
-        0.2,
-        ge=0.0,
-        le=1.0,
-        description="probability that a slot is hidden in training; the last one always is",
-    )
-    scales: Literal["10-2-5", "10-5-10", "5-2-10", "10-4-20", "5-4-20", "4-2-3"] = Field(
-        "10-2-5",
-        description="mixtures of slots that low-rank attention sees, then slots in a mean at two coarser scales",
-    )
-    hyper_len: int = Field(
-        6,
-        ge=1,
-        lt=1000,
-        description="most similar slots, itself included, whose item's hyperedge a slot joins",
-    )
-    window: int = Field(
-        10,
-        ge=0,
-        lt=1000,
-        description="known slots up to so far before a hidden one, and 3/5 as far after it, stand for it in the graph",
-    )
-    as_published: bool = Field(
-        False,
-        description="as the public code: similarity normalized over time, means of slots far apart",
-    )
+from blade_tune.models.settings.mbht import MbhtConfig
 
 
 class MbhtBlock(nn.Module):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from blade_tune.batch import Batch
-from blade_tune.models.blade.model import Blade, BladeConfig
+from blade_tune.models.blade.model import Blade
+from blade_tune.models.settings.blade import BladeConfig
 from tests.builders import make_batch, make_catalog, shaken
 from tests.layers.twins import Weights, weights_of
 from tests.models.blade import twin_blade

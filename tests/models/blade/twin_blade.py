@@ -6,7 +6,7 @@ Takes the weights as {name: nested lists}; see tests/layers/twins.py.
 from dataclasses import dataclass
 from math import exp, log, sqrt
 
-from blade_tune.models.blade.model import BladeConfig
+from blade_tune.models.settings.blade import BladeConfig
 from tests.layers.twins import (
     Vector,
     Weights,

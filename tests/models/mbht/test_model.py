@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from blade_tune.augment.cloze import hide
-from blade_tune.models.mbht.model import Mbht, MbhtConfig
+from blade_tune.models.mbht.model import Mbht
+from blade_tune.models.settings.mbht import MbhtConfig
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model, shaken
 
 CATALOG = make_catalog()

@@ -6,15 +6,17 @@ from typing import Any, ClassVar, Literal, Self, get_args
 from pydantic import Field, model_validator
 from pydantic.fields import FieldInfo
 
+from blade_tune.choices import NextItemLoss, Reduction
 from blade_tune.config import Settings
-from blade_tune.layers.behavior_types import Reduction
-from blade_tune.losses import NextItemLoss
 
 Augmentation = Literal["add", "mask", "flip", "none"]
 
 
 class ModelConfig(Settings):
     """The hyperparameters that every model has; a model's own Config adds its own.
+
+    It also says what is known of the model without building it: whether it `is_seeded`, so that another seed gives
+    another model, and which data is `too_large` for it.
 
     What a field must keep:
 
@@ -29,9 +31,16 @@ class ModelConfig(Settings):
       and `richness_weight` whether steps are weighed by the size of the target's behavior set.
     """
 
+    is_seeded: ClassVar[bool] = False
+
     max_length: int = Field(
         50, ge=2, le=1000, description="newest interactions of a user that the model sees, L"
     )
+
+    @classmethod
+    def too_large(cls, num_users: int, num_items: int) -> str:  # noqa: ARG003 - most models take any size
+        """Say why data of this size is too large for the model, and what fits instead; empty where it is not."""
+        return ""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **rest: Any) -> None:
@@ -73,6 +82,7 @@ class NeuralConfig(ModelConfig):
     meaning names it in `refused`, and only its default is then accepted.
     """
 
+    is_seeded: ClassVar[bool] = True
     refused: ClassVar[Mapping[str, str]] = {}  # field -> why it has no meaning in this model
 
     embedding_size: int = Field(

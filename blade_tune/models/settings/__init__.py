@@ -1,0 +1,1 @@
+"""The hyperparameters of all models, with their defaults and bounds; nothing here loads torch."""
