@@ -29,6 +29,7 @@ from blade_tune.fleet.messages import dispatch
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.fleet.worker_process import Event, WorkerProcess
+from blade_tune.fleet.worker_start import WorkerStarter
 from blade_tune.storage.connect import SQLITE
 from blade_tune.storage.recovery import MAX_RETRIES, Recovery
 from blade_tune.storage.trial_record import EndReason, attributes
@@ -95,6 +96,7 @@ class Supervisor:
         )
         self.queries = BoundedQueries(self.recovery.forget)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._starter = WorkerStarter(stored.definition.model)
         self._started = time.monotonic()
         self._stop_before = stored.stop_request()
         self._swept = 0.0
@@ -127,6 +129,7 @@ class Supervisor:
             for slot in self.slots:
                 if slot.process is not None:
                     slot.process.kill()
+            self._starter.close()
             self._handle_events()
             self._sweep()
         if self._error is not None:
@@ -207,9 +210,11 @@ class Supervisor:
         device = {"device": slot.placement.device, "share": slot.placement.share}
         config = self.config.model_copy(update=device)
         try:
-            slot.process = WorkerProcess(slot.placement, config, self._events)
+            process = self._starter.start(slot.placement)
         except OSError as error:  # no memory, too many processes
             self._put_off(slot, now, f"a worker cannot be started: {error.strerror}")
+        else:
+            slot.process = WorkerProcess(process, config, self._events)
 
     def _look_after(self, slot: Slot, process: WorkerProcess, now: float) -> None:
         """Kill a worker whose trial exceeds its time limit, and decide what follows a worker that has ended."""

@@ -1,11 +1,9 @@
 """The supervisor's handle of one worker process: starts it, reads its events, stops it and explains its end."""
 
 import json
-import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -13,32 +11,31 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from blade_tune.fleet.devices import Placement
+from blade_tune.fleet.fork_server import ForkedProcess
 from blade_tune.fleet.worker_config import WorkerConfig
 
-MODULE = "blade_tune.fleet.worker_main"
 LAST_LINES = 12  # lines of a worker's standard error that are kept, to explain its death
 
 Event = tuple["WorkerProcess", str, list[Any]]  # the process that sent it, its name, its arguments
 
 
 class WorkerProcess:
-    """A worker process, started when the object is made.
+    """A worker process, which gets its configuration when the object is made.
 
     One thread puts the worker's events into a queue, another keeps the last lines of its standard error. The process
     has a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only.
 
     Args:
-        placement: the device that the worker trains on.
+        process: the process, from a `WorkerStarter`.
         config: the worker's configuration.
         events: the queue for the worker's events, which several workers may share.
-
-    Raises:
-        OSError: the process cannot be started.
     """
 
     def __init__(
-        self, placement: Placement, config: WorkerConfig, events: "queue.SimpleQueue[Event]"
+        self,
+        process: "subprocess.Popen[str] | ForkedProcess",
+        config: WorkerConfig,
+        events: "queue.SimpleQueue[Event]",
     ) -> None:
         self.trial: int | None = None  # number of the trial that it trains
         self.trial_started = 0.0  # by the monotonic clock
@@ -46,23 +43,7 @@ class WorkerProcess:
         self.last_word: str | None = None  # why it ended, in its own words; None if it did not say
         self._events = events
         self._stderr: deque[str] = deque(maxlen=LAST_LINES)
-        # The process sees its own device only
-        env = {**os.environ, "OMP_NUM_THREADS": str(placement.threads)}
-        env.pop("BLADE_TUNE_STORAGE", None)  # may hold a password; the configuration has it
-        env["CUDA_VISIBLE_DEVICES"] = placement.visible
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", MODULE],
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=env,
-            start_new_session=True,
-        )
-        self.pid = self._process.pid
+        self._process = process
         stdin, stdout, stderr = self._process.stdin, self._process.stdout, self._process.stderr
         assert stdin and stdout and stderr  # noqa: S101, PT018 - for mypy
         self._readers = [
@@ -75,6 +56,11 @@ class WorkerProcess:
         with suppress(BrokenPipeError):  # the worker died at once, which its exit code will explain
             stdin.write(config.model_dump_json() + "\n")
             stdin.flush()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None while a fork server still imports."""
+        return self._process.pid
 
     def poll(self) -> int | None:
         """Return the exit code if the process has ended, else None.
