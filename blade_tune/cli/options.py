@@ -18,6 +18,7 @@ METAVARS = {  # run settings that commands have flags for, with the placeholders
     "trials": "N",
     "data": "DIR",
     "workers": "N",
+    "threads": "N",
     "device": "NAME",
     "gpus": "LIST",
     "per_gpu": "K",

@@ -88,8 +88,9 @@ class Machine:
 def assign(settings: RunSettings, machine: Machine | None = None) -> list[Placement]:
     """Return a placement for each worker, with GPUs taken in turn and CPU threads divided equally.
 
-    The number of workers is `settings.workers` if given, else `per_gpu` on each GPU (one by default), else one on the
-    CPU. Fewer workers than GPUs take the first GPUs.
+    The number of workers is `settings.workers` if given, else `per_gpu` on each GPU (one by default), else one for each
+    core of the CPU. Fewer workers than GPUs take the first GPUs. A worker on the CPU has one thread unless
+    `settings.threads` says otherwise, however many workers there are, so that values do not depend on their number.
 
     Args:
         settings: the run's settings.
@@ -109,8 +110,11 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Placem
         )
     # Where the probe finds out how many workers there are, each device is one placement for now.
     per_gpu = None if settings.per_gpu == "auto" else settings.per_gpu
-    workers = settings.workers or max(1, len(gpus) * (per_gpu or 1))
     most = len(gpus) * (per_gpu or 1)
+    if gpus or settings.per_gpu == "auto":
+        workers = settings.workers or max(1, most)
+    else:
+        workers = settings.workers or max(1, machine.threads // (settings.threads or 1))
     if gpus and per_gpu and workers > most:
         raise ConfigError(
             f"--workers must be at most {most}, --per-gpu {per_gpu} on {len(gpus)} GPUs, got {workers}."
@@ -119,9 +123,10 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Placem
         raise ConfigError(
             f"--workers must be at least {len(gpus)}, one for each of --gpus, got {workers}."
         )
-    threads = max(1, machine.threads // workers)
     if not gpus:
-        return [Placement("cpu", "", 1 / workers, threads)] * workers
+        whole = machine.threads if settings.per_gpu == "auto" else 1
+        return [Placement("cpu", "", 1 / workers, settings.threads or whole)] * workers
+    threads = settings.threads or max(1, machine.threads // workers)
     turns = [gpus[worker % len(gpus)] for worker in range(workers)]
     return [Placement("cuda", gpu, 1 / turns.count(gpu), threads) for gpu in turns]
 
@@ -136,13 +141,20 @@ def shared(placements: list[Placement], workers: int) -> list[Placement]:
         placements: one per device.
         workers: number of workers on each.
     """
-    parts = [
-        replace(
-            placement, share=placement.share / workers, threads=max(1, placement.threads // workers)
-        )
-        for placement in placements
-    ]
+    parts = []
+    for placement in placements:
+        share = placement.share / workers
+        # One on the CPU, as in `assign`
+        threads = 1 if placement.device == "cpu" else max(1, placement.threads // workers)
+        parts.append(replace(placement, share=share, threads=threads))
     return parts * workers
+
+
+def at_most(placements: list[Placement], workers: int) -> list[Placement]:
+    """Return the first placements on a CPU, which they divide equally, so that no more workers start than have work."""
+    if placements[0].device != "cpu" or len(placements) <= workers:
+        return placements
+    return [replace(placement, share=1 / workers) for placement in placements[:workers]]
 
 
 def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,12 +2,13 @@
 
 from datetime import UTC, datetime
 
-from blade_tune.fleet.devices import Placement
+from blade_tune.fleet.devices import Placement, at_most
 from blade_tune.fleet.probe import fill
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import Supervisor
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.storage.connect import storage_errors
+from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
@@ -48,6 +49,18 @@ def run_workers(
         callback.run_started(stored.summary(), stored.definition.train.max_epochs)
         if figures := stored.baseline_figures:
             callback.baselines_measured(figures, stored.baselines_left_out)
+        if settings.workers is None and settings.per_gpu is None:
+            trials_left = stored.budget - num_scored(stored.trials)
+            placements = at_most(placements, max(1, trials_left))
+            if placements[0].device == "cpu" and len(placements) > 1:
+                each = (
+                    "one CPU thread"
+                    if placements[0].threads == 1
+                    else f"{placements[0].threads} CPU threads"
+                )
+                callback.noted(
+                    f"{len(placements)} workers of {each} each; --workers N changes that"
+                )
         if settings.per_gpu == "auto":
             placements = fill(placements, stored, settings.data, callback, signals)
         why = Supervisor(stored, config, placements, settings, callback, signals).run()

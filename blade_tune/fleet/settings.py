@@ -96,7 +96,12 @@ class RunSettings(Settings):
         None, description=f"{TRIALS}, not more; default: the study file's"
     )
     workers: AtLeastOne | None = Field(
-        None, description="trials at a time; default: one a GPU, without a GPU one"
+        None, description="trials at a time; default: one a GPU, without a GPU one a core"
+    )
+    threads: AtLeastOne | None = Field(
+        None,
+        description="CPU threads of each worker; default: one, on GPUs an equal share of all; "
+        "on a CPU another number changes the last bits of values",
     )
     device: str = Field("auto", description="where to train: auto, cpu, cuda or cuda:N")
     gpus: Annotated[str | None, BeforeValidator(read_gpus)] = Field(

@@ -96,6 +96,7 @@ class Supervisor:
         )
         self.queries = BoundedQueries(self.recovery.forget)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._has_baselines = False  # whether the callback knows them
         self._starter = WorkerStarter(stored.definition.model)
         self._started = time.monotonic()
         self._stop_before = stored.stop_request()
@@ -300,6 +301,9 @@ class Supervisor:
                 process, name, arguments = self._events.get(block=wait_s > 0, timeout=wait_s)
                 wait_s = 0.0
                 process.heard(name, arguments)
+                if name == "baselines_measured" and self._has_baselines:
+                    continue  # workers that start together each report them
+                self._has_baselines |= name == "baselines_measured"
                 dispatch(name, arguments, self.callback, self._summary)
 
     def _summary(self) -> StudySummary | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from blade_tune.catalog import Catalog, Interactions
@@ -110,13 +111,18 @@ def valid_baselines(
     from blade_tune.data.sequences import rows_with
     from blade_tune.training.evaluation import Evaluator
 
-    # Measure the baselines, and keep them.
-    windows = data.windows("valid", max_length)
-    evaluator = Evaluator(windows, rows_with(data.valid), data.catalog, objective)
-    baselines = measure(evaluator, data.train, data.catalog)
-    facts = {"metrics": baselines.metrics, "left_out": baselines.left_out}
-    measured.keep(path, baselines.ranks, facts)
-    return baselines
+    # Measure the baselines, and keep them; of workers that start together, one does so and the others wait.
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".baselines.lock"):
+        cached = measured.find(path, _read)
+        if cached is not None:
+            return cached
+        windows = data.windows("valid", max_length)
+        evaluator = Evaluator(windows, rows_with(data.valid), data.catalog, objective)
+        baselines = measure(evaluator, data.train, data.catalog)
+        facts = {"metrics": baselines.metrics, "left_out": baselines.left_out}
+        measured.keep(path, baselines.ranks, facts)
+        return baselines
 
 
 def _read(arrays: measured.Arrays, facts: Mapping[str, Any]) -> Baselines:

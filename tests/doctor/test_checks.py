@@ -87,7 +87,7 @@ def test_gpus_are_named_with_their_memory(monkeypatch):
             raise RuntimeError("CUDA error: ECC")
         return 60 * GIB, 80 * GIB
 
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(doctor, "num_gpus", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "A100")
     monkeypatch.setattr(torch.cuda, "mem_get_info", memory)
     first, second, threads = doctor._devices()

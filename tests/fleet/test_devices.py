@@ -2,12 +2,14 @@
 
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 import torch
 
 from blade_tune.errors import ConfigError
-from blade_tune.fleet.devices import Machine, Placement, assign, shared
+from blade_tune.fleet import devices
+from blade_tune.fleet.devices import Machine, Placement, assign, at_most, shared
 from blade_tune.fleet.settings import RunSettings
 
 CPU = Machine((), 8)
@@ -19,9 +21,18 @@ def visible(machine: Machine, **given: object) -> list[str]:
     return [place.visible for place in assign(RunSettings(**given), machine)]
 
 
-def test_one_worker_has_the_whole_machine():
-    """Without a GPU there is one worker, with all threads."""
-    assert assign(RunSettings(), CPU) == [Placement("cpu", "", 1.0, 8)]
+def test_a_worker_a_core():
+    """Without a GPU each core has a worker of one thread; with more threads a worker, there are fewer."""
+    assert assign(RunSettings(), CPU) == [Placement("cpu", "", 1 / 8, 1)] * 8
+    assert assign(RunSettings(threads=4), CPU) == [Placement("cpu", "", 1 / 2, 4)] * 2
+    assert assign(RunSettings(threads=16), CPU) == [Placement("cpu", "", 1.0, 16)]
+
+
+def test_no_more_workers_start_than_have_work():
+    """Fewer trials than cores need fewer workers, which share the CPU; workers on GPUs are left alone."""
+    assert at_most(assign(RunSettings(), CPU), 3) == assign(RunSettings(workers=3), CPU)
+    assert at_most(assign(RunSettings(), CPU), 9) == assign(RunSettings(), CPU)
+    assert at_most(assign(RunSettings(), TWO), 1) == assign(RunSettings(), TWO)
 
 
 def test_a_worker_a_gpu():
@@ -34,14 +45,14 @@ def test_a_worker_a_gpu():
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8, 20])
 def test_workers_share_a_cpu(workers):
-    """They have equal parts of the threads, each at least one, and none has the device for itself."""
+    """However many there are, each has one thread: values do not depend on their number."""
     places = assign(RunSettings(workers=workers), CPU)
-    assert places == [Placement("cpu", "", 1 / workers, max(1, 8 // workers))] * workers
+    assert places == [Placement("cpu", "", 1 / workers, 1)] * workers
 
 
 def test_a_cpu_is_used_where_it_is_asked_for():
     """device cpu leaves GPUs alone."""
-    assert assign(RunSettings(device="cpu", per_gpu=2), TWO) == [Placement("cpu", "", 1.0, 8)]
+    assert assign(RunSettings(device="cpu", per_gpu=2), TWO) == assign(RunSettings(), CPU)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 7])
@@ -69,7 +80,7 @@ def test_several_workers_on_each_gpu():
 def test_what_a_probe_shares_are_whole_devices():
     """Under auto each GPU, or the CPU, is one place."""
     assert assign(RunSettings(per_gpu="auto"), TWO) == assign(RunSettings(per_gpu=1), TWO)
-    assert assign(RunSettings(per_gpu="auto"), CPU) == assign(RunSettings(), CPU)
+    assert assign(RunSettings(per_gpu="auto"), CPU) == [Placement("cpu", "", 1.0, 8)]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
@@ -161,6 +172,7 @@ def test_a_machine_is_what_cuda_shows(monkeypatch, variable, count, gpus):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if variable is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", variable)
+    monkeypatch.setattr(devices, "DRIVERS", (Path("/"),))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     machine = Machine.here()
     assert machine.gpus == gpus
