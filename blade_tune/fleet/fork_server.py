@@ -71,6 +71,12 @@ class ForkedProcess:
         if self.pid is None:
             self.has_ended(-signal.SIGKILL)
 
+    def close(self) -> None:
+        """Close the pipes."""
+        for stream in (self.stdin, self.stdout, self.stderr):
+            with suppress(OSError):  # closing flushes what the process did not live to read
+                stream.close()
+
     def has_started(self, pid: int) -> None:
         """Take the process id from the fork server."""
         with self._lock:
@@ -155,6 +161,9 @@ class ForkServer:
                     raise BrokenPipeError(errno.EPIPE, "the fork server has died")
                 self._requested.append(process)
             socket.send_fds(self._socket, [json.dumps(dict(environment)).encode()], streams)
+        except OSError:
+            process.close()
+            raise
         finally:
             for stream in streams:
                 os.close(stream)

@@ -12,6 +12,8 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from blade_tune.errors import BladeTuneError
 from blade_tune.fleet.messages import LogToMessages, MessageWriter
@@ -21,9 +23,12 @@ from blade_tune.storage.connect import OUTAGE_S, storage_errors
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.signals import StopSignals
 
+NAME = "blade-worker"  # of the process; the system keeps 15 characters
+
 
 def main() -> None:
     """Run a worker and exit with 0, or with the exit code of the error that ended it (see errors.py)."""
+    _name_process()
     config = WorkerConfig.model_validate_json(sys.stdin.readline())
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     writer = MessageWriter(events)
@@ -46,6 +51,12 @@ def main() -> None:
             code = error.exit_code
     writer.ended(code, why)
     sys.exit(code)
+
+
+def _name_process() -> None:
+    """Give the process a name in `ps -e` and `top`, where a forked one has the arguments of its fork server."""
+    with suppress(OSError):  # not Linux
+        Path("/proc/self/comm").write_text(NAME, encoding="ascii")
 
 
 def _end_with_supervisor(grace_s: float) -> None:

@@ -10,8 +10,15 @@ from blade_tune.fleet.fork_server import ForkedProcess, ForkServer
 from blade_tune.models import MODELS
 
 MODULE = "blade_tune.fleet.worker_main"
-# Modules that a worker imports in its first trial
-ALSO = ("blade_tune.models.item_factors",)
+# Modules that a worker imports only when it opens the database, measures baselines and begins its first trial.
+LATE = (
+    "alembic.command",
+    "blade_tune.models.item_factors",
+    "blade_tune.models.item_knn",
+    "blade_tune.models.popularity",
+    "scipy.sparse.linalg",
+    "torch._dynamo",  # by torch's optimizers
+)
 
 
 class WorkerStarter:
@@ -25,7 +32,7 @@ class WorkerStarter:
     """
 
     def __init__(self, model: str) -> None:
-        self._modules = [MODELS[model].partition(":")[0], *ALSO]
+        self._modules = [MODELS[model].partition(":")[0], *LATE]
         self._servers: dict[
             int, ForkServer
         ] = {}  # by number of CPU threads, which is settled at import

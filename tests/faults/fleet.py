@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
+from blade_tune.fleet import worker_main
 from blade_tune.storage.connect import resolve_url
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.storage.trials import is_continued, num_scored, root_number
@@ -88,11 +89,7 @@ class Fleet:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes among them, the oldest first."""
-        found = [
-            process
-            for process in self.processes()
-            if "blade_tune.fleet.worker_main" in " ".join(cmdline(process))
-        ]
+        found = [process for process in self.processes() if name(process) == worker_main.NAME]
         return sorted(found, key=lambda process: process.create_time())
 
     def _owns(self, process: psutil.Process) -> bool:
@@ -153,6 +150,14 @@ def is_alive(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def name(process: psutil.Process) -> str:
+    """What the system calls a process; empty if it has ended."""
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
 
 
 def cmdline(process: psutil.Process) -> list[str]:

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -252,7 +253,10 @@ fill([Placement("cpu", "", 1.0, 2)], study, None, Tell(), StopSignals())
 
 
 def children() -> list[psutil.Process]:
-    """This process's own that are of a probe."""
-    return [
-        child for child in psutil.Process().children(recursive=True) if MODULE in child.cmdline()
-    ]
+    """This process's own that are of a probe; zombies are those of other tests."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if MODULE in child.cmdline():
+                found.append(child)
+    return found

@@ -275,7 +275,7 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
     assert seeds == {name: 2 if config_class(name).is_seeded else 1 for name in EVERY}
     assert len(found.pairs) == len(EVERY) * (len(EVERY) - 1) / 2
     rows = {row["model"]: row for row in comparison_rows(found)}
-    is_told = {entry.model: entry.is_told for entry in found.entries}
+    is_told = {entry.model: entry.told_target_set for entry in found.entries}
     assert [is_told[name] for name in ("blade", "item_knn", "sasrec")] == [True, False, False]
     text = markdown(comparison_table(found, []))
     for name in EVERY:
