@@ -101,10 +101,12 @@ def run(
     from blade_tune.fleet.launchers.run import run_jobs
     from blade_tune.fleet.precedence import resolve
     from blade_tune.fleet.run import run_workers
+    from blade_tune.fleet.worker_start import warm
     from blade_tune.spec.catalog import StudySource
     from blade_tune.storage.connect import await_database, storage_errors
     from blade_tune.study.create import TrialBudget, open_study
     from blade_tune.study.members import check_members, keep_members
+    from blade_tune.study.progress import why_done
 
     # What is asked for
     source = StudySource.read(study)
@@ -136,8 +138,10 @@ def run(
     cluster = choose(launcher, settings, launcher_options, folder) if launcher else None
     places = [] if cluster else assign(settings)
 
-    # The data, and the study in its database
+    # The data, and the study in its database, while the workers' modules are imported
     known = workspace.find(definition.name)
+    if places and not (known and why_done(known)):
+        warm(places[0], definition.model)
     directory = known.data_directory(settings.data) if known else settings.data
     data = prepare(definition.data, directory, settings.results)
     check_members(definition, data, workspace)

@@ -141,7 +141,7 @@ class ForkServer:
         """Fork a worker process; this returns at once, also where the fork server still imports.
 
         Args:
-            environment: all environment variables of the worker.
+            environment: all environment variables of the worker, which has this process's working directory.
 
         Raises:
             OSError: the fork server has died.
@@ -154,13 +154,15 @@ class ForkServer:
             os.fdopen(stdout, encoding="utf-8", errors="replace"),
             os.fdopen(stderr, encoding="utf-8", errors="replace"),
         )
+        request = json.dumps([os.getcwd(), dict(environment)])
         streams = [stdin_theirs, stdout_theirs, stderr_theirs]
         try:
             with self._lock:
                 if self.is_gone:
                     raise BrokenPipeError(errno.EPIPE, "the fork server has died")
+                # In the order of requests, in which the fork server answers
                 self._requested.append(process)
-            socket.send_fds(self._socket, [json.dumps(dict(environment)).encode()], streams)
+                socket.send_fds(self._socket, [request.encode()], streams)
         except OSError:
             process.close()
             raise

@@ -67,12 +67,12 @@ def _serve(supervisor: socket.socket, woken: int) -> bool:
     request, streams, _, _ = socket.recv_fds(supervisor, MOST_BYTES, NUM_STREAMS)
     if not request:
         return False
-    environment = json.loads(request)
+    directory, environment = json.loads(request)
     pid = os.fork()
     if pid == 0:
         supervisor.close()
         os.close(woken)
-        _become_worker(streams, environment)
+        _become_worker(streams, directory, environment)
     for stream in streams:
         os.close(stream)
     _send(supervisor, "started", pid)
@@ -94,7 +94,7 @@ def _send(supervisor: socket.socket, *message: str | int) -> None:
         supervisor.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _become_worker(streams: list[int], environment: dict[str, str]) -> None:
+def _become_worker(streams: list[int], directory: str, environment: dict[str, str]) -> None:
     """Run a worker in this new process as if Python had been started for it, and exit."""
     code = 1
     try:
@@ -102,6 +102,7 @@ def _become_worker(streams: list[int], environment: dict[str, str]) -> None:
         for target, stream in enumerate(streams):
             os.dup2(stream, target)
             os.close(stream)
+        os.chdir(directory)
         os.environ.clear()
         os.environ.update(environment)
         sys.stdin, sys.stdout, sys.stderr = (

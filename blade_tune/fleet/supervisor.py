@@ -23,13 +23,13 @@ from blade_tune.errors import (
     WorkerError,
     WorkerSpentError,
 )
+from blade_tune.fleet import worker_start
 from blade_tune.fleet.database_queries import BoundedQueries
 from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.messages import dispatch
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.fleet.worker_process import Event, WorkerProcess
-from blade_tune.fleet.worker_start import WorkerStarter
 from blade_tune.storage.connect import SQLITE
 from blade_tune.storage.recovery import MAX_RETRIES, Recovery
 from blade_tune.storage.trial_record import EndReason, attributes
@@ -97,7 +97,6 @@ class Supervisor:
         self.queries = BoundedQueries(self.recovery.forget)
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._has_baselines = False  # whether the callback knows them
-        self._starter = WorkerStarter(stored.definition.model)
         self._started = time.monotonic()
         self._stop_before = stored.stop_request()
         self._swept = 0.0
@@ -130,7 +129,6 @@ class Supervisor:
             for slot in self.slots:
                 if slot.process is not None:
                     slot.process.kill()
-            self._starter.close()
             self._handle_events()
             self._sweep()
         if self._error is not None:
@@ -211,7 +209,7 @@ class Supervisor:
         device = {"device": slot.placement.device, "share": slot.placement.share}
         config = self.config.model_copy(update=device)
         try:
-            process = self._starter.start(slot.placement)
+            process = worker_start.start(slot.placement, self.stored.definition.model)
         except OSError as error:  # no memory, too many processes
             self._put_off(slot, now, f"a worker cannot be started: {error.strerror}")
         else:

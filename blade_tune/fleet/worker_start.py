@@ -1,9 +1,10 @@
 """The start of worker processes: forked by a warm fork server on a CPU, and by an interpreter of their own on a GPU."""
 
+import atexit
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.fork_server import ForkedProcess, ForkServer
@@ -21,65 +22,66 @@ LATE = (
 )
 
 
-class WorkerStarter:
-    """Starts the worker processes of a run.
+# Prefixes of the environment variables that matter when modules are imported.
+AT_IMPORT = ("CUDA", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH")
 
-    A CUDA context does not survive a fork, and other systems than Linux do not fork safely, so fork servers are for
-    CPUs on Linux. A fork server that has died is replaced by another.
+# The fork servers of this process, which all its runs share, by the variables that were set at their imports.
+_servers: dict[tuple[tuple[str, str], ...], ForkServer] = {}
+
+
+def warm(placement: Placement, model: str) -> None:
+    """Begin the imports for workers that will start soon, unless a fork server has made them.
 
     Args:
-        model: the name of the study's model, whose modules are imported before the first worker starts.
+        placement: where the workers will train.
+        model: the name of the study's model.
+
+    Raises:
+        OSError: a process cannot be started.
     """
+    if _can_fork(placement):
+        _server(_environment(placement), model)
 
-    def __init__(self, model: str) -> None:
-        self._modules = [MODELS[model].partition(":")[0], *LATE]
-        self._servers: dict[
-            int, ForkServer
-        ] = {}  # by number of CPU threads, which is settled at import
 
-    def warm(self, placements: Iterable[Placement]) -> None:
-        """Begin the imports for workers that will start soon.
+def start(placement: Placement, model: str) -> "subprocess.Popen[str] | ForkedProcess":
+    """Start a worker process with a session of its own, which waits for its configuration.
 
-        Raises:
-            OSError: a process cannot be started.
-        """
-        for placement in placements:
-            if _can_fork(placement):
-                self._server(placement)
+    A CUDA context does not survive a fork, and other systems than Linux do not fork safely, so fork servers are for
+    CPUs on Linux. One that has died is replaced by another.
 
-    def start(self, placement: Placement) -> "subprocess.Popen[str] | ForkedProcess":
-        """Start a worker process with a session of its own, which waits for its configuration.
+    Args:
+        placement: the device that the worker trains on.
+        model: the name of the study's model.
 
-        Raises:
-            OSError: the process cannot be started.
-        """
-        environment = _environment(placement)
-        if _can_fork(placement):
-            return self._server(placement).fork(environment)
-        pipe = subprocess.PIPE
-        return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", MODULE],
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=environment,
-            start_new_session=True,
-        )
+    Raises:
+        OSError: the process cannot be started.
+    """
+    environment = _environment(placement)
+    if _can_fork(placement):
+        return _server(environment, model).fork(environment)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(  # noqa: S603 - our own module
+        [sys.executable, "-m", MODULE],
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment,
+        start_new_session=True,
+    )
 
-    def close(self) -> None:
-        """End the fork servers; workers that still run go on."""
-        for server in self._servers.values():
-            server.close()
 
-    def _server(self, placement: Placement) -> ForkServer:
-        server = self._servers.get(placement.threads)
-        if server is None or server.is_gone:
-            server = ForkServer(self._modules, _environment(placement))
-            self._servers[placement.threads] = server
-        return server
+def _server(environment: Mapping[str, str], model: str) -> ForkServer:
+    key = tuple(sorted(item for item in environment.items() if item[0].startswith(AT_IMPORT)))
+    server = _servers.get(key)
+    if server is None or server.is_gone:
+        module = MODELS[model].partition(":")[0]
+        server = ForkServer([module, *LATE], environment)
+        atexit.register(server.close)
+        _servers[key] = server
+    return server
 
 
 def _can_fork(placement: Placement) -> bool:

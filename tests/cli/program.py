@@ -56,7 +56,7 @@ TINY: dict[str, Any] = {
 def with_faults(**faults: Any) -> dict[str, str]:
     """The environment in which worker processes have faults made on purpose; see tests/faults/injected."""
     folder = Path(__file__).parents[1] / "faults" / "injected"
-    return {"PYTHONPATH": str(folder), "TEST_BLADE_TUNE_FAULTS": json.dumps(faults)}
+    return {"PYTHONPATH": str(folder), "PYTHON_TEST_FAULTS": json.dumps(faults)}
 
 
 def write_study(path: Path, **changes: Any) -> Path:

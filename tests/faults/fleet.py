@@ -54,7 +54,7 @@ class Fleet:
         env = {
             MARK: self._mark,
             "PYTHONPATH": str(INJECTED),
-            "TEST_BLADE_TUNE_FAULTS": json.dumps(
+            "PYTHON_TEST_FAULTS": json.dumps(
                 {"turns": str(self.folder / "tmp" / "turn"), **faults}
             ),
             "TZ": "America/New_York",  # behind the database's clock

@@ -14,7 +14,6 @@ from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.fork_server import UNKNOWN, ForkedProcess, ForkServer
 from blade_tune.fleet.run import run_workers
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.fleet.worker_start import WorkerStarter
 from blade_tune.study.create import open_study
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
@@ -105,7 +104,7 @@ def test_a_worker_that_has_not_started_can_be_stopped(server: ForkServer, forked
 
 
 def test_workers_outlive_their_fork_server_and_are_watched(server: ForkServer, forked):
-    """Their end is then noticed all the same, and a starter replaces the fork server."""
+    """Their end is then noticed all the same, and the next start replaces the fork server."""
     process = forked(server)
     until(lambda: process.pid)
     server._process.kill()
@@ -116,10 +115,13 @@ def test_workers_outlive_their_fork_server_and_are_watched(server: ForkServer, f
     process.kill()
     assert process.wait() in (UNKNOWN, -signal.SIGKILL)
 
-    starter = WorkerStarter("blade")
-    starter._servers[1] = server
-    assert starter._server(CPU) is not server
-    starter.close()
+    one = worker_start._server({"OMP_NUM_THREADS": "3"}, "blade")
+    assert worker_start._server({"OMP_NUM_THREADS": "3", "HOME": "/"}, "blade") is one
+    one._process.kill()
+    until(lambda: one.is_gone)
+    other = worker_start._server({"OMP_NUM_THREADS": "3"}, "blade")
+    assert other is not one
+    other.close()
 
 
 def test_a_worker_s_values_do_not_depend_on_how_it_was_started(

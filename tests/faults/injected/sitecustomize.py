@@ -1,6 +1,6 @@
 """Faults made on purpose in real processes: Python imports this first where its folder is on PYTHONPATH.
 
-TEST_BLADE_TUNE_FAULTS is a JSON mapping:
+PYTHON_TEST_FAULTS is a JSON mapping:
   epoch_s      every epoch takes so many seconds longer
   kinds        what happens, to one training after another: see `happen`
   epoch        in which; 2 by default
@@ -19,7 +19,7 @@ import time
 import types
 from typing import Any
 
-FAULTS: dict[str, Any] = json.loads(os.environ.get("TEST_BLADE_TUNE_FAULTS", "{}"))
+FAULTS: dict[str, Any] = json.loads(os.environ.get("PYTHON_TEST_FAULTS", "{}"))
 ROOM_BYTES = 2**28  # for a trial that allocates until it dies, beside what its process has
 
 
