@@ -154,7 +154,8 @@ def at_most(placements: list[Placement], workers: int) -> list[Placement]:
     """Return the first placements on a CPU, which they divide equally, so that no more workers start than have work."""
     if placements[0].device != "cpu" or len(placements) <= workers:
         return placements
-    return [replace(placement, share=1 / workers) for placement in placements[:workers]]
+    share = sum(placement.share for placement in placements) / workers
+    return [replace(placement, share=share) for placement in placements[:workers]]
 
 
 def _gpus(settings: RunSettings, here: tuple[str, ...]) -> tuple[str, ...]:

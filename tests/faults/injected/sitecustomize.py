@@ -64,11 +64,16 @@ def fill_disk(_: Any) -> None:
 
 
 def install() -> None:
-    """Put the faults where they happen."""
-    from blade_tune.storage import recovery
+    """Put the faults where they happen: in what trains, and in what gives trials up."""
+    if "max_retries" in FAULTS:
+        from blade_tune.storage import recovery
+
+        recovery.MAX_RETRIES = FAULTS["max_retries"]
+    if not any(word.startswith("blade_tune.fleet.") for word in sys.orig_argv):
+        return  # a supervisor, which starts sooner without torch
+    sys.modules["torch._dynamo"] = without_compiler()
     from blade_tune.training.loop import Training
 
-    recovery.MAX_RETRIES = FAULTS.get("max_retries", recovery.MAX_RETRIES)
     train_epoch = Training.train_epoch
 
     def faulty_epoch(self: Training) -> dict[str, float]:
@@ -90,5 +95,4 @@ def without_compiler() -> types.ModuleType:
 
 
 if FAULTS:
-    sys.modules["torch._dynamo"] = without_compiler()
     install()
