@@ -42,7 +42,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"training"},
     {"models"},
     {"layers", "augment", "losses", "data"},
-    {"kernels", "batch", "metrics", "space"},
+    {"kernels", "batch", "catalog", "metrics", "space"},
     {"parameter"},
     {"registry", "choices"},
     {"config", "files"},

@@ -1,16 +1,20 @@
 """The supervisor's end of a fork server, a process that has imported torch and forks workers within milliseconds.
 
-Messages of the fork server are lines of JSON: `["started", PID]`, in the order of the requests, and
+A request is its size, with the worker's streams attached, and a JSON list: the working directory and the environment
+variables. Messages of the fork server are lines of JSON: `["started", PID]`, in the order of the requests, and
 `["ended", PID, EXIT_CODE]`.
 """
 
 import errno
 import json
+import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -19,9 +23,12 @@ from typing import IO
 
 import psutil
 
+log = logging.getLogger(__name__)
+
 MODULE = "blade_tune.fleet.fork_server_main"
 # Exit code of a worker whose fork server died before it, so that the true one is not known
 UNKNOWN = 255
+SIZE = struct.Struct("!I")  # of a request's size, with which the streams come
 POLL_S = 0.1  # between two looks for the end of a process
 
 
@@ -120,6 +127,7 @@ class ForkServer:
     """
 
     def __init__(self, modules: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the fork server
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -127,7 +135,7 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=self._stderr,
                 env=dict(environment),
                 start_new_session=True,
             )
@@ -135,6 +143,7 @@ class ForkServer:
         self._requested: deque[ForkedProcess] = deque()
         self._started: dict[int, ForkedProcess] = {}  # by process id
         self.is_gone = False  # whether it has died
+        self._is_closed = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def fork(self, environment: Mapping[str, str]) -> ForkedProcess:
@@ -154,7 +163,7 @@ class ForkServer:
             os.fdopen(stdout, encoding="utf-8", errors="replace"),
             os.fdopen(stderr, encoding="utf-8", errors="replace"),
         )
-        request = json.dumps([os.getcwd(), dict(environment)])
+        request = json.dumps([os.getcwd(), dict(environment)]).encode()
         streams = [stdin_theirs, stdout_theirs, stderr_theirs]
         try:
             with self._lock:
@@ -162,7 +171,8 @@ class ForkServer:
                     raise BrokenPipeError(errno.EPIPE, "the fork server has died")
                 # In the order of requests, in which the fork server answers
                 self._requested.append(process)
-                socket.send_fds(self._socket, [request.encode()], streams)
+                socket.send_fds(self._socket, [SIZE.pack(len(request))], streams)
+                self._socket.sendall(request)
         except OSError:
             process.close()
             raise
@@ -173,9 +183,11 @@ class ForkServer:
 
     def close(self) -> None:
         """End the fork server; processes that it has forked go on."""
+        self._is_closed = True
         self._process.kill()
         self._process.wait()
         self._socket.close()
+        self._stderr.close()
 
     def _read(self) -> None:
         """Take messages from the fork server until it ends."""
@@ -189,5 +201,9 @@ class ForkServer:
                     self._started.pop(pid).has_ended(code[0])
         with self._lock:
             self.is_gone = True
+        if not self._is_closed:
+            self._stderr.seek(0)
+            said = self._stderr.read().decode(errors="replace").strip()
+            log.warning("the fork server of workers died, another starts: %s", said or "killed")
         for process in [*self._requested, *self._started.values()]:
             process.has_lost_its_server()

@@ -4,8 +4,8 @@ A worker spends seconds on imports, most of them on torch's. The fork server imp
 it starts within milliseconds and shares the memory of the imported modules. It never uses a GPU, since a CUDA context
 does not survive a fork, and it starts no thread, which a fork would leave behind.
 
-The supervisor holds the other end of the socket FD. It sends one line of JSON for each worker, with the worker's
-standard input, output and error attached; fork_server.py has the messages. The fork server ends with its supervisor.
+The supervisor holds the other end of the socket FD, by which it asks for workers; fork_server.py has the messages. The
+fork server ends with its supervisor.
 """
 
 import gc
@@ -21,8 +21,8 @@ from contextlib import suppress
 from importlib import import_module
 
 from blade_tune.fleet import worker_main
+from blade_tune.fleet.fork_server import SIZE
 
-MOST_BYTES = 2**16  # of a request, which holds a few environment variables
 NUM_STREAMS = 3
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         sources: list[socket.socket | int] = [supervisor, woken]
         ready, _, _ = select.select(sources, [], [])
         if woken in ready:
-            os.read(woken, MOST_BYTES)
+            os.read(woken, 1024)  # a byte a signal
             _report_ends(supervisor)
         if supervisor in ready and not _serve(supervisor, woken):
             return
@@ -64,9 +64,11 @@ def _serve(supervisor: socket.socket, woken: int) -> bool:
     Returns:
         False if the supervisor is gone.
     """
-    request, streams, _, _ = socket.recv_fds(supervisor, MOST_BYTES, NUM_STREAMS)
-    if not request:
+    size, streams, _, _ = socket.recv_fds(supervisor, SIZE.size, NUM_STREAMS)
+    if len(size) < SIZE.size:
         return False
+    (num_bytes,) = SIZE.unpack(size)
+    request = supervisor.recv(num_bytes, socket.MSG_WAITALL)
     directory, environment = json.loads(request)
     pid = os.fork()
     if pid == 0:

@@ -7,6 +7,7 @@ from blade_tune.config import flatten
 from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report import Row
+from blade_tune.report.section import plural
 from blade_tune.report.spaces import space_rows
 from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource
@@ -55,7 +56,7 @@ def run_rows(
     rows = [_row(name, value, origins[name]) for name, value in values.items()]
     for index, place in enumerate(places):
         device = f"{place.device} {place.visible}" if place.visible else place.device
-        value = f"{place.share:.0%} of {device}, {place.threads} CPU threads"
+        value = f"{place.share:.0%} of {device}, {plural(place.threads, 'CPU thread')}"
         rows.append(_row(f"worker {index}", value, "this machine"))
     return rows
 

@@ -31,7 +31,7 @@ COMMANDS = (
     ("doctor", "--fix"),
     ("status",),
 )
-NOT_OURS = ("studies.db", ".prepared", ".sealed")  # what other tests damage
+NOT_OURS = ("studies.db", ".prepared", ".sealed", ".baselines.lock")  # other tests', and a lock
 
 
 def cut(path: Path) -> None:

@@ -131,7 +131,7 @@ def test_closed_streams_are_no_traceback(tmp_path, closed):
 
 def test_a_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path):
     """Whenever it comes once the program has begun: exit code 130, and not a word."""
-    for wait_s in (0.5, 1.0, 1.5):
+    for wait_s in (0.05, 0.2, 0.4):
         process = start("status", "--study", "tiny", cwd=tmp_path)
         until_begun(process)
         time.sleep(wait_s)

@@ -85,6 +85,14 @@ def test_a_forked_worker_has_its_own_session_environment_and_streams(warm: ForkS
     assert process.stdout.read() == ""
 
 
+def test_requests_of_any_size_and_number_are_served(warm: ForkServer, forked):
+    """Many at once, of which each is larger than what a socket takes at a time."""
+    large = {"LARGE": "x" * 300_000}
+    processes = [forked(warm, {**large, "NUMBER": str(number)}) for number in range(4)]
+    until(lambda: all(process.pid for process in processes))
+    assert len({process.pid for process in processes}) == 4
+
+
 def test_the_end_of_a_forked_worker_is_known(warm: ForkServer, forked):
     """By a signal it is the signal's negative number."""
     assert end(forked(warm), signal.SIGKILL) == -signal.SIGKILL

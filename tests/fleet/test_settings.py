@@ -101,6 +101,7 @@ def test_what_nobody_says_has_a_default():
     limits = {
         "trials",
         "workers",
+        "threads",
         "gpus",
         "per_gpu",
         "time",

@@ -74,11 +74,12 @@ def run_table(
 def test_every_run_setting_is_a_row():
     """In their order, with the value that a run takes and what said so."""
     rows = run_table(keep=2, device="cpu")
-    assert list(rows) == [*RunSettings.model_fields, "worker 0"]
+    workers = [f"worker {number}" for number in range(8)]
+    assert list(rows) == [*RunSettings.model_fields, *workers]
     assert rows["keep"] == (2, "--keep")
     assert rows["grace_s"] == (120, BUILT_IN)
     assert rows["trials"] == (3, "studies/tiny.yaml")
-    assert rows["worker 0"] == ("100% of cpu, 8 CPU threads", "this machine")
+    assert rows["worker 0"] == ("12% of cpu, 1 CPU thread", "this machine")
 
 
 def test_what_is_left_open_is_settled():
