@@ -12,7 +12,7 @@ import gc
 import json
 import logging
 import os
-import select
+import selectors
 import signal
 import socket
 import sys
@@ -30,20 +30,21 @@ def main() -> None:
     """Fork a worker for each request, and report every end, until the supervisor is gone."""
     supervisor = socket.socket(fileno=int(sys.argv[1]))
     for module in sys.argv[2:]:
-        with suppress(
-            Exception
-        ):  # a worker that needs the module meets the error itself, and reports it
+        # A worker that needs the module meets the error itself, and reports it.
+        with suppress(Exception):
             import_module(module)
     gc.collect()
     gc.freeze()  # else the next collection in each worker would copy the shared memory
     woken = _wake_at_child_ends()
+    selector = selectors.DefaultSelector()
+    for source in (supervisor, woken):
+        selector.register(source, selectors.EVENT_READ)
     while True:
-        sources: list[socket.socket | int] = [supervisor, woken]
-        ready, _, _ = select.select(sources, [], [])
+        ready = [key.fileobj for key, _ in selector.select()]
         if woken in ready:
             os.read(woken, 1024)  # a byte a signal
             _report_ends(supervisor)
-        if supervisor in ready and not _serve(supervisor, woken):
+        if supervisor in ready and not _serve(supervisor, selector):
             return
 
 
@@ -52,13 +53,11 @@ def _wake_at_child_ends() -> int:
     woken, waking = os.pipe()
     os.set_blocking(waking, False)
     signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
-    signal.signal(
-        signal.SIGCHLD, lambda *_: None
-    )  # Python writes to the pipe for signals with a handler only
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # without a handler nothing is written
     return woken
 
 
-def _serve(supervisor: socket.socket, woken: int) -> bool:
+def _serve(supervisor: socket.socket, selector: selectors.BaseSelector) -> bool:
     """Fork a worker for the next request, and tell the supervisor its process id.
 
     Returns:
@@ -72,8 +71,8 @@ def _serve(supervisor: socket.socket, woken: int) -> bool:
     directory, environment = json.loads(request)
     pid = os.fork()
     if pid == 0:
+        selector.close()
         supervisor.close()
-        os.close(woken)
         _become_worker(streams, directory, environment)
     for stream in streams:
         os.close(stream)
