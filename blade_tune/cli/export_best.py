@@ -57,9 +57,8 @@ def export_best(
     Example:
       blade-tune export-best --study demo
     """  # noqa: D301
-    stored = settings.workspace.study(
-        study
-    )  # before the imports: a misspelled name is said at once
+    # Before the imports, so that a misspelled name is said at once.
+    stored = settings.workspace.study(study)
 
     from blade_tune.cli.progress import watch_training
     from blade_tune.export.final import ExportOptions, export_best

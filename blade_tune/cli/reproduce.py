@@ -47,9 +47,8 @@ def reproduce(
     Example:
       blade-tune reproduce --study demo --trial 7
     """  # noqa: D301
-    stored = settings.workspace.study(
-        study
-    )  # before the imports: a misspelled name is said at once
+    # Before the imports, so that a misspelled name is said at once.
+    stored = settings.workspace.study(study)
 
     from blade_tune.cli.progress import watch_training
     from blade_tune.selection.reproduce import Past, make_again

@@ -175,9 +175,8 @@ def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> RecommenderMode
         rule = "must be a model of this version of the program"
         way_out = "use the version that provenance.json names, or export the bundle again"
         fact = str(error).partition("\n")[0]
-        if not str(error).startswith(
-            str(path)
-        ):  # it is about the model's name, not about its settings
+        # An error that names another file is about the model's name, not about its settings.
+        if not str(error).startswith(str(path)):
             fact = f"{path.with_name('catalog.json')}: {fact}"
         raise DataError(f"{fact} It {rule}; {way_out}.") from None
 

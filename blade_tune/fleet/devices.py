@@ -17,9 +17,8 @@ from blade_tune.fleet.settings import RunSettings
 
 # Device files of the drivers of NVIDIA, of AMD and of Windows' Linux
 DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
-QUOTA = Path(
-    "/sys/fs/cgroup/cpu.max"
-)  # microseconds of processor time, and of the period that they are for
+# Microseconds of processor time, and of the period that they are for
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)

@@ -86,9 +86,8 @@ def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
         for name in [name for name in os.environ if name.startswith(PREFIX)]:
             patch.delenv(name)
         patch.setenv("XDG_CONFIG_HOME", str(cwd / "no-config"))
-        patch.setenv(
-            "OMP_NUM_THREADS", "1"
-        )  # so one worker, whose proposals are the same each time
+        # So one worker, whose proposals are the same each time
+        patch.setenv("OMP_NUM_THREADS", "1")
         for name, value in env.items():
             patch.setenv(name, value)
         with pytest.raises(SystemExit) as end:
