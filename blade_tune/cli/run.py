@@ -91,7 +91,6 @@ def run(
     Example:
       blade-tune run --study qk-video --data ~/data/qk-video --trials 200
     """  # noqa: D301
-    from blade_tune.cli.dry_run import print_plan
     from blade_tune.cli.progress import watch
     from blade_tune.data.store import prepare
     from blade_tune.doctor.checks import warn_of_size
@@ -130,6 +129,8 @@ def run(
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
     if dry_run:
+        from blade_tune.cli.dry_run import print_plan  # loads pandas
+
         print_plan(source, definition, resolved, total, by_flag, launcher)
         return
 
