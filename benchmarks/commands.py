@@ -60,7 +60,9 @@ def main(study: str, results: Path, repeat: int, programs: tuple[str, ...]) -> N
         words = command.format(study=study).split()
         if "-s" in words or words[0] == "doctor":
             words += ["--results", str(results)]
-        runs[command] = {program: [program, *words] for program in (here, *programs)}
+        runs[command.format(study=study)] = {
+            program: [program, *words] for program in (here, *programs)
+        }
     taken: dict[tuple[str, str], list[float]] = {}
     for _ in range(repeat):
         for name, ways in runs.items():

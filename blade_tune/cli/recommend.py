@@ -81,9 +81,9 @@ def recommend(
     Example:
       blade-tune recommend --bundle results/demo/best --users histories.csv --target like,share -k 10
     """  # noqa: D301
-    from blade_tune.export.checksums import verify
+    from blade_tune.export.checksums import require_bundle
 
-    verify(bundle)  # before the imports: a wrong folder is said at once
+    require_bundle(bundle)  # before the imports: a wrong folder is said at once
 
     from blade_tune.export.histories import read_histories
     from blade_tune.export.model_card import warning_of

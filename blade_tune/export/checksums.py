@@ -31,6 +31,17 @@ def write(folder: Path) -> None:
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def require_bundle(folder: Path) -> None:
+    """Check that a folder is a bundle's, without a look at its files.
+
+    Raises:
+        DataError: it has no list of checksums.
+    """
+    if not (folder / FILE).is_file():
+        fact = f"must be a bundle that export-best wrote, and has no {FILE}"
+        raise DataError(f"{folder}: {fact}; name another folder, or export it again.")
+
+
 def verify(folder: Path) -> str:
     """Check all files of a bundle against its checksums; other files in the folder are ignored.
 
@@ -42,10 +53,8 @@ def verify(folder: Path) -> str:
         DataError: a file is missing or was changed, or the checksums were changed.
     """
     # The list of checksums itself
+    require_bundle(folder)
     list_path = folder / FILE
-    if not list_path.is_file():
-        fact = f"must be a bundle that export-best wrote, and has no {FILE}"
-        raise DataError(f"{folder}: {fact}; name another folder, or export it again.")
     consequence = "so nothing of this bundle can be trusted"
     try:
         content = json.loads(list_path.read_text(encoding="utf-8"))

@@ -123,8 +123,9 @@ def assign(settings: RunSettings, machine: Machine | None = None) -> list[Placem
             f"--workers must be at least {len(gpus)}, one for each of --gpus, got {workers}."
         )
     if not gpus:
-        whole = machine.threads if settings.per_gpu == "auto" else 1
-        return [Placement("cpu", "", 1 / workers, settings.threads or whole)] * workers
+        # The probe divides all threads, see `settled`.
+        threads = machine.threads if settings.per_gpu == "auto" else settings.threads or 1
+        return [Placement("cpu", "", 1 / workers, threads)] * workers
     threads = settings.threads or max(1, machine.threads // workers)
     turns = [gpus[worker % len(gpus)] for worker in range(workers)]
     return [Placement("cuda", gpu, 1 / turns.count(gpu), threads) for gpu in turns]
@@ -143,10 +144,18 @@ def shared(placements: list[Placement], workers: int) -> list[Placement]:
     parts = []
     for placement in placements:
         share = placement.share / workers
-        # One on the CPU, as in `assign`
-        threads = 1 if placement.device == "cpu" else max(1, placement.threads // workers)
+        threads = max(1, placement.threads // workers)
         parts.append(replace(placement, share=share, threads=threads))
     return parts * workers
+
+
+def settled(placements: list[Placement], settings: RunSettings) -> list[Placement]:
+    """Return placements after a probe, which divided all threads, with as many threads as `assign` gives a worker."""
+    changed = []
+    for placement in placements:
+        threads = 1 if placement.device == "cpu" else placement.threads
+        changed.append(replace(placement, threads=settings.threads or threads))
+    return changed
 
 
 def at_most(placements: list[Placement], workers: int) -> list[Placement]:

@@ -70,7 +70,7 @@ class ForkedProcess:
             if self.pid is None:
                 self._signal = number
             elif self.returncode is None:
-                os.kill(self.pid, number)
+                _send(self.pid, number)
 
     def kill(self) -> None:
         """Kill the process. One that has not started yet counts as killed, and is killed when it starts."""
@@ -89,7 +89,7 @@ class ForkedProcess:
         with self._lock:
             self.pid = pid
             if self._signal is not None:
-                os.kill(pid, self._signal)
+                _send(pid, self._signal)
 
     def has_ended(self, code: int) -> None:
         """Take the exit code from the fork server."""
@@ -100,6 +100,11 @@ class ForkedProcess:
     def has_lost_its_server(self) -> None:
         """Note that the fork server has died, so that `poll` has to look for the process itself."""
         self._is_orphan = True
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has ended, and its fork server has not said so yet
+        os.kill(pid, number)
 
 
 def _is_alive(pid: int | None) -> bool:

@@ -115,7 +115,7 @@ def _become_worker(streams: list[int], directory: str, environment: dict[str, st
         worker_main.main()
         code = 0
     except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 0
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except BaseException:
         traceback.print_exc()
     finally:

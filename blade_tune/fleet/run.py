@@ -2,13 +2,12 @@
 
 from datetime import UTC, datetime
 
-from blade_tune.fleet.devices import Placement, at_most
+from blade_tune.fleet.devices import Placement, at_most, settled
 from blade_tune.fleet.probe import fill
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import Supervisor
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.storage.connect import storage_errors
-from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
@@ -46,23 +45,19 @@ def run_workers(
         since=datetime.now(UTC),
     )
     with storage_errors(url), StopSignals().listening() as signals:
-        callback.run_started(stored.summary(), stored.definition.train.max_epochs)
+        summary = stored.summary()
+        callback.run_started(summary, stored.definition.train.max_epochs)
         if figures := stored.baseline_figures:
             callback.baselines_measured(figures, stored.baselines_left_out)
         if settings.workers is None and settings.per_gpu is None:
-            trials_left = stored.budget - num_scored(stored.trials)
-            placements = at_most(placements, max(1, trials_left))
+            placements = at_most(placements, max(1, summary.budget - summary.scored))
             if placements[0].device == "cpu" and len(placements) > 1:
-                each = (
-                    "one CPU thread"
-                    if placements[0].threads == 1
-                    else f"{placements[0].threads} CPU threads"
-                )
-                callback.noted(
-                    f"{len(placements)} workers of {each} each; --workers N changes that"
-                )
+                count, threads = len(placements), placements[0].threads
+                each = "one CPU thread" if threads == 1 else f"{threads} CPU threads"
+                callback.noted(f"{count} workers of {each} each; --workers N changes that")
         if settings.per_gpu == "auto":
             placements = fill(placements, stored, settings.data, callback, signals)
+            placements = settled(placements, settings)
         why = Supervisor(stored, config, placements, settings, callback, signals).run()
         callback.run_ended(why, stored.summary())
     return why

@@ -299,9 +299,10 @@ class Supervisor:
                 process, name, arguments = self._events.get(block=wait_s > 0, timeout=wait_s)
                 wait_s = 0.0
                 process.heard(name, arguments)
-                if name == "baselines_measured" and self._has_baselines:
-                    continue  # workers that start together each report them
-                self._has_baselines |= name == "baselines_measured"
+                if name == "baselines_measured":
+                    if self._has_baselines:
+                        continue  # workers that start together each report them
+                    self._has_baselines = True
                 dispatch(name, arguments, self.callback, self._summary)
 
     def _summary(self) -> StudySummary | None:

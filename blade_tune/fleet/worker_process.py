@@ -26,7 +26,7 @@ class WorkerProcess:
     has a session of its own, so that a Ctrl-C in the terminal reaches the supervisor only.
 
     Args:
-        process: the process, from a `WorkerStarter`.
+        process: the process, from `worker_start.start`.
         config: the worker's configuration.
         events: the queue for the worker's events, which several workers may share.
     """

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.fork_server import ForkedProcess, ForkServer
@@ -20,8 +21,6 @@ LATE = (
     "scipy.sparse.linalg",
     "torch._dynamo",  # by torch's optimizers
 )
-
-
 # Prefixes of the environment variables that matter when modules are imported.
 AT_IMPORT = ("CUDA", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TORCH")
 
@@ -35,12 +34,10 @@ def warm(placement: Placement, model: str) -> None:
     Args:
         placement: where the workers will train.
         model: the name of the study's model.
-
-    Raises:
-        OSError: a process cannot be started.
     """
-    if _can_fork(placement):
-        _server(_environment(placement), model)
+    with suppress(OSError):  # no process can be started now; `start` tries again
+        if _can_fork(placement):
+            _server(_environment(placement), model)
 
 
 def start(placement: Placement, model: str) -> "subprocess.Popen[str] | ForkedProcess":

@@ -8,13 +8,19 @@ from pydantic import Field
 from torch import Tensor
 
 from blade_tune.batch import Batch
-from blade_tune.models import MODELS
+from blade_tune.models import MODELS, config_class
 from blade_tune.models.base import NeuralRecommender
-from blade_tune.models.build import build_model
+from blade_tune.models.build import build_model, model_class
 from blade_tune.models.item_table import ItemTable
 from blade_tune.models.settings.base import ModelConfig, NeuralConfig
 from tests.builders import make_catalog, make_model
 from tests.contracts.subjects import CATALOG
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_registry_of_settings_has_what_the_model_declares(name: str):
+    """Settings are found without the model, and are those that the model takes."""
+    assert config_class(name) is model_class(name).Config
 
 
 def causal_model(leave_out: str = "", **changed: Any) -> type[NeuralRecommender]:

@@ -9,7 +9,7 @@ import torch
 
 from blade_tune.errors import ConfigError
 from blade_tune.fleet import devices
-from blade_tune.fleet.devices import Machine, Placement, assign, at_most, shared
+from blade_tune.fleet.devices import Machine, Placement, assign, at_most, settled, shared
 from blade_tune.fleet.settings import RunSettings
 
 CPU = Machine((), 8)
@@ -26,6 +26,17 @@ def test_a_worker_a_core():
     assert assign(RunSettings(), CPU) == [Placement("cpu", "", 1 / 8, 1)] * 8
     assert assign(RunSettings(threads=4), CPU) == [Placement("cpu", "", 1 / 2, 4)] * 2
     assert assign(RunSettings(threads=16), CPU) == [Placement("cpu", "", 1.0, 16)]
+
+
+def test_a_probe_leaves_a_worker_of_a_cpu_its_one_thread():
+    """Or what was asked for; workers of GPUs keep their share of all threads."""
+    whole = assign(RunSettings(per_gpu="auto"), CPU)
+    for given, threads in ({}, 1), ({"threads": 3}, 3):
+        settings = RunSettings(per_gpu="auto", **given)
+        assert {place.threads for place in settled(whole, settings)} == {threads}
+        assert {place.threads for place in settled(shared(whole, 2), settings)} == {threads}
+    gpus = shared(assign(RunSettings(per_gpu="auto"), TWO), 2)
+    assert settled(gpus, RunSettings(per_gpu="auto")) == gpus
 
 
 def test_no_more_workers_start_than_have_work():
