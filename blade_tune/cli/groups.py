@@ -16,7 +16,7 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
-class CommandModules(dict[str, click.Command]):
+class CommandModules(Mapping[str, click.Command]):
     """The commands of a package by name, each imported from the module of its name when it is looked up.
 
     Args:
@@ -25,7 +25,6 @@ class CommandModules(dict[str, click.Command]):
     """
 
     def __init__(self, package: str, names: Sequence[str]) -> None:
-        super().__init__()
         self._package = package
         self._names = names
 
@@ -35,25 +34,15 @@ class CommandModules(dict[str, click.Command]):
     def __len__(self) -> int:
         return len(self._names)
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._names
-
-    def __missing__(self, name: str) -> click.Command:
-        if name not in self:
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._names:
             raise KeyError(name)
         function = name.replace("-", "_")
         command: click.Command = getattr(import_module(f"{self._package}.{function}"), function)
         return command
 
-    def get(self, name: str, default: click.Command | None = None) -> click.Command | None:  # type: ignore[override]
-        """Return a command, or the default if there is none of this name."""
-        if name not in self:
-            return default
-        return self[name]
-
-    def items(self) -> list[tuple[str, click.Command]]:  # type: ignore[override]
-        """Return all commands with their names, which imports them."""
-        return [(name, self[name]) for name in self]
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # without an import
 
     def description(self, name: str) -> str:
         """Return the docstring of a command, read from its module's source, which takes no import."""
@@ -70,7 +59,7 @@ class InSections(InOrder):
     """A group that lists its commands under headings; each command is a module of a package."""
 
     sections: Mapping[str, Sequence[str]] = {}
-    commands: CommandModules
+    commands: CommandModules  # type: ignore[assignment]  # nothing is added later
 
     def add_sections(self, package: str, sections: Mapping[str, Sequence[str]]) -> None:
         """Add the commands of a package, in order, by the heading under which the help text lists them."""
