@@ -6,7 +6,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -104,7 +104,8 @@ class OwnServer(Server):
         assert process is not None
         processes = [process, *process.children(recursive=True)]
         for each in processes:
-            each.kill()
+            with suppress(psutil.NoSuchProcess):  # they end with their parent
+                each.kill()
         psutil.wait_procs(processes, timeout=10)
 
 

@@ -1,5 +1,6 @@
 """A study in a folder of its own, the processes that run it, and what they leave behind."""
 
+import contextlib
 import json
 import subprocess
 import time
@@ -102,7 +103,8 @@ class Fleet:
         """End them all."""
         while processes := self.processes():
             for process in processes:
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             psutil.wait_procs(processes, timeout=10)
         for process in self._started:
             process.wait()
