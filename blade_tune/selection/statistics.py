@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from blade_tune.selection.assumptions import is_unequal
+
 # The size of the table of resampled users that is in memory at a time; larger ones are slower.
 CELLS = 500_000
 ROUNDING = 1e-12  # relative spread below which differences count as one number
@@ -145,6 +147,7 @@ def paired_bootstrap(
     first_SU: ArrayLike,
     second_SU: ArrayLike,
     *,
+    owed: tuple[float, float] = (0.0, 0.0),
     resamples: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
@@ -163,9 +166,15 @@ def paired_bootstrap(
     Without users' parts this is the paired t-test over seeds; with one seed it is the bootstrap of users alone.
     Between the two it is conservative: equal models are found different less often than p-values say.
 
+    A model that was chosen for its figures on these users and seeds may owe a part of its mean to that
+    (`out_of_bag.OutOfBag.owed`). How much of it shows in the difference is not known: nothing, where the other model
+    profits from the same users; all of it, where it does not. So the interval holds, and the p-value is the largest,
+    for every amount from 0 to what is owed.
+
     Args:
         first_SU: One model's gain at each seed and user, for any metric that is a mean over users, e.g. NDCG@10.
         second_SU: The other model's gains, for the same seeds and users.
+        owed: How much of the first and of the second model's mean may be owed to its having been chosen on these.
         resamples: Number of draws; no p-value is below 1 / (resamples + 1).
         seed: Seed of the draws. If the models swap places, the result is mirrored exactly.
         level: Confidence level of the percentile interval.
@@ -177,17 +186,86 @@ def paired_bootstrap(
     difference = float(gains_SU.mean())
     # The error of the mean: that of the users, then that of the seeds
     rng = np.random.default_rng(seed)
-    chance_R = _chance_of_users(gains_SU, resamples, rng)
+    chance_R = chance_of_users(gains_SU, resamples, rng)
     num_seeds = len(gains_SU)
     if num_seeds > 1:
         error = gains_SU.mean(axis=1).std(ddof=1) / sqrt(num_seeds)
         # The sign makes the draws change theirs too if the models swap places.
-        chance_R += copysign(error, difference) * rng.standard_t(num_seeds - 1, size=resamples)
-    # The p-value and the percentile interval
-    num_extreme = int(np.count_nonzero(np.abs(chance_R) >= abs(difference)))
+        noise = Noise(copysign(error, difference), num_seeds - 1)
+        chance_R += chance_of_seeds(noise, resamples, rng)
+    # The p-value, for what is left of the difference at least, and the percentile interval
+    lowest, highest = difference - owed[0], difference + owed[1]
+    least = 0.0 if lowest <= 0 <= highest else min(abs(lowest), abs(highest))
+    num_extreme = int(np.count_nonzero(np.abs(chance_R) >= least))
     p_value = (1 + num_extreme) / (1 + resamples)
-    low, high = difference + np.quantile(chance_R, [(1 - level) / 2, (1 + level) / 2])
-    return Comparison(difference, float(low), float(high), p_value)
+    low, high = np.quantile(chance_R, [(1 - level) / 2, (1 + level) / 2])
+    return Comparison(difference, lowest + float(low), highest + float(high), p_value)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The error that a mean over seeds has because other seeds could have been drawn."""
+
+    error: float  # standard error of the mean
+    df: int  # degrees of freedom that it was estimated with
+
+
+def noise_of_runs(scores_CS: Floats, chosen: int) -> Noise:
+    """Return the error of one candidate's mean over seeds, with the noise of a run pooled over all candidates.
+
+    Where noise differs between candidates (`is_unequal`), it is that of the chosen candidate's own runs.
+
+    Args:
+        scores_CS: the scores, of two seeds or more.
+        chosen: the candidate's row.
+    """
+    num_seeds = scores_CS.shape[1]
+    rows = scores_CS[[chosen]] if is_unequal(scores_CS) else scores_CS
+    df = len(rows) * (num_seeds - 1)
+    square = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum() / df
+    return Noise(sqrt(square / num_seeds), df)
+
+
+def chance_of_seeds(noise: Noise, resamples: int, rng: np.random.Generator) -> Floats:
+    """Return draws of shape (R,), centered on 0, of the error that a mean has because of its seeds."""
+    chance_R: Floats = noise.error * rng.standard_t(noise.df, size=resamples)
+    return chance_R
+
+
+def chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+    """Return draws, centered on 0, of the error that a mean has because other users could have been measured.
+
+    Args:
+        gains_SU: the gains whose mean it is.
+        resamples: number of draws.
+        rng: draws them.
+
+    Returns:
+        Draws of shape (R,): a bootstrap of users' means over seeds, narrowed to what is of the users and not of the
+        single run.
+    """
+    num_seeds, num_users = gains_SU.shape
+    gains_U = gains_SU.mean(axis=0)
+    if np.ptp(gains_U) == 0:  # also true for a single user, which scipy's bootstrap refuses
+        return np.zeros(resamples)
+    from scipy.stats import bootstrap
+
+    result = bootstrap(
+        (gains_U,),
+        np.mean,
+        n_resamples=resamples,
+        batch=max(1, CELLS // num_users),
+        vectorized=True,
+        method="percentile",
+        rng=rng,
+    )
+    # Of the variance of users' means, the share that is not of the users but of the rests at each seed and user.
+    share_of_rests = 0.0
+    if num_seeds > 1:
+        share_of_rests = _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1))
+    narrowing = sqrt(max(0.0, 1.0 - share_of_rests))
+    chance_R: Floats = narrowing * (result.bootstrap_distribution - gains_U.mean())
+    return chance_R
 
 
 def paired_t(
@@ -265,29 +343,3 @@ def _residual_square(table: NDArray[Any]) -> float:
     residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()
     df = (rows - 1) * (columns - 1)
     return float((residual**2).sum() / df)
-
-
-def _chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """Return draws, centered on 0, of the error that the mean has because other users could have been measured."""
-    num_seeds, num_users = gains_SU.shape
-    gains_U = gains_SU.mean(axis=0)
-    if np.ptp(gains_U) == 0:  # also true for a single user, which scipy's bootstrap refuses
-        return np.zeros(resamples)
-    from scipy.stats import bootstrap
-
-    result = bootstrap(
-        (gains_U,),
-        np.mean,
-        n_resamples=resamples,
-        batch=max(1, CELLS // num_users),
-        vectorized=True,
-        method="percentile",
-        rng=rng,
-    )
-    # Of the variance of users' means, the share that is not of the users but of the rests at each seed and user.
-    share_of_rests = 0.0
-    if num_seeds > 1:
-        share_of_rests = _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1))
-    narrowing = sqrt(max(0.0, 1.0 - share_of_rests))
-    chance_R: Floats = narrowing * (result.bootstrap_distribution - gains_U.mean())
-    return chance_R

@@ -1,0 +1,87 @@
+"""What intervals over seeds assume of the noise of runs, checked where a few seeds can show that it fails.
+
+Shapes stand in names: C candidates, S seeds.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+RARE = 0.01  # p-value below which an assumption counts as broken: few warnings are false ones
+FEWEST_UNEQUAL = 3  # seeds from which on spreads can be told apart
+FEWEST_SKEWED = 8  # residuals from which on their skewness can be judged, as scipy asks for
+
+Scores = NDArray[np.float64]
+
+
+def broken(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+    """Return a sentence for each assumption that the scores break, which says what holds instead.
+
+    Args:
+        scores_CS: the scores of candidates on the same seeds.
+        names: names of the candidates, such as "trial 3".
+    """
+    return [
+        *_without_spread(scores_CS, names),
+        *_with_unequal_noise(scores_CS, names),
+        *_with_skewed_noise(scores_CS, names),
+    ]
+
+
+def is_unequal(scores_CS: Scores) -> bool:
+    """Return whether runs of some candidates vary more than those of others (Brown and Forsythe 1974)."""
+    num_candidates, num_seeds = scores_CS.shape
+    if num_candidates < 2 or num_seeds < FEWEST_UNEQUAL:
+        return False
+    deviations_CS = np.abs(scores_CS - np.median(scores_CS, axis=1, keepdims=True))
+    if np.ptp(deviations_CS, axis=1).max() == 0:  # scipy would divide by zero
+        return np.ptp(deviations_CS) > 0
+    from scipy.stats import levene  # takes half a second to import
+
+    return bool(levene(*scores_CS, center="median").pvalue < RARE)
+
+
+def _without_spread(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+    """Return a sentence on candidates whose runs all have one score."""
+    num_seeds = scores_CS.shape[1]
+    if num_seeds < 2:
+        return []
+    is_flat_C = np.ptp(scores_CS, axis=1) == 0
+    flat = [name for name, is_flat in zip(names, is_flat_C, strict=True) if is_flat]
+    if not flat:
+        return []
+    return [
+        f"the {num_seeds} runs of {' and of '.join(flat)} have one value each: an interval without width says that no "
+        "noise was seen, not that there is none."
+    ]
+
+
+def _with_unequal_noise(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+    """Return a sentence if noise differs between candidates."""
+    if not is_unequal(scores_CS):
+        return []
+    sd_C = scores_CS.std(axis=1, ddof=1)
+    most, least = int(sd_C.argmax()), int(sd_C.argmin())
+    return [
+        f"noise is not equal (runs of {names[most]} have sd {sd_C[most]:.4f}, of {names[least]} {sd_C[least]:.4f}): "
+        "intervals use each one's own runs, and probabilities of being best are only a rough guide."
+    ]
+
+
+def _with_skewed_noise(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+    """Return a sentence if some runs fall far off, as those do that collapse."""
+    residuals_CS = scores_CS - scores_CS.mean(axis=1, keepdims=True)
+    if residuals_CS.size < FEWEST_SKEWED or np.ptp(residuals_CS) == 0:
+        return []
+    from scipy.stats import skewtest  # takes half a second to import
+
+    if skewtest(residuals_CS, axis=None).pvalue >= RARE:
+        return []
+    farthest = int(np.abs(residuals_CS).argmax())
+    candidate, seed = np.unravel_index(farthest, residuals_CS.shape)
+    return [
+        f"noise is skewed (run {int(seed) + 1} of {names[int(candidate)]} has {scores_CS[candidate, seed]:.4f}, the "
+        f"mean of its runs is {scores_CS[candidate].mean():.4f}): with few seeds a 95% interval then covers as little "
+        "as 65 to 91%, so train more seeds."
+    ]
