@@ -24,10 +24,17 @@ KEPT = (
     "epochs",
     "hours",
     "trial",
-    "behind_best",
+    "expected",
+    "expected_low",
+    "expected_high",
+    "compared_with",
+    "difference",
+    "difference_low",
+    "difference_high",
     "p_holm",
     "part",
 )
+ROUNDED = {name for name in KEPT if name.startswith(("expected", "difference", "p_"))}
 PUBLISHED = Path(__file__).parents[1] / "results" / "paper" / "published.csv"
 
 
@@ -80,10 +87,7 @@ def beside(
             for name in (metric, f"{metric} sd")
             if name in row
         }
-        kept = {
-            name: rounded(row[name]) if name in ("behind_best", "p_holm") else row.get(name, "")
-            for name in KEPT
-        }
+        kept = {name: rounded(row[name]) if name in ROUNDED else row.get(name, "") for name in KEPT}
         rows.append(
             {
                 "model": row["model"],

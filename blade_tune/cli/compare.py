@@ -23,6 +23,7 @@ from blade_tune.spec.recipes import RECIPES, RecipeName
 if TYPE_CHECKING:
     from blade_tune.selection.compare import Budget
     from blade_tune.selection.comparison import Comparisons
+    from blade_tune.selection.scores import EvaluatedPart
     from blade_tune.spec.definition import StudyDefinition
 
 
@@ -73,6 +74,11 @@ if TYPE_CHECKING:
     help="Open the test rows for the winners' runs; each is a line of the ledger.",
 )
 @click.option(
+    "--against",
+    metavar="MODEL",
+    help="Compare all others with this model only; the ledger keeps when that was said.",
+)
+@click.option(
     "--uneven",
     is_flag=True,
     help="Print the table though budgets differ by over 5%, with a footnote.",
@@ -95,6 +101,7 @@ def compare(
     top: int,
     seeds: int,
     test: bool,
+    against: str | None,
     uneven: bool,
     dry_run: bool,
     settings: RunSettings,
@@ -116,6 +123,7 @@ def compare(
     from blade_tune.errors import ConfigError
     from blade_tune.report.dashboard import publish
     from blade_tune.selection import compare as comparing
+    from blade_tune.selection.contrasts import require_known
     from blade_tune.selection.testing import Opening
     from blade_tune.spec.definition import COMBINATION
 
@@ -125,6 +133,7 @@ def compare(
     names = [model.strip() for model in models.split(",")]
     if models == "all":  # but for combinations, whose members were tuned before
         names = [name for name in MODELS if name != COMBINATION]
+    require_known(against, names)
     definitions = comparing.define(study, names, budget, training)
     if dry_run:
         _print_costs(definitions, budget, settings, form)
@@ -132,7 +141,7 @@ def compare(
 
     # Search, confirm, and compare what was spent
     with executor_of(settings, quiet) as executor:
-        studies = comparing.run_comparison(definitions, budget, executor)
+        studies = comparing.run_comparison(definitions, budget, executor, against)
         opening = Opening("compare --test", usable_device(settings.device), settings.data)
         differing = comparing.uneven(studies, settings.gpu_hours)
         if differing and not uneven:
@@ -140,7 +149,8 @@ def compare(
                 f"the budgets of a table must be equal within 5%: {'; '.join(differing)}; --uneven prints it all the "
                 "same, with a footnote."
             )
-        comparisons = comparing.compare(studies, "test" if test else "valid", opening)
+        part: EvaluatedPart = "test" if test else "valid"
+        comparisons = comparing.compare(studies, part, opening, against)
 
     # Show what was found
     for stored in studies:

@@ -1,5 +1,6 @@
 """Command `blade-tune confirm`, which trains the top configurations again on fresh seeds."""
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -46,9 +47,10 @@ def confirm(
 ) -> None:
     """Train the top again on fresh seeds and choose by the mean.
 
-    The best of many noisy trials is mostly lucky; its mean over fresh seeds is not. Runs are stored as study
-    STUDY.runs, each is made once, and the same command goes on where it stopped. The search is left alone, and test
-    rows stay sealed without --test.
+    The best of many noisy trials is mostly lucky; its mean over fresh seeds is not, but for the users at hand. What to
+    expect for other users is found out of bag: the whole choice is made again on resampled users. Runs are stored as
+    study STUDY.runs, each is made once, and the same command goes on where it stopped. The search is left alone, and
+    test rows stay sealed without --test.
 
     \b
     Example:
@@ -80,10 +82,13 @@ def confirm(
         facts = {
             "metric": confirmation.metric,
             "over": f"{confirmation.over}s",
+            "expected": asdict(confirmation.expected) if confirmation.expected else None,
             "candidates": rows,
             "baselines": dict(confirmation.baselines),
             "verdict": confirmation.verdict.facts if confirmation.verdict else None,
             "warning": confirmation.warning or None,
+            "doubts": confirmation.doubts,
+            "made": list(confirmation.made),
             **tested,
         }
         print_facts(facts, form)

@@ -21,9 +21,9 @@ def ledger(study: str, settings: RunSettings, form: str) -> None:
     Example:
       blade-tune ledger --study demo
     """  # noqa: D301
-    entries = settings.workspace.study(study).ledger.entries()
+    ledger = settings.workspace.study(study).ledger
+    entries = ledger.entries()
     print_rows([{"line": number, **entry} for number, entry in enumerate(entries, start=1)], form)
     if form == "table":
-        click.echo(
-            f"test rows of study {study} were evaluated {len(entries)} times; the ledger is whole."
-        )
+        count = len(ledger.openings())
+        click.echo(f"test rows of study {study} were evaluated {count} times; the ledger is whole.")

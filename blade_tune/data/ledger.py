@@ -108,6 +108,14 @@ class Ledger:
         self._require_whole(reading)
         return [record["entry"] for record in reading.records]
 
+    def openings(self) -> list[Record]:
+        """Return the entries that opened the test rows, oldest first; the others state plans (`contrasts`).
+
+        Raises:
+            DataError: as `entries` does.
+        """
+        return [entry for entry in self.entries() if "contrasts" not in entry]
+
     def fault(self) -> str | None:
         """Return what is wrong with the ledger as a message for the user, or None if it is whole."""
         try:

@@ -8,7 +8,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,6 +33,7 @@ from blade_tune.export.writing import write_bundle
 from blade_tune.metrics import gains
 from blade_tune.models.base import RecommenderModel
 from blade_tune.selection.confirm import load_confirmation
+from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.statistics import estimate
 from blade_tune.spec.definition import max_length
 from blade_tune.storage.trial_record import TrialRecord
@@ -74,6 +75,12 @@ class Choice:
     search_trial: int  # number of the trial in the search that had this configuration first
     source: StoredStudy  # the study of `trial`: the search, or the runs that confirmed its top
     trial: FrozenTrial
+    expected: Expected | None = None  # what a confirmed winner reaches on valid rows of other users
+
+    @property
+    def expectation(self) -> dict[str, Any]:
+        """What to expect of the trial for other users, for the bundle's metrics; empty where it is not known."""
+        return {"expected": asdict(self.expected)} if self.expected else {}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -129,7 +136,8 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
     candidate = confirmation.smallest if rule == "1se" else confirmation.winner
     runs = confirmation.runs
     run_on_first_seed = runs.trials[candidate.runs[0]]
-    return Choice(rule or "confirmed", candidate.trial, runs, run_on_first_seed)
+    expected = confirmation.expected if candidate is confirmation.winner else None
+    return Choice(rule or "confirmed", candidate.trial, runs, run_on_first_seed, expected)
 
 
 def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
@@ -165,6 +173,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     evaluation, test_metrics = test(model, sealed, stored.definition.objective, options.device)
 
     # Write the bundle
+    valid = {"valid": None if options.with_valid else result.metrics}
     source = open_source(data.config, stored.data_directory(options.data_directory))
     origin, ids = source.origin(), source.original_ids()
     bundle = Bundle(
@@ -176,7 +185,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         log=_log_format(origin, data.config.behaviors),
         user_ids_U=_original_ids(data.user_ids_U, ids.get("user")),
         item_ids_V=_original_ids(data.item_ids_V, ids.get("item")),
-        metrics={"valid": None if options.with_valid else result.metrics, **test_metrics},
+        metrics={**choice.expectation, **valid, **test_metrics},
         ranks_U=evaluation.ranks_U,
         provenance=_provenance(
             stored, choice, options, sealed, result.best_epoch, origin.get("license", "unknown")

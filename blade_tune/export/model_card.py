@@ -10,6 +10,7 @@ from tabulate import tabulate
 from blade_tune.export.bundle import Bundle
 from blade_tune.metrics import CUTOFFS, by_cutoff
 from blade_tune.models import config_class
+from blade_tune.selection.out_of_bag import Expected
 from blade_tune.study.verdict import below_untuned
 
 SHOWN = by_cutoff(*CUTOFFS)
@@ -51,7 +52,7 @@ sealed until the choice was made.
 
 {figures}
 
-{verdict}
+{expected}{verdict}
 
 Intervals are 95%, over users (Student's t), for this one training: {seeds}.{protocol}
 """
@@ -71,6 +72,7 @@ def model_card(bundle: Bundle) -> str:
         making=_making(bundle.provenance),
         settings=tabulate(settings, ("setting", "value"), "github", disable_numparse=True),
         figures=_figures(bundle.metrics),
+        expected=_expected(bundle.metrics),
         verdict=_verdict(bundle.metrics),
         seeds=f"another seed gives {'other figures' if is_seeded else 'the same model'}",
         protocol=_protocol(bundle),
@@ -127,6 +129,18 @@ def _figures(metrics: Mapping[str, Any]) -> str:
         rows.append((name, shown, f"{metrics['test'][name]:.4f}", interval, *reached))
     columns = ("metric", "valid", "test", "interval", *baselines)
     return tabulate(rows, columns, "github", disable_numparse=True)
+
+
+def _expected(metrics: Mapping[str, Any]) -> str:
+    """Return what to expect of a confirmed winner for other users, as a paragraph; empty where it is not known."""
+    found = metrics.get("expected")  # not in bundles of earlier versions
+    if not found:
+        return ""
+    return (
+        f"On valid rows of other users and trained on other seeds, expect {metrics['metric']} {Expected(**found)}: the "
+        f"mean over fresh seeds less {found['owed']:.4f}, which the configuration owes to having been chosen on the "
+        "valid rows of these users (out of bag, 95%).\n\n"
+    )
 
 
 def below_untuned_on_test(metrics: Mapping[str, Any]) -> str:

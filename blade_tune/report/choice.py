@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from blade_tune.errors import BladeTuneError
 from blade_tune.report import Row, parameter_figures
 from blade_tune.report.section import Section, Study, interval, plural, values
-from blade_tune.report.selection_tables import effect_table
+from blade_tune.report.selection_tables import effect_table, expectation_words, made_words
 from blade_tune.report.text_tables import Cell, Entry, Table, among_baselines
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.effects import load_effects
@@ -46,9 +46,11 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
 
     # Sentences on how far the winner can be trusted
     num_candidates = plural(len(confirmation.candidates), "candidate")
-    words = []
+    words = [f"{words}." for words in expectation_words(confirmation)]
     if confirmation.verdict:
         words.append(_judged(confirmation.verdict, f"one of {num_candidates}"))
+    words += [f"{doubt[0].upper()}{doubt[1:]}" for doubt in confirmation.doubts]
+    words += made_words(confirmation)
     if smallest is not chosen:
         words.append(
             f"Trial {smallest.trial} is smaller or faster ({plural(smallest.num_parameters, 'parameter')}), and its "
@@ -60,8 +62,9 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
     unit = "a fit" if study.stored.definition.is_fitted else "an epoch"
     facts = {
         "trial": str(chosen.trial),
-        f"{study.metric}, mean over {over}": _mean(chosen),
-        "95% interval, corrected for having been chosen": interval(low, high),
+        f"{study.metric} to expect for other users, 95%": str(confirmation.expected or "unknown"),
+        f"{study.metric} of these users, mean over {over}": _mean(chosen),
+        "95% interval for these users, corrected for having been chosen": interval(low, high),
         "value in the search": f"{chosen.search_value:.4f} ({_inflation(chosen)})",
         f"probability of being the best of {num_candidates}": f"{chosen.prob_best:.0%}",
         "parameters": f"{chosen.num_parameters:,}",
@@ -114,11 +117,14 @@ def candidates(study: Study) -> Iterator[Section]:
     )
 
     notes: tuple[str, ...] = (
-        f"† Chosen for having the highest mean: corrected for that, {interval(*confirmation.winner_interval)}.",
+        "† Chosen for having the highest mean: corrected for that, for these users, "
+        f"{interval(*confirmation.winner_interval)}.",
         "Inflation is the search's value minus the confirmed mean.",
     )
     if confirmation.verdict:
         notes += (f"† {_judged(confirmation.verdict, among)}",)
+    if confirmation.expected:
+        notes += (f"† To expect for other users and seeds: {confirmation.expected}.",)
     caption = f"Candidates of {study.name}: mean ± sd over {over}, the same for all."
     yield Section("Candidates", table=Table(columns, rows, caption, notes))
 
@@ -140,7 +146,7 @@ def _loud(warning: str | None) -> str:
 
 
 def _judged(verdict: Verdict, among: str) -> str:
-    return f"It is {verdict}, its mean minus that of the untuned baseline for the same users, 95%, as {among}."
+    return f"It is {verdict}, the figure minus that of the untuned baseline for the same users, 95%, as {among}."
 
 
 def _mean(candidate: Candidate) -> str:

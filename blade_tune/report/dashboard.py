@@ -113,15 +113,17 @@ def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
         yield "Winner", _describe(confirmation) + _after_semicolon(confirmation.verdict)
         if confirmation.warning:
             yield "WARNING", confirmation.warning
-    yield "Test openings", str(len(stored.ledger.entries()))
+    yield "Test openings", str(len(stored.ledger.openings()))
 
 
 def _describe(confirmation: Confirmation) -> str:
     winner, (low, high) = confirmation.winner, confirmation.winner_interval
+    expected = confirmation.expected
+    for_others = f"expect {expected} for other users; " if expected else ""
     return (
-        f"trial {winner.trial}: {winner.estimate.mean:.4f} ({low:.4f} to {high:.4f}) over "
-        f"{plural(winner.estimate.num, confirmation.over)}; the best of the confirmed with probability "
-        f"{winner.prob_best:.2f}"
+        f"trial {winner.trial}: {for_others}{winner.estimate.mean:.4f} ({low:.4f} to {high:.4f}) over "
+        f"{plural(winner.estimate.num, confirmation.over)} for these users; the best of the confirmed with "
+        f"probability {winner.prob_best:.2f}"
     )
 
 

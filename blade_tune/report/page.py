@@ -131,7 +131,7 @@ def _is_below(study: Study, figure: float) -> bool:
 
 def _openings(study: Study) -> tuple[str, str]:
     try:
-        count = len(study.stored.ledger.entries())
+        count = len(study.stored.ledger.openings())
     except DataError:
         return "unknown", "the ledger is broken"
     if count == 0:

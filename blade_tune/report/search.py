@@ -235,5 +235,6 @@ def ledger(study: Study) -> Iterator[Section]:
         when, *rest = [str(entry.get(name, "")) for name in columns]
         rows.append((when, rest))
     table = Table(columns, rows, f"Openings of the test rows by {study.name}.")
-    words = f"The test rows were opened {plural(len(entries), 'time')}."
+    count = len(study.stored.ledger.openings())
+    words = f"The test rows were opened {plural(count, 'time')}."
     yield Section("Ledger", [words], table=table)

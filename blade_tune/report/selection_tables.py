@@ -25,14 +25,18 @@ LEVEL = 0.05
 
 
 def confirmation_rows(confirmation: Confirmation) -> list[Row]:
-    """Return a row for each candidate, the winner first, whose interval is also given corrected for its selection."""
+    """Return a row for each candidate, the winner first, with what to expect of it and its interval corrected."""
     rows = []
     for candidate in confirmation.candidates:
         is_winner = candidate is confirmation.winner
+        expected = confirmation.expected if is_winner else None
         corrected_low, corrected_high = confirmation.winner_interval if is_winner else (None, None)
         rows.append(
             {
                 "trial": candidate.trial,
+                "expected": expected and expected.mean,
+                "expected_low": expected and expected.low,
+                "expected_high": expected and expected.high,
                 "search": candidate.search_value,
                 **_estimate(candidate.estimate),
                 "corrected_low": corrected_low,
@@ -50,10 +54,12 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
     """Return sentences on what a confirmation found, which claim no more than it supports."""
     winner, (low, high) = confirmation.winner, confirmation.winner_interval
     estimate, metric = winner.estimate, confirmation.metric
-    words = [
+    words = [f"{sentence}." for sentence in expectation_words(confirmation)]
+    words += [
         f"Trial {winner.trial} has the highest mean: valid {metric} {estimate.mean:.4f} over "
         f"{plural(estimate.num, confirmation.over)}, where the search saw {winner.search_value:.4f}.",
-        f"Its own interval carries the bias of having been chosen; corrected for that, 95%: {low:.4f} to {high:.4f}.",
+        "Its own interval carries the bias of having been chosen; corrected for that, 95%, for these users only: "
+        f"{low:.4f} to {high:.4f}.",
     ]
     if confirmation.over == "user":
         words.append(
@@ -62,15 +68,45 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
     if confirmation.verdict:
         finding = str(confirmation.verdict)
         words.append(
-            f"{finding[0].upper()}{finding[1:]}, 95% of the mean minus that of the untuned baseline."
+            f"{finding[0].upper()}{finding[1:]}, 95% of the expected figure minus that of the untuned baseline."
         )
+    words += [f"{doubt[0].upper()}{doubt[1:]}" for doubt in confirmation.doubts]
     if confirmation.warning:
         words.append(f"WARNING {confirmation.warning}")
     if confirmation.smallest is not winner:
         words.append(
             f"Trial {confirmation.smallest.trial} is smaller or faster, within one standard error (--rule 1se)."
         )
-    return words
+    return words + made_words(confirmation)
+
+
+def expectation_words(confirmation: Confirmation) -> list[str]:
+    """Return what to expect of a winner for other users, in a phrase; none where it is not known."""
+    expected = confirmation.expected
+    if expected is None:
+        return []
+    chosen = f"from {plural(expected.num_searched, 'configuration')}"
+    if not expected.num_searched:
+        chosen = (
+            f"from {plural(len(confirmation.candidates), 'candidate')}, which are taken as given"
+        )
+    return [
+        f"For other users and seeds expect valid {confirmation.metric} {expected} of trial "
+        f"{confirmation.winner.trial}: out of bag, the choice {chosen} made again on resampled users"
+    ]
+
+
+def made_words(confirmation: Confirmation) -> list[str]:
+    """Return a sentence on all confirmations of a search, if there was more than one to choose from."""
+    made = confirmation.made
+    if len(made) < 2:
+        return []
+    listed = "; ".join(
+        f"{entry['time'][:10]} {plural(len(entry['trials']), 'candidate')} on {plural(entry['seeds'], 'seed')}: "
+        f"trial {entry['winner']} {entry['mean']:.4f}"
+        for entry in made
+    )
+    return [f"Confirmed {len(made)} times: {listed}."]
 
 
 def winner_test(confirmation: Confirmation) -> Row:
@@ -139,21 +175,20 @@ def _over_seeds(count: int) -> str:
 def comparison_rows(comparisons: Comparisons) -> list[Row]:
     """Return a row for each model and each untuned baseline of a comparison, the best first.
 
-    A model's row has its figures, whether it is told the target set, the cost of its search, and its distance from the
-    best model with its p-value.
+    A model's row has its figures, whether it is told the target set, the cost of its search, and its difference from
+    the reference, the model of all contrasts or else the best, with its interval and p-value.
     """
-    # Entries are sorted, the best first; the others are compared with it
-    best = comparisons.entries[0].model
-    against_best = {pair.second: pair for pair in comparisons.pairs if pair.first == best}
+    with_reference = comparisons.with_reference
     rows: list[Row] = []
     for entry in comparisons.entries:
-        pair = against_best.get(entry.model)
+        pair = with_reference.get(entry.model)
         figures: Row = {}
         for metric in SHOWN:
             figures |= _mean_and_sd(entry.scores, metric)
         rows.append(
             {
                 "model": entry.model,
+                **_expected(entry),
                 **figures,
                 **_group_means(entry.scores, comparisons.groups, comparisons.metric),
                 "part": comparisons.part,
@@ -162,7 +197,10 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "told_target_set": entry.told_target_set,
                 **{name: round(value, 4) for name, value in entry.spent.items()},
                 "trial": entry.winner.trial,
-                "behind_best": pair.comparison.difference if pair else None,
+                "compared_with": comparisons.reference if pair else None,
+                "difference": pair.comparison.difference if pair else None,
+                "difference_low": pair.comparison.low if pair else None,
+                "difference_high": pair.comparison.high if pair else None,
                 "p_holm": pair.p_adjusted if pair else None,
                 "verdict": str(entry.verdict) if entry.verdict else None,
                 "warning": entry.warning(comparisons.metric) or None,
@@ -191,32 +229,45 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         comparisons: the compared models.
         uneven: sentences on budgets that are not equal, for footnotes.
     """
-    best = comparisons.entries[0].model
-    worse = {p.second for p in comparisons.pairs if p.first == best and p.p_adjusted < LEVEL}
+    reference = comparisons.reference
+    differing = {
+        model for model, pair in comparisons.with_reference.items() if pair.p_adjusted < LEVEL
+    }
 
     # Rows with the figure by which they are sorted: models, and untuned baselines, which have no cost
     rows: list[tuple[float, str, list[Entry]]] = []
     for entry in comparisons.entries:
-        mark = "*" if entry.model in worse else ""
-        entries = [*_cells(entry.scores, comparisons.metric, mark), *_cost_entries(entry)]
+        mark = "*" if entry.model in differing else ""
+        entries = [
+            str(entry.expected or ""),
+            *_cells(entry.scores, comparisons.metric, mark),
+            *_cost_entries(entry),
+        ]
         rows.append((_reached(comparisons, entry.model), _label(entry, comparisons), entries))
     for name, figures in comparisons.baselines.items():
         known = [Cell(figures[metric]) if metric in figures else "" for metric in SHOWN]
-        rows.append((figures[comparisons.metric], name, [*known, "", "", "", ""]))
+        rows.append((figures[comparisons.metric], name, ["", *known, "", "", "", ""]))
     rows.sort(key=lambda row: -row[0])
 
     seeds = max(len(entry.scores.ranks_SU) for entry in comparisons.entries)
     return Table(
-        columns=["model", *map(metric_name, SHOWN), "loss", "trials", "epochs", "hours"],
+        columns=[
+            "model",
+            f"expected {metric_name(comparisons.metric)}, 95%",
+            *map(metric_name, SHOWN),
+            *("loss", "trials", "epochs", "hours"),
+        ],
         rows=[(label, entries) for _, label, entries in rows],
         caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {seeds} seeds",
         footnotes=[
-            f"* worse than {best} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, Holm "
-            f"over {len(comparisons.pairs)} pairs, p < {LEVEL})",
+            f"* differs from {reference} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, "
+            f"Holm over {plural(len(comparisons.pairs), 'pair')}, p < {LEVEL})",
+            *_contrast_notes(comparisons),
+            _expectation_note(comparisons),
             "† is told the behavior set of the item to predict, or its label",
             "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
-            f"‡ not above {REFERENCE}: the interval of the mean minus that of the untuned baseline, paired by user, "
-            "does not lie above 0 (95%, corrected for the candidates that the winner was chosen from)",
+            f"‡ not above {REFERENCE}: the interval of the expected figure minus that of the untuned baseline, paired "
+            "by user, does not lie above 0 (95%)",
             *(f"! {words}" for words in comparisons.warnings),
             *_left_out(comparisons),
             "a model without epochs is fitted at once; one without sd is the same on every seed",
@@ -224,6 +275,38 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *_group_sizes(comparisons.groups),
             *(f"budgets are not equal: {line}" for line in uneven),
         ],
+    )
+
+
+def _contrast_notes(comparisons: Comparisons) -> list[str]:
+    """Return footnotes on contrasts that were named before: when, and the difference of each."""
+    contrasts = comparisons.contrasts
+    if contrasts is None:
+        return []
+    known = "before any trial was scored"
+    if contrasts.scored:
+        known = f"after {plural(contrasts.scored, 'trial')} had been scored"
+    if contrasts.opened:
+        known += f" and the test rows opened {plural(contrasts.opened, 'time')}"
+    notes = [f"contrasts with {contrasts.against} were named on {contrasts.when[:10]}, {known}"]
+    if contrasts.others:
+        notes.append(f"{plural(contrasts.others, 'other set')} of contrasts were named too")
+    for model, pair in comparisons.with_reference.items():
+        found = pair.comparison
+        notes.append(
+            f"{model} minus {contrasts.against}: {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}), "
+            f"p = {pair.p_adjusted:.3f} after Holm"
+        )
+    return notes
+
+
+def _expectation_note(comparisons: Comparisons) -> str:
+    """Return the footnote on the first column."""
+    if comparisons.part == "test":
+        return "expected: the mean with its interval over users and seeds; test rows chose nothing"
+    return (
+        "expected: for other users and seeds, out of bag (the choice made again on resampled users); figures of the "
+        "users at hand, which chose the winners, stand beside it, and differences allow for what they owe to that"
     )
 
 
@@ -320,6 +403,15 @@ def _cells(scores: Scores, marked_metric: str, mark: str) -> list[Entry]:
 
 def _estimate(estimate: Estimate) -> Row:
     return {"mean": estimate.mean, "sd": estimate.sd, "low": estimate.low, "high": estimate.high}
+
+
+def _expected(entry: Contender) -> Row:
+    expected = entry.expected
+    return {
+        "expected": expected and expected.mean,
+        "expected_low": expected and expected.low,
+        "expected_high": expected and expected.high,
+    }
 
 
 def _mean_and_sd(scores: Scores, metric: str) -> Mapping[str, float | None]:

@@ -6,7 +6,8 @@ Shapes stand in names: C candidates, S seeds.
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from blade_tune.selection.statistics import Floats
 
 RARE = 0.01  # p-value below which spreads count as unequal: few warnings are false ones
 FEWEST_UNEQUAL = 3  # seeds from which on spreads can be told apart
@@ -14,10 +15,8 @@ FEWEST_UNEQUAL = 3  # seeds from which on spreads can be told apart
 # 50 has such a one; of sets in which a run in ten collapsed, nearly all have (tests/selection/test_assumptions.py).
 FAR = 8
 
-Scores = NDArray[np.float64]
 
-
-def broken(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+def broken(scores_CS: Floats, names: Sequence[str]) -> list[str]:
     """Return a sentence for each assumption that the scores break, which says what holds instead.
 
     Args:
@@ -31,7 +30,7 @@ def broken(scores_CS: Scores, names: Sequence[str]) -> list[str]:
     ]
 
 
-def is_unequal(scores_CS: Scores) -> bool:
+def is_unequal(scores_CS: Floats) -> bool:
     """Return whether runs of some candidates vary more than those of others (Brown and Forsythe 1974)."""
     num_candidates, num_seeds = scores_CS.shape
     if num_candidates < 2 or num_seeds < FEWEST_UNEQUAL:
@@ -44,7 +43,7 @@ def is_unequal(scores_CS: Scores) -> bool:
     return bool(levene(*scores_CS, center="median").pvalue < RARE)
 
 
-def _without_spread(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+def _without_spread(scores_CS: Floats, names: Sequence[str]) -> list[str]:
     """Return a sentence on candidates whose runs all have one score."""
     num_seeds = scores_CS.shape[1]
     if num_seeds < 2:
@@ -59,7 +58,7 @@ def _without_spread(scores_CS: Scores, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _with_unequal_noise(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+def _with_unequal_noise(scores_CS: Floats, names: Sequence[str]) -> list[str]:
     """Return a sentence if noise differs between candidates."""
     if not is_unequal(scores_CS):
         return []
@@ -71,7 +70,7 @@ def _with_unequal_noise(scores_CS: Scores, names: Sequence[str]) -> list[str]:
     ]
 
 
-def _with_skewed_noise(scores_CS: Scores, names: Sequence[str]) -> list[str]:
+def _with_skewed_noise(scores_CS: Floats, names: Sequence[str]) -> list[str]:
     """Return a sentence if a run falls far off, as those do that collapse."""
     deviations_CS = np.abs(scores_CS - np.median(scores_CS, axis=1, keepdims=True))
     usual_X = deviations_CS[

@@ -21,7 +21,10 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import config_class
 from blade_tune.parameter import Value
 from blade_tune.selection.comparison import Comparisons, Contender, Pair
-from blade_tune.selection.confirm import confirm, load_confirmation
+from blade_tune.selection.confirm import confirm, leaders, load_confirmation
+from blade_tune.selection.contrasts import contrasts_of, name_contrasts
+from blade_tune.selection.expectation import expected_of_scores, expected_of_winner
+from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.selection.scores import (
     EvaluatedPart,
@@ -115,7 +118,10 @@ def define(
 
 
 def run_comparison(
-    definitions: Sequence[StudyDefinition], budget: Budget, executor: RunExecutor
+    definitions: Sequence[StudyDefinition],
+    budget: Budget,
+    executor: RunExecutor,
+    against: str | None = None,
 ) -> list[StoredStudy]:
     """Run the search of each model in turn, and confirm its winner. Work that is done already is not repeated.
 
@@ -123,6 +129,7 @@ def run_comparison(
         definitions: the searches, as `define` returns them.
         budget: the budget of each model.
         executor: trains the trials and runs.
+        against: the model that all others will be compared with, which is written to its ledger before anything runs.
 
     Returns:
         The searches as stored, in the order of the definitions.
@@ -140,9 +147,12 @@ def run_comparison(
         directory = _data_directory(definition, settings)
         data = prepare(definition.data, directory, settings.results)
         stored = open_study(definition, data, settings.workspace, total, directory=directory)
+        studies.append(stored)
+    if against is not None:
+        name_contrasts(studies, against)
+    for stored in studies:
         executor.work(stored)
         confirm(stored, budget.top, budget.seeds, executor)
-        studies.append(stored)
     return studies
 
 
@@ -221,13 +231,19 @@ def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]
     return lines
 
 
-def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Opening) -> Comparisons:
+def compare(
+    studies: Sequence[StoredStudy],
+    part: EvaluatedPart,
+    opening: Opening,
+    against: str | None = None,
+) -> Comparisons:
     """Compare the confirmed winners of several searches.
 
     Args:
         studies: the searches, as `run_comparison` returns them.
         part: the rows to compare on; "test" opens the sealed rows for each run of each winner.
         opening: with which command, data folder and device rows are opened and models built.
+        against: the model that all others are compared with; None to compare all pairs.
 
     Raises:
         RunsMissingError: a search has no confirmed winner, or files of its runs are not in the results folder.
@@ -235,18 +251,23 @@ def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Openin
     entries = [_entry(stored, part, opening) for stored in studies]
     metric = studies[0].definition.objective.metric
     entries.sort(key=lambda entry: -entry.scores.estimate(metric).mean)
-    pairs = _pairs(entries, metric)
+    pairs = _pairs(entries, metric, against)
     groups = _groups(entries[0], part, opening)
-    return Comparisons(metric, part, tuple(entries), pairs, groups)
+    contrasts = contrasts_of(studies, against) if against else None
+    return Comparisons(metric, part, tuple(entries), pairs, groups, contrasts)
 
 
-def _pairs(entries: Sequence[Contender], metric: str) -> tuple[Pair, ...]:
-    """Return the difference between the models of each pair, with p-values corrected over all pairs."""
-    pairs = list(combinations(entries, 2))
+def _pairs(entries: Sequence[Contender], metric: str, against: str | None) -> tuple[Pair, ...]:
+    """Return the difference between the models of each pair, with p-values corrected over these pairs."""
+    pairs = [
+        (first, second)
+        for first, second in combinations(entries, 2)
+        if against in (None, first.model, second.model)
+    ]
     comparisons = []
     for first, second in pairs:
         gains = same_seeds(first.scores.gains(metric), second.scores.gains(metric))
-        comparisons.append(paired_bootstrap(*gains))
+        comparisons.append(paired_bootstrap(*gains, owed=(first.owed, second.owed)))
     adjusted = holm([comparison.p_value for comparison in comparisons])
     return tuple(
         Pair(first.model, second.model, comparison, p_adjusted)
@@ -284,16 +305,20 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
     from blade_tune.trial.model import build_study_model  # loads torch
 
     model = build_study_model(definition, winner.values, data.catalog, f"trial {winner.trial}")
-    # The untuned baselines on the same rows
+    # What it reaches for other users, and the untuned baselines on the same rows
     baselines: Mapping[str, Mapping[str, float]]
+    expected: Expected | None
     if part == "test":
+        expected = expected_of_scores(scores, metric)
         baselines, verdict = tested_beside(files, scores, metric)
     else:
+        expected = confirmation.expected
+        if expected is None:
+            expected = expected_of_winner(stored, confirmation, leaders(stored))
         measured = stored.measure_baselines(data, winner.values)
         baselines = measured.metrics
-        # The winner was chosen on these rows, so its verdict is corrected for the number of candidates.
-        num_candidates = len(confirmation.candidates)
-        verdict = verdict_on(scores, measured.ranks.get(REFERENCE), metric, num_candidates)
+        owed = expected.owed if expected else 0.0
+        verdict = verdict_on(scores, measured.ranks.get(REFERENCE), metric, owed)
     return Contender(
         model=definition.model,
         study=stored,
@@ -304,6 +329,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         window=model.max_length,
         loss=loss_of(definition, winner.values),
         spent=spent(stored),
+        expected=expected,
         baselines=baselines,
         verdict=verdict,
     )

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.selection.confirmation import Candidate
+from blade_tune.selection.contrasts import Contrasts
+from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.scores import EvaluatedPart, Scores
 from blade_tune.selection.statistics import Comparison
 from blade_tune.storage.folder import TrialFolder
@@ -28,9 +30,16 @@ class Contender:
     window: int
     loss: str  # name of the loss that the winner was trained with
     spent: Mapping[str, float]  # cost of the search, see `compare.spent`
+    # What to expect for other users; None where ranks of the search or of runs were not available.
+    expected: Expected | None
     # Metrics of the untuned baselines on the same rows
     baselines: Mapping[str, Mapping[str, float]]
     verdict: Verdict | None  # None where the reference baseline was not measured
+
+    @property
+    def owed(self) -> float:
+        """How much of the winner's mean is owed to its having been chosen by it."""
+        return self.expected.owed if self.expected else 0.0
 
     def warning(self, metric: str) -> str:
         """Return a sentence on the untuned baselines that the model's mean is below; empty if it is below none."""
@@ -46,12 +55,19 @@ class Pair:
     first: str
     second: str
     comparison: Comparison  # first minus second
-    p_adjusted: float  # p-value with Holm's correction over all pairs
+    p_adjusted: float  # p-value with Holm's correction over the pairs of the comparison
+
+    @property
+    def swapped(self) -> "Pair":
+        """The same pair the other way around."""
+        found = self.comparison
+        turned = Comparison(-found.difference, -found.high, -found.low, found.p_value)
+        return Pair(self.second, self.first, turned, self.p_adjusted)
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """The result of a comparison: all models, the best mean first, and all pairs of models."""
+    """The result of a comparison: all models, the best mean first, and the pairs that were compared."""
 
     metric: str
     part: EvaluatedPart
@@ -59,6 +75,24 @@ class Comparisons:
     pairs: tuple[Pair, ...]
     # "head" and "tail" -> mask_U of the evaluated users in the group
     groups: Mapping[str, NDArray[np.bool_]]
+    # The one model of all pairs; None where all models are paired with all others.
+    contrasts: Contrasts | None = None
+
+    @property
+    def reference(self) -> str:
+        """The model that the others are compared with in tables: that of the contrasts, or else the best."""
+        return self.contrasts.against if self.contrasts else self.entries[0].model
+
+    @property
+    def with_reference(self) -> Mapping[str, Pair]:
+        """Each other model -> its difference from the reference."""
+        pairs = {}
+        for pair in self.pairs:
+            if pair.first == self.reference:
+                pairs[pair.second] = pair.swapped
+            elif pair.second == self.reference:
+                pairs[pair.first] = pair
+        return pairs
 
     @property
     def left_out(self) -> Mapping[str, str]:

@@ -5,8 +5,9 @@ part in the search give an unbiased mean for each candidate, and the winner is c
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from blade_tune.errors import NothingToExportError, RunsMissingError
 from blade_tune.models import config_class
 from blade_tune.search.replicates import configuration
 from blade_tune.selection.confirmation import Candidate, Confirmation
+from blade_tune.selection.expectation import expected_of_winner
+from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.runs import (
     Run,
     RunExecutor,
@@ -37,9 +40,11 @@ from blade_tune.training.baselines import REFERENCE, Baselines
 
 log = logging.getLogger(__name__)
 
-# User attribute of the search: {"trials": [numbers], "seeds": count, "verdict": on the winner, "baselines": name ->
-# figure}. The latter two are added when all runs have ended.
+# User attribute of the search: {"trials": [numbers], "seeds": count, "expected": of the winner, "verdict": on it,
+# "baselines": name -> figure}. The latter three are added when all runs have ended.
 ATTRIBUTE = "confirmation"
+# User attribute of the search: a list of all confirmations that were made, the latest last, see `_remember`.
+MADE = "confirmations"
 
 
 def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor) -> Confirmation:
@@ -69,15 +74,39 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
     confirmation = load_confirmation(stored)
     if confirmation is None:
         raise missing(runs, wanted)
-    # The verdict, from baselines with a window of the winner's length
+    # What to expect of the winner, and the verdict, from baselines with a window of its length
+    expected = expected_of_winner(stored, confirmation, leaders(stored))
     data = stored.data(executor.settings.data)
     measured = stored.measure_baselines(data, confirmation.winner.values)
-    verdict = _verdict(confirmation, measured)
+    verdict = _verdict(confirmation, measured, expected)
     metric = confirmation.metric
     baselines = {name: figures[metric] for name, figures in measured.metrics.items()}
-    facts = {**asked, "verdict": vars(verdict) if verdict else None, "baselines": baselines}
+    facts = {
+        **asked,
+        "expected": asdict(expected) if expected else None,
+        "verdict": vars(verdict) if verdict else None,
+        "baselines": baselines,
+    }
     stored.study.set_user_attr(ATTRIBUTE, facts)
-    return replace(confirmation, verdict=verdict, baselines=baselines)
+    confirmation = replace(confirmation, expected=expected, verdict=verdict, baselines=baselines)
+    return replace(confirmation, made=_remember(stored, asked, confirmation))
+
+
+def _remember(
+    stored: StoredStudy, asked: Mapping[str, Any], confirmation: Confirmation
+) -> tuple[Mapping[str, Any], ...]:
+    """Add a confirmation to the list of those that were made, unless it is there, and return the list."""
+    made: list[dict[str, Any]] = list(stored.study.user_attrs.get(MADE, []))
+    facts = {
+        **asked,
+        "winner": confirmation.winner.trial,
+        "mean": confirmation.winner.estimate.mean,
+        "expected": confirmation.expected and confirmation.expected.mean,
+    }
+    if not any(facts.items() <= entry.items() for entry in made):
+        made.append({"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts})
+        stored.study.set_user_attr(MADE, made)
+    return tuple(made)
 
 
 def is_seeded(definition: StudyDefinition) -> bool:
@@ -85,8 +114,8 @@ def is_seeded(definition: StudyDefinition) -> bool:
     return config_class(definition.model).is_seeded
 
 
-def leaders(stored: StoredStudy, top: int) -> list[FrozenTrial]:
-    """Return the best trial of each of the `top` best configurations, the best first.
+def leaders(stored: StoredStudy, top: int | None = None) -> list[FrozenTrial]:
+    """Return the best trial of each of the `top` best configurations, the best first; of all without `top`.
 
     Returns:
         At least one trial; fewer than `top` if fewer configurations have completed.
@@ -134,10 +163,12 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
     if not whole:
         return None
     confirmation = _confirmation(stored, runs, whole, num_seeds)
+    expected = Expected(**asked["expected"]) if asked.get("expected") else None
     verdict = Verdict(**asked["verdict"]) if asked.get("verdict") else None
     # Without figures of its own (see ATTRIBUTE), the confirmation shows the baselines that the search measured.
     baselines = asked.get("baselines", stored.baseline_figures)
-    return replace(confirmation, verdict=verdict, baselines=baselines)
+    made = tuple(stored.study.user_attrs.get(MADE, []))
+    return replace(confirmation, expected=expected, verdict=verdict, baselines=baselines, made=made)
 
 
 def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) -> list[Run]:
@@ -213,12 +244,14 @@ def _scores(study: StoredStudy, groups: Sequence[Sequence[FrozenTrial]]) -> Floa
     return np.concatenate(gains)
 
 
-def _verdict(confirmation: Confirmation, baselines: Baselines) -> Verdict | None:
+def _verdict(
+    confirmation: Confirmation, baselines: Baselines, expected: Expected | None
+) -> Verdict | None:
     """Return the verdict on the winner; None, with a warning, if its ranks are missing on this machine or damaged."""
     try:
         scores = load_scores(confirmation.runs, "the winner", confirmation.winning_runs, "valid")
     except RunsMissingError as error:
         log.warning("the winner cannot be compared with %s user by user: %s", REFERENCE, error)
         return None
-    num_candidates = len(confirmation.candidates)
-    return verdict_on(scores, baselines.ranks.get(REFERENCE), confirmation.metric, num_candidates)
+    owed = expected.owed if expected else 0.0
+    return verdict_on(scores, baselines.ranks.get(REFERENCE), confirmation.metric, owed)

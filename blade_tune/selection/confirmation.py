@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 from optuna.trial import FrozenTrial
 
 from blade_tune.parameter import Value
+from blade_tune.selection.assumptions import broken
+from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.statistics import Estimate
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict, below_untuned
@@ -40,12 +44,16 @@ class Confirmation:
     over: str  # what estimates are means over: "fresh seed", or "user" for models that no seed changes
     seeds: tuple[int, ...]  # shared by all candidates
     candidates: tuple[Candidate, ...]
-    # The interval of the winner's mean, corrected for its having been chosen.
+    # The interval of the winner's mean over the users at hand, corrected for its having been chosen.
     winner_interval: tuple[float, float]
     # None where the reference baseline or the winner's ranks were not available.
     verdict: Verdict | None = None
     # The metric of each untuned baseline on the same rows, by name.
     baselines: Mapping[str, float] = field(default_factory=dict)
+    # What the winner reaches for other users; None where ranks were not available.
+    expected: Expected | None = None
+    # Every confirmation of the search that was made, this one the last: its time, trials, seeds, winner and figures.
+    made: tuple[Mapping[str, Any], ...] = ()
     # The study of runs from which it was computed.
     runs: StoredStudy = field(compare=False, repr=False, kw_only=True)
 
@@ -59,6 +67,14 @@ class Confirmation:
         """The winner's runs, one per seed, in order of seeds."""
         trials = self.runs.trials
         return [trials[number] for number in self.winner.runs]
+
+    @property
+    def doubts(self) -> list[str]:
+        """A sentence for each assumption of the intervals that the scores break."""
+        if self.over == "user":
+            return []
+        scores_CS = np.array([candidate.scores for candidate in self.candidates])
+        return broken(scores_CS, [f"trial {candidate.trial}" for candidate in self.candidates])
 
     @property
     def warning(self) -> str:

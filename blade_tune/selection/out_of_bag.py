@@ -10,37 +10,36 @@ Shapes stand in names: C candidates, S seeds, T configurations of the search, U 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.selection.assumptions import is_unequal
 from blade_tune.selection.statistics import (
     CELLS,
     Floats,
+    SeedError,
     chance_of_seeds,
     chance_of_users,
-    noise_of_runs,
 )
 
 
 @dataclass(frozen=True)
-class OutOfBag:
-    """The expected figure of a winner for other users and seeds than those that it was chosen on."""
+class Expected:
+    """The figure to expect of a configuration for other users and on other seeds than those at hand."""
 
     mean: float
     low: float  # ends of its 95% interval, over users and seeds
     high: float
-    # How much of the mean over the users and seeds at hand is owed to the choice: that mean minus this one, at least 0.
-    owed: float
-    # Of how many configurations of the search the candidates were chosen again. 0 where the ranks of these were not at
-    # hand: the choice of the candidates is then taken as given, and what they owe to it is left out.
-    num_searched: int
+    # How much of the mean at hand is owed to its having been chosen by it: that mean minus this one, at least 0.
+    owed: float = 0.0
+    # Of how many configurations of the search the candidates were chosen again. 0 where their ranks were not at hand:
+    # the candidates are then taken as given, and what is owed to their choice is left out.
+    num_searched: int = 0
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The fields, for JSON."""
-        return dict(vars(self))
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ({self.low:.4f} to {self.high:.4f})"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def out_of_bag(
     resamples: int = 1_000,
     draws: int = 10_000,
     seed: int = 0,
-) -> OutOfBag:
+) -> Expected:
     """Return what the winner reaches for users and on seeds that had no part in its choice.
 
     In each resample, users are drawn with replacement and a seed is left out. The C configurations with the highest
@@ -70,7 +69,7 @@ def out_of_bag(
     which of them have runs.
 
     The interval is the error of the winner's mean around it: a bootstrap over users, and Student's t over seeds, with
-    the noise of runs pooled over candidates (`noise_of_runs`).
+    the noise of runs pooled over candidates (`seed_error`).
 
     Args:
         runs_CSU: gain of each candidate at each seed and user; the winner is the one with the highest mean, the first
@@ -97,9 +96,9 @@ def out_of_bag(
     winner = int(runs_CSU.mean(axis=(1, 2)).argmax())
     chance_R = chance_of_users(runs_CSU[winner], draws, rng)
     if num_seeds > 1:
-        chance_R += chance_of_seeds(noise_of_runs(runs_CSU.mean(axis=2), winner), draws, rng)
+        chance_R += chance_of_seeds(seed_error(runs_CSU.mean(axis=2), winner), draws, rng)
     low, high = mean + np.quantile(chance_R, [(1 - level) / 2, (1 + level) / 2])
-    return OutOfBag(
+    return Expected(
         mean=mean,
         low=float(low),
         high=float(high),
@@ -160,3 +159,19 @@ def _is_candidate(searched: Searched, counts_RU: NDArray[np.float64]) -> NDArray
     last_R1 = np.sort(means_RT, axis=1)[:, -num_candidates][:, None]
     is_among_RC: NDArray[np.bool_] = (means_RT >= last_R1)[:, searched.candidates_C]
     return is_among_RC
+
+
+def seed_error(scores_CS: Floats, chosen: int) -> SeedError:
+    """Return the error of one candidate's mean over seeds, with the noise of a run pooled over all candidates.
+
+    Where noise differs between candidates (`is_unequal`), it is that of the chosen candidate's own runs.
+
+    Args:
+        scores_CS: the scores, of two seeds or more.
+        chosen: the candidate's row.
+    """
+    num_seeds = scores_CS.shape[1]
+    rows = scores_CS[[chosen]] if is_unequal(scores_CS) else scores_CS
+    df = len(rows) * (num_seeds - 1)
+    square = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum() / df
+    return SeedError(sqrt(square / num_seeds), df)

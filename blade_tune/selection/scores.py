@@ -141,16 +141,15 @@ def _agreed(path: Path, ranks_U: NDArray[np.int32], facts: Mapping[str, Any]) ->
 
 
 def verdict_on(
-    scores: Scores, baseline_ranks_U: Ranks | None, metric: str, num_candidates: int
+    scores: Scores, baseline_ranks_U: Ranks | None, metric: str, owed: float = 0.0
 ) -> Verdict | None:
-    """Return the comparison of a winner with the reference baseline, over seeds and users.
+    """Return the comparison of a winner with the reference baseline, for other users and seeds than those at hand.
 
     Args:
         scores: the winner's scores.
         baseline_ranks_U: the baseline's ranks for the same users; None where it was not measured.
         metric: name of the metric to compare by.
-        num_candidates: number of candidates that the winner was chosen from on these users, for which the interval is
-            corrected (Bonferroni).
+        owed: how much of the winner's mean is owed to its having been chosen on these users and seeds.
 
     Returns:
         None where the baseline was not measured.
@@ -160,9 +159,8 @@ def verdict_on(
     gains_SU = scores.gains(metric)
     # No seed changes the baseline, so its one row of gains is paired with each of the winner's.
     baseline_SU = np.broadcast_to(gains(baseline_ranks_U, metric), gains_SU.shape)
-    level = 1 - (1 - LEVEL) / num_candidates
-    comparison = paired_bootstrap(gains_SU, baseline_SU, level=level)
-    return Verdict(REFERENCE, comparison.difference, comparison.low, comparison.high)
+    found = paired_bootstrap(gains_SU, baseline_SU, level=LEVEL)
+    return Verdict(REFERENCE, found.difference - owed, found.low - owed, found.high - owed)
 
 
 def tested_beside(
@@ -187,7 +185,7 @@ def tested_beside(
     # Stored figures win over those computed from the ranks.
     if ranks_U is not None and REFERENCE in metrics:
         metrics[REFERENCE] = {**summarize(ranks_U), **metrics[REFERENCE]}
-    return metrics, verdict_on(scores, ranks_U, metric, num_candidates=1)
+    return metrics, verdict_on(scores, ranks_U, metric)
 
 
 def user_groups(

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from blade_tune.selection.assumptions import is_unequal
-
 # The size of the table of resampled users that is in memory at a time; larger ones are slower.
 CELLS = 500_000
 ROUNDING = 1e-12  # relative spread below which differences count as one number
@@ -191,8 +189,8 @@ def paired_bootstrap(
     if num_seeds > 1:
         error = gains_SU.mean(axis=1).std(ddof=1) / sqrt(num_seeds)
         # The sign makes the draws change theirs too if the models swap places.
-        noise = Noise(copysign(error, difference), num_seeds - 1)
-        chance_R += chance_of_seeds(noise, resamples, rng)
+        signed = SeedError(copysign(error, difference), num_seeds - 1)
+        chance_R += chance_of_seeds(signed, resamples, rng)
     # The p-value, for what is left of the difference at least, and the percentile interval
     lowest, highest = difference - owed[0], difference + owed[1]
     least = 0.0 if lowest <= 0 <= highest else min(abs(lowest), abs(highest))
@@ -203,32 +201,16 @@ def paired_bootstrap(
 
 
 @dataclass(frozen=True)
-class Noise:
+class SeedError:
     """The error that a mean over seeds has because other seeds could have been drawn."""
 
-    error: float  # standard error of the mean
+    size: float  # standard error of the mean
     df: int  # degrees of freedom that it was estimated with
 
 
-def noise_of_runs(scores_CS: Floats, chosen: int) -> Noise:
-    """Return the error of one candidate's mean over seeds, with the noise of a run pooled over all candidates.
-
-    Where noise differs between candidates (`is_unequal`), it is that of the chosen candidate's own runs.
-
-    Args:
-        scores_CS: the scores, of two seeds or more.
-        chosen: the candidate's row.
-    """
-    num_seeds = scores_CS.shape[1]
-    rows = scores_CS[[chosen]] if is_unequal(scores_CS) else scores_CS
-    df = len(rows) * (num_seeds - 1)
-    square = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum() / df
-    return Noise(sqrt(square / num_seeds), df)
-
-
-def chance_of_seeds(noise: Noise, resamples: int, rng: np.random.Generator) -> Floats:
+def chance_of_seeds(error: SeedError, resamples: int, rng: np.random.Generator) -> Floats:
     """Return draws of shape (R,), centered on 0, of the error that a mean has because of its seeds."""
-    chance_R: Floats = noise.error * rng.standard_t(noise.df, size=resamples)
+    chance_R: Floats = error.size * rng.standard_t(error.df, size=resamples)
     return chance_R
 
 

@@ -255,9 +255,18 @@ class StoredStudy:
         line = {"study": self.definition.name, **entry, "when": now()}
         return open_for_evaluation(data, self.data_directory(directory), self.ledger, line)
 
+    def note(self, entry: Mapping[str, Any]) -> None:
+        """Write a line to the study's ledger that opens nothing.
+
+        Args:
+            entry: facts for the ledger; a plan of contrasts has the key `contrasts`.
+        """
+        self.claim_folder()
+        self.ledger.append({"study": self.definition.name, **entry, "when": now()})
+
     @property
     def ledger(self) -> Ledger:
-        """The record of every opening of the test rows for this study."""
+        """The record of every opening of the test rows for this study, and of what was planned before."""
         remembered = self.study.user_attrs.get("ledger")
         head = Head(**remembered) if remembered else None
         return Ledger(self.folder.ledger, head, self._remember_ledger)

@@ -31,7 +31,9 @@ Ranks = NDArray[np.integer[Any]]
 class Verdict:
     """The mean metric of a winner minus that of the untuned reference baseline, for the same users, with an interval.
 
-    The interval is of 95%. Its lower end holds for all candidates at once that the winner was chosen from (Bonferroni).
+    The interval is of 95%. What the winner may owe to having been chosen on these users is allowed for: for the best
+    trial of a search the lower end holds for all trials at once (Bonferroni), and from the mean of a confirmed winner
+    is taken off what it does not reach out of bag.
     """
 
     baseline: str  # the name of the reference baseline

@@ -14,6 +14,7 @@ from optuna.artifacts import get_all_artifact_meta
 
 from blade_tune.report import dashboard
 from blade_tune.selection.confirmation import Candidate, Confirmation
+from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.statistics import estimate
 from blade_tune.storage.trials import ranked
 from blade_tune.study.stored import StoredStudy
@@ -69,6 +70,7 @@ def confirmed(stored: StoredStudy) -> Confirmation:
         (winner,),
         (0.18, 0.23),
         Verdict("item_knn", 0.1, -0.1, 0.3),
+        expected=Expected(0.201, 0.172, 0.229, 0.009, 11),
         runs=stored,
     )
 
@@ -122,8 +124,9 @@ def test_the_note_says_what_the_study_is_and_found(stored, monkeypatch):
     dashboard.publish(stored)
     winner = found.winner.trial
     assert facts(stored)["Winner"] == (
-        f"trial {winner}: 0.2100 (0.1800 to 0.2300) over 3 fresh seeds; the best of the confirmed with probability 0.75"
-        "; not above item_knn: +0.1000 (-0.1000 to +0.3000)"
+        f"trial {winner}: expect 0.2010 (0.1720 to 0.2290) for other users; 0.2100 (0.1800 to 0.2300) over 3 fresh "
+        "seeds for these users; the best of the confirmed with probability 0.75; not above item_knn: +0.1000 (-0.1000 "
+        "to +0.3000)"
     )
 
 

@@ -167,6 +167,9 @@ def test_a_confirmed_winner_has_its_card(confirmed, tmp_path):
         f"{low:.4f} to {high:.4f}",
         "too high by 0.0090",
         "Trial 20 is smaller or faster (500 parameters)",
+        "to expect for other users, 95% 0.2215 (0.2102 to 0.2331)",
+        "out of bag, the choice from 30 configurations made again on resampled users",
+        "Confirmed 2 times: 2026-11-30 2 candidates on 3 seeds: trial 4 0.2290; 2026-12-01 3 candidates",
     ):
         assert words in text
     assert "It is above item_knn: +0.1310 (+0.1000 to +0.1500)" in text

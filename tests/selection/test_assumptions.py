@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from blade_tune.selection.assumptions import broken, is_unequal
-from blade_tune.selection.statistics import Noise, noise_of_runs
+from blade_tune.selection.out_of_bag import seed_error
+from blade_tune.selection.statistics import SeedError
 
 NAMES = [f"trial {number}" for number in range(5)]
 NUM_REPEATS = 400
@@ -56,14 +57,14 @@ def test_unequal_noise_is_found_and_not_pooled():
     assert is_unequal(scores_CS)
     assert "noise is not equal (runs of trial 3 have sd" in warned(scores_CS)
     own = scores_CS[3].std(ddof=1) / np.sqrt(10)
-    assert noise_of_runs(scores_CS, 3) == Noise(pytest.approx(own), 9)
+    assert seed_error(scores_CS, 3) == SeedError(pytest.approx(own), 9)
 
 
 def test_equal_noise_is_pooled():
     """Five candidates of five runs give 20 degrees of freedom for the error of one mean."""
     scores_CS = normal(2)
     pooled = np.sqrt(scores_CS.var(axis=1, ddof=1).mean() / 5)
-    assert noise_of_runs(scores_CS, 0) == Noise(pytest.approx(pooled), 20)
+    assert seed_error(scores_CS, 0) == SeedError(pytest.approx(pooled), 20)
 
 
 def test_equal_values_are_no_proof():

@@ -125,7 +125,8 @@ def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
     assert means == sorted(means, reverse=True)
     (pair,) = found.pairs
     one, other = (entry.scores.gains("ndcg@10") for entry in found.entries)
-    assert pair.comparison == paired_bootstrap(one, other)
+    owed = tuple(entry.owed for entry in found.entries)
+    assert pair.comparison == paired_bootstrap(one, other, owed=owed)
     assert pair.comparison.difference >= 0.0
     assert pair.p_adjusted == holm([pair.comparison.p_value])[0]
     assert set(found.baselines) == {

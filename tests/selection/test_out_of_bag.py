@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blade_tune.selection.out_of_bag import OutOfBag, Searched, out_of_bag
+from blade_tune.selection.out_of_bag import Expected, Searched, out_of_bag
 from blade_tune.selection.statistics import paired_bootstrap, winner_interval
 from tests.selection.simulated import (
     NORMAL,
@@ -20,7 +20,7 @@ from tests.selection.simulated import (
 NUM_STUDIES = 400  # a share of 0.95 of so many has a standard error of 0.011
 
 
-def found(study: Simulated) -> OutOfBag:
+def found(study: Simulated) -> Expected:
     searched = Searched(study.gains_TU, study.candidates_C)
     return out_of_bag(study.runs_CSU, searched, resamples=60, draws=1_000)
 

@@ -1,0 +1,84 @@
+"""Contrasts of a comparison: which models are compared with one, named before anything runs and kept in its ledger.
+
+With all pairs of nine models there are 36 tests, which leaves each of them little power; eight contrasts with one model
+leave more. They count only if they were named before their figures were seen, so the ledger says when that was.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from blade_tune.errors import ConfigError
+from blade_tune.storage.trials import num_scored
+from blade_tune.study.stored import StoredStudy
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """The models that are compared with one, and how much was known when they were named."""
+
+    against: str
+    models: tuple[str, ...]  # the others
+    when: str  # time that they were first named
+    scored: int  # trials of all searches that were scored by then
+    opened: int  # openings of the test rows by then
+    others: int  # other sets of contrasts that were named in this ledger
+
+
+def require_known(against: str | None, models: Sequence[str]) -> None:
+    """Raise an error if the model to compare with is not among those that are compared.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if against is not None and against not in models:
+        raise ConfigError(f"--against {against}: must be one of --models {','.join(models)}.")
+
+
+def name_contrasts(studies: Sequence[StoredStudy], against: str) -> None:
+    """Write contrasts to the ledger of the search that all others are compared with, unless they are there."""
+    if _named(studies, against):
+        return
+    reference, others = _parts(studies, against)
+    reference.note(
+        {
+            "command": f"compare --against {against}",
+            "contrasts": list(others),
+            "scored": sum(num_scored(stored.trials) for stored in studies),
+            "opened": sum(len(stored.ledger.openings()) for stored in studies),
+        }
+    )
+
+
+def contrasts_of(studies: Sequence[StoredStudy], against: str) -> Contrasts | None:
+    """Return the contrasts with a model as its ledger has them; None if they were never named."""
+    entries = _named(studies, against)
+    if not entries:
+        return None
+    reference, others = _parts(studies, against)
+    all_entries = [entry for entry in reference.ledger.entries() if "contrasts" in entry]
+    first = entries[0]
+    return Contrasts(
+        against=against,
+        models=others,
+        when=first["when"],
+        scored=first["scored"],
+        opened=first["opened"],
+        others=len(all_entries) - len(entries),
+    )
+
+
+def _named(studies: Sequence[StoredStudy], against: str) -> list[dict[str, Any]]:
+    """Return the lines of the ledger that name just these contrasts."""
+    reference, others = _parts(studies, against)
+    return [
+        entry
+        for entry in reference.ledger.entries()
+        if sorted(entry.get("contrasts", [])) == sorted(others)
+    ]
+
+
+def _parts(studies: Sequence[StoredStudy], against: str) -> tuple[StoredStudy, tuple[str, ...]]:
+    """Return the search that the others are compared with, and the models of the others."""
+    by_model = {stored.definition.model: stored for stored in studies}
+    return by_model[against], tuple(model for model in by_model if model != against)
