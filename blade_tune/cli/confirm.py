@@ -61,6 +61,7 @@ def confirm(
         winner_test,
     )
     from blade_tune.selection.confirm import confirm
+    from blade_tune.selection.moves import moves_of
     from blade_tune.selection.testing import Opening, test_runs
 
     # Train on fresh seeds, and test the winner's runs if the test rows may be opened
@@ -84,6 +85,10 @@ def confirm(
             "baselines": dict(confirmation.baselines),
             "verdict": confirmation.verdict.facts if confirmation.verdict else None,
             "warning": confirmation.warning or None,
+            "moves": {
+                candidate.trial: moves_of(stored, candidate.runs)
+                for candidate in confirmation.candidates
+            },
             **tested,
         }
         print_facts(facts, form)

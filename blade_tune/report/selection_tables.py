@@ -14,6 +14,7 @@ from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects
+from blade_tune.selection.moves import CHANGES, moves_of, moves_words
 from blade_tune.selection.scores import Scores, load_scores
 from blade_tune.selection.statistics import Estimate
 from blade_tune.storage.folder import write_text
@@ -148,6 +149,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
     rows: list[Row] = []
     for entry in comparisons.entries:
         pair = against_best.get(entry.model)
+        moved = moves_of(entry.study, entry.winner.runs)
         figures: Row = {}
         for metric in SHOWN:
             figures |= _mean_and_sd(entry.scores, metric)
@@ -162,6 +164,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "told_target_set": entry.told_target_set,
                 **{name: round(value, 4) for name, value in entry.spent.items()},
                 "trial": entry.winner.trial,
+                **{f"moves.{name}": moved.get(name) for name in CHANGES},
                 "behind_best": pair.comparison.difference if pair else None,
                 "p_holm": pair.p_adjusted if pair else None,
                 "verdict": str(entry.verdict) if entry.verdict else None,
@@ -219,6 +222,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             "does not lie above 0 (95%, corrected for the candidates that the winner was chosen from)",
             *(f"! {words}" for words in comparisons.warnings),
             *_left_out(comparisons),
+            *_moves(comparisons),
             "a model without epochs is fitted at once; one without sd is the same on every seed",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
             *_group_sizes(comparisons.groups),
@@ -256,6 +260,16 @@ def _left_out(comparisons: Comparisons) -> list[str]:
         notes.append(
             f"windows differ ({windows}), and items of a model's own window are not ranked for it"
         )
+    return notes
+
+
+def _moves(comparisons: Comparisons) -> list[str]:
+    """Return a footnote for each model on how far changed inputs move its trained states or scores."""
+    notes = []
+    for entry in comparisons.entries:
+        moves = moves_of(entry.study, entry.winner.runs)
+        words = moves_words(moves, is_fitted=entry.study.definition.is_fitted)
+        notes.append(f"{entry.model}: {words}")
     return notes
 
 

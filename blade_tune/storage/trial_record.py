@@ -122,6 +122,8 @@ class TrialRecord:
     clock = Attribute[list[tuple[int, float, float]]](inherited=False)
     # The SHA-256 of each file that the trial left, by file name.
     files = Attribute[Mapping[str, str]](inherited=False)
+    # Of a run: how far changed inputs move the trained model, from `moves.measure_moves`.
+    moves = Attribute[Mapping[str, float]](inherited=False)
     # The comparison with the reference baseline, from `verdict.pair`.
     paired = Attribute[Mapping[str, Any]]()
 

@@ -47,6 +47,7 @@ from blade_tune.training.device_data import DeviceData
 from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.training.fitting import Fitting
 from blade_tune.training.loop import Hooks, Training, TrainingResult
+from blade_tune.training.moves import measure_moves
 from blade_tune.training.threads import use_all_threads, use_threads
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.clock import Clock
@@ -236,6 +237,10 @@ class Objective:
                 record.seconds = round(seconds, 3)
                 clock.store()
         _keep(trial, folder, result)
+        if Given.of(trial):
+            # The worker that has trained a run has its weights; a report may be made on another machine.
+            training.model.load_state_dict(result.weights)
+            record.moves = measure_moves(training.model, device_data.evaluator)
         return TrialResult(TrialState.COMPLETE, result.metrics[self.metric])
 
     def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
