@@ -15,6 +15,7 @@ from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.effects import Effects
 from blade_tune.selection.moves import CHANGES, moves_of, moves_words
+from blade_tune.selection.saturation import budget_notes, budget_row
 from blade_tune.selection.scores import Scores, load_scores
 from blade_tune.selection.statistics import Estimate
 from blade_tune.storage.folder import write_text
@@ -163,6 +164,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "loss": entry.loss,
                 "told_target_set": entry.told_target_set,
                 **{name: round(value, 4) for name, value in entry.spent.items()},
+                **budget_row(entry.study),
                 "trial": entry.winner.trial,
                 **{f"moves.{name}": moved.get(name) for name in CHANGES},
                 "behind_best": pair.comparison.difference if pair else None,
@@ -223,6 +225,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *(f"! {words}" for words in comparisons.warnings),
             *_left_out(comparisons),
             *_moves(comparisons),
+            *budget_notes(entry.study for entry in comparisons.entries),
             "a model without epochs is fitted at once; one without sd is the same on every seed",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
             *_group_sizes(comparisons.groups),
@@ -282,6 +285,7 @@ def cost_rows(costs: Sequence[Cost]) -> list[Row]:
             "space": Path(cost.space).stem,
             "free": cost.free,
             "trials_left": cost.trials_left,
+            "budget_left": cost.budget_left,
             "runs_left": cost.runs_left,
             "epoch_s": round(cost.epoch_s, 3),
             "evaluation_s": round(cost.evaluation_s, 3),
@@ -292,7 +296,7 @@ def cost_rows(costs: Sequence[Cost]) -> list[Row]:
     ]
     total: Row = {"model": "all"}
     for name in ("trials_left", "runs_left", "epochs_at_most", "hours_at_most"):
-        total[name] = round(sum(row[name] for row in rows), 2)
+        total[name] = round(sum(row[name] or 0 for row in rows), 2)
     return [*rows, total]
 
 
