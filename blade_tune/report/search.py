@@ -104,7 +104,9 @@ def expected_best(study: Study) -> Iterator[Section]:
 
 
 def best_so_far(study: Study) -> Iterator[Section]:
-    """Yield the section on whether the budget saturates."""
+    """Yield the section on whether the budget of a search saturates."""
+    if study.stored.definition.is_given:  # runs search nothing
+        return
     spent = course(study.stored)
     if not any(point.best is not None for point in spent.points):
         return
