@@ -1,10 +1,12 @@
 """Command `blade-tune compare`, which tunes models under equal budgets and compares them."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
+from click.core import ParameterSource
 
 from blade_tune.choices import NextItemLoss
 from blade_tune.cli.executor import executor_of
@@ -41,9 +43,15 @@ if TYPE_CHECKING:
 @click.option(
     "--trials",
     type=click.IntRange(min=1),
-    default=60,
+    help="Scored trials of each model, in short for --budget trials:N.",
+)
+@click.option(
+    "--budget",
+    "asked",
+    metavar="UNIT:N",
+    default="trials:60",
     show_default=True,
-    help="Scored trials of each model.",
+    help="What each search may spend: trials:N, optimizer steps:N, or hours:N of training.",
 )
 @click.option(
     "--loss",
@@ -94,7 +102,8 @@ if TYPE_CHECKING:
 def compare(
     study: str,
     models: str,
-    trials: int,
+    trials: int | None,
+    asked: str,
     loss: NextItemLoss | None,
     recipe: RecipeName | None,
     epochs: int | None,
@@ -128,7 +137,7 @@ def compare(
     from blade_tune.spec.definition import COMBINATION
 
     # A study for each model, or what they would cost
-    budget = comparing.Budget(trials, top, seeds, epochs)
+    budget = _budget(trials, asked, top, seeds, epochs)
     training = comparing.HowTrained(recipe, loss)
     names = [model.strip() for model in models.split(",")]
     if models == "all":  # but for combinations, whose members were tuned before
@@ -143,7 +152,7 @@ def compare(
     with executor_of(settings, quiet) as executor:
         studies = comparing.run_comparison(definitions, budget, executor, against)
         opening = Opening("compare --test", usable_device(settings.device), settings.data)
-        differing = comparing.uneven(studies, settings.gpu_hours)
+        differing = comparing.uneven(studies, settings.gpu_hours, budget.limit)
         if differing and not uneven:
             raise ConfigError(
                 f"the budgets of a table must be equal within 5%: {'; '.join(differing)}; --uneven prints it all the "
@@ -161,9 +170,39 @@ def compare(
     _show(comparisons, differing, folder, form)
 
 
+def _budget(trials: int | None, asked: str, top: int, seeds: int, epochs: int | None) -> "Budget":
+    """Return the budget of each model that the flags ask for.
+
+    Raises:
+        UsageError: `--budget` is not of its form, or contradicts `--trials`.
+    """
+    from blade_tune.selection.compare import FITS, Budget
+    from blade_tune.storage.spending import Limit
+
+    source = click.get_current_context().get_parameter_source("asked")
+    if trials is not None:
+        if source is not ParameterSource.DEFAULT:
+            raise click.UsageError("--trials N is --budget trials:N: give one of the two.")
+        asked = f"trials:{trials}"
+    unit, _, amount = asked.partition(":")
+    try:
+        number = float(amount)
+    except ValueError:
+        number = 0.0
+    is_whole = unit == "hours" or number.is_integer()
+    if unit not in ("trials", "steps", "hours") or not 0 < number < math.inf or not is_whole:
+        raise click.UsageError(
+            f"--budget must be trials:N, steps:N or hours:N with N above 0, got {asked}."
+        )
+    if unit == "trials":
+        return Budget(int(number), top, seeds, epochs)
+    return Budget(FITS, top, seeds, epochs, Limit("steps" if unit == "steps" else "hours", number))
+
+
 def _show(comparisons: "Comparisons", differing: Sequence[str], folder: Path, form: str) -> None:
     """Print the table of a comparison or its rows, and write both to a folder."""
-    from blade_tune.report.selection_tables import comparison_rows, comparison_table, write_files
+    from blade_tune.report.comparison_tables import comparison_rows, comparison_table
+    from blade_tune.report.score_cells import write_files
     from blade_tune.report.text_tables import markdown
 
     table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
@@ -178,7 +217,7 @@ def _print_costs(
     definitions: "list[StudyDefinition]", budget: "Budget", settings: RunSettings, form: str
 ) -> None:
     """Print the estimated cost of each model, and the sums."""
-    from blade_tune.report.selection_tables import cost_rows
+    from blade_tune.report.comparison_tables import cost_rows
     from blade_tune.selection.compare import check_sizes
     from blade_tune.selection.cost import estimate
 

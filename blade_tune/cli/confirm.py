@@ -56,13 +56,14 @@ def confirm(
     Example:
       blade-tune confirm --study demo --top 3 --seeds 3
     """  # noqa: D301
-    from blade_tune.report.dashboard import publish
-    from blade_tune.report.selection_tables import (
+    from blade_tune.report.confirmation_tables import (
         confirmation_rows,
         confirmation_words,
         winner_test,
     )
+    from blade_tune.report.dashboard import publish
     from blade_tune.selection.confirm import confirm
+    from blade_tune.selection.moves import moves_of
     from blade_tune.selection.testing import Opening, test_runs
 
     # Train on fresh seeds, and test the winner's runs if the test rows may be opened
@@ -89,6 +90,10 @@ def confirm(
             "warning": confirmation.warning or None,
             "doubts": confirmation.doubts,
             "made": list(confirmation.made),
+            "moves": {
+                candidate.trial: moves_of(stored, candidate.runs)
+                for candidate in confirmation.candidates
+            },
             **tested,
         }
         print_facts(facts, form)

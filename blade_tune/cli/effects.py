@@ -20,7 +20,8 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
         tables: the effects of an ablation or of sweeps, a table each.
         form: "table" prints Markdown for people, "json" and "csv" print rows.
     """
-    from blade_tune.report.selection_tables import effect_rows, effect_table, write_files
+    from blade_tune.report.effect_tables import effect_rows, effect_table
+    from blade_tune.report.score_cells import write_files
 
     folder = stored.folder.path / "effects"
     for effects in tables:

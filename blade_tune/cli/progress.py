@@ -57,6 +57,11 @@ def _baselines(figures: Mapping[str, float], left_out: Mapping[str, str]) -> str
     return " ".join(words)
 
 
+def _progress(summary: StudySummary) -> str:
+    unit, done, total = summary.progress
+    return f"{unit}={done:.7g}/{total:.7g}"
+
+
 class PlainProgress(Callback):
     """Progress as plain lines of key=value, one for each event."""
 
@@ -66,13 +71,13 @@ class PlainProgress(Callback):
         self._start = time.monotonic()
         self._last = self._start
         self._ended = 0
+        self._begun = 0.0  # what was done before this run
 
     def run_started(self, summary: StudySummary, max_epochs: int) -> None:
         """Print the state of the study as the first line."""
         self._metric, self._max_epochs = summary.metric, max_epochs
-        self._line(
-            f"study={summary.name} scored={summary.scored}/{summary.budget} max_epochs={max_epochs}"
-        )
+        self._begun = summary.progress[1]
+        self._line(f"study={summary.name} {_progress(summary)} max_epochs={max_epochs}")
 
     def baselines_measured(self, figures: Mapping[str, float], left_out: Mapping[str, str]) -> None:
         """Print the values of untuned baselines."""
@@ -107,10 +112,7 @@ class PlainProgress(Callback):
             best = "best=none"
             if summary.best_value is not None:
                 best = f"best={summary.best_value:.4f} best_trial={summary.best_number}"
-            # The time that is left, if trials go on ending at the rate that they had so far
-            seconds_per_trial = (time.monotonic() - self._start) / self._ended
-            left_s = seconds_per_trial * (summary.budget - summary.scored)
-            line += f" {best} scored={summary.scored}/{summary.budget} left_s={left_s:.0f}"
+            line += f" {best} {_progress(summary)} left_s={self._left_s(summary):.0f}"
         self._line(line)
 
     def run_ended(self, why: str, summary: StudySummary) -> None:
@@ -120,6 +122,13 @@ class PlainProgress(Callback):
         if summary.warning:
             self._line(f"WARNING {summary.warning}")
         self._line(f"study={summary.name} ended: {why}")
+
+    def _left_s(self, summary: StudySummary) -> float:
+        """Return the seconds that are left if the study goes on at the rate that it had so far."""
+        _, done, total = summary.progress
+        # Trials that did not score took their time too.
+        passed = max(done - self._begun, 1e-9) if summary.unit else self._ended
+        return (time.monotonic() - self._start) / passed * max(0.0, total - done)
 
     def _line(self, text: str) -> None:
         self._last = time.monotonic()
@@ -164,9 +173,9 @@ class LiveProgress(Callback):
         self._metric, self._max_epochs = summary.metric, max_epochs
         self._study.update(
             self._study_task,
-            description=summary.name,
-            total=summary.budget,
-            completed=summary.scored,
+            description=f"{summary.name}, {summary.unit}" if summary.unit else summary.name,
+            total=summary.progress[2],
+            completed=summary.progress[1],
         )
         self._show_best(summary)
 
@@ -207,7 +216,9 @@ class LiveProgress(Callback):
         line = Text(redacted(f"trial {number} {outcome}{shown}"))
         if summary is not None:
             per_hour = 3600 * self._ended / (time.monotonic() - self._start)
-            self._study.update(self._study_task, completed=summary.scored, rate=f"{per_hour:.0f}/h")
+            self._study.update(
+                self._study_task, completed=summary.progress[1], rate=f"{per_hour:.0f}/h"
+            )
             self._show_best(summary)
             if summary.best_number == number:
                 line.append(" best", style="bold green")

@@ -73,7 +73,9 @@ def _view(facts: Status) -> Group:
 def _headline(facts: Status) -> str:
     """Return a study's state in one line: counts that are not 0, the best trial, and the verdict on it."""
     counts = {name: count for name, count in facts["trials"].items() if count}
-    entries = {"study": facts["name"], "scored": f"{facts['scored']}/{facts['budget']}", **counts}
+    entries = {"study": facts["name"], "scored": tables.scored_words(facts, "/"), **counts}
+    if limit := facts["limit"]:
+        entries[limit["unit"]] = f"{limit['spent']:.7g}/{limit['total']:.7g}"
     if best := facts["best"]:
         entries |= {"best": best["value"], "best_trial": best["number"]}
     if facts["baselines"]:

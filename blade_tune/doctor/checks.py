@@ -45,7 +45,6 @@ from blade_tune.storage.connect import (
 )
 from blade_tune.storage.folder import StudyFolder
 from blade_tune.storage.optuna_storage import StudyStorage
-from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 
 log = logging.getLogger(__name__)
@@ -202,8 +201,8 @@ def _study(name: str, settings: RunSettings, fix: Notify | None) -> list[Diagnos
         fixed = [*leftovers.remove(fix), *damage.mend()] if fix else []
         findings = [*_identity(stored, settings.data), *leftovers.findings(), *damage.findings()]
         if not findings:
-            scored = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
-            findings = [Diagnosis(check, "ok", f"{scored}, and a run here goes on with it")]
+            progress = stored.progress_words(stored.trials)
+            findings = [Diagnosis(check, "ok", f"{progress}, and a run here goes on with it")]
         return fixed + findings
     finally:
         # There may be more studies than connections that the server takes.

@@ -112,7 +112,7 @@ class Worker:
             # A study of runs has no trials but those that wait.
             attempt = None
             if not self.stored.definition.is_given or self._is_any_waiting():
-                attempt = self.stored.attempts.claim(self.stored.budget, self.claimant)
+                attempt = self.stored.attempts.claim(self.stored.places, self.claimant)
             if attempt is None:
                 time.sleep(POLL_S)
                 continue

@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from blade_tune.errors import BladeTuneError
 from blade_tune.report import Row, parameter_figures
+from blade_tune.report.confirmation_tables import expectation_words, made_words
+from blade_tune.report.effect_tables import effect_table
 from blade_tune.report.section import Section, Study, interval, plural, values
-from blade_tune.report.selection_tables import effect_table, expectation_words, made_words
 from blade_tune.report.text_tables import Cell, Entry, Table, among_baselines
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.effects import load_effects
+from blade_tune.selection.moves import moves_of, moves_words
 from blade_tune.study.verdict import Verdict
 
 
@@ -69,6 +71,9 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
         f"probability of being the best of {num_candidates}": f"{chosen.prob_best:.0%}",
         "parameters": f"{chosen.num_parameters:,}",
         f"seconds {unit}": f"{chosen.seconds_per_epoch:.2g}",
+        "moved by its inputs": moves_words(
+            moves_of(study.stored, chosen.runs), is_fitted=study.stored.definition.is_fitted
+        ),
     }
 
     # Its values of the parameters that were searched

@@ -13,7 +13,7 @@ from blade_tune.printable import printable
 from blade_tune.report import Row, curve_figures, figures
 from blade_tune.report.data import findings
 from blade_tune.report.section import plural, shown
-from blade_tune.report.tables import status
+from blade_tune.report.tables import scored_words, status
 from blade_tune.search.replicates import History, configuration
 from blade_tune.selection.confirm import leaders, load_confirmation
 from blade_tune.selection.confirmation import Candidate, Confirmation
@@ -93,7 +93,9 @@ def _facts(stored: StoredStudy) -> Iterator[tuple[str, str]]:
         verdicts = [f"{name} {finding.verdict}" for name, finding in xray.items()]
         yield "What matters in the data", ", ".join(verdicts)
     counts = ", ".join(f"{count} {state}" for state, count in facts["trials"].items() if count)
-    yield "Trials", f"{facts['scored']} of {facts['budget']} scored: {counts or 'none yet'}"
+    yield "Trials", f"{scored_words(facts)} scored: {counts or 'none yet'}"
+    if limit := facts["limit"]:
+        yield "Budget", f"{limit['words']} are spent"
     yield "Search", f"sampler {definition.search.sampler}, pruner {definition.search.pruner.kind}"
     yield "Fingerprint", digest[:12]
 

@@ -11,6 +11,7 @@ from plotly.subplots import make_subplots
 from blade_tune.report import numbers, theme
 from blade_tune.report.numbers import reached
 from blade_tune.search.replicates import pooled_noise
+from blade_tune.selection.saturation import Course
 from blade_tune.selection.statistics import expected_best as expected_highest
 from blade_tune.storage.trials import best_trial, is_scored, logical_trials
 from blade_tune.study.stored import StoredStudy
@@ -105,6 +106,23 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
         mode="lines",
         line={"color": theme.BLUE, "width": 2.5},
     )
+    return figure
+
+
+def best_so_far(course: Course, metric: str) -> go.Figure | None:
+    """Draw the best value so far over what was spent, in the unit of the budget."""
+    points = [point for point in course.points if point.best is not None]
+    if len(points) < 2:
+        return None
+    x = [course.spent(point) for point in points]
+    figure = theme.figure(
+        xaxis={"title": f"{course.unit} spent", "rangemode": "tozero"},
+        yaxis_title=f"best {theme.valid(metric)}",
+        showlegend=False,
+    )
+    steps = {"shape": "hv", "color": theme.ORANGE, "width": 2.5}
+    figure.add_scatter(x=x, y=[point.best for point in points], mode="lines", line=steps)
+    figure.add_vline(x=x[-1] / 2, line={"dash": "dot", "color": theme.GRAY})
     return figure
 
 

@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from blade_tune.errors import DataError
 from blade_tune.printable import printable_lines
-from blade_tune.report import choice, data, search
+from blade_tune.report import choice, data, search, tables
 from blade_tune.report.section import Section, Study, plural
 from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
 from blade_tune.storage.folder import write_text
@@ -28,6 +28,7 @@ PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     search.learning_curves,
     search.importances,
     search.parameters,
+    search.best_so_far,
     search.expected_best,
     search.cost,
     search.prune_audit,
@@ -107,8 +108,9 @@ def headline(study: Study) -> dict[str, tuple[str, str]]:
         headline["popularity"] = (f"{popular:.4f}", explanation)
 
     # What was spent
-    scored = f"{facts['scored']} of {facts['budget']}"
-    headline["scored trials"] = (scored, f"{study.num_completed} completed")
+    headline["scored trials"] = (tables.scored_words(facts), f"{study.num_completed} completed")
+    if limit := facts["limit"]:
+        headline["budget"] = (limit["words"], "spent by all trials")
     headline["test rows opened"] = _openings(study)
     return headline
 

@@ -14,7 +14,6 @@ from blade_tune.spec.catalog import StudySource
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.fingerprint import differences
 from blade_tune.storage.connect import masked
-from blade_tune.storage.trials import num_scored
 from blade_tune.study.create import TrialBudget
 from blade_tune.study.stored import StoredStudy
 
@@ -137,8 +136,7 @@ def stored_rows(definition: StudyDefinition, stored: StoredStudy | None) -> list
     if stored is None:
         return [_row("stored", "not yet", STORED)]
     identity = stored.study.user_attrs["fingerprint"]
-    progress = f"{num_scored(stored.trials)} of {stored.budget} trials are scored"
-    rows = [_row("stored", progress, STORED)]
+    rows = [_row("stored", stored.progress_words(stored.trials), STORED)]
     for name, before, now in differences(identity, definition, identity["data"]):
         rows.append(_row(f"differs: {name}", f"stored {before!r}, now {now!r}", STORED))
     return rows

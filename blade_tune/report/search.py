@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +11,7 @@ from blade_tune.errors import DataError
 from blade_tune.report import Row, curve_figures, figures, numbers, parameter_figures, tables
 from blade_tune.report.section import Section, Study, plural, value_text
 from blade_tune.report.text_tables import Entry, Table, among_baselines
+from blade_tune.selection.saturation import QUARTERS, course
 from blade_tune.storage.trial_record import TrialRecord
 
 TOP = 20  # trials in the table
@@ -99,6 +101,27 @@ def expected_best(study: Study) -> Iterator[Section]:
             "out, not as a forecast. A pruned trial counts with the best that it reported."
         ]
         yield Section("Expected best", words, figure=figure)
+
+
+def best_so_far(study: Study) -> Iterator[Section]:
+    """Yield the section on whether the budget of a search saturates."""
+    if study.stored.definition.is_given:  # runs search nothing
+        return
+    spent = course(study.stored)
+    if not any(point.best is not None for point in spent.points):
+        return
+    rows: list[tuple[str, Sequence[Entry]]] = []
+    for share in QUARTERS:
+        point = spent.at(share)
+        if point is None or point.best is None:
+            continue
+        taken = "" if math.isnan(point.steps) else f"{point.steps:,.0f}"
+        entries = (str(point.trials), taken, f"{point.hours:.2f}", f"{point.best:.4f}")
+        rows.append((f"{share:.0%}", entries))
+    columns = ("spent", "scored trials", "steps", "hours", f"best {study.metric}")
+    table = Table(columns, rows, f"Best value of {study.name} by the share of {spent.unit} spent.")
+    figure = figures.best_so_far(spent, study.metric)
+    yield Section("Best so far", [spent.words], figure=figure, table=table)
 
 
 def cost(study: Study) -> Iterator[Section]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
@@ -12,6 +13,7 @@ from blade_tune.selection.scores import valid_figures
 from blade_tune.space import GROUPS
 from blade_tune.storage.attempts import Attempt
 from blade_tune.storage.folder import write_text
+from blade_tune.storage.spending import UNLIMITED
 from blade_tune.storage.trial_record import TrialRecord, columns
 from blade_tune.storage.trials import (
     best_trial,
@@ -43,8 +45,9 @@ def status(stored: StoredStudy) -> Row:
         "name": stored.definition.name,
         "model": stored.definition.model,
         "metric": stored.definition.objective.metric,
-        "budget": stored.budget,
+        "budget": stored.budget if stored.budget < UNLIMITED else None,
         "scored": num_scored(trials),
+        "limit": _limit_row(stored, trials),
         "trials": count_states(trials),
         "best": _best_row(stored, best) if best else None,
         "baselines": (stored.baseline_figures | stored.baselines_left_out) or None,
@@ -56,6 +59,19 @@ def status(stored: StoredStudy) -> Row:
         "gpu_hours": round(stored.attempts.gpu_seconds() / 3600, 3),
         "workers": [_worker_row(attempt, trials, now) for attempt in attempts],
     }
+
+
+def _limit_row(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Row | None:
+    limit = stored.limit
+    if limit is None:
+        return None
+    return {**vars(limit), "spent": limit.spent(trials), "words": limit.spent_words(trials)}
+
+
+def scored_words(facts: Mapping[str, Any], between: str = " of ") -> str:
+    """Return how many trials of a study are scored, of how many where their number is limited: "12 of 60"."""
+    budget = facts["budget"]
+    return f"{facts['scored']}" if budget is None else f"{facts['scored']}{between}{budget}"
 
 
 def _best_row(stored: StoredStudy, trial: FrozenTrial) -> Row:

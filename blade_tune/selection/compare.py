@@ -5,6 +5,7 @@ Each model has a search of its own, the study `<study>.compare-<model>`, whose w
 for each model, and a paired test, corrected for multiplicity, for each pair of models.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -39,6 +40,7 @@ from blade_tune.spec.catalog import StudySource, available, find
 from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.spec.recipes import OF_FILES, RecipeName
 from blade_tune.spec.space_files import load_space
+from blade_tune.storage.spending import UNLIMITED, Limit, steps
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import logical_trials, num_scored
 from blade_tune.study.create import TrialBudget, open_study
@@ -46,6 +48,7 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.training.baselines import REFERENCE
 
 TOLERANCE = 0.05  # relative difference from which on budgets count as unequal
+FITS = 200  # scored trials at most of a fitted model where steps or hours are limited
 # The training settings that all models share
 PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")
 
@@ -54,10 +57,24 @@ PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")
 class Budget:
     """The budget of each model in a comparison."""
 
-    trials: int  # of its search
+    trials: int  # of its search; under a limit, of that of a fitted model
     top: int  # configurations that are confirmed
     seeds: int  # fresh seeds that each of these is trained on
     max_epochs: int | None = None  # None for the study file's
+    limit: Limit | None = None  # of steps or hours, in place of the number of trials
+
+    def of(self, definition: StudyDefinition) -> TrialBudget:
+        """Return the budget of one model's search.
+
+        A fitted model has no steps and takes seconds, so under a limit its search ends at `trials` at the latest.
+        """
+        if self.limit is None:
+            return TrialBudget(self.trials)
+        if definition.is_fitted:
+            return TrialBudget(
+                self.trials, limit=None if self.limit.unit == "steps" else self.limit
+            )
+        return TrialBudget(UNLIMITED, limit=self.limit)
 
 
 @dataclass(frozen=True)
@@ -140,12 +157,12 @@ def run_comparison(
         RunsMissingError: a winner could not be confirmed.
     """
     settings = executor.settings
-    total = TrialBudget(budget.trials)
     check_sizes(definitions, settings)
     studies = []
     for definition in definitions:
         directory = _data_directory(definition, settings)
         data = prepare(definition.data, directory, settings.results)
+        total = budget.of(definition)
         stored = open_study(definition, data, settings.workspace, total, directory=directory)
         studies.append(stored)
     if against is not None:
@@ -196,37 +213,49 @@ def spent(stored: StoredStudy) -> dict[str, float]:
     """Return what a search has cost.
 
     Returns:
-        `trials` that are scored; `epochs` (0 for a fitted model) and `hours` of training in all trials, pruned and
-        failed ones included; `gpu_hours` for which workers held GPUs.
+        `trials` that are scored; `epochs`, `hours` and optimizer `steps` of training in all trials, pruned and failed
+        ones included, without steps if trials of an earlier version did not count them; `gpu_hours` for which workers
+        held GPUs. A fitted model has no epochs and no steps.
     """
     trials = stored.trials
     records = [TrialRecord(trial) for trial in logical_trials(trials)]
     epochs = sum(record.get(TrialRecord.epochs, 0) for record in records)
     seconds = sum(record.get(TrialRecord.seconds, 0.0) for record in records)
+    taken = steps(trials)
     return {
         "trials": num_scored(trials),
         "epochs": 0 if stored.definition.is_fitted else epochs,
         "hours": seconds / 3600,
+        **({} if math.isnan(taken) else {"steps": taken}),
         "gpu_hours": stored.attempts.gpu_seconds() / 3600,
     }
 
 
-def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]:
+def uneven(
+    studies: Sequence[StoredStudy], gpu_hours: float | None, limit: Limit | None = None
+) -> list[str]:
     """Return a line for each budget in which the searches differ by more than `TOLERANCE`.
+
+    Under a limit of steps or hours, fitted models may spend less, and are left out.
 
     Args:
         studies: the searches.
         gpu_hours: the limit of GPU hours that they were run with; None where only their trials were limited, and
             so only these are compared.
+        limit: the limit of steps or hours, which is compared in place of trials.
     """
+    if limit:
+        studies = [stored for stored in studies if not stored.definition.is_fitted]
     costs = {stored.definition.model: spent(stored) for stored in studies}
-    limited = ["trials"] if gpu_hours is None else ["trials", "gpu_hours"]
+    counted = limit.unit if limit else "trials"
+    limited = [counted] if gpu_hours is None else [counted, "gpu_hours"]
     lines = []
     for name in limited:
         amounts = {model: cost[name] for model, cost in costs.items()}
-        highest, lowest = max(amounts.values()), min(amounts.values())
+        highest = max(amounts.values(), default=0.0)
+        lowest = min(amounts.values(), default=0.0)
         if highest - lowest > TOLERANCE * highest:
-            listed = ", ".join(f"{model} {amount:g}" for model, amount in amounts.items())
+            listed = ", ".join(f"{model} {amount:.6g}" for model, amount in amounts.items())
             lines.append(f"{name} of {listed}")
     return lines
 

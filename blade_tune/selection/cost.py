@@ -1,8 +1,9 @@
 """Estimate of the most time that a comparison can take, by timing a few training steps of each model."""
 
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from blade_tune.data.store import SearchData
@@ -11,7 +12,10 @@ from blade_tune.selection.compare import Budget, loss_of, prepared, search_of
 from blade_tune.selection.confirm import is_seeded
 from blade_tune.selection.runs import find_runs, is_complete
 from blade_tune.spec.definition import StudyDefinition, max_length
+from blade_tune.storage.spending import Limit
 from blade_tune.storage.trials import num_scored
+from blade_tune.study.create import TrialBudget
+from blade_tune.study.stored import StoredStudy
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +32,8 @@ class Cost:
     loss: str
     space: str
     free: int  # number of parameters that are searched
-    trials_left: int
+    trials_left: int | None  # None where steps or hours are limited
+    budget_left: str  # of the search
     runs_left: int  # of the confirmation
     epoch_s: float  # seconds of one epoch, or of the fit, of the default configuration
     evaluation_s: float  # seconds of one evaluation
@@ -50,34 +55,68 @@ def estimate(
     # What is left to do
     stored = search_of(definition, settings)
     runs = find_runs(stored) if stored else None
-    trials_done = num_scored(stored.trials) if stored else 0
-    trials_left = max(0, budget.trials - trials_done)
     num_runs = budget.top * (budget.seeds if is_seeded(definition) else 1)
     runs_done = sum(map(is_complete, runs.trials)) if runs else 0
     runs_left = max(0, num_runs - runs_done)
     # How long it takes
-    epoch_s, evaluation_s = _pace(definition, prepared(definition, settings), device)
+    pace = _pace(definition, prepared(definition, settings), device)
     train = definition.train
-    epochs = (trials_left + runs_left) * train.max_epochs
-    seconds = epochs * (epoch_s + evaluation_s / train.eval_every)
+    whole_epoch_s = pace.epoch_s + pace.evaluation_s / train.eval_every
+    left = _left(budget.of(definition), stored)
+    search_epochs = _epochs(left, pace.steps, whole_epoch_s, train.max_epochs)
+    epochs = search_epochs + runs_left * train.max_epochs
     return Cost(
         model=definition.model,
         loss=loss_of(definition, {}),
         space=definition.space.place,
         free=len(definition.space.free),
-        trials_left=trials_left,
+        trials_left=left.trials if left.limit is None else None,
+        budget_left=str(left.limit or f"{left.trials} trials"),
         runs_left=runs_left,
-        epoch_s=epoch_s,
-        evaluation_s=evaluation_s,
+        epoch_s=pace.epoch_s,
+        evaluation_s=pace.evaluation_s,
         epochs_at_most=epochs,
-        hours_at_most=seconds / SECONDS_AN_HOUR,
+        hours_at_most=epochs * whole_epoch_s / SECONDS_AN_HOUR,
     )
 
 
-def _pace(
-    definition: StudyDefinition, data: SearchData, device: "torch.device"
-) -> tuple[float, float]:
-    """Return the seconds of an epoch, extrapolated from a few steps, or of a fit; and the seconds of an evaluation."""
+@dataclass(frozen=True)
+class _Left:
+    """What a search may still spend."""
+
+    trials: int
+    limit: Limit | None
+
+
+def _left(total: TrialBudget, stored: StoredStudy | None) -> _Left:
+    trials = stored.trials if stored else []
+    left = max(0, (total.trials or 0) - num_scored(trials))
+    limit = total.limit
+    if limit:
+        limit = replace(limit, total=max(0.0, limit.total - limit.spent(trials)))
+    return _Left(left, limit)
+
+
+def _epochs(left: _Left, steps: int, epoch_s: float, max_epochs: int) -> int:
+    """Return the epochs of a search at most, at the pace of the default configuration."""
+    epochs = left.trials * max_epochs
+    if left.limit is None:
+        return epochs
+    pace = max(1, steps) if left.limit.unit == "steps" else epoch_s / SECONDS_AN_HOUR
+    return min(epochs, math.ceil(left.limit.total / pace))
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How fast the default configuration trains on this device."""
+
+    epoch_s: float
+    evaluation_s: float
+    steps: int  # of an epoch; 0 of a fitted model
+
+
+def _pace(definition: StudyDefinition, data: SearchData, device: "torch.device") -> _Pace:
+    """Time an epoch, extrapolated from a few steps, or a fit; and an evaluation."""
     values = {**definition.space.fixed, **definition.space.defaults(definition.configs)}
     length = max_length(definition, values)
     from blade_tune.training.device_data import (
@@ -88,13 +127,15 @@ def _pace(
 
     device_data = DeviceData.for_search(data, length, definition.objective, device)
     training = build_training(definition, values, data, device_data, definition.search.seed)
+    steps = 0
     if isinstance(training, Fitting):
         epoch_s = _seconds(training.fit)
     else:
         training.time_steps(STEPS)  # a warm-up: the first steps allocate memory and load kernels
-        epoch_s = training.time_steps(STEPS) * training.steps_per_epoch
+        steps = training.steps_per_epoch
+        epoch_s = training.time_steps(STEPS) * steps
     evaluation_s = _seconds(lambda: device_data.evaluator(training.model))
-    return epoch_s, evaluation_s
+    return _Pace(epoch_s, evaluation_s, steps)
 
 
 def _seconds(work: Callable[[], object]) -> float:

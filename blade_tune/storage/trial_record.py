@@ -21,7 +21,7 @@ METRIC_PREFIX = "valid."
 
 
 class EndReason(StrEnum):
-    """The reason for which a trial ended before it was complete; docs/studies.md says what follows from each."""
+    """The reason for which a trial ended before its training was over; docs/studies.md says what follows from each."""
 
     PRUNED = "pruned"
     INVALID = "invalid"  # the configuration breaks a constraint of the model
@@ -30,6 +30,8 @@ class EndReason(StrEnum):
     ERROR = "error"
     TIMEOUT = "timeout"  # it took longer than a trial may
     INTERRUPTED = "interrupted"  # by a signal, a full disk or an outage; a later row continues it
+    # Complete, but ended early: the steps or hours of the study's budget were spent.
+    BUDGET = "budget"
     LOST = "lost"  # its worker is gone; a later row continues it
     SUPERSEDED = "superseded"  # another worker continues it in a later row
 
@@ -93,6 +95,8 @@ class TrialRecord:
     # Epochs trained in all attempts together.
     epochs = Attribute[int](column=True, brief=True, inherited=False)
     seconds = Attribute[float](column=True, brief=True)  # of training in all attempts together
+    # Optimizer steps in all attempts together; 0 of a fitted model.
+    steps = Attribute[int](column=True)
     seed = Attribute[int](column=True, inherited=False)  # of the training
     num_parameters = Attribute[int](column=True)
     # The epoch at which the pruner would have ended a trial that was finished anyway, to audit the pruner.
@@ -122,6 +126,8 @@ class TrialRecord:
     clock = Attribute[list[tuple[int, float, float]]](inherited=False)
     # The SHA-256 of each file that the trial left, by file name.
     files = Attribute[Mapping[str, str]](inherited=False)
+    # Of a run: how far changed inputs move the trained model, from `moves.measure_moves`.
+    moves = Attribute[Mapping[str, float]](inherited=False)
     # The comparison with the reference baseline, from `verdict.pair`.
     paired = Attribute[Mapping[str, Any]]()
 

@@ -25,6 +25,8 @@ from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.connect import await_database, creating, open_storage, storage_errors
 from blade_tune.storage.folder import write_text
 from blade_tune.storage.optuna_storage import StudyStorage
+from blade_tune.storage.spending import ATTRIBUTE as LIMIT
+from blade_tune.storage.spending import Limit
 from blade_tune.storage.trial_record import attributes
 from blade_tune.study.ownership import Identity
 from blade_tune.study.stored import StoredStudy, require_maximized
@@ -37,6 +39,9 @@ class TrialBudget:
 
     trials: int | None = None  # in all; None for what was settled before
     add: int = 0  # on top of `trials` or of what was settled before
+    limit: Limit | None = (
+        None  # of steps or hours too; what was settled before holds where `trials` is None
+    )
 
     def settle(self, configured: int, study: optuna.Study) -> int:
         """Return the study's budget: how many trials shall be scored in all.
@@ -95,6 +100,10 @@ def open_study(
             _name_metric(study, definition.objective.metric)
             _identify(study, definition, data.data_hash)
             # What may change from run to run
+            if total.limit:
+                total.limit.store(study)
+            elif total.trials is not None:
+                study.set_user_attr(LIMIT, None)
             budget = total.settle(definition.search.trials, study)
             study.set_user_attr("configured_budget", definition.search.trials)
             study.set_user_attr("budget", budget)

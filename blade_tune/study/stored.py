@@ -26,6 +26,7 @@ from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.connect import creating, load_study, masked
 from blade_tune.storage.folder import StudyFolder, TrialFolder
 from blade_tune.storage.optuna_storage import StudyStorage
+from blade_tune.storage.spending import UNLIMITED, Limit, is_begun
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import (
     best_trial,
@@ -96,6 +97,27 @@ class StoredStudy:
         """How many trials shall be scored in all, as the latest run settled it."""
         return int(self.study.user_attrs["budget"])
 
+    @property
+    def limit(self) -> Limit | None:
+        """The limit of steps or hours; None where only trials are counted."""
+        return Limit.of(self.study)
+
+    def progress_words(self, trials: Sequence[FrozenTrial]) -> str:
+        """Return how much of its budget the study has spent: "12 of 60 trials are scored"."""
+        scored, limit = num_scored(trials), self.limit
+        words = f"{scored} of {self.budget} trials are scored"
+        if self.budget >= UNLIMITED:
+            words = f"{scored} trials are scored"
+        return f"{words}, {limit.spent_words(trials)} are spent" if limit else words
+
+    @property
+    def places(self) -> int:
+        """How many trials may be scored or run by now; once the limit is reached, only those that have begun."""
+        trials, limit = self.trials, self.limit
+        if limit is None or not limit.is_reached(trials):
+            return self.budget
+        return min(self.budget, num_scored(trials) + sum(map(is_begun, trials)))
+
     @cached_property
     def study_id(self) -> int:
         """The primary key of the study's row in its database."""
@@ -143,6 +165,7 @@ class StoredStudy:
         trials = self.trials
         best = best_trial(trials)
         verdict = self.verdict(trials)
+        limit = self.limit
         return StudySummary(
             name=self.definition.name,
             metric=self.definition.objective.metric,
@@ -153,6 +176,9 @@ class StoredStudy:
             best_params=best.params if best else None,
             verdict=str(verdict) if verdict else "",
             warning=self.warning(trials),
+            unit=limit.unit if limit else "",
+            spent=limit.spent(trials) if limit else 0.0,
+            limit=limit.total if limit else 0.0,
         )
 
     def verdict(self, trials: Sequence[FrozenTrial]) -> Verdict | None:

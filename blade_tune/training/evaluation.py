@@ -100,6 +100,16 @@ class Evaluator:
             return batch
         return batch.with_final_target_set(self.constant_set_K)
 
+    def sample(self, size: int, generator: torch.Generator) -> Batch:
+        """Return the windows of some users drawn without replacement, as models see them in ranking.
+
+        Args:
+            size: how many users; all of them if there are no more.
+            generator: of the draw, on the CPU.
+        """
+        order_B = torch.randperm(len(self.rows_U), generator=generator)[:size]
+        return self._batch(order_B.to(self.rows_U.device))
+
     def excluded(self, order_B: Tensor) -> Tensor:
         """Return items_BX: the items that are not ranked for some users, padded with 0.
 

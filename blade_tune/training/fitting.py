@@ -40,6 +40,7 @@ class Fitting:
         self.device = device
         self.history: list[EpochRecord] = []
         self.num_restored = 0
+        self.num_steps = 0  # of an optimizer, which a fit does without
         # The result is empty until the fit.
         no_ranks_U = torch.empty(0, dtype=torch.int64)
         self.result = TrainingResult(0, {}, {}, no_ranks_U, self.history)

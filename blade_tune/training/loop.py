@@ -39,6 +39,7 @@ class TrainingResult:
     weights: dict[str, Tensor]  # on the CPU
     ranks_U: Tensor  # rank of each evaluated user's item
     history: list[EpochRecord]
+    is_cut: bool = False  # whether `Hooks.is_spent` ended the training before its time
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Hooks:
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
     # Called after every epoch; True ends the training with a checkpoint
     should_stop: Callable[[], bool] = lambda: False
+    # Called after every evaluation that is not the last; True ends the training with its best epoch so far
+    is_spent: Callable[[], bool] = lambda: False
     # The file is loaded if it exists and is whole, and written at each evaluation and when the training is stopped
     checkpoint: Path | None = None
 
@@ -91,12 +94,13 @@ class Training:
         self.plateau = ReduceLROnPlateau(self.optimizer, factor=0.9, patience=5, min_lr=1e-6)
         self.stopping = EarlyStopping(metric, config.patience, config.early_stop)
         self.history: list[EpochRecord] = []
+        self._is_cut = False
         self.num_restored = 0  # epochs of the history that came from a checkpoint
         self.best_weights: dict[str, Tensor] = {}
         self.best_ranks_U = torch.empty(0, dtype=torch.int64)
 
     def run(self, hooks: Hooks) -> TrainingResult:
-        """Train to the last epoch or until patience runs out, and return the best epoch.
+        """Train to the last epoch or until patience or `hooks.is_spent` ends it, and return the best epoch.
 
         If there is a checkpoint, the epochs in it are first replayed through `hooks.on_epoch`, so that a caller sees
         every epoch whether the training was interrupted or not.
@@ -114,6 +118,9 @@ class Training:
                 hooks.on_epoch(record)
 
         while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
+            if self.history and self.history[-1].metrics and hooks.is_spent():
+                self._is_cut = True
+                break
             record = self._epoch(hooks.evaluate)
             # `should_stop` comes before the checkpoint, for it may raise where the file belongs to another process by
             # now.
@@ -135,7 +142,13 @@ class Training:
             weights=self.best_weights,
             ranks_U=self.best_ranks_U,
             history=self.history,
+            is_cut=self._is_cut,
         )
+
+    @property
+    def num_steps(self) -> int:
+        """The number of optimizer steps so far, those before a checkpoint included."""
+        return len(self.history) * self.steps_per_epoch
 
     def _epoch(self, evaluate: Callable[[RecommenderModel], Evaluation]) -> EpochRecord:
         """Train one epoch, evaluate the model if that is due, and return the epoch's record."""

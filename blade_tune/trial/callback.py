@@ -26,6 +26,17 @@ class StudySummary:
     verdict: str = ""
     # A warning that the best trial is below an untuned baseline; empty where it is not
     warning: str = ""
+    # What is limited beside the number of trials, "steps" or "hours", how much of it is spent, and the limit
+    unit: str = ""
+    spent: float = 0.0
+    limit: float = 0.0
+
+    @property
+    def progress(self) -> tuple[str, float, float]:
+        """What is counted, how much of it is done, and how much shall be done in all."""
+        if self.unit:
+            return self.unit, self.spent, self.limit
+        return "scored", self.scored, self.budget
 
 
 class Callback:

@@ -40,6 +40,7 @@ from blade_tune.space import nest
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.spec.fingerprint import is_audited, training_seed
 from blade_tune.storage.folder import StudyFolder, TrialFolder, write_text
+from blade_tune.storage.spending import Limit
 from blade_tune.storage.trial_record import EndReason, Given, TrialRecord, attributes
 from blade_tune.storage.trials import root_number
 from blade_tune.training.config import TrainConfig
@@ -47,6 +48,7 @@ from blade_tune.training.device_data import DeviceData
 from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.training.fitting import Fitting
 from blade_tune.training.loop import Hooks, Training, TrainingResult
+from blade_tune.training.moves import measure_moves
 from blade_tune.training.threads import use_all_threads, use_threads
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.clock import Clock
@@ -121,7 +123,7 @@ class TrialResult:
 
     state: TrialState
     value: float | None = None  # of the study's metric; None unless the trial is complete
-    reason: EndReason | None = None  # None for a complete trial
+    reason: EndReason | None = None  # None for a trial that trained to its own end
     message: str = ""  # details of the reason, for people
     # An error that ends the whole run, to be raised once the trial is stored
     error: BladeTuneError | None = None
@@ -230,13 +232,20 @@ class Objective:
             result = training.run(self._hooks(trial, folder, training, clock, check_lease))
         finally:
             with suppress(UpdateFinishedTrialError):
-                seconds = sum(epoch.seconds for epoch in training.history)
                 record.num_parameters = training.model.num_parameters
                 record.epochs = len(training.history)
-                record.seconds = round(seconds, 3)
+                _store_cost(record, training)
                 clock.store()
         _keep(trial, folder, result)
-        return TrialResult(TrialState.COMPLETE, result.metrics[self.metric])
+        if Given.of(trial):
+            # The worker that has trained a run has its weights; a report may be made on another machine.
+            training.model.load_state_dict(result.weights)
+            record.moves = measure_moves(training.model, device_data.evaluator)
+        value = result.metrics[self.metric]
+        if result.is_cut:
+            message = f"ended after epoch {len(result.history)}, when the study had spent its {Limit.of(trial.study)}."
+            return TrialResult(TrialState.COMPLETE, value, EndReason.BUDGET, message)
+        return TrialResult(TrialState.COMPLETE, value)
 
     def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
         """Return a trial's configuration and training seed: those given with it, else what the sampler proposes."""
@@ -290,8 +299,16 @@ class Objective:
             check_lease()
             return self.should_stop()
 
+        def is_spent() -> bool:
+            limit = Limit.of(trial.study)
+            if limit is None:
+                return False
+            # Workers see by this what each other's trials have spent.
+            _store_cost(TrialRecord(trial), training)
+            return limit.is_reached(trial.study.get_trials(deepcopy=False))
+
         evaluator = self.device_data(training.model.max_length).evaluator
-        return Hooks(evaluator, on_epoch, should_stop, folder.checkpoint)
+        return Hooks(evaluator, on_epoch, should_stop, is_spent, folder.checkpoint)
 
 
 def _end_of(error: Exception, number: int, folder: TrialFolder) -> TrialResult:
@@ -325,6 +342,12 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def _store_cost(record: TrialRecord, training: Training | Fitting) -> None:
+    """Store what a trial has spent so far, in all of its attempts."""
+    record.steps = training.num_steps
+    record.seconds = round(sum(epoch.seconds for epoch in training.history), 3)
 
 
 def _keep(trial: Trial, folder: TrialFolder, result: TrainingResult) -> None:

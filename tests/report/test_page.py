@@ -86,9 +86,9 @@ def test_the_page_stands_alone(searched, tmp_path):
 
 
 def test_the_page_has_every_figure_and_its_numbers(searched, tmp_path):
-    """Eight figures, each under its heading; the headline has best, baselines, budget and openings."""
+    """Nine figures, each under its heading; the headline has best, baselines, budget and openings."""
     page = report(searched, tmp_path)
-    assert len(page.figures) == 8
+    assert len(page.figures) == 9
     best = searched.study.best_trial
     for words in (
         f"{best.value:.4f}",
@@ -119,7 +119,7 @@ def test_the_page_says_where_seconds_are_missing(searched, tmp_path):
     stored = made_up.in_memory(rows, searched)
     copy_of_attributes(searched, stored)
     page = report(stored, tmp_path)
-    assert len(page.figures) == 7
+    assert len(page.figures) == 8
     assert (
         "Neither the database nor the trials' files here have seconds of these epochs." in page.text
     )

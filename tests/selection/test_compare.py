@@ -9,11 +9,20 @@ import pytest
 from blade_tune.choices import NextItemLoss
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.errors import ConfigError
+from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import MODELS as ALL_MODELS
 from blade_tune.models import config_class
-from blade_tune.report.selection_tables import comparison_rows, comparison_table, cost_rows
+from blade_tune.report.comparison_tables import comparison_rows, comparison_table, cost_rows
 from blade_tune.report.text_tables import markdown
-from blade_tune.selection.compare import Budget, HowTrained, compare, define, run_comparison, uneven
+from blade_tune.selection.compare import (
+    Budget,
+    HowTrained,
+    compare,
+    define,
+    run_comparison,
+    spent,
+    uneven,
+)
 from blade_tune.selection.cost import estimate
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import holm, paired_bootstrap
@@ -21,8 +30,10 @@ from blade_tune.selection.testing import Opening
 from blade_tune.spec.catalog import find
 from blade_tune.spec.definition import is_fitted
 from blade_tune.spec.recipes import RECIPES, SHARED, RecipeName
+from blade_tune.storage.spending import Limit
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
+from blade_tune.trial.callback import Callback
 from tests.export.test_export import CPU
 from tests.selection.small import OwnExecutor
 from tests.tiny import content
@@ -67,9 +78,6 @@ def studies(place: Path) -> list[StoredStudy]:
 
 
 def executor(place: Path) -> OwnExecutor:
-    from blade_tune.fleet.settings import RunSettings
-    from blade_tune.trial.callback import Callback
-
     return OwnExecutor(RunSettings(results=place / "results"), [], Callback())
 
 
@@ -283,3 +291,25 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
         assert rows[name]["loss"] == ("" if is_fitted(name) else SHARED["model.loss"])
         assert (f"{name} †" in text) == is_told[name]
         assert rows[name]["verdict"].startswith(("above item_knn: ", "not above item_knn: "))
+
+
+def test_steps_may_be_what_is_equal(place: Path, monkeypatch: pytest.MonkeyPatch):
+    """Searches of different models spend the same steps, which the table says with what the second half added."""
+    monkeypatch.chdir(place)
+    budget = Budget(trials=5, top=1, seeds=2, max_epochs=2, limit=Limit("steps", 40))
+    results = place / "by-steps"
+    own = OwnExecutor(RunSettings(results=results), [], Callback())
+    models = ["blade", "blade_released", "popularity"]
+    ended = run_comparison(define("tiny", models, budget), budget, own)
+    assert [spent(stored)["steps"] for stored in ended][:2] == [40, 40]
+    assert num_scored(ended[2].trials) == 5
+    assert uneven(ended, None, budget.limit) == []
+    assert uneven(ended, None) != []  # of trials they have as many as they had steps for
+    found = compare(ended, "valid", VALID)
+    rows = {row["model"]: row for row in comparison_rows(found)}
+    assert rows["blade"]["budget"] == rows["blade_released"]["budget"] == "40 steps"
+    text = markdown(comparison_table(found, []))
+    assert "blade: 40 of 40 steps are spent" in text
+    assert "The second half of 40 steps added" in text
+    costs = [estimate(d, budget, own.settings, CPU) for d in define("tiny", models[:2], budget)]
+    assert [(cost.budget_left, cost.runs_left) for cost in costs] == [("0 steps", 0)] * 2

@@ -5,7 +5,7 @@ import pytest
 
 from blade_tune.errors import ConfigError
 from blade_tune.metrics import METRICS
-from blade_tune.report.selection_tables import effect_rows, effect_table
+from blade_tune.report.effect_tables import effect_rows, effect_table
 from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
 from blade_tune.selection.scores import user_groups

@@ -1,0 +1,71 @@
+"""Effects of single changes as plain rows and as a table for a paper."""
+
+from blade_tune.report import Row
+from blade_tune.report.score_cells import (
+    LEVEL,
+    SHOWN,
+    estimate_row,
+    group_means,
+    group_sizes,
+    metric_name,
+    score_cells,
+)
+from blade_tune.report.text_tables import Entry, Table
+from blade_tune.selection.effects import Effects
+from blade_tune.selection.scores import Scores
+
+
+def effect_rows(effects: Effects) -> list[Row]:
+    """Return a row for each configuration of an ablation or a sweep: the winner first, then each change of it.
+
+    A change's row has its difference from the winner with its interval and p-value.
+    """
+    metric = effects.metric
+    rows = [_effect_row(effects, effects.base)]
+    for effect in effects.effects:
+        row = _effect_row(effects, effect.scores)
+        row |= {
+            "difference": effect.comparison.difference,
+            "difference_low": effect.comparison.low,
+            "difference_high": effect.comparison.high,
+            "p_holm": effect.p_adjusted,
+        }
+        rows.append(row)
+
+    # Columns on other metrics and on groups of users come last in every row
+    all_scores = [effects.base, *(effect.scores for effect in effects.effects)]
+    for row, scores in zip(rows, all_scores, strict=True):
+        for name in SHOWN:
+            if name != metric:
+                row[name] = scores.estimate(name).mean
+        row |= group_means(scores, effects.groups, metric)
+    return rows
+
+
+def _effect_row(effects: Effects, scores: Scores) -> Row:
+    estimate = estimate_row(scores.estimate(effects.metric))
+    return {"table": effects.title, "configuration": scores.label, **estimate}
+
+
+def effect_table(effects: Effects) -> Table:
+    """Return the table of an ablation or a sweep for a paper, in which significant changes are marked."""
+    base = effects.base
+    rows: list[tuple[str, list[Entry]]] = [(base.label, score_cells(base, effects.metric, ""))]
+    for effect in effects.effects:
+        mark = "*" if effect.p_adjusted < LEVEL else ""
+        rows.append((effect.scores.label, score_cells(effect.scores, effects.metric, mark)))
+    return Table(
+        columns=["", *map(metric_name, SHOWN)],
+        rows=rows,
+        caption=f"{effects.title}: validation figures, {_over_seeds(effects.num_seeds)}",
+        footnotes=[
+            f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
+            f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
+            f"trial {effects.trial} was chosen on these seeds, which favors it a little",
+            *group_sizes(effects.groups),
+        ],
+    )
+
+
+def _over_seeds(count: int) -> str:
+    return "one run each" if count == 1 else f"mean ± sd over {count} shared seeds"

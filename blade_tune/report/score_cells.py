@@ -1,0 +1,65 @@
+"""Scores of configurations as the columns and cells that all tables of a choice share."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blade_tune.metrics import by_cutoff
+from blade_tune.report import Row
+from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
+from blade_tune.selection.scores import Scores
+from blade_tune.selection.statistics import Estimate
+from blade_tune.storage.folder import write_text
+from blade_tune.trial.curves import as_csv
+
+SHOWN = by_cutoff(5, 10)  # as in BLADE, Table 1
+LEVEL = 0.05
+
+
+def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> None:
+    """Write a table as NAME.md and NAME.tex, and its numbers as NAME.csv, to a folder."""
+    write_text(folder / f"{name}.md", markdown(table))
+    write_text(folder / f"{name}.tex", latex(table))
+    write_text(folder / f"{name}.csv", as_csv(rows))
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name as papers write it: "NDCG@10"."""
+    return metric.upper()
+
+
+def group_means(scores: Scores, groups: Mapping[str, NDArray[np.bool_]], metric: str) -> Row:
+    """Return the mean of a metric among head and among tail users; None for a group that is too small."""
+    means: Row = {}
+    for name, mask_U in groups.items():
+        estimate = scores.of_users(mask_U, metric)
+        means[f"{name} {metric}"] = estimate.mean if estimate else None
+    return means
+
+
+def group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:
+    """Return a footnote with the numbers of head and tail users; none if the data does not tell them apart."""
+    sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in groups.items())
+    return [sizes] if sizes else []
+
+
+def score_cells(scores: Scores, marked_metric: str, mark: str) -> list[Entry]:
+    """Return a cell for each shown metric, of which one has a mark."""
+    cells: list[Entry] = []
+    for metric in SHOWN:
+        estimate = scores.estimate(metric)
+        cells.append(Cell(estimate.mean, estimate.sd, mark if metric == marked_metric else ""))
+    return cells
+
+
+def estimate_row(estimate: Estimate) -> Row:
+    """Return the columns of a mean with its deviation and interval."""
+    return {"mean": estimate.mean, "sd": estimate.sd, "low": estimate.low, "high": estimate.high}
+
+
+def mean_and_sd(scores: Scores, metric: str) -> Mapping[str, float | None]:
+    """Return the columns of one of several metrics."""
+    estimate = scores.estimate(metric)
+    return {metric: estimate.mean, f"{metric} sd": estimate.sd}
