@@ -281,6 +281,7 @@ def test(
         "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
+        "target_set": objective.target_set,
         "baselines": baselines.metrics,
         "metric": objective.metric,
         "verdict": verdict.facts if verdict else None,

@@ -173,19 +173,29 @@ def paired_bootstrap(
     Raises:
         ValueError: The two differ in seeds or users.
     """
-    gains_SU = _differences(first_SU, second_SU)
+    gains_SU = differences(first_SU, second_SU)
     difference = float(gains_SU.mean())
     # The error of the mean: that of the users, then that of the seeds
     rng = np.random.default_rng(seed)
-    chance_R = _chance_of_users(gains_SU, resamples, rng)
+    chance_R = chance_of_users(gains_SU, resamples, rng)
     num_seeds = len(gains_SU)
     if num_seeds > 1:
         error = gains_SU.mean(axis=1).std(ddof=1) / sqrt(num_seeds)
         # The sign makes the draws change theirs too if the models swap places.
         chance_R += copysign(error, difference) * rng.standard_t(num_seeds - 1, size=resamples)
-    # The p-value and the percentile interval
+    return judged(difference, chance_R, level)
+
+
+def judged(difference: float, chance_R: Floats, level: float) -> Comparison:
+    """Return a difference with its percentile interval and p-value, from draws of its error.
+
+    Args:
+        difference: the difference that was found.
+        chance_R: draws, centered on 0, of how far it may lie from the truth.
+        level: confidence level of the interval.
+    """
     num_extreme = int(np.count_nonzero(np.abs(chance_R) >= abs(difference)))
-    p_value = (1 + num_extreme) / (1 + resamples)
+    p_value = (1 + num_extreme) / (1 + len(chance_R))
     low, high = difference + np.quantile(chance_R, [(1 - level) / 2, (1 + level) / 2])
     return Comparison(difference, float(low), float(high), p_value)
 
@@ -203,7 +213,7 @@ def paired_t(
     Raises:
         ValueError: the two differ in their number of seeds, or it is below two.
     """
-    gains_S = _differences(first_S, second_S)
+    gains_S = differences(first_S, second_S)
     if len(gains_S) < 2:
         raise ValueError(f"A t-test needs two seeds, got {len(gains_S)}.")
     difference = float(gains_S.mean())
@@ -242,7 +252,7 @@ def expected_best(values: Sequence[float], counts: Sequence[int]) -> list[float]
     return [float(ascending @ np.diff(share**count)) for count in counts]
 
 
-def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
+def differences(first: ArrayLike, second: ArrayLike) -> Floats:
     """Return first minus second, after checking that their shapes are equal, since NumPy would broadcast them."""
     first = np.asarray(first, dtype=np.float64)
     second = np.asarray(second, dtype=np.float64)
@@ -267,7 +277,7 @@ def _residual_square(table: NDArray[Any]) -> float:
     return float((residual**2).sum() / df)
 
 
-def _chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+def chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) -> Floats:
     """Return draws, centered on 0, of the error that the mean has because other users could have been measured."""
     num_seeds, num_users = gains_SU.shape
     gains_U = gains_SU.mean(axis=0)
