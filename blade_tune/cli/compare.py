@@ -13,6 +13,7 @@ from blade_tune.cli.options import (
     format_option,
     quiet_option,
     run_settings,
+    told_option,
     usable_device,
 )
 from blade_tune.cli.output import print_rows
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Open the test rows for the winners' runs; each is a line of the ledger.",
 )
+@told_option
 @click.option(
     "--uneven",
     is_flag=True,
@@ -95,6 +97,7 @@ def compare(
     top: int,
     seeds: int,
     test: bool,
+    told: str,
     uneven: bool,
     dry_run: bool,
     settings: RunSettings,
@@ -117,6 +120,7 @@ def compare(
     from blade_tune.report.dashboard import publish
     from blade_tune.selection import compare as comparing
     from blade_tune.selection.testing import Opening
+    from blade_tune.selection.told import target_sets
     from blade_tune.spec.definition import COMBINATION
 
     # A study for each model, or what they would cost
@@ -125,6 +129,7 @@ def compare(
     names = [model.strip() for model in models.split(",")]
     if models == "all":  # but for combinations, whose members were tuned before
         names = [name for name in MODELS if name != COMBINATION]
+    wanted = target_sets(told) if told else ()
     definitions = comparing.define(study, names, budget, training)
     if dry_run:
         _print_costs(definitions, budget, settings, form)
@@ -140,7 +145,7 @@ def compare(
                 f"the budgets of a table must be equal within 5%: {'; '.join(differing)}; --uneven prints it all the "
                 "same, with a footnote."
             )
-        comparisons = comparing.compare(studies, "test" if test else "valid", opening)
+        comparisons = comparing.compare(studies, "test" if test else "valid", opening, wanted)
 
     # Show what was found
     for stored in studies:

@@ -21,14 +21,18 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
         form: "table" prints Markdown for people, "json" and "csv" print rows.
     """
     from blade_tune.report.selection_tables import effect_rows, effect_table, write_files
+    from blade_tune.selection.protocol import study_protocol
 
     folder = stored.folder.path / "effects"
+    shown = []
     for effects in tables:
-        write_files(folder, effects.title, effect_table(effects), effect_rows(effects))
+        table = effect_table(effects, study_protocol(stored, effects.num_seeds))
+        write_files(folder, effects.title, table, effect_rows(effects))
+        shown.append(table)
     if form == "table":
         from blade_tune.report.text_tables import markdown
 
-        texts = [markdown(effect_table(effects)) for effects in tables]
+        texts = [markdown(table) for table in shown]
         click.echo("\n".join(texts), nl=False)
         return
     rows = []

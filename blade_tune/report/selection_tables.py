@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from blade_tune.metrics import by_cutoff
 from blade_tune.report import Row
+from blade_tune.report.group_tables import contrast_columns, group_means, group_notes
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
+from blade_tune.report.told_tables import told_columns, told_notes
 from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.cost import Cost
@@ -95,6 +94,7 @@ def effect_rows(effects: Effects) -> list[Row]:
             "difference_high": effect.comparison.high,
             "p_holm": effect.p_adjusted,
         }
+        row |= contrast_columns(effects.contrasts, effect.scores.label)
         rows.append(row)
 
     # Columns on other metrics and on groups of users come last in every row
@@ -103,7 +103,7 @@ def effect_rows(effects: Effects) -> list[Row]:
         for name in SHOWN:
             if name != metric:
                 row[name] = scores.estimate(name).mean
-        row |= _group_means(scores, effects.groups, metric)
+        row |= group_means(scores, effects.groups, metric)
     return rows
 
 
@@ -112,8 +112,13 @@ def _effect_row(effects: Effects, scores: Scores) -> Row:
     return {"table": effects.title, "configuration": scores.label, **estimate}
 
 
-def effect_table(effects: Effects) -> Table:
-    """Return the table of an ablation or a sweep for a paper, in which significant changes are marked."""
+def effect_table(effects: Effects, protocol: str) -> Table:
+    """Return the table of an ablation or a sweep for a paper, in which significant changes are marked.
+
+    Args:
+        effects: the winner and the changes of it.
+        protocol: the line of the search's protocol, for a footnote.
+    """
     base = effects.base
     rows: list[tuple[str, list[Entry]]] = [(base.label, _cells(base, effects.metric, ""))]
     for effect in effects.effects:
@@ -127,7 +132,10 @@ def effect_table(effects: Effects) -> Table:
             f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
             f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
             f"trial {effects.trial} was chosen on these seeds, which favors it a little",
-            *_group_sizes(effects.groups),
+            *group_notes(
+                effects.groups, effects.contrasts, f"trial {effects.trial}", effects.metric
+            ),
+            protocol,
         ],
     )
 
@@ -139,8 +147,8 @@ def _over_seeds(count: int) -> str:
 def comparison_rows(comparisons: Comparisons) -> list[Row]:
     """Return a row for each model and each untuned baseline of a comparison, the best first.
 
-    A model's row has its figures, whether it is told the target set, the cost of its search, and its distance from the
-    best model with its p-value.
+    A model's row has its figures, what it is told of the item to predict, the cost of its search, and its distance from
+    the best model with its p-value.
     """
     # Entries are sorted, the best first; the others are compared with it
     best = comparisons.entries[0].model
@@ -155,20 +163,35 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
             {
                 "model": entry.model,
                 **figures,
-                **_group_means(entry.scores, comparisons.groups, comparisons.metric),
+                **group_means(entry.scores, comparisons.groups, comparisons.metric),
                 "part": comparisons.part,
                 "seeds": len(entry.scores.ranks_SU),
                 "loss": entry.loss,
-                "told_target_set": entry.told_target_set,
+                "target_set": entry.target_set,
+                "told_target_set": entry.target_set == "truth",
                 **{name: round(value, 4) for name, value in entry.spent.items()},
                 "trial": entry.winner.trial,
                 "behind_best": pair.comparison.difference if pair else None,
                 "p_holm": pair.p_adjusted if pair else None,
+                **contrast_columns(comparisons.contrasts, entry.model),
                 "verdict": str(entry.verdict) if entry.verdict else None,
                 "warning": entry.warning(comparisons.metric) or None,
             }
         )
 
+    for told in comparisons.told:
+        figures = {}
+        for metric in SHOWN:
+            figures |= _mean_and_sd(told.scores, metric)
+        rows.append(
+            {
+                "model": told.label,
+                **figures,
+                "part": comparisons.part,
+                "seeds": len(told.scores.ranks_SU),
+                **told_columns(told),
+            }
+        )
     # Baselines have figures only
     for name, reached in comparisons.baselines.items():
         known = {metric: reached.get(metric) for metric in SHOWN}
@@ -181,6 +204,7 @@ def _reached(comparisons: Comparisons, name: str) -> float:
     if name in comparisons.baselines:
         return comparisons.baselines[name][comparisons.metric]
     scores = {entry.model: entry.scores for entry in comparisons.entries}
+    scores |= {told.label: told.scores for told in comparisons.told}
     return scores[name].estimate(comparisons.metric).mean
 
 
@@ -200,6 +224,10 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         mark = "*" if entry.model in worse else ""
         entries = [*_cells(entry.scores, comparisons.metric, mark), *_cost_entries(entry)]
         rows.append((_reached(comparisons, entry.model), _label(entry, comparisons), entries))
+    for told in comparisons.told:
+        reached = _reached(comparisons, told.label)
+        cells = _cells(told.scores, comparisons.metric, "")
+        rows.append((reached, told.label, [*cells, "", "", "", ""]))
     for name, figures in comparisons.baselines.items():
         known = [Cell(figures[metric]) if metric in figures else "" for metric in SHOWN]
         rows.append((figures[comparisons.metric], name, [*known, "", "", "", ""]))
@@ -213,7 +241,8 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         footnotes=[
             f"* worse than {best} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, Holm "
             f"over {len(comparisons.pairs)} pairs, p < {LEVEL})",
-            "† is told the behavior set of the item to predict, or its label",
+            f"† {comparisons.told_words}",
+            *told_notes(comparisons.told, comparisons.metric),
             "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
             f"‡ not above {REFERENCE}: the interval of the mean minus that of the untuned baseline, paired by user, "
             "does not lie above 0 (95%, corrected for the candidates that the winner was chosen from)",
@@ -221,8 +250,9 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *_left_out(comparisons),
             "a model without epochs is fitted at once; one without sd is the same on every seed",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
-            *_group_sizes(comparisons.groups),
+            *group_notes(comparisons.groups, comparisons.contrasts, best, comparisons.metric),
             *(f"budgets are not equal: {line}" for line in uneven),
+            comparisons.protocol,
         ],
     )
 
@@ -237,7 +267,7 @@ def _cost_entries(entry: Contender) -> list[Entry]:
 def _label(entry: Contender, comparisons: Comparisons) -> str:
     """Return a model's name with the marks that the footnotes of `comparison_table` explain."""
     label = entry.model
-    if entry.told_target_set:
+    if entry.target_set:
         label += " †"
     if entry.verdict and not entry.verdict.is_above:
         label += " ‡"
@@ -292,21 +322,6 @@ def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> N
 def metric_name(metric: str) -> str:
     """Return a metric's name as papers write it: "NDCG@10"."""
     return metric.upper()
-
-
-def _group_means(scores: Scores, groups: Mapping[str, NDArray[np.bool_]], metric: str) -> Row:
-    """Return the mean of a metric among head and among tail users; None for a group that is too small."""
-    means: Row = {}
-    for name, mask_U in groups.items():
-        estimate = scores.of_users(mask_U, metric)
-        means[f"{name} {metric}"] = estimate.mean if estimate else None
-    return means
-
-
-def _group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:
-    """Return a footnote with the numbers of head and tail users; none if the data does not tell them apart."""
-    sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in groups.items())
-    return [sizes] if sizes else []
 
 
 def _cells(scores: Scores, marked_metric: str, mark: str) -> list[Entry]:

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.choices import NextItemLoss
+from blade_tune.choices import NextItemLoss, TargetSet
 from blade_tune.data.store import SearchData, prepare
 from blade_tune.errors import ConfigError, RunsMissingError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import config_class
 from blade_tune.parameter import Value
-from blade_tune.selection.comparison import Comparisons, Contender, Pair
+from blade_tune.selection.comparison import Comparisons, Contender, Pair, same_seeds
 from blade_tune.selection.confirm import confirm, load_confirmation
+from blade_tune.selection.protocol import loss_of, protocol_line, told_of
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.selection.scores import (
     EvaluatedPart,
@@ -30,8 +31,9 @@ from blade_tune.selection.scores import (
     user_groups,
     verdict_on,
 )
-from blade_tune.selection.statistics import Floats, holm, paired_bootstrap
+from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
+from blade_tune.selection.told import told_beside
 from blade_tune.spec.catalog import StudySource, available, find
 from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.spec.recipes import OF_FILES, RecipeName
@@ -174,14 +176,6 @@ def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy
     return settings.workspace.find(definition.name)
 
 
-def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
-    """Return the name of the loss that a configuration is trained with; empty for a fitted model, which has none."""
-    if definition.is_fitted:
-        return ""
-    default = definition.configs["model"].model_fields["loss"].default
-    return str({**definition.space.fixed, **values}.get("model.loss", default))
-
-
 def spent(stored: StoredStudy) -> dict[str, float]:
     """Return what a search has cost.
 
@@ -221,13 +215,19 @@ def uneven(studies: Sequence[StoredStudy], gpu_hours: float | None) -> list[str]
     return lines
 
 
-def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Opening) -> Comparisons:
+def compare(
+    studies: Sequence[StoredStudy],
+    part: EvaluatedPart,
+    opening: Opening,
+    told: Sequence[TargetSet] = (),
+) -> Comparisons:
     """Compare the confirmed winners of several searches.
 
     Args:
         studies: the searches, as `run_comparison` returns them.
         part: the rows to compare on; "test" opens the sealed rows for each run of each winner.
         opening: with which command, data folder and device rows are opened and models built.
+        told: target sets under which models that take one are shown too.
 
     Raises:
         RunsMissingError: a search has no confirmed winner, or files of its runs are not in the results folder.
@@ -237,7 +237,14 @@ def compare(studies: Sequence[StoredStudy], part: EvaluatedPart, opening: Openin
     entries.sort(key=lambda entry: -entry.scores.estimate(metric).mean)
     pairs = _pairs(entries, metric)
     groups = _groups(entries[0], part, opening)
-    return Comparisons(metric, part, tuple(entries), pairs, groups)
+    first = studies[0]
+    told_words = told_of(
+        first.definition.objective.target_set, first.data(opening.data_directory).catalog
+    )
+    num_seeds = max(len(entry.scores.ranks_SU) for entry in entries)
+    others = told_beside(entries, told, metric, part, opening)
+    protocol = protocol_line(studies, [entry.loss for entry in entries], num_seeds)
+    return Comparisons(metric, part, tuple(entries), pairs, groups, told_words, protocol, others)
 
 
 def _pairs(entries: Sequence[Contender], metric: str) -> tuple[Pair, ...]:
@@ -254,15 +261,6 @@ def _pairs(entries: Sequence[Contender], metric: str) -> tuple[Pair, ...]:
             pairs, comparisons, adjusted, strict=True
         )
     )
-
-
-def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
-    """Return both arrays of gains with one row per seed.
-
-    A model that no seed changes has a single row, which is repeated for each seed of the other model.
-    """
-    first, second = np.broadcast_arrays(first_SU, second_SU)
-    return first, second
 
 
 def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Contender:
@@ -300,7 +298,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         files=files,
         winner=winner,
         scores=scores,
-        told_target_set=model.told_target_set,
+        takes_target_set=model.told_target_set,
         window=model.max_length,
         loss=loss_of(definition, winner.values),
         spent=spent(stored),
