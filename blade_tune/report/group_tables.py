@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from blade_tune.report import Row
-from blade_tune.report.section import plural
 from blade_tune.selection.groups import (
     FEWEST_USERS,
     GroupContrast,
@@ -52,8 +51,8 @@ def group_notes(
     sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in groups.items())
     if are_quantiles(groups):
         sizes += (
-            f"; quantiles of the share of long-tail behaviors, since over 80% of them leaves fewer than "
-            f"{plural(FEWEST_USERS, 'user')}"
+            "; quantiles of the share of long-tail behaviors, since the paper's rule (over 80% of them) leaves a group "
+            f"under {FEWEST_USERS} users"
         )
     if not contrasts:
         return [sizes]
@@ -69,6 +68,6 @@ def group_notes(
 def _words(contrast: GroupContrast) -> str:
     found = contrast.comparison
     return (
-        f"{contrast.label} {found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}, "
+        f"{contrast.label} {found.difference:+z.4f} ({found.low:+z.4f} to {found.high:+z.4f}, "
         f"p = {contrast.p_adjusted:.2g})"
     )

@@ -88,4 +88,6 @@ def _difference(name: str, found: Comparison | None, p_adjusted: float | None) -
 
 
 def _words(found: Comparison, p_adjusted: float) -> str:
-    return f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f}, p = {p_adjusted:.2g})"
+    return (
+        f"{found.difference:+z.4f} ({found.low:+z.4f} to {found.high:+z.4f}, p = {p_adjusted:.2g})"
+    )
