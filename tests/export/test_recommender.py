@@ -212,6 +212,10 @@ def test_the_model_card_says_what_it_is(bundle: Path) -> None:
         f"seed of the training: {provenance['training_seed']}",
         f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
         provenance["data_hash"],
+        provenance["protocol"],
+        "protocol: loss bce, recipe published, exclude window, target_set truth, budget 1 trials of max_epochs 2, no "
+        "fresh seeds, test rows opened once",
+        "The model is told the behavior set of the item to predict, or its label.",
         "| model.embedding_size | 8",
         "--target like,share,follow",
     ):
