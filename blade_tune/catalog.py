@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.choices import TargetSet
+
 Ids = NDArray[np.integer[Any]]
 
 
@@ -22,11 +24,33 @@ class Catalog:
     auxiliary: int  # the column of the auxiliary behavior (click, read)
     behavior_counts_K: NDArray[np.int64]  # rows with behavior k
     pair_counts_KK: NDArray[np.int64]  # rows with both behaviors; the diagonal is behavior_counts_K
+    # The most frequent set with a target behavior; None in a bundle of an earlier version
+    mode_set_K: NDArray[np.uint8] | None = None
 
     @property
     def num_behaviors(self) -> int:
         """Number of behaviors, K."""
         return len(self.behaviors)
+
+    def told_set(self, target_set: TargetSet) -> NDArray[np.uint8] | None:
+        """Return set_K, the behavior set that a protocol tells of every item to predict; None for each item's own.
+
+        Raises:
+            ValueError: the protocol is `mode`, and the catalog does not know the most frequent set.
+        """
+        if target_set == "truth":
+            return None
+        if target_set == "constant":
+            set_K = np.ones(self.num_behaviors, np.uint8)
+            set_K[self.auxiliary] = 0
+            return set_K
+        if self.mode_set_K is None:
+            raise ValueError("The most frequent target set is not known of this data.")
+        return self.mode_set_K
+
+    def names_of(self, set_K: NDArray[np.uint8]) -> tuple[str, ...]:
+        """Return the names of the behaviors in a set."""
+        return tuple(name for name, is_in in zip(self.behaviors, set_K, strict=True) if is_in)
 
 
 @dataclass(frozen=True)

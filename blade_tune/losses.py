@@ -23,7 +23,7 @@ def binary_cross_entropy(positive_BL: Tensor, negative_BL: Tensor) -> Tensor:
 
 
 def richness(target_sets_BLK: Tensor, dtype: torch.dtype) -> Tensor:
-    """Compute |b| / K of each step: the richer the target's behavior set, the more it counts (BLADE, Eq. 15).
+    """Compute |b| / K of each step: the richer the target's behavior set, the more it counts (BLADE, w in Eq. 16).
 
     Returns:
         weights_BL from 0 (no behavior) to 1, of type `dtype`.

@@ -1,4 +1,4 @@
-"""Behavior-level augmentation (BLADE, section 4.2): change sets at chosen steps, leave items alone."""
+"""Behavior-level augmentation (BLADE, section 3.4): change sets at chosen steps, leave items alone."""
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +92,7 @@ def add(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> 
 
 
 def mask(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
-    """Drop each present behavior i with probability P_i, independently (Eq. 13 and 14); a set may become empty.
+    """Drop each present behavior i with probability P_i, independently (Eq. 13); a set may become empty.
 
     Args:
         sets_BLK: the behavior sets.

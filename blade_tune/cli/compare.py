@@ -15,6 +15,7 @@ from blade_tune.cli.options import (
     format_option,
     quiet_option,
     run_settings,
+    told_option,
     usable_device,
 )
 from blade_tune.cli.output import print_rows
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Open the test rows for the winners' runs; each is a line of the ledger.",
 )
+@told_option
 @click.option(
     "--against",
     metavar="MODEL",
@@ -110,6 +112,7 @@ def compare(
     top: int,
     seeds: int,
     test: bool,
+    told: str,
     against: str | None,
     uneven: bool,
     dry_run: bool,
@@ -132,8 +135,10 @@ def compare(
     from blade_tune.errors import ConfigError
     from blade_tune.report.dashboard import publish
     from blade_tune.selection import compare as comparing
+    from blade_tune.selection.contenders import compare as compare_winners
     from blade_tune.selection.contrasts import require_known
     from blade_tune.selection.testing import Opening
+    from blade_tune.selection.told import target_sets
     from blade_tune.spec.definition import COMBINATION
 
     # A study for each model, or what they would cost
@@ -143,6 +148,7 @@ def compare(
     if models == "all":  # but for combinations, whose members were tuned before
         names = [name for name in MODELS if name != COMBINATION]
     require_known(against, names)
+    wanted = target_sets(told) if told else ()
     definitions = comparing.define(study, names, budget, training)
     if dry_run:
         _print_costs(definitions, budget, settings, form)
@@ -159,7 +165,7 @@ def compare(
                 "same, with a footnote."
             )
         part: EvaluatedPart = "test" if test else "valid"
-        comparisons = comparing.compare(studies, part, opening, against)
+        comparisons = compare_winners(studies, part, opening, against, wanted)
 
     # Show what was found
     for stored in studies:

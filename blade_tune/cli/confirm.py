@@ -12,6 +12,7 @@ from blade_tune.cli.options import (
     quiet_option,
     run_settings,
     study_option,
+    told_option,
     usable_device,
 )
 from blade_tune.cli.output import print_facts, print_rows
@@ -39,11 +40,19 @@ from blade_tune.fleet.settings import RunSettings
     is_flag=True,
     help="Open the test rows for the winner's runs; each is a line of the ledger.",
 )
+@told_option
 @run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
 def confirm(
-    study: str, top: int, seeds: int, test: bool, settings: RunSettings, form: str, quiet: bool
+    study: str,
+    top: int,
+    seeds: int,
+    test: bool,
+    told: str,
+    settings: RunSettings,
+    form: str,
+    quiet: bool,
 ) -> None:
     """Train the top again on fresh seeds and choose by the mean.
 
@@ -62,19 +71,29 @@ def confirm(
         winner_test,
     )
     from blade_tune.report.dashboard import publish
+    from blade_tune.report.text_tables import markdown
+    from blade_tune.report.told_tables import told_facts, told_table
     from blade_tune.selection.confirm import confirm
     from blade_tune.selection.moves import moves_of
+    from blade_tune.selection.protocol import study_protocol
     from blade_tune.selection.testing import Opening, test_runs
+    from blade_tune.selection.told import target_sets, told_winner
 
-    # Train on fresh seeds, and test the winner's runs if the test rows may be opened
+    # Train on fresh seeds, test the winner's runs if the test rows may be opened, and rank as models are told else
+    wanted = target_sets(told) if told else ()
     with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
         confirmation = confirm(stored, top, seeds, executor)
         tested: dict[str, Any] = {}
+        others = {}
+        if test or wanted:
+            command = "confirm --test" if test else "confirm --told"
+            opening = Opening(command, usable_device(settings.device), settings.data)
         if test:
-            opening = Opening("confirm --test", usable_device(settings.device), settings.data)
             test_runs(stored, confirmation, opening)
             tested = {"test": winner_test(confirmation)}
+        if wanted:
+            others = told_winner(stored, confirmation, wanted, opening, test=test)
     publish(stored)
 
     # Show what was found: all of it as JSON, a row a candidate otherwise, and sentences below a table
@@ -94,7 +113,9 @@ def confirm(
                 candidate.trial: moves_of(stored, candidate.runs)
                 for candidate in confirmation.candidates
             },
+            "protocol": study_protocol(stored),
             **tested,
+            "told": {part: told_facts(scores) for part, scores in others.items()} or None,
         }
         print_facts(facts, form)
         return
@@ -106,3 +127,6 @@ def confirm(
             click.echo(f"{name} was not measured untuned: {reason}.")
         if tested:
             print_facts(tested, form)
+        for part, scores in others.items():
+            click.echo(markdown(told_table(confirmation, part, scores)))
+        click.echo(study_protocol(stored))

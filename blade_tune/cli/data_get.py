@@ -47,7 +47,8 @@ def get(
 
     An archive is checked by its md5; one that is there already is not downloaded again, and a download that stopped
     goes on from where it was. Tenrec (qk-video, qk-article) has no direct link, so for it this says where and how.
-    Nothing is unpacked.
+    Nothing is unpacked. The subsets that the paper uses cannot be made of any of these archives: how their users were
+    sampled is not known.
 
     \b
     Example:

@@ -109,6 +109,7 @@ def _known(name: str, known: KnownLog) -> click.Command:
     command.__doc__ = f"""Prepare the log of {name} as its studies read it.
 
     --source is {known.file}, a folder with it, or its archive (.zip; .gz and .zst are read too). It is left alone.
+    The subset of {name} that was published cannot be made of it: how its users were sampled is not known.
 
     \b
     Example:

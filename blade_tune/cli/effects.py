@@ -22,14 +22,18 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
     """
     from blade_tune.report.effect_tables import effect_rows, effect_table
     from blade_tune.report.score_cells import write_files
+    from blade_tune.selection.protocol import study_protocol
 
     folder = stored.folder.path / "effects"
+    shown = []
     for effects in tables:
-        write_files(folder, effects.title, effect_table(effects), effect_rows(effects))
+        table = effect_table(effects, study_protocol(stored, effects.num_seeds))
+        write_files(folder, effects.title, table, effect_rows(effects))
+        shown.append(table)
     if form == "table":
         from blade_tune.report.text_tables import markdown
 
-        texts = [markdown(effect_table(effects)) for effects in tables]
+        texts = [markdown(table) for table in shown]
         click.echo("\n".join(texts), nl=False)
         return
     rows = []

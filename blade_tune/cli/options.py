@@ -108,6 +108,12 @@ seeds_option = click.option(
     metavar="N",
     help="Fresh seeds that all configurations share.",
 )
+told_option = click.option(
+    "--told",
+    metavar="LIST",
+    default="",
+    help="Show winners also where models are told these sets of the item to predict: truth, mode, constant.",
+)
 quiet_option = click.option(
     "--quiet", "-q", is_flag=True, help="No progress on stderr; warnings and errors remain."
 )

@@ -98,9 +98,22 @@ def _valid_items_in_history(search: SearchData) -> int:
 
 def tail_users(search: SearchData) -> NDArray[np.bool_]:
     """Return the mask of tail users, by internal id: more than TAIL_SHARE of their behaviors are long-tail ones."""
-    # How many behaviors each user has in all rows: of any kind, and of the long tail
+    all_U, tail_U = _behaviors_of_users(search)
+    return np.asarray(tail_U > TAIL_SHARE * all_U)
+
+
+def tail_shares(search: SearchData) -> NDArray[np.float64]:
+    """Return which share of each user's behaviors in train rows are long-tail ones, by internal id; 0 for padding."""
+    all_U, tail_U = _behaviors_of_users(search)
+    return tail_U / np.maximum(all_U, 1.0)
+
+
+def _behaviors_of_users(
+    search: SearchData,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the number of behaviors of each user in train rows, of any kind and of the long tail."""
     users_N, sets_NK = search.train.users_N, search.train.sets_NK
     columns = [search.config.behaviors.index(name) for name in search.config.long_tail]
     all_U = np.bincount(users_N, weights=sets_NK.sum(axis=1))
     tail_U = np.bincount(users_N, weights=sets_NK[:, columns].sum(axis=1))
-    return np.asarray(tail_U > TAIL_SHARE * all_U)
+    return all_U.astype(np.float64), tail_U.astype(np.float64)

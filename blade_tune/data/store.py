@@ -22,6 +22,7 @@ from blade_tune.data.table import (
     Part,
     bounds_of,
     in_user_order,
+    mode_target_set,
     pair_counts,
     unmet_before,
     user_item_keys,
@@ -70,6 +71,7 @@ class SearchData:
             auxiliary=self.config.auxiliary_column,
             behavior_counts_K=pair_counts_KK.diagonal().copy(),
             pair_counts_KK=pair_counts_KK,
+            mode_set_K=mode_target_set(self.train.sets_NK, self.config.auxiliary_column),
         )
 
     def windows(self, phase: Phase, max_length: int) -> "Windows":

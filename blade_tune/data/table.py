@@ -3,6 +3,7 @@
 Shapes follow the legend of `blade_tune.batch`: N rows, U users, K behaviors. A user or an item 0 is padding.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.catalog import Ids, Interactions
+
+ROWS_AT_ONCE = 5_000_000  # rows whose sets are counted in one go
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,29 @@ def pair_counts(sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
         with_k_NK = sets_NK[sets_NK[:, k] > 0]
         rows.append(with_k_NK.sum(axis=0, dtype=np.int64))
     return np.stack(rows)
+
+
+def mode_target_set(sets_NK: NDArray[np.uint8], auxiliary: int) -> NDArray[np.uint8]:
+    """Return set_K, the most frequent behavior set among rows with a target behavior.
+
+    Of sets that are equally frequent it is the one whose behaviors come first in the order of columns. Where no row has
+    a target behavior, it is the set of all target behaviors.
+
+    Args:
+        sets_NK: the rows' behavior sets.
+        auxiliary: column of the auxiliary behavior; all others are target behaviors.
+    """
+    num_behaviors = sets_NK.shape[1]
+    places_K = 1 << np.arange(num_behaviors, dtype=np.int64)  # a set's code is the sum of these
+    target_code = int(places_K.sum() - places_K[auxiliary])
+    counts: Counter[int] = Counter()
+    for first in range(0, len(sets_NK), ROWS_AT_ONCE):
+        codes_N = sets_NK[first : first + ROWS_AT_ONCE] @ places_K
+        codes, numbers = np.unique(codes_N, return_counts=True)
+        counts.update(dict(zip(codes.tolist(), numbers.tolist(), strict=True)))
+    targets = {code: count for code, count in counts.items() if code & target_code}
+    code = min(targets, key=lambda code: (-targets[code], code), default=target_code)
+    return (code >> np.arange(num_behaviors) & 1).astype(np.uint8)
 
 
 def in_user_order(parts: Sequence[Part]) -> Interactions:

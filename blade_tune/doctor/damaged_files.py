@@ -9,6 +9,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ class Damage:
             files.test: kept.AGAIN,
             files.checkpoint: "the trial starts anew",
         }
+        remedies |= {told.figures: kept.AGAIN_TOLD for told in files.all_told}
         for path in self._damaged_files(files, trial):
             yield Damaged(path, remedies[path])
         for path, name in self._damaged_artifacts(trial).items():
@@ -148,6 +150,8 @@ class Damage:
             files.test: lambda: kept.read_test(files),
             files.log: lambda: _read_log(files.log),
         }
+        for told in files.all_told:
+            checks[told.figures] = partial(kept.read_told, files, told)
         # Only a trial that waits to be continued needs its checkpoint.
         if trial and trial.state == TrialState.WAITING:
             checks[files.checkpoint] = lambda: verify_checkpoint(files.checkpoint)

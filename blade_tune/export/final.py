@@ -34,6 +34,7 @@ from blade_tune.metrics import gains
 from blade_tune.models.base import RecommenderModel
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.out_of_bag import Expected
+from blade_tune.selection.protocol import loss_of, protocol_line, told_of
 from blade_tune.selection.statistics import estimate
 from blade_tune.spec.definition import max_length
 from blade_tune.storage.trial_record import TrialRecord
@@ -220,12 +221,20 @@ def _provenance(
         "study_seed": definition.search.seed,
         "training_seed": TrialRecord(choice.trial).seed,
         "data": {"name": data.config.name, "license": license_},
+        "protocol": _protocol(stored, choice),
         "ledger": {"lines": opening.lines, "hash": opening.hash} if opening else None,
         "data_hash": data.data_hash,
         "sealed_hash": sealed.data_hash,
         "fingerprint": stored.study.user_attrs["fingerprint"],
         **environment(options.device),
     }
+
+
+def _protocol(stored: StoredStudy, choice: Choice) -> str:
+    """Return the line of the protocol; a trial that nothing confirmed has no fresh seeds."""
+    confirmation = load_confirmation(stored) if choice.rule != "best" else None
+    loss = loss_of(stored.definition, choice.source.values(choice.trial))
+    return protocol_line([stored], [loss], len(confirmation.seeds) if confirmation else 0)
 
 
 def retrain(
@@ -290,6 +299,8 @@ def test(
         "test_users": len(rows_U),
         "unhittable": int((evaluation.ranks_U > catalog.num_items).sum()),
         "told_target_set": model.told_target_set,
+        "target_set": objective.target_set,
+        "told": told_of(objective.target_set, catalog) if model.told_target_set else None,
         "baselines": baselines.metrics,
         "metric": objective.metric,
         "verdict": verdict.facts if verdict else None,

@@ -107,6 +107,7 @@ def _making(provenance: Mapping[str, Any]) -> str:
             **({"members": ", ".join(members)} if members else {}),
             "epochs": provenance["epochs"] or "none, it is fitted at once",
             "trained on": "train and valid rows" if provenance["with_valid"] else "train rows",
+            "protocol": provenance["protocol"].removeprefix("protocol: "),
             "seed of the training": provenance["training_seed"],
             "seed of the study": provenance["study_seed"],
             "test rows opened by": f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
@@ -179,11 +180,11 @@ def _verdict(metrics: Mapping[str, Any]) -> str:
 
 
 def _protocol(bundle: Bundle) -> str:
-    is_told = "is told" if bundle.metrics["told_target_set"] else "is not told"
+    told = bundle.metrics["told"] or "is not told the behaviors of the item to predict"
     users, misses = bundle.metrics["test_users"], bundle.metrics["unhittable"]
     return (
         f" Test figures are means over {users:,} users, {misses:,} of whom cannot be hit, for their item is excluded. "
-        f"The model {is_told} the behaviors of the item to find. The table also has untuned models: "
+        f"The model {told}. The table also has untuned models: "
         f"{', '.join(bundle.metrics['baselines'])}; `metrics.json` has the other protocols."
     )
 

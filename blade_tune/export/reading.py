@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from blade_tune.batch import Batch
 from blade_tune.catalog import Catalog
+from blade_tune.choices import TargetSet
 from blade_tune.config import Settings, parse, read_yaml
 from blade_tune.data.raw.settings import MAX_BEHAVIORS, LogFormat
 from blade_tune.errors import BladeTuneError, ConfigError, DataError
@@ -64,6 +65,9 @@ class Facts(Settings):
     auxiliary: Count
     behavior_counts_K: tuple[Count, ...]
     pair_counts_KK: tuple[tuple[Count, ...], ...]
+    mode_set_K: tuple[Literal[0, 1], ...] | None = None  # an earlier version did not write it
+    # What the model was told of the items to predict when it was chosen and tested
+    target_set: TargetSet = "truth"
     log: LogFormat
 
     @model_validator(mode="after")
@@ -73,6 +77,10 @@ class Facts(Settings):
             raise ValueError("auxiliary and log must go with behaviors")
         if [len(self.behavior_counts_K), *map(len, self.pair_counts_KK)] != [K] * (K + 1):
             raise ValueError("behaviors must have a count each, and one a pair")
+        if self.mode_set_K is not None and len(self.mode_set_K) != K:
+            raise ValueError("mode_set_K must say of each behavior whether the set has it")
+        if self.target_set == "mode" and self.mode_set_K is None:
+            raise ValueError("target_set mode must come with mode_set_K")
         return self
 
     @property
@@ -85,6 +93,7 @@ class Facts(Settings):
             auxiliary=self.auxiliary,
             behavior_counts_K=np.array(self.behavior_counts_K, np.int64),
             pair_counts_KK=np.array(self.pair_counts_KK, np.int64),
+            mode_set_K=None if self.mode_set_K is None else np.array(self.mode_set_K, np.uint8),
         )
 
 
@@ -96,6 +105,7 @@ class Loaded:
     log: LogFormat  # how a log of the model's data is read
     users: list[str]  # ids in the log of the users 1, 2, ...
     items: list[str]  # ids in the log of the items 1, 2, ...
+    target_set: TargetSet  # what the model was told of the items to predict when it was chosen
 
 
 def load_bundle(folder: Path) -> Loaded:
@@ -121,7 +131,7 @@ def load_bundle(folder: Path) -> Loaded:
     with _read(folder / "weights.safetensors") as path:
         _fill(model, load_file(path), path)
         _try(model, path)
-    return Loaded(model, facts.log, ids["user"], ids["item"])
+    return Loaded(model, facts.log, ids["user"], ids["item"], facts.target_set)
 
 
 @contextmanager

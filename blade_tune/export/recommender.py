@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from blade_tune.batch import Batch
+from blade_tune.choices import TargetSet
 from blade_tune.config import guess
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sequences import Windows
@@ -52,12 +53,20 @@ class Recommender:
         log: how a log of its data is read.
         users: ids of its users 1, 2, ...
         items: ids of its items 1, 2, ...
+        target_set: what the model was told of the items to predict when it was chosen. Under `mode` that set is also
+            what is hoped for if nothing is named; else it is all behaviors but the auxiliary one.
     """
 
     def __init__(
-        self, model: Model, log: LogFormat, users: Sequence[str], items: Sequence[str]
+        self,
+        model: Model,
+        log: LogFormat,
+        users: Sequence[str],
+        items: Sequence[str],
+        target_set: TargetSet = "truth",
     ) -> None:
         self.model, self.log, self.items = model, log, list(items)
+        self.target_set = target_set
         self.item_numbers = {name: number for number, name in enumerate(items, start=1)}
         self._user_numbers = {name: number for number, name in enumerate(users, start=1)}
         for table in model.modules():
@@ -76,7 +85,8 @@ class Recommender:
             DataError: a file of the bundle is missing, was changed, or is malformed.
         """
         bundle = load_bundle(Path(folder))
-        return cls(bundle.model.to(device), bundle.log, bundle.users, bundle.items)
+        model = bundle.model.to(device)
+        return cls(model, bundle.log, bundle.users, bundle.items, bundle.target_set)
 
     def recommend(
         self,
@@ -93,7 +103,7 @@ class Recommender:
         Args:
             histories: user -> interactions, oldest first, each an item and its behaviors; users may be unknown.
             target: the wanted behaviors, by which models that take a target set rank; by default all but the
-                auxiliary one.
+                auxiliary one, or the most frequent set where the model's study told that one (`target_set: mode`).
             k: most items of a user; there are fewer if not so many are left.
             include_seen: whether items of the history may be recommended again.
 
@@ -135,7 +145,7 @@ class Recommender:
 
         Args:
             histories: the users and what they have met.
-            target: the wanted behaviors; None for all but the auxiliary one.
+            target: the wanted behaviors; None for the default of `recommend`.
             k: most items of a user.
             include_seen: whether items of the history may be recommended again.
 
@@ -259,7 +269,8 @@ class Recommender:
         catalog = self.model.catalog
         names = catalog.behaviors
         if target is None:
-            target = [name for k, name in enumerate(names) if k != catalog.auxiliary]
+            default_K = catalog.told_set("mode" if self.target_set == "mode" else "constant")
+            return torch.from_numpy(default_K).to(self.model.device)
         if not target:
             raise ConfigError("target must name at least one behavior.")
         for name in target:

@@ -27,6 +27,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         "model": bundle.model_name,
         "members": members,
         **{name: _plain(value) for name, value in vars(bundle.catalog).items()},
+        "target_set": bundle.metrics["target_set"],
         "log": bundle.log.model_dump(mode="json"),
     }
     _write_json(folder / "catalog.json", catalog)

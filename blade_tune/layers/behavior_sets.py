@@ -8,7 +8,7 @@ from blade_tune.layers.embedding import UserTable
 
 
 class BehaviorSetEmbedding(nn.Module):
-    """Embeds a set as softmax(f_u * b) G: each user u weighs the behaviors in a personal way (EIDP; BLADE, Eq. 2).
+    """Embeds a set as softmax(f_u * b) G: each user u weighs the behaviors in a personal way (EIDP; BLADE, Eq. 1).
 
     Args:
         num_users: U.

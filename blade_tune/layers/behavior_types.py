@@ -12,7 +12,7 @@ class BehaviorTypes(nn.Module):
 
     The type of the empty set is 0.
 
-    "Only the most preferred behavior in each set based on global frequency" (BLADE, section 5.1) is read as the rarest:
+    "Only the most preferred behavior in each set based on global frequency" (BLADE, section 4.1) is read as the rarest:
     in EIDP's files columns stand in descending frequency, and what is left of its code takes the last one that is set.
 
     Args:

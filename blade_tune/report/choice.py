@@ -11,6 +11,7 @@ from blade_tune.report.text_tables import Cell, Entry, Table, among_baselines
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.effects import load_effects
 from blade_tune.selection.moves import moves_of, moves_words
+from blade_tune.selection.protocol import study_protocol
 from blade_tune.study.verdict import Verdict
 
 
@@ -131,7 +132,7 @@ def candidates(study: Study) -> Iterator[Section]:
     if confirmation.expected:
         notes += (f"† To expect for other users and seeds: {confirmation.expected}.",)
     caption = f"Candidates of {study.name}: mean ± sd over {over}, the same for all."
-    yield Section("Candidates", table=Table(columns, rows, caption, notes))
+    yield Section("Candidates", table=Table(columns, rows, caption, (*notes, study.protocol)))
 
 
 def effects(study: Study) -> Iterator[Section]:
@@ -140,7 +141,11 @@ def effects(study: Study) -> Iterator[Section]:
         for loaded in load_effects(study.stored):
             title = "Ablation" if loaded.title == "ablation" else f"Sweep of {loaded.title}"
             figure = parameter_figures.effects(loaded)
-            yield Section(title, figure=figure, table=effect_table(loaded))
+            yield Section(
+                title,
+                figure=figure,
+                table=effect_table(loaded, study_protocol(study.stored, loaded.num_seeds)),
+            )
     except BladeTuneError as error:
         yield Section("Ablations and sweeps", warning=str(error))
 

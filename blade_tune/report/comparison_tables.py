@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blade_tune.report import Row
+from blade_tune.report.group_tables import contrast_columns, group_means, group_notes
 from blade_tune.report.score_cells import (
     LEVEL,
     SHOWN,
-    group_means,
-    group_sizes,
     mean_and_sd,
     metric_name,
     score_cells,
 )
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table
+from blade_tune.report.told_tables import told_columns, told_notes
 from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.moves import CHANGES, moves_of, moves_words
@@ -25,8 +25,8 @@ from blade_tune.training.baselines import REFERENCE
 def comparison_rows(comparisons: Comparisons) -> list[Row]:
     """Return a row for each model and each untuned baseline of a comparison, the best first.
 
-    A model's row has its figures, whether it is told the target set, the cost of its search, and its difference from
-    the reference, the model of all contrasts or else the best, with its interval and p-value.
+    A model's row has its figures, what it is told of the item to predict, the cost of its search, and its difference
+    from the reference, the model of all contrasts or else the best, with its interval and p-value.
     """
     with_reference = comparisons.with_reference
     rows: list[Row] = []
@@ -45,7 +45,8 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "part": comparisons.part,
                 "seeds": len(entry.scores.ranks_SU),
                 "loss": entry.loss,
-                "told_target_set": entry.told_target_set,
+                "target_set": entry.target_set,
+                "told_target_set": entry.target_set == "truth",
                 **{name: round(value, 4) for name, value in entry.spent.items()},
                 **budget_row(entry.study),
                 "trial": entry.winner.trial,
@@ -55,11 +56,25 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "difference_low": pair.comparison.low if pair else None,
                 "difference_high": pair.comparison.high if pair else None,
                 "p_holm": pair.p_adjusted if pair else None,
+                **contrast_columns(comparisons.group_contrasts, entry.model),
                 "verdict": str(entry.verdict) if entry.verdict else None,
                 "warning": entry.warning(comparisons.metric) or None,
             }
         )
 
+    for told in comparisons.told:
+        figures = {}
+        for metric in SHOWN:
+            figures |= mean_and_sd(told.scores, metric)
+        rows.append(
+            {
+                "model": told.label,
+                **figures,
+                "part": comparisons.part,
+                "seeds": len(told.scores.ranks_SU),
+                **told_columns(told),
+            }
+        )
     # Baselines have figures only
     for name, reached in comparisons.baselines.items():
         known = {metric: reached.get(metric) for metric in SHOWN}
@@ -72,6 +87,7 @@ def _reached(comparisons: Comparisons, name: str) -> float:
     if name in comparisons.baselines:
         return comparisons.baselines[name][comparisons.metric]
     scores = {entry.model: entry.scores for entry in comparisons.entries}
+    scores |= {told.label: told.scores for told in comparisons.told}
     return scores[name].estimate(comparisons.metric).mean
 
 
@@ -97,6 +113,10 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *_cost_entries(entry),
         ]
         rows.append((_reached(comparisons, entry.model), _label(entry, comparisons), entries))
+    for told in comparisons.told:
+        reached = _reached(comparisons, told.label)
+        cells = score_cells(told.scores, comparisons.metric, "")
+        rows.append((reached, told.label, ["", *cells, "", "", "", ""]))
     for name, figures in comparisons.baselines.items():
         known = [Cell(figures[metric]) if metric in figures else "" for metric in SHOWN]
         rows.append((figures[comparisons.metric], name, ["", *known, "", "", "", ""]))
@@ -117,7 +137,8 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             f"Holm over {plural(len(comparisons.pairs), 'pair')}, p < {LEVEL})",
             *_contrast_notes(comparisons),
             _expectation_note(comparisons),
-            "† is told the behavior set of the item to predict, or its label",
+            f"† {comparisons.told_words}",
+            *told_notes(comparisons.told, comparisons.metric),
             "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
             f"‡ not above {REFERENCE}: the interval of the expected figure minus that of the untuned baseline, paired "
             "by user, does not lie above 0 (95%)",
@@ -127,8 +148,11 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *budget_notes(entry.study for entry in comparisons.entries),
             "a model without epochs is fitted at once; one without sd is the same on every seed",
             "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
-            *group_sizes(comparisons.groups),
+            *group_notes(
+                comparisons.groups, comparisons.group_contrasts, reference, comparisons.metric
+            ),
             *(f"budgets are not equal: {line}" for line in uneven),
+            comparisons.protocol,
         ],
     )
 
@@ -175,7 +199,7 @@ def _cost_entries(entry: Contender) -> list[Entry]:
 def _label(entry: Contender, comparisons: Comparisons) -> str:
     """Return a model's name with the marks that the footnotes of `comparison_table` explain."""
     label = entry.model
-    if entry.told_target_set:
+    if entry.target_set:
         label += " †"
     if entry.verdict and not entry.verdict.is_above:
         label += " ‡"

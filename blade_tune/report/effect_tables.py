@@ -1,12 +1,11 @@
 """Effects of single changes as plain rows and as a table for a paper."""
 
 from blade_tune.report import Row
+from blade_tune.report.group_tables import contrast_columns, group_means, group_notes
 from blade_tune.report.score_cells import (
     LEVEL,
     SHOWN,
     estimate_row,
-    group_means,
-    group_sizes,
     metric_name,
     score_cells,
 )
@@ -30,6 +29,7 @@ def effect_rows(effects: Effects) -> list[Row]:
             "difference_high": effect.comparison.high,
             "p_holm": effect.p_adjusted,
         }
+        row |= contrast_columns(effects.contrasts, effect.scores.label)
         rows.append(row)
 
     # Columns on other metrics and on groups of users come last in every row
@@ -47,8 +47,13 @@ def _effect_row(effects: Effects, scores: Scores) -> Row:
     return {"table": effects.title, "configuration": scores.label, **estimate}
 
 
-def effect_table(effects: Effects) -> Table:
-    """Return the table of an ablation or a sweep for a paper, in which significant changes are marked."""
+def effect_table(effects: Effects, protocol: str) -> Table:
+    """Return the table of an ablation or a sweep for a paper, in which significant changes are marked.
+
+    Args:
+        effects: the winner and the changes of it.
+        protocol: the line of the search's protocol, for a footnote.
+    """
     base = effects.base
     rows: list[tuple[str, list[Entry]]] = [(base.label, score_cells(base, effects.metric, ""))]
     for effect in effects.effects:
@@ -62,7 +67,10 @@ def effect_table(effects: Effects) -> Table:
             f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
             f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
             f"trial {effects.trial} was chosen on these seeds, which favors it a little",
-            *group_sizes(effects.groups),
+            *group_notes(
+                effects.groups, effects.contrasts, f"trial {effects.trial}", effects.metric
+            ),
+            protocol,
         ],
     )
 

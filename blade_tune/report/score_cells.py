@@ -3,9 +3,6 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from blade_tune.metrics import by_cutoff
 from blade_tune.report import Row
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
@@ -28,21 +25,6 @@ def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> N
 def metric_name(metric: str) -> str:
     """Return a metric's name as papers write it: "NDCG@10"."""
     return metric.upper()
-
-
-def group_means(scores: Scores, groups: Mapping[str, NDArray[np.bool_]], metric: str) -> Row:
-    """Return the mean of a metric among head and among tail users; None for a group that is too small."""
-    means: Row = {}
-    for name, mask_U in groups.items():
-        estimate = scores.of_users(mask_U, metric)
-        means[f"{name} {metric}"] = estimate.mean if estimate else None
-    return means
-
-
-def group_sizes(groups: Mapping[str, NDArray[np.bool_]]) -> list[str]:
-    """Return a footnote with the numbers of head and tail users; none if the data does not tell them apart."""
-    sizes = ", ".join(f"{name} users n = {int(mask_U.sum())}" for name, mask_U in groups.items())
-    return [sizes] if sizes else []
 
 
 def score_cells(scores: Scores, marked_metric: str, mark: str) -> list[Entry]:

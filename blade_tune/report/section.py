@@ -11,6 +11,7 @@ from blade_tune.report import tables, theme
 from blade_tune.report.text_tables import Table
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.confirmation import Confirmation
+from blade_tune.selection.protocol import study_protocol
 from blade_tune.study.stored import StoredStudy
 
 
@@ -60,6 +61,11 @@ class Study:
     def metric(self) -> str:
         """Name of the study's metric on validation rows, for people."""
         return theme.valid(self.stored.definition.objective.metric)
+
+    @cached_property
+    def protocol(self) -> str:
+        """Line that says how the study's figures were made."""
+        return study_protocol(self.stored)
 
     @property
     def num_completed(self) -> int:

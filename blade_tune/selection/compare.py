@@ -1,41 +1,24 @@
 """Fair comparison of models: the same data, split, sampler, pruner, epochs and budget, each model's defaults tried.
 
 Each model has a search of its own, the study `<study>.compare-<model>`, whose winner is confirmed on fresh seeds.
-`define` declares the searches, `run_comparison` runs and confirms them, and `compare` computes the result: an estimate
-for each model, and a paired test, corrected for multiplicity, for each pair of models.
+`define` declares the searches and `run_comparison` runs and confirms them; `contenders.compare` computes the result.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from blade_tune.choices import NextItemLoss
 from blade_tune.data.store import SearchData, prepare
-from blade_tune.errors import ConfigError, RunsMissingError
+from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import config_class
 from blade_tune.parameter import Value
-from blade_tune.selection.comparison import Comparisons, Contender, Pair
-from blade_tune.selection.confirm import confirm, leaders, load_confirmation
-from blade_tune.selection.contrasts import contrasts_of, name_contrasts
-from blade_tune.selection.expectation import expected_of_scores, expected_of_winner
-from blade_tune.selection.out_of_bag import Expected
+from blade_tune.selection.confirm import confirm
+from blade_tune.selection.contrasts import name_contrasts
 from blade_tune.selection.runs import RunExecutor
-from blade_tune.selection.scores import (
-    EvaluatedPart,
-    load_scores,
-    tested_beside,
-    user_groups,
-    verdict_on,
-)
-from blade_tune.selection.statistics import Floats, holm, paired_bootstrap
-from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.spec.catalog import StudySource, available, find
 from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
 from blade_tune.spec.recipes import OF_FILES, RecipeName
@@ -45,7 +28,6 @@ from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import logical_trials, num_scored
 from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.study.stored import StoredStudy
-from blade_tune.training.baselines import REFERENCE
 
 TOLERANCE = 0.05  # relative difference from which on budgets count as unequal
 FITS = 200  # scored trials at most of a fitted model where steps or hours are limited
@@ -201,14 +183,6 @@ def search_of(definition: StudyDefinition, settings: RunSettings) -> StoredStudy
     return settings.workspace.find(definition.name)
 
 
-def loss_of(definition: StudyDefinition, values: Mapping[str, Value]) -> str:
-    """Return the name of the loss that a configuration is trained with; empty for a fitted model, which has none."""
-    if definition.is_fitted:
-        return ""
-    default = definition.configs["model"].model_fields["loss"].default
-    return str({**definition.space.fixed, **values}.get("model.loss", default))
-
-
 def spent(stored: StoredStudy) -> dict[str, float]:
     """Return what a search has cost.
 
@@ -258,117 +232,6 @@ def uneven(
             listed = ", ".join(f"{model} {amount:.6g}" for model, amount in amounts.items())
             lines.append(f"{name} of {listed}")
     return lines
-
-
-def compare(
-    studies: Sequence[StoredStudy],
-    part: EvaluatedPart,
-    opening: Opening,
-    against: str | None = None,
-) -> Comparisons:
-    """Compare the confirmed winners of several searches.
-
-    Args:
-        studies: the searches, as `run_comparison` returns them.
-        part: the rows to compare on; "test" opens the sealed rows for each run of each winner.
-        opening: with which command, data folder and device rows are opened and models built.
-        against: the model that all others are compared with; None to compare all pairs.
-
-    Raises:
-        RunsMissingError: a search has no confirmed winner, or files of its runs are not in the results folder.
-    """
-    entries = [_entry(stored, part, opening) for stored in studies]
-    metric = studies[0].definition.objective.metric
-    entries.sort(key=lambda entry: -entry.scores.estimate(metric).mean)
-    pairs = _pairs(entries, metric, against)
-    groups = _groups(entries[0], part, opening)
-    contrasts = contrasts_of(studies, against) if against else None
-    return Comparisons(metric, part, tuple(entries), pairs, groups, contrasts)
-
-
-def _pairs(entries: Sequence[Contender], metric: str, against: str | None) -> tuple[Pair, ...]:
-    """Return the difference between the models of each pair, with p-values corrected over these pairs."""
-    pairs = [
-        (first, second)
-        for first, second in combinations(entries, 2)
-        if against in (None, first.model, second.model)
-    ]
-    comparisons = []
-    for first, second in pairs:
-        gains = same_seeds(first.scores.gains(metric), second.scores.gains(metric))
-        comparisons.append(paired_bootstrap(*gains, owed=(first.owed, second.owed)))
-    adjusted = holm([comparison.p_value for comparison in comparisons])
-    return tuple(
-        Pair(first.model, second.model, comparison, p_adjusted)
-        for (first, second), comparison, p_adjusted in zip(
-            pairs, comparisons, adjusted, strict=True
-        )
-    )
-
-
-def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
-    """Return both arrays of gains with one row per seed.
-
-    A model that no seed changes has a single row, which is repeated for each seed of the other model.
-    """
-    first, second = np.broadcast_arrays(first_SU, second_SU)
-    return first, second
-
-
-def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Contender:
-    """Return one model's part of a comparison, from its search."""
-    confirmation = load_confirmation(stored)
-    if confirmation is None:
-        raise RunsMissingError(
-            f"study {stored.definition.name}: no winner is confirmed; the same command goes on."
-        )
-    definition, metric = stored.definition, stored.definition.objective.metric
-    winner = confirmation.winner
-    runs = confirmation.winning_runs
-    files = confirmation.runs.files(runs[0])
-    # The winner's scores, and the model for what it sees
-    if part == "test":
-        test_runs(stored, confirmation, opening)
-    scores = load_scores(confirmation.runs, definition.model, runs, part)
-    data = stored.data(opening.data_directory)
-    from blade_tune.trial.model import build_study_model  # loads torch
-
-    model = build_study_model(definition, winner.values, data.catalog, f"trial {winner.trial}")
-    # What it reaches for other users, and the untuned baselines on the same rows
-    baselines: Mapping[str, Mapping[str, float]]
-    expected: Expected | None
-    if part == "test":
-        expected = expected_of_scores(scores, metric)
-        baselines, verdict = tested_beside(files, scores, metric)
-    else:
-        expected = confirmation.expected
-        if expected is None:
-            expected = expected_of_winner(stored, confirmation, leaders(stored))
-        measured = stored.measure_baselines(data, winner.values)
-        baselines = measured.metrics
-        owed = expected.owed if expected else 0.0
-        verdict = verdict_on(scores, measured.ranks.get(REFERENCE), metric, owed)
-    return Contender(
-        model=definition.model,
-        study=stored,
-        files=files,
-        winner=winner,
-        scores=scores,
-        told_target_set=model.told_target_set,
-        window=model.max_length,
-        loss=loss_of(definition, winner.values),
-        spent=spent(stored),
-        expected=expected,
-        baselines=baselines,
-        verdict=verdict,
-    )
-
-
-def _groups(
-    entry: Contender, part: EvaluatedPart, opening: Opening
-) -> Mapping[str, NDArray[np.bool_]]:
-    data = entry.study.data(opening.data_directory)
-    return user_groups(data, entry.files if part == "test" else None)
 
 
 def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | dict[str, Any]:

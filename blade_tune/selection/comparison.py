@@ -2,18 +2,52 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blade_tune.choices import TargetSet
 from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.contrasts import Contrasts
+from blade_tune.selection.groups import GroupContrast, interactions
 from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.scores import EvaluatedPart, Scores
-from blade_tune.selection.statistics import Comparison
+from blade_tune.selection.statistics import Comparison, Floats
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict, below_untuned
+
+
+def same_seeds(first_SU: Floats, second_SU: Floats) -> tuple[Floats, Floats]:
+    """Return both arrays of gains with one row per seed.
+
+    A model that no seed changes has a single row, which is repeated for each seed of the other model.
+    """
+    first, second = np.broadcast_arrays(first_SU, second_SU)
+    return first, second
+
+
+@dataclass(frozen=True)
+class Told:
+    """One model's winner under another target set, compared with itself and with a model that is told nothing."""
+
+    model: str
+    target_set: TargetSet
+    words: str  # what the model is told
+    scores: Scores
+    # Minus the same runs' scores under the study's own protocol, with Holm's correction over all rows
+    change: Comparison
+    change_p: float
+    # The best of the models that take no target set, None without one; minus its scores, and corrected likewise
+    rival: str | None
+    distance: Comparison | None
+    distance_p: float | None
+
+    @property
+    def label(self) -> str:
+        """Name of the row in a table."""
+        return f"{self.model}, told {self.target_set}"
 
 
 @dataclass(frozen=True)
@@ -25,7 +59,7 @@ class Contender:
     files: TrialFolder  # of the winner's first run
     winner: Candidate
     scores: Scores  # of the winner's runs
-    told_target_set: bool  # whether the model is told the behavior set of the item to predict
+    takes_target_set: bool  # whether the model is told something of the item to predict
     # Number of newest interactions that the model sees, whose items are not ranked for it
     window: int
     loss: str  # name of the loss that the winner was trained with
@@ -40,6 +74,11 @@ class Contender:
     def owed(self) -> float:
         """How much of the winner's mean is owed to its having been chosen by it."""
         return self.expected.owed if self.expected else 0.0
+
+    @property
+    def target_set(self) -> TargetSet | None:
+        """What the model is told of the item to predict, by the study's protocol; None if it takes no target set."""
+        return self.study.definition.objective.target_set if self.takes_target_set else None
 
     def warning(self, metric: str) -> str:
         """Return a sentence on the untuned baselines that the model's mean is below; empty if it is below none."""
@@ -73,8 +112,12 @@ class Comparisons:
     part: EvaluatedPart
     entries: tuple[Contender, ...]
     pairs: tuple[Pair, ...]
-    # "head" and "tail" -> mask_U of the evaluated users in the group
+    # Name of a group -> mask_U of the evaluated users in the group, see `groups.groups_of`
     groups: Mapping[str, NDArray[np.bool_]]
+    told_words: str  # what models that take a target set are told
+    protocol: str  # the line that says how the figures were made
+    told: tuple[Told, ...] = ()  # models under other target sets than the study's
+
     # The one model of all pairs; None where all models are paired with all others.
     contrasts: Contrasts | None = None
 
@@ -93,6 +136,20 @@ class Comparisons:
             elif pair.second == self.reference:
                 pairs[pair.first] = pair
         return pairs
+
+    @cached_property
+    def group_contrasts(self) -> tuple[GroupContrast, ...]:
+        """For each model but the reference, whether its difference from it differs between groups of users."""
+        by_model = {entry.model: entry for entry in self.entries}
+        reference = by_model.pop(self.reference)
+        pairs = [
+            (
+                each.model,
+                *same_seeds(each.scores.gains(self.metric), reference.scores.gains(self.metric)),
+            )
+            for each in by_model.values()
+        ]
+        return interactions(pairs, self.groups)
 
     @property
     def left_out(self) -> Mapping[str, str]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from blade_tune.data.store import SearchData
 from blade_tune.fleet.settings import RunSettings
-from blade_tune.selection.compare import Budget, loss_of, prepared, search_of
+from blade_tune.selection.compare import Budget, prepared, search_of
 from blade_tune.selection.confirm import is_seeded
+from blade_tune.selection.protocol import loss_of
 from blade_tune.selection.runs import find_runs, is_complete
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.storage.spending import Limit

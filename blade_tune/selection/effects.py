@@ -7,6 +7,7 @@ and users. Changes of one kind form a table, over which p-values are corrected.
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from blade_tune.config import read_value
 from blade_tune.errors import ConfigError
 from blade_tune.parameter import Value
 from blade_tune.selection.confirm import is_seeded, load_confirmation
+from blade_tune.selection.groups import GroupContrast, interactions
 from blade_tune.selection.runs import (
     Run,
     RunExecutor,
@@ -56,8 +58,17 @@ class Effects:
     num_seeds: int  # runs of each configuration
     base: Scores  # of the unchanged winner
     effects: tuple[Effect, ...]
-    # "head" and "tail" -> mask_U of the evaluated users in the group
+    # Name of a group -> mask_U of the evaluated users in the group, see `groups.groups_of`
     groups: Mapping[str, NDArray[np.bool_]]
+
+    @cached_property
+    def contrasts(self) -> tuple[GroupContrast, ...]:
+        """For each change, whether its difference to the winner differs between groups of users."""
+        base_SU = self.base.gains(self.metric)
+        pairs = [
+            (each.scores.label, each.scores.gains(self.metric), base_SU) for each in self.effects
+        ]
+        return interactions(pairs, self.groups)
 
 
 def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-from blade_tune.data.statistics import tail_users
+from blade_tune.data.statistics import tail_shares, tail_users
 from blade_tune.data.store import SearchData
 from blade_tune.errors import DamagedFileError, RunsMissingError
 from blade_tune.metrics import METRICS, agree, gains, summarize
+from blade_tune.selection.groups import FEWEST_USERS, groups_of
 from blade_tune.selection.statistics import Estimate, estimate, paired_bootstrap
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.trial_record import TrialRecord
@@ -26,8 +27,6 @@ from blade_tune.training.baselines import REFERENCE
 from blade_tune.trial.files import read_ranks, read_test, read_test_baseline_ranks, read_test_ranks
 
 EvaluatedPart = Literal["valid", "test"]
-
-FEWEST_USERS = 30  # the smallest group of users whose mean is shown
 
 
 @dataclass(frozen=True)
@@ -191,16 +190,18 @@ def tested_beside(
 def user_groups(
     data: SearchData, tested: TrialFolder | None = None
 ) -> dict[str, NDArray[np.bool_]]:
-    """Return the groups of head and tail users among the evaluated users (BLADE, Figure 4).
+    """Return groups of the evaluated users by the share of long-tail behaviors that they show (BLADE, Figure 4).
 
-    Tail users are those who mostly show long-tail behaviors, which the data's configuration names.
+    The data's configuration names these behaviors. The groups are the paper's head and tail, or quantiles of the share
+    where the paper's rule leaves a group too small (`groups_of`).
 
     Args:
         data: the search data.
         tested: folder of a run, for the users with a test row; None for the users with a validation row.
 
     Returns:
-        "head" and "tail" -> mask_U, True for the users of the group; empty if the data names no long-tail behaviors.
+        Name of a group -> mask_U, True for the users of the group, the one of the lowest shares first; empty if the
+        data names no long-tail behaviors.
     """
     if not data.config.long_tail:
         return {}
@@ -208,5 +209,4 @@ def user_groups(
         users_U = np.unique(data.valid.users_N)
     else:
         users_U, _ = read_test_ranks(tested)
-    is_tail_U = tail_users(data)[users_U]
-    return {"head": ~is_tail_U, "tail": is_tail_U}
+    return groups_of(tail_users(data)[users_U], tail_shares(data)[users_U])

@@ -180,7 +180,7 @@ def paired_bootstrap(
     Raises:
         ValueError: The two differ in seeds or users.
     """
-    gains_SU = _differences(first_SU, second_SU)
+    gains_SU = differences(first_SU, second_SU)
     difference = float(gains_SU.mean())
     # The error of the mean: that of the users, then that of the seeds
     rng = np.random.default_rng(seed)
@@ -191,11 +191,28 @@ def paired_bootstrap(
         # The sign makes the draws change theirs too if the models swap places.
         signed = SeedError(copysign(error, difference), num_seeds - 1)
         chance_R += chance_of_seeds(signed, resamples, rng)
-    # The p-value, for what is left of the difference at least, and the percentile interval
+    return judged(difference, chance_R, level, owed)
+
+
+def judged(
+    difference: float,
+    chance_R: Floats,
+    level: float = 0.95,
+    owed: tuple[float, float] = (0.0, 0.0),
+) -> Comparison:
+    """Return a difference with its percentile interval and p-value, from draws of its error.
+
+    Args:
+        difference: the difference that was found.
+        chance_R: draws, centered on 0, of how far it may lie from the truth.
+        level: confidence level of the interval.
+        owed: how much the difference may be too high and too low, beside chance.
+    """
     lowest, highest = difference - owed[0], difference + owed[1]
+    # The p-value is that of what is left of the difference at least.
     least = 0.0 if lowest <= 0 <= highest else min(abs(lowest), abs(highest))
     num_extreme = int(np.count_nonzero(np.abs(chance_R) >= least))
-    p_value = (1 + num_extreme) / (1 + resamples)
+    p_value = (1 + num_extreme) / (1 + len(chance_R))
     low, high = np.quantile(chance_R, [(1 - level) / 2, (1 + level) / 2])
     return Comparison(difference, lowest + float(low), highest + float(high), p_value)
 
@@ -263,7 +280,7 @@ def paired_t(
     Raises:
         ValueError: the two differ in their number of seeds, or it is below two.
     """
-    gains_S = _differences(first_S, second_S)
+    gains_S = differences(first_S, second_S)
     if len(gains_S) < 2:
         raise ValueError(f"A t-test needs two seeds, got {len(gains_S)}.")
     difference = float(gains_S.mean())
@@ -302,7 +319,7 @@ def expected_best(values: Sequence[float], counts: Sequence[int]) -> list[float]
     return [float(ascending @ np.diff(share**count)) for count in counts]
 
 
-def _differences(first: ArrayLike, second: ArrayLike) -> Floats:
+def differences(first: ArrayLike, second: ArrayLike) -> Floats:
     """Return first minus second, after checking that their shapes are equal, since NumPy would broadcast them."""
     first = np.asarray(first, dtype=np.float64)
     second = np.asarray(second, dtype=np.float64)

@@ -5,6 +5,7 @@ test figure is shown without one.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,15 +60,15 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
     study, data = confirmation.runs, stored.data(opening.data_directory)
     for run in confirmation.winning_runs:
         folder = study.files(run)
-        if _is_tested(folder) and _is_written_down(stored, study, run):
+        if _is_tested(folder) and is_written_down(stored, ledger_entry(study, run)):
             continue
         # The model, before the rows are opened, so that a missing file costs no line in the ledger
-        weights = _weights(study, run)
+        weights = run_weights(study, run)
         values = study.values(run)
         model = build_study_model(study.definition, values, data.catalog, f"run {run.number}")
         model.load_state_dict(weights)
         # The rows, and a line in the ledger
-        entry = {**_ledger_entry(study, run), "command": opening.command}
+        entry = {**ledger_entry(study, run), "command": opening.command}
         sealed = stored.open_test(data, opening.data_directory, entry)
         # The ranks, of the model and of the baselines
         windows = sealed.windows(model.max_length).to(opening.device)
@@ -100,18 +101,24 @@ def _is_tested(folder: TrialFolder) -> bool:
     return True
 
 
-def _is_written_down(stored: StoredStudy, study: StoredStudy, run: FrozenTrial) -> bool:
-    """Return whether the ledger of a search has a line that says that a run was tested."""
-    line = _ledger_entry(study, run)
-    return any(line.items() <= entry.items() for entry in stored.ledger.entries())
+def is_written_down(stored: StoredStudy, line: Mapping[str, Any]) -> bool:
+    """Return whether the ledger of a search has a line with these facts.
+
+    A line with a `target_set` is that of an evaluation under another one than the study's, and stands for no other.
+    """
+    told = line.get("target_set")
+    entries = stored.ledger.entries()
+    return any(
+        line.items() <= entry.items() and entry.get("target_set") == told for entry in entries
+    )
 
 
-def _ledger_entry(study: StoredStudy, run: FrozenTrial) -> dict[str, Any]:
+def ledger_entry(study: StoredStudy, run: FrozenTrial) -> dict[str, Any]:
     """Return what the ledger of a search says of a run."""
     return {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
 
 
-def _weights(study: StoredStudy, run: FrozenTrial) -> "dict[str, Tensor]":
+def run_weights(study: StoredStudy, run: FrozenTrial) -> "dict[str, Tensor]":
     """Return a run's weights.
 
     Raises:

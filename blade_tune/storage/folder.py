@@ -8,6 +8,14 @@ from blade_tune.files import write_whole
 
 
 @dataclass(frozen=True)
+class ToldFiles:
+    """The files of one evaluation of a trial whose model was told another set of the item to predict."""
+
+    figures: Path
+    ranks: Path  # an array (2, U), as `TrialFolder.test_ranks`
+
+
+@dataclass(frozen=True)
 class TrialFolder:
     """The folder of one trial, RESULTS/<study>/trials/<number>/, and the paths of its files."""
 
@@ -59,6 +67,22 @@ class TrialFolder:
     def test_baseline_ranks(self) -> Path:
         """The rank of each test user's held-out item under the reference baseline, users as in `test_ranks`."""
         return self.path / "test_baseline_ranks.npy"
+
+    def told(self, part: str, target_set: str) -> ToldFiles:
+        """Return the files of the trial's evaluation under another `target_set` than its study's.
+
+        Args:
+            part: "valid" or "test".
+            target_set: what the model was told of the item to predict.
+        """
+        stem = f"told_{target_set}_{part}"
+        return ToldFiles(self.path / f"{stem}.json", self.path / f"{stem}_ranks.npy")
+
+    @property
+    def all_told(self) -> list[ToldFiles]:
+        """The files of every such evaluation that there is."""
+        found = sorted(self.path.glob("told_*.json"))
+        return [ToldFiles(path, path.with_name(f"{path.stem}_ranks.npy")) for path in found]
 
 
 @dataclass(frozen=True)

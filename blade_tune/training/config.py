@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from blade_tune.choices import TargetSet
 from blade_tune.config import Settings
 from blade_tune.metrics import METRICS
 
@@ -62,7 +63,8 @@ class EvaluationConfig(Settings):
         "window",
         description="items never ranked: those of the input window (EIDP), or of the whole history",
     )
-    target_set: Literal["truth", "constant"] = Field(
+    target_set: TargetSet = Field(
         "truth",
-        description="behavior set that models are told of the item to predict: its own (EIDP), or all target behaviors",
+        description="behavior set that models are told of the item to predict: its own (EIDP), the train rows' most "
+        "frequent one with a target behavior, or all target behaviors",
     )

@@ -43,11 +43,8 @@ class Evaluator:
         self.ranking = Ranking(windows.targets(self.rows_U), catalog.num_items)
 
         # The behavior set that models are told of every target; None: each one's own.
-        self.constant_set_K: Tensor | None = None
-        if config.target_set == "constant":
-            set_K = torch.ones(catalog.num_behaviors, dtype=torch.uint8, device=windows.device)
-            set_K[catalog.auxiliary] = 0
-            self.constant_set_K = set_K
+        set_K = catalog.told_set(config.target_set)
+        self.told_set_K = None if set_K is None else torch.from_numpy(set_K).to(windows.device)
 
         # Users in order of their window's length, and the longest window of each batch of them, for `states`.
         lengths_U, self.order_U = windows.lengths_U[self.rows_U].sort(stable=True)
@@ -96,9 +93,9 @@ class Evaluator:
     def _batch(self, order_B: Tensor) -> Batch:
         """Return the windows of some users as models see them, with the behavior set that the protocol tells."""
         batch = self.windows.rows(self.rows_U[order_B])
-        if self.constant_set_K is None:
+        if self.told_set_K is None:
             return batch
-        return batch.with_final_target_set(self.constant_set_K)
+        return batch.with_final_target_set(self.told_set_K)
 
     def sample(self, size: int, generator: torch.Generator) -> Batch:
         """Return the windows of some users drawn without replacement, as models see them in ranking.

@@ -3,7 +3,7 @@
 The database keeps the SHA-256 of each file from the moment its trial ended. Every reader here compares the content with
 that digest and raises `DamagedFileError` where the two differ, so that no reported figure rests on a changed file. A
 trial that is still running, or that an earlier version wrote, has no digest; a readable file of such a trial is
-accepted. The test figures, written after the trial ended, carry a digest of their own.
+accepted. The test figures and those under another target set, written after the trial ended, carry their own digest.
 """
 
 import hashlib
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from blade_tune.errors import DamagedFileError
 from blade_tune.files import sha256, write_whole
 from blade_tune.metrics import METRICS
-from blade_tune.storage.folder import TrialFolder
+from blade_tune.storage.folder import ToldFiles, TrialFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 AGAIN = "the same command with --test ranks the test rows again, as another line of the ledger"
+AGAIN_TOLD = "the same command with --told ranks again; test rows are another line of the ledger"
 
 # Keys of a file of test figures: the digest of the rest of its content, and those of the files of ranks in its folder.
 OWN = "sha256"
@@ -171,11 +172,17 @@ def write_test(
         facts: the test figures, by the metric's name, and whatever is stored with them.
         ranks: path of a file in the folder -> the ranks to write there.
     """
+    _write_figures(folder.test, facts, ranks)
+
+
+def _write_figures(
+    figures: Path, facts: Mapping[str, Any], ranks: Mapping[Path, NDArray[Any]]
+) -> None:
     listed = {path.name: write_ranks(path, values) for path, values in ranks.items()}
     content = {**facts, LISTED: listed}
     signed = {**content, OWN: _digest(content)}
     line = json.dumps(signed) + "\n"
-    write_whole(folder.test, line.encode())
+    write_whole(figures, line.encode())
 
 
 def read_test(folder: TrialFolder) -> dict[str, Any]:
@@ -184,18 +191,43 @@ def read_test(folder: TrialFolder) -> dict[str, Any]:
     Raises:
         DamagedFileError: the file, or a file of ranks that it lists, cannot be read or is not what was written.
     """
-    content = read_whole(folder, folder.test)
+    return _read_figures(folder, folder.test, AGAIN)
+
+
+def write_told(told: ToldFiles, facts: Mapping[str, Any], ranks_2U: NDArray[Any]) -> None:
+    """Write the figures and ranks of a run whose model was told another set of the item to predict.
+
+    Args:
+        told: the paths, from `TrialFolder.told`.
+        facts: the figures, by the metric's name, and whatever is stored with them.
+        ranks_2U: numbers of the users, and the rank of each one's held-out item.
+    """
+    _write_figures(told.figures, facts, {told.ranks: ranks_2U})
+
+
+def read_told(folder: TrialFolder, told: ToldFiles) -> tuple[dict[str, Any], NDArray[np.int32]]:
+    """Return what `write_told` wrote: the facts, without their own digest, and ranks_2U.
+
+    Raises:
+        DamagedFileError: a file cannot be read or is not what was written.
+    """
+    facts = _read_figures(folder, told.figures, AGAIN_TOLD)
+    return facts, _ranks(told.ranks, read_whole(folder, told.ranks), 2)
+
+
+def _read_figures(folder: TrialFolder, figures: Path, again: str) -> dict[str, Any]:
+    content = read_whole(folder, figures)
     try:
         facts: dict[str, Any] = json.loads(content)
         is_whole = _are_test_facts(facts, facts.pop(OWN, None))
     except (ValueError, KeyError, TypeError, AttributeError):
         is_whole = False
     if not is_whole:
-        raise DamagedFileError(f"{folder.test}: is not as it was written; {AGAIN}.")
+        raise DamagedFileError(f"{figures}: is not as it was written; {again}.")
     for name, digest in facts.get(LISTED, {}).items():
         path = folder.path / name
         if not path.is_file() or sha256(path) != digest:
-            raise DamagedFileError(f"{path}: is not as it was written; {AGAIN}.")
+            raise DamagedFileError(f"{path}: is not as it was written; {again}.")
     return facts
 
 

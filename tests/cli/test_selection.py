@@ -51,7 +51,11 @@ def test_confirm_says_who_wins_and_how_sure_that_is(confirmed: Path):
     assert winner["corrected_high"] == pytest.approx(winner["high"])
     assert second["corrected_low"] is None
     assert set(said["test"]) == set(by_cutoff(5, 10))
-    again = call("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", cwd=confirmed)
+    told = ("--told", "truth,mode")
+    again = call("confirm", "-s", "tiny", "--top", "2", "--seeds", "2", *told, cwd=confirmed)
+    assert "| told mode  |" in again.out
+    assert again.out.splitlines()[-1].startswith("protocol: loss bce, ")
+    assert "test rows opened 2 times" in again.out
     assert "carries the bias of having been chosen" in again.out
     assert again.err.count("started") == 0
 
@@ -210,7 +214,11 @@ def test_compare_prints_one_table(tmp_path: Path):
         True,
         "",
     )
-    shown = call(*words, "--trials", "2", "--epochs", "1", "--uneven", cwd=tmp_path)
+    told = ("--told", "truth,mode")
+    shown = call(*words, "--trials", "2", "--epochs", "1", "--uneven", *told, cwd=tmp_path)
+    assert "blade_released, told mode" in shown.out
+    assert "told mode: takes a target set, and is told the same for every item" in shown.out
+    assert "protocol: loss bce, recipe published" in shown.out
     assert "budgets are not equal: trials of blade 3, blade_released 2" in shown.out
 
 

@@ -112,11 +112,11 @@ def metrics_of(bundle: Path) -> dict[str, Any]:
 
 
 def test_metrics_hold_all_protocols_and_baselines(results: Path, exported: Path, tmp_path: Path):
-    """Beside the study's figures stand the other three protocols, three baselines and the users that cannot be hit."""
+    """Beside the study's figures stand the other five protocols, three baselines and the users that cannot be hit."""
     metrics = metrics_of(exported)
     protocols = {(row["exclude"], row["target_set"]): row for row in metrics["protocols"]}
     assert set(protocols) == {
-        (exclude, told) for exclude in ("window", "full") for told in ("truth", "constant")
+        (exclude, told) for exclude in ("window", "full") for told in ("truth", "mode", "constant")
     }
     assert {name: protocols["window", "truth"][name] for name in METRICS} == metrics["test"]
     assert set(metrics["baselines"]) == {"popularity", "popularity_told", "item_knn"}

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,19 @@ def test_the_target_set_matters_where_it_is_told() -> None:
     assert recommender.recommend(HISTORIES)["u7"] == told["like,share,follow"]
 
 
+def test_a_model_that_was_told_the_mode_is_told_it_by_default() -> None:
+    """Where the study told the most frequent set, nothing named means that set; else all target behaviors."""
+    model = make_model("blade", CATALOG).eval()
+    model.catalog = replace(CATALOG, mode_set_K=np.array([0, 0, 1, 0], np.uint8))
+    form = LogFormat.of_split_files(NAMES)
+    told = Recommender(model, form, USERS, ITEMS, "mode")
+    assert told.recommend(HISTORIES) == told.recommend(HISTORIES, [NAMES[2]])
+    assert told.recommend(HISTORIES) != told.recommend(HISTORIES, NAMES[1:])
+    for target_set in ("truth", "constant"):
+        other = Recommender(model, form, USERS, ITEMS, target_set)
+        assert other.recommend(HISTORIES) == other.recommend(HISTORIES, NAMES[1:])
+
+
 def test_blocks_of_users_are_of_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
     """One user at a time or all at once: the same items; scores differ by rounding at most."""
     recommender = made("blade")
@@ -198,6 +212,10 @@ def test_the_model_card_says_what_it_is(bundle: Path) -> None:
         f"seed of the training: {provenance['training_seed']}",
         f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
         provenance["data_hash"],
+        provenance["protocol"],
+        "protocol: loss bce, recipe published, exclude window, target_set truth, budget 1 trials of max_epochs 2, no "
+        "fresh seeds, test rows opened once",
+        "The model is told the behavior set of the item to predict, or its label.",
         "| model.embedding_size | 8",
         "--target like,share,follow",
     ):

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from blade_tune.config import write_yaml
-from blade_tune.selection.compare import Budget, compare, define, run_comparison
+from blade_tune.selection.compare import Budget, define, run_comparison
 from blade_tune.selection.confirm import confirm, load_confirmation
+from blade_tune.selection.contenders import compare
 from blade_tune.selection.effects import study_effects, sweeps
 from blade_tune.selection.testing import Opening
 from blade_tune.selection.testing import test_runs as open_test_rows

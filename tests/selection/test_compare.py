@@ -1,5 +1,6 @@
 """Comparisons: one protocol and one budget for every model, or no table."""
 
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,12 +18,12 @@ from blade_tune.report.text_tables import markdown
 from blade_tune.selection.compare import (
     Budget,
     HowTrained,
-    compare,
     define,
     run_comparison,
     spent,
     uneven,
 )
+from blade_tune.selection.contenders import compare
 from blade_tune.selection.cost import estimate
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.statistics import holm, paired_bootstrap
@@ -144,8 +145,15 @@ def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
     assert [row["model"] for row in rows[:2]] == [entry.model for entry in found.entries]
     assert [row["trials"] for row in rows[:2]] == [2, 2]
     assert rows[0]["ndcg@10"] == pytest.approx(np.mean(found.entries[0].scores.metrics["ndcg@10"]))
-    text = markdown(comparison_table(found, []))
+    table = comparison_table(found, [])
+    text = markdown(table)
     assert "blade †" in text
+    assert "† is told the behavior set of the item to predict, or its label" in text
+    assert found.protocol in table.footnotes
+    assert found.protocol == (
+        "protocol: loss bce, recipe published, exclude window, target_set truth, budget 2 trials of max_epochs 1, "
+        "2 fresh seeds, test rows never opened"
+    )
     assert "popularity" in text
     assert all(stored.ledger.entries() == [] for stored in studies)
 
@@ -157,6 +165,60 @@ def test_test_figures_cost_a_line_a_run(studies: list[StoredStudy]):
         assert [len(stored.ledger.entries()) for stored in studies] == [2, 2]
     assert found.part == "test"
     assert found.entries[0].scores.ranks_SU.shape[0] == 2
+
+
+def test_told_and_untold_stand_side_by_side(studies: list[StoredStudy]):
+    """Models that take a target set have a row for each other one: the same runs, compared with their own figures."""
+    found = compare(studies, "valid", VALID, ("truth", "mode"))
+    assert [(each.model, each.target_set) for each in found.told] == [
+        (entry.model, "mode") for entry in found.entries
+    ]
+    for each, entry in zip(found.told, found.entries, strict=True):
+        pair = each.scores.gains("ndcg@10"), entry.scores.gains("ndcg@10")
+        assert each.change == paired_bootstrap(*pair)
+        assert each.change_p >= each.change.p_value
+        assert each.rival is None  # both models take one
+    rows = {row["model"]: row for row in comparison_rows(found)}
+    assert rows["blade"]["target_set"] == "truth"
+    assert rows["blade"]["told_target_set"]
+    told = rows["blade, told mode"]
+    assert (told["target_set"], told["told_target_set"], told["seeds"]) == ("mode", False, 2)
+    assert told["ndcg@10"] - rows["blade"]["ndcg@10"] == pytest.approx(told["told_change"])
+    table = comparison_table(found, [])
+    assert "blade, told mode" in [label for label, _ in table.rows]
+    assert any(note.startswith("told mode: takes a target set") for note in table.footnotes)
+    assert compare(studies, "valid", VALID).told == ()
+
+
+def test_a_footnote_says_what_the_protocol_tells(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Under `target_set: constant` the dagger's models are told nothing of the item, and the footnote says so."""
+    for folder in ("studies", "search_spaces"):
+        shutil.copytree(place / folder, tmp_path / folder)
+    path = tmp_path / "studies" / "tiny.yaml"
+    study = read_yaml(path)
+    path.write_text(write_yaml({**study, "objective": {"target_set": "constant"}}))
+    small = {"embedding_size": 8, "max_length": 6, "num_blocks": 1}
+    (tmp_path / "search_spaces" / "sasrec.yaml").write_text(write_yaml({"model": small}))
+    monkeypatch.chdir(tmp_path)
+    budget = Budget(trials=1, top=1, seeds=2, max_epochs=1)
+    searches = run_comparison(
+        define("tiny", ["blade", "sasrec"], budget), budget, executor(tmp_path)
+    )
+    found = compare(searches, "valid", VALID, ("truth",))
+    table = comparison_table(found, [])
+    (note,) = [note for note in table.footnotes if note.startswith("†")]
+    assert note.endswith(
+        "the same for every item to predict, {like, share, follow}: nothing of the item"
+    )
+    rows = {row["model"]: row for row in comparison_rows(found)}
+    assert (rows["blade"]["target_set"], rows["blade"]["told_target_set"]) == ("constant", False)
+    assert (rows["sasrec"]["target_set"], rows["sasrec"]["told_target_set"]) == (None, False)
+    (told,) = found.told
+    assert (told.label, told.rival) == ("blade, told truth", "sasrec")
+    assert rows[told.label]["told_target_set"]
+    assert "target_set constant" in found.protocol
 
 
 class _Other:
@@ -284,7 +346,7 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
     assert seeds == {name: 2 if config_class(name).is_seeded else 1 for name in EVERY}
     assert len(found.pairs) == len(EVERY) * (len(EVERY) - 1) / 2
     rows = {row["model"]: row for row in comparison_rows(found)}
-    is_told = {entry.model: entry.told_target_set for entry in found.entries}
+    is_told = {entry.model: entry.target_set == "truth" for entry in found.entries}
     assert [is_told[name] for name in ("blade", "item_knn", "sasrec")] == [True, False, False]
     text = markdown(comparison_table(found, []))
     for name in EVERY:

@@ -155,4 +155,5 @@ def test_too_few_users_have_no_mean(confirmed: StoredStudy):
     assert found.base.of_users(tail_U, "ndcg@10") is None
     everybody = found.base.of_users(np.repeat(head_U | tail_U, 2)[: len(head_U)], "hr@20")
     assert (everybody is None) == (len(head_U) < 30)
-    assert f"head users n = {head_U.sum()}" in effect_table(found).footnotes[-1]
+    assert f"head users n = {head_U.sum()}" in effect_table(found, "protocol").footnotes[-2]
+    assert effect_table(found, "protocol").footnotes[-1] == "protocol"

@@ -1,6 +1,7 @@
 """Evaluation against a slow twin in plain Python."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -188,6 +189,15 @@ def test_target_set_constant_tells_nothing_of_the_item(tiny: SearchData):
     assert torch.equal(constant.target_sets_BLK[:, :-1], true.target_sets_BLK[:, :-1])
     assert torch.equal(constant.sets_BLK, true.sets_BLK)
     assert torch.equal(constant.items_BL, true.items_BL)
+
+
+def test_target_set_mode_tells_everybody_the_commonest_set(tiny: SearchData):
+    """It is the most frequent set of train rows with a target behavior, whatever the valid rows have."""
+    rows = Counter(tuple(row) for row in tiny.train.sets_NK.tolist() if any(row[1:]))
+    ((commonest, _),) = rows.most_common(1)
+    batch = told(tiny, target_set="mode")
+    assert batch.target_sets_BLK[:, -1].unique(dim=0).tolist() == [list(commonest)]
+    assert torch.equal(batch.sets_BLK, told(tiny, target_set="truth").sets_BLK)
 
 
 @pytest.mark.parametrize("training", [True, False])

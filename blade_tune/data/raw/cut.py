@@ -1,5 +1,7 @@
 """Filtering, sampling, splitting and numbering of a log's interactions: steps 4 to 7 of EIDP's recipe (appendix A.3).
 
+The floors of steps 4 and 5 count all rows, before they are split, and so test rows too.
+
 All work is done by SQL in the scratch database, so that a log may be larger than memory.
 """
 

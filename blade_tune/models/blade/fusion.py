@@ -1,4 +1,4 @@
-"""Early fusion of item and behavior embeddings into one vector for each step (BLADE, Eq. 3; the forms are DIFF's)."""
+"""Early fusion of item and behavior embeddings into one vector for each step (BLADE, Eq. 2; the forms are DIFF's)."""
 
 import torch
 from torch import Tensor, nn

@@ -110,7 +110,7 @@ class CrossBlock(NearIdentity):
 class Blade(NeuralRecommender):
     """BLADE: an early and an intermediate fusion path, joined, and attended to from the target behavior set.
 
-    The early path fuses items and behavior sets before its blocks (Eq. 3 and 4); in the intermediate path behavior sets
+    The early path fuses items and behavior sets before its blocks (Eq. 2 to 4); in the intermediate path behavior sets
     steer attention and choose experts (Eq. 5 to 7). Their states are mixed by alpha (Eq. 8).
     """
 
@@ -167,17 +167,17 @@ class Blade(NeuralRecommender):
         return states_BMD, fused_BLD
 
     def fuse(self, batch: Batch, mask_B1LL: Tensor) -> Tensor:
-        """Apply both paths and mix their states (Eq. 3 to 8).
+        """Apply both paths and mix their states (Eq. 1 to 8).
 
         Returns:
             fused_BLD.
         """
-        # Embed sets (Eq. 2), items, and positions, of which the newest step has the last one.
+        # Embed sets (Eq. 1), items, and positions, of which the newest step has the last one.
         behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.item_scale
         positions_LD = self.positions.weight[-items_BLD.shape[1] :]
 
-        # Fuse early (Eq. 3), or not at all.
+        # Fuse early (Eq. 2), or not at all; positions are added after (Eq. 3).
         fused_BLD = self.fusion(items_BLD, behaviors_BLD)
         early_BLD = self.dropout(fused_BLD + positions_LD)
         intermediate_BLD = self.dropout(items_BLD + positions_LD)

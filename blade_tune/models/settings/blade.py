@@ -38,7 +38,7 @@ class BladeConfig(AttentionConfig, SetAugmentationConfig):
         "user", description="states contrasted: U after, or before cross-attention"
     )
     fusion: FusionName = Field(
-        "sum", description="early fusion f() of item and behavior embeddings (Eq. 3)"
+        "sum", description="early fusion f() of item and behavior embeddings (Eq. 2)"
     )
     set_softmax: SetSoftmax = Field(
         "all", description="behaviors in a set's softmax: all (absent ones as exp 0) or present"
@@ -54,7 +54,7 @@ class BladeConfig(AttentionConfig, SetAugmentationConfig):
         "query", description="residual around cross-attention"
     )
     richness_weight: bool = Field(
-        True, description="weigh steps by the size of the target's behavior set (Eq. 15)"
+        True, description="weigh steps by the size of the target's behavior set, w in Eq. 16"
     )
 
 

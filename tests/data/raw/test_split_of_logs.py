@@ -68,6 +68,22 @@ def check(
         compare(prepared(source, out, form, recipe), out, form, expected)
 
 
+def test_floors_count_test_rows(tmp_path: Path) -> None:
+    """An item stays by a target row that becomes test: EIDP's recipe is not blind to test rows."""
+    orders = {"u": "xabcd", "v": "xbcda", "w": "acdbx"}  # the last item of each is its test row
+    rows = [
+        {"user": user, "item": item, "time": str(time), "view": "1", "cart": "1", "buy": "1"}
+        for user, items in orders.items()
+        for time, item in enumerate(items)
+    ]
+    rare = []
+    for name, some in {"whole": rows, "without": rows[:-1]}.items():
+        source = write_log(tmp_path / f"{name}.csv", some)
+        floors = Recipe(min_item_targets=3, min_user_targets=0)
+        rare.append(prepared(source, tmp_path / name, FLAGS, floors)["left_out"]["rare_item"])
+    assert rare == [0, 2]  # both train rows of x
+
+
 flags = st.sampled_from([*ABSENT, *ABSENT, *PRESENT])
 
 

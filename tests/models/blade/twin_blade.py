@@ -1,4 +1,4 @@
-"""BLADE again, as section 4 of the paper reads: plain Python, one user, one step, one behavior at a time; no dropout.
+"""BLADE again, as section 3 of the paper reads: plain Python, one user, one step, one behavior at a time; no dropout.
 
 Takes the weights as {name: nested lists}; see tests/layers/twins.py.
 """
