@@ -5,11 +5,28 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blade_tune.cli.options import usable_device
 from blade_tune.cli.output import print_rows
 
 if TYPE_CHECKING:
+    from blade_tune.fleet.settings import RunSettings
     from blade_tune.selection.effects import Effects
+    from blade_tune.selection.testing import Opening
     from blade_tune.study.stored import StoredStudy
+
+
+test_option = click.option(
+    "--test",
+    is_flag=True,
+    help="Compare on the test rows, opened for every run; each is a line of the ledger.",
+)
+
+
+def opening_of(command: str, settings: "RunSettings") -> "Opening":
+    """Return how a command opens the test rows."""
+    from blade_tune.selection.testing import Opening
+
+    return Opening(command, usable_device(settings.device), settings.data)
 
 
 def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from blade_tune.cli.effects import show_effects
+from blade_tune.cli.effects import opening_of, show_effects, test_option
 from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import (
     RUNS_FLAGS,
@@ -33,6 +33,7 @@ from blade_tune.fleet.settings import RunSettings
     help="Its values, separated by commas.",
 )
 @seeds_option
+@test_option
 @run_settings(*RUNS_FLAGS)
 @format_option
 @quiet_option
@@ -41,6 +42,7 @@ def sweep(
     params: tuple[str, ...],
     values: tuple[str, ...],
     seeds: int | None,
+    test: bool,
     settings: RunSettings,
     form: str,
     quiet: bool,
@@ -49,9 +51,9 @@ def sweep(
 
     Each --param goes with the --values at its place; several are varied one after the other, the rest as the winner has
     it. Values may lie outside the search space. All configurations are trained on the seeds of the confirmation, and
-    runs that are stored are not made again. Validation figures only: test rows stay sealed. Tables are also written to
-    RESULTS/STUDY/effects/. BLADE's paper sums two contrastive losses where ours is their mean: its lambda of 0.1 is
-    model.lambda_=0.2 here.
+    runs that are stored are not made again. The winner was chosen on the validation rows, so differences allow for what
+    it owes to that; on test rows (--test) it owes nothing. Tables are also written to RESULTS/STUDY/effects/. BLADE's
+    paper sums two contrastive losses where ours is their mean: its lambda of 0.1 is model.lambda_=0.2 here.
 
     \b
     Example:
@@ -64,8 +66,9 @@ def sweep(
         raise ConfigError(
             f"each --param must have its own --values, got {len(params)} and {len(values)}."
         )
+    opening = opening_of("sweep --test", settings) if test else None
     with executor_of(settings, quiet) as executor:
         stored = settings.workspace.study_to_work_on(study)
         wanted = sweeps(stored, dict(zip(params, values, strict=True)))
-        tables = study_effects(stored, wanted, seeds, executor)
+        tables = study_effects(stored, wanted, seeds, executor, opening)
     show_effects(stored, tables, form)

@@ -13,6 +13,8 @@ from blade_tune.report.text_tables import Entry, Table
 from blade_tune.selection.effects import Effects
 from blade_tune.selection.scores import Scores
 
+PARTS = {"valid": "validation", "test": "test"}  # rows, in words
+
 
 def effect_rows(effects: Effects) -> list[Row]:
     """Return a row for each configuration of an ablation or a sweep: the winner first, then each change of it.
@@ -44,7 +46,8 @@ def effect_rows(effects: Effects) -> list[Row]:
 
 def _effect_row(effects: Effects, scores: Scores) -> Row:
     estimate = estimate_row(scores.estimate(effects.metric))
-    return {"table": effects.title, "configuration": scores.label, **estimate}
+    part = effects.part
+    return {"table": effects.title, "part": part, "configuration": scores.label, **estimate}
 
 
 def effect_table(effects: Effects, protocol: str) -> Table:
@@ -62,16 +65,29 @@ def effect_table(effects: Effects, protocol: str) -> Table:
     return Table(
         columns=["", *map(metric_name, SHOWN)],
         rows=rows,
-        caption=f"{effects.title}: validation figures, {_over_seeds(effects.num_seeds)}",
+        caption=f"{effects.title}: {PARTS[effects.part]} figures, {_over_seeds(effects.num_seeds)}",
         footnotes=[
             f"* differs from trial {effects.trial} by {metric_name(effects.metric)} (paired bootstrap over users and "
             f"seeds, Holm over {len(effects.effects)}, p < {LEVEL})",
-            f"trial {effects.trial} was chosen on these seeds, which favors it a little",
+            _owed_note(effects),
             *group_notes(
                 effects.groups, effects.contrasts, f"trial {effects.trial}", effects.metric
             ),
             protocol,
         ],
+    )
+
+
+def _owed_note(effects: Effects) -> str:
+    """Return the footnote on what the winner may owe to having been chosen on the rows of the table."""
+    winner = f"trial {effects.trial}"
+    if effects.part == "test":
+        return f"{winner} was chosen on validation rows, and test rows chose nothing"
+    if not effects.owed:
+        return f"{winner} was chosen on these users and seeds, which favors it"
+    return (
+        f"{winner} was chosen on these users and seeds, to which it owes up to {effects.owed:.4f} (out of bag): "
+        "intervals and p-values hold for any part of that"
     )
 
 

@@ -29,8 +29,9 @@ from blade_tune.selection.runs import (
     rows,
     seeds,
 )
-from blade_tune.selection.scores import Scores, load_scores, user_groups
+from blade_tune.selection.scores import EvaluatedPart, Scores, load_scores, user_groups
 from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
+from blade_tune.selection.testing import Opening, is_tested, open_for
 from blade_tune.study.stored import StoredStudy
 
 # User attribute of the search: title of a table -> {"trial", "values", "seeds", "variants": label -> changes}.
@@ -52,10 +53,12 @@ class Effect:
 class Effects:
     """A table of changes of one kind, each compared with the winner."""
 
-    title: str  # "ablation", or a parameter's dotted name
+    title: str  # "ablation", or a parameter's dotted name; of test rows with ", test"
     metric: str
     trial: int  # number of the winner in the search
+    part: EvaluatedPart  # the rows that the figures are of
     num_seeds: int  # runs of each configuration
+    owed: float  # how much of the winner's mean may be owed to its having been chosen on these rows
     base: Scores  # of the unchanged winner
     effects: tuple[Effect, ...]
     # Name of a group -> mask_U of the evaluated users in the group, see `groups.groups_of`
@@ -117,6 +120,7 @@ def study_effects(
     tables: Mapping[str, Mapping[str, Changes]],
     num_seeds: int | None,
     executor: RunExecutor,
+    opening: Opening | None = None,
 ) -> list[Effects]:
     """Train the winner and each change of it on the same fresh seeds, and return the tables with their comparisons.
 
@@ -126,6 +130,7 @@ def study_effects(
         num_seeds: number of runs of each configuration; None for as many as in the confirmation. Ignored for a model
             that no seed changes, which has one run.
         executor: trains the runs.
+        opening: how to open the test rows, which chose nothing, for every run; None to compare on validation rows.
 
     Raises:
         ConfigError: no winner is confirmed, or a changed configuration breaks a constraint.
@@ -141,23 +146,35 @@ def study_effects(
     count = 1
     if is_seeded(stored.definition):
         count = num_seeds or len(confirmation.seeds)
+    part: EvaluatedPart = "test" if opening else "valid"
+    owed = confirmation.expected.owed if confirmation.expected and not opening else 0.0
     # The tables are stored before anything is trained, so that `load_effects` finds the runs.
     asked: dict[str, Any] = dict(stored.study.user_attrs.get(ATTRIBUTE, {}))
     for title, variants in tables.items():
         for label, changes in variants.items():
             stored.definition.complete({**winner.values, **changes}, f"{title}: {label}")
-        asked[title] = {
+        asked[_key(title, part)] = {
             "trial": winner.trial,
             "values": dict(winner.values),
             "seeds": count,
+            "part": part,
+            "owed": owed,
             "variants": {label: dict(changes) for label, changes in variants.items()},
         }
     stored.study.set_user_attr(ATTRIBUTE, asked)
     # All tables are trained in one go, and computed when all runs are complete.
-    wanted = {title: _wanted(stored, asked[title]) for title in tables}
+    keys = [_key(title, part) for title in tables]
+    wanted = {key: _wanted(stored, asked[key]) for key in keys}
     study = execute(stored, list(itertools.chain(*wanted.values())), executor)
-    runs = {title: require(study, wanted[title]) for title in tables}
-    return [_table(study, title, asked[title], runs[title]) for title in tables]
+    runs = {key: require(study, wanted[key]) for key in keys}
+    if opening:
+        open_for(stored, study, list(itertools.chain(*runs.values())), opening)
+    return [_table(study, key, asked[key], runs[key]) for key in keys]
+
+
+def _key(title: str, part: EvaluatedPart) -> str:
+    """Return the name under which a table is stored; those of an earlier version are of validation rows."""
+    return title if part == "valid" else f"{title}, test"
 
 
 def load_effects(stored: StoredStudy) -> list[Effects]:
@@ -170,7 +187,10 @@ def load_effects(stored: StoredStudy) -> list[Effects]:
     for title, facts in asked.items():
         latest = rows(study, _wanted(stored, facts))
         runs = [run for run in latest if run and is_complete(run)]
-        if len(runs) == len(latest):
+        has_all = len(runs) == len(latest)
+        if facts.get("part") == "test":  # some may be complete and not tested yet
+            has_all &= all(is_tested(study.files(run)) for run in runs)
+        if has_all:
             tables.append(_table(study, title, facts, runs))
     return tables
 
@@ -196,11 +216,24 @@ def _table(
     groups = [runs[first : first + count] for first in range(0, len(runs), count)]
     labels = [f"trial {facts['trial']}", *facts["variants"]]
     labeled = zip(labels, groups, strict=True)
-    base, *changed = [load_scores(study, label, group, "valid") for label, group in labeled]
-    # Each change compared with the winner
+    part, owed = facts.get("part", "valid"), facts.get("owed", 0.0)
+    base, *changed = [load_scores(study, label, group, part) for label, group in labeled]
+    # Each change compared with the winner, from which is taken off at most what it owes
     base_SU = base.gains(metric)
-    comparisons = [paired_bootstrap(scores.gains(metric), base_SU) for scores in changed]
+    comparisons = [
+        paired_bootstrap(scores.gains(metric), base_SU, owed=(0.0, owed)) for scores in changed
+    ]
     adjusted = holm([comparison.p_value for comparison in comparisons])
     effects = tuple(map(Effect, changed, comparisons, adjusted))
-    groups_of_users = user_groups(study.data(None))
-    return Effects(title, metric, facts["trial"], count, base, effects, groups_of_users)
+    tested = study.files(runs[0]) if part == "test" else None
+    return Effects(
+        title=title,
+        metric=metric,
+        trial=facts["trial"],
+        part=part,
+        num_seeds=count,
+        owed=owed,
+        base=base,
+        effects=effects,
+        groups=user_groups(study.data(None), tested),
+    )

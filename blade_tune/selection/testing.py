@@ -5,7 +5,7 @@ test figure is shown without one.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,14 +39,22 @@ class Opening:
 
 
 def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening) -> None:
-    """Rank the test rows with each run of a search's confirmed winner, except for runs that were tested before.
+    """Rank the test rows with each run of a search's confirmed winner, as `open_for` does."""
+    open_for(stored, confirmation.runs, confirmation.winning_runs, opening)
+
+
+def open_for(
+    stored: StoredStudy, study: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
+) -> None:
+    """Rank the test rows with runs of a search, except for runs that were tested before.
 
     A run was tested before if it has undamaged test figures and the ledger has a line for it. For each other run, the
     files test.json, test_ranks.npy and test_baseline_ranks.npy are written into its folder.
 
     Args:
         stored: the search, whose ledger gets a line for each run.
-        confirmation: the search's confirmation.
+        study: the search's study of runs.
+        runs: the runs, which are trials of that study.
         opening: the command, the device and the data folder.
 
     Raises:
@@ -57,10 +65,10 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
     from blade_tune.training.evaluation import Evaluator
     from blade_tune.trial.model import build_study_model
 
-    study, data = confirmation.runs, stored.data(opening.data_directory)
-    for run in confirmation.winning_runs:
+    data = stored.data(opening.data_directory)
+    for run in runs:
         folder = study.files(run)
-        if _is_tested(folder) and is_written_down(stored, ledger_entry(study, run)):
+        if is_tested(folder) and is_written_down(stored, ledger_entry(study, run)):
             continue
         # The model, before the rows are opened, so that a missing file costs no line in the ledger
         weights = run_weights(study, run)
@@ -89,7 +97,7 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
         write_test(folder, facts, ranks)
 
 
-def _is_tested(folder: TrialFolder) -> bool:
+def is_tested(folder: TrialFolder) -> bool:
     """Return whether a run has undamaged test figures; damaged ones are logged as a warning, and computed again."""
     if not folder.test.exists():
         return False

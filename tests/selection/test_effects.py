@@ -8,10 +8,13 @@ from blade_tune.metrics import METRICS
 from blade_tune.report.effect_tables import effect_rows, effect_table
 from blade_tune.selection.confirm import confirm, load_confirmation
 from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
+from blade_tune.selection.runs import find_runs
 from blade_tune.selection.scores import user_groups
 from blade_tune.selection.statistics import paired_bootstrap
+from blade_tune.selection.testing import Opening
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
+from tests.export.test_export import CPU
 from tests.selection.small import num_rows, own_executor
 
 
@@ -37,7 +40,7 @@ def test_a_sweep_changes_one_setting_of_the_winner(confirmed: StoredStudy):
     for effect in found.effects:
         means = np.mean(effect.scores.metrics[metric]) - np.mean(found.base.metrics[metric])
         assert effect.comparison == paired_bootstrap(
-            effect.scores.gains(metric), found.base.gains(metric)
+            effect.scores.gains(metric), found.base.gains(metric), owed=(0.0, found.owed)
         )
         assert effect.comparison.difference == pytest.approx(means)
         assert effect.p_adjusted >= effect.comparison.p_value
@@ -124,6 +127,42 @@ def test_effects_need_a_confirmed_winner(search: StoredStudy):
     """Without one the error says which command finds it."""
     with pytest.raises(ConfigError, match="blade-tune confirm --study tiny"):
         study_effects(search, sweeps(search, {"model.alpha": "0.5"}), None, own_executor())
+
+
+def test_on_test_rows_the_winner_owes_nothing(confirmed: StoredStudy):
+    """Every run is a line of the ledger, once; figures are those of the test rows; both tables are kept."""
+    wanted = sweeps(confirmed, {"model.alpha": "0.5"})
+    (valid,) = study_effects(confirmed, wanted, None, own_executor())
+    assert confirmed.ledger.openings() == []
+    assert valid.owed > 0.0
+    for _ in range(2):
+        (found,) = study_effects(
+            confirmed, wanted, None, own_executor(), Opening("sweep --test", CPU, None)
+        )
+        assert len(confirmed.ledger.openings()) == 4
+    assert num_rows(confirmed) == 6
+    assert (found.title, found.part, found.owed) == ("model.alpha, test", "test", 0.0)
+    (effect,) = found.effects
+    assert effect.comparison == paired_bootstrap(
+        effect.scores.gains(found.metric), found.base.gains(found.metric)
+    )
+    assert effect.scores.metrics != valid.effects[0].scores.metrics
+    assert [table.title for table in load_effects(confirmed)] == [
+        "model.alpha",
+        "model.alpha, test",
+    ]
+    notes = effect_table(found, "").footnotes
+    assert any("test rows chose nothing" in note for note in notes)
+
+
+def test_a_table_of_test_rows_waits_until_all_are_tested(confirmed: StoredStudy):
+    """One whose opening was interrupted is not shown."""
+    wanted, opening = sweeps(confirmed, {"model.alpha": "0.5"}), Opening("sweep --test", CPU, None)
+    study_effects(confirmed, wanted, None, own_executor(), opening)
+    runs = find_runs(confirmed)
+    assert runs is not None
+    runs.files(runs.trials[-1]).test.unlink()
+    assert load_effects(confirmed) == []
 
 
 def test_tail_users_are_told_by_their_own_rows(
