@@ -155,21 +155,21 @@ def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
         "2 fresh seeds, test rows never opened"
     )
     assert "popularity" in text
-    assert all(stored.ledger.entries() == [] for stored in studies)
+    assert all(stored.ledger.openings() == [] for stored in studies)
 
 
 def test_test_figures_cost_a_line_a_run(studies: list[StoredStudy]):
     """With --test each run of each winner is a line in the ledger of its search; once more, none."""
     for _ in range(2):
         found = compare(studies, "test", Opening("compare --test", CPU, None))
-        assert [len(stored.ledger.entries()) for stored in studies] == [2, 2]
+        assert [len(stored.ledger.openings()) for stored in studies] == [2, 2]
     assert found.part == "test"
     assert found.entries[0].scores.ranks_SU.shape[0] == 2
 
 
 def test_told_and_untold_stand_side_by_side(studies: list[StoredStudy]):
     """Models that take a target set have a row for each other one: the same runs, compared with their own figures."""
-    found = compare(studies, "valid", VALID, ("truth", "mode"))
+    found = compare(studies, "valid", VALID, told=("truth", "mode"))
     assert [(each.model, each.target_set) for each in found.told] == [
         (entry.model, "mode") for entry in found.entries
     ]
@@ -206,7 +206,7 @@ def test_a_footnote_says_what_the_protocol_tells(
     searches = run_comparison(
         define("tiny", ["blade", "sasrec"], budget), budget, executor(tmp_path)
     )
-    found = compare(searches, "valid", VALID, ("truth",))
+    found = compare(searches, "valid", VALID, told=("truth",))
     table = comparison_table(found, [])
     (note,) = [note for note in table.footnotes if note.startswith("†")]
     assert note.endswith(
