@@ -10,16 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blade_tune.config import Settings, flatten, guess, parse
+from blade_tune.config import Settings, flatten, guess, overridden, parse
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS, config_class
 from blade_tune.models.settings.base import NeuralConfig
+from blade_tune.models.settings.earlier import EARLIER
 from blade_tune.parameter import Value
 from blade_tune.space import Space, nest
 from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource, find
-from blade_tune.spec.old_words import modernized
+from blade_tune.spec.old_words import modernized, with_earlier_defaults
 from blade_tune.spec.recipes import RecipeName
 from blade_tune.spec.space_check import check_space, check_stored_space
 from blade_tune.spec.space_files import load_space
@@ -102,16 +103,29 @@ class StudyDefinition:
                     f"--epochs: {content['model']} is fitted at once and has no epochs."
                 )
             content["train"] = {**train, "max_epochs": max_epochs}
-        content["search"] = _overridden(searched, search)
+        content["search"] = overridden(searched, search)
         definition = cls.from_mapping(name, content, str(path))
         if definition.is_given:
             raise ConfigError(f"{path}: given is for studies of runs, which have no file.")
         return definition
 
     @classmethod
-    def from_stored(cls, name: str, content: Mapping[str, Any]) -> "StudyDefinition":
-        """Read a definition that `to_mapping` of this or an earlier version wrote, its space already complete."""
-        return cls.from_mapping(name, content, f"stored study {name}", is_whole=True)
+    def from_stored(
+        cls, name: str, content: Mapping[str, Any], stored_space: Mapping[str, Any] | None = None
+    ) -> "StudyDefinition":
+        """Read a definition that `to_mapping` of this or an earlier version wrote, its space already complete.
+
+        Args:
+            name: the name of the study.
+            content: what was stored.
+            stored_space: the part `space` of the fingerprint that was stored with it, if one was. Defaults that were
+                others then are fixed in the space.
+        """
+        definition = cls.from_mapping(name, content, f"stored study {name}", is_whole=True)
+        if stored_space is None:
+            return definition
+        space = with_earlier_defaults(definition.space, definition.model, stored_space)
+        return replace(definition, space=space)
 
     @classmethod
     def from_mapping(
@@ -173,7 +187,10 @@ class StudyDefinition:
     @property
     def member_models(self) -> list[tuple[str, Mapping[str, Value]]]:
         """The name and the settings of each model that a combination is made of."""
-        return [(member.model, member.settings) for member in self.settled_members]
+        return [
+            (member.model, {**EARLIER.get(member.model, {}), **member.settings})
+            for member in self.settled_members
+        ]
 
     @property
     def settled_members(self) -> list[Member]:
@@ -351,18 +368,6 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
         "model": config_class(model),
         "train": FitConfig if is_fitted(model) else TrainConfig,
     }
-
-
-def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the values of `overrides` in place of their own; mappings that both have are merged."""
-    merged = dict(settings)
-    for key, value in overrides.items():
-        own = settings.get(key)
-        if isinstance(value, Mapping) and isinstance(own, Mapping):
-            merged[key] = _overridden(own, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _space(file: StudyFile, place: str) -> Space:
