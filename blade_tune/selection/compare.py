@@ -102,7 +102,7 @@ def define(
             **{key: content[key] for key in ("data", "objective") if key in content},
             "model": model,
             "space": _space(model, recipe, training.loss),
-            "train": {} if is_fitted(model) else _length(content, model, recipe, budget.max_epochs),
+            "train": _length(content, model, recipe, budget.max_epochs),
             "search": {**source.section("search"), "trials": budget.trials},
             "recipe": recipe,
         }
@@ -358,7 +358,7 @@ def _length(
     """Return the training settings that all trials of a search share: how long they train.
 
     They are those of the study file, whose other settings belong to its own model; under the recipe `published` they
-    are the model's, as far as they were published.
+    are the model's, as far as they were published for the data. Fitted models have none.
 
     Args:
         content: the content of the study file.
@@ -366,10 +366,12 @@ def _length(
         recipe: the name of the recipe.
         max_epochs: the number of epochs at most; None for the file's or the published one.
     """
-    train = content.get("train") or {}
+    if is_fitted(model):
+        return {}
+    train, data = content.get("train") or {}, content.get("data") or {}
     protocol = {key: value for key, value in train.items() if key in LENGTH}
     if recipe == "published":
-        protocol |= published_length(model)
+        protocol |= published_length(model, str(data.get("name")))
     if max_epochs is not None:
         protocol["max_epochs"] = max_epochs
     return protocol

@@ -49,9 +49,8 @@ def published_entries(model: str, data: str) -> list[dict[str, Any]]:
         model: the name of the model.
         data: the name of the data set.
     """
-    entry = published_models().get(model)
-    found = entry and (entry.settings.get(data) or entry.settings.get("any"))
-    if not entry or not found:
+    entry, found = published_models().get(model), _setting(model, data)
+    if entry is None or found is None:
         return []
     train = {name: value for name, value in entry.train.items() if name not in LENGTH}
     metadata = {**found.metadata, "source": entry.source}
@@ -59,11 +58,17 @@ def published_entries(model: str, data: str) -> list[dict[str, Any]]:
     return [{"tag": TAG, "metadata": metadata, **whole}]
 
 
-def published_length(model: str) -> dict[str, Value]:
-    """Return the published training settings of a model that all trials of a study share."""
+def published_length(model: str, data: str) -> dict[str, Value]:
+    """Return the published training settings of a model that all trials of a study share; none where it has none."""
     entry = published_models().get(model)
-    train = entry.train if entry else {}
+    train = entry.train if entry and _setting(model, data) else {}
     return {name: value for name, value in train.items() if name in OF_STUDIES}
+
+
+def _setting(model: str, data: str) -> PublishedSetting | None:
+    """Return what a model was published with on a data set, or on any; None where nothing is said."""
+    entry = published_models().get(model)
+    return (entry.settings.get(data) or entry.settings.get("any")) if entry else None
 
 
 def with_published(content: dict[str, Any]) -> dict[str, Any]:

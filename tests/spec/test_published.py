@@ -51,6 +51,8 @@ def test_data_without_settings_has_none():
     assert (article["sampling_factor"], video["sampling_factor"]) == (12, 8)
     assert any_data["tag"] == TAG
     assert not set(any_data["train"]) & set(LENGTH)
+    assert published_length("dymus", "mine")["max_epochs"] == 500
+    assert published_length("eidp", "mine") == published_length("blade", "qk-video") == {}
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -71,7 +73,7 @@ def test_a_comparison_tries_them(data: str, recipe: Any):
             assert tried["train.max_epochs"] == definition.train.max_epochs
         if recipe == "published":
             train = definition.train.model_dump()
-            length = published_length(definition.model)
+            length = published_length(definition.model, data)
             assert {name: train[name] for name in length} == length
 
 
@@ -80,7 +82,7 @@ def test_a_released_study_trains_as_published(data: str):
     """What the study files fix is what the declaration says, and their published setting is a point of the space."""
     study = StudyDefinition.load(f"{data}-released")
     train = study.train.model_dump()
-    length = published_length("blade_released")
+    length = published_length("blade_released", data)
     assert {name: train[name] for name in OF_STUDIES if name in length} == length
     assert study.given_whole(0) is None
 
