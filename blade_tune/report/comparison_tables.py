@@ -19,7 +19,7 @@ from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.moves import CHANGES, moves_of, moves_words
 from blade_tune.selection.power import ENOUGH, smallest_difference
-from blade_tune.selection.published import published_differences
+from blade_tune.selection.published_tables import published_differences
 from blade_tune.selection.saturation import budget_notes, budget_row
 from blade_tune.training.baselines import REFERENCE
 

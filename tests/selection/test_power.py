@@ -14,7 +14,7 @@ from blade_tune.selection.power import (
     seeds_needed,
     smallest_difference,
 )
-from blade_tune.selection.published import published_differences
+from blade_tune.selection.published_tables import published_differences
 from blade_tune.selection.statistics import paired_bootstrap
 
 NOISE = PairNoise(users=0.02, seeds=2e-5, rests=0.004)
