@@ -30,7 +30,7 @@ def ablation() -> Effects:
     adjusted = holm([each.p_value for each in found])
     effects = tuple(map(Effect, changed, found, adjusted))
     groups = groups_of(is_tail_U, shares_U)
-    return Effects("ablation", "ndcg@10", 7, 5, base, effects, groups)
+    return Effects("ablation", "ndcg@10", 7, "valid", 5, 0.0013, base, effects, groups)
 
 
 def test_the_same_effects_are_the_same_table(golden):

@@ -200,7 +200,9 @@ def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):
         )
 
     effect = Effect(scores("no <gate>", 0.1), Comparison(-0.1, -0.12, -0.08, 0.001), 0.002)
-    found = Effects("ablation", "ndcg@10", 8, 2, scores("trial 8", 0.2), (effect,), {})
+    found = Effects(
+        "ablation", "ndcg@10", 8, "valid", 2, 0.0, scores("trial 8", 0.2), (effect,), {}
+    )
     monkeypatch.setattr(choice, "load_effects", lambda _: [found])
     assert "no <gate> 0.1050 ± 0.0071" in report(searched, tmp_path).text
 
