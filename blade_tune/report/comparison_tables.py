@@ -138,7 +138,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *("loss", "trials", "epochs", "hours"),
         ],
         rows=[(label, entries) for _, label, entries in rows],
-        caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {seeds} seeds",
+        caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {plural(seeds, 'seed')}",
         footnotes=_footnotes(comparisons, uneven),
     )
 
