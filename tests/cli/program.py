@@ -132,10 +132,8 @@ def do(folder: Path, words: str) -> Ended:
     return ended
 
 
-def start(
-    *words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any
-) -> subprocess.Popen[str]:
-    """Start the installed program as a process of its own; streams are pipes of text unless given."""
+def environment(cwd: Path, env: Mapping[str, str] = {}) -> dict[str, str]:
+    """The environment of a started program, with some variables more."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     fixed = {
         "XDG_CONFIG_HOME": str(cwd / "no-config"),
@@ -145,12 +143,20 @@ def start(
     }
     if "PYTHON_TEST_NURSERY" not in env:
         fixed["PYTHON_TEST_NURSERY"] = nursery()
-    env = {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
+    return {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
+
+
+def start(
+    *words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any
+) -> subprocess.Popen[str]:
+    """Start the installed program as a process of its own; streams are pipes of text unless given."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     # A background job hands down deafness to Ctrl-C
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return subprocess.Popen([PROGRAM, *words], cwd=cwd, env=env, text=True, **pipes)
+        return subprocess.Popen(
+            [PROGRAM, *words], cwd=cwd, env=environment(cwd, env), text=True, **pipes
+        )
     finally:
         signal.signal(signal.SIGINT, before)
 
