@@ -72,7 +72,7 @@ def restartable() -> Iterator[OwnServer]:
 
 
 @pytest.fixture(scope="module")
-def crowd(request: pytest.FixtureRequest) -> Iterator[Crowd]:
+def crowd() -> Iterator[Crowd]:
     """Eight processes that run a function of the test's module at the same time."""
-    with gathered(request.module.__name__) as processes:
+    with gathered() as processes:
         yield processes

@@ -1,13 +1,17 @@
 """Eight processes that do the same at the same time: what a race needs to show."""
 
 import multiprocessing
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.synchronize import Barrier
 from typing import Any
 
 PROCESSES = 8
-START_S = 0.5  # for the last process to be there too
+START_S = 60.0  # at most, until the last process is there too
+# What the processes of all modules need and import slowly; the server that forks them imports it once.
+PRELOADED = ["hypothesis", "psycopg", "pytest", "tests.tiny", "blade_tune.study.transfer"]
+
+_start: Barrier  # of a process of a crowd
 
 
 class Crowd:
@@ -18,20 +22,25 @@ class Crowd:
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
         """What a module's function returned in each process, called with its index there and the arguments."""
-        start = time.time() + START_S
-        calls = [(start, function, index, *arguments) for index in range(PROCESSES)]
-        return self._pool.starmap(_at, calls, chunksize=1)
+        calls = [(function, index, *arguments) for index in range(PROCESSES)]
+        return self._pool.starmap(_together, calls, chunksize=1)
 
 
 @contextmanager
-def gathered(module: str) -> Iterator[Crowd]:
-    """A crowd whose processes have imported a module."""
+def gathered() -> Iterator[Crowd]:
+    """A crowd that is there for the block."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([module])
-    with context.Pool(PROCESSES) as pool:
+    context.set_forkserver_preload(PRELOADED)
+    with context.Pool(PROCESSES, _join, [context.Barrier(PROCESSES)]) as pool:
         yield Crowd(pool)
 
 
-def _at(start: float, function: Callable[..., Any], *arguments: Any) -> Any:
-    time.sleep(max(0.0, start - time.time()))
+def _join(start: Barrier) -> None:
+    global _start
+    _start = start
+
+
+def _together(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A process that waits for the others takes no second call, so each makes one."""
+    _start.wait(START_S)
     return function(*arguments)

@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from alembic.script import ScriptDirectory
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
-from optuna.storages._rdb.storage import _create_scoped_session
+from optuna.storages._rdb.storage import _create_scoped_session, _VersionManager
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL, Table, Update, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -223,6 +224,25 @@ def patiently(
         reraise=True,
     )
     return retrying(call)
+
+
+_read_migrations = _VersionManager._create_alembic_script
+_migrations: list[ScriptDirectory] = []  # read by this process
+
+
+def _migrations_of(versions: _VersionManager) -> ScriptDirectory:
+    """Return Optuna's migrations, which are files of its package and the same for all databases.
+
+    Optuna reads them once to open a database and three times to create one, which takes longer than all else there.
+    """
+    if not _migrations:
+        script = _read_migrations(versions)
+        script.get_current_head()  # now, since threads may share it afterwards
+        _migrations.append(script)
+    return _migrations[0]
+
+
+_VersionManager._create_alembic_script = _migrations_of  # type: ignore[assignment]
 
 
 def _patient(name: str) -> Any:

@@ -1,13 +1,17 @@
 """The program as tests start it, and a study so small that it runs in a second."""
 
+import atexit
+import functools
 import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -53,10 +57,36 @@ TINY: dict[str, Any] = {
 }
 
 
+INJECTED = Path(__file__).parents[1] / "faults" / "injected"
+# The environment in which a started program's fork server imports by itself; see tests/faults/injected/nursery.py
+OWN_IMPORTS = {"PYTHON_TEST_NURSERY": ""}
+
+
 def with_faults(**faults: Any) -> dict[str, str]:
     """The environment in which worker processes have faults made on purpose; see tests/faults/injected."""
-    folder = Path(__file__).parents[1] / "faults" / "injected"
-    return {"PYTHONPATH": str(folder), "PYTHON_TEST_FAULTS": json.dumps(faults)}
+    return {"PYTHONPATH": str(INJECTED), "PYTHON_TEST_FAULTS": json.dumps(faults)}
+
+
+@functools.cache
+def nursery() -> str:
+    """The socket of a nursery of fork servers that this process has started, and with which it ends."""
+    path = str(Path(tempfile.mkdtemp(prefix="nursery-")) / "socket")
+    process = subprocess.Popen(
+        [sys.executable, INJECTED / "nursery.py", path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+
+    def close() -> None:
+        process.kill()
+        process.communicate()
+        shutil.rmtree(Path(path).parent)
+
+    atexit.register(close)
+    return path
 
 
 def write_study(path: Path, **changes: Any) -> Path:
@@ -102,22 +132,31 @@ def do(folder: Path, words: str) -> Ended:
     return ended
 
 
-def start(
-    *words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any
-) -> subprocess.Popen[str]:
-    """Start the installed program as a process of its own; streams are pipes of text unless given."""
+def environment(cwd: Path, env: Mapping[str, str] = {}) -> dict[str, str]:
+    """The environment of a started program, with some variables more."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     fixed = {
         "XDG_CONFIG_HOME": str(cwd / "no-config"),
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(INJECTED),
     }
-    env = {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
+    if "PYTHON_TEST_NURSERY" not in env:
+        fixed["PYTHON_TEST_NURSERY"] = nursery()
+    return {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
+
+
+def start(
+    *words: str, cwd: Path, env: Mapping[str, str] = {}, **streams: Any
+) -> subprocess.Popen[str]:
+    """Start the installed program as a process of its own; streams are pipes of text unless given."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     # A background job hands down deafness to Ctrl-C
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return subprocess.Popen([PROGRAM, *words], cwd=cwd, env=env, text=True, **pipes)
+        return subprocess.Popen(
+            [PROGRAM, *words], cwd=cwd, env=environment(cwd, env), text=True, **pipes
+        )
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -119,30 +119,27 @@ def test_the_doctor_finds_each_damaged_file(place: Path, damage: Callable[[Path]
 
     But for files that nothing reads, of which nobody knows what they are to hold.
     """
-    results = place / "results"
-    assert list(found(stored(results))) == []
+    study = stored(place / "results")
+    assert found(study) == []
     for path in damageable(place):
         # Whose damage is another study's name
-        if not is_known(results, path) or path.name == ownership.FILE:
+        if not is_known(study, path) or path.name == ownership.FILE:
             continue
         before = path.read_bytes()
         damage(path)
         if path.is_file() and path.read_bytes() == before:  # an empty log
             continue
-        assert any(
-            str(path) in what or str(path.parent) in what for what in found(stored(results))
-        ), path
+        said = found(study)
+        assert any(str(path) in what or str(path.parent) in what for what in said), path
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         path.write_bytes(before)
 
 
-def is_known(results: Path, path: Path) -> bool:
+def is_known(study: StoredStudy, path: Path) -> bool:
     """Whether anybody knows what a file is to hold."""
     if path.parent.name == "artifacts":
-        return any(
-            f"artifacts/{path.name}" in stored(results).files(trial).digests
-            for trial in stored(results).trials
-        )
+        name = f"artifacts/{path.name}"
+        return any(name in study.files(trial).digests for trial in study.trials)
     return path.parent.name != "report" and path.name not in (
         "trials.csv",
         "epochs.csv",
@@ -171,7 +168,7 @@ def test_the_doctor_makes_again_what_is_known_elsewhere(place: Path):
     mended += [
         path
         for path in damageable(place)
-        if path.parent.name == "artifacts" and is_known(results, path)
+        if path.parent.name == "artifacts" and is_known(stored(results), path)
     ]
     before = {path: path.read_bytes() for path in mended}
     assert len(mended) > 10

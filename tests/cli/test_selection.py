@@ -16,7 +16,7 @@ import pytest
 from blade_tune.config import write_yaml
 from blade_tune.metrics import by_cutoff
 from blade_tune.study.workspace import Workspace
-from tests.cli.program import call, finish, start, write_study
+from tests.cli.program import OWN_IMPORTS, call, finish, start, write_study
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_a_killed_confirmation_goes_on(finished_copy: Path):
         "--grace-s",
         "2",
     )
-    first = start(*words, cwd=finished_copy)
+    first = start(*words, cwd=finished_copy, env=OWN_IMPORTS)
     family = psutil.Process(first.pid)
     rows = finished_copy / "results" / "tiny.runs" / "trials"
     deadline = time.monotonic() + 60

@@ -21,7 +21,15 @@ from rich.console import Console
 from blade_tune.cli.program import StderrHandler
 from blade_tune.cli.progress import LiveProgress
 from blade_tune.trial.callback import StudySummary
-from tests.cli.program import PROGRAM, call, finish, start, with_faults, write_study
+from tests.cli.program import (
+    PROGRAM,
+    call,
+    environment,
+    finish,
+    start,
+    with_faults,
+    write_study,
+)
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -117,7 +125,12 @@ def test_closed_streams_are_no_traceback(tmp_path, closed):
     write_study(tmp_path / "studies" / "tiny.yaml", search={"trials": 1})
     words = f'exec "{PROGRAM}" run --study tiny {closed}'
     ended = subprocess.run(
-        ["sh", "-c", words], cwd=tmp_path, capture_output=True, text=True, check=False
+        ["sh", "-c", words],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False)
     assert (

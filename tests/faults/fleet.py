@@ -4,8 +4,7 @@ import contextlib
 import json
 import subprocess
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from tests.cli.program import start, write_study
 
-INJECTED = Path(__file__).parent / "injected"
-MARK = "TEST_BLADE_TUNE_FLEET"  # in the environment of every process of a fleet
 TIMEOUT_S = 120.0  # on a machine that has much else to do
 
 
@@ -31,14 +28,17 @@ class Fleet:
     Args:
         folder: where it runs; has the study file, the results and temporary files.
         storage: the database's URL; None for the SQLite file that a run takes by itself.
+        env: more variables of its processes.
     """
 
-    def __init__(self, folder: Path, storage: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, storage: str | None = None, env: Mapping[str, str] = {}
+    ) -> None:
         self.folder = folder
         self.results = folder / "results"
         self.url = resolve_url(storage, self.results)
         self._storage = {} if storage is None else {"BLADE_TUNE_STORAGE": storage}
-        self._mark = uuid.uuid4().hex
+        self._env = dict(env)
         self._started: list[subprocess.Popen[str]] = []
 
     def define(self, trials: int, epochs: int = 4, **changes: Any) -> None:
@@ -53,14 +53,13 @@ class Fleet:
         """Start a run, or a `worker`; what it writes is in `said`; faults are those of injected/sitecustomize.py."""
         (self.folder / "tmp").mkdir(exist_ok=True)
         env = {
-            MARK: self._mark,
-            "PYTHONPATH": str(INJECTED),
             "PYTHON_TEST_FAULTS": json.dumps(
                 {"turns": str(self.folder / "tmp" / "turn"), **faults}
             ),
             "TZ": "America/New_York",  # behind the database's clock
             "TMPDIR": str(self.folder / "tmp"),  # where turns on the device are taken
             **self._storage,
+            **self._env,
         }
         with self._said(len(self._started)).open("w") as said:
             place = {"cwd": self.folder, "env": env, "stdout": said, "stderr": said}
@@ -95,7 +94,7 @@ class Fleet:
 
     def _owns(self, process: psutil.Process) -> bool:
         try:
-            return process.environ().get(MARK) == self._mark
+            return process.cwd() == str(self.folder)  # which all inherit
         except psutil.Error:
             return False
 

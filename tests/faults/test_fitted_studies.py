@@ -4,7 +4,6 @@ import os
 import signal
 from collections import Counter
 
-import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -42,8 +41,7 @@ def test_fits_that_are_killed_are_neither_lost_nor_doubled(fleet: Fleet):
     define(fleet)
     run = fleet.start(*WORDS)
     until(lambda: num_complete(fleet) >= ENOUGH)
-    family = [*psutil.Process(run.pid).children(recursive=True), psutil.Process(run.pid)]
-    for process in family:
+    for process in fleet.processes():
         os.kill(process.pid, signal.SIGKILL)
     assert run.wait(TIMEOUT_S) == -signal.SIGKILL
     before = {

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.storage.folder import StudyFolder
-from tests.cli.program import call, write_study
+from tests.cli.program import OWN_IMPORTS, call, write_study
 from tests.faults.fleet import TIMEOUT_S, Fleet, cmdline, until
 from tests.postgres import OwnServer, Server
 
@@ -42,7 +42,7 @@ def fleet_of_tuner(tmp_path: Path, restartable: OwnServer) -> Iterator[Fleet]:
             .set(username="tuner", password=PASSWORD)
             .render_as_string(hide_password=False)
         )
-        fleet = Fleet(tmp_path, url)
+        fleet = Fleet(tmp_path, url, OWN_IMPORTS)
         yield fleet
         fleet.close()
 
@@ -128,7 +128,7 @@ def test_a_database_that_is_gone_for_good_ends_the_run(tmp_path: Path, postgres:
     """One that the server says does not exist is not waited for: exit code 4, and one line that says so."""
     with postgres.database() as url:
         name = make_url(url).database
-        fleet = Fleet(tmp_path, url)
+        fleet = Fleet(tmp_path, url, OWN_IMPORTS)
         try:
             fleet.define(2)
             run = fleet.start(epoch_s=0.3)

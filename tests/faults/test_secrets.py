@@ -10,7 +10,16 @@ import pytest
 from sqlalchemy import MetaData, create_engine, select
 from sqlalchemy.engine import make_url
 
-from tests.cli.program import Ended, call, finish, read_until, start, with_faults, write_study
+from tests.cli.program import (
+    OWN_IMPORTS,
+    Ended,
+    call,
+    finish,
+    read_until,
+    start,
+    with_faults,
+    write_study,
+)
 from tests.cli.test_dashboard import free_port
 from tests.postgres import Server
 
@@ -95,7 +104,7 @@ def test_a_secret_is_in_nothing_that_a_walk_leaves(
         "--storage",
         url,
         cwd=tmp_path,
-        env={**with_faults(epoch_s=0.3), **env},
+        env={**with_faults(epoch_s=0.3), **OWN_IMPORTS, **env},
     )
     said = read_until(run, " started ")
     processes = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
+from alembic.script import Script
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.storages._heartbeat import BaseHeartbeat
@@ -15,7 +16,14 @@ from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.storage.connect import open_storage, resolve_url
-from blade_tune.storage.optuna_storage import REPORTS, STUDIES, TRIALS, StudyStorage
+from blade_tune.storage.optuna_storage import (
+    REPORTS,
+    STUDIES,
+    TRIALS,
+    StudyStorage,
+    _migrations_of,
+    _read_migrations,
+)
 
 
 def open_url(url: str, outage_s: float = 0.0) -> StudyStorage:
@@ -53,10 +61,10 @@ def pop_all(_: int, url: str) -> list[int]:
 
 
 def test_a_queued_trial_is_popped_once(database_url, crowd):
-    """Of eight processes that empty a queue of 100, each trial goes to one."""
-    new_study(open_url(database_url), num_waiting=100)
+    """Of eight processes that empty a queue of 40, each trial goes to one."""
+    new_study(open_url(database_url), num_waiting=40)
     popped = list(itertools.chain(*crowd.run(pop_all, database_url)))
-    assert len(popped) == len(set(popped)) == 100
+    assert len(popped) == len(set(popped)) == 40
 
 
 def give_all_away(index: int, url: str) -> list[int]:
@@ -203,7 +211,7 @@ def test_giving_away_is_all_or_nothing(database_url, monkeypatch):
 def test_the_private_parts_are_as_they_were():
     """What optuna_storage.py takes from inside Optuna has the names and the parameters that it counts on."""
     from optuna.storages._cached_storage import _CachedStorage
-    from optuna.storages._rdb.storage import _create_scoped_session
+    from optuna.storages._rdb.storage import _create_scoped_session, _VersionManager
 
     def parameters(function: Any) -> str:
         return " ".join(inspect.signature(function).parameters)
@@ -214,6 +222,8 @@ def test_the_private_parts_are_as_they_were():
         parameters(RDBStorage._set_trial_attr_without_commit)
         == "self session model_cls trial_id key value"
     )
+    assert parameters(_read_migrations) == "self"
+    assert _VersionManager._create_alembic_script is _migrations_of
     assert parameters(RDBStorage.set_trial_state_values) == "self trial_id state values"
     called = set(inspect.getsource(_CachedStorage).split("self._backend.")[1:])
     private = {call.split("(")[0] for call in called if call.startswith("_")} - {
@@ -221,6 +231,17 @@ def test_the_private_parts_are_as_they_were():
     }
     assert private == {"_create_new_trial", "_get_best_trial_id", "_get_trials", "_set_trial_param"}
     assert issubclass(RDBStorage, BaseHeartbeat)
+
+
+def test_migrations_are_read_once(tmp_path, monkeypatch):
+    """A process that has opened a database reads Optuna's migrations neither to create nor to open another one."""
+    first = open_url(f"sqlite:///{tmp_path}/first.db")
+    monkeypatch.setattr(Script, "_from_path", None)
+    for name in ("second", "second"):
+        storage = open_url(f"sqlite:///{tmp_path}/{name}.db")
+        assert storage.get_head_version() == first.get_head_version()
+        assert storage.get_current_version() == first.get_current_version()
+        assert storage.get_all_versions() == first.get_all_versions()
 
 
 def test_the_tables_are_as_they_were():

@@ -19,6 +19,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
+from blade_tune.storage import optuna_storage
 from blade_tune.storage.connect import open_storage, resolve_url
 from blade_tune.storage.optuna_storage import StudyStorage, is_outage, reason_of
 
@@ -27,7 +28,7 @@ NOT_PATIENT = {"create_new_study", "delete_study"}  # see StudyStorage
 
 def patient_storage(url: str) -> tuple[StudyStorage, optuna.Study]:
     """A storage with an empty study, number 1."""
-    storage = open_storage(resolve_url(url, Path()), create=True, outage_s=60)
+    storage = open_storage(resolve_url(url, Path()), create=True, outage_s=300)
     return storage, optuna.create_study(study_name="s", storage=storage, direction="maximize")
 
 
@@ -39,6 +40,12 @@ def sqlite_error(message: str, code: int) -> OperationalError:
 
 def postgres_error(kind: type[psycopg.Error], message: str) -> DBAPIError:
     return OperationalError("", {}, kind(message))
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call is repeated soon."""
+    monkeypatch.setattr(optuna_storage, "MAX_WAIT_S", 0.02)
 
 
 BUSY = sqlite_error("database is locked", sqlite3.SQLITE_BUSY)

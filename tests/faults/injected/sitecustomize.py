@@ -19,7 +19,9 @@ import time
 import types
 from typing import Any
 
-FAULTS: dict[str, Any] = json.loads(os.environ.get("PYTHON_TEST_FAULTS", "{}"))
+import nursery
+
+FAULTS: dict[str, Any] = {}
 ROOM_BYTES = 2**28  # for a trial that allocates until it dies, beside what its process has
 
 
@@ -65,13 +67,16 @@ def fill_disk(_: Any) -> None:
 
 def install() -> None:
     """Put the faults where they happen: in what trains, and in what gives trials up."""
+    FAULTS.update(json.loads(os.environ.get("PYTHON_TEST_FAULTS", "{}")))
+    if not FAULTS:
+        return
     if "max_retries" in FAULTS:
         from blade_tune.storage import recovery
 
         recovery.MAX_RETRIES = FAULTS["max_retries"]
     if not any(word.startswith("blade_tune.fleet.") for word in sys.orig_argv):
         return  # a supervisor, which starts sooner without torch
-    sys.modules["torch._dynamo"] = without_compiler()
+    sys.modules.setdefault("torch._dynamo", without_compiler())
     from blade_tune.training.loop import Training
 
     train_epoch = Training.train_epoch
@@ -94,5 +99,6 @@ def without_compiler() -> types.ModuleType:
     return compiler
 
 
-if FAULTS:
-    install()
+if os.environ.get(nursery.VARIABLE) and nursery.FORK_SERVER in sys.orig_argv:
+    nursery.hand_over(os.environ[nursery.VARIABLE])
+install()
