@@ -1,5 +1,6 @@
 """What all tests share: examples that are the same in every run, one thread, PostgreSQL, and a crowd of processes."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, databas
 settings.load_profile("repeatable")
 torch.set_num_threads(1)  # tiny tensors prefer it
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+# So that the many processes which tests start do not each compile the package anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 GOLDEN = Path(__file__).parent / "golden"
