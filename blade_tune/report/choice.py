@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 
 from blade_tune.errors import BladeTuneError
-from blade_tune.report import Row, parameter_figures
+from blade_tune.report import Row
 from blade_tune.report.confirmation_tables import expectation_words, made_words
+from blade_tune.report.effect_figures import effect_figure
 from blade_tune.report.effect_tables import effect_table
 from blade_tune.report.section import Section, Study, interval, plural, values
 from blade_tune.report.text_tables import Cell, Entry, Table, among_baselines
@@ -140,7 +141,7 @@ def effects(study: Study) -> Iterator[Section]:
     try:
         for loaded in load_effects(study.stored):
             title = "Ablation" if loaded.title == "ablation" else f"Sweep of {loaded.title}"
-            figure = parameter_figures.effects(loaded)
+            figure = effect_figure(loaded)
             yield Section(
                 title,
                 figure=figure,
