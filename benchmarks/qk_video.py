@@ -4,7 +4,7 @@
     python benchmarks/qk_video.py --data DIR                # 9 models x 60 trials, top 3 on 5 seeds, then the test rows
 
 It is `blade-tune compare --study qk-video --models all --test`, whose figures it puts beside those of
-results/paper/published.csv. It can be stopped and goes on. What follows `--` goes to `compare`: `-- --workers 4`,
+studies/published.csv. It can be stopped and goes on. What follows `--` goes to `compare`: `-- --workers 4`,
 `-- --loss ce`. Prints the CSV it writes.
 """
 
@@ -35,7 +35,7 @@ KEPT = (
     "part",
 )
 ROUNDED = {name for name in KEPT if name.startswith(("expected", "difference", "p_"))}
-PUBLISHED = Path(__file__).parents[1] / "results" / "paper" / "published.csv"
+PUBLISHED = Path(__file__).parents[1] / "studies" / "published.csv"
 
 
 def compare(options: argparse.Namespace, form: str, *more: str) -> str:

@@ -204,3 +204,15 @@ def write_yaml(data: Mapping[str, Any]) -> str:
     text = io.StringIO()
     _yaml().dump(dict(data), text)
     return text.getvalue()
+
+
+def overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the values of `overrides` in place of their own; mappings that both have are merged."""
+    merged = dict(settings)
+    for key, value in overrides.items():
+        own = settings.get(key)
+        if isinstance(value, Mapping) and isinstance(own, Mapping):
+            merged[key] = overridden(own, value)
+        else:
+            merged[key] = value
+    return merged

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from blade_tune.choices import NextItemLoss as NextItemLoss
-from blade_tune.choices import Similarity
+from blade_tune.choices import PlainSimilarity
 from blade_tune.kernels.gram import gram
 
 
@@ -45,7 +45,9 @@ def sampled_softmax(positive_N: Tensor, negative_NX: Tensor) -> Tensor:
     return torch.logaddexp(positive_N, negatives_N) - positive_N
 
 
-def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau: float) -> Tensor:
+def contrastive(
+    first_ND: Tensor, second_ND: Tensor, similarity: PlainSimilarity, tau: float
+) -> Tensor:
     """Compute InfoNCE over the 2N rows of two views, the mean of both directions.
 
     The positive of a row is its other view; the 2N - 2 other rows of both views are its negatives, and the positive
@@ -57,7 +59,7 @@ def contrastive(first_ND: Tensor, second_ND: Tensor, similarity: Similarity, tau
     Args:
         first_ND: one view of each user; at least two users, or nothing is contrasted.
         second_ND: the other view of each user.
-        similarity: of two rows; a dot product is divided by D.
+        similarity: of two rows: their dot product (plain_dot), over D (dot), or their cosine.
         tau: temperature.
 
     Returns:

@@ -161,6 +161,22 @@ class Space:
                 )
         return values
 
+    def point(self, values: Mapping[str, Value]) -> dict[str, Value] | None:
+        """Return the free parameters of a whole configuration; None where it lies outside the space.
+
+        Args:
+            values: every setting by dotted name.
+        """
+        if any(values[name] != value for name, value in self.fixed.items()):
+            return None
+        point: dict[str, Value] = {}
+        for name, parameter in self.free.items():
+            if _holds(parameter.when, {**self.fixed, **point}):
+                if not parameter.contains(values[name]):
+                    return None
+                point[name] = values[name]
+        return point
+
     def count(self) -> int | None:
         """Return the number of different configurations, or None if a range is continuous."""
         points = {name: parameter.points() for name, parameter in self.free.items()}

@@ -34,7 +34,7 @@ blade_tune.add_sections(
     {
         "Run a study": ("run", "worker", "stop", "status", "trials", "show"),
         "Confirm the winner and use it": ("confirm", "export-best", "recommend"),
-        "Compare models and effects": ("compare", "ablate", "sweep"),
+        "Compare models and effects": ("power", "compare", "ablate", "sweep"),
         "Report and check": ("report", "reproduce", "ledger", "dashboard"),
         "Look after data, spaces and databases": ("doctor", "space", "data", "storage"),
     },

@@ -29,6 +29,8 @@ from blade_tune.export import checksums
 from blade_tune.layers.sparse import Sized, Sparse
 from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import build_model
+from blade_tune.models.settings.earlier import EARLIER, defaults_then
+from blade_tune.parameter import Value
 from blade_tune.space import GROUPS
 
 MALFORMED = (  # exceptions that readers and models raise on malformed files
@@ -126,8 +128,11 @@ def load_bundle(folder: Path) -> Loaded:
                 raise DataError(
                     f"{path}: must have the {number:,} {kind}s of catalog.json, got {len(ids[kind]):,}."
                 )
+    with _read(folder / "provenance.json") as path:
+        fingerprint = json.loads(path.read_text(encoding="utf-8")).get("fingerprint", {})
+        then = defaults_then(facts.model, fingerprint.get("space", {}))
     with _read(folder / "best.yaml") as path:
-        model = _built(facts, read_yaml(path), path)
+        model = _built(facts, read_yaml(path), then, path)
     with _read(folder / "weights.safetensors") as path:
         _fill(model, load_file(path), path)
         _try(model, path)
@@ -171,14 +176,27 @@ def _ids(path: Path, kind: str) -> list[str]:
     return ids
 
 
-def _built(facts: Facts, best: Mapping[str, Any], path: Path) -> RecommenderModel:
-    """Build the model of a bundle, still without its weights."""
+def _built(
+    facts: Facts, best: Mapping[str, Any], then: Mapping[str, Value], path: Path
+) -> RecommenderModel:
+    """Build the model of a bundle, still without its weights.
+
+    Args:
+        facts: the content of catalog.json.
+        best: the content of best.yaml.
+        then: settings that hold where best.yaml says nothing.
+        path: the path of best.yaml.
+    """
     settings = best.get("model", {})
     if not best.keys() <= set(GROUPS) or not isinstance(settings, dict):
         raise DataError(
             f"{path}: must be a space with nothing free, of the groups {', '.join(GROUPS)}."
         )
-    members = [(member.model, member.settings) for member in facts.members]
+    members = [
+        (member.model, {**EARLIER.get(member.model, {}), **member.settings})
+        for member in facts.members
+    ]
+    settings = {**then, **settings}
     try:
         return build_model(facts.model, settings, facts.catalog, str(path), members).eval()
     except ConfigError as error:

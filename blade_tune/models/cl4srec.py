@@ -1,6 +1,6 @@
 """CL4SRec: SASRec that also contrasts two views of each sequence (Xie et al., ICDE 2022).
 
-There is no official code; sizes and shares are those of RuihongQiu/DuoRec.
+There is no official code; encoder, loss, contrast and sizes are those of RuihongQiu/DuoRec.
 """
 
 import torch
@@ -18,8 +18,12 @@ from blade_tune.models.settings.sasrec import Cl4SRecConfig
 class Cl4SRec(SasRec):
     """SASRec whose state after a user's newest item is contrasted between two augmented sequences.
 
-    Deviates: the next item is predicted at every step, as in SASRec, where DuoRec trains on the last step of every
-    prefix. The dot product is divided by d, as in every model here: DuoRec's tau = 1 is tau = 1 / d.
+    Encoder, loss and contrast are DuoRec's by default.
+
+    Deviates: DuoRec trains on the last step of every prefix of a user as a sample of its own. Here one run over the
+    sequence predicts the next item at every step, whose state is that of the prefix, since positions count from the
+    oldest item; the contrast is of whole sequences alone. The softmax is over items; in DuoRec padding is one of them.
+    DuoRec's loader changes a sequence in place where it augments it, so that some views are equal; here they are not.
     """
 
     Config = Cl4SRecConfig

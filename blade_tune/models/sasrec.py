@@ -19,7 +19,10 @@ from blade_tune.models.settings.sasrec import SasRecConfig
 
 
 class SasRec(NeuralRecommender):
-    """Blocks of causal self-attention over item and position embeddings, then a norm; scores by the item table.
+    """Blocks of causal self-attention over item and position embeddings, with a norm after or before them.
+
+    Scores are by the item table. The defaults are pmixer's; other settings make it the encoder that RecBole and DuoRec
+    have, which has gelu, a norm on its inputs and positions from the oldest step on.
 
     Deviates: attention is kept off padding. In the public code the zero vectors of padding take part in every softmax,
     so that a user's state depends on how much padding stands before it; `key_padding: false` does the same. Weights
@@ -43,16 +46,24 @@ class SasRec(NeuralRecommender):
         self.items = ItemTable(catalog.num_items, size, has_mask=has_mask)
         self.positions = Positions(config.max_length, size)
         self.blocks = nn.ModuleList(self._block(config) for _ in range(config.num_blocks))
-        self.final_norm = nn.LayerNorm(size, config.layer_norm_eps)
+        if config.outer_norm == "input":
+            self.input_norm = nn.LayerNorm(size, config.layer_norm_eps)
+        else:
+            self.final_norm = nn.LayerNorm(size, config.layer_norm_eps)
         self.dropout = Dropout(config.dropout)
-        initialize(self, "xavier")
+        self.item_scale = size**0.5 if config.init == "xavier" else 1.0
+        initialize(self, config.init)
 
     @staticmethod
     def _block(config: SasRecConfig) -> TransformerBlock:
         size = config.embedding_size
+        # RecBole's feed-forward network has gelu, and no dropout inside.
+        is_relu = config.activation == "relu"
+        activation = functional.relu if is_relu else functional.gelu
+        inner_dropout = config.dropout if is_relu else 0.0
         return TransformerBlock(
             MultiHeadAttention(size, config.num_heads, config.dropout),
-            FeedForward(size, size * config.ffn_multiple, functional.relu, config.dropout),
+            FeedForward(size, size * config.ffn_multiple, activation, inner_dropout),
             config.dropout,
             config.layer_norm_eps,
             config.norm,
@@ -77,14 +88,23 @@ class SasRec(NeuralRecommender):
         visible_BL = real_BL if self.config.key_padding else torch.ones_like(real_BL)
         mask_B1LL = causal_mask(visible_BL, self.items.weight.dtype)
 
-        # Embed items and positions, of which the newest step has the last one.
-        items_BLD = self.items(items_BL) * self.config.embedding_size**0.5
-        positions_LD = self.positions.weight[-real_BL.shape[1] :]
-        states_BLD = self.dropout(items_BLD + positions_LD * real_BL[..., None])
+        # Embed items and positions.
+        items_BLD = self.items(items_BL) * self.item_scale
+        states_BLD = items_BLD + self._positions(real_BL) * real_BL[..., None]
+        if self.config.outer_norm == "input":
+            states_BLD = self.input_norm(states_BLD)
+        states_BLD = self.dropout(states_BLD)
 
         for block in self.blocks:
             states_BLD = block(states_BLD, mask_B1LL)
-        return self.final_norm(states_BLD)
+        return self.final_norm(states_BLD) if self.config.outer_norm == "final" else states_BLD
+
+    def _positions(self, real_BL: Tensor) -> Tensor:
+        """Look up the position of every step, positions_BLD or, where all users have the same, positions_LD."""
+        if self.config.positions == "newest":  # which has the last row
+            return self.positions.weight[-real_BL.shape[1] :]
+        places_BL = (real_BL.cumsum(dim=1) - 1).clamp_min(0)
+        return self.positions(places_BL)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Compute `next`, the weighted mean loss of the next item over real steps."""

@@ -18,6 +18,8 @@ from blade_tune.report.told_tables import told_columns, told_notes
 from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.moves import CHANGES, moves_of, moves_words
+from blade_tune.selection.power import ENOUGH, smallest_difference
+from blade_tune.selection.published_tables import published_differences
 from blade_tune.selection.saturation import budget_notes, budget_row
 from blade_tune.training.baselines import REFERENCE
 
@@ -98,7 +100,6 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         comparisons: the compared models.
         uneven: sentences on budgets that are not equal, for footnotes.
     """
-    reference = comparisons.reference
     differing = {
         model for model, pair in comparisons.with_reference.items() if pair.p_adjusted < LEVEL
     }
@@ -132,29 +133,57 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
         ],
         rows=[(label, entries) for _, label, entries in rows],
         caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {seeds} seeds",
-        footnotes=[
-            f"* differs from {reference} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, "
-            f"Holm over {plural(len(comparisons.pairs), 'pair')}, p < {LEVEL})",
-            *_contrast_notes(comparisons),
-            _expectation_note(comparisons),
-            f"† {comparisons.told_words}",
-            *told_notes(comparisons.told, comparisons.metric),
-            "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
-            f"‡ not above {REFERENCE}: the interval of the expected figure minus that of the untuned baseline, paired "
-            "by user, does not lie above 0 (95%)",
-            *(f"! {words}" for words in comparisons.warnings),
-            *_left_out(comparisons),
-            *_moves(comparisons),
-            *budget_notes(entry.study for entry in comparisons.entries),
-            "a model without epochs is fitted at once; one without sd is the same on every seed",
-            "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
-            *group_notes(
-                comparisons.groups, comparisons.group_contrasts, reference, comparisons.metric
-            ),
-            *(f"budgets are not equal: {line}" for line in uneven),
-            comparisons.protocol,
-        ],
+        footnotes=_footnotes(comparisons, uneven),
     )
+
+
+def _footnotes(comparisons: Comparisons, uneven: Sequence[str]) -> list[str]:
+    """Return what the marks and columns of a comparison's table mean, and how its figures were made."""
+    reference = comparisons.reference
+    return [
+        f"* differs from {reference} by {metric_name(comparisons.metric)} (paired bootstrap over users and seeds, "
+        f"Holm over {plural(len(comparisons.pairs), 'pair')}, p < {LEVEL})",
+        *_contrast_notes(comparisons),
+        _expectation_note(comparisons),
+        f"† {comparisons.told_words}",
+        *told_notes(comparisons.told, comparisons.metric),
+        "loss: bce is binary cross-entropy with one sampled negative, ce cross-entropy over all items",
+        f"‡ not above {REFERENCE}: the interval of the expected figure minus that of the untuned baseline, paired "
+        "by user, does not lie above 0 (95%)",
+        *(f"! {words}" for words in comparisons.warnings),
+        *_left_out(comparisons),
+        *_moves(comparisons),
+        *budget_notes(entry.study for entry in comparisons.entries),
+        *_power_notes(comparisons),
+        "a model without epochs is fitted at once; one without sd is the same on every seed",
+        "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
+        *group_notes(
+            comparisons.groups, comparisons.group_contrasts, reference, comparisons.metric
+        ),
+        *(f"budgets are not equal: {line}" for line in uneven),
+        comparisons.protocol,
+    ]
+
+
+def _power_notes(comparisons: Comparisons) -> list[str]:
+    """Return footnotes on how large a difference must be to be found, and on published ones that are smaller."""
+    plan, metric = comparisons.plan, metric_name(comparisons.metric)
+    least = smallest_difference(comparisons.noise, plan)
+    notes = [
+        f"power: a difference of {least:.4f} in {metric} is found with a chance of {ENOUGH:.0%} ({plan.users:,} users, "
+        f"{plural(plan.seeds, 'seed')}, {plural(plan.pairs, 'pair')}); a smaller one is mostly undecidable here"
+    ]
+    data = comparisons.entries[0].study.definition.data.name
+    models = [entry.model for entry in comparisons.entries]
+    shown = {frozenset((pair.first, pair.second)) for pair in comparisons.pairs}
+    for published in published_differences(data, comparisons.metric, models):
+        if frozenset((published.first, published.second)) in shown:
+            decidable = "decidable" if abs(published.difference) >= least else "undecidable"
+            notes.append(
+                f"published by {published.source}: {published.first} minus {published.second} "
+                f"{published.difference:+.4f}, {decidable} here"
+            )
+    return notes
 
 
 def _contrast_notes(comparisons: Comparisons) -> list[str]:
@@ -169,7 +198,7 @@ def _contrast_notes(comparisons: Comparisons) -> list[str]:
         known += f" and the test rows opened {plural(contrasts.opened, 'time')}"
     notes = [f"contrasts with {contrasts.against} were named on {contrasts.when[:10]}, {known}"]
     if contrasts.others:
-        notes.append(f"{plural(contrasts.others, 'other set')} of contrasts were named too")
+        notes.append(f"other contrasts that were named in the same ledger: {contrasts.others}")
     for model, pair in comparisons.with_reference.items():
         found = pair.comparison
         notes.append(

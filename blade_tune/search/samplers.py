@@ -41,6 +41,7 @@ from blade_tune.search.replicates import Configuration, History, configuration, 
 from blade_tune.space import Space
 from blade_tune.spec.fingerprint import sampler_seed
 from blade_tune.spec.study_file import PrunerConfig, SearchConfig
+from blade_tune.storage.trial_record import Given
 from blade_tune.training.config import FitConfig, TrainConfig
 
 DRAWS = 8  # at most from the sampler for one trial; a draw of TPE takes milliseconds
@@ -100,6 +101,24 @@ class Proposal:
         return self.sampler.sample_independent(self._study, self._trial, name, distribution)
 
 
+class ProposedTrials:
+    """A view of a study for its sampler, without the rows that were given a configuration, which has no parameters.
+
+    Args:
+        study: the study, whose other attributes are the view's.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
+
+    def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
+        trials = self._study._get_trials(*args, **kwargs)
+        return [trial for trial in trials if Given.of(trial) is None]
+
+
 class SeededSampler(BaseSampler):
     """A sampler that proposes configurations not tried before, drawing each proposal on a seed of its own.
 
@@ -155,6 +174,9 @@ class SeededSampler(BaseSampler):
         # Hyperband passes a study whose own `get_trials` shows only the trials of one bracket; all of them count here.
         trials = optuna.Study.get_trials(study, deepcopy=False)
         history = History(self._space, trials)
+        # A row that was given its configuration is no proposal, and has no parameters.
+        if any(Given.of(row) for row in trials):
+            study = ProposedTrials(study)  # type: ignore[assignment]  # a view of it
         unwanted: dict[Configuration, Proposal] = {}
         for draw in range(self._draws + UNIFORM_DRAWS):
             build = self._build if draw < self._draws else RandomSampler

@@ -6,9 +6,11 @@ Each model has a search of its own, the study `<study>.compare-<model>`, whose w
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from optuna.trial import FrozenTrial
 
 from blade_tune.choices import NextItemLoss
 from blade_tune.data.store import SearchData, prepare
@@ -21,6 +23,7 @@ from blade_tune.selection.contrasts import name_contrasts
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.spec.catalog import StudySource, available, find
 from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
+from blade_tune.spec.published import LENGTH, TAG, published_entries, published_length
 from blade_tune.spec.recipes import OF_FILES, RecipeName
 from blade_tune.spec.space_files import load_space
 from blade_tune.storage.spending import UNLIMITED, Limit, steps
@@ -31,8 +34,6 @@ from blade_tune.study.stored import StoredStudy
 
 TOLERANCE = 0.05  # relative difference from which on budgets count as unequal
 FITS = 200  # scored trials at most of a fitted model where steps or hours are limited
-# The training settings that all models share
-PROTOCOL = ("max_epochs", "eval_every", "patience", "early_stop")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def define(
     """Return the definition of each model's search, with data, protocol, epochs, sampler and pruner of a study file.
 
     A model is searched over the space `<model>-extended` if there is one, else over the space of its own name. Its
-    defaults are tried first, as far as they lie in the space.
+    defaults are tried first, as far as they lie in the space, and then its published settings, whether they do or not.
+    Under the recipe `published` each model trains as long as it was published with, where that is known.
 
     Args:
         study: name or path of the study file.
@@ -103,17 +105,42 @@ def define(
             **{key: content[key] for key in ("data", "objective") if key in content},
             "model": model,
             "space": _space(model, recipe, training.loss),
-            "train": {} if is_fitted(model) else _epochs(content, budget.max_epochs),
+            "train": _length(content, model, recipe, budget.max_epochs),
             "search": {**source.section("search"), "trials": budget.trials},
             "recipe": recipe,
         }
         name = f"{path.stem}.compare-{prefix}{model}"
-        place = f"{path} for {model}"
-        definition = StudyDefinition.from_mapping(name, asked, place)
-        # The defaults are known only once the definition has been read.
-        asked["enqueue"] = [defaults_first(definition)]
-        definitions.append(StudyDefinition.from_mapping(name, asked, place))
+        definitions.append(_with_known_settings(name, asked, f"{path} for {model}", training.loss))
     return definitions
+
+
+def _with_known_settings(
+    name: str, asked: Mapping[str, Any], place: str, loss: NextItemLoss | None
+) -> StudyDefinition:
+    """Return the definition of a search that tries the model's defaults first, and then its published settings.
+
+    A grid, which has all its points anyway, has no published settings: they may lie outside of it.
+    """
+    # The defaults are known only once the definition has been read.
+    definition = StudyDefinition.from_mapping(name, asked, place)
+    enqueue = [defaults_first(definition)]
+    if definition.search.sampler != "grid":
+        for entry in published_entries(definition.model, definition.data.name):
+            asked_for = {"loss": loss} if loss else {}
+            enqueue.append({**entry, "model": {**entry["model"], **asked_for}})
+    definition = StudyDefinition.from_mapping(name, {**asked, "enqueue": enqueue}, place)
+    # Where both are one configuration, it is tried once, as the published one.
+    points = [definition.enqueued_params(index) for index in range(len(enqueue))]
+    is_one = len(enqueue) > 1 and points[0] == points[1] and definition.given_whole(1) is None
+    return replace(definition, enqueue=definition.enqueue[1:]) if is_one else definition
+
+
+def published_trial(stored: StoredStudy) -> FrozenTrial | None:
+    """Return the trial of a search with the model's published settings, in any state; None where it has none."""
+    for trial in logical_trials(stored.trials):
+        if TrialRecord(trial).get(TrialRecord.tag) == TAG:
+            return trial
+    return None
 
 
 def run_comparison(
@@ -244,10 +271,26 @@ def _space(model: str, recipe: RecipeName, loss: NextItemLoss | None) -> str | d
     return {**groups, "model": {**groups.get("model", {}), "loss": loss}}
 
 
-def _epochs(content: Mapping[str, Any], max_epochs: int | None) -> dict[str, Value]:
-    """Return the settings of a study file that say how long trials train; others belong to the file's own model."""
-    train = content.get("train") or {}
-    protocol = {key: value for key, value in train.items() if key in PROTOCOL}
+def _length(
+    content: Mapping[str, Any], model: str, recipe: RecipeName, max_epochs: int | None
+) -> dict[str, Value]:
+    """Return the training settings that all trials of a search share: how long they train.
+
+    They are those of the study file, whose other settings belong to its own model; under the recipe `published` they
+    are the model's, as far as they were published for the data. Fitted models have none.
+
+    Args:
+        content: the content of the study file.
+        model: the name of the model.
+        recipe: the name of the recipe.
+        max_epochs: the number of epochs at most; None for the file's or the published one.
+    """
+    if is_fitted(model):
+        return {}
+    train, data = content.get("train") or {}, content.get("data") or {}
+    protocol = {key: value for key, value in train.items() if key in LENGTH}
+    if recipe == "published":
+        protocol |= published_length(model, str(data.get("name")))
     if max_epochs is not None:
         protocol["max_epochs"] = max_epochs
     return protocol

@@ -12,6 +12,7 @@ from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.contrasts import Contrasts
 from blade_tune.selection.groups import GroupContrast, interactions
 from blade_tune.selection.out_of_bag import Expected
+from blade_tune.selection.power import PairNoise, Plan
 from blade_tune.selection.scores import EvaluatedPart, Scores
 from blade_tune.selection.statistics import Comparison, Floats
 from blade_tune.storage.folder import TrialFolder
@@ -150,6 +151,22 @@ class Comparisons:
             for each in by_model.values()
         ]
         return interactions(pairs, self.groups)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The size of the comparison."""
+        num_seeds, num_users = max(entry.scores.ranks_SU.shape for entry in self.entries)
+        return Plan(num_users, num_seeds, len(self.pairs))
+
+    @cached_property
+    def noise(self) -> PairNoise:
+        """The mean noise of the pairs that are compared."""
+        gains = {entry.model: entry.scores.gains(self.metric) for entry in self.entries}
+        noises = []
+        for pair in self.pairs:
+            first_SU, second_SU = same_seeds(gains[pair.first], gains[pair.second])
+            noises.append(PairNoise.of(first_SU - second_SU))
+        return PairNoise.mean(noises)
 
     @property
     def left_out(self) -> Mapping[str, str]:

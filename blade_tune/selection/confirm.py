@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.errors import NothingToExportError, RunsMissingError
 from blade_tune.models import config_class
-from blade_tune.search.replicates import configuration
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.expectation import expected_of_winner
 from blade_tune.selection.out_of_bag import Expected
@@ -126,7 +125,7 @@ def leaders(stored: StoredStudy, top: int | None = None) -> list[FrozenTrial]:
     best: dict[Any, FrozenTrial] = {}
     # The best trials come first, so the first trial of a configuration is its best.
     for trial in ranked(stored.trials):
-        best.setdefault(configuration(stored.definition.space, trial.params), trial)
+        best.setdefault(frozenset(stored.values(trial).items()), trial)
     if not best:
         raise NothingToExportError(
             f"study {stored.definition.name} has no completed trial; run it first."

@@ -78,10 +78,12 @@ def told_of(target_set: TargetSet, catalog: Catalog) -> str:
 
 
 def _budget(searches: Sequence[StoredStudy]) -> str:
-    amounts = _either(str(search.limit or f"{search.budget:,} trials") for search in searches)
     epochs = _either(_epochs(search.definition) for search in searches)
-    joint = ", " if any(search.limit for search in searches) else " of "
-    return f"{amounts}{joint}max_epochs {epochs}" if epochs else amounts
+    if any(search.limit for search in searches):
+        limits = _either(str(search.limit or f"{search.budget:,} fits") for search in searches)
+        return f"{limits}, max_epochs {epochs}" if epochs else limits
+    trials = _either(f"{search.budget:,}" for search in searches)
+    return f"{trials} trials" + (f" of max_epochs {epochs}" if epochs else "")
 
 
 def _epochs(definition: StudyDefinition) -> str:

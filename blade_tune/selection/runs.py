@@ -121,8 +121,8 @@ def execute(stored: StoredStudy, wanted: Sequence[Run], executor: RunExecutor) -
 def rows(runs: StoredStudy, wanted: Sequence[Run]) -> list[FrozenTrial | None]:
     """Return the latest trial of each wanted run, in any state, in the order of the runs; None where there is none."""
     latest = {}
-    for trial, given in _given(logical_trials(runs.trials)):
-        latest[_key(runs.definition, given.values, given.seed)] = trial
+    for key, trial in _given(runs, logical_trials(runs.trials)):
+        latest[key] = trial
     keys = [_key(runs.definition, run.values, run.seed) for run in wanted]
     return [latest.get(key) for key in keys]
 
@@ -158,7 +158,7 @@ def _plan(runs: StoredStudy, wanted: Sequence[Run]) -> None:
         for trial in logical_trials(runs.trials)
         if is_complete(trial) or trial.state in UNFINISHED
     ]
-    known = {_key(runs.definition, given.values, given.seed) for _, given in _given(live)}
+    known = {key for key, _ in _given(runs, live)}
     for run in wanted:
         key = _key(runs.definition, run.values, run.seed)
         if key not in known:
@@ -176,11 +176,11 @@ def is_complete(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE
 
 
-def _given(trials: Iterable[FrozenTrial]) -> Iterator[tuple[FrozenTrial, Given]]:
-    """Yield each trial that was given values and a seed, together with them."""
+def _given(runs: StoredStudy, trials: Iterable[FrozenTrial]) -> Iterator[tuple[Key, FrozenTrial]]:
+    """Yield each trial that was given values and a seed, with the key of the run that it is."""
     for trial in trials:
         if given := Given.of(trial):
-            yield trial, given
+            yield _key(runs.definition, runs.values(trial), given.seed), trial
 
 
 def _key(definition: StudyDefinition, values: Mapping[str, Value], seed: int) -> Key:

@@ -128,7 +128,7 @@ def probability_best(scores_CS: ArrayLike, draws: int = 20_000, seed: int = 0) -
     if num_seeds < 2:
         raise ValueError("Who is best needs two seeds a candidate, got one.")
     df = (num_candidates - 1) * (num_seeds - 1)
-    error = sqrt(_residual_square(scores_CS) / num_seeds)
+    error = sqrt(residual_square(scores_CS) / num_seeds)
     rng = np.random.default_rng(seed)
     spread_R1 = error * np.sqrt(df / rng.chisquare(df, size=(draws, 1)))
     # A multivariate t draw: normal noise, whose size is drawn once for all candidates. The seeds' part is left out: it
@@ -261,7 +261,7 @@ def chance_of_users(gains_SU: Floats, resamples: int, rng: np.random.Generator) 
     # Of the variance of users' means, the share that is not of the users but of the rests at each seed and user.
     share_of_rests = 0.0
     if num_seeds > 1:
-        share_of_rests = _residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1))
+        share_of_rests = residual_square(gains_SU) / (num_seeds * gains_U.var(ddof=1))
     narrowing = sqrt(max(0.0, 1.0 - share_of_rests))
     chance_R: Floats = narrowing * (result.bootstrap_distribution - gains_U.mean())
     return chance_R
@@ -336,7 +336,7 @@ def _t_quantile(prob: float, df: int) -> float:
     return float(stdtrit(df, prob))
 
 
-def _residual_square(table: NDArray[Any]) -> float:
+def residual_square(table: NDArray[Any]) -> float:
     """Return the residual mean square of a table in a two-way analysis of variance without replication."""
     rows, columns = table.shape
     residual = table - table.mean(axis=1, keepdims=True) - table.mean(axis=0) + table.mean()

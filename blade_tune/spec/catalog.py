@@ -94,6 +94,11 @@ def available(kind: CatalogKind) -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
+def published_figures() -> Path:
+    """Return the file of test figures that papers have published, by data set and model."""
+    return _shipped("studies") / "published.csv"
+
+
 def _shipped(kind: CatalogKind) -> Path:
     """Return the folder of the shipped files: in the installed package, or in the checkout of an editable install."""
     package = Path(blade_tune.__file__).parent

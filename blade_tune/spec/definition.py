@@ -10,18 +10,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blade_tune.config import Settings, flatten, guess, parse
+from blade_tune.config import Settings, flatten, guess, overridden, parse
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS, config_class
 from blade_tune.models.settings.base import NeuralConfig
+from blade_tune.models.settings.earlier import EARLIER
 from blade_tune.parameter import Value
 from blade_tune.space import Space, nest
 from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource, find
-from blade_tune.spec.old_words import modernized
+from blade_tune.spec.old_words import modernized, with_earlier_defaults
+from blade_tune.spec.published import LENGTH, with_published
 from blade_tune.spec.recipes import RecipeName
-from blade_tune.spec.space_check import check_space, check_stored_space
+from blade_tune.spec.space_check import check_searched, check_space, check_stored_space
 from blade_tune.spec.space_files import load_space
 from blade_tune.spec.study_file import Enqueued, Member, PrunerConfig, SearchConfig, StudyFile
 from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
@@ -102,16 +104,29 @@ class StudyDefinition:
                     f"--epochs: {content['model']} is fitted at once and has no epochs."
                 )
             content["train"] = {**train, "max_epochs": max_epochs}
-        content["search"] = _overridden(searched, search)
+        content["search"] = overridden(searched, search)
         definition = cls.from_mapping(name, content, str(path))
         if definition.is_given:
             raise ConfigError(f"{path}: given is for studies of runs, which have no file.")
         return definition
 
     @classmethod
-    def from_stored(cls, name: str, content: Mapping[str, Any]) -> "StudyDefinition":
-        """Read a definition that `to_mapping` of this or an earlier version wrote, its space already complete."""
-        return cls.from_mapping(name, content, f"stored study {name}", is_whole=True)
+    def from_stored(
+        cls, name: str, content: Mapping[str, Any], stored_space: Mapping[str, Any] | None = None
+    ) -> "StudyDefinition":
+        """Read a definition that `to_mapping` of this or an earlier version wrote, its space already complete.
+
+        Args:
+            name: the name of the study.
+            content: what was stored.
+            stored_space: the part `space` of the fingerprint that was stored with it, if one was. Defaults that were
+                others then are fixed in the space.
+        """
+        definition = cls.from_mapping(name, content, f"stored study {name}", is_whole=True)
+        if stored_space is None:
+            return definition
+        space = with_earlier_defaults(definition.space, definition.model, stored_space)
+        return replace(definition, space=space)
 
     @classmethod
     def from_mapping(
@@ -132,7 +147,7 @@ class StudyDefinition:
             raise ConfigError(
                 f"{place}: a study's name has only letters, digits, '.', '_' and '-', got {name!r}."
             )
-        file = parse(StudyFile, modernized(content), place)
+        file = parse(StudyFile, with_published(modernized(content)), place)
         if file.model not in MODELS:
             raise ConfigError(f"{place}: unknown model {file.model!r}. {guess(file.model, MODELS)}")
         space = _space(file, place)
@@ -162,7 +177,7 @@ class StudyDefinition:
             check_space(space, definition.configs)
         for index in range(len(file.enqueue)):
             definition.enqueued_params(index)  # raises where a configuration is not in the space
-        _check_searched(file, space, place)
+        check_searched(space, file.search.sampler, place)
         return definition
 
     @property
@@ -173,7 +188,10 @@ class StudyDefinition:
     @property
     def member_models(self) -> list[tuple[str, Mapping[str, Value]]]:
         """The name and the settings of each model that a combination is made of."""
-        return [(member.model, member.settings) for member in self.settled_members]
+        return [
+            (member.model, {**EARLIER.get(member.model, {}), **member.settings})
+            for member in self.settled_members
+        ]
 
     @property
     def settled_members(self) -> list[Member]:
@@ -194,17 +212,31 @@ class StudyDefinition:
         return parse(TrainConfig, fixed, self.space.place)
 
     def enqueued_params(self, index: int) -> dict[str, Value]:
-        """Return the free parameters of an enqueued configuration by dotted name.
+        """Return the free parameters of an enqueued configuration by dotted name; none of one that is given whole.
 
         Raises:
             ConfigError: a name is unknown, or a value is outside the space or has no effect next to the others.
         """
-        entry = self.enqueue[index]
-        values = {
-            **{f"model.{key}": value for key, value in entry.model.items()},
-            **{f"train.{key}": value for key, value in entry.train.items()},
-        }
-        return self.space.fill(values, f"study {self.name}: enqueue[{index}]")
+        if self.enqueue[index].whole:
+            return self._whole(index)[1] or {}
+        return self.space.fill(self.enqueue[index].values, f"study {self.name}: enqueue[{index}]")
+
+    def given_whole(self, index: int) -> dict[str, Value] | None:
+        """Return an enqueued whole configuration by dotted name; None where it is a point of the space or not whole."""
+        if not self.enqueue[index].whole or self._whole(index)[1] is not None:
+            return None
+        return self._whole(index)[0]
+
+    def _whole(self, index: int) -> tuple[dict[str, Value], dict[str, Value] | None]:
+        """Return an enqueued whole configuration, and its free parameters; None where it lies outside the space."""
+        place = f"study {self.name}: enqueue[{index}]"
+        fixed = self.space.fixed
+        length = {name: fixed[name] for name in fixed if name.removeprefix("train.") in LENGTH}
+        whole = self.complete({**length, **self.enqueue[index].values}, place)
+        point = self.space.point(whole)
+        if point is not None and self.complete({**fixed, **point}, place) != whole:
+            point = None
+        return whole, point
 
     def of_runs(self) -> "StudyDefinition":
         """Return the definition of this study's study of runs, with its data, model, protocol, epochs and seed.
@@ -292,19 +324,6 @@ def _with_replacements(
     return name, content
 
 
-def _check_searched(file: StudyFile, space: Space, place: str) -> None:
-    """Refuse parameters that cannot be searched, and ranges that the file's sampler cannot."""
-    for key in ("max_epochs", "eval_every"):
-        if f"train.{key}" in space.free:
-            raise ConfigError(
-                f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs."
-            )
-    if file.search.sampler == "grid" and space.count() is None:
-        raise ConfigError(
-            f"{place}: the grid sampler needs a step for every float of {space.place}."
-        )
-
-
 def _check_members(file: StudyFile, place: str) -> None:
     """Refuse a combination with too few or too many members, and members of any other model."""
     if file.model != COMBINATION and file.members:
@@ -351,18 +370,6 @@ def config_classes(model: str) -> dict[str, type[Settings]]:
         "model": config_class(model),
         "train": FitConfig if is_fitted(model) else TrainConfig,
     }
-
-
-def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the values of `overrides` in place of their own; mappings that both have are merged."""
-    merged = dict(settings)
-    for key, value in overrides.items():
-        own = settings.get(key)
-        if isinstance(value, Mapping) and isinstance(own, Mapping):
-            merged[key] = _overridden(own, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def _space(file: StudyFile, place: str) -> Space:

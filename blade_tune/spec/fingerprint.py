@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from blade_tune.errors import StudyDiffersError
+from blade_tune.models.settings.earlier import defaults_then
 from blade_tune.parameter import Value
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.old_words import modern_names
@@ -47,16 +48,23 @@ def differences(
 ) -> list[tuple[str, Any, Any]]:
     """Compare a stored fingerprint with that of a study now.
 
-    A setting that the stored fingerprint lacks was added by a later version. It counts as stored with its default,
-    because a new setting's default is how things were before.
+    A setting that the stored fingerprint lacks was added by a later version. It counts as stored with its default, or
+    with what was done before where that is another (`EARLIER`). Defaults are no part of a study of runs, each of which
+    is given its whole configuration.
 
     Returns:
         For each field that differs its dotted name, the stored value and the value now; None for no value.
     """
-    space = {**_defaults(definition), **modern_names(stored["space"])}
-    before = _fields({**stored, "space": space})
+    space = modern_names(stored["space"])
+    earlier = {
+        f"model.{name}": value for name, value in defaults_then(definition.model, {}).items()
+    }
+    before = _fields({**stored, "space": {**_defaults(definition), **earlier, **space}})
     after = _fields(fingerprint(definition, data_hash))
     names = sorted({*before, *after})
+    if definition.is_given:
+        own = {f"space.{name}" for name in definition.space.fixed}
+        names = [name for name in names if name in own or not name.startswith("space.")]
     compared = [(name, before.get(name), after.get(name)) for name in names]
     return [(name, then, now) for name, then, now in compared if then != now]
 

@@ -1,7 +1,10 @@
-"""Translation of study files and stored studies from the names of earlier versions to today's."""
+"""Translation of study files and stored studies from the names and defaults of earlier versions to today's."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from blade_tune.models.settings.earlier import defaults_then
+from blade_tune.space import Space
 
 # Settings that no longer exist, each with the value at which it had no effect.
 GONE = {"optimizer": "adam", "averaging": 0.0, "clip_norm": 0.0, "warmup_steps": 0}
@@ -53,3 +56,17 @@ def _had_no_effect(name: str, settings: Mapping[str, Any]) -> bool:
     if field == "optimizer" and value == "adamw":  # the same as adam without weight decay
         return not settings.get(f"{group}{dot}weight_decay", 0.0)
     return field in GONE and value == GONE[field]
+
+
+def with_earlier_defaults(space: Space, model: str, stored_space: Mapping[str, Any]) -> Space:
+    """Return a stored study's space with those defaults fixed that were others when it was stored.
+
+    Args:
+        space: the space, of which what it fixes or searches itself stays as it is.
+        model: the model of the study.
+        stored_space: the part `space` of its fingerprint.
+    """
+    then = defaults_then(model, modern_names(stored_space))
+    settled = {*space.fixed, *space.free}
+    added = {f"model.{name}": then[name] for name in then if f"model.{name}" not in settled}
+    return space.with_fixed(added, space.place)

@@ -81,6 +81,28 @@ def check_stored_space(space: Space, configs: Mapping[str, type[Settings]]) -> N
             parse(config, fields, f"{space.place}: {group}")
 
 
+def check_searched(space: Space, sampler: str, place: str) -> None:
+    """Refuse parameters that cannot be searched, and ranges that a sampler cannot.
+
+    Args:
+        space: the space.
+        sampler: the name of the sampler.
+        place: where the study stands, the first words of an error.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for key in ("max_epochs", "eval_every"):
+        if f"train.{key}" in space.free:
+            raise ConfigError(
+                f"{place}: train.{key} cannot be searched: pruning compares trials at equal epochs."
+            )
+    if sampler == "grid" and space.count() is None:
+        raise ConfigError(
+            f"{place}: the grid sampler needs a step for every float of {space.place}."
+        )
+
+
 def _check_names(space: Space, configs: Mapping[str, type[Settings]]) -> None:
     for name in (*space.fixed, *space.free):
         group, _, field = name.partition(".")

@@ -51,12 +51,26 @@ class SearchConfig(Settings):
 
 
 class Enqueued(Settings):
-    """A configuration to try before any that the sampler proposes; the parameters that it leaves out are sampled."""
+    """A configuration to try before any that the sampler proposes; the parameters that it leaves out are sampled.
+
+    A whole configuration may lie outside the space. Then it is trained as it is, and is nothing to the sampler.
+    """
 
     model: dict[str, Value] = Field({}, description="model parameters")
     train: dict[str, Value] = Field({}, description="training parameters")
     tag: str = Field("enqueued", description="shown beside the trial")
+    whole: bool = Field(
+        False, description="what it leaves out has its default, but for the length of training"
+    )
     metadata: dict[str, Any] = Field({}, description="kept with the trial, used for nothing")
+
+    @property
+    def values(self) -> dict[str, Value]:
+        """Its settings by dotted name."""
+        return {
+            **{f"model.{key}": value for key, value in self.model.items()},
+            **{f"train.{key}": value for key, value in self.train.items()},
+        }
 
 
 class Member(Settings):

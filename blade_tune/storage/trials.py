@@ -17,11 +17,18 @@ from blade_tune.storage.trial_record import CONTINUED, Given, TrialRecord
 
 
 def trial_values(space: Space, trial: FrozenTrial) -> dict[str, Value]:
-    """Return the configuration of a stored trial by dotted name, of a search or of a study of runs."""
+    """Return the configuration of a stored trial by dotted name: what was given with it, or else what was proposed."""
     given = Given.of(trial)
-    if given is not None:
-        return dict(given.values)
-    return space.values(trial.params)
+    return space.values(trial.params) if given is None else given_values(space, given)
+
+
+def given_values(space: Space, given: Given) -> dict[str, Value]:
+    """Return a given configuration by dotted name; a setting that it leaves out has its default.
+
+    Settings of the model that the space of a study of runs fixes are defaults that were others when it was stored.
+    """
+    then = {name: value for name, value in space.fixed.items() if name.startswith("model.")}
+    return {**then, **given.values}
 
 
 def is_scored(trial: FrozenTrial) -> bool:

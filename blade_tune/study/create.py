@@ -13,14 +13,14 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from blade_tune.config import write_yaml
 from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, StudyDiffersError
 from blade_tune.models import config_class
 from blade_tune.spec.definition import StudyDefinition
-from blade_tune.spec.fingerprint import fingerprint, require_same
+from blade_tune.spec.fingerprint import fingerprint, require_same, training_seed
 from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.connect import await_database, creating, open_storage, storage_errors
 from blade_tune.storage.folder import write_text
@@ -164,5 +164,13 @@ def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
     for index, entry in enumerate(definition.enqueue):
         metadata = entry.model_dump(mode="json")["metadata"]
         attrs = attributes(tag=entry.tag, metadata=metadata)
-        params = definition.enqueued_params(index)
-        study.enqueue_trial(params, user_attrs=attrs, skip_if_exists=True)
+        whole = definition.given_whole(index)
+        if whole is None:
+            params = definition.enqueued_params(index)
+            study.enqueue_trial(params, user_attrs=attrs, skip_if_exists=True)
+            continue
+        # The space has no such point, so the row is given its configuration.
+        given = {"values": whole, "seed": training_seed(definition.search.seed, whole)}
+        attrs |= attributes(given=given)
+        if attrs not in [trial.user_attrs for trial in study.get_trials(deepcopy=False)]:
+            study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attrs))

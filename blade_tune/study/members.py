@@ -93,7 +93,8 @@ def _find(name: str, workspace: Workspace) -> Member:
         weights = read_whole(files, files.weights)
     except DamagedFileError as error:
         raise ConfigError(f"member {name}: {error} {_again(study, trial.number)}") from None
-    settings = nest(stored.values(trial)).get("model", {})
+    values = stored.definition.complete(stored.values(trial), f"member {name}")
+    settings = nest(values)["model"]
     return Member(
         study=study,
         trial=trial.number,

@@ -78,7 +78,10 @@ class StoredStudy:
         study = load_study(storage, name)
         if "definition" not in study.user_attrs:
             raise ConfigError(f"study {name!r} in this database was not made by blade-tune run.")
-        definition = StudyDefinition.from_stored(name, study.user_attrs["definition"])
+        identity = study.user_attrs.get("fingerprint", {})
+        definition = StudyDefinition.from_stored(
+            name, study.user_attrs["definition"], identity.get("space")
+        )
         # A study of runs has its members' weights in the folder of the study that it belongs to.
         home = StudyFolder(results, name.removesuffix(OF_RUNS)).path
         definition = replace(definition, home=home)

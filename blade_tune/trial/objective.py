@@ -42,7 +42,7 @@ from blade_tune.spec.fingerprint import is_audited, training_seed
 from blade_tune.storage.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.storage.spending import Limit
 from blade_tune.storage.trial_record import EndReason, Given, TrialRecord, attributes
-from blade_tune.storage.trials import root_number
+from blade_tune.storage.trials import given_values, root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.epoch_record import EpochRecord
@@ -249,11 +249,11 @@ class Objective:
 
     def _settle(self, trial: Trial) -> tuple[dict[str, Value], int]:
         """Return a trial's configuration and training seed: those given with it, else what the sampler proposes."""
+        space = self.definition.space
         fixed = Given.of(trial)
         if fixed:
-            return dict(fixed.values), fixed.seed
+            return given_values(space, fixed), fixed.seed
         # The whole configuration is suggested before anything can end the trial.
-        space = self.definition.space
         values = space.suggest(trial)
         replicate = replicate_index(space, trial.study.get_trials(deepcopy=False), trial)
         TrialRecord(trial).replicate = replicate

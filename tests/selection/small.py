@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from blade_tune.fleet.settings import RunSettings
@@ -34,6 +35,11 @@ class IdleExecutor(RunExecutor):
 def own_executor(callback: Callback | None = None) -> OwnExecutor:
     """An executor without limits."""
     return OwnExecutor(RunSettings(), [], callback or Callback())
+
+
+def own_executor_in(place: Path) -> OwnExecutor:
+    """One whose results are in a folder."""
+    return OwnExecutor(RunSettings(results=place / "results"), [], Callback())
 
 
 def num_rows(search: StoredStudy) -> int:

@@ -27,6 +27,16 @@ CARD = {  # the parameters that BLADE's paper varies
     "model.augmentation": {"choice": ["add", "mask", "flip"]},
     "model.rho": {"float": [0.1, 0.9], "step": 0.1},
 }
+SETS = {  # the two readings of behavior sets
+    "model.set_softmax": {"choice": ["all", "present"]},
+    "model.factor_init": {"choice": ["xavier", "ones"]},
+}
+ROOM = {"float": [0.0, 0.8], "step": 0.1}  # for dropout, the same for every model of a comparison
+TRAIN = {  # what a comparison searches of the training of any model
+    "train.learning_rate": {"float": [3e-4, 3e-3], "log": True},
+    "train.batch_size": {"choice": [64, 128, 256, 512, 1024]},
+    "train.weight_decay": {"choice": [0.0, 1e-6, 1e-5, 1e-4]},
+}
 CLASSICAL = [
     "popularity",
     "item_knn",
@@ -37,9 +47,11 @@ CLASSICAL = [
     "combination",
 ]
 SPACES: dict[str, dict[str, Any]] = {
-    "blade": CARD,
+    "blade": {**CARD, **SETS},
     "blade-extended": {
         **CARD,
+        **SETS,
+        "model.dropout": ROOM,
         "model.mask_exponent": {
             "choice": [0.25, 0.5, 0.75, 1.0],
             "when": {"model.augmentation": ["mask"]},
@@ -47,18 +59,15 @@ SPACES: dict[str, dict[str, Any]] = {
         "model.tau": {"float": [0.01, 1.0], "log": True},
         "model.similarity": {"choice": ["dot", "cosine"]},
         "model.fusion": {"choice": ["sum", "concat", "gate"]},
-        "train.learning_rate": {"float": [3e-4, 3e-3], "log": True},
-        "train.batch_size": {"choice": [256, 512, 1024]},
-        "train.weight_decay": {"choice": [0.0, 1e-6, 1e-5, 1e-4]},
+        **TRAIN,
     },
     "blade-any": {
         **CARD,
+        **SETS,
         "model.num_blocks": {"choice": [1, 2]},
         "model.num_heads": {"choice": [2, 4]},
         "model.dropout": {"choice": [0.1, 0.3, 0.5]},
         "model.num_experts": {"choice": [2, 4, 8]},
-        "model.set_softmax": {"choice": ["all", "present"]},
-        "model.factor_init": {"choice": ["xavier", "ones"]},
         "train.learning_rate": {"float": [1e-3, 1e-2], "log": True},
         "train.batch_size": {"choice": [32, 128, 512]},
     },
@@ -80,32 +89,29 @@ SPACES: dict[str, dict[str, Any]] = {
         },
         "model.early_num_blocks": {"choice": [2, 3]},
         "model.early_num_heads": {"choice": [1, 2, 4, 8]},
-        "model.early_dropout": {"choice": [0.2, 0.3, 0.4, 0.5]},
+        "model.dropout": ROOM,
+        "model.early_dropout": ROOM,
         "model.fusion": {"choice": ["sum", "concat", "gate"]},
         "model.tau": {"float": [0.01, 1.0], "log": True},
+        **TRAIN,
     },
 }
-TRAIN = {  # what a comparison searches of the training of any model
-    "train.learning_rate": {"float": [3e-4, 3e-3], "log": True},
-    "train.batch_size": {"choice": [256, 512, 1024]},
-    "train.weight_decay": {"choice": [0.0, 1e-6, 1e-5, 1e-4]},
-}
-SMALL_BATCHES = {**TRAIN, "train.batch_size": {"choice": [256, 512]}}
-DROPOUT = {"model.dropout": {"choice": [0.2, 0.3, 0.4, 0.5]}}
+SMALL_BATCHES = {**TRAIN, "train.batch_size": {"choice": [32, 64, 128, 256, 512]}}
+DROPOUT = {"model.dropout": ROOM}
 SELF_ATTENTION = {
     "model.num_blocks": {"choice": [1, 2, 3]},
     "model.num_heads": {"choice": [1, 2, 4, 8]},
     "model.ffn_multiple": {"choice": [1, 4]},
 }
-SHARES = {"choice": [0.1, 0.3, 0.5, 0.7, 0.9]}
+SHARES = {"float": [0.1, 0.9], "step": 0.1}
 SPACES |= {
     "sasrec": {**SELF_ATTENTION, "model.norm": {"choice": ["pre", "post"]}, **DROPOUT, **TRAIN},
     "cl4srec": {
         **SELF_ATTENTION,
         **DROPOUT,
         "model.lambda_": {"float": [0.01, 1.0], "log": True},
-        "model.tau": {"float": [0.05, 1.0], "log": True},
-        "model.similarity": {"choice": ["dot", "cosine"]},
+        "model.tau": {"float": [0.05, 32.0], "log": True},
+        "model.similarity": {"choice": ["plain_dot", "cosine"]},
         "model.crop_share": SHARES,
         "model.mask_share": SHARES,
         "model.reorder_share": SHARES,
@@ -116,7 +122,7 @@ SPACES |= {
     "mb_str": {
         "model.num_blocks": {"choice": [1, 2, 3]},
         "model.num_heads": {"choice": [2, 4]},
-        "model.dropout": {"choice": [0.1, 0.2, 0.3]},
+        **DROPOUT,
         "model.mask_prob": {"choice": [0.2, 0.3, 0.4, 0.5]},
         **SMALL_BATCHES,
     },
@@ -124,8 +130,9 @@ SPACES |= {
 ROUTED = {
     "model.routing_rounds": {"choice": [2, 3]},
     "model.capsule_size": {"choice": [4, 8, 16]},
-    "model.dropout": {"choice": [0.0, 0.1, 0.2, 0.3, 0.5]},
+    **DROPOUT,
     "model.target_steps": {"choice": [10, 50]},
+    "model.auxiliary_weight": {"choice": [0.0, 0.03, 0.1, 0.3, 1.0]},
     **SMALL_BATCHES,
 }
 SPACES["mbht"] = {
@@ -142,10 +149,13 @@ DROPOUTS = {"choice": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]}
 SPACES["eidp"] = {
     "model.num_blocks": {"choice": [2, 3]},
     "model.num_heads": {"choice": [1, 2, 4]},
-    "model.dropout": DROPOUTS,
+    **DROPOUT,
     "model.dcba_dropout": DROPOUTS,
     "model.cba_dropout": DROPOUTS,
+    "model.prob_exact": {"choice": [True, False]},
+    "model.sampling_factor": {"choice": [8, 12], "when": {"model.prob_exact": [False]}},
     **TRAIN,
+    "train.batch_size": {"choice": [64, 128, 256, 512, 1280]},
 }
 SPACES |= {"dymus": ROUTED, "dymus_plus": ROUTED}
 DEFAULTS = {  # of BLADE, by the model specification
@@ -244,9 +254,10 @@ def test_a_neural_space_has_the_shared_block_once(name: str):
     file.pop("published")
     assert file.pop("include") == BLOCK
     own, block = free_in(file, "own"), free_in(read_yaml(find("search_spaces", BLOCK)), "block")
-    assert not own.keys() & block.keys()
+    same = {"model.auxiliary_weight"} if name.startswith("dymus") else set()  # which it takes to 0
+    assert own.keys() & block.keys() == same
     space = load_space(find("search_spaces", name), "shared")
-    assert space.free == own | block
+    assert space.free == block | own
     assert space.fixed == {}
 
 
@@ -342,14 +353,18 @@ def test_the_published_settings_are_enqueued(name: str):
     """A released study tries the setting behind the published table first, and notes its seed."""
     study = StudyDefinition.load(name)
     [entry] = study.enqueue
+    assert study.given_whole(0) is None
     assert study.enqueued_params(0) == {
-        f"model.{field}": value for field, value in PUBLISHED[name].items()
+        **{f"model.{field}": value for field, value in PUBLISHED[name].items()},
+        "train.learning_rate": 1e-3,
+        "train.batch_size": 1024,
+        "train.weight_decay": 0.0,
     }
     # The whole of it: rho has no effect
     assert set(study.space.free) - set(study.enqueued_params(0)) == {"model.rho"}
     assert (entry.tag, entry.metadata["seed"]) == ("published", PUBLISHED_SEEDS[name])
     train = study.train
-    assert (train.learning_rate, train.batch_size, train.schedule) == (1e-3, 1024, "plateau")
+    assert train.schedule == "plateau"
     assert (train.max_epochs, train.eval_every, train.patience) == (500, 5, 20)
 
 

@@ -27,10 +27,12 @@ class RoutedRecommender(NeuralRecommender):
     The public code makes a batch of samples, each with sequences of its own. A step of training here takes all samples
     of its users at once, and what samples of one user have in common is computed once.
 
-    Deviates: recurrences start at the first interaction. In the public code they run over the padding before it;
-    `mask_pad: false` does the same, except that all samples of a user share the padding of the last one. The softmax of
-    the loss is over items; in the public code padding is one of them, in the routing too (there `mask_pad` decides).
-    The item table starts by N(0, 1), torch's default, as in the public code's recorded weights.
+    Deviates: samples lie in the window; the public code looks for a user's newest ten in the whole history (on QK-Video
+    162 of its 37,128 lie before the newest 50 steps). Recurrences start at the first interaction. In the public code
+    they run over the padding before it; `mask_pad: false` does the same, except that all samples of a user share the
+    padding of the last one. The softmax of the loss is over items; in the public code padding is one of them, in the
+    routing too (there `mask_pad` decides). The item table starts by N(0, 1), torch's default, as in the public code's
+    recorded weights.
     """
 
     Config = DymusConfig
@@ -66,6 +68,20 @@ class RoutedRecommender(NeuralRecommender):
             self.items(batch.items_BL), types_BL, self.catalog.num_behaviors, self.padded_to
         )
 
+    def samples(self, batch: Batch) -> Tensor:
+        """Find the steps that are trained on: of those with a weight in the loss, each user's newest `target_steps`.
+
+        At `auxiliary_weight: 0` these are interactions by a target behavior, of which the public code makes samples.
+
+        Returns:
+            samples_BL, True at these steps.
+        """
+        counts_BL = self.weights(batch) > 0
+        newer_BL = (
+            counts_BL.flip(1).cumsum(dim=1).flip(1)
+        )  # from a step to the newest, both included
+        return counts_BL & (newer_BL <= self.config.target_steps)
+
     def routed_items(self) -> Tensor:
         """Return the vectors that routing expects one of, vectors_VD, without padding if `mask_pad` says so."""
         return self.item_vectors()[1:] if self.config.mask_pad else self.item_vectors()
@@ -82,22 +98,18 @@ class RoutedRecommender(NeuralRecommender):
         return states_NC.view(*batch.items_BL.shape, -1)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Compute `next`, the weighted mean loss of the next item over the newest `target_steps` steps of each user."""
+        """Compute `next`, the weighted mean loss of the next item over the samples of each user."""
         batch = batch.newest(self.max_length)
 
-        def trained_steps(part: Batch) -> Tensor:
-            newest_L = torch.arange(part.items_BL.shape[1], 0, -1, device=part.items_BL.device)
-            return part.real_BL & (newest_L <= self.config.target_steps)
-
         def compute(part: Batch) -> Tensor:
-            trained_BL = trained_steps(part)
+            trained_BL = self.samples(part)
             rows_N, steps_N = trained_BL.nonzero(as_tuple=True)
             states_NC = self.states(self.sequences(part), rows_N, steps_N)
             weights_N = self.weights(part)[trained_BL]
             return self.items.loss_at(states_NC, part, trained_BL, weights_N, self.config.loss)
 
         losses = in_micro_batches(compute, batch, self.items)
-        weights_N = self.weights(batch)[trained_steps(batch)]
+        weights_N = self.weights(batch)[self.samples(batch)]
         return {"next": self.mean(losses, weights_N)}
 
     def final_states(self, batch: Batch) -> Tensor:

@@ -16,6 +16,13 @@ class DymusConfig(BehaviorTypeConfig):
         "ce",
         description="of the item to predict: ce, softmax over all items, or bce, against one sampled negative",
     )
+    auxiliary_weight: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        description="weight in the loss of a target without a target behavior; others have 1; at 0, as in the public "
+        "code, no such target makes a sample",
+    )
     refused: ClassVar = {
         "block_init": "a recurrence and its routing have no start at which they pass on a mean"
     }
@@ -23,7 +30,9 @@ class DymusConfig(BehaviorTypeConfig):
     routing_rounds: int = Field(2, ge=1, le=8, description="rounds of routing, r")
     capsule_size: int = Field(16, ge=1, le=64, description="numbers of a capsule, D2")
     target_steps: int = Field(
-        10, ge=1, description="newest steps of a user that are trained on; max_length is all"
+        10,
+        ge=1,
+        description="newest steps of a user that are samples, of those with a weight in the loss; max_length is all",
     )
     mask_pad: bool = Field(
         True, description="start recurrences at the first interaction; false is the public code"

@@ -1,12 +1,19 @@
 """DyMuS and DyMuS+: what samples of one user share, and what learns from what."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
+from blade_tune.batch import Batch
+from blade_tune.data.store import prepare
 from blade_tune.models.dymus.behavior_sequences import behavior_sequences
+from blade_tune.models.dymus.model import RoutedRecommender
 from blade_tune.models.dymus.routing import CapsuleRouting, StateRouting
 from tests.builders import MAX_LENGTH, make_batch, make_catalog, make_model, shaken
+from tests.contracts.subjects import CONFIGS
+from tests.data.examples import QK_VIDEO, config, qk_video, whole
 
 CATALOG = make_catalog()
 BATCH = make_batch(CATALOG)
@@ -46,12 +53,50 @@ def test_many_samples_of_few_users_are_read(seed: int):
 @pytest.mark.parametrize("loss", ["bce", "ce"])
 def test_only_the_newest_steps_are_samples(name: str, loss: str):
     """The loss is the mean over the newest steps of each user, real ones only; older targets are not asked for."""
-    model = make_model(name, CATALOG, target_steps=2, loss=loss).double()
+    model = make_model(name, CATALOG, target_steps=2, loss=loss, auxiliary_weight=1.0).double()
     states_BLD = model.encode(BATCH)[:, -2:]
     real_BL = BATCH.real_BL[:, -2:].double()
     newest = BATCH.newest(2)
     expected = model.items.next_item_loss(states_BLD, newest, real_BL / real_BL.sum(), loss)
     torch.testing.assert_close(model.losses(BATCH)["next"], expected, atol=1e-12, rtol=0)
+
+
+def newest_samples(model: RoutedRecommender, batch: Batch) -> list[list[int]]:
+    """A slow twin: each user's steps from the newest back, as long as there is room for one more sample."""
+    found = []
+    for real_L, sets_LK in zip(batch.real_BL.tolist(), batch.target_sets_BLK.tolist(), strict=True):
+        steps: list[int] = []
+        for step in reversed(range(len(real_L))):
+            has_weight = model.config.auxiliary_weight > 0 or any(sets_LK[step][1:])
+            if real_L[step] and has_weight and len(steps) < model.config.target_steps:
+                steps.append(step)
+        found.append(sorted(steps))
+    return found
+
+
+@pytest.mark.parametrize("target_steps", [1, 2, 6])
+@pytest.mark.parametrize("weight", [0.0, 0.1, 1.0])
+def test_samples_are_the_newest_steps_that_weigh(target_steps: int, weight: float):
+    """By default only interactions by a target behavior are samples, and others do not use up their number."""
+    model = make_model("dymus", CATALOG, target_steps=target_steps, auxiliary_weight=weight)
+    for seed in range(5):
+        batch = make_batch(CATALOG, lengths=(6, 4, 1, 5, 3, 0), seed=seed)
+        expected = newest_samples(model, batch)
+        assert [
+            samples_L.nonzero().flatten().tolist() for samples_L in model.samples(batch)
+        ] == expected
+    assert CONFIGS["dymus"]().auxiliary_weight == 0.0
+
+
+def test_qk_video_has_the_public_code_s_samples(tmp_path: Path):
+    """37,128 over whole histories, as its preprocessing has them; all but 162 lie in windows of 50."""
+    directory = qk_video()
+    data = prepare(config(QK_VIDEO), directory, tmp_path)
+    counts = {}
+    for length in (50, 1000):
+        model = make_model("dymus", data.catalog, max_length=length, embedding_size=8)
+        counts[length] = int(model.samples(whole(data.windows("train", length))).sum())
+    assert counts == {50: 36_966, 1000: 37_128}
 
 
 @pytest.mark.parametrize("name", NAMES)
