@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from blade_tune.config import read_value
 from blade_tune.errors import ConfigError
 from blade_tune.parameter import Value
-from blade_tune.selection.confirm import is_seeded, load_confirmation
+from blade_tune.selection.confirm import is_seeded, require_confirmation
 from blade_tune.selection.groups import GroupContrast, interactions
 from blade_tune.selection.runs import (
     Run,
@@ -197,12 +197,7 @@ def study_effects(
         ConfigError: no winner is confirmed, or a changed configuration breaks a constraint.
         RunsMissingError: a run failed, or was ended by a limit.
     """
-    confirmation = load_confirmation(stored)
-    if confirmation is None:
-        name = stored.definition.name
-        raise ConfigError(
-            f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first."
-        )
+    confirmation = require_confirmation(stored)
     winner = confirmation.winner
     count = 1
     if is_seeded(stored.definition):

@@ -130,6 +130,30 @@ def test_a_grid_is_one_table_with_its_lines(confirmed: Path):
     assert (refused.code, "give --grid too" in refused.err) == (2, True)
 
 
+def test_variants_may_be_tuned(confirmed: Path, tmp_path: Path):
+    """`ablate --tune` compares searches, in a table like that of `compare`; budgets must be equal from the start."""
+    folder = shutil.copytree(confirmed, tmp_path / "copy")
+    ablate = ["ablate", "-s", "tiny", "-q", "-f", "csv"]
+    for words, said in [
+        (["--tune", "9"], "--tune 3, or --uneven"),
+        (["--tune", "3", "--seeds", "4"], "leave --seeds out"),
+        (["--uneven"], "give --tune N"),
+    ]:
+        refused = call(*ablate, *words, cwd=folder)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    studies = Workspace.at(None, folder / "results")
+    assert studies.find("tiny.ablate-w-o-EF") is None
+    tuned = call(*ablate, "--tune", "3", "--test", cwd=folder)
+    assert tuned.code == 0, tuned.err
+    rows = {row["model"]: row for row in csv.DictReader(io.StringIO(tuned.out))}
+    assert rows.keys() >= {"blade", "w/o EF", "w/o IF", "w/o CL", "w/o BRW", "w/o DA", "w/o sets"}
+    assert {rows[name]["compared_with"] for name in rows if "w/o" in name} == {"blade"}
+    assert {rows[name]["trials"] for name in rows if "w/o" in name} == {"3"}
+    text = (folder / "results" / "tiny" / "effects" / "ablation, tuned, test.md").read_text()
+    assert "Holm over 6 pairs" in text
+    assert studies.study("tiny.ablate-w-o-sets").label == "w/o sets"
+
+
 def test_a_sweep_needs_values_for_each_parameter(confirmed: Path):
     """Parameters and lists of values go in pairs."""
     ended = call(
