@@ -36,6 +36,7 @@ from blade_tune.study.stored import StoredStudy
 
 # User attribute of the search: title of a table -> {"trial", "values", "seeds", "variants": label -> changes}.
 ATTRIBUTE = "effects"
+ABLATION = "ablation"  # the title of the table of a model's parts
 BESIDE = " x "  # between the parameters in the title of a grid
 OF_TEST = ", test"  # how the title of a table of test rows ends
 
@@ -98,7 +99,7 @@ def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
     model = model_class(stored.definition.model)
     if not model.ablations:
         raise ConfigError(f"model {stored.definition.model} names no part that can be taken out.")
-    return {"ablation": dict(model.ablations)}
+    return {ABLATION: dict(model.ablations)}
 
 
 def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str, Changes]]:

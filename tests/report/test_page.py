@@ -19,7 +19,7 @@ from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict
 from tests import tiny
 from tests.report import made_up
-from tests.report.made_effects import made
+from tests.report.made_effects import made, varied
 from tests.report.made_up import COMPLETE
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -192,8 +192,14 @@ def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):
 
     changed = {"no <gate>": ({"model.gate": False}, hits(0.1))}
     found = made("ablation", hits(0.2), changed, groups={})
-    monkeypatch.setattr(choice, "load_effects", lambda _: [found])
-    assert "no <gate> 0.1050 ± 0.0071" in report(searched, tmp_path).text
+    tested = made("ablation, test", hits(0.2), changed, groups={}, part="test")
+    points = [{"model.rho": rho, "model.fusion": "sum"} for rho in (0.1, 0.2)]
+    varied_together = varied("model.fusion x model.rho", points, {"model.rho": 0.1})
+    monkeypatch.setattr(choice, "load_effects", lambda _: [found, tested, varied_together])
+    text = report(searched, tmp_path).text
+    assert "no <gate> 0.1050 ± 0.0071" in text
+    for title in ("Ablation", "Ablation, test", "Sweep of model.fusion x model.rho"):
+        assert title in text
 
     def missing(_):
         raise RunsMissingError("ranks are elsewhere")
