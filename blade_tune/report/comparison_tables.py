@@ -17,10 +17,12 @@ from blade_tune.report.text_tables import Cell, Entry, Table
 from blade_tune.report.told_tables import told_columns, told_notes
 from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.cost import Cost
+from blade_tune.selection.expectation import expected_of_scores
 from blade_tune.selection.moves import CHANGES, moves_of, moves_words
 from blade_tune.selection.power import ENOUGH, smallest_difference
 from blade_tune.selection.published_tables import published_differences
 from blade_tune.selection.saturation import budget_notes, budget_row
+from blade_tune.selection.scores import Scores
 from blade_tune.training.baselines import REFERENCE
 
 
@@ -38,6 +40,10 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
         figures: Row = {}
         for metric in SHOWN:
             figures |= mean_and_sd(entry.scores, metric)
+            if (
+                comparisons.part == "test"
+            ):  # rows that chose nothing, so each figure has an interval
+                figures |= _interval(entry.scores, metric)
         rows.append(
             {
                 "model": entry.label,
@@ -132,7 +138,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             *("loss", "trials", "epochs", "hours"),
         ],
         rows=[(label, entries) for _, label, entries in rows],
-        caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {seeds} seeds",
+        caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {plural(seeds, 'seed')}",
         footnotes=_footnotes(comparisons, uneven),
     )
 
@@ -154,6 +160,7 @@ def _footnotes(comparisons: Comparisons, uneven: Sequence[str]) -> list[str]:
         *_left_out(comparisons),
         *_moves(comparisons),
         *budget_notes(entry.study for entry in comparisons.entries),
+        *comparisons.doubts,
         *_power_notes(comparisons),
         "a model without epochs is fitted at once; one without sd is the same on every seed",
         "trials, epochs and hours are those of the search; every winner was chosen on validation rows",
@@ -258,6 +265,11 @@ def _moves(comparisons: Comparisons) -> list[str]:
         words = moves_words(moves, is_fitted=entry.study.definition.is_fitted)
         notes.append(f"{entry.label}: {words}")
     return notes
+
+
+def _interval(scores: Scores, metric: str) -> Row:
+    expected = expected_of_scores(scores, metric)
+    return {f"{metric} low": expected.low, f"{metric} high": expected.high}
 
 
 def _expected(entry: Contender) -> Row:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.choices import TargetSet
+from blade_tune.selection.assumptions import broken
 from blade_tune.selection.confirmation import Candidate
 from blade_tune.selection.contrasts import Contrasts
 from blade_tune.selection.groups import GroupContrast, interactions
@@ -151,6 +152,15 @@ class Comparisons:
             for each in by_label.values()
         ]
         return interactions(pairs, self.groups)
+
+    @property
+    def doubts(self) -> list[str]:
+        """A sentence for each assumption of intervals over seeds that the models' scores break."""
+        seeded = [entry for entry in self.entries if len(entry.scores.ranks_SU) > 1]
+        if not seeded:
+            return []
+        scores_CS = np.array([entry.scores.metrics[self.metric] for entry in seeded])
+        return broken(scores_CS, [entry.label for entry in seeded])
 
     @cached_property
     def plan(self) -> Plan:

@@ -37,7 +37,7 @@ def moves_of(search: StoredStudy, runs: Sequence[int]) -> dict[str, float]:
 def moves_words(moves: Mapping[str, float], *, is_fitted: bool) -> str:
     """Return in words how far each change moves a model, relative to its states or scores."""
     if not moves:
-        return "not measured when its runs were trained"
+        return "what moves its states was not measured when its runs were trained"
     what = "scores" if is_fitted else "states"
     listed = [f"{words} {moves[name]:.2g}" for name, words in CHANGES.items() if name in moves]
     return f"{what} move by: {', '.join(listed)}"

@@ -1,9 +1,6 @@
 """Tables for papers: what is best, what is escaped, and that LaTeX takes them."""
 
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +8,7 @@ from hypothesis import strategies as st
 
 from blade_tune.report.escaping import escape_latex, escape_markdown
 from blade_tune.report.text_tables import HTML, MARKDOWN, Cell, Table, latex, markdown, texts
+from tests.report.latex import compile_latex
 
 EVERYTHING = Table(
     columns=["model", "NDCG@10", "HR@10", "told sets"],
@@ -133,25 +131,3 @@ def test_latex_takes_every_letter(tmp_path):
             latex(Table(["", "x", "y"], rows[i : i + 40])) for i in range(0, len(rows), 40)
         ),
     )
-
-
-def compile_latex(folder: Path, body: str) -> None:
-    program = shutil.which("pdflatex")
-    if program is None:
-        pytest.skip("no pdflatex on this machine")
-    document = (
-        "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n%s\\end{document}\n"
-    )
-    (folder / "paper.tex").write_text(document % body, encoding="utf-8")
-    words = [program, "-halt-on-error", "-interaction=nonstopmode", "paper.tex"]
-    ended = subprocess.run(
-        words,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stdout[-2000:]
-    assert "Missing character" not in (folder / "paper.log").read_text(errors="replace")
