@@ -250,9 +250,33 @@ class Space:
                 raise ConfigError(f"{place}: {name} is given here and in {self.place}; keep one.")
         return Space({**self.fixed, **values}, self.free, self.place)
 
+    def narrowed(self, values: Mapping[str, Value]) -> "Space":
+        """Return the part of this space in which parameters, fixed or free here, have the given values.
+
+        A free parameter that waits for another value of one of them is left out; one that waits for just this value
+        waits no more.
+        """
+        unmet = [
+            name
+            for name, parameter in self.free.items()
+            if any(
+                value not in parameter.when.get(other, [value]) for other, value in values.items()
+            )
+        ]
+        left = {}
+        for name, parameter in self.without(unmet).free.items():
+            when = {other: met for other, met in parameter.when.items() if other not in values}
+            left[name] = parameter.model_copy(update={"when": when})
+        fixed = {**self.fixed, **values}
+        return Space(fixed, {name: left[name] for name in left if name not in values}, self.place)
+
     def without(self, names: Collection[str]) -> "Space":
-        """Return this space without some of its free parameters, given by dotted name."""
-        left = {name: parameter for name, parameter in self.free.items() if name not in names}
+        """Return this space without some free parameters, given by dotted name, and without those that wait for one."""
+        left: dict[str, Free] = {}
+        for name, parameter in self.free.items():
+            known = {*self.fixed, *left}
+            if name not in names and known >= parameter.when.keys():
+                left[name] = parameter
         return Space(self.fixed, left, self.place)
 
     def _entries(self) -> dict[str, Any]:

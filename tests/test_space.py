@@ -213,6 +213,38 @@ def test_count_equals_walking_the_space(searched: Space):
     assert searched.count() == len(configurations(searched))
 
 
+@given(searched=conditional_spaces(), data=st.data())
+def test_a_narrowed_space_is_the_part_with_the_given_values(searched: Space, data: st.DataObject):
+    """Its configurations are those of the space that have the value, and those where the parameter waits in vain."""
+    name = data.draw(st.sampled_from([*searched.free]))
+    value = data.draw(st.sampled_from(searched.free[name].points()))
+    narrowed = searched.narrowed({name: value})
+    assert narrowed.fixed == {name: value}
+    found = [{**each, name: value} for each in configurations_beside(narrowed)]
+    having = [each for each in configurations(searched) if each.get(name) == value]
+    assert all(each in found for each in having)
+    if not searched.free[name].when:
+        assert len(found) == len(having)
+
+
+def configurations_beside(of: Space) -> list[dict[str, Any]]:
+    """Free parameters of every configuration, where conditions on fixed ones hold."""
+    assert not any(other in of.fixed for each in of.free.values() for other in each.when)
+    return configurations(of)
+
+
+@given(searched=conditional_spaces(), data=st.data())
+def test_what_waits_for_a_parameter_that_is_left_out_is_left_out(
+    searched: Space, data: st.DataObject
+):
+    """And nothing else is."""
+    name = data.draw(st.sampled_from([*searched.free]))
+    out = {name}
+    for other, parameter in searched.free.items():
+        out |= {other} if out & {*parameter.when} else set()
+    assert [*searched.without([name]).free] == [each for each in searched.free if each not in out]
+
+
 # --- check against settings ---
 
 

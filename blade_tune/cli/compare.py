@@ -1,14 +1,13 @@
 """Command `blade-tune compare`, which tunes models under equal budgets and compares them."""
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 from click.core import ParameterSource
 
 from blade_tune.choices import NextItemLoss
+from blade_tune.cli.comparisons import require_even, show_comparison, uneven_option
 from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import (
     WORK_FLAGS,
@@ -25,7 +24,6 @@ from blade_tune.spec.recipes import RECIPES, RecipeName
 
 if TYPE_CHECKING:
     from blade_tune.selection.compare import Budget
-    from blade_tune.selection.comparison import Comparisons
     from blade_tune.selection.scores import EvaluatedPart
     from blade_tune.spec.definition import StudyDefinition
 
@@ -88,11 +86,7 @@ if TYPE_CHECKING:
     metavar="MODEL",
     help="Compare all others with this model only; the ledger keeps when that was said.",
 )
-@click.option(
-    "--uneven",
-    is_flag=True,
-    help="Print the table though budgets differ by over 5%, with a footnote.",
-)
+@uneven_option
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -132,8 +126,6 @@ def compare(
     Example:
       blade-tune compare --study demo --models blade,blade_released --trials 8 --seeds 3
     """  # noqa: D301
-    from blade_tune.errors import ConfigError
-    from blade_tune.report.dashboard import publish
     from blade_tune.selection import compare as comparing
     from blade_tune.selection.contenders import compare as compare_winners
     from blade_tune.selection.contrasts import require_known
@@ -159,21 +151,12 @@ def compare(
         studies = comparing.run_comparison(definitions, budget, executor, against)
         opening = Opening("compare --test", usable_device(settings.device), settings.data)
         differing = comparing.uneven(studies, settings.gpu_hours, budget.limit)
-        if differing and not uneven:
-            raise ConfigError(
-                f"the budgets of a table must be equal within 5%: {'; '.join(differing)}; --uneven prints it all the "
-                "same, with a footnote."
-            )
+        require_even(differing, uneven)
         part: EvaluatedPart = "test" if test else "valid"
         comparisons = compare_winners(studies, part, opening, against, wanted)
 
-    # Show what was found
-    for stored in studies:
-        publish(stored)
-    for words in comparisons.warnings:
-        click.echo(f"WARNING {words}", err=True)
     folder = settings.results / definitions[0].name.removesuffix(f"-{names[0]}")
-    _show(comparisons, differing, folder, form)
+    show_comparison(comparisons, differing, folder / comparisons.part, form)
 
 
 def _budget(trials: int | None, asked: str, top: int, seeds: int, epochs: int | None) -> "Budget":
@@ -203,20 +186,6 @@ def _budget(trials: int | None, asked: str, top: int, seeds: int, epochs: int | 
     if unit == "trials":
         return Budget(int(number), top, seeds, epochs)
     return Budget(FITS, top, seeds, epochs, Limit("steps" if unit == "steps" else "hours", number))
-
-
-def _show(comparisons: "Comparisons", differing: Sequence[str], folder: Path, form: str) -> None:
-    """Print the table of a comparison or its rows, and write both to a folder."""
-    from blade_tune.report.comparison_tables import comparison_rows, comparison_table
-    from blade_tune.report.score_cells import write_files
-    from blade_tune.report.text_tables import markdown
-
-    table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
-    write_files(folder, comparisons.part, table, rows)
-    if form == "table":
-        click.echo(markdown(table), nl=False)
-    else:
-        print_rows(rows, form)
 
 
 def _print_costs(

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from blade_tune.errors import BladeTuneError
-from blade_tune.report import Row, parameter_figures
+from blade_tune.report import Row
 from blade_tune.report.confirmation_tables import expectation_words, made_words
+from blade_tune.report.effect_figures import effect_figure
 from blade_tune.report.effect_tables import effect_table
 from blade_tune.report.section import Section, Study, interval, plural, values
 from blade_tune.report.text_tables import Cell, Entry, Table, among_baselines
 from blade_tune.selection.confirmation import Candidate, Confirmation
-from blade_tune.selection.effects import load_effects
+from blade_tune.selection.effects import ABLATION, load_effects
 from blade_tune.selection.moves import moves_of, moves_words
 from blade_tune.selection.protocol import study_protocol
 from blade_tune.study.verdict import Verdict
@@ -139,8 +140,9 @@ def effects(study: Study) -> Iterator[Section]:
     """Yield a section for each ablation or sweep whose runs are complete, if their files and the data are here."""
     try:
         for loaded in load_effects(study.stored):
-            title = "Ablation" if loaded.title == "ablation" else f"Sweep of {loaded.title}"
-            figure = parameter_figures.effects(loaded)
+            is_ablation = loaded.title.startswith(ABLATION)
+            title = loaded.title.capitalize() if is_ablation else f"Sweep of {loaded.title}"
+            figure = effect_figure(loaded)
             yield Section(
                 title,
                 figure=figure,

@@ -35,7 +35,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
     with_reference = comparisons.with_reference
     rows: list[Row] = []
     for entry in comparisons.entries:
-        pair = with_reference.get(entry.model)
+        pair = with_reference.get(entry.label)
         moved = moves_of(entry.study, entry.winner.runs)
         figures: Row = {}
         for metric in SHOWN:
@@ -46,7 +46,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 figures |= _interval(entry.scores, metric)
         rows.append(
             {
-                "model": entry.model,
+                "model": entry.label,
                 **_expected(entry),
                 **figures,
                 **group_means(entry.scores, comparisons.groups, comparisons.metric),
@@ -64,7 +64,7 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
                 "difference_low": pair.comparison.low if pair else None,
                 "difference_high": pair.comparison.high if pair else None,
                 "p_holm": pair.p_adjusted if pair else None,
-                **contrast_columns(comparisons.group_contrasts, entry.model),
+                **contrast_columns(comparisons.group_contrasts, entry.label),
                 "verdict": str(entry.verdict) if entry.verdict else None,
                 "warning": entry.warning(comparisons.metric) or None,
             }
@@ -94,7 +94,7 @@ def _reached(comparisons: Comparisons, name: str) -> float:
     """Return the mean of a model or a baseline in the metric of a comparison."""
     if name in comparisons.baselines:
         return comparisons.baselines[name][comparisons.metric]
-    scores = {entry.model: entry.scores for entry in comparisons.entries}
+    scores = {entry.label: entry.scores for entry in comparisons.entries}
     scores |= {told.label: told.scores for told in comparisons.told}
     return scores[name].estimate(comparisons.metric).mean
 
@@ -113,13 +113,13 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
     # Rows with the figure by which they are sorted: models, and untuned baselines, which have no cost
     rows: list[tuple[float, str, list[Entry]]] = []
     for entry in comparisons.entries:
-        mark = "*" if entry.model in differing else ""
+        mark = "*" if entry.label in differing else ""
         entries = [
             str(entry.expected or ""),
             *score_cells(entry.scores, comparisons.metric, mark),
             *_cost_entries(entry),
         ]
-        rows.append((_reached(comparisons, entry.model), _label(entry, comparisons), entries))
+        rows.append((_reached(comparisons, entry.label), _label(entry, comparisons), entries))
     for told in comparisons.told:
         reached = _reached(comparisons, told.label)
         cells = score_cells(told.scores, comparisons.metric, "")
@@ -181,7 +181,7 @@ def _power_notes(comparisons: Comparisons) -> list[str]:
         f"{plural(plan.seeds, 'seed')}, {plural(plan.pairs, 'pair')}); a smaller one is mostly undecidable here"
     ]
     data = comparisons.entries[0].study.definition.data.name
-    models = [entry.model for entry in comparisons.entries]
+    models = [entry.label for entry in comparisons.entries]
     shown = {frozenset((pair.first, pair.second)) for pair in comparisons.pairs}
     for published in published_differences(data, comparisons.metric, models):
         if frozenset((published.first, published.second)) in shown:
@@ -234,7 +234,7 @@ def _cost_entries(entry: Contender) -> list[Entry]:
 
 def _label(entry: Contender, comparisons: Comparisons) -> str:
     """Return a model's name with the marks that the footnotes of `comparison_table` explain."""
-    label = entry.model
+    label = entry.label
     if entry.target_set:
         label += " †"
     if entry.verdict and not entry.verdict.is_above:
@@ -250,7 +250,7 @@ def _left_out(comparisons: Comparisons) -> list[str]:
         f"{name} was not measured untuned: {why}" for name, why in comparisons.left_out.items()
     ]
     if len(comparisons.windows) > 1:
-        windows = ", ".join(f"{entry.model} {entry.window}" for entry in comparisons.entries)
+        windows = ", ".join(f"{entry.label} {entry.window}" for entry in comparisons.entries)
         notes.append(
             f"windows differ ({windows}), and items of a model's own window are not ranked for it"
         )
@@ -263,7 +263,7 @@ def _moves(comparisons: Comparisons) -> list[str]:
     for entry in comparisons.entries:
         moves = moves_of(entry.study, entry.winner.runs)
         words = moves_words(moves, is_fitted=entry.study.definition.is_fitted)
-        notes.append(f"{entry.model}: {words}")
+        notes.append(f"{entry.label}: {words}")
     return notes
 
 

@@ -11,7 +11,6 @@ from plotly.subplots import make_subplots
 from blade_tune.parameter import Free, Value
 from blade_tune.report import numbers, theme
 from blade_tune.report.numbers import completed
-from blade_tune.selection.effects import Effects
 from blade_tune.study.stored import StoredStudy
 
 COLUMNS = 3  # of slices
@@ -100,25 +99,6 @@ def _slice_axis(parameter: Free) -> dict[str, Any]:
 def _with_margin(low: float, high: float) -> list[float]:
     margin = 0.05 * (high - low) or 0.5
     return [low - margin, high + margin]
-
-
-def effects(measured: Effects) -> go.Figure:
-    """Draw the winner and each change of it: mean and t-interval over seeds (as in BLADE, Figures 3, 5 and 6)."""
-    all_scores = [measured.base, *(effect.scores for effect in measured.effects)]
-    estimates = [scores.estimate(measured.metric) for scores in all_scores]
-    labels = [scores.label.removeprefix(f"{measured.title}=") for scores in all_scores]
-    # Half an interval, 0 where a single seed leaves none
-    errors = [(estimate.high or estimate.mean) - estimate.mean for estimate in estimates]
-    figure = theme.figure(yaxis_title=theme.valid(measured.metric), height=320)
-    figure.add_scatter(
-        x=[theme.shown(label) for label in labels],
-        y=[estimate.mean for estimate in estimates],
-        error_y={"array": errors, "thickness": 1.5},
-        mode="markers",
-        marker={"size": 10, "color": [theme.ORANGE, *[theme.BLUE] * len(measured.effects)]},
-        name="mean and 95% interval",
-    )
-    return figure.update_xaxes(type="category", title=theme.shown(measured.title))
 
 
 def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:

@@ -247,7 +247,7 @@ def uneven(
     """
     if limit:
         studies = [stored for stored in studies if not stored.definition.is_fitted]
-    costs = {stored.definition.model: spent(stored) for stored in studies}
+    costs = {stored.label: spent(stored) for stored in studies}
     counted = limit.unit if limit else "trials"
     limited = [counted] if gpu_hours is None else [counted, "gpu_hours"]
     lines = []

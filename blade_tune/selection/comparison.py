@@ -56,7 +56,7 @@ class Told:
 class Contender:
     """One model of a comparison: its confirmed winner, how that scores, and what its search has cost."""
 
-    model: str
+    label: str  # name of the model, or of the change of a re-tuned variant
     study: StoredStudy  # the model's search
     files: TrialFolder  # of the winner's first run
     winner: Candidate
@@ -86,7 +86,7 @@ class Contender:
         """Return a sentence on the untuned baselines that the model's mean is below; empty if it is below none."""
         baselines = {name: figures[metric] for name, figures in self.baselines.items()}
         mean = self.scores.estimate(metric).mean
-        return below_untuned(self.model, mean, baselines)
+        return below_untuned(self.label, mean, baselines)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Comparisons:
     @property
     def reference(self) -> str:
         """The model that the others are compared with in tables: that of the contrasts, or else the best."""
-        return self.contrasts.against if self.contrasts else self.entries[0].model
+        return self.contrasts.against if self.contrasts else self.entries[0].label
 
     @property
     def with_reference(self) -> Mapping[str, Pair]:
@@ -142,14 +142,14 @@ class Comparisons:
     @cached_property
     def group_contrasts(self) -> tuple[GroupContrast, ...]:
         """For each model but the reference, whether its difference from it differs between groups of users."""
-        by_model = {entry.model: entry for entry in self.entries}
-        reference = by_model.pop(self.reference)
+        by_label = {entry.label: entry for entry in self.entries}
+        reference = by_label.pop(self.reference)
         pairs = [
             (
-                each.model,
+                each.label,
                 *same_seeds(each.scores.gains(self.metric), reference.scores.gains(self.metric)),
             )
-            for each in by_model.values()
+            for each in by_label.values()
         ]
         return interactions(pairs, self.groups)
 
@@ -160,7 +160,7 @@ class Comparisons:
         if not seeded:
             return []
         scores_CS = np.array([entry.scores.metrics[self.metric] for entry in seeded])
-        return broken(scores_CS, [entry.model for entry in seeded])
+        return broken(scores_CS, [entry.label for entry in seeded])
 
     @cached_property
     def plan(self) -> Plan:
@@ -171,7 +171,7 @@ class Comparisons:
     @cached_property
     def noise(self) -> PairNoise:
         """The mean noise of the pairs that are compared."""
-        gains = {entry.model: entry.scores.gains(self.metric) for entry in self.entries}
+        gains = {entry.label: entry.scores.gains(self.metric) for entry in self.entries}
         noises = []
         for pair in self.pairs:
             first_SU, second_SU = same_seeds(gains[pair.first], gains[pair.second])

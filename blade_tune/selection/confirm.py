@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from blade_tune.errors import NothingToExportError, RunsMissingError
+from blade_tune.errors import ConfigError, NothingToExportError, RunsMissingError
 from blade_tune.models import config_class
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.expectation import expected_of_winner
@@ -168,6 +168,21 @@ def load_confirmation(stored: StoredStudy) -> Confirmation | None:
     baselines = asked.get("baselines", stored.baseline_figures)
     made = tuple(stored.study.user_attrs.get(MADE, []))
     return replace(confirmation, expected=expected, verdict=verdict, baselines=baselines, made=made)
+
+
+def require_confirmation(stored: StoredStudy) -> Confirmation:
+    """Return the latest confirmation of a search.
+
+    Raises:
+        ConfigError: there is none; the message says which command makes one.
+    """
+    confirmation = load_confirmation(stored)
+    if confirmation is None:
+        name = stored.definition.name
+        raise ConfigError(
+            f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first."
+        )
+    return confirmation
 
 
 def _wanted(stored: StoredStudy, trials: Sequence[FrozenTrial], num_seeds: int) -> list[Run]:

@@ -42,7 +42,7 @@ def compare(
         studies: the searches, as `run_comparison` returns them.
         part: the rows to compare on; "test" opens the sealed rows for each run of each winner.
         opening: with which command, data folder and device rows are opened and models built.
-        against: the model that all others are compared with; None to compare all pairs.
+        against: the label of the search that all others are compared with; None to compare all pairs.
         told: target sets under which models that take one are shown too.
 
     Raises:
@@ -71,7 +71,7 @@ def _pairs(entries: Sequence[Contender], metric: str, against: str | None) -> tu
     pairs = [
         (first, second)
         for first, second in combinations(entries, 2)
-        if against in (None, first.model, second.model)
+        if against in (None, first.label, second.label)
     ]
     comparisons = []
     for first, second in pairs:
@@ -79,7 +79,7 @@ def _pairs(entries: Sequence[Contender], metric: str, against: str | None) -> tu
         comparisons.append(paired_bootstrap(*gains, owed=(first.owed, second.owed)))
     adjusted = holm([comparison.p_value for comparison in comparisons])
     return tuple(
-        Pair(first.model, second.model, comparison, p_adjusted)
+        Pair(first.label, second.label, comparison, p_adjusted)
         for (first, second), comparison, p_adjusted in zip(
             pairs, comparisons, adjusted, strict=True
         )
@@ -100,7 +100,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
     # The winner's scores, and the model for what it sees
     if part == "test":
         test_runs(stored, confirmation, opening)
-    scores = load_scores(confirmation.runs, definition.model, runs, part)
+    scores = load_scores(confirmation.runs, stored.label, runs, part)
     data = stored.data(opening.data_directory)
     from blade_tune.trial.model import build_study_model  # loads torch
 
@@ -120,7 +120,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         owed = expected.owed if expected else 0.0
         verdict = verdict_on(scores, measured.ranks.get(REFERENCE), metric, owed)
     return Contender(
-        model=definition.model,
+        label=stored.label,
         study=stored,
         files=files,
         winner=winner,

@@ -35,14 +35,20 @@ def require_known(against: str | None, models: Sequence[str]) -> None:
         raise ConfigError(f"--against {against}: must be one of --models {','.join(models)}.")
 
 
-def name_contrasts(studies: Sequence[StoredStudy], against: str) -> None:
-    """Write contrasts to the ledger of the search that all others are compared with, unless they are there."""
+def name_contrasts(studies: Sequence[StoredStudy], against: str, command: str = "") -> None:
+    """Write contrasts to the ledger of the search that all others are compared with, unless they are there.
+
+    Args:
+        studies: the searches.
+        against: the label of that search.
+        command: the command that names them, if it is not `compare --against`.
+    """
     if _named(studies, against):
         return
     reference, others = _parts(studies, against)
     reference.note(
         {
-            "command": f"compare --against {against}",
+            "command": command or f"compare --against {against}",
             "contrasts": list(others),
             "scored": sum(num_scored(stored.trials) for stored in studies),
             "opened": sum(len(stored.ledger.openings()) for stored in studies),
@@ -79,6 +85,6 @@ def _named(studies: Sequence[StoredStudy], against: str) -> list[dict[str, Any]]
 
 
 def _parts(studies: Sequence[StoredStudy], against: str) -> tuple[StoredStudy, tuple[str, ...]]:
-    """Return the search that the others are compared with, and the models of the others."""
-    by_model = {stored.definition.model: stored for stored in studies}
-    return by_model[against], tuple(model for model in by_model if model != against)
+    """Return the search that the others are compared with, and the labels of the others."""
+    by_label = {stored.label: stored for stored in studies}
+    return by_label[against], tuple(label for label in by_label if label != against)

@@ -1,4 +1,4 @@
-"""Effects of single changes to a confirmed winner: ablations of its parts and sweeps of its parameters.
+"""Effects of changes to a confirmed winner: ablations of its parts, sweeps of its parameters, and grids of several.
 
 The winner and each changed configuration are trained on the same fresh seeds, and compared by a paired test over seeds
 and users. Changes of one kind form a table, over which p-values are corrected.
@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from blade_tune.config import read_value
 from blade_tune.errors import ConfigError
 from blade_tune.parameter import Value
-from blade_tune.selection.confirm import is_seeded, load_confirmation
+from blade_tune.selection.confirm import is_seeded, require_confirmation
 from blade_tune.selection.groups import GroupContrast, interactions
 from blade_tune.selection.runs import (
     Run,
@@ -36,6 +36,9 @@ from blade_tune.study.stored import StoredStudy
 
 # User attribute of the search: title of a table -> {"trial", "values", "seeds", "variants": label -> changes}.
 ATTRIBUTE = "effects"
+ABLATION = "ablation"  # the title of the table of a model's parts
+BESIDE = " x "  # between the parameters in the title of a grid
+OF_TEST = ", test"  # how the title of a table of test rows ends
 
 Changes = Mapping[str, Value]  # parameters that differ from the winner's, by dotted name
 
@@ -44,6 +47,7 @@ Changes = Mapping[str, Value]  # parameters that differ from the winner's, by do
 class Effect:
     """The scores of one changed configuration, and their difference to those of the unchanged winner."""
 
+    changes: Changes
     scores: Scores
     comparison: Comparison  # change minus winner
     p_adjusted: float  # p-value with Holm's correction over the changes of one table
@@ -53,9 +57,11 @@ class Effect:
 class Effects:
     """A table of changes of one kind, each compared with the winner."""
 
-    title: str  # "ablation", or a parameter's dotted name; of test rows with ", test"
+    # "ablation", or dotted names of parameters, of a grid joined by " x "; of test rows with ", test"
+    title: str
     metric: str
     trial: int  # number of the winner in the search
+    values: Mapping[str, Value]  # all settings of the winner, by dotted name
     part: EvaluatedPart  # the rows that the figures are of
     num_seeds: int  # runs of each configuration
     owed: float  # how much of the winner's mean may be owed to its having been chosen on these rows
@@ -63,6 +69,11 @@ class Effects:
     effects: tuple[Effect, ...]
     # Name of a group -> mask_U of the evaluated users in the group, see `groups.groups_of`
     groups: Mapping[str, NDArray[np.bool_]]
+
+    @property
+    def parameters(self) -> list[str]:
+        """The parameters that a sweep or a grid varies; of an ablation its title."""
+        return self.title.removesuffix(OF_TEST).split(BESIDE)
 
     @cached_property
     def contrasts(self) -> tuple[GroupContrast, ...]:
@@ -88,7 +99,7 @@ def ablations(stored: StoredStudy) -> dict[str, dict[str, Changes]]:
     model = model_class(stored.definition.model)
     if not model.ablations:
         raise ConfigError(f"model {stored.definition.model} names no part that can be taken out.")
-    return {"ablation": dict(model.ablations)}
+    return {ABLATION: dict(model.ablations)}
 
 
 def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str, Changes]]:
@@ -111,8 +122,59 @@ def sweeps(stored: StoredStudy, wanted: Mapping[str, str]) -> dict[str, dict[str
         for word in text.split(","):
             whole = stored.definition.complete({name: read_value(word)}, place)
             value = whole[name]
-            tables[name][f"{name}={value}"] = {name: value}
+            tables[name][_label({name: value})] = {name: value}
     return tables
+
+
+def grid(
+    stored: StoredStudy, wanted: Mapping[str, str], lines: Sequence[str] = ()
+) -> dict[str, dict[str, Changes]]:
+    """Return one table of all combinations of several parameters' values, and of single configurations beside them.
+
+    Args:
+        stored: the search.
+        wanted: dotted name of a parameter -> its values as text, at least two parameters.
+        lines: the configurations beside them as text, such as "model.augmentation=none".
+
+    Returns:
+        The names of the parameters joined -> label -> changes.
+
+    Raises:
+        ConfigError: there are fewer than two parameters, a line is not of its form or is in the table already, a name
+            is unknown, or a value breaks a constraint of the settings.
+    """
+    if len(wanted) < 2:
+        raise ConfigError(
+            f"--grid: varies two or more --param together, got {len(wanted)}; leave it out for a sweep of one."
+        )
+    axes = [list(table.values()) for table in sweeps(stored, wanted).values()]
+    points: dict[str, Changes] = {}
+    for point in itertools.product(*axes):
+        combined = {name: value for changes in point for name, value in changes.items()}
+        points[_label(combined)] = combined
+    for text in lines:
+        changes = _line(stored, text)
+        if changes in points.values():
+            raise ConfigError(f"--line {text}: is in the table already; leave it out.")
+        points[_label(changes)] = changes
+    return {BESIDE.join(wanted): points}
+
+
+def _line(stored: StoredStudy, text: str) -> Changes:
+    """Return the changes of a configuration beside a grid, from text such as "model.augmentation=none"."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    names = [name.strip() for name, *_ in pairs]
+    if len(set(names)) < len(names) or not all(name and value for name, _, value in pairs):
+        raise ConfigError(
+            f"--line {text}: must be NAME=VALUE[,NAME=VALUE] with different names, such as model.augmentation=none."
+        )
+    words = {name: read_value(value) for name, (*_, value) in zip(names, pairs, strict=True)}
+    whole = stored.definition.complete(words, f"--line {text}")
+    return {name: whole[name] for name in names}
+
+
+def _label(changes: Changes) -> str:
+    return ", ".join(f"{name}={value}" for name, value in changes.items())
 
 
 def study_effects(
@@ -136,12 +198,7 @@ def study_effects(
         ConfigError: no winner is confirmed, or a changed configuration breaks a constraint.
         RunsMissingError: a run failed, or was ended by a limit.
     """
-    confirmation = load_confirmation(stored)
-    if confirmation is None:
-        name = stored.definition.name
-        raise ConfigError(
-            f"study {name} has no confirmed winner; run `blade-tune confirm --study {name}` first."
-        )
+    confirmation = require_confirmation(stored)
     winner = confirmation.winner
     count = 1
     if is_seeded(stored.definition):
@@ -174,7 +231,7 @@ def study_effects(
 
 def _key(title: str, part: EvaluatedPart) -> str:
     """Return the name under which a table is stored; those of an earlier version are of validation rows."""
-    return title if part == "valid" else f"{title}, test"
+    return title if part == "valid" else f"{title}{OF_TEST}"
 
 
 def load_effects(stored: StoredStudy) -> list[Effects]:
@@ -224,12 +281,14 @@ def _table(
         paired_bootstrap(scores.gains(metric), base_SU, owed=(0.0, owed)) for scores in changed
     ]
     adjusted = holm([comparison.p_value for comparison in comparisons])
-    effects = tuple(map(Effect, changed, comparisons, adjusted))
+    all_changes = facts["variants"].values()
+    effects = tuple(map(Effect, all_changes, changed, comparisons, adjusted))
     tested = study.files(runs[0]) if part == "test" else None
     return Effects(
         title=title,
         metric=metric,
         trial=facts["trial"],
+        values=study.definition.complete(facts["values"], title),
         part=part,
         num_seeds=count,
         owed=owed,

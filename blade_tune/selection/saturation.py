@@ -114,9 +114,8 @@ def budget_notes(searches: Iterable[StoredStudy]) -> list[str]:
     """Return sentences for each search of a comparison: why it ended, and what the second half of its budget added."""
     notes = []
     for stored in searches:
-        model = stored.definition.model
         why = why_done(stored) or stored.progress_words(stored.trials)
-        notes.append(f"{model}: {why}. {course(stored).words}")
+        notes.append(f"{stored.label}: {why}. {course(stored).words}")
     return notes
 
 

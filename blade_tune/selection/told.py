@@ -81,13 +81,13 @@ def told_beside(
     distance_ps = holm([distance.p_value for distance in distances])
     return tuple(
         Told(
-            model=entry.model,
+            model=entry.label,
             target_set=target_set,
             words=told_of(target_set, catalog),
             scores=scores,
             change=changes[row],
             change_p=change_ps[row],
-            rival=rival.model if rival else None,
+            rival=rival.label if rival else None,
             distance=distances[row] if rival else None,
             distance_p=distance_ps[row] if rival else None,
         )

@@ -62,13 +62,13 @@ def complete(space: Space, recipe: RecipeName, configs: Mapping[str, type[Settin
         is_settled = name in space.free or name in space.fixed
         if is_settled or field in refused or field not in configs[group].model_fields:
             continue
-        if _has_effect(space, group, field, configs[group]):
+        if has_effect(space, group, field, configs[group]):
             space = space.with_fixed({name: value}, f"recipe {recipe}")
     return space
 
 
-def _has_effect(space: Space, group: str, field: str, config: type[Settings]) -> bool:
-    """Whether a field has an effect under some configuration of the space.
+def has_effect(space: Space, group: str, field: str, config: type[Settings]) -> bool:
+    """Whether a field of a group has an effect under some configuration of the space.
 
     A field may declare other fields, with the values of each at which it has an effect (`only_when`).
     """

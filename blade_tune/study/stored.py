@@ -44,6 +44,8 @@ from blade_tune.trial.provenance import now
 
 # The user attribute of a study with the baselines' window length, their metrics, and which were left out.
 BASELINES = "baselines"
+# The user attribute of a study with its `label`, if that is not its model.
+LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class StoredStudy:
         study.pruner = build_pruner(definition.search.pruner, definition.train)
         ownership = Ownership(study, definition, masked(storage.engine.url))
         return cls(study, definition, StudyFolder(results, name, ownership), storage)
+
+    @property
+    def label(self) -> str:
+        """Name of the study beside others in a table: its model, or the change of a re-tuned variant."""
+        return str(self.study.user_attrs.get(LABEL, self.definition.model))
 
     @property
     def trials(self) -> list[FrozenTrial]:

@@ -85,7 +85,10 @@ def test_effects_are_printed_and_written(confirmed: Path):
     """`ablate` prints a table of the model's parts, `sweep` one of each parameter; both are also files."""
     ablated = call("ablate", "-s", "tiny", "-q", cwd=confirmed)
     assert ablated.code == 0, ablated.err
-    assert [word in ablated.out for word in ("w/o EF", "w/o IF", "w/o CL", "w/o BRW")] == [True] * 4
+    assert [
+        word in ablated.out
+        for word in ("w/o EF", "w/o IF", "w/o CL", "w/o BRW", "w/o DA", "w/o sets")
+    ] == [True] * 6
     swept = call(
         "sweep",
         "-s",
@@ -105,6 +108,50 @@ def test_effects_are_printed_and_written(confirmed: Path):
     assert files == {
         f"{name}.{kind}" for name in ("ablation", "model.lambda_") for kind in ("md", "tex", "csv")
     }
+
+
+def test_a_grid_is_one_table_with_its_lines(confirmed: Path):
+    """Every combination and the line beside them; a line without a grid is a mistake in the command."""
+    sweep = ["sweep", "-s", "tiny", "-q", "-f", "csv", "--param", "model.augmentation"]
+    sweep += ["--values", "add,flip", "--param", "model.rho", "--values", "0.5"]
+    line = ["--line", "model.augmentation=none"]
+    ended = call(*sweep, "--grid", *line, cwd=confirmed)
+    assert ended.code == 0, ended.err
+    rows = list(csv.DictReader(io.StringIO(ended.out)))
+    assert {row["table"] for row in rows} == {"model.augmentation x model.rho"}
+    assert [row["configuration"] for row in rows][1:] == [
+        "model.augmentation=add, model.rho=0.5",
+        "model.augmentation=flip, model.rho=0.5",
+        "model.augmentation=none",
+    ]
+    files = (confirmed / "results" / "tiny" / "effects").glob("model.augmentation x model.rho.*")
+    assert sorted(path.suffix for path in files) == [".csv", ".md", ".tex"]
+    refused = call(*sweep, *line, cwd=confirmed)
+    assert (refused.code, "give --grid too" in refused.err) == (2, True)
+
+
+def test_variants_may_be_tuned(confirmed: Path, tmp_path: Path):
+    """`ablate --tune` compares searches, in a table like that of `compare`; budgets must be equal from the start."""
+    folder = shutil.copytree(confirmed, tmp_path / "copy")
+    ablate = ["ablate", "-s", "tiny", "-q", "-f", "csv"]
+    for words, said in [
+        (["--tune", "9"], "--tune 3, or --uneven"),
+        (["--tune", "3", "--seeds", "4"], "leave --seeds out"),
+        (["--uneven"], "give --tune N"),
+    ]:
+        refused = call(*ablate, *words, cwd=folder)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+    studies = Workspace.at(None, folder / "results")
+    assert studies.find("tiny.ablate-w-o-EF") is None
+    tuned = call(*ablate, "--tune", "3", "--test", cwd=folder)
+    assert tuned.code == 0, tuned.err
+    rows = {row["model"]: row for row in csv.DictReader(io.StringIO(tuned.out))}
+    assert rows.keys() >= {"blade", "w/o EF", "w/o IF", "w/o CL", "w/o BRW", "w/o DA", "w/o sets"}
+    assert {rows[name]["compared_with"] for name in rows if "w/o" in name} == {"blade"}
+    assert {rows[name]["trials"] for name in rows if "w/o" in name} == {"3"}
+    text = (folder / "results" / "tiny" / "effects" / "ablation, tuned, test.md").read_text()
+    assert "Holm over 6 pairs" in text
+    assert studies.study("tiny.ablate-w-o-sets").label == "w/o sets"
 
 
 def test_a_sweep_needs_values_for_each_parameter(confirmed: Path):

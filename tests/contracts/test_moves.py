@@ -14,7 +14,7 @@ from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.evaluation import Evaluator
 from blade_tune.training.moves import SEED, measure_moves, relative_change, shuffled
 from tests.builders import MAX_LENGTH, make_batch, make_model
-from tests.contracts.subjects import BATCH, CATALOG, CONFIGS, NEURAL
+from tests.contracts.subjects import BATCH, CATALOG, CONFIGS, NEURAL, having
 from tests.contracts.test_models import reading
 
 # The behaviors that are more frequent than the other two
@@ -42,6 +42,15 @@ def test_a_model_is_moved_by_what_it_declares(name):
         assert moves["order"] == 0.0
     assert ("dropout" in moves) == (name in NEURAL)
     assert all(np.isfinite(move) and move >= 0.0 for move in moves.values())
+
+
+@pytest.mark.parametrize("name", having("read_sets"))
+def test_sets_that_are_not_read_move_nothing(name):
+    """Then a model declares that it reads items, and what it is told of the item to predict still moves it."""
+    model = make_model(name, CATALOG, read_sets=False)
+    moves = measure_moves(model, Fixed(BATCH.with_final_target_set(FREQUENT_K)))
+    assert (model.reads, moves["sets"]) == ("items", 0.0)
+    assert moves["told"] > 0.0
 
 
 @pytest.mark.parametrize("name", [name for name in NEURAL if model_class(name).told_target_set])

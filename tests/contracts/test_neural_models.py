@@ -211,6 +211,43 @@ def test_lambda_weighs_the_contrastive_loss(name):
     assert ten["contrastive"] == pytest.approx(10 * one["contrastive"], rel=1e-6)
 
 
+@pytest.mark.parametrize("name", having("lambda_", "augmentation"))
+def test_without_an_operator_views_differ_by_dropout_alone(name):
+    """The contrast stays: that of an operator which changes no step, and without dropout that of equal views."""
+    still = {field: 0.0 for field in CONFIGS[name].model_fields if field.endswith("dropout")}
+    contrasts = {}
+    for dropout, rates in (("on", {}), ("off", still)):
+        none, idle, flipped = (
+            make_model(name, CATALOG, lambda_=1.0, tau=1.0, **rates, **settings)
+            for settings in (
+                {"augmentation": "none"},
+                {"augmentation": "flip", "rho": 0.0},
+                {"augmentation": "flip", "rho": 1.0},
+            )
+        )
+        losses = seeded_losses(none)
+        assert set(losses) == {"next", "contrastive"}
+        contrasts[dropout] = losses["contrastive"]
+        if dropout == "off":
+            assert losses == seeded_losses(idle)
+            views = (none.views(BATCH), none.views(BATCH))
+            assert all(torch.equal(view, BATCH.sets_BLK) for view in views)
+            assert not torch.equal(flipped.views(BATCH), BATCH.sets_BLK)
+    assert contrasts["on"] != contrasts["off"]
+
+
+@pytest.mark.parametrize("name", having("read_sets"))
+@pytest.mark.parametrize("settings", [{}, {"augmentation": "flip", "rho": 1.0}], ids=str)
+def test_sets_that_are_not_read_are_empty_ones(name, settings):
+    """Losses, with dropout, and states are those of a model that reads empty sets and contrasts them as they are."""
+    emptied = replace(BATCH, sets_BLK=torch.zeros_like(BATCH.sets_BLK))
+    ignoring = make_model(name, CATALOG, lambda_=1.0, read_sets=False, **settings)
+    reading = make_model(name, CATALOG, lambda_=1.0, augmentation="none")
+    assert seeded_losses(ignoring) == seeded_losses(reading, batch=emptied)
+    assert torch.equal(ignoring.eval().final_states(BATCH), reading.eval().final_states(emptied))
+    assert not torch.equal(ignoring.final_states(BATCH), reading.final_states(BATCH))
+
+
 @pytest.mark.parametrize(
     ("name", "field"),
     [(name, field) for name, field in NEURAL_FIELDS if field.endswith("num_heads")],

@@ -4,10 +4,8 @@ import numpy as np
 
 from blade_tune.report.effect_tables import effect_rows, effect_table
 from blade_tune.report.text_tables import latex, markdown
-from blade_tune.selection.effects import Effect, Effects
-from blade_tune.selection.groups import groups_of
-from blade_tune.selection.scores import Scores
-from blade_tune.selection.statistics import holm, paired_bootstrap
+from blade_tune.selection.effects import Effects
+from tests.report.made_effects import drawn, made
 from tests.report.test_text_tables import compile_latex
 
 PROTOCOL = (
@@ -19,18 +17,13 @@ PROTOCOL = (
 def ablation() -> Effects:
     """Two changes of a winner on 5 seeds and 120 users, of whom 2 are tail users: one is worse for high shares."""
     rng = np.random.default_rng(11)
-    shares_U = np.linspace(0.0, 0.79, 120)
-    is_tail_U = np.arange(120) < 2
-    best_SU = rng.integers(0, 30, size=(5, 120), dtype=np.int32)
-    worse_SU = best_SU + np.where(shares_U > 0.5, 15, 0).astype(np.int32)
-    ranks = {"w/o EF": worse_SU, "w/o CL": rng.permuted(best_SU, axis=0)}
-    base = Scores("trial 7", best_SU)
-    changed = [Scores(label, ranks_SU) for label, ranks_SU in ranks.items()]
-    found = [paired_bootstrap(each.gains("ndcg@10"), base.gains("ndcg@10")) for each in changed]
-    adjusted = holm([each.p_value for each in found])
-    effects = tuple(map(Effect, changed, found, adjusted))
-    groups = groups_of(is_tail_U, shares_U)
-    return Effects("ablation", "ndcg@10", 7, "valid", 5, 0.0013, base, effects, groups)
+    best_SU = drawn(rng)
+    worse_SU = best_SU + np.where(np.linspace(0.0, 0.79, 120) > 0.5, 15, 0).astype(np.int32)
+    changed = {
+        "w/o EF": ({"model.alpha": 1.0}, worse_SU),
+        "w/o CL": ({"model.lambda_": 0.0}, rng.permuted(best_SU, axis=0)),
+    }
+    return made("ablation", best_SU, changed, owed=0.0013)
 
 
 def test_the_same_effects_are_the_same_table(golden):

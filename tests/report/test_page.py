@@ -13,15 +13,13 @@ from optuna.trial import TrialState, create_trial
 from blade_tune.errors import RunsMissingError
 from blade_tune.report import choice, section, tables
 from blade_tune.report.page import write_report
-from blade_tune.selection.effects import Effect, Effects
-from blade_tune.selection.scores import Scores
-from blade_tune.selection.statistics import Comparison
 from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.trials import ranked
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict
 from tests import tiny
 from tests.report import made_up
+from tests.report.made_effects import made, varied
 from tests.report.made_up import COMPLETE
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -187,24 +185,21 @@ def test_a_confirmed_winner_may_not_be_above(confirmed, tmp_path, monkeypatch):
 def test_effects_have_a_table_each(searched, tmp_path, monkeypatch):
     """An ablation or sweep is a table; one whose files are elsewhere is a warning, and the page is written."""
 
-    def scores(label, value):
+    def hits(share):
         """Of 100 users this share is hit at the first rank, one more on the second seed."""
-        return Scores(
-            label,
-            np.array(
-                [
-                    [0] * hits + [99] * (100 - hits)
-                    for hits in (round(value * 100) + s for s in (0, 1))
-                ]
-            ),
-        )
+        counts = (round(share * 100) + seed for seed in (0, 1))
+        return np.array([[0] * count + [99] * (100 - count) for count in counts])
 
-    effect = Effect(scores("no <gate>", 0.1), Comparison(-0.1, -0.12, -0.08, 0.001), 0.002)
-    found = Effects(
-        "ablation", "ndcg@10", 8, "valid", 2, 0.0, scores("trial 8", 0.2), (effect,), {}
-    )
-    monkeypatch.setattr(choice, "load_effects", lambda _: [found])
-    assert "no <gate> 0.1050 ± 0.0071" in report(searched, tmp_path).text
+    changed = {"no <gate>": ({"model.gate": False}, hits(0.1))}
+    found = made("ablation", hits(0.2), changed, groups={})
+    tested = made("ablation, test", hits(0.2), changed, groups={}, part="test")
+    points = [{"model.rho": rho, "model.fusion": "sum"} for rho in (0.1, 0.2)]
+    varied_together = varied("model.fusion x model.rho", points, {"model.rho": 0.1})
+    monkeypatch.setattr(choice, "load_effects", lambda _: [found, tested, varied_together])
+    text = report(searched, tmp_path).text
+    assert "no <gate> 0.1050 ± 0.0071" in text
+    for title in ("Ablation", "Ablation, test", "Sweep of model.fusion x model.rho"):
+        assert title in text
 
     def missing(_):
         raise RunsMissingError("ranks are elsewhere")

@@ -144,7 +144,7 @@ def test_the_table_holds_what_was_measured(studies: list[StoredStudy]):
         f"{name}, untuned" for name in ("popularity", "popularity_told", "item_knn")
     }
     rows = comparison_rows(found)
-    assert [row["model"] for row in rows[:2]] == [entry.model for entry in found.entries]
+    assert [row["model"] for row in rows[:2]] == [entry.label for entry in found.entries]
     assert [row["trials"] for row in rows[:2]] == [2, 2]
     assert rows[0]["ndcg@10"] == pytest.approx(np.mean(found.entries[0].scores.metrics["ndcg@10"]))
     table = comparison_table(found, [])
@@ -173,7 +173,7 @@ def test_told_and_untold_stand_side_by_side(studies: list[StoredStudy]):
     """Models that take a target set have a row for each other one: the same runs, compared with their own figures."""
     found = compare(studies, "valid", VALID, told=("truth", "mode"))
     assert [(each.model, each.target_set) for each in found.told] == [
-        (entry.model, "mode") for entry in found.entries
+        (entry.label, "mode") for entry in found.entries
     ]
     for each, entry in zip(found.told, found.entries, strict=True):
         pair = each.scores.gains("ndcg@10"), entry.scores.gains("ndcg@10")
@@ -226,9 +226,9 @@ def test_a_footnote_says_what_the_protocol_tells(
 class _Other:
     """A study as far as `uneven` looks at one."""
 
-    def __init__(self, model: str, trials: list[Any]) -> None:
-        self.trials = trials
-        self.definition = type("Definition", (), {"model": model, "is_fitted": False})
+    def __init__(self, label: str, trials: list[Any]) -> None:
+        self.label, self.trials = label, trials
+        self.definition = type("Definition", (), {"is_fitted": False})
         self.attempts = type(
             "Attempts", (), {"gpu_seconds": staticmethod(lambda: 3600.0 * len(trials))}
         )
@@ -343,8 +343,8 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
     searches = run_comparison(define("demo", EVERY, budget), budget, executor(tmp_path))
     assert [num_scored(stored.trials) for stored in searches] == [2] * len(EVERY)
     found = compare(searches, "valid", Opening("compare", CPU, None))
-    assert {entry.model for entry in found.entries} == set(EVERY)
-    seeds = {entry.model: len(entry.scores.ranks_SU) for entry in found.entries}
+    assert {entry.label for entry in found.entries} == set(EVERY)
+    seeds = {entry.label: len(entry.scores.ranks_SU) for entry in found.entries}
     assert seeds == {name: 2 if config_class(name).is_seeded else 1 for name in EVERY}
     assert len(found.pairs) == len(EVERY) * (len(EVERY) - 1) / 2
     rows = {row["model"]: row for row in comparison_rows(found)}
@@ -353,8 +353,8 @@ def test_all_models_compare_on_the_demo(tmp_path: Path, monkeypatch: pytest.Monk
     for entry in found.entries:
         published = published_trial(entry.study)
         if published and published.number == entry.winner.trial:
-            losses[entry.model] = {loss_of(entry.study.definition, entry.winner.values)}
-    is_told = {entry.model: entry.target_set == "truth" for entry in found.entries}
+            losses[entry.label] = {loss_of(entry.study.definition, entry.winner.values)}
+    is_told = {entry.label: entry.target_set == "truth" for entry in found.entries}
     assert [is_told[name] for name in ("blade", "item_knn", "sasrec")] == [True, False, False]
     text = markdown(comparison_table(found, []))
     for name in EVERY:

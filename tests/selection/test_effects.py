@@ -7,10 +7,10 @@ from blade_tune.errors import ConfigError
 from blade_tune.metrics import METRICS
 from blade_tune.report.effect_tables import effect_rows, effect_table
 from blade_tune.selection.confirm import confirm, load_confirmation
-from blade_tune.selection.effects import ablations, load_effects, study_effects, sweeps
+from blade_tune.selection.effects import ablations, grid, load_effects, study_effects, sweeps
 from blade_tune.selection.runs import find_runs
 from blade_tune.selection.scores import user_groups
-from blade_tune.selection.statistics import paired_bootstrap
+from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.selection.testing import Opening
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
@@ -82,13 +82,15 @@ def test_the_winners_own_value_is_its_own_run(confirmed: StoredStudy):
 
 
 def test_ablations_are_the_models_own(confirmed: StoredStudy):
-    """BLADE's are those of its paper's Table 3: without a path, without the contrast, without the weights."""
+    """BLADE's are those of its paper's Table 3, then the contrast of two dropout passes, and sets that are not read."""
     wanted = ablations(confirmed)
     assert {label: dict(changes) for label, changes in wanted["ablation"].items()} == {
         "w/o EF": {"model.alpha": 1.0},
         "w/o IF": {"model.alpha": 0.0},
         "w/o CL": {"model.lambda_": 0.0},
         "w/o BRW": {"model.richness_weight": False},
+        "w/o DA": {"model.augmentation": "none"},
+        "w/o sets": {"model.read_sets": False},
     }
     (found,) = study_effects(confirmed, wanted, None, own_executor())
     assert [effect.scores.label for effect in found.effects] == list(wanted["ablation"])
@@ -107,6 +109,72 @@ def test_a_sweep_is_checked_before_anything_is_trained(confirmed: StoredStudy, w
     """Names and values are those of the settings."""
     with pytest.raises(ConfigError, match=law):
         study_effects(confirmed, sweeps(confirmed, wanted), None, own_executor())
+    assert num_rows(confirmed) == 4
+
+
+GRID = {"model.augmentation": "add,flip", "model.rho": "0.5, 1"}
+
+
+def test_a_grid_has_every_combination_and_its_lines(confirmed: StoredStudy):
+    """One table, corrected over all of it; each configuration has its own changes alone, the rest as the winner."""
+    wanted = grid(confirmed, GRID, ["model.augmentation=none", "model.lambda_=0,model.rho=0.5"])
+    (found,) = study_effects(confirmed, wanted, None, own_executor())
+    assert found.title == "model.augmentation x model.rho"
+    assert found.parameters == [*GRID]
+    assert [dict(effect.changes) for effect in found.effects] == [
+        {"model.augmentation": "add", "model.rho": 0.5},
+        {"model.augmentation": "add", "model.rho": 1.0},
+        {"model.augmentation": "flip", "model.rho": 0.5},
+        {"model.augmentation": "flip", "model.rho": 1.0},
+        {"model.augmentation": "none"},
+        {"model.lambda_": 0.0, "model.rho": 0.5},
+    ]
+    labels = [effect.scores.label for effect in found.effects]
+    assert labels[0] == "model.augmentation=add, model.rho=0.5"
+    p_values = [effect.comparison.p_value for effect in found.effects]
+    assert [effect.p_adjusted for effect in found.effects] == list(holm(p_values))
+    assert num_rows(confirmed) == 4 + 2 * 6
+    (reloaded,) = load_effects(confirmed)
+    assert effect_rows(reloaded) == effect_rows(found)
+    assert reloaded.values == found.values
+    confirmation = load_confirmation(confirmed)
+    assert confirmation is not None
+    assert confirmation.winner.values.items() <= found.values.items()
+    assert found.values["model.rho"] == 0.5  # a default
+
+
+def test_a_grid_may_be_of_test_rows(confirmed: StoredStudy):
+    """Every run is a line of the ledger."""
+    wanted = grid(confirmed, {"model.alpha": "0,1", "model.rho": "0.5"})
+    opening = Opening("sweep --test", CPU, None)
+    (found,) = study_effects(confirmed, wanted, None, own_executor(), opening)
+    assert (found.part, found.parameters) == ("test", ["model.alpha", "model.rho"])
+    assert len(confirmed.ledger.openings()) == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines", "law"),
+    [
+        ({"model.rho": "0.1,0.5"}, [], "--grid: varies two or more --param together, got 1; leave"),
+        (GRID, ["model.augmentation"], "--line model.augmentation: must be NAME=VALUE"),
+        (GRID, ["model.rho=0.1,model.rho=0.2"], "with different names"),
+        (GRID, ["=none"], "must be NAME=VALUE"),
+        (GRID, ["model.augmentaton=none"], "--line .*: model: unknown key augmentaton. Did you"),
+        (GRID, ["model.augmentation=crop"], "--line model.augmentation=crop: model"),
+        (GRID, ["model.rho=1,model.augmentation=add"], "is in the table already; leave it out"),
+        (GRID, ["model.alpha=0", "model.alpha=0.0"], "is in the table already"),
+        ({**GRID, "model.rho": "1,2"}, [], "--param model.rho --values 1,2: .*less than or equal"),
+        (
+            {"model.num_heads": "1", "model.embedding_size": "9,10"},
+            ["model.num_heads=4,model.embedding_size=9"],
+            "divisible by num_heads",
+        ),
+    ],
+)
+def test_a_grid_is_checked_before_anything_is_trained(confirmed: StoredStudy, wanted, lines, law):
+    """Each refusal names the option with the law that it breaks."""
+    with pytest.raises(ConfigError, match=law):
+        study_effects(confirmed, grid(confirmed, wanted, lines), None, own_executor())
     assert num_rows(confirmed) == 4
 
 

@@ -161,6 +161,7 @@ SPACES |= {"dymus": ROUTED, "dymus_plus": ROUTED}
 DEFAULTS = {  # of BLADE, by the model specification
     "embedding_size": 32,
     "max_length": 50,
+    "read_sets": True,
     "loss": "bce",
     "num_blocks": 2,
     "num_heads": 2,

@@ -116,18 +116,21 @@ class Blade(NeuralRecommender):
 
     Config = BladeConfig
     config: BladeConfig
-    reads = "sets"
     told_target_set = True
     is_causal = True
-    ablations: ClassVar = {  # BLADE, Table 3
+    # Those of BLADE's Table 3, the contrast of two dropout passes, and past steps without their sets
+    ablations: ClassVar = {
         "w/o EF": {"model.alpha": 1.0},
         "w/o IF": {"model.alpha": 0.0},
         "w/o CL": {"model.lambda_": 0.0},
         "w/o BRW": {"model.richness_weight": False},
+        "w/o DA": {"model.augmentation": "none"},
+        "w/o sets": {"model.read_sets": False},
     }
 
     def __init__(self, config: BladeConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
+        self.reads = "sets" if config.read_sets else "items"
         size, depth = config.embedding_size, config.num_blocks
 
         # The embeddings of items, positions and behavior sets.
@@ -144,7 +147,7 @@ class Blade(NeuralRecommender):
         self.intermediate_blocks = nn.ModuleList(IntermediateBlock(config) for _ in range(depth))
         self.cross = CrossBlock(config)
         self.dropout = Dropout(config.dropout)
-        self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
+        self.views = SetViews(config.operator, config.rho, config.mask_exponent, catalog)
         initialize(self, config.init)
         if config.factor_init == "ones":
             nn.init.ones_(self.sets.user_factors.weight)
@@ -173,7 +176,8 @@ class Blade(NeuralRecommender):
             fused_BLD.
         """
         # Embed sets (Eq. 1), items, and positions, of which the newest step has the last one.
-        behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
+        sets_BLK = batch.sets_BLK if self.config.read_sets else torch.zeros_like(batch.sets_BLK)
+        behaviors_BLD = self.sets(batch.users_B, sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.item_scale
         positions_LD = self.positions.weight[-items_BLD.shape[1] :]
 

@@ -139,18 +139,20 @@ class BladeReleased(NeuralRecommender):
 
     Config = BladeReleasedConfig
     config: BladeReleasedConfig
-    reads = "sets"
     told_target_set = True
     is_causal = True
-    # Those of BLADE's Table 3, but for that of the weights, which are no setting here
+    # Those of `blade`, but for that of the weights, which are no setting here
     ablations: ClassVar = {
         "w/o EF": {"model.alpha": 1.0},
         "w/o IF": {"model.alpha": 0.0},
         "w/o CL": {"model.lambda_": 0.0},
+        "w/o DA": {"model.augmentation": "none"},
+        "w/o sets": {"model.read_sets": False},
     }
 
     def __init__(self, config: BladeReleasedConfig, catalog: Catalog) -> None:
         super().__init__(config, catalog)
+        self.reads = "sets" if config.read_sets else "items"
         size, eps = config.embedding_size, config.layer_norm_eps
         self.items = ItemTable(catalog.num_items, size)
         self.positions = Positions(config.max_length, size, padding_idx=0)
@@ -167,7 +169,7 @@ class BladeReleased(NeuralRecommender):
         self.feed_forward_norm = nn.LayerNorm(size, eps)
         self.dropout = Dropout(config.dropout)
         self.early_dropout = Dropout(config.early_dropout)
-        self.views = SetViews(config.augmentation, config.rho, config.mask_exponent, catalog)
+        self.views = SetViews(config.operator, config.rho, config.mask_exponent, catalog)
         initialize(self, "xavier")
 
     def encode(self, batch: Batch) -> Tensor:
@@ -193,7 +195,8 @@ class BladeReleased(NeuralRecommender):
         Returns:
             fused_BLD.
         """
-        behaviors_BLD = self.sets(batch.users_B, batch.sets_BLK)
+        sets_BLK = batch.sets_BLK if self.config.read_sets else torch.zeros_like(batch.sets_BLK)
+        behaviors_BLD = self.sets(batch.users_B, sets_BLK)
         items_BLD = self.items(batch.items_BL) * self.items.embedding_dim**0.5
         # The newest step has the last position. A lookup, unlike a slice of the table, leaves row 0, the padding row,
         # without a gradient, so it stays zero.

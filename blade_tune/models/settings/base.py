@@ -28,7 +28,8 @@ class ModelConfig(Settings):
       drawn; one that ends with `num_heads` must divide `embedding_size`. `lambda_` weighs the loss term `contrastive`,
       `tau` is its temperature, `augmentation` and `rho` make its views of behavior sets, and `crop_share`,
       `mask_share` and `reorder_share` its views of items. `mask_prob` is the probability that a cloze hides a slot,
-      and `richness_weight` whether steps are weighed by the size of the target's behavior set.
+      `read_sets` whether the sets of past steps are read, and `richness_weight` whether steps are weighed by the size
+      of the target's behavior set.
     """
 
     is_seeded: ClassVar[bool] = False
@@ -163,22 +164,32 @@ class BehaviorTypeConfig(NeuralConfig):
 
 
 class SetAugmentationConfig(NeuralConfig):
-    """The fields of models that contrast views of behavior sets."""
+    """The fields of models that read behavior sets and contrast views of them."""
 
+    read_sets: bool = Field(
+        True, description="read the sets of past steps; if not, each of them counts as empty"
+    )
     augmentation: Augmentation = Field(
-        "mask", description="operator that makes the views; none leaves them to dropout"
+        "mask",
+        description="operator that makes the views; none leaves them to dropout",
+        json_schema_extra=only_when(read_sets=(True,)),
     )
     rho: float = Field(
         0.5,
         ge=0.0,
         le=1.0,
         description="share of a user's real steps that an operator changes",
-        json_schema_extra=only_when(augmentation=("add", "mask", "flip")),
+        json_schema_extra=only_when(augmentation=("add", "mask", "flip"), read_sets=(True,)),
     )
     mask_exponent: float = Field(
         0.5,
         gt=0.0,
         le=1.0,
         description="smoothing of behavior frequencies in masking, c (BLADE, Eq. 13)",
-        json_schema_extra=only_when(augmentation=("mask",)),
+        json_schema_extra=only_when(augmentation=("mask",), read_sets=(True,)),
     )
+
+    @property
+    def operator(self) -> Augmentation:
+        """The operator that makes the views; none where sets are not read, for then it changes nothing."""
+        return self.augmentation if self.read_sets else "none"

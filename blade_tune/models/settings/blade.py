@@ -5,7 +5,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from blade_tune.choices import FactorInit, FusionName, InitName, SetSoftmax, Similarity
-from blade_tune.models.settings.base import AttentionConfig, Augmentation, SetAugmentationConfig
+from blade_tune.models.settings.base import (
+    AttentionConfig,
+    Augmentation,
+    SetAugmentationConfig,
+    only_when,
+)
 
 
 class BladeConfig(AttentionConfig, SetAugmentationConfig):
@@ -83,7 +88,9 @@ class BladeReleasedConfig(AttentionConfig, SetAugmentationConfig):
     )
     lambda_: float = Field(0.001, ge=0.0, le=100.0, description="weight of the contrastive loss")
     augmentation: Augmentation = Field(
-        "none", description="operator that makes the views; the release's changes nothing"
+        "none",
+        description="operator that makes the views; the release's changes nothing",
+        json_schema_extra=only_when(read_sets=(True,)),
     )
     tau: float = Field(
         0.01, gt=0.0, le=1000.0, description="temperature of the contrastive loss (cosine)"
