@@ -65,7 +65,6 @@ def power(
 
     \b
     Example:
-      blade-tune power --study demo --seeds 5 --pairs 8
       blade-tune power --users 4850 --seeds 5 --pairs 36 --difference 0.004
     """  # noqa: D301
     from blade_tune.errors import ConfigError

@@ -30,7 +30,6 @@ from blade_tune.layers.sparse import Sized, Sparse
 from blade_tune.models.base import RecommenderModel
 from blade_tune.models.build import build_model
 from blade_tune.models.settings.earlier import EARLIER, defaults_then
-from blade_tune.parameter import Value
 from blade_tune.space import GROUPS
 
 MALFORMED = (  # exceptions that readers and models raise on malformed files
@@ -130,9 +129,9 @@ def load_bundle(folder: Path) -> Loaded:
                 )
     with _read(folder / "provenance.json") as path:
         fingerprint = json.loads(path.read_text(encoding="utf-8")).get("fingerprint", {})
-        then = defaults_then(facts.model, fingerprint.get("space", {}))
+        stored = fingerprint.get("space", {})
     with _read(folder / "best.yaml") as path:
-        model = _built(facts, read_yaml(path), then, path)
+        model = _built(facts, read_yaml(path), stored, path)
     with _read(folder / "weights.safetensors") as path:
         _fill(model, load_file(path), path)
         _try(model, path)
@@ -177,14 +176,14 @@ def _ids(path: Path, kind: str) -> list[str]:
 
 
 def _built(
-    facts: Facts, best: Mapping[str, Any], then: Mapping[str, Value], path: Path
+    facts: Facts, best: Mapping[str, Any], stored: Mapping[str, Any], path: Path
 ) -> RecommenderModel:
     """Build the model of a bundle, still without its weights.
 
     Args:
         facts: the content of catalog.json.
         best: the content of best.yaml.
-        then: settings that hold where best.yaml says nothing.
+        stored: the part `space` of the study's fingerprint, whose defaults hold where best.yaml says nothing.
         path: the path of best.yaml.
     """
     settings = best.get("model", {})
@@ -196,8 +195,8 @@ def _built(
         (member.model, {**EARLIER.get(member.model, {}), **member.settings})
         for member in facts.members
     ]
-    settings = {**then, **settings}
     try:
+        settings = {**defaults_then(facts.model, stored), **settings}
         return build_model(facts.model, settings, facts.catalog, str(path), members).eval()
     except ConfigError as error:
         rule = "must be a model of this version of the program"

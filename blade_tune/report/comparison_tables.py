@@ -15,7 +15,7 @@ from blade_tune.report.score_cells import (
 from blade_tune.report.section import plural
 from blade_tune.report.text_tables import Cell, Entry, Table
 from blade_tune.report.told_tables import told_columns, told_notes
-from blade_tune.selection.comparison import Comparisons, Contender
+from blade_tune.selection.comparison import Comparisons, Contender, Pair
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.expectation import expected_of_scores
 from blade_tune.selection.moves import CHANGES, moves_of, moves_words
@@ -32,46 +32,9 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
     A model's row has its figures, what it is told of the item to predict, the cost of its search, and its difference
     from the reference, the model of all contrasts or else the best, with its interval and p-value.
     """
-    with_reference = comparisons.with_reference
-    rows: list[Row] = []
-    for entry in comparisons.entries:
-        pair = with_reference.get(entry.label)
-        moved = moves_of(entry.study, entry.winner.runs)
-        figures: Row = {}
-        for metric in SHOWN:
-            figures |= mean_and_sd(entry.scores, metric)
-            if (
-                comparisons.part == "test"
-            ):  # rows that chose nothing, so each figure has an interval
-                figures |= _interval(entry.scores, metric)
-        rows.append(
-            {
-                "model": entry.label,
-                **_expected(entry),
-                **figures,
-                **group_means(entry.scores, comparisons.groups, comparisons.metric),
-                "part": comparisons.part,
-                "seeds": len(entry.scores.ranks_SU),
-                "loss": entry.loss,
-                "target_set": entry.target_set,
-                "told_target_set": entry.target_set == "truth",
-                **{name: round(value, 4) for name, value in entry.spent.items()},
-                **budget_row(entry.study),
-                "trial": entry.winner.trial,
-                **{f"moves.{name}": moved.get(name) for name in CHANGES},
-                "compared_with": comparisons.reference if pair else None,
-                "difference": pair.comparison.difference if pair else None,
-                "difference_low": pair.comparison.low if pair else None,
-                "difference_high": pair.comparison.high if pair else None,
-                "p_holm": pair.p_adjusted if pair else None,
-                **contrast_columns(comparisons.group_contrasts, entry.label),
-                "verdict": str(entry.verdict) if entry.verdict else None,
-                "warning": entry.warning(comparisons.metric) or None,
-            }
-        )
-
+    rows = [_entry_row(entry, comparisons) for entry in comparisons.entries]
     for told in comparisons.told:
-        figures = {}
+        figures: Row = {}
         for metric in SHOWN:
             figures |= mean_and_sd(told.scores, metric)
         rows.append(
@@ -88,6 +51,47 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
         known = {metric: reached.get(metric) for metric in SHOWN}
         rows.append({"model": name, **known, "part": comparisons.part})
     return sorted(rows, key=lambda row: -_reached(comparisons, row["model"]))
+
+
+def _entry_row(entry: Contender, comparisons: Comparisons) -> Row:
+    """Return the row of a model."""
+    moved = moves_of(entry.study, entry.winner.runs)
+    figures: Row = {}
+    for metric in SHOWN:
+        figures |= mean_and_sd(entry.scores, metric)
+        # Test rows chose nothing, so each figure of theirs has an interval.
+        if comparisons.part == "test":
+            figures |= _interval(entry.scores, metric)
+    return {
+        "model": entry.label,
+        **_expected(entry),
+        **figures,
+        **group_means(entry.scores, comparisons.groups, comparisons.metric),
+        "part": comparisons.part,
+        "seeds": len(entry.scores.ranks_SU),
+        "loss": entry.loss,
+        "target_set": entry.target_set,
+        "told_target_set": entry.target_set == "truth",
+        **{name: round(value, 4) for name, value in entry.spent.items()},
+        **budget_row(entry.study),
+        "trial": entry.winner.trial,
+        **{f"moves.{name}": moved.get(name) for name in CHANGES},
+        **_difference(comparisons, comparisons.with_reference.get(entry.label)),
+        **contrast_columns(comparisons.group_contrasts, entry.label),
+        "verdict": str(entry.verdict) if entry.verdict else None,
+        "warning": entry.warning(comparisons.metric) or None,
+    }
+
+
+def _difference(comparisons: Comparisons, pair: Pair | None) -> Row:
+    """Return the columns of a model's difference from the reference; None in the reference's own row."""
+    return {
+        "compared_with": comparisons.reference if pair else None,
+        "difference": pair and pair.comparison.difference,
+        "difference_low": pair and pair.comparison.low,
+        "difference_high": pair and pair.comparison.high,
+        "p_holm": pair and pair.p_adjusted,
+    }
 
 
 def _reached(comparisons: Comparisons, name: str) -> float:

@@ -23,7 +23,14 @@ from blade_tune.models import MODELS
 from tests.builders import MEMBERS, make_catalog, make_model
 
 HISTORIES = {"1": [("3", ["click"]), ("9", ["like"])], "new": [("12", ["share"])]}
-LOADED = ("weights.safetensors", "best.yaml", "catalog.json", "users.csv", "items.csv")
+LOADED = (
+    "weights.safetensors",
+    "best.yaml",
+    "catalog.json",
+    "provenance.json",
+    "users.csv",
+    "items.csv",
+)
 
 
 def damaged(raw: bytes, draw: random.Random) -> bytes:
@@ -274,6 +281,11 @@ def small_bundle(folder: Path, name: str) -> Catalog:
     facts |= {"model": name, "members": members if name == "combination" else [], "log": log}
     (folder / "catalog.json").write_text(json.dumps(facts))
     (folder / "best.yaml").write_text("model: {max_length: 6}\n")
+    defaults = {
+        f"model.{key}": info.default for key, info in type(model.config).model_fields.items()
+    }
+    space = {key: value for key, value in defaults.items() if isinstance(value, str | int | float)}
+    (folder / "provenance.json").write_text(json.dumps({"fingerprint": {"space": space}}))
     save_file(
         {name: part.contiguous() for name, part in model.state_dict().items()},
         folder / "weights.safetensors",
