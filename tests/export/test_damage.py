@@ -19,7 +19,7 @@ from blade_tune.export import checksums
 from blade_tune.export.checksums import FILES
 from blade_tune.export.reading import load_bundle
 from blade_tune.export.recommender import Recommender
-from blade_tune.models import MODELS
+from blade_tune.models import MODELS, config_class
 from tests.builders import MEMBERS, make_catalog, make_model
 
 HISTORIES = {"1": [("3", ["click"]), ("9", ["like"])], "new": [("12", ["share"])]}
@@ -282,7 +282,7 @@ def small_bundle(folder: Path, name: str) -> Catalog:
     (folder / "catalog.json").write_text(json.dumps(facts))
     (folder / "best.yaml").write_text("model: {max_length: 6}\n")
     defaults = {
-        f"model.{key}": info.default for key, info in type(model.config).model_fields.items()
+        f"model.{key}": info.default for key, info in config_class(name).model_fields.items()
     }
     space = {key: value for key, value in defaults.items() if isinstance(value, str | int | float)}
     (folder / "provenance.json").write_text(json.dumps({"fingerprint": {"space": space}}))
