@@ -53,9 +53,9 @@ def test_the_interval_covers_what_new_users_get(num_seeds, at_hand):
 
 @pytest.mark.parametrize("num_seeds", [2, 5])
 def test_it_covers_where_most_users_gain_nothing(num_seeds):
-    """NDCG@10 of which 19 in 20 users have 0, so with ties and a heavy tail: 93 to 98 of 100, of two seeds too."""
+    """NDCG@10 of which 19 in 20 users have 0, so with ties and a heavy tail: 93 to 99 of 100, of two seeds too."""
     new_users, _ = coverage(SPARSE, num_seeds)
-    assert 0.93 <= new_users <= 0.98
+    assert 0.93 <= new_users <= 0.99
 
 
 def null_effects(setting: Setting, num_seeds: int, is_of_same_users: bool) -> tuple[float, float]:
