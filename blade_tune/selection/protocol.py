@@ -6,7 +6,7 @@ from blade_tune.catalog import Catalog
 from blade_tune.choices import TargetSet
 from blade_tune.errors import DataError
 from blade_tune.parameter import Value
-from blade_tune.selection.confirm import load_confirmation
+from blade_tune.selection.confirm import is_seeded, load_confirmation
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.storage.trials import best_trial
 from blade_tune.study.stored import StoredStudy
@@ -28,7 +28,7 @@ def protocol_line(searches: Sequence[StoredStudy], losses: Iterable[str], num_se
         f"exclude {_either(definition.objective.exclude for definition in definitions)}",
         f"target_set {_either(definition.objective.target_set for definition in definitions)}",
         f"budget {_budget(searches)}",
-        f"{num_seeds or 'no'} fresh {'seed' if num_seeds == 1 else 'seeds'}",
+        _seeds(definitions, num_seeds),
         f"test rows {openings(searches)}",
     ]
     return f"protocol: {', '.join(parts)}"
@@ -75,6 +75,12 @@ def told_of(target_set: TargetSet, catalog: Catalog) -> str:
         return "is told the behavior set of the item to predict, or its label"
     names = ", ".join(catalog.names_of(set_K))
     return f"takes a target set, and is told the same for every item to predict, {{{names}}}: nothing of the item"
+
+
+def _seeds(definitions: Iterable[StudyDefinition], num_seeds: int) -> str:
+    if not any(is_seeded(definition) for definition in definitions):
+        return "the same on every seed"
+    return f"{num_seeds or 'no'} fresh {'seed' if num_seeds == 1 else 'seeds'}"
 
 
 def _budget(searches: Sequence[StoredStudy]) -> str:

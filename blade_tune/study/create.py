@@ -27,7 +27,7 @@ from blade_tune.storage.folder import write_text
 from blade_tune.storage.optuna_storage import StudyStorage
 from blade_tune.storage.spending import ATTRIBUTE as LIMIT
 from blade_tune.storage.spending import Limit
-from blade_tune.storage.trial_record import attributes
+from blade_tune.storage.trial_record import Given, attributes
 from blade_tune.study.ownership import Identity
 from blade_tune.study.stored import StoredStudy, require_maximized
 from blade_tune.study.workspace import Workspace
@@ -170,7 +170,7 @@ def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
             study.enqueue_trial(params, user_attrs=attrs, skip_if_exists=True)
             continue
         # The space has no such point, so the row is given its configuration.
-        given = {"values": whole, "seed": training_seed(definition.search.seed, whole)}
-        attrs |= attributes(given=given)
-        if attrs not in [trial.user_attrs for trial in study.get_trials(deepcopy=False)]:
+        given = Given(whole, training_seed(definition.search.seed, whole))
+        attrs |= attributes(given=vars(given))
+        if given not in [Given.of(trial) for trial in study.get_trials(deepcopy=False)]:
             study.add_trial(create_trial(state=TrialState.WAITING, user_attrs=attrs))

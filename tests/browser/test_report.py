@@ -29,9 +29,9 @@ def test_every_figure_is_drawn(watched_page, screenshot, report, width):
     """Each has its traces and a shape for them; the page itself never scrolls sideways."""
     page = watched_page(width)
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 8")
+    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 9")
     drawn = page.evaluate(DRAWN)
-    assert len(drawn) == 8
+    assert len(drawn) == 9
     assert all(figure["traces"] and figure["shapes"] and figure["width"] > 250 for figure in drawn)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert screenshot(page, f"report-{width}").stat().st_size > 50_000

@@ -46,7 +46,7 @@ def test_a_command_that_looks_prints_its_result_alone(finished, words, form):
 def test_status_has_budget_trials_and_best(status):
     """`status -f json` has exactly these keys; the best trial has number, value and dotted parameters."""
     first, then = (
-        ["name", "model", "metric", "budget", "scored", "trials", "best"],
+        ["name", "model", "metric", "budget", "scored", "limit", "trials", "best"],
         ["baselines", "verdict", "warning"],
     )
     assert list(status) == [

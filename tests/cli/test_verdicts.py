@@ -213,7 +213,10 @@ def test_a_confirmation_judges_the_winner(confirmed: Path, study: str):
         for line in (confirmed / f"confirm.{study}.txt").read_text().splitlines()
         if verdicts(line)
     )
-    assert sentence == f"{words.capitalize()}, 95% of the mean minus that of the untuned baseline."
+    assert (
+        sentence
+        == f"{words.capitalize()}, 95% of the expected figure minus that of the untuned baseline."
+    )
 
 
 @pytest.mark.parametrize("study", WORDS)
@@ -309,7 +312,7 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     labels = re.findall(r"^\| ([\w ,]+?)(?: [†‡!]+)* +\|", table, re.MULTILINE)
     reached = [
         float(cell)
-        for cell in re.findall(r"^\|(?:[^|]*\|){3} *[*<u>]*([\d.]+)", table, re.MULTILINE)
+        for cell in re.findall(r"^\|(?:[^|]*\|){4} *[*<u>]*([\d.]+)", table, re.MULTILINE)
     ]
     assert reached == sorted(reached, reverse=True)  # by NDCG@10, baselines among the models
     assert labels[1] == "sequential_rules"
@@ -323,13 +326,13 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     }
     assert marked == {"model": False, "sequential_rules": False, "item_knn": True, "blade": True}
     assert (
-        "\n‡ not above item_knn: the interval of the mean minus that of the untuned baseline"
+        "\n‡ not above item_knn: the interval of the expected figure minus that of the untuned baseline"
         in table
     )
     files = folder / "results" / "shop.compare"
     assert (files / "valid.md").read_text(encoding="utf-8") == table
     latex = (files / "valid.tex").read_text(encoding="utf-8")
-    assert r"\ddag{} not above item\_knn: the interval of the mean" in latex
+    assert r"\ddag{} not above item\_knn: the interval of the expected figure" in latex
     assert all(
         row in latex
         for row in (r"blade \dag{} \ddag{} ! &", r"item\_knn \ddag{} ", r"sequential\_rules &")

@@ -43,7 +43,7 @@ def contender(study: StoredStudy, model: str, hits: int, part: EvaluatedPart) ->
     expected = EXPECTED[model] if part == "valid" else expected_of_scores(scores, "ndcg@10")
     is_above = model == "blade"
     return Contender(
-        model=model,
+        label=model,
         study=study,
         files=study.folder.trial(0),
         winner=made_up.confirmation().winner,
@@ -73,7 +73,7 @@ def comparison(study: StoredStudy, part: EvaluatedPart) -> Comparisons:
         part,
         tuple(entries),
         tuple(
-            Pair(first.model, second.model, each, p_value)
+            Pair(first.label, second.label, each, p_value)
             for (first, second), each, p_value in zip(pairs, found, adjusted, strict=True)
         ),
         {},

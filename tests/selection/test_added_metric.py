@@ -79,6 +79,8 @@ def said(place: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     shutil.copytree(
         ROOT / "blade_tune", source / "blade_tune", ignore=shutil.ignore_patterns("__pycache__")
     )
+    (source / "studies").mkdir()
+    shutil.copy(ROOT / "studies" / "published.csv", source / "studies")
     path = source / "blade_tune" / "metrics.py"
     path.write_text(path.read_text().replace("}\nCUTOFFS", f"{LINE}}}\nCUTOFFS"))
     assert (

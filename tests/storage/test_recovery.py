@@ -174,7 +174,7 @@ def test_a_continuation_knows_what_its_trial_was(ward, gone):
         trial.set_user_attr(name, 1)
     ward.recovery.sweep()
     attrs = ward.study.trials[1].user_attrs
-    own = {"reason", "message", "seed", "epochs", "clock", "files"}
+    own = {"reason", "message", "seed", "epochs", "clock", "files", "moves"}
     assert attrs == dict.fromkeys(ATTRIBUTES.keys() - own, 1) | {
         "root": 1,
         "retries": 2,
