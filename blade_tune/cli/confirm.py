@@ -110,7 +110,7 @@ def confirm(
             "doubts": confirmation.doubts,
             "made": list(confirmation.made),
             "moves": {
-                candidate.trial: moves_of(stored, candidate.runs)
+                candidate.trial: moves_of(confirmation.runs, candidate.runs)
                 for candidate in confirmation.candidates
             },
             "protocol": study_protocol(stored),

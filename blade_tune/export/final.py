@@ -33,7 +33,7 @@ from blade_tune.export.writing import write_bundle
 from blade_tune.metrics import gains
 from blade_tune.models.base import RecommenderModel
 from blade_tune.selection.confirm import load_confirmation
-from blade_tune.selection.out_of_bag import Expected
+from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.protocol import loss_of, protocol_line, told_of
 from blade_tune.selection.statistics import estimate
 from blade_tune.spec.definition import max_length
@@ -76,12 +76,15 @@ class Choice:
     search_trial: int  # number of the trial in the search that had this configuration first
     source: StoredStudy  # the study of `trial`: the search, or the runs that confirmed its top
     trial: FrozenTrial
-    expected: Expected | None = None  # what a confirmed winner reaches on valid rows of other users
+    confirmation: Confirmation | None = None  # by which it was chosen
 
     @property
     def expectation(self) -> dict[str, Any]:
-        """What to expect of the trial for other users, for the bundle's metrics; empty where it is not known."""
-        return {"expected": asdict(self.expected)} if self.expected else {}
+        """What to expect of a winner for other users, for the bundle's metrics; empty where it is not known."""
+        found = self.confirmation
+        if found is None or found.expected is None or found.winner.trial != self.search_trial:
+            return {}
+        return {"expected": asdict(found.expected)}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -137,8 +140,7 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
     candidate = confirmation.smallest if rule == "1se" else confirmation.winner
     runs = confirmation.runs
     run_on_first_seed = runs.trials[candidate.runs[0]]
-    expected = confirmation.expected if candidate is confirmation.winner else None
-    return Choice(rule or "confirmed", candidate.trial, runs, run_on_first_seed, expected)
+    return Choice(rule or "confirmed", candidate.trial, runs, run_on_first_seed, confirmation)
 
 
 def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
@@ -232,9 +234,9 @@ def _provenance(
 
 def _protocol(stored: StoredStudy, choice: Choice) -> str:
     """Return the line of the protocol; a trial that nothing confirmed has no fresh seeds."""
-    confirmation = load_confirmation(stored) if choice.rule != "best" else None
     loss = loss_of(stored.definition, choice.source.values(choice.trial))
-    return protocol_line([stored], [loss], len(confirmation.seeds) if confirmation else 0)
+    num_seeds = len(choice.confirmation.seeds) if choice.confirmation else 0
+    return protocol_line([stored], [loss], num_seeds)
 
 
 def retrain(

@@ -50,7 +50,7 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
 
     # Sentences on how far the winner can be trusted
     num_candidates = plural(len(confirmation.candidates), "candidate")
-    words = [f"{words}." for words in expectation_words(confirmation)]
+    words = expectation_words(confirmation)
     if confirmation.verdict:
         words.append(_judged(confirmation.verdict, f"one of {num_candidates}"))
     words += [f"{doubt[0].upper()}{doubt[1:]}" for doubt in confirmation.doubts]
@@ -74,7 +74,7 @@ def _confirmed(study: Study, confirmation: Confirmation) -> Section:
         "parameters": f"{chosen.num_parameters:,}",
         f"seconds {unit}": f"{chosen.seconds_per_epoch:.2g}",
         "moved by its inputs": moves_words(
-            moves_of(study.stored, chosen.runs), is_fitted=study.stored.definition.is_fitted
+            moves_of(confirmation.runs, chosen.runs), is_fitted=study.stored.definition.is_fitted
         ),
     }
 

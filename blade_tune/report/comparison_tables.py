@@ -8,6 +8,7 @@ from blade_tune.report.group_tables import contrast_columns, group_means, group_
 from blade_tune.report.score_cells import (
     LEVEL,
     SHOWN,
+    difference_columns,
     mean_and_sd,
     metric_name,
     score_cells,
@@ -18,10 +19,10 @@ from blade_tune.report.told_tables import told_columns, told_notes
 from blade_tune.selection.comparison import Comparisons, Contender, Pair
 from blade_tune.selection.cost import Cost
 from blade_tune.selection.expectation import expected_of_scores
-from blade_tune.selection.moves import CHANGES, moves_of, moves_words
+from blade_tune.selection.moves import CHANGES, moves_words
 from blade_tune.selection.power import ENOUGH, smallest_difference
 from blade_tune.selection.published_tables import published_differences
-from blade_tune.selection.saturation import budget_notes, budget_row
+from blade_tune.selection.saturation import budget_note, budget_row
 from blade_tune.selection.scores import Scores
 from blade_tune.training.baselines import REFERENCE
 
@@ -55,7 +56,6 @@ def comparison_rows(comparisons: Comparisons) -> list[Row]:
 
 def _entry_row(entry: Contender, comparisons: Comparisons) -> Row:
     """Return the row of a model."""
-    moved = moves_of(entry.study, entry.winner.runs)
     figures: Row = {}
     for metric in SHOWN:
         figures |= mean_and_sd(entry.scores, metric)
@@ -73,9 +73,9 @@ def _entry_row(entry: Contender, comparisons: Comparisons) -> Row:
         "target_set": entry.target_set,
         "told_target_set": entry.target_set == "truth",
         **{name: round(value, 4) for name, value in entry.spent.items()},
-        **budget_row(entry.study),
+        **budget_row(entry.study, entry.course),
         "trial": entry.winner.trial,
-        **{f"moves.{name}": moved.get(name) for name in CHANGES},
+        **{f"moves.{name}": entry.moves.get(name) for name in CHANGES},
         **_difference(comparisons, comparisons.with_reference.get(entry.label)),
         **contrast_columns(comparisons.group_contrasts, entry.label),
         "verdict": str(entry.verdict) if entry.verdict else None,
@@ -85,12 +85,10 @@ def _entry_row(entry: Contender, comparisons: Comparisons) -> Row:
 
 def _difference(comparisons: Comparisons, pair: Pair | None) -> Row:
     """Return the columns of a model's difference from the reference; None in the reference's own row."""
+    found, p_adjusted = (pair.comparison, pair.p_adjusted) if pair else (None, None)
     return {
         "compared_with": comparisons.reference if pair else None,
-        "difference": pair and pair.comparison.difference,
-        "difference_low": pair and pair.comparison.low,
-        "difference_high": pair and pair.comparison.high,
-        "p_holm": pair and pair.p_adjusted,
+        **difference_columns("difference", found, p_adjusted, "p_holm"),
     }
 
 
@@ -163,7 +161,7 @@ def _footnotes(comparisons: Comparisons, uneven: Sequence[str]) -> list[str]:
         *(f"! {words}" for words in comparisons.warnings),
         *_left_out(comparisons),
         *_moves(comparisons),
-        *budget_notes(entry.study for entry in comparisons.entries),
+        *(budget_note(entry.study, entry.course) for entry in comparisons.entries),
         *comparisons.doubts,
         *_power_notes(comparisons),
         "a model without epochs is fitted at once; one without sd is the same on every seed",
@@ -265,8 +263,7 @@ def _moves(comparisons: Comparisons) -> list[str]:
     """Return a footnote for each model on how far changed inputs move its trained states or scores."""
     notes = []
     for entry in comparisons.entries:
-        moves = moves_of(entry.study, entry.winner.runs)
-        words = moves_words(moves, is_fitted=entry.study.definition.is_fitted)
+        words = moves_words(entry.moves, is_fitted=entry.study.definition.is_fitted)
         notes.append(f"{entry.label}: {words}")
     return notes
 

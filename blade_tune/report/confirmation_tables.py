@@ -37,7 +37,7 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
     """Return sentences on what a confirmation found, which claim no more than it supports."""
     winner, (low, high) = confirmation.winner, confirmation.winner_interval
     estimate, metric = winner.estimate, confirmation.metric
-    words = [f"{sentence}." for sentence in expectation_words(confirmation)]
+    words = expectation_words(confirmation)
     words += [
         f"Trial {winner.trial} has the highest mean: valid {metric} {estimate.mean:.4f} over "
         f"{plural(estimate.num, confirmation.over)}, where the search saw {winner.search_value:.4f}.",
@@ -64,7 +64,7 @@ def confirmation_words(confirmation: Confirmation) -> list[str]:
 
 
 def expectation_words(confirmation: Confirmation) -> list[str]:
-    """Return what to expect of a winner for other users, in a phrase; none where it is not known."""
+    """Return a sentence on what to expect of a winner for other users; none where it is not known."""
     expected = confirmation.expected
     if expected is None:
         return []
@@ -75,7 +75,7 @@ def expectation_words(confirmation: Confirmation) -> list[str]:
         )
     return [
         f"For other users and seeds expect valid {confirmation.metric} {expected} of trial "
-        f"{confirmation.winner.trial}: out of bag, the choice {chosen} made again on resampled users"
+        f"{confirmation.winner.trial}: out of bag, the choice {chosen} made again on resampled users."
     ]
 
 

@@ -5,6 +5,7 @@ from blade_tune.report.group_tables import contrast_columns, group_means, group_
 from blade_tune.report.score_cells import (
     LEVEL,
     SHOWN,
+    difference_columns,
     estimate_row,
     metric_name,
     score_cells,
@@ -25,12 +26,7 @@ def effect_rows(effects: Effects) -> list[Row]:
     rows = [_effect_row(effects, effects.base)]
     for effect in effects.effects:
         row = _effect_row(effects, effect.scores)
-        row |= {
-            "difference": effect.comparison.difference,
-            "difference_low": effect.comparison.low,
-            "difference_high": effect.comparison.high,
-            "p_holm": effect.p_adjusted,
-        }
+        row |= difference_columns("difference", effect.comparison, effect.p_adjusted, "p_holm")
         row |= contrast_columns(effects.contrasts, effect.scores.label)
         rows.append(row)
 

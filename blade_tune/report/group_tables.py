@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from blade_tune.report import Row
+from blade_tune.report.score_cells import difference_columns, difference_words, metric_name
 from blade_tune.selection.groups import (
     FEWEST_USERS,
     GroupContrast,
@@ -26,13 +27,8 @@ def contrast_columns(contrasts: Sequence[GroupContrast], label: str) -> Row:
     if not contrasts:
         return {}
     found = {each.label: each for each in contrasts}.get(label)
-    comparison = found.comparison if found else None
-    return {
-        "group_contrast": comparison.difference if comparison else None,
-        "group_contrast_low": comparison.low if comparison else None,
-        "group_contrast_high": comparison.high if comparison else None,
-        "group_contrast_p_holm": found.p_adjusted if found else None,
-    }
+    comparison, p_adjusted = (found.comparison, found.p_adjusted) if found else (None, None)
+    return difference_columns("group_contrast", comparison, p_adjusted)
 
 
 def group_notes(
@@ -57,17 +53,11 @@ def group_notes(
     if not contrasts:
         return [sizes]
     first, *_, last = groups
-    found = "; ".join(_words(each) for each in contrasts)
+    found = "; ".join(
+        f"{each.label} {difference_words(each.comparison, each.p_adjusted)}" for each in contrasts
+    )
     return [
         sizes,
-        f"difference from {base} in {metric.upper()} among {last} users minus that among {first} users (paired "
+        f"difference from {base} in {metric_name(metric)} among {last} users minus that among {first} users (paired "
         f"bootstrap over users within groups and seeds, 95%, Holm over {len(contrasts)}): {found}",
     ]
-
-
-def _words(contrast: GroupContrast) -> str:
-    found = contrast.comparison
-    return (
-        f"{contrast.label} {found.difference:+z.4f} ({found.low:+z.4f} to {found.high:+z.4f}, "
-        f"p = {contrast.p_adjusted:.2g})"
-    )

@@ -7,7 +7,7 @@ from blade_tune.metrics import by_cutoff
 from blade_tune.report import Row
 from blade_tune.report.text_tables import Cell, Entry, Table, latex, markdown
 from blade_tune.selection.scores import Scores
-from blade_tune.selection.statistics import Estimate
+from blade_tune.selection.statistics import Comparison, Estimate
 from blade_tune.storage.folder import write_text
 from blade_tune.trial.curves import as_csv
 
@@ -20,6 +20,32 @@ def write_files(folder: Path, name: str, table: Table, rows: Sequence[Row]) -> N
     write_text(folder / f"{name}.md", markdown(table))
     write_text(folder / f"{name}.tex", latex(table))
     write_text(folder / f"{name}.csv", as_csv(rows))
+
+
+def difference_columns(
+    name: str, found: Comparison | None, p_adjusted: float | None, p_name: str | None = None
+) -> Row:
+    """Return the columns of a difference with its interval and corrected p-value; all None where there is none.
+
+    Args:
+        name: of the column of the difference, with which the other names begin.
+        found: the difference.
+        p_adjusted: its p-value, corrected for multiplicity.
+        p_name: name of the column of the p-value, where it does not begin so.
+    """
+    return {
+        name: found and found.difference,
+        f"{name}_low": found and found.low,
+        f"{name}_high": found and found.high,
+        p_name or f"{name}_p_holm": p_adjusted,
+    }
+
+
+def difference_words(found: Comparison, p_adjusted: float) -> str:
+    """Return a difference with its interval and corrected p-value, for a footnote."""
+    return (
+        f"{found.difference:+z.4f} ({found.low:+z.4f} to {found.high:+z.4f}, p = {p_adjusted:.2g})"
+    )
 
 
 def metric_name(metric: str) -> str:

@@ -3,16 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from blade_tune.choices import TargetSet
-from blade_tune.metrics import by_cutoff
 from blade_tune.report import Row
+from blade_tune.report.score_cells import SHOWN, difference_columns, difference_words, metric_name
 from blade_tune.report.text_tables import Cell, Table
 from blade_tune.selection.comparison import Told
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.protocol import told_of
 from blade_tune.selection.scores import EvaluatedPart, Scores
-from blade_tune.selection.statistics import Comparison
-
-SHOWN = by_cutoff(5, 10)
 
 
 def told_columns(told: Told) -> Row:
@@ -20,9 +17,9 @@ def told_columns(told: Told) -> Row:
     return {
         "target_set": told.target_set,
         "told_target_set": told.target_set == "truth",
-        **_difference("told_change", told.change, told.change_p),
+        **difference_columns("told_change", told.change, told.change_p),
         "rival": told.rival,
-        **_difference("from_rival", told.distance, told.distance_p),
+        **difference_columns("from_rival", told.distance, told.distance_p),
     }
 
 
@@ -31,14 +28,16 @@ def told_notes(told: Sequence[Told], metric: str) -> list[str]:
     if not told:
         return []
     words = dict.fromkeys(f"told {each.target_set}: {each.words}" for each in told)
-    changes = "; ".join(f"{each.label} {_words(each.change, each.change_p)}" for each in told)
+    changes = "; ".join(
+        f"{each.label} {difference_words(each.change, each.change_p)}" for each in told
+    )
     notes = [
         *words,
-        f"rows with another target set are the same runs, ranked again; {metric.upper()} minus that under the study's "
-        f"own (paired bootstrap over users and seeds, 95%, Holm over {len(told)}): {changes}",
+        f"rows with another target set are the same runs, ranked again; {metric_name(metric)} minus that under the "
+        f"study's own (paired bootstrap over users and seeds, 95%, Holm over {len(told)}): {changes}",
     ]
     distances = "; ".join(
-        f"{each.label} {_words(each.distance, each.distance_p)}"
+        f"{each.label} {difference_words(each.distance, each.distance_p)}"
         for each in told
         if each.distance and each.distance_p is not None
     )
@@ -66,7 +65,7 @@ def told_table(
     for target_set, found in scores.items():
         estimates = [found.estimate(metric) for metric in SHOWN]
         rows.append((f"told {target_set}", [Cell(each.mean, each.sd) for each in estimates]))
-    columns = ["", *(metric.upper() for metric in SHOWN)]
+    columns = ["", *map(metric_name, SHOWN)]
     return Table(columns, rows, f"{label}: {part} figures by what it is told", notes)
 
 
@@ -76,18 +75,3 @@ def told_facts(scores: Mapping[TargetSet, Scores]) -> Row:
         target_set: {metric: vars(found.estimate(metric)) for metric in SHOWN}
         for target_set, found in scores.items()
     }
-
-
-def _difference(name: str, found: Comparison | None, p_adjusted: float | None) -> Row:
-    return {
-        name: found.difference if found else None,
-        f"{name}_low": found.low if found else None,
-        f"{name}_high": found.high if found else None,
-        f"{name}_p_holm": p_adjusted,
-    }
-
-
-def _words(found: Comparison, p_adjusted: float) -> str:
-    return (
-        f"{found.difference:+z.4f} ({found.low:+z.4f} to {found.high:+z.4f}, p = {p_adjusted:.2g})"
-    )

@@ -26,7 +26,7 @@ from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitte
 from blade_tune.spec.published import LENGTH, TAG, published_entries, published_length
 from blade_tune.spec.recipes import OF_FILES, RecipeName
 from blade_tune.spec.space_files import load_space
-from blade_tune.storage.spending import UNLIMITED, Limit, steps
+from blade_tune.storage.spending import UNLIMITED, Limit, hours, steps
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import logical_trials, num_scored
 from blade_tune.study.create import TrialBudget, open_study
@@ -219,14 +219,13 @@ def spent(stored: StoredStudy) -> dict[str, float]:
         held GPUs. A fitted model has no epochs and no steps.
     """
     trials = stored.trials
-    records = [TrialRecord(trial) for trial in logical_trials(trials)]
+    records = map(TrialRecord, logical_trials(trials))
     epochs = sum(record.get(TrialRecord.epochs, 0) for record in records)
-    seconds = sum(record.get(TrialRecord.seconds, 0.0) for record in records)
     taken = steps(trials)
     return {
         "trials": num_scored(trials),
         "epochs": 0 if stored.definition.is_fitted else epochs,
-        "hours": seconds / 3600,
+        "hours": hours(trials),
         **({} if math.isnan(taken) else {"steps": taken}),
         "gpu_hours": stored.attempts.gpu_seconds() / 3600,
     }

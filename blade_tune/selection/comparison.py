@@ -14,6 +14,7 @@ from blade_tune.selection.contrasts import Contrasts
 from blade_tune.selection.groups import GroupContrast, interactions
 from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.power import PairNoise, Plan
+from blade_tune.selection.saturation import Course
 from blade_tune.selection.scores import EvaluatedPart, Scores
 from blade_tune.selection.statistics import Comparison, Floats
 from blade_tune.storage.folder import TrialFolder
@@ -66,6 +67,8 @@ class Contender:
     window: int
     loss: str  # name of the loss that the winner was trained with
     spent: Mapping[str, float]  # cost of the search, see `compare.spent`
+    course: Course  # of the search: what it had reached by what it had spent
+    moves: Mapping[str, float]  # how far changed inputs move the winner, see `moves.moves_of`
     # What to expect for other users; None where ranks of the search or of runs were not available.
     expected: Expected | None
     # Metrics of the untuned baselines on the same rows
@@ -119,7 +122,6 @@ class Comparisons:
     told_words: str  # what models that take a target set are told
     protocol: str  # the line that says how the figures were made
     told: tuple[Told, ...] = ()  # models under other target sets than the study's
-
     # The one model of all pairs; None where all models are paired with all others.
     contrasts: Contrasts | None = None
 
@@ -172,11 +174,7 @@ class Comparisons:
     def noise(self) -> PairNoise:
         """The mean noise of the pairs that are compared."""
         gains = {entry.label: entry.scores.gains(self.metric) for entry in self.entries}
-        noises = []
-        for pair in self.pairs:
-            first_SU, second_SU = same_seeds(gains[pair.first], gains[pair.second])
-            noises.append(PairNoise.of(first_SU - second_SU))
-        return PairNoise.mean(noises)
+        return PairNoise.between((gains[pair.first], gains[pair.second]) for pair in self.pairs)
 
     @property
     def left_out(self) -> Mapping[str, str]:

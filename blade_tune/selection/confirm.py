@@ -63,7 +63,8 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
             same call continues from there.
         InterruptedStudyError: the user stopped it; the same call continues from there.
     """
-    trials = leaders(stored, top)
+    searched = leaders(stored)
+    trials = searched[:top]
     num_seeds = num_seeds if is_seeded(stored.definition) else 1
     asked = {"trials": [trial.number for trial in trials], "seeds": num_seeds}
     stored.study.set_user_attr(ATTRIBUTE, asked)  # by which `load_confirmation` finds the runs
@@ -74,7 +75,7 @@ def confirm(stored: StoredStudy, top: int, num_seeds: int, executor: RunExecutor
     if confirmation is None:
         raise missing(runs, wanted)
     # What to expect of the winner, and the verdict, from baselines with a window of its length
-    expected = expected_of_winner(stored, confirmation, leaders(stored))
+    expected = expected_of_winner(stored, confirmation, searched)
     data = stored.data(executor.settings.data)
     measured = stored.measure_baselines(data, confirmation.winner.values)
     verdict = _verdict(confirmation, measured, expected)

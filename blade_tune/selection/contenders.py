@@ -13,8 +13,10 @@ from blade_tune.selection.comparison import Comparisons, Contender, Pair, same_s
 from blade_tune.selection.confirm import leaders, load_confirmation
 from blade_tune.selection.contrasts import contrasts_of
 from blade_tune.selection.expectation import expected_of_scores, expected_of_winner
+from blade_tune.selection.moves import moves_of
 from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.protocol import loss_of, protocol_line, told_of
+from blade_tune.selection.saturation import course
 from blade_tune.selection.scores import (
     EvaluatedPart,
     load_scores,
@@ -129,6 +131,8 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         window=model.max_length,
         loss=loss_of(definition, winner.values),
         spent=spent(stored),
+        course=course(stored),
+        moves=moves_of(confirmation.runs, winner.runs),
         expected=expected,
         baselines=baselines,
         verdict=verdict,

@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from blade_tune.selection.statistics import (
     Comparison,
+    SeedError,
+    chance_of_seeds,
     chance_of_users,
     differences,
     holm,
     judged,
 )
 
-LEVEL = 0.95  # confidence level of intervals
 FEWEST_USERS = 30  # the smallest group of users whose mean is shown
 
 Masks = Mapping[str, NDArray[np.bool_]]  # name of a group -> mask_U of its users
@@ -33,9 +34,8 @@ class GroupContrast:
     """How much more one model gains on another among the users of a group than among those of another group."""
 
     label: str  # of the first model, or of the change
-    comparison: (
-        Comparison  # the difference between models in the last group minus that in the first one
-    )
+    # The difference between the models in the last group minus that in the first one.
+    comparison: Comparison
     p_adjusted: float  # p-value with Holm's correction over the interactions of a table
 
 
@@ -121,8 +121,8 @@ def interaction(
     num_seeds = len(gains_SU)
     if num_seeds > 1:
         error = copysign(contrast_S.std(ddof=1) / sqrt(num_seeds), difference)
-        chance_R += error * rng.standard_t(num_seeds - 1, size=resamples)
-    return judged(difference, chance_R, LEVEL)
+        chance_R += chance_of_seeds(SeedError(error, num_seeds - 1), resamples, rng)
+    return judged(difference, chance_R)
 
 
 def _cut(shares_U: NDArray[np.float64], names: Sequence[str]) -> dict[str, NDArray[np.bool_]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from blade_tune.selection.runs import find_runs
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
 
@@ -14,19 +13,18 @@ CHANGES: Mapping[str, str] = {
 }
 
 
-def moves_of(search: StoredStudy, runs: Sequence[int]) -> dict[str, float]:
+def moves_of(study: StoredStudy, runs: Sequence[int]) -> dict[str, float]:
     """Return the mean of each move over the runs of one configuration, by the names of `training.moves`.
 
     Args:
-        search: the search whose runs they are.
-        runs: their numbers in the study of runs.
+        study: the study of runs.
+        runs: their numbers in it.
 
     Returns:
         Empty if none was measured, as in an earlier version.
     """
-    study = find_runs(search)
-    trials = [trial for trial in study.trials if trial.number in runs] if study else []
-    measured = [TrialRecord(trial).get(TrialRecord.moves, {}) for trial in trials]
+    trials = study.trials
+    measured = [TrialRecord(trials[number]).get(TrialRecord.moves, {}) for number in runs]
     return {
         name: sum(moves[name] for moves in measured) / len(measured)
         for name in CHANGES

@@ -3,6 +3,7 @@
 Shapes stand in names: S seeds, U users, Q and N quantiles.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -60,10 +61,15 @@ class PairNoise:
         )
 
     @classmethod
-    def mean(cls, noises: Iterable["PairNoise"]) -> "PairNoise":
-        """Return the mean noise of several pairs."""
-        users, seeds, rests = zip(*((n.users, n.seeds, n.rests) for n in noises), strict=True)
-        return cls(float(np.mean(users)), float(np.mean(seeds)), float(np.mean(rests)))
+    def between(cls, pairs: Iterable[tuple[Floats, Floats]]) -> "PairNoise":
+        """Return the mean noise of several pairs of models.
+
+        Args:
+            pairs: the gains_SU of both; a model that no seed changes has a single row.
+        """
+        noises = [cls.of(first_SU - second_SU) for first_SU, second_SU in pairs]
+        users, seeds, rests = np.mean([(n.users, n.seeds, n.rests) for n in noises], axis=0)
+        return cls(float(users), float(seeds), float(rests))
 
     def of_users(self, plan: Plan) -> float:
         """Return the variance that the mean difference has because of its users."""
@@ -103,14 +109,12 @@ def smallest_difference(noise: PairNoise, plan: Plan, chance: float = ENOUGH) ->
         return 0.0
     while power(high, noise, plan) < chance:
         high *= 2
-    low = 0.0
-    while high - low > PRECISION * high:
-        middle = (low + high) / 2
-        if power(middle, noise, plan) < chance:
-            low = middle
-        else:
-            high = middle
-    return high
+    from scipy.optimize import brentq  # takes a fifth of a second to import
+
+    def beyond_chance(difference: float) -> float:
+        return power(difference, noise, plan) - chance
+
+    return float(brentq(beyond_chance, 0.0, high, rtol=PRECISION))
 
 
 def seeds_needed(
@@ -128,13 +132,9 @@ def seeds_needed(
     def is_enough(seeds: int) -> bool:
         return power(difference, noise, Plan(plan.users, seeds, plan.pairs)) >= chance
 
-    if not is_enough(MOST_SEEDS):
-        return None
-    too_few, enough = 1, MOST_SEEDS
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        too_few, enough = (too_few, middle) if is_enough(middle) else (middle, enough)
-    return enough
+    counts = range(2, MOST_SEEDS + 1)
+    place = bisect_left(counts, True, key=is_enough)
+    return counts[place] if place < len(counts) else None
 
 
 @cache

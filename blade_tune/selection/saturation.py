@@ -1,7 +1,7 @@
 """Whether a search's budget saturates: the best value so far over the trials, steps and hours that were spent."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,9 +32,8 @@ class Course:
 
     points: Sequence[Moment]
     unit: str  # what the budget is counted in: "trials", "steps" or "hours"
-    noise: (
-        float | None
-    )  # by how much another seed alone moves a value (sd); None where that is not known
+    # By how much another seed alone moves a value (sd); None where that is not known.
+    noise: float | None
 
     def spent(self, point: Moment) -> float:
         """Return what had been spent at a point, in the unit of the budget."""
@@ -100,9 +99,8 @@ def course(stored: StoredStudy) -> Course:
     return Course(points, unit, noise.deviation if noise else None)
 
 
-def budget_row(stored: StoredStudy) -> dict[str, str | float | None]:
+def budget_row(stored: StoredStudy, spent: Course) -> dict[str, str | float | None]:
     """Return what a search was given, and what its second half added, for its row of a comparison."""
-    spent = course(stored)
     return {
         "budget": str(stored.limit) if stored.limit else f"{stored.budget} trials",
         "best_at_half": spent.best_at_half,
@@ -110,13 +108,10 @@ def budget_row(stored: StoredStudy) -> dict[str, str | float | None]:
     }
 
 
-def budget_notes(searches: Iterable[StoredStudy]) -> list[str]:
-    """Return sentences for each search of a comparison: why it ended, and what the second half of its budget added."""
-    notes = []
-    for stored in searches:
-        why = why_done(stored) or stored.progress_words(stored.trials)
-        notes.append(f"{stored.label}: {why}. {course(stored).words}")
-    return notes
+def budget_note(stored: StoredStudy, spent: Course) -> str:
+    """Return sentences on why a search of a comparison ended, and what the second half of its budget added."""
+    why = why_done(stored) or stored.progress_words(stored.trials)
+    return f"{stored.label}: {why}. {spent.words}"
 
 
 def _end(trial: FrozenTrial) -> tuple[datetime, int]:

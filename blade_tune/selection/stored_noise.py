@@ -7,7 +7,6 @@ from itertools import combinations
 import optuna
 
 from blade_tune.errors import ConfigError
-from blade_tune.selection.comparison import same_seeds
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.power import PairNoise
 from blade_tune.selection.scores import Scores, load_scores
@@ -39,12 +38,10 @@ def stored_noise(stored: StoredStudy) -> StoredNoise:
             f"run `blade-tune confirm --study {name} --top 2` first, or give --users, --user-sd and --run-sd."
         )
     metric = stored.definition.objective.metric
-    noises = []
-    for first, second in combinations(scores, 2):
-        first_SU, second_SU = same_seeds(first.gains(metric), second.gains(metric))
-        noises.append(PairNoise.of(first_SU - second_SU))
+    gains = [each.gains(metric) for each in scores]
+    noise = PairNoise.between(combinations(gains, 2))
     labels = tuple(each.label for each in scores)
-    return StoredNoise(PairNoise.mean(noises), scores[0].ranks_SU.shape[1], labels)
+    return StoredNoise(noise, scores[0].ranks_SU.shape[1], labels)
 
 
 def _compared(stored: StoredStudy) -> Iterator[Scores]:

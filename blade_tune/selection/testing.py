@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
+from blade_tune.catalog import Catalog
 from blade_tune.errors import DamagedFileError, RunsMissingError
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.storage.folder import TrialFolder
@@ -24,6 +25,8 @@ from blade_tune.trial.files import read_test, read_weights, write_test
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
+
+    from blade_tune.models.base import RecommenderModel
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +66,6 @@ def open_for(
     """
     from blade_tune.data.sequences import rows_with  # these load torch, which reports do not need
     from blade_tune.training.evaluation import Evaluator
-    from blade_tune.trial.model import build_study_model
 
     data = stored.data(opening.data_directory)
     for run in runs:
@@ -71,10 +73,7 @@ def open_for(
         if is_tested(folder) and is_written_down(stored, ledger_entry(study, run)):
             continue
         # The model, before the rows are opened, so that a missing file costs no line in the ledger
-        weights = run_weights(study, run)
-        values = study.values(run)
-        model = build_study_model(study.definition, values, data.catalog, f"run {run.number}")
-        model.load_state_dict(weights)
+        model = trained_model(study, run, data.catalog)
         # The rows, and a line in the ledger
         entry = {**ledger_entry(study, run), "command": opening.command}
         sealed = stored.open_test(data, opening.data_directory, entry)
@@ -126,7 +125,22 @@ def ledger_entry(study: StoredStudy, run: FrozenTrial) -> dict[str, Any]:
     return {"trial": run.number, "of": study.definition.name, "seed": TrialRecord(run).seed}
 
 
-def run_weights(study: StoredStudy, run: FrozenTrial) -> "dict[str, Tensor]":
+def trained_model(study: StoredStudy, run: FrozenTrial, catalog: Catalog) -> "RecommenderModel":
+    """Return the model that a run has trained.
+
+    Raises:
+        RunsMissingError: its weights are missing or damaged.
+    """
+    from blade_tune.trial.model import build_study_model  # loads torch, which reports do not need
+
+    weights = _weights(study, run)
+    values = study.values(run)
+    model = build_study_model(study.definition, values, catalog, f"run {run.number}")
+    model.load_state_dict(weights)
+    return model
+
+
+def _weights(study: StoredStudy, run: FrozenTrial) -> "dict[str, Tensor]":
     """Return a run's weights.
 
     Raises:

@@ -21,7 +21,7 @@ from blade_tune.selection.confirmation import Confirmation
 from blade_tune.selection.protocol import told_of
 from blade_tune.selection.scores import EvaluatedPart, Scores, load_scores
 from blade_tune.selection.statistics import Comparison, holm, paired_bootstrap
-from blade_tune.selection.testing import Opening, is_written_down, ledger_entry, run_weights
+from blade_tune.selection.testing import Opening, is_written_down, ledger_entry, trained_model
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.files import read_told, write_told
 
@@ -185,18 +185,11 @@ def _rank(
     opening: Opening,
 ) -> None:
     """Rank the rows of a part with a run under a target set, and write the ranks into the run's folder."""
-    from blade_tune.training.evaluation import (
-        Evaluator,
-    )  # these load torch, which reports do not need
-    from blade_tune.trial.model import build_study_model
+    from blade_tune.training.evaluation import Evaluator  # loads torch, which reports do not need
 
     # The model, before any row is opened, so that a missing file costs no line in the ledger
     data = stored.data(opening.data_directory)
-    weights = run_weights(study, run)
-    model = build_study_model(
-        study.definition, study.values(run), data.catalog, f"run {run.number}"
-    )
-    model.load_state_dict(weights)
+    model = trained_model(study, run, data.catalog)
     entry = {**_line(study, run, target_set), "command": opening.command}
     windows, rows_U, data_hash = _rows(stored, model, part, opening, entry)
     objective = study.definition.objective.model_copy(update={"target_set": target_set})

@@ -39,9 +39,8 @@ class TrialBudget:
 
     trials: int | None = None  # in all; None for what was settled before
     add: int = 0  # on top of `trials` or of what was settled before
-    limit: Limit | None = (
-        None  # of steps or hours too; what was settled before holds where `trials` is None
-    )
+    # Of steps or hours too; what was settled before holds where `trials` is None.
+    limit: Limit | None = None
 
     def settle(self, configured: int, study: optuna.Study) -> int:
         """Return the study's budget: how many trials shall be scored in all.

@@ -20,8 +20,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with all of its parts."""
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(section, "load_confirmation", lambda _: made_up.confirmation())
-        return write_report(made_up.study(folder), folder / "out")[0]
+        study = made_up.study(folder)
+        patch.setattr(section, "load_confirmation", lambda _: made_up.confirmation(study))
+        return write_report(study, folder / "out")[0]
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -12,6 +12,7 @@ from blade_tune.selection.comparison import Comparisons, Contender, Pair
 from blade_tune.selection.contrasts import Contrasts
 from blade_tune.selection.expectation import expected_of_scores
 from blade_tune.selection.out_of_bag import Expected
+from blade_tune.selection.saturation import course
 from blade_tune.selection.scores import EvaluatedPart, Scores
 from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.study.stored import StoredStudy
@@ -52,6 +53,8 @@ def contender(study: StoredStudy, model: str, hits: int, part: EvaluatedPart) ->
         window=6,
         loss="" if model == "item_knn" else "ce",
         spent=SPENT,
+        course=course(study),
+        moves={},
         expected=expected,
         baselines=BASELINES,
         verdict=Verdict("item_knn", 0.012, 0.001 if is_above else -0.009, 0.03),

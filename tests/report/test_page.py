@@ -68,7 +68,7 @@ def report(stored: StoredStudy, out: Path) -> Page:
 
 @pytest.fixture
 def confirmed(searched, monkeypatch):
-    monkeypatch.setattr(section, "load_confirmation", lambda _: made_up.confirmation())
+    monkeypatch.setattr(section, "load_confirmation", lambda _: made_up.confirmation(searched))
     return searched
 
 
@@ -175,7 +175,7 @@ def test_a_confirmed_winner_has_its_card(confirmed, tmp_path):
 
 def test_a_confirmed_winner_may_not_be_above(confirmed, tmp_path, monkeypatch):
     """Where the interval of the confirmed winner reaches down to the baseline the page says so."""
-    low = replace(made_up.confirmation(), verdict=Verdict("item_knn", 0.01, -0.01, 0.03))
+    low = replace(made_up.confirmation(confirmed), verdict=Verdict("item_knn", 0.01, -0.01, 0.03))
     monkeypatch.setattr(section, "load_confirmation", lambda _: low)
     assert (
         "It is not above item_knn: +0.0100 (-0.0100 to +0.0300)" in report(confirmed, tmp_path).text

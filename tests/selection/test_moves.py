@@ -35,7 +35,7 @@ def test_moves_are_those_of_the_kept_weights(search: StoredStudy):
     assert len({tuple(moves.values()) for moves in each}) == 2
     assert not any(TrialRecord.moves in TrialRecord(trial) for trial in search.trials)
     # The mean over runs is what is said of the winner
-    means = moves_of(search, confirmation.winner.runs)
+    means = moves_of(runs, confirmation.winner.runs)
     assert means["sets"] == pytest.approx(sum(moves["sets"] for moves in each) / 2, abs=1e-6)
     (section,) = winner(Study(search))
     assert section.facts["moved by its inputs"] == moves_words(means, is_fitted=False)
@@ -43,7 +43,7 @@ def test_moves_are_those_of_the_kept_weights(search: StoredStudy):
 
 def test_runs_of_an_earlier_version_are_said_to_be_unmeasured(search: StoredStudy):
     """What was not stored is not made up."""
-    assert moves_of(search, (0, 1)) == {}
+    assert moves_of(search, (0, 1)) == {}  # whose trials were not measured
     assert moves_words({}, is_fitted=False).startswith("what moves its states was not measured")
 
 

@@ -77,9 +77,8 @@ class RoutedRecommender(NeuralRecommender):
             samples_BL, True at these steps.
         """
         counts_BL = self.weights(batch) > 0
-        newer_BL = (
-            counts_BL.flip(1).cumsum(dim=1).flip(1)
-        )  # from a step to the newest, both included
+        # How many there are from a step to the newest, both included
+        newer_BL = counts_BL.flip(1).cumsum(dim=1).flip(1)
         return counts_BL & (newer_BL <= self.config.target_steps)
 
     def routed_items(self) -> Tensor:
