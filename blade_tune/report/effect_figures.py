@@ -1,10 +1,10 @@
 """Figures of ablations, sweeps and grids: lines with bands over a numeric parameter, and points for all else."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.colors import hex_to_rgb
 
 from blade_tune.parameter import Value
 from blade_tune.report import theme
@@ -135,7 +135,7 @@ def _band(
     lows = [estimate.low for estimate in estimates if estimate.low is not None]
     highs = [estimate.high for estimate in estimates if estimate.high is not None]
     if len(lows) == len(estimates) == len(highs):
-        red, green, blue = (int(part, 16) for part in re.findall("..", style["line"]["color"][1:]))
+        red, green, blue = hex_to_rgb(style["line"]["color"])
         figure.add_scatter(
             x=[*x, *reversed(x)],
             y=[*lows, *reversed(highs)],
