@@ -1,7 +1,7 @@
 """Command `blade-tune compare`, which tunes models under equal budgets and compares them."""
 
 import math
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 from click.core import ParameterSource
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     metavar="UNIT:N",
     default="trials:60",
     show_default=True,
-    help="What each search may spend: trials:N, optimizer steps:N, or hours:N of training.",
+    help="What each search may spend: trials:N, optimizer steps:N, hours:N or cpu_hours:N of training.",
 )
 @click.option(
     "--loss",
@@ -166,7 +166,7 @@ def _budget(trials: int | None, asked: str, top: int, seeds: int, epochs: int | 
         UsageError: `--budget` is not of its form, or contradicts `--trials`.
     """
     from blade_tune.selection.compare import FITS, Budget
-    from blade_tune.storage.spending import Limit
+    from blade_tune.storage.spending import COUNTS, Limit, Unit
 
     source = click.get_current_context().get_parameter_source("asked")
     if trials is not None:
@@ -178,14 +178,15 @@ def _budget(trials: int | None, asked: str, top: int, seeds: int, epochs: int | 
         number = float(amount)
     except ValueError:
         number = 0.0
-    is_whole = unit == "hours" or number.is_integer()
-    if unit not in ("trials", "steps", "hours") or not 0 < number < math.inf or not is_whole:
+    is_whole = unit not in ("trials", "steps") or number.is_integer()
+    if unit not in ("trials", *COUNTS) or not 0 < number < math.inf or not is_whole:
         raise click.UsageError(
-            f"--budget must be trials:N, steps:N or hours:N with N above 0, got {asked}."
+            "--budget must be trials:N, steps:N, hours:N or cpu_hours:N with N above 0, "
+            f"got {asked}."
         )
     if unit == "trials":
         return Budget(int(number), top, seeds, epochs)
-    return Budget(FITS, top, seeds, epochs, Limit("steps" if unit == "steps" else "hours", number))
+    return Budget(FITS, top, seeds, epochs, Limit(cast(Unit, unit), number))
 
 
 def _print_costs(

@@ -13,6 +13,7 @@ from blade_tune.report.numbers import reached
 from blade_tune.search.replicates import pooled_noise
 from blade_tune.selection.saturation import Course
 from blade_tune.selection.statistics import expected_best as expected_highest
+from blade_tune.storage.spending import words_of
 from blade_tune.storage.trials import best_trial, is_scored, logical_trials
 from blade_tune.study.stored import StoredStudy
 
@@ -116,7 +117,7 @@ def best_so_far(course: Course, metric: str) -> go.Figure | None:
         return None
     x = [course.spent(point) for point in points]
     figure = theme.figure(
-        xaxis={"title": f"{course.unit} spent", "rangemode": "tozero"},
+        xaxis={"title": f"{words_of(course.unit)} spent", "rangemode": "tozero"},
         yaxis_title=f"best {theme.valid(metric)}",
         showlegend=False,
     )

@@ -12,6 +12,7 @@ from blade_tune.report import Row, curve_figures, figures, numbers, parameter_fi
 from blade_tune.report.section import Section, Study, plural, value_text
 from blade_tune.report.text_tables import Entry, Table, among_baselines
 from blade_tune.selection.saturation import QUARTERS, course
+from blade_tune.storage.spending import words_of
 from blade_tune.storage.trial_record import TrialRecord
 
 TOP = 20  # trials in the table
@@ -119,7 +120,9 @@ def best_so_far(study: Study) -> Iterator[Section]:
         entries = (str(point.trials), taken, f"{point.hours:.2f}", f"{point.best:.4f}")
         rows.append((f"{share:.0%}", entries))
     columns = ("spent", "scored trials", "steps", "hours", f"best {study.metric}")
-    table = Table(columns, rows, f"Best value of {study.name} by the share of {spent.unit} spent.")
+    table = Table(
+        columns, rows, f"Best value of {study.name} by the share of {words_of(spent.unit)} spent."
+    )
     figure = figures.best_so_far(spent, study.metric)
     yield Section("Best so far", [spent.words], figure=figure, table=table)
 

@@ -26,7 +26,7 @@ from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitte
 from blade_tune.spec.published import LENGTH, TAG, published_entries, published_length
 from blade_tune.spec.recipes import OF_FILES, RecipeName
 from blade_tune.spec.space_files import load_space
-from blade_tune.storage.spending import UNLIMITED, Limit, hours, steps
+from blade_tune.storage.spending import UNLIMITED, Limit, cpu_hours, hours, steps
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import logical_trials, num_scored
 from blade_tune.study.create import TrialBudget, open_study
@@ -161,11 +161,16 @@ def run_comparison(
         The searches as stored, in the order of the definitions.
 
     Raises:
-        ConfigError: the data is too large for a model; nothing was run.
+        ConfigError: the data is too large for a model, or CPU hours are limited on a GPU; nothing was run.
         InterruptedStudyError: the user stopped it; the same call continues from there.
         RunsMissingError: a winner could not be confirmed.
     """
     settings = executor.settings
+    on_gpu = any(placement.device == "cuda" for placement in executor.placements)
+    if on_gpu and budget.limit and budget.limit.unit == "cpu_hours":
+        raise ConfigError(
+            "CPU hours do not measure what a GPU does: take --budget hours:N, or --device cpu."
+        )
     check_sizes(definitions, settings)
     studies = []
     for definition in definitions:
@@ -214,19 +219,19 @@ def spent(stored: StoredStudy) -> dict[str, float]:
     """Return what a search has cost.
 
     Returns:
-        `trials` that are scored; `epochs`, `hours` and optimizer `steps` of training in all trials, pruned and failed
-        ones included, without steps if trials of an earlier version did not count them; `gpu_hours` for which workers
-        held GPUs. A fitted model has no epochs and no steps.
+        `trials` that are scored; `epochs`, `hours`, `cpu_hours` and optimizer `steps` of training in all trials, pruned
+        and failed ones included, without the last two if trials of an earlier version did not count them; `gpu_hours`
+        for which workers held GPUs. A fitted model has no epochs and no steps.
     """
     trials = stored.trials
     records = map(TrialRecord, logical_trials(trials))
     epochs = sum(record.get(TrialRecord.epochs, 0) for record in records)
-    taken = steps(trials)
+    counted = {"steps": steps(trials), "cpu_hours": cpu_hours(trials)}
     return {
         "trials": num_scored(trials),
         "epochs": 0 if stored.definition.is_fitted else epochs,
         "hours": hours(trials),
-        **({} if math.isnan(taken) else {"steps": taken}),
+        **{unit: amount for unit, amount in counted.items() if not math.isnan(amount)},
         "gpu_hours": stored.attempts.gpu_seconds() / 3600,
     }
 

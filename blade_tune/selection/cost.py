@@ -13,7 +13,7 @@ from blade_tune.selection.confirm import is_seeded
 from blade_tune.selection.protocol import loss_of
 from blade_tune.selection.runs import find_runs, is_complete
 from blade_tune.spec.definition import StudyDefinition, max_length
-from blade_tune.storage.spending import Limit
+from blade_tune.storage.spending import SECONDS_AN_HOUR, Limit
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.create import TrialBudget
 from blade_tune.study.stored import StoredStudy
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 STEPS = 2  # steps of the default batch size that are timed, after as many to warm up
-SECONDS_AN_HOUR = 3600
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from optuna.trial import FrozenTrial
 
 from blade_tune.search.replicates import pooled_noise
-from blade_tune.storage.spending import hours, steps
+from blade_tune.storage.spending import cpu_hours, hours, steps, words_of
 from blade_tune.storage.trials import is_scored, logical_trials
 from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StoredStudy
@@ -23,6 +23,7 @@ class Moment:
     trials: int  # scored ones
     steps: float  # NaN where they were not counted
     hours: float
+    cpu_hours: float  # NaN where they were not counted
     best: float | None  # the highest value of a scored trial; None before the first
 
 
@@ -31,7 +32,7 @@ class Course:
     """The course of a search, from its first trial that ended to its last."""
 
     points: Sequence[Moment]
-    unit: str  # what the budget is counted in: "trials", "steps" or "hours"
+    unit: str  # what the budget is counted in: "trials" or a unit of `spending`
     # By how much another seed alone moves a value (sd); None where that is not known.
     noise: float | None
 
@@ -66,9 +67,9 @@ class Course:
             return "Nothing was scored in the first half of what was spent, so whether it saturates is not known."
         total = self.spent(self.points[-1])
         last = next(point for point in self.points if point.best == self.points[-1].best)
-        amount = f"{total:,.0f}" if self.unit != "hours" else f"{total:,.3g}"
+        amount = f"{total:,.3g}" if "hours" in self.unit else f"{total:,.0f}"
         sentence = (
-            f"The second half of {amount} {self.unit} added {added:.4f} to the best value ({before:.4f} to "
+            f"The second half of {amount} {words_of(self.unit)} added {added:.4f} to the best value ({before:.4f} to "
             f"{before + added:.4f}), which was reached after {self.spent(last) / total:.0%} of them"
         )
         if self.noise is None:
@@ -84,19 +85,21 @@ def course(stored: StoredStudy) -> Course:
     ended = [trial for trial in logical_trials(stored.trials) if trial.state.is_finished()]
     ended.sort(key=_end)
     points = []
-    scored, taken, passed, best = 0, 0.0, 0.0, -math.inf
+    scored, taken, passed, processor, best = 0, 0.0, 0.0, 0.0, -math.inf
     for trial in ended:
         if is_scored(trial):
             scored += 1
             best = max(best, _value(trial))
         taken += steps([trial])
         passed += hours([trial])
-        points.append(Moment(scored, taken, passed, best if scored else None))
-    unit = stored.limit.unit if stored.limit else "trials"
-    if unit == "steps" and points and math.isnan(points[-1].steps):
-        unit = "trials"
+        processor += cpu_hours([trial])
+        points.append(Moment(scored, taken, passed, processor, best if scored else None))
     noise = pooled_noise(stored.definition.space, stored.trials)
-    return Course(points, unit, noise.deviation if noise else None)
+    deviation = noise.deviation if noise else None
+    in_unit = Course(points, stored.limit.unit if stored.limit else "trials", deviation)
+    if points and math.isnan(in_unit.spent(points[-1])):
+        return Course(points, "trials", deviation)
+    return in_unit
 
 
 def budget_row(stored: StoredStudy, spent: Course) -> dict[str, str | float | None]:

@@ -95,6 +95,8 @@ class TrialRecord:
     # Epochs trained in all attempts together.
     epochs = Attribute[int](column=True, brief=True, inherited=False)
     seconds = Attribute[float](column=True, brief=True)  # of training in all attempts together
+    # Processor time of the training in all attempts together, its threads together.
+    cpu_seconds = Attribute[float](column=True)
     # Optimizer steps in all attempts together; 0 of a fitted model.
     steps = Attribute[int](column=True)
     seed = Attribute[int](column=True, inherited=False)  # of the training

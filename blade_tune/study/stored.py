@@ -26,7 +26,7 @@ from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.connect import creating, load_study, masked
 from blade_tune.storage.folder import StudyFolder, TrialFolder
 from blade_tune.storage.optuna_storage import StudyStorage
-from blade_tune.storage.spending import UNLIMITED, Limit, is_begun
+from blade_tune.storage.spending import UNLIMITED, Limit, is_begun, words_of
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import (
     best_trial,
@@ -186,7 +186,7 @@ class StoredStudy:
             best_params=best.params if best else None,
             verdict=str(verdict) if verdict else "",
             warning=self.warning(trials),
-            unit=limit.unit if limit else "",
+            unit=words_of(limit.unit) if limit else "",
             spent=limit.spent(trials) if limit else 0.0,
             limit=limit.total if limit else 0.0,
         )

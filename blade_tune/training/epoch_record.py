@@ -13,3 +13,5 @@ class EpochRecord:
     seconds: float  # of the training steps and the evaluation
     # Figures on validation; empty for an epoch without an evaluation
     metrics: dict[str, float] = field(default_factory=dict)
+    # Processor time of this process in the same while, its threads together; 0 in files of earlier versions.
+    cpu_seconds: float = 0.0

@@ -57,13 +57,14 @@ class Fitting:
             raise InterruptedStudyError("stopped before the fit.")
 
         # Fit and evaluate.
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         self.fit()
         evaluation = hooks.evaluate(self.model)
         seconds = time.perf_counter() - start
+        cpu_seconds = time.process_time() - cpu_start
 
         # Report the fit as one epoch.
-        record = EpochRecord(1, {}, None, seconds, evaluation.metrics)
+        record = EpochRecord(1, {}, None, seconds, evaluation.metrics, cpu_seconds)
         self.history.append(record)
         figures = " ".join(f"{name}={value:.6g}" for name, value in record.metrics.items())
         log.info("fitted s=%.3f %s", seconds, figures)

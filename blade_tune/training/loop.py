@@ -152,7 +152,7 @@ class Training:
 
     def _epoch(self, evaluate: Callable[[RecommenderModel], Evaluation]) -> EpochRecord:
         """Train one epoch, evaluate the model if that is due, and return the epoch's record."""
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         epoch = len(self.history) + 1
         losses = self.train_epoch()
 
@@ -169,7 +169,8 @@ class Training:
                 self._keep_best(evaluation.ranks_U)
 
         seconds = time.perf_counter() - start
-        record = EpochRecord(epoch, losses, learning_rate, seconds, metrics)
+        cpu_seconds = time.process_time() - cpu_start
+        record = EpochRecord(epoch, losses, learning_rate, seconds, metrics, cpu_seconds)
         self.history.append(record)
         log.info("%s", " ".join(f"{name}={value:.6g}" for name, value in _flat(record).items()))
         return record

@@ -26,7 +26,7 @@ class StudySummary:
     verdict: str = ""
     # A warning that the best trial is below an untuned baseline; empty where it is not
     warning: str = ""
-    # What is limited beside the number of trials, "steps" or "hours", how much of it is spent, and the limit
+    # What is limited beside the number of trials ("steps", "hours", "CPU hours"), how much of it is spent, the limit
     unit: str = ""
     spent: float = 0.0
     limit: float = 0.0

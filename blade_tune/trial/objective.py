@@ -348,6 +348,7 @@ def _store_cost(record: TrialRecord, training: Training | Fitting) -> None:
     """Store what a trial has spent so far, in all of its attempts."""
     record.steps = training.num_steps
     record.seconds = round(sum(epoch.seconds for epoch in training.history), 3)
+    record.cpu_seconds = round(sum(epoch.cpu_seconds for epoch in training.history), 3)
 
 
 def _keep(trial: Trial, folder: TrialFolder, result: TrainingResult) -> None:

@@ -31,6 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Budget | str:
         (("--budget", "trials:8"), Budget(8, 3, 5)),
         (("--budget", "steps:36000"), Budget(FITS, 3, 5, None, Limit("steps", 36000))),
         (("--budget", "hours:1.5"), Budget(FITS, 3, 5, None, Limit("hours", 1.5))),
+        (("--budget", "cpu_hours:1.5"), Budget(FITS, 3, 5, None, Limit("cpu_hours", 1.5))),
     ],
 )
 def test_budgets_that_may_be_asked_for(monkeypatch: pytest.MonkeyPatch, flags, budget):
@@ -53,7 +54,7 @@ def test_budgets_that_may_be_asked_for(monkeypatch: pytest.MonkeyPatch, flags, b
 def test_what_is_no_budget_is_refused_with_its_form(monkeypatch: pytest.MonkeyPatch, flags):
     """The message says what a budget looks like and what was given."""
     said = asked(monkeypatch, *flags)
-    assert "trials:N, steps:N or hours:N" in said
+    assert "trials:N, steps:N, hours:N or cpu_hours:N" in said
     assert f"got {flags[1]}." in said
 
 

@@ -10,6 +10,7 @@ import pytest
 from blade_tune.choices import NextItemLoss
 from blade_tune.config import read_yaml, write_yaml
 from blade_tune.errors import ConfigError
+from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import MODELS as ALL_MODELS
 from blade_tune.models import config_class
@@ -383,3 +384,13 @@ def test_steps_may_be_what_is_equal(place: Path, monkeypatch: pytest.MonkeyPatch
     assert "The second half of 40 steps added" in text
     costs = [estimate(d, budget, own.settings, CPU) for d in define("tiny", models[:2], budget)]
     assert [(cost.budget_left, cost.runs_left) for cost in costs] == [("0 steps", 0)] * 2
+
+
+def test_cpu_hours_are_no_budget_of_a_gpu(tmp_path: Path):
+    """What a GPU does takes little of a processor, so models of different cost would seem equal."""
+    budget = Budget(trials=5, top=1, seeds=2, limit=Limit("cpu_hours", 1.0))
+    gpu = Placement(device="cuda", visible="0", share=1.0, threads=1)
+    own = OwnExecutor(RunSettings(results=tmp_path), [gpu], Callback())
+    with pytest.raises(ConfigError, match="take --budget hours:N, or --device cpu"):
+        run_comparison(define("demo", ["sasrec", "popularity"], budget), budget, own)
+    assert not list(tmp_path.iterdir())

@@ -6,21 +6,24 @@ from blade_tune.selection.saturation import Course, Moment, course
 from blade_tune.study.stored import StoredStudy
 
 POINTS = [
-    Moment(1, 10, 0.1, 0.2),
-    Moment(1, 15, 0.2, 0.2),  # one that failed
-    Moment(2, 50, 0.3, 0.3),
-    Moment(3, 60, 0.9, 0.3),
-    Moment(4, 100, 1.0, 0.35),
+    Moment(1, 10, 0.1, 0.1, 0.2),
+    Moment(1, 15, 0.2, 0.1, 0.2),  # one that failed
+    Moment(2, 50, 0.3, 0.6, 0.3),
+    Moment(3, 60, 0.9, 0.7, 0.3),
+    Moment(4, 100, 1.0, 1.0, 0.35),
 ]
 
 
 def test_halves_are_of_what_was_spent():
-    """In trials, steps and hours the half lies elsewhere; a point counts once it is within it."""
-    by_unit = {unit: Course(POINTS, unit, None) for unit in ("trials", "steps", "hours")}
+    """In trials, steps, hours and CPU hours the half lies elsewhere; a point counts once it is within it."""
+    by_unit = {
+        unit: Course(POINTS, unit, None) for unit in ("trials", "steps", "hours", "cpu_hours")
+    }
     assert {unit: spent.best_at_half for unit, spent in by_unit.items()} == {
         "trials": 0.3,
         "steps": 0.3,
         "hours": 0.3,
+        "cpu_hours": 0.2,
     }
     early = Course(POINTS[:1] + POINTS[2:], "steps", None)
     assert early.at(0.25) == POINTS[0]

@@ -69,7 +69,7 @@ def found(stored: StoredStudy) -> list[tuple[Any, ...]]:
         attrs = {
             k: v
             for k, v in trial.user_attrs.items()
-            if k not in ("seconds", "threads", "clock", "files")
+            if k not in ("seconds", "cpu_seconds", "threads", "clock", "files")
         }
         contents = (
             files.weights.read_bytes(),

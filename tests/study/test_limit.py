@@ -1,7 +1,8 @@
-"""A limit of steps or hours holds for a study whoever works on it, and ends trials at an evaluation."""
+"""A limit of steps, hours or CPU hours holds for a study whoever works on it, and ends trials at an evaluation."""
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from optuna.trial import TrialState
 
 from blade_tune.data.store import prepare
 from blade_tune.errors import ConfigError, InterruptedStudyError
-from blade_tune.storage.spending import UNLIMITED, Limit, hours, steps
+from blade_tune.storage.spending import COUNTS, UNLIMITED, Limit, Unit, steps
 from blade_tune.storage.trial_record import EndReason, TrialRecord
 from blade_tune.storage.trials import logical_trials, num_scored
 from blade_tune.study.create import TrialBudget, open_study
@@ -19,6 +20,7 @@ from blade_tune.study.progress import describe
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.training.epoch_record import EpochRecord
+from blade_tune.training.loop import Training
 from blade_tune.trial.callback import Callback
 from tests.tiny import define, work
 
@@ -128,14 +130,38 @@ def test_a_begun_trial_is_ended_where_it_stands_once_the_total_is_reached(tmp_pa
     assert describe(lower.trials[-1]).startswith("complete (budget: ended after epoch 2")
 
 
-def test_hours_are_those_of_training_in_all_trials(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("unit", "words", "attribute"),
+    [
+        ("hours", "1e-09 hours are spent", "seconds"),
+        ("cpu_hours", "1e-09 CPU hours are spent", "cpu_seconds"),
+    ],
+)
+def test_hours_are_those_of_training_in_all_trials(
+    tmp_path: Path, unit: Unit, words: str, attribute: str
+):
     """They are the sum over trials, and the search ends at the first evaluation beyond them."""
-    study = limited(tmp_path, Limit("hours", 1e-9))
+    study = limited(tmp_path, Limit(unit, 1e-9))
     why = work(study)
     (only,) = study.trials
     assert len(only.intermediate_values) == 1
-    assert "hours are spent" in why
-    assert hours(study.trials) == TrialRecord(only).seconds / 3600 > 0.0
+    assert words in why
+    assert COUNTS[unit](study.trials) == getattr(TrialRecord(only), attribute) / 3600 > 0.0
+
+
+def test_waiting_costs_hours_but_no_cpu_hours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What else the machine does beside a training changes what it costs in hours only."""
+    train_epoch = Training.train_epoch
+
+    def delayed(training: Training) -> dict[str, float]:
+        time.sleep(0.5)
+        return train_epoch(training)
+
+    monkeypatch.setattr(Training, "train_epoch", delayed)
+    study = limited(tmp_path, None, trials=1)
+    work(study)
+    record = TrialRecord(study.trials[0])
+    assert record.cpu_seconds < 4 * 0.5 < record.seconds
 
 
 def test_pruned_and_failed_trials_are_charged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -57,6 +57,7 @@ def test_a_trial_shows_curve_log_and_configuration(tmp_path: Path):
         *records[0]["metrics"],
         "learning_rate",
         "seconds",
+        "cpu_seconds",
     ]
 
 

@@ -48,7 +48,7 @@ def result(results: Path, number: int) -> dict[str, Any]:
         "facts": {
             k: v
             for k, v in trial.user_attrs.items()
-            if k not in ("seconds", "root", "clock", "files")
+            if k not in ("seconds", "cpu_seconds", "root", "clock", "files")
         },
         "weights": {name: weight.tolist() for name, weight in weights.items()},
         "ranks": np.load(folder.ranks).tolist(),
