@@ -64,7 +64,7 @@ class Replacement:
             return False
 
 
-def data_section(name: str, behaviors: list[str], auxiliary: str) -> dict[str, Any]:
+def data_section(name: str, behaviors: list[str], auxiliary: str | None) -> dict[str, Any]:
     """Return the `data` section of a study on prepared data."""
     return {"source": "split_files", "name": name, "behaviors": behaviors, "auxiliary": auxiliary}
 

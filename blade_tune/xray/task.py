@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.catalog import Ids, Interactions
+from blade_tune.catalog import Ids, Interactions, has_target
 from blade_tune.data.store import SearchData
 
 Exclude = Literal["window", "full"]
@@ -127,19 +127,19 @@ def _in_memory(rows: Interactions, kept_U: NDArray[np.bool_]) -> Interactions:
     return Interactions(np.array(kept.users_N), np.array(kept.items_N), np.array(kept.sets_NK))
 
 
-def train_task(task: Task, auxiliary: int) -> Task:
+def train_task(task: Task, auxiliary: int | None) -> Task:
     """Return the task to find each user's last target row of a task's rows; rows after it are left out.
 
     Recommenders are chosen on this task, so that the choice does not see the rows that they are compared on.
 
     Args:
         task: the task whose rows are used.
-        auxiliary: column of the auxiliary behavior; a row with any other behavior is a target.
+        auxiliary: column of the auxiliary behavior; a row with any other behavior is a target. None: all are.
     """
     # Find the last target row of each user; of several assignments to a user the last one stays.
     rows = task.rows
     places_N = np.arange(len(rows))
-    is_target_N = np.delete(rows.sets_NK, auxiliary, axis=1).any(axis=1)
+    is_target_N = has_target(rows.sets_NK, auxiliary)
     lasts_U = np.full(int(rows.users_N.max(initial=0)) + 1, len(rows))
     lasts_U[rows.users_N[is_target_N]] = places_N[is_target_N]
     lasts_N = lasts_U[rows.users_N]
