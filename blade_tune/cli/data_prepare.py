@@ -264,7 +264,7 @@ def event_log(
     _run(preparation, replacement, form, quiet, f"--study {name}")
     if is_ours:
         study.unlink()
-    if not write_study(study, section, out):
+    if not write_study(study, section, out, may_repeat=keep_repeats):
         check_fits(study, section, out)
 
 

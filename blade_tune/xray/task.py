@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from blade_tune.catalog import Ids, Interactions, has_target
 from blade_tune.data.store import SearchData
 
-Exclude = Literal["window", "full"]
+Exclude = Literal["window", "full", "none"]
 
 # Seed of all random draws, each of which adds a number of its own
 SEED = 2026
@@ -35,7 +35,9 @@ class Task:
     sets_UK: NDArray[np.uint8]  # the behavior set of that item
     num_items: int
     window: int  # number of newest interactions that a recommender sees
-    exclude: Exclude  # met items that are not ranked: those of the window, or of the full history
+    exclude: (
+        Exclude  # met items that are not ranked: those of the window, of the full history, or none
+    )
     reach: int  # largest distance of two rows of a user that make a pair
 
     def __len__(self) -> int:
@@ -68,7 +70,9 @@ class Task:
     def met(self, user: int) -> Ids:
         """Return the items that are not ranked for a user who has met them."""
         start, end = self.bounds_U2[user]
-        if self.exclude == "window":
+        if self.exclude == "none":
+            start = end
+        elif self.exclude == "window":
             start = max(start, end - self.window)
         return self.rows.items_N[start:end]
 
