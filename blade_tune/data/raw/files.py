@@ -7,7 +7,7 @@ text in one place for all formats. Names and paths come from the user, so they e
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -64,13 +64,12 @@ class LogFile(ABC):
         of_folder = {name: value for name, value in self._partition.items() if name not in known}
         read = [name for name in names if name not in of_folder]
         self._check([*known, *of_folder], names)
-        missing = ", ".join(map(literal, MISSING))
         texts, present = [], []
         for name in names:
             column = quoted(name)
             text = self._text(name) if name in read else literal(of_folder[name])
             texts.append(f"{text} AS {column}")
-            present.append(f"CASE WHEN {column} NOT IN ({missing}) THEN {column} END AS {column}")
+            present.append(f"{_present(column)} AS {column}")
         as_text = f"(SELECT {', '.join(texts)} FROM {self._read(read)})"
         return f"(SELECT {', '.join(present)} FROM {as_text})"
 
@@ -127,6 +126,25 @@ class LogFile(ABC):
                 if match:
                     raise DataError(f"{place}: {match.expand(template)}.") from None
             raise DataError(f"{place}: cannot be read ({message.splitlines()[0]}).") from None
+
+
+def _present(column: str) -> str:
+    """Return SQL of a column of text with NULL for a missing value."""
+    # Two comparisons are enough for numbers, which stand between all of the missing values
+    is_number = f"{column} > '-' AND {column} < 'N'"
+    return f"CASE WHEN {is_number} THEN {column} {cases(column, dict.fromkeys(MISSING, 'NULL'))} ELSE {column} END"
+
+
+def cases(column: str, results: Mapping[str, str]) -> str:
+    """Return the branches of an SQL CASE on a column's texts.
+
+    Unlike IN with a list, which the database makes a join if the list is long, they keep the order of rows.
+
+    Args:
+        column: SQL of the column.
+        results: a text -> SQL of the result.
+    """
+    return " ".join(f"WHEN {column} = {literal(text)} THEN {sql}" for text, sql in results.items())
 
 
 def quoted(name: str) -> str:

@@ -13,7 +13,7 @@ import duckdb
 from blade_tune.config import guess
 from blade_tune.data.raw import times
 from blade_tune.data.raw.dates import UnreadableError
-from blade_tune.data.raw.files import SHOWN, LogFile, literal, quoted
+from blade_tune.data.raw.files import SHOWN, LogFile, cases, literal, quoted
 from blade_tune.data.raw.settings import EVERY_ROW, DateOrder, LogFormat
 from blade_tune.errors import DataError
 
@@ -100,8 +100,8 @@ class Log:
         if form.type:
             # A row is one event with one behavior, or with a type that is none of them: mask 0.
             other = quoted(form.type)
-            cases = [f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns)]
-            mask = f"CASE {other} {' '.join(cases)} ELSE 0 END"
+            masks = {value: str(1 << k) for k, value in enumerate(form.columns)}
+            mask = f"CASE {cases(other, masks)} ELSE 0 END"
         else:
             # A row is one interaction with a column a behavior.
             other = "NULL"
@@ -308,6 +308,6 @@ def _shown(value: str) -> str:
 def _flag(name: str) -> str:
     """Return SQL of a behavior's column as 1 or 0, with 0 for a missing value and NULL for any other text."""
     column = quoted(name)
-    true = ", ".join(map(literal, TRUE))
-    false = ", ".join(map(literal, FALSE))
-    return f"CASE WHEN {column} IN ({true}) THEN 1 WHEN {column} IN ({false}) OR {column} IS NULL THEN 0 END"
+    # The usual ones first, for each is compared in turn
+    values = {"0": "0", "1": "1", **dict.fromkeys(FALSE, "0"), **dict.fromkeys(TRUE, "1")}
+    return f"CASE {cases(column, values)} WHEN {column} IS NULL THEN 0 END"

@@ -25,6 +25,9 @@ from blade_tune.errors import DataError
 from tests.data.raw.logs import COMPRESS, content
 
 FORM = LogFormat(user="user", item="item", type="event", behaviors=["view"], columns=["view"])
+FLAGS = FORM.model_copy(
+    update={"type": None, "behaviors": ("view", "buy"), "columns": ("view", "buy")}
+)
 DATED = FORM.model_copy(update={"time": "time"})
 
 
@@ -235,3 +238,28 @@ def test_a_bad_row_is_named_with_its_file(tmp_path: Path) -> None:
 def test_any_file_gives_a_data_set_its_name(source: str, name: str) -> None:
     """Blanks and marks become one dash; what a name may not begin with follows a word."""
     assert name_of(Path(source)) == name
+
+
+MANY = 400_000  # more than one thread reads at a time
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".json", ".parquet"])
+@pytest.mark.parametrize("form", [FORM, FLAGS], ids=["a row an event", "a column a behavior"])
+def test_rows_stay_in_the_order_of_the_file(tmp_path: Path, suffix: str, form: LogFormat) -> None:
+    """However many there are, on several threads and over several files: it is the time where a log has none."""
+    kind = {".csv": "csv", ".parquet": "parquet"}.get(suffix, f"json, ARRAY {suffix == '.json'}")
+    with duckdb.connect() as database:
+        rows = "SELECT n AS user, 'i' || n AS item, 'view' AS event, n % 2 AS view, 1 AS buy"
+        for part in (0, 1):
+            numbers = f"range({part} * {MANY}, {part} * {MANY} + {MANY}) t(n)"
+            database.execute(
+                f"COPY ({rows} FROM {numbers}) TO '{tmp_path}/{part}{suffix}' (FORMAT {kind})"
+            )
+    untimed = form.model_copy(update={"time": None})
+    with TemporaryDirectory() as folder, connected(Path(folder)) as database:
+        Log(database, open_log(find(tmp_path, None, Path(folder)), database, untimed), untimed)
+        wrong = (
+            "SELECT count(*) FROM rows WHERE user_id <> rowid::VARCHAR OR item_id <> 'i' || rowid"
+        )
+        assert database.execute("SELECT count(*) FROM rows").fetchall() == [(2 * MANY,)]
+        assert database.execute(wrong).fetchall() == [(0,)]
