@@ -15,7 +15,7 @@ class BehaviorStatistics(nn.Module):
     Attributes:
         conditional_KK: M_ij, the share of rows with behavior i that have j too (Eq. 11); zero where i never occurs.
         mask_prob_K: P_i = m_i^c / sum_k m_k^c (Eq. 13), where m are the behavior counts and c is the exponent.
-        auxiliary: the column of the auxiliary behavior.
+        auxiliary: the column of the auxiliary behavior, or None.
 
     Args:
         catalog: the behavior counts.
@@ -110,6 +110,8 @@ def mask(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) ->
 def flip(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
     """Add the auxiliary behavior where it is absent and remove it where it is present; a set may become empty.
 
+    Where no behavior is auxiliary, nothing changes.
+
     Args:
         sets_BLK: the behavior sets.
         chosen_BL: True at the steps to change.
@@ -118,6 +120,8 @@ def flip(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) ->
     Returns:
         A view, sets_BLK.
     """
+    if statistics.auxiliary is None:
+        return sets_BLK
     flipped_BLK = sets_BLK.clone()
     flipped_BLK[..., statistics.auxiliary] ^= chosen_BL.to(sets_BLK.dtype)
     return flipped_BLK

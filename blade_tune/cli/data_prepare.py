@@ -8,12 +8,11 @@ import click
 
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
-from blade_tune.cli.output import print_facts
+from blade_tune.cli.prepared_summary import print_summary
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
 from blade_tune.data.raw.datasets import KNOWN_LOGS, KnownLog
 from blade_tune.data.raw.settings import LogFormat, Recipe
-from blade_tune.errors import ConfigError
 
 if TYPE_CHECKING:
     from blade_tune.cli.replacement import Replacement
@@ -50,7 +49,7 @@ source_option = click.option(
     required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The log: a file, or its archive.",
+    help="The log: a file, its archive, a folder of files, or a pattern in quotes.",
 )
 out_option = click.option(
     "--out",
@@ -140,7 +139,7 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
             "time",
             "COLUMN",
             False,
-            "Column of the time: numbers, or ISO dates. Without it, the order of the rows.",
+            "Column of the time: numbers, or dates. Without it, the order of the rows.",
         ),
         (
             "type",
@@ -153,6 +152,14 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
             "COLUMN",
             False,
             "Column whose rows of one user and item merge; else those of the same time do.",
+        ),
+        ("header", "LIST", False, "Names of all columns, of files that have no header line."),
+        ("encoding", "NAME", False, "Encoding of text files, such as latin-1. Default: utf-8."),
+        (
+            "date-order",
+            "day|month",
+            False,
+            "What comes first in dates such as 12/1/2010, where no row shows it.",
         ),
     )
 
@@ -173,15 +180,23 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
     "--behaviors",
     required=True,
     metavar="LIST",
-    help="The behaviors, as their column or the values of --type: view,cart,buy. view=page_view names one anew.",
+    help="The behaviors, as their column or the values of --type: view,cart,buy. view=page_view names one anew, and "
+    "view=* is a behavior of every row.",
 )
 @click.option(
-    "--auxiliary", metavar="BEHAVIOR", help="The behavior that is no target. Default: the first."
+    "--auxiliary",
+    metavar="BEHAVIOR",
+    help='The behavior that is no target; "" if all are. Default: the first of several.',
+)
+@click.option(
+    "--keep-repeats",
+    is_flag=True,
+    help="Keep the same user, item and set at a later time, which else is left out.",
 )
 @click.option(
     "--name",
     metavar="NAME",
-    help="Name of the data set and of its study. Default: the name of the file.",
+    help="Name of the data set and of its study. Default: that of the file or folder.",
 )
 @click.option(
     "--license",
@@ -197,13 +212,9 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
 @quiet_option
 def event_log(
     source: Path,
-    user: str,
-    item: str,
-    time: str | None,
-    type: str | None,  # noqa: A002 - click calls it as the flag is called
-    session: str | None,
     behaviors: str,
     auxiliary: str | None,
+    keep_repeats: bool,
     name: str | None,
     license_: str,
     out: Path | None,
@@ -213,10 +224,10 @@ def event_log(
 ) -> None:
     """Prepare your own log, and write a study of it.
 
-    CSV, TSV, JSON lines or Parquet (also .gz, .zst, in a .zip); a row an event, or a row an interaction with a column a
-    behavior. Columns are found by name. Rows of one user, item and time (or session) are one interaction with a set of
-    behaviors. The log and a study file that is there already are left alone; with --force, one that was not edited is
-    written anew.
+    CSV and other separated text, JSON or Parquet, compressed, in an archive or a folder; a row an event, or a row an
+    interaction with a column a behavior. Columns are found by name. Rows of one user, item and time (or session) are
+    one interaction with a set of behaviors. The log and a study file that is there already are left alone; with
+    --force, one that was not edited is written anew.
 
     \b
     Example:
@@ -225,22 +236,22 @@ def event_log(
     """  # noqa: D301
     from blade_tune.cli.replacement import check_fits, data_section
     from blade_tune.data.config import data_config
+    from blade_tune.data.raw.find import name_of
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.spec.template import write_study
 
     # What the columns mean
     names, columns = _named_behaviors(behaviors)
-    log = {"user": user, "item": item, "time": time, "type": type, "session": session}
-    settings = {**log, "behaviors": tuple(names), "columns": tuple(columns)}
-    log_format = parse(LogFormat, settings, "options")
+    settings = {"behaviors": names, "columns": columns, "keep_repeats": keep_repeats}
+    log_format = parse(LogFormat, named_columns(more) | settings, "options")
 
     # The study's section on the data, checked before the log is read
-    name = name or source.name.partition(".")[0]
-    auxiliary = auxiliary or names[0]
+    name = name or name_of(source)
+    if auxiliary is None:
+        auxiliary = names[0] if len(names) > 1 else ""
+    auxiliary = auxiliary or None
     section = data_section(name, names, auxiliary)
     data_config(section, "options")
-    if len(names) == 1:
-        raise ConfigError("--behaviors must name at least two, one of them a target; got one.")
 
     # Prepare the log, and write a study of it
     out = out or Path("data") / name
@@ -253,7 +264,7 @@ def event_log(
     _run(preparation, replacement, form, quiet, f"--study {name}")
     if is_ours:
         study.unlink()
-    if not write_study(study, section, out):
+    if not write_study(study, section, out, may_repeat=keep_repeats):
         check_fits(study, section, out)
 
 
@@ -261,10 +272,25 @@ def _named_behaviors(text: str) -> tuple[list[str], list[str]]:
     """Return the behaviors that --behaviors lists, and the column or value of --type that stands for each."""
     names, columns = [], []
     for entry in text.split(","):
-        name, _, column = entry.partition("=")
+        name, _, column = map(str.strip, entry.partition("="))
         names.append(name)
         columns.append(column or name)
     return names, columns
+
+
+def named_columns(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of `columns_options` out of a command's options, and return the settings of a LogFormat.
+
+    Options that were not given are left out; an empty one says that there is no such column.
+    """
+    names = ("user", "item", "time", "type", "session", "header", "encoding", "date_order")
+    given = {name: options.pop(name) for name in names}
+    settings: dict[str, Any] = {n: text or None for n, text in given.items() if text is not None}
+    if "header" in settings:
+        settings["header"] = [
+            name.strip() for name in (settings["header"] or "").split(",") if name
+        ]
+    return settings
 
 
 def _recipe(flags: dict[str, Any]) -> Recipe:
@@ -286,16 +312,7 @@ def _run(
 
     with watch_steps(quiet) as on_step:
         facts = prepare(preparation, replacement.out, on_step, replacement.allow)
-    shown = {
-        "folder": str(replacement.out),
-        "users": facts["users"],
-        "items": facts["items"],
-        "interactions": sum(facts["parts"].values()),
-        "parts": facts["parts"],
-        "rows_read": facts["rows"],
-        "left_out": {reason: count for reason, count in facts["left_out"].items() if count},
-    }
-    print_facts(shown, form)
+    print_summary(facts, replacement.out, form)
     if not quiet:
         click.echo(f"what matters in it: blade-tune data xray {study}", err=True)
         click.echo(f"next: blade-tune run {study}", err=True)

@@ -2,13 +2,13 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 
-from blade_tune.cli.data_prepare import columns_options
+from blade_tune.cli.data_prepare import columns_options, named_columns
 from blade_tune.cli.options import quiet_option, run_settings, usable_device
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
@@ -62,13 +62,9 @@ def recommend(
     k: int,
     include_seen: bool,
     out: Path | None,
-    user: str | None,
-    item: str | None,
-    time: str | None,
-    type: str | None,  # noqa: A002 - click calls it as the flag is called
-    session: str | None,
     settings: RunSettings,
     quiet: bool,
+    **columns: Any,
 ) -> None:
     """Recommend items to users by their histories.
 
@@ -99,8 +95,8 @@ def recommend(
         warning = warning_of(bundle)
         if warning:
             click.echo(f"WARNING {warning}", err=True)
-        flags = {"user": user, "item": item, "time": time, "type": type, "session": session}
-        log = _log_format(recommender.log, flags)
+        form = recommender.log.model_dump() | named_columns(columns)
+        log = parse(LogFormat, form, "options")
 
         # Histories, and what is recommended for them
         on_step(f"reading {users.name}", lambda: 0.0)
@@ -125,15 +121,6 @@ def recommend(
                 click.echo(out)
             else:
                 _print(path)
-
-
-def _log_format(log: LogFormat, flags: Mapping[str, str | None]) -> LogFormat:
-    """Return the format of a log of histories: that of the model's own log, but for columns that flags name.
-
-    An empty flag says that the log has no such column.
-    """
-    columns = {name: column or None for name, column in flags.items() if column is not None}
-    return parse(LogFormat, log.model_dump() | columns, "options")
 
 
 def _print(path: Path) -> None:

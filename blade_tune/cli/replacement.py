@@ -59,12 +59,13 @@ class Replacement:
         try:
             older = read_preparation(self.out)
             section = data_section(older["name"], older["log"]["behaviors"], older["auxiliary"])
-            return study.read_bytes() == study_text(section, self.out).encode()
+            text = study_text(section, self.out, may_repeat=older["log"].get("keep_repeats", False))
+            return study.read_bytes() == text.encode()
         except (DataError, KeyError):  # the older preparation cannot be read
             return False
 
 
-def data_section(name: str, behaviors: list[str], auxiliary: str) -> dict[str, Any]:
+def data_section(name: str, behaviors: list[str], auxiliary: str | None) -> dict[str, Any]:
     """Return the `data` section of a study on prepared data."""
     return {"source": "split_files", "name": name, "behaviors": behaviors, "auxiliary": auxiliary}
 

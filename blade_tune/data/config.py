@@ -24,10 +24,20 @@ class DataConfig(Settings):
     behaviors: tuple[str, ...] = Field(
         min_length=1, description="names of the behaviors, in column order"
     )
-    auxiliary: str = Field(description="the behavior that is no target: click, read")
+    auxiliary: str | None = Field(
+        description="the behavior that is no target: click, read; null where all are targets"
+    )
     long_tail: tuple[str, ...] = Field(
         (), description="the rare behaviors by which head and tail users are told apart"
     )
+
+    @model_validator(mode="after")
+    def _has_target(self) -> Self:
+        if self.behaviors == (self.auxiliary,):
+            raise ValueError(
+                f"auxiliary must be null where one behavior is all there is, got {self.auxiliary}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -35,15 +45,15 @@ class DataConfig(Settings):
             raise ValueError(f"behaviors must differ, got {', '.join(self.behaviors)}")
         for field, names in (("auxiliary", (self.auxiliary,)), ("long_tail", self.long_tail)):
             for name in names:
-                if name not in self.behaviors:
+                if name is not None and name not in self.behaviors:
                     known = ", ".join(self.behaviors)
                     raise ValueError(f"{field} must be one of the behaviors {known}, got {name}")
         return self
 
     @property
-    def auxiliary_column(self) -> int:
-        """Column of the auxiliary behavior in a behavior set."""
-        return self.behaviors.index(self.auxiliary)
+    def auxiliary_column(self) -> int | None:
+        """Column of the auxiliary behavior in a behavior set; None where every behavior is a target."""
+        return None if self.auxiliary is None else self.behaviors.index(self.auxiliary)
 
 
 def data_config(raw: Mapping[str, Any], place: str) -> DataConfig:

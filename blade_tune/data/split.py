@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from blade_tune.catalog import Interactions
+from blade_tune.catalog import Interactions, has_target
 
 
 class Split(NamedTuple):
@@ -16,7 +16,7 @@ class Split(NamedTuple):
     test: Interactions
 
 
-def split_by_time(rows: Interactions, auxiliary: int) -> Split:
+def split_by_time(rows: Interactions, auxiliary: int | None) -> Split:
     """Split a table at each user's last two target interactions.
 
     The last target interaction is `test` and the one before it `valid`. Rows before the valid one are `train`, rows
@@ -25,10 +25,10 @@ def split_by_time(rows: Interactions, auxiliary: int) -> Split:
 
     Args:
         rows: all interactions, those of a user in time order.
-        auxiliary: column of the auxiliary behavior; an interaction with any other behavior is a target.
+        auxiliary: column of the auxiliary behavior; an interaction with any other behavior is a target. None: all are.
     """
     # How many targets each user has, and how many are left from each row on, this row included
-    target_N = np.any(np.delete(rows.sets_NK, auxiliary, axis=1), axis=1)
+    target_N = has_target(rows.sets_NK, auxiliary)
     _, user_N = np.unique(rows.users_N, return_inverse=True)
     order_N = np.argsort(user_N, kind="stable")
     before_N = np.empty(len(rows), np.int64)  # targets of this and earlier users before the row

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from blade_tune.catalog import Interactions
 from blade_tune.config import guess
 from blade_tune.data.raw.database import connected
-from blade_tune.data.raw.files import open_log
+from blade_tune.data.raw.find import find
+from blade_tune.data.raw.forms import open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat
-from blade_tune.data.raw.unpack import find
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import ConfigError, DataError
 
@@ -48,16 +48,19 @@ class Histories:
         rows: Interactions,
         unknown_items: list[str],
         left_out: Mapping[str, int],
+        *,
+        keep_repeats: bool = False,
     ) -> Self:
         """Build histories from rows, of which those without a behavior and those of unknown items are left out.
 
-        Of rows with the same user, item and set the first is kept.
+        Of rows with the same user, item and set the first is kept, unless repeats are.
 
         Args:
             users: ids of all users of the input.
             rows: users are positions in `users`, ascending; items are the model's numbers, 0 for an unknown item.
             unknown_items: ids of the unknown items.
             left_out: number of rows that were left out before, by reason.
+            keep_repeats: whether all rows with the same user, item and set are kept.
         """
         empty = int(len(rows) - rows.nonempty_N.sum())
         rows = rows.rows(rows.nonempty_N)
@@ -65,7 +68,8 @@ class Histories:
         has_row_U[rows.users_N] = True
         known = rows.rows(rows.items_N > 0)
         reasons = {**left_out, "no_behavior": left_out.get("no_behavior", 0) + empty}
-        return cls(users, known.rows(_firsts(known)), has_row_U, unknown_items, reasons)
+        met = known if keep_repeats else known.rows(_firsts(known))
+        return cls(users, met, has_row_U, unknown_items, reasons)
 
     @property
     def num_items_U(self) -> NDArray[np.int64]:
@@ -96,14 +100,14 @@ class Histories:
 def histories_of(
     interactions: Mapping[str, Sequence[Interaction]],
     numbers: Mapping[str, int],
-    behaviors: Sequence[str],
+    form: LogFormat,
 ) -> Histories:
     """Build histories from Python objects.
 
     Args:
         interactions: user -> interactions, oldest first, each an item and its behaviors.
         numbers: id -> number of the items that the model knows.
-        behaviors: names of the model's behaviors, in column order.
+        form: of the model's own log; it has the names of behaviors, and says whether repeats are kept.
 
     Raises:
         ConfigError: a behavior is none of the model's, or an id is no text.
@@ -123,6 +127,7 @@ def histories_of(
             raise ConfigError(f"ids of users and items must be text, got {identifier!r}.")
 
     # Names as numbers
+    behaviors = form.behaviors
     columns = {name: k for k, name in enumerate(behaviors)}
     sets_NK = np.zeros((len(items), len(behaviors)), np.uint8)
     for row, names in enumerate(behavior_sets):
@@ -139,7 +144,7 @@ def histories_of(
         for item, names in zip(items, behavior_sets, strict=True)
         if names and item not in numbers
     }
-    return Histories.of(users, rows, sorted(unknown), {})
+    return Histories.of(users, rows, sorted(unknown), {}, keep_repeats=form.keep_repeats)
 
 
 def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) -> Histories:
@@ -155,10 +160,8 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
     """
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         # Read the rows
-        file = find(source, None, Path(folder))
-        is_split = form == LogFormat.of_split_files(form.behaviors)
-        split_names = form.used if is_split else ()
-        log = Log(database, open_log(file, database, split_names), form)
+        files = find(source, None, Path(folder))
+        log = Log(database, open_log(files, database, form), form)
         left_out, other_types = log.counts(), log.other_types()
         num_rows = left_out.pop("rows")
         if num_rows and left_out["no_user"] == num_rows:
@@ -183,7 +186,7 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
         items_N = numbers_X[items_N]
     rows = Interactions(places_N, items_N, sets_NK)
     unknown = [item for item, number in zip(items, numbers_X, strict=True) if not number]
-    histories = Histories.of(users, rows, unknown, left_out)
+    histories = Histories.of(users, rows, unknown, left_out, keep_repeats=form.keep_repeats)
     return replace(histories, other_types=other_types)
 
 

@@ -89,7 +89,9 @@ def _data(bundle: Bundle) -> str:
             "users": f"{catalog.num_users:,}",
             "items": f"{catalog.num_items:,}",
             **{f"train rows with {name}": f"{count:,}" for name, count in counts},
-            "auxiliary behavior": catalog.behaviors[catalog.auxiliary],
+            "auxiliary behavior": "none"
+            if catalog.auxiliary is None
+            else catalog.behaviors[catalog.auxiliary],
             "hash of train and valid": provenance["data_hash"],
             "hash of between and test": provenance["sealed_hash"],
         }

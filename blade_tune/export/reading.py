@@ -63,7 +63,7 @@ class Facts(Settings):
     num_users: Number
     num_items: Number
     behaviors: tuple[str, ...] = Field(min_length=1, max_length=MAX_BEHAVIORS)
-    auxiliary: Count
+    auxiliary: Count | None
     behavior_counts_K: tuple[Count, ...]
     pair_counts_KK: tuple[tuple[Count, ...], ...]
     mode_set_K: tuple[Literal[0, 1], ...] | None = None  # an earlier version did not write it
@@ -74,7 +74,7 @@ class Facts(Settings):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         K = len(self.behaviors)
-        if self.auxiliary >= K or self.log.behaviors != self.behaviors:
+        if (self.auxiliary or 0) >= K or self.log.behaviors != self.behaviors:
             raise ValueError("auxiliary and log must go with behaviors")
         if [len(self.behavior_counts_K), *map(len, self.pair_counts_KK)] != [K] * (K + 1):
             raise ValueError("behaviors must have a count each, and one a pair")

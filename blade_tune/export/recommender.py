@@ -115,7 +115,7 @@ class Recommender:
             ConfigError: a behavior is none of the model's, an id is no text, or k is below 1.
             DataError: a score is NaN or infinite.
         """
-        numbered = histories_of(histories, self.item_numbers, self.log.behaviors)
+        numbered = histories_of(histories, self.item_numbers, self.log)
         ranked = self.rank(numbered, target, k, include_seen=include_seen)
         for note in ranked.notes:
             log.warning(note)

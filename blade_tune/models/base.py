@@ -190,7 +190,7 @@ class NeuralRecommender(DotProduct):
         """
         weights_BL = batch.real_BL.to(self.items.weight.dtype)
         auxiliary_weight = self.config.auxiliary_weight
-        if auxiliary_weight == 1.0:
+        if auxiliary_weight == 1.0 or self.catalog.auxiliary is None:
             return weights_BL
 
         # Of the other targets, those that have any behavior but the auxiliary one keep their weight.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from blade_tune.batch import Batch
-from blade_tune.catalog import Catalog, Ids, Interactions
+from blade_tune.catalog import Catalog, Ids, Interactions, has_target
 from blade_tune.layers.sparse import Sized
 from blade_tune.models.base import RecommenderModel
 from blade_tune.models.settings.classical import EvidenceConfig
@@ -113,7 +113,7 @@ def row_weights(
     Returns:
         weights_N.
     """
-    has_target_N = np.delete(sets_NK, catalog.auxiliary, axis=1).any(axis=1)
+    has_target_N = has_target(sets_NK, catalog.auxiliary)
     counts_K = np.maximum(catalog.behavior_counts_K, 1)
     rare_K = (counts_K.max() / counts_K) ** rarity_weight
     rarest_N = (sets_NK * rare_K).max(axis=1, initial=1.0)

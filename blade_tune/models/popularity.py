@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from blade_tune.batch import Batch
-from blade_tune.catalog import Catalog, Ids, Interactions
+from blade_tune.catalog import Catalog, Ids, Interactions, has_target
 from blade_tune.models.base import DotProduct
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.models.settings.classical import PopularityConfig
@@ -35,7 +35,7 @@ class Popularity(FittedRecommender, DotProduct):
         # Count the rows of each item, of all or of those with a target behavior.
         counted_N = rows.items_N
         if self.counts != "all":
-            has_target_N = np.delete(rows.sets_NK, self.catalog.auxiliary, axis=1).any(axis=1)
+            has_target_N = has_target(rows.sets_NK, self.catalog.auxiliary)
             counted_N = rows.items_N[has_target_N]
         counts_V = self._count(counted_N)
 

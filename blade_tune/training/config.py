@@ -59,9 +59,9 @@ class EvaluationConfig(Settings):
     """The protocol of evaluation. All items are ranked, one held-out item per user is relevant, users are averaged."""
 
     metric: Metric = Field("ndcg@10", description="what the study maximizes on validation rows")
-    exclude: Literal["window", "full"] = Field(
+    exclude: Literal["window", "full", "none"] = Field(
         "window",
-        description="items never ranked: those of the input window (EIDP), or of the whole history",
+        description="items never ranked: those of the input window (EIDP), of the whole history, or none",
     )
     target_set: TargetSet = Field(
         "truth",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from blade_tune.catalog import Catalog, Ids
+from blade_tune.catalog import Catalog, Ids, has_target
 from blade_tune.xray.pairs import Cells, Pairs, PairWeights, fading
 from blade_tune.xray.task import SEED, Task
 
@@ -97,7 +97,7 @@ class Rules:
         return np.asarray((sets_NK * ranks_K).max(axis=1, initial=0), np.int64)
 
     def _has_target(self, sets_NK: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        return np.asarray(np.delete(sets_NK, self._catalog.auxiliary, axis=1).any(axis=1))
+        return has_target(sets_NK, self._catalog.auxiliary)
 
     @cached_property
     def _pairs(self) -> Pairs:

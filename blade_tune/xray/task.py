@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from blade_tune.catalog import Ids, Interactions
+from blade_tune.catalog import Ids, Interactions, has_target
 from blade_tune.data.store import SearchData
 
-Exclude = Literal["window", "full"]
+Exclude = Literal["window", "full", "none"]
 
 # Seed of all random draws, each of which adds a number of its own
 SEED = 2026
@@ -35,7 +35,9 @@ class Task:
     sets_UK: NDArray[np.uint8]  # the behavior set of that item
     num_items: int
     window: int  # number of newest interactions that a recommender sees
-    exclude: Exclude  # met items that are not ranked: those of the window, or of the full history
+    exclude: (
+        Exclude  # met items that are not ranked: those of the window, of the full history, or none
+    )
     reach: int  # largest distance of two rows of a user that make a pair
 
     def __len__(self) -> int:
@@ -68,7 +70,9 @@ class Task:
     def met(self, user: int) -> Ids:
         """Return the items that are not ranked for a user who has met them."""
         start, end = self.bounds_U2[user]
-        if self.exclude == "window":
+        if self.exclude == "none":
+            start = end
+        elif self.exclude == "window":
             start = max(start, end - self.window)
         return self.rows.items_N[start:end]
 
@@ -127,19 +131,19 @@ def _in_memory(rows: Interactions, kept_U: NDArray[np.bool_]) -> Interactions:
     return Interactions(np.array(kept.users_N), np.array(kept.items_N), np.array(kept.sets_NK))
 
 
-def train_task(task: Task, auxiliary: int) -> Task:
+def train_task(task: Task, auxiliary: int | None) -> Task:
     """Return the task to find each user's last target row of a task's rows; rows after it are left out.
 
     Recommenders are chosen on this task, so that the choice does not see the rows that they are compared on.
 
     Args:
         task: the task whose rows are used.
-        auxiliary: column of the auxiliary behavior; a row with any other behavior is a target.
+        auxiliary: column of the auxiliary behavior; a row with any other behavior is a target. None: all are.
     """
     # Find the last target row of each user; of several assignments to a user the last one stays.
     rows = task.rows
     places_N = np.arange(len(rows))
-    is_target_N = np.delete(rows.sets_NK, auxiliary, axis=1).any(axis=1)
+    is_target_N = has_target(rows.sets_NK, auxiliary)
     lasts_U = np.full(int(rows.users_N.max(initial=0)) + 1, len(rows))
     lasts_U[rows.users_N[is_target_N]] = places_N[is_target_N]
     lasts_N = lasts_U[rows.users_N]

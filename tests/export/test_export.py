@@ -116,7 +116,9 @@ def test_metrics_hold_all_protocols_and_baselines(results: Path, exported: Path,
     metrics = metrics_of(exported)
     protocols = {(row["exclude"], row["target_set"]): row for row in metrics["protocols"]}
     assert set(protocols) == {
-        (exclude, told) for exclude in ("window", "full") for told in ("truth", "mode", "constant")
+        (exclude, told)
+        for exclude in ("window", "full", "none")
+        for told in ("truth", "mode", "constant")
     }
     assert {name: protocols["window", "truth"][name] for name in METRICS} == metrics["test"]
     assert set(metrics["baselines"]) == {"popularity", "popularity_told", "item_knn"}

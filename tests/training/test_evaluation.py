@@ -74,7 +74,7 @@ def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
             for u, item in zip(data.train.users_N, data.train.items_N, strict=True)
             if u == user
         ]
-        excluded = set(history if exclude == "full" else history[-LENGTH:])
+        excluded = set({"full": history, "window": history[-LENGTH:], "none": []}[exclude])
         score = scores_UV[user].tolist()
         others = [v for v in range(1, data.num_items + 1) if v not in excluded]
         before = [
@@ -87,7 +87,7 @@ def plain_ranks(data: SearchData, scores_UV: Tensor, exclude: str) -> list[int]:
 
 
 @pytest.mark.parametrize("users_at_once", [1, 7, 512])
-@pytest.mark.parametrize("exclude", ["window", "full"])
+@pytest.mark.parametrize("exclude", ["window", "full", "none"])
 def test_ranks_equal_the_plain_twin_s(
     tiny: SearchData,
     scores_UV: Tensor,
@@ -95,14 +95,14 @@ def test_ranks_equal_the_plain_twin_s(
     exclude: str,
     users_at_once: int,
 ):
-    """Items of the window, or of the whole history, are never ranked, however users are cut into chunks."""
+    """Items of the window, of the whole history, or none are never ranked, however users are cut into chunks."""
     monkeypatch.setattr(evaluation, "USERS_AT_ONCE", users_at_once)
     found = evaluator(tiny, exclude=exclude)(Given(scores_UV))
     assert found.ranks_U.tolist() == plain_ranks(tiny, scores_UV, exclude)
 
 
 @pytest.mark.parametrize("scores_at_once", [1, 100, 2**22])
-@pytest.mark.parametrize("exclude", ["window", "full"])
+@pytest.mark.parametrize("exclude", ["window", "full", "none"])
 def test_ranks_without_vectors_equal_the_plain_twin_s(
     tiny: SearchData,
     scores_UV: Tensor,

@@ -21,7 +21,7 @@ from blade_tune.xray.task import Exclude, Task, train_task, valid_task
 from tests.xray.conftest import random_task
 
 
-@pytest.mark.parametrize("exclude", ["window", "full"])
+@pytest.mark.parametrize("exclude", ["window", "full", "none"])
 @pytest.mark.parametrize("window", [3, 50])
 def test_gains_are_those_of_the_evaluation(
     planted: Callable[..., SearchData], exclude: Exclude, window: int

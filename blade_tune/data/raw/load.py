@@ -4,16 +4,21 @@ Everything is SQL in the scratch database. Checks look at whole columns and then
 error can name it.
 """
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import NoReturn
 
 import duckdb
 
+from blade_tune.config import guess
 from blade_tune.data.raw import times
-from blade_tune.data.raw.files import LogFile, literal, quoted
-from blade_tune.data.raw.settings import LogFormat
+from blade_tune.data.raw.dates import UnreadableError
+from blade_tune.data.raw.files import SHOWN, LogFile, cases, literal, quoted
+from blade_tune.data.raw.settings import EVERY_ROW, DateOrder, LogFormat
 from blade_tune.errors import DataError
 
-TRUE, FALSE = ("1", "true", "True", "TRUE"), ("0", "false", "False", "FALSE")
+TRUE = ("1", "true", "True", "TRUE", "1.0")
+FALSE = ("0", "false", "False", "FALSE", "0.0")
 NOT_IDS = ("NaN", "nan")  # written by other programs for a missing value
 NO_INTEGER = -1  # stands in the table for an id that is no whole number, until it is reported
 # Whole numbers, also with a point as other programs write them: "12.0"
@@ -31,29 +36,36 @@ FLAG = "1, 0, true, false or nothing"
 class Log:
     """The rows of a log in the scratch database, read and checked when an instance is made.
 
-    The table `rows` has a row for each row of the file: user_id, item_id, the time (as the columns of `times.stored`),
-    session, mask (bit k is behavior k), and other (the type of an event that is none of the behaviors). A row is used
-    if it has a user, an item, a time (where the log has times) and a behavior.
+    The table `rows` has a row for each row of the files, one file after the other: user_id, item_id, the time (as the
+    columns of `times.stored`), session, mask (bit k is behavior k), and other (the type of an event that is none of the
+    behaviors). A row is used if it has a user, an item, a time (where the log has times) and a behavior.
 
     Args:
         database: the scratch database.
-        file: the log.
+        files: those of the log.
         form: what the columns of the log mean.
 
     Raises:
         DataError: the file is malformed, or a value is not what its column holds; the message has its row.
     """
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, file: LogFile, form: LogFormat) -> None:
-        self._database, self._file, self._form = database, file, form
+    def __init__(
+        self, database: duckdb.DuckDBPyConnection, files: Sequence[LogFile], form: LogFormat
+    ) -> None:
+        self._database, self._files, self._form = database, files, form
         self._read()
-        if file.keep_digits(self._fractional):  # some numbers were rounded: read the file again
+        # Read the files again if some numbers were rounded
+        rounded = [file.keep_digits(self._fractional) for file in files]
+        if any(rounded):
             database.execute("DROP TABLE rows")
             self._read()
+        self._check_keys()
+        self._check_nested()
         self._check_ids()
         row = self._first("mask IS NULL")
         if row is not None:
-            self._refuse(row, form.columns, FLAG, (*TRUE, *FALSE, None))
+            self._refuse(row, form.flags, FLAG, (*TRUE, *FALSE, None))
+        self.date_order: DateOrder | None = None  # that of its dates, if they end in a year
         self._time = self._moment()
         self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
         self._used += f" AND {times.HAS_TIME}" if form.time else ""
@@ -73,18 +85,28 @@ class Log:
         return names
 
     def _read(self) -> None:
-        """Make the table `rows` from the file."""
+        """Make the table `rows` from the files."""
+        self._sources = [file.relation(self._form.used) for file in self._files]
+        self._starts = []  # number of the first row of each file
+        for number, (file, source) in enumerate(zip(self._files, self._sources, strict=True)):
+            self._starts.append(self._count("rows") if number else 0)
+            into = "INSERT INTO rows" if number else "CREATE TABLE rows AS"
+            with file.explained():
+                self._database.execute(f"{into} {self._rows(source)}")
+
+    def _rows(self, source: str) -> str:
+        """Return SQL of the rows of the table `rows` that a relation of texts makes."""
         form = self._form
-        self._source = self._file.relation(form.used)
         if form.type:
             # A row is one event with one behavior, or with a type that is none of them: mask 0.
             other = quoted(form.type)
-            cases = [f"WHEN {literal(value)} THEN {1 << k}" for k, value in enumerate(form.columns)]
-            mask = f"CASE {other} {' '.join(cases)} ELSE 0 END"
+            masks = {value: str(1 << k) for k, value in enumerate(form.columns)}
+            mask = f"CASE {cases(other, masks)} ELSE 0 END"
         else:
             # A row is one interaction with a column a behavior.
             other = "NULL"
-            bits = [f"({_flag(column)} << {k})" for k, column in enumerate(form.columns)]
+            flags = ["1" if column == EVERY_ROW else _flag(column) for column in form.columns]
+            bits = [f"({flag} << {k})" for k, flag in enumerate(flags)]
             mask = " | ".join(bits)
         picked = {
             "user_id": self._id(form.user),
@@ -95,11 +117,10 @@ class Log:
             "other": f"{other}::VARCHAR",
         }
         columns = ", ".join(f"{value} AS {name}" for name, value in picked.items())
-        with self._file.explained():
-            self._database.execute(
-                "CREATE TABLE rows AS SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other) "
-                f"FROM (SELECT {columns} FROM {self._source})"
-            )
+        return (
+            "SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other) "
+            f"FROM (SELECT {columns} FROM {source})"
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the number of `rows` in the file, and the numbers of those that are not used by reason.
@@ -132,7 +153,8 @@ class Log:
         """Replace the table `rows` by the table `met` (user_id, item_id, mask, position in time).
 
         Rows of one user, item and time (or session) are merged to one interaction, which has all their behaviors and
-        the position of the first of them. Of interactions with the same user, item and set the first is kept.
+        the position of the first of them. Of interactions with the same user, item and set the first is kept, or all
+        of them if the format keeps repeats.
 
         Returns:
             The number of rows that disappeared, by reason: `merged` and `repeated`.
@@ -158,9 +180,11 @@ class Log:
 
         # Order interactions by time, those of equal times as in the file, and keep the first of repeated ones
         position = "row_number() OVER (ORDER BY moment, place)" if form.time else "place"
+        first = "position" if form.keep_repeats else "min(position) AS position"
+        of_equals = "" if form.keep_repeats else " GROUP BY user_id, item_id, mask"
         database.execute(
-            "CREATE TABLE met AS SELECT user_id, item_id, mask, min(position) AS position "
-            f"FROM (SELECT *, {position} AS position FROM merged) GROUP BY user_id, item_id, mask"
+            f"CREATE TABLE met AS SELECT user_id, item_id, mask, {first} "
+            f"FROM (SELECT *, {position} AS position FROM merged){of_equals}"
         )
         num_merged, num_met = self._count("merged"), self._count("met")
         database.execute("DROP TABLE merged")
@@ -193,14 +217,60 @@ class Log:
                 if row is not None:
                     self._refuse(row, (name,), expected, ())
 
+    def _check_keys(self) -> None:
+        """Check that some object of JSON has each column, or that the first one of a file has it, empty."""
+        form = self._form
+        if not all(file.is_sparse for file in self._files):
+            return
+        has_value = {form.session: "session IS NOT NULL", form.time: times.HAS_TIME}
+        for name, condition in has_value.items():
+            if name is None or self._first(condition) is not None:
+                continue
+            known = list(dict.fromkeys(key for file in self._files for key in file.columns()))
+            if name not in known:
+                raise DataError(
+                    f"{self._files[0].name}: some object must have the key {name!r}, and none has; the first has "
+                    f"{', '.join(known)[:SHOWN]}. {guess(name, known)}"
+                )
+
+    def _check_nested(self) -> None:
+        """Check that no id is an object or a list of JSON, which would be read as its text."""
+        form = self._form
+        if not any(file.is_sparse for file in self._files) or form.integer_ids:
+            return
+        columns = {form.user: "user_id", form.item: "item_id", form.session: "session"}
+        names = [name for name in columns if name is not None]
+        opens = " OR ".join(f"starts_with({columns[name]}, '{c}')" for name in names for c in "{[")
+        if self._first(opens) is None:
+            return
+        for file in self._files:
+            found = file.nested(names)
+            if found is not None:
+                raise DataError(
+                    f"{file.name}: {found.column} must be text or a number; row {found.row + 1} has "
+                    f"{_shown(found.text)}. Write what is meant of it under a key of its own."
+                )
+
     def _moment(self) -> str:
         """Return SQL of a value that sorts rows by time."""
         if self._form.time is None:
             return "0"
         try:
-            return times.moment(self._database)
-        except times.UnreadableError as error:
-            self._refuse(error.row, (self._form.time,), times.EXPECTED, ())
+            read = times.moment(self._database, self._form.date_order)
+        except UnreadableError as error:
+            self._refuse(error.row, (self._form.time,), error.expected, ())
+        self.date_order = read.date_order
+        return read.moment
+
+    def span(self) -> tuple[str, str] | None:
+        """Return the earliest and the latest time of the rows that are used, as they stand in the log."""
+        if self._form.time is None:
+            return None
+        (first, last) = self._database.execute(
+            f"SELECT arg_min({times.TEXT}, {self._time}), arg_max({times.TEXT}, {self._time}) "
+            f"FROM rows WHERE {self._used}"
+        ).fetchall()[0]
+        return None if first is None else (first, last)
 
     def _first(self, condition: str) -> int | None:
         """Return the 0-based number of the first row with a condition, or None."""
@@ -214,24 +284,30 @@ class Log:
     ) -> NoReturn:
         """Raise a DataError about the first of the named columns of a row whose value is not one of `allowed`."""
         picked = ", ".join(map(quoted, names))
+        number = bisect_right(self._starts, row) - 1
+        row -= self._starts[number]
         (values,) = self._database.execute(
-            f"SELECT {picked} FROM {self._source} LIMIT 1 OFFSET {row}"
+            f"SELECT {picked} FROM {self._sources[number]} LIMIT 1 OFFSET {row}"
         ).fetchall()
         wrong = {
             name: value for name, value in zip(names, values, strict=True) if value not in allowed
         }
         name, value = next(iter(wrong.items()))
-        shown = repr(value if len(value) <= 40 else value[:40] + "...")
-        raise DataError(f"{self._file.name}: {name} must be {expected}; row {row + 1} has {shown}.")
+        file = self._files[number].name
+        raise DataError(f"{file}: {name} must be {expected}; row {row + 1} has {_shown(value)}.")
 
     def _count(self, table: str) -> int:
         ((count,),) = self._database.execute(f"SELECT count(*) FROM {table}").fetchall()
         return int(count)
 
 
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "...")
+
+
 def _flag(name: str) -> str:
     """Return SQL of a behavior's column as 1 or 0, with 0 for a missing value and NULL for any other text."""
     column = quoted(name)
-    true = ", ".join(map(literal, TRUE))
-    false = ", ".join(map(literal, FALSE))
-    return f"CASE WHEN {column} IN ({true}) THEN 1 WHEN {column} IN ({false}) OR {column} IS NULL THEN 0 END"
+    # The usual ones first, for each is compared in turn
+    values = {"0": "0", "1": "1", **dict.fromkeys(FALSE, "0"), **dict.fromkeys(TRUE, "1")}
+    return f"CASE {cases(column, values)} WHEN {column} IS NULL THEN 0 END"

@@ -5,7 +5,7 @@ write the result. One log and one recipe always lead to the same bytes, whatever
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,17 @@ from blade_tune.data import folder
 from blade_tune.data.cells import guarded
 from blade_tune.data.raw.cut import PARTS, SEALED, Cut
 from blade_tune.data.raw.database import connected, scratch
-from blade_tune.data.raw.files import literal, open_log
+from blade_tune.data.raw.files import literal
+from blade_tune.data.raw.find import find
+from blade_tune.data.raw.forms import open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat, Recipe
-from blade_tune.data.raw.unpack import find
+from blade_tune.data.raw.unpack import PlainFile
 from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
 from blade_tune.errors import DataError
 from blade_tune.files import sha256
+
+FLOORS = ("min_item_targets", "min_user_targets")  # fields of a recipe
 
 # Called with a step's name and a function for its progress in %
 OnStep = Callable[[str, Callable[[], float]], object]
@@ -38,7 +42,7 @@ class Preparation:
     name: str  # of the data set
     source: Path  # a file, an archive or a folder
     form: LogFormat
-    auxiliary: str  # the behavior that is no target
+    auxiliary: str | None  # the behavior that is no target, if there is one
     recipe: Recipe
     license: str  # of the data
     file: str | None = None  # name of the wanted file in an archive or a folder
@@ -76,32 +80,43 @@ def prepare(
 
         # Read the log
         step(f"unpacking {preparation.source.name}")
-        file = find(preparation.source, preparation.file, scratch_folder)
-        step(f"reading {file.path.name}")
-        log = Log(database, open_log(file, database), preparation.form)
+        files = find(preparation.source, preparation.file, scratch_folder)
+        step(f"reading {files[0].path.name if len(files) == 1 else f'{len(files)} files'}")
+        log = Log(database, open_log(files, database, preparation.form), preparation.form)
         left_out = log.counts()
         num_rows = left_out.pop("rows")
-        _check_behaviors(log, file.name, preparation.form)
+        _check_behaviors(log, str(preparation.source), preparation.form)
+        read = _as_read(preparation.source, files, log)
 
         # Make interactions of its rows, and split them
         step("merging and ordering rows")
         left_out |= log.interact()
         step("splitting")
-        targets = 0
-        for k, name in enumerate(preparation.form.behaviors):
-            if name != preparation.auxiliary:
-                targets |= 1 << k
+        names = enumerate(preparation.form.behaviors)
+        targets = sum(1 << k for k, name in names if name != preparation.auxiliary)
         left_out |= Cut(database, targets, preparation.recipe).apply()
 
-        # Write the folder, and put it in the place of an older one; the size is that of the unpacked file
+        # Write the folder, and put it in the place of an older one
         step("writing")
-        source = {"file": preparation.source.name, "bytes": file.path.stat().st_size}
-        facts = {"source": source, **_facts(preparation, database, num_rows, left_out)}
+        facts = {**read, **_facts(preparation, database, num_rows, left_out)}
+        facts["log"]["date_order"] = log.date_order
         _write(database, len(preparation.form.behaviors), scratch_folder / "split", facts)
         checksums = read_preparation(scratch_folder / "split")["sha256"]
         if older is not None and not changes and older.get("sha256") != checksums:
             may_replace(["rows"])
         folder.replace(scratch_folder / "split", out)
+    return facts
+
+
+def _as_read(source: Path, files: Sequence[PlainFile], log: Log) -> dict[str, Any]:
+    """Return the facts of what was read: the file, or how many; their size, unpacked; and the time of the rows used."""
+    facts: dict[str, Any] = {"source": {"file": source.name}}
+    if len(files) > 1:
+        facts["source"]["files"] = len(files)
+    facts["source"]["bytes"] = sum(file.path.stat().st_size for file in files)
+    span = log.span()
+    if span is not None:
+        facts["time"] = {"first": span[0], "last": span[1]}
     return facts
 
 
@@ -127,7 +142,7 @@ def _changed_meaning(older: Mapping[str, Any] | None, preparation: Preparation) 
     for name in now:
         if before[name] != now[name]:
             old = ",".join(map(str, before[name]))
-            changes.append(f"{name} {old}, now {','.join(now[name])}")
+            changes.append(f"{name} {old}, now {','.join(map(str, now[name]))}")
     return changes
 
 
@@ -159,9 +174,11 @@ def _facts(
     ).fetchall()
     if not parts["train"] or not parts["valid"]:
         shown = ", ".join(f"{reason} {count:,}" for reason, count in left_out.items() if count)
+        floors = [name for name in FLOORS if getattr(preparation.recipe, name)]
+        way_out = " and ".join(f"--{name.replace('_', '-')}" for name in floors)
         raise DataError(
             f"{preparation.source}: some user must have two target interactions and one before, and none is left of "
-            f"{num_rows:,} rows ({shown or 'nothing was left out'}); lower --min-item-targets and --min-user-targets."
+            f"{num_rows:,} rows ({shown or 'nothing was left out'}){f'; lower {way_out}' if floors else ''}."
         )
     return {
         "name": preparation.name,

@@ -1,12 +1,15 @@
 """Settings of a log's preparation: what its columns mean, and which items and users stay."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from blade_tune.config import Settings
 
 MAX_BEHAVIORS = 31  # bits of a behavior set's mask
+EVERY_ROW = "*"  # in place of a column: each row has the behavior
+
+DateOrder = Literal["day", "month"]
 
 
 class LogFormat(Settings):
@@ -19,7 +22,7 @@ class LogFormat(Settings):
     user: str = Field(min_length=1, description="column of the user's id")
     item: str = Field(min_length=1, description="column of the item's id")
     time: str | None = Field(
-        None, description="column of the time: numbers, or ISO dates (UTC unless they say)"
+        None, description="column of the time: numbers, or dates (UTC unless they say)"
     )
     type: str | None = Field(
         None, description="column that names an event's behavior; without it, a column a behavior"
@@ -31,7 +34,7 @@ class LogFormat(Settings):
         min_length=1, max_length=MAX_BEHAVIORS, description="names of the behaviors"
     )
     columns: tuple[str, ...] = Field(
-        description="the value of `type`, or the column, that stands for each behavior"
+        description="the value of `type`, or the column (* for every row), that stands for each behavior"
     )
     integer_ids: bool = Field(
         False, description="whether ids must be whole numbers; else they are any text"
@@ -40,11 +43,46 @@ class LogFormat(Settings):
         True, description="whether rows of one user, item and time (or session) are one interaction"
     )
 
+    keep_repeats: bool = Field(
+        False, description="whether the same user, item and set at a later time stays"
+    )
+    header: tuple[str, ...] = Field(
+        (), description="names of all columns, of a file without a header"
+    )
+    encoding: str | None = Field(
+        None, description="encoding of a file of text; UTF-8 unless it is named or marked"
+    )
+    date_order: DateOrder | None = Field(
+        None, description="what comes first in dates such as 12/1/2010, where no row shows it"
+    )
+
+    @model_validator(mode="after")
+    def _encoding_is_known(self) -> Self:
+        try:
+            "".encode(self.encoding or "utf-8")
+        except LookupError:
+            raise ValueError(
+                f"encoding must be one that Python knows, such as latin-1 or cp1252, got {self.encoding}"
+            ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _rows_have_types(self) -> Self:
+        if self.type and EVERY_ROW in self.columns:
+            raise ValueError(
+                f"{EVERY_ROW} stands for every row where there is no type, got {self.type}"
+            )
+        return self
+
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         if len(self.columns) != len(self.behaviors):
             raise ValueError("columns must be as many as behaviors")
-        for name, values in (("behaviors", self.behaviors), ("columns", self.used)):
+        for name, values in (
+            ("behaviors", self.behaviors),
+            ("columns", self.used),
+            ("header", self.header),
+        ):
             for value in values:
                 if values.count(value) > 1:
                     raise ValueError(f"{name} must differ, got {value} twice")
@@ -55,7 +93,12 @@ class LogFormat(Settings):
         """Names of the columns that are read."""
         optional = (self.user, self.item, self.time, self.session, self.type)
         named = tuple(name for name in optional if name is not None)
-        return named if self.type else named + self.columns
+        return named if self.type else named + self.flags
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of the columns of behaviors, where behaviors have columns."""
+        return tuple(name for name in self.columns if name != EVERY_ROW)
 
     @classmethod
     def of_split_files(cls, behaviors: tuple[str, ...]) -> "LogFormat":

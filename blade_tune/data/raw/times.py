@@ -1,38 +1,36 @@
 """Conversion of a log's times to values that sort in time order, exact at any precision.
 
 A column is read as the first of these kinds that fits all its rows: whole numbers; numbers of at most 38 digits; any
-numbers; ISO dates to microseconds; any ISO dates. Kinds without a limit of digits become text that sorts like the
-times. Only the order of times matters, so numbers may have any unit.
+numbers; dates to microseconds; any dates (`dates` has their forms). Kinds without a limit of digits become text that
+sorts like the times. Only the order of times matters, so numbers may have any unit.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import duckdb
 
-EXPECTED = "a number in every row, or an ISO date in every row"
+from blade_tune.data.raw import dates
+from blade_tune.data.raw.settings import DateOrder
 
 # The most digits of a decimal that is as fast as a whole number, and of any decimal
 SMALL, LARGE = 18, 38
 TEXT = "trim(coalesce(time_text, time_number::VARCHAR))"
 NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?"
 PLAIN = r"[+-]?[0-9]*\.?[0-9]*"
-DATE = rf"CASE WHEN regexp_matches({TEXT}, '^\d{{4}}-') THEN try_cast({TEXT} AS TIMESTAMPTZ) END"
 FINE_DATE = r"\.[0-9]{7}"  # matches a date with more digits than microseconds
 FIRST_S = 10**12  # seconds added to those since 1970, so that no date is negative
 # An offset of exponents, so that none is negative: the length of a line bounds them to a few million
 MIDDLE = 5 * 10**7
 
 
-class UnreadableError(Exception):
-    """Times are neither all numbers nor all dates.
+class Times(NamedTuple):
+    """How the times of the table `rows` are read."""
 
-    Args:
-        row: 0-based number of a row whose time fits neither, or does not fit the kind of the first rows.
-    """
-
-    def __init__(self, row: int) -> None:
-        super().__init__(row)
-        self.row = row
+    moment: str  # SQL of a value that sorts like them
+    date_order: DateOrder | None = (
+        None  # what comes first in dates that end in a year, if there are such
+    )
 
 
 def stored(column: str) -> Mapping[str, str]:
@@ -60,33 +58,47 @@ def is_whole(database: duckdb.DuckDBPyConnection) -> bool:
     return _first(database, "time_text IS NOT NULL") is None
 
 
-def moment(database: duckdb.DuckDBPyConnection) -> str:
+def moment(database: duckdb.DuckDBPyConnection, date_order: DateOrder | None = None) -> Times:
     """Return SQL of a value for each row of the table `rows` that is equal for equal times and sorts like them.
+
+    Args:
+        database: the scratch database.
+        date_order: what comes first in dates that end in a year, where the dates themselves leave that open.
 
     Raises:
         UnreadableError: some time is no number, and some time is no date.
     """
     if is_whole(database):
-        return "time_number"
+        return Times("time_number")
 
     # Numbers, unless some time is none
     no_number = _first(database, f"{HAS_TIME} AND NOT regexp_full_match({TEXT}, '{NUMBER}')")
     if no_number is None:
-        return _of_numbers(database)
+        return Times(_of_numbers(database))
 
-    # Dates, unless some time is none
-    no_date = _first(database, f"{HAS_TIME} AND ({DATE}) IS NULL")
-    if no_date is not None:
-        raise UnreadableError(max(no_number, no_date))
-    if _first(database, f"regexp_matches({TEXT}, '{FINE_DATE}')") is None:
-        return f"epoch_us({DATE})"
+    # ISO dates, or other dates written as such, unless some time is none
+    text, order = TEXT, None
+    if _first(database, f"{HAS_TIME} AND ({_date(TEXT)}) IS NULL") is not None:
+        order = dates.order(database, TEXT, HAS_TIME, date_order)
+        text = dates.as_iso(TEXT, order)
+        no_date = _first(database, f"{HAS_TIME} AND ({_date(text)}) IS NULL")
+        if no_date is not None:
+            raise dates.UnreadableError(max(no_number, no_date))
+    if _first(database, f"regexp_matches({text}, '{FINE_DATE}')") is None:
+        return Times(f"epoch_us({_date(text)})", order)
 
     # More digits than a timestamp keeps: whole seconds as digits of one length, then the fraction's own digits.
     second = (
-        f"epoch_us(try_cast(regexp_replace({TEXT}, '\\.[0-9]+', '') AS TIMESTAMPTZ)) // 1000000"
+        f"epoch_us(try_cast(regexp_replace({text}, '\\.[0-9]+', '') AS TIMESTAMPTZ)) // 1000000"
     )
-    fraction = f"rtrim(regexp_extract({TEXT}, '\\.([0-9]+)', 1), '0')"
-    return f"lpad(({second} + {FIRST_S})::VARCHAR, 13, '0') || {fraction}"
+    fraction = f"rtrim(regexp_extract({text}, '\\.([0-9]+)', 1), '0')"
+    return Times(f"lpad(({second} + {FIRST_S})::VARCHAR, 13, '0') || {fraction}", order)
+
+
+def _date(text: str) -> str:
+    return (
+        f"CASE WHEN regexp_matches({text}, '^\\d{{4}}-') THEN try_cast({text} AS TIMESTAMPTZ) END"
+    )
 
 
 def _of_numbers(database: duckdb.DuckDBPyConnection) -> str:

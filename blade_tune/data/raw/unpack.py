@@ -4,24 +4,35 @@ Files come from anywhere, so an archive that is damaged, that names files outsid
 bytes than a log would is refused.
 """
 
+import bz2
 import gzip
 import lzma
 import struct
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any, TypeVar
 
 from backports import zstd
 
 from blade_tune.errors import DataError
 
-# Readers of compressed files; both formats have checksums, which the readers compare
-COMPRESSED: dict[str, Callable[[Path], Any]] = {".gz": gzip.GzipFile, ".zst": zstd.ZstdFile}
+# Readers of compressed files; all formats have checksums, which the readers compare
+COMPRESSED: dict[str, Callable[[Path], Any]] = {
+    ".gz": gzip.GzipFile,
+    ".bz2": bz2.BZ2File,
+    ".xz": lzma.LZMAFile,
+    ".zst": zstd.ZstdFile,
+}
+# Short names of compressed tar archives
+TAR_COMPRESSED: dict[str, Callable[[Path], Any]] = {".tgz": gzip.GzipFile, ".tbz2": bz2.BZ2File}
+TARS = (".tar", *TAR_COMPRESSED)
 BROKEN = (
+    tarfile.TarError,
     *(EOFError, zlib.error, lzma.LZMAError, zstd.ZstdError, gzip.BadGzipFile, zipfile.BadZipFile),
     # zipfile raises these for what it does not support.
     *(NotImplementedError, RuntimeError, ValueError, struct.error),
@@ -40,63 +51,99 @@ class PlainFile:
 
     path: Path
     name: str
+    # Columns whose value is that of the file's folder, `day=2026-03-01`
+    partition: Mapping[str, str] = field(default_factory=dict)
 
 
-def find(source: Path, wanted: str | None, scratch: Path) -> PlainFile:
-    """Return the plain file that `source` is or holds, unpacked if necessary.
+def unpacked(path: Path, wanted: str | None, folder: Path) -> PlainFile:
+    """Return the plain file that a file is or holds, written to a folder if necessary.
 
     Args:
-        source: a file, compressed or not; a zip archive; or a folder.
-        wanted: name of the file in an archive or a folder; an archive of a single file needs none.
-        scratch: folder in which a folder `unpacked` is made for unpacked files.
+        path: a file, compressed or not, or an archive.
+        wanted: name of the file in an archive; an archive of a single file needs none.
+        folder: an empty folder for what is unpacked.
 
     Raises:
-        DataError: the file is missing, damaged or suspiciously large, or the archive names files outside of itself.
+        DataError: the file is damaged or suspiciously large, or the archive names files outside of itself.
     """
-    if not source.exists():
-        raise DataError(f"{source}: no such file or folder.")
-    scratch = scratch / "unpacked"
-    scratch.mkdir()
-    if source.is_dir():
-        return _plain(_found_in_folder(source, wanted), scratch)
-    if source.suffix.lower() == ".zip":
-        path = _from_zip(source, wanted, scratch)
-        return PlainFile(path, f"{source}: {path.name}")
-    return _plain(source, scratch)
-
-
-def _plain(path: Path, scratch: Path) -> PlainFile:
-    opened = COMPRESSED.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        inner = _from_zip(path, wanted, folder)
+        return PlainFile(inner, f"{path}: {inner.name}")
+    if is_tar(path):
+        inner = _from_tar(path, wanted, folder)
+        return PlainFile(inner, f"{path}: {inner.name}")
+    opened = COMPRESSED.get(suffix)
     if opened is None:
         return PlainFile(path, str(path))
-    target = scratch / path.stem
+    target = folder / path.stem
     with _reading(path), opened(path) as packed:
         _copy(packed, target, path, path.stat().st_size)
     return PlainFile(target, str(path))
 
 
-def _found_in_folder(folder: Path, wanted: str | None) -> Path:
-    if wanted is None:
-        raise DataError(f"{folder}: must be a file, and is a folder.")
-    files = sorted(path for path in folder.rglob(wanted) if path.is_file())
-    return _only(files, wanted, folder)
+def is_tar(path: Path) -> bool:
+    """Return whether a file is a tar archive by its name, compressed or not."""
+    name = path.name.lower()
+    if name.endswith(TARS):
+        return True
+    stem, dot, ending = name.rpartition(".")
+    return f"{dot}{ending}" in COMPRESSED and stem.endswith(".tar")
 
 
 def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
     with _reading(archive), zipfile.ZipFile(archive) as opened:
         members = [member for member in opened.infolist() if not member.is_dir()]
-        for member in members:
-            if not _is_inside(member.filename):
-                raise DataError(
-                    f"{archive}: must hold files inside itself only, got {member.filename!r}."
-                )
-        if wanted is not None:
-            members = [m for m in members if PurePosixPath(m.filename).name == wanted]
-        member = _only(members, wanted or "one file", archive)
+        found = [m for m in members if _is_wanted(m.filename, wanted, archive)]
+        member = _only(found, wanted, archive, [m.filename for m in found])
         target = scratch / PurePosixPath(member.filename).name
         with opened.open(member) as packed:
             _copy(packed, target, archive, member.compress_size)
     return target
+
+
+def _from_tar(archive: Path, wanted: str | None, folder: Path) -> Path:
+    """Unpack the wanted file of a tar archive while reading it once, to its end, for only then it is known whole."""
+    opened = COMPRESSED.get(archive.suffix.lower()) or TAR_COMPRESSED.get(
+        archive.suffix.lower(), _as_it_is
+    )
+    targets = []
+    with _reading(archive), opened(archive) as packed:
+        with tarfile.open(fileobj=packed, mode="r|") as members:
+            for member in members:
+                if member.isdir() or not _is_wanted(member.name, wanted, archive):
+                    continue
+                target = folder / PurePosixPath(member.name).name
+                content = members.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise DataError(f"{archive}: must hold plain files only, got {member.name!r}.")
+                targets.append(target)
+                if len(targets) == 1:
+                    _copy(content, target, archive, archive.stat().st_size)
+        while packed.read(CHUNK_BYTES):
+            pass
+    return _only(targets, wanted, archive, [target.name for target in targets])
+
+
+def _as_it_is(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _is_wanted(name: str, wanted: str | None, archive: Path) -> bool:
+    """Return whether a file of an archive may be the log: the wanted one, or any that is not hidden."""
+    if not _is_inside(name):
+        raise DataError(f"{archive}: must hold files inside itself only, got {name!r}.")
+    path = PurePosixPath(name)
+    if wanted is not None:
+        return path.name == wanted
+    return not is_hidden(path)
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Return whether a path leads to a file that a system or a program put beside the data: .DS_Store, _SUCCESS."""
+    return any(
+        part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.parts
+    )
 
 
 def _is_inside(name: str) -> bool:
@@ -127,10 +174,16 @@ def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> N
             file.write(chunk)
 
 
-def _only(candidates: list[FileEntry], wanted: str, source: Path) -> FileEntry:
+def _only(
+    candidates: list[FileEntry], wanted: str | None, source: Path, names: list[str]
+) -> FileEntry:
     """Return the only candidate; several are as wrong as none, for nothing says which one is meant."""
     if len(candidates) != 1:
-        raise DataError(f"{source}: must hold {wanted} once, and holds it {len(candidates)} times.")
+        shown = f" ({', '.join(names[:3])}, ...)" if names else ""
+        raise DataError(
+            f"{source}: must hold {wanted or 'one file'} once, and holds it {len(candidates)} times{shown}; unpack it "
+            "and name the file, or all files of a log by a pattern in quotes."
+        )
     return candidates[0]
 
 

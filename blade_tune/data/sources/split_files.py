@@ -113,13 +113,9 @@ class SplitFiles(Source):
         origin, folder = self.origin(), self._path("train").parent
         # The meaning of the columns
         read_with = {"behaviors": list(self._config.behaviors), "auxiliary": self._config.auxiliary}
-        prepared_with = {
-            "behaviors": origin.get("log", {}).get("behaviors"),
-            "auxiliary": origin.get("auxiliary"),
-        }
         for name, value in read_with.items():
-            before = prepared_with[name]
-            if before is not None and before != value:
+            before = {**origin, **origin.get("log", {})}.get(name, value)
+            if before != value:
                 raise DataError(
                     f"{folder}: was prepared with {name} {_listed(before)}, and is read with {_listed(value)}; "
                     "correct `data` in the study's file, or prepare the log again as the study says."
@@ -213,7 +209,7 @@ def read_preparation(folder: Path) -> dict[str, Any]:
 
 
 def _listed(names: Any) -> str:
-    return ",".join(map(str, names)) if isinstance(names, list) else str(names)
+    return ",".join(map(str, names)) if isinstance(names, list) else str(names or "none")
 
 
 def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactions:

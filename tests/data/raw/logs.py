@@ -1,9 +1,12 @@
 """Logs as tests write them, and prepared folders as tests read them."""
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
+import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,24 +29,35 @@ FLAGS = LogFormat(
 )
 EVENTS = FLAGS.model_copy(update={"type": "event"})
 ALL = Recipe(min_item_targets=0, min_user_targets=0)
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".csv.gz", ".jsonl.zst", ".csv.zip")
+SUFFIXES = (
+    *(".csv", ".tsv", ".txt", ".inter", ".jsonl", ".json", ".parquet", ".csv.gz", ".jsonl.zst"),
+    *(".csv.bz2", ".json.xz", ".csv.zip", ".csv.tar.gz", ".jsonl.tar.zst", ".csv.tar"),
+)
+COMPRESS = {
+    ".gz": gzip.compress,
+    ".zst": zstd.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+}
 
 
 def content(rows: Rows, suffix: str) -> bytes:
     """Rows of text as a file of a form; None is nothing there."""
     names = list(rows[0])
-    if suffix in (".csv", ".tsv"):
+    separators = {".csv": ",", ".tsv": "\t", ".txt": ";", ".inter": "\t"}
+    if suffix in separators:
         text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter="," if suffix == ".csv" else "\t", lineterminator="\n")
-        writer.writerow(names)
+        writer = csv.writer(text, delimiter=separators[suffix], lineterminator="\n")
+        writer.writerow([f"{name}:token" for name in names] if suffix == ".inter" else names)
         writer.writerows(
             [["" if row[name] is None else row[name] for name in names] for row in rows]
         )
         return text.getvalue().encode()
+    objects = [{k: v for k, v in row.items() if v is not None} for row in rows]
+    if suffix == ".json":
+        return json.dumps(objects, indent=1).encode()
     assert suffix == ".jsonl"
-    return "".join(
-        json.dumps({k: v for k, v in row.items() if v is not None}) + "\n" for row in rows
-    ).encode()
+    return "".join(json.dumps(row) + "\n" for row in objects).encode()
 
 
 def write_log(path: Path, rows: Rows) -> Path:
@@ -61,9 +75,22 @@ def write_log(path: Path, rows: Rows) -> Path:
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr(f"folder/{path.stem}", raw)
+    elif ".tar" in path.suffixes:
+        path.write_bytes(COMPRESS.get(path.suffix, bytes)(tarred({f"folder/log{form}": raw})))
     else:
-        path.write_bytes({".gz": gzip.compress, ".zst": zstd.compress}.get(path.suffix, bytes)(raw))
+        path.write_bytes(COMPRESS.get(path.suffix, bytes)(raw))
     return path
+
+
+def tarred(files: Mapping[str, bytes]) -> bytes:
+    """A tar archive of some files, with what macOS puts beside them."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, raw in {"folder/._log.csv": b"", **files}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(raw)
+            archive.addfile(member, io.BytesIO(raw))
+    return packed.getvalue()
 
 
 def prepared(

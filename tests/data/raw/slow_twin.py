@@ -22,7 +22,9 @@ class Expected:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def interactions(rows: Sequence[Row], *, merges: bool, left_out: Counter[str]) -> list[Row]:
+def interactions(
+    rows: Sequence[Row], *, merges: bool, keep_repeats: bool, left_out: Counter[str]
+) -> list[Row]:
     """Steps 1 to 3."""
     usable = []
     for user, item, moment, behaviors in rows:
@@ -45,7 +47,7 @@ def interactions(rows: Sequence[Row], *, merges: bool, left_out: Counter[str]) -
     usable.sort(key=lambda row: row[2])
     met, kept = set(), []
     for user, item, moment, behaviors in usable:
-        if (user, item, behaviors) in met:
+        if (user, item, behaviors) in met and not keep_repeats:
             left_out["repeated"] += 1
         else:
             met.add((user, item, behaviors))
@@ -54,11 +56,16 @@ def interactions(rows: Sequence[Row], *, merges: bool, left_out: Counter[str]) -
 
 
 def expected_split(
-    rows: Sequence[Row], auxiliary: str, recipe: Recipe, *, merges: bool
+    rows: Sequence[Row],
+    auxiliary: str | None,
+    recipe: Recipe,
+    *,
+    merges: bool,
+    keep_repeats: bool = False,
 ) -> Expected:
     """All steps."""
     expected = Expected()
-    left = interactions(rows, merges=merges, left_out=expected.left_out)
+    left = interactions(rows, merges=merges, keep_repeats=keep_repeats, left_out=expected.left_out)
 
     def is_target(row: Row) -> bool:
         return bool(row[3] - {auxiliary})

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from blade_tune.data.cells import cell, guarded, text_of
 from blade_tune.data.config import data_config
-from blade_tune.data.raw import files, unpack
+from blade_tune.data.raw import parquet_files, unpack
 from blade_tune.data.raw.load import CONTROLS
 from blade_tune.data.sources.base import open_source
 from blade_tune.errors import DataError
@@ -67,8 +67,8 @@ def test_a_parquet_file_of_too_many_rows_is_refused(
 ) -> None:
     """Equal rows take no room in it, and much in a database."""
     source = write_log(tmp_path / "log.parquet", [ROWS[0]] * 100_000)
-    monkeypatch.setattr(files, "MAX_ROWS", 1_000)
-    monkeypatch.setattr(files, "ROWS_PER_BYTE", 10)
+    monkeypatch.setattr(parquet_files, "MAX_ROWS", 1_000)
+    monkeypatch.setattr(parquet_files, "ROWS_PER_BYTE", 10)
     with pytest.raises(
         DataError, match=r"must have at most 10 rows a byte, got 100,000 rows in [\d,]+ bytes"
     ):

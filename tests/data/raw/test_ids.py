@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blade_tune.data.raw.database import connected
-from blade_tune.data.raw.files import open_log
+from blade_tune.data.raw.find import find
+from blade_tune.data.raw.forms import open_log
 from blade_tune.data.raw.load import INTEGER_ID, Log
 from blade_tune.data.raw.settings import LogFormat
-from blade_tune.data.raw.unpack import find
 from blade_tune.errors import DataError
 
 TEXT = LogFormat(user="user", item="item", type="event", behaviors=["view"], columns=["view"])
@@ -29,7 +29,7 @@ json_numbers = near | wholes | st.builds("{}.{}5".format, wholes, wholes)
 def ids(source: Path, form: LogFormat) -> list[tuple[object, object]]:
     """Those of the rows, in order."""
     with connected(source.parent) as database:
-        Log(database, open_log(find(source, None, source.parent), database), form)
+        Log(database, open_log(find(source, None, source.parent), database, form), form)
         return database.execute("SELECT user_id, item_id FROM rows ORDER BY rowid").fetchall()
 
 

@@ -121,7 +121,7 @@ BROKEN: dict[str, tuple[str, Callable[[int], bytes], str]] = {
     "a header alone": (".csv", lambda _: CSV.split(b"\n")[0] + b"\n", "some row must have"),
     "a header that is no text": (".csv", lambda _: b"\xff" + CSV, "must be UTF-8 text"),
     "an endless line": (".csv", cell_edit("user", "u" * 2**22), "is longer than 2 MiB"),
-    "another suffix": (".xlsx", lambda _: CSV, "must end in one of .csv, .tsv, .jsonl, .ndjson, .parquet"),
+    "another suffix": (".xlsx", lambda _: CSV, "must end in one of .csv, .tsv, .txt, .dat, .data, .inter, .json,"),
     "a cut gzip": (".csv.gz", lambda row: cut(gzip.compress(CSV), row), "is cut or broken"),
     "a gzip with another end": (".csv.gz", lambda _: gzip.compress(CSV)[:-8] + bytes(8), "is cut or broken"),
     "no gzip": (".csv.gz", lambda _: CSV, "is cut or broken"),

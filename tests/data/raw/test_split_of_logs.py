@@ -14,8 +14,9 @@ from blade_tune.errors import DataError
 from tests.data.raw.logs import EVENTS, FLAGS, SUFFIXES, prepared, read_prepared, write_log
 from tests.data.raw.slow_twin import Expected, Row, expected_split
 
-ABSENT = {"0": False, "False": False, "false": False, "": False, "\\N": False}
-PRESENT = {"1": True, "True": True, "true": True}
+MISSING = ("", "\\N", "NA", "N/A", "NULL", "null", "None", "-")
+ABSENT = dict.fromkeys(("0", "0.0", "False", "false", *MISSING), False)
+PRESENT = {"1": True, "1.0": True, "True": True, "true": True}
 
 recipes = st.builds(
     Recipe,
@@ -54,7 +55,11 @@ def check(
 ) -> None:
     """Write rows, prepare them, and compare; where nothing is left, the error says so and nothing is written."""
     expected = expected_split(
-        read, form.behaviors[0], recipe, merges=form.merges and form.time is not None
+        read,
+        form.behaviors[0],
+        recipe,
+        merges=form.merges and form.time is not None,
+        keep_repeats=form.keep_repeats,
     )
     with TemporaryDirectory() as folder:
         source, out = write_log(Path(folder) / f"log{suffix}", rows), Path(folder) / "out"
@@ -123,9 +128,11 @@ def test_known_logs(name: str, data: st.DataObject) -> None:
 @given(st.data())
 def test_event_logs(form: LogFormat, data: st.DataObject) -> None:
     """Any form of file, any ids, ties and rows without user, item, time or a known behavior: the loops' split."""
-    users = st.sampled_from(["a", "a", "ä,b", "ä,b", "007", "007", None])
-    items = st.sampled_from(["x", "x", 'c"d', 'c"d', "7", "7", "07", None])
-    times = st.sampled_from([*map(str, range(8, 20)), "1e1", None])
+    missing = data.draw(st.sampled_from([None, *MISSING]))
+    users = st.sampled_from(["a", "a", "ä,b", "ä,b", "007", "007", missing])
+    items = st.sampled_from(["x", "x", 'c"d', 'c"d', "7", "7", "07", missing])
+    times = st.sampled_from([*map(str, range(8, 20)), "1e1", missing])
+    form = form.model_copy(update={"keep_repeats": data.draw(st.booleans())})
     rows, read = [], []
     for _ in range(data.draw(st.integers(40, 80))):
         user, item, time = data.draw(users), data.draw(items), data.draw(times)
@@ -139,6 +146,8 @@ def test_event_logs(form: LogFormat, data: st.DataObject) -> None:
             behaviors = frozenset(name for name, value in values.items() if PRESENT.get(value))
             shown |= values | {"item": item}
         rows.append(shown)
+        known = [None if value == missing else value for value in (user, item, time)]
+        user, item, time = known
         read.append((user, item, None if time is None else float(time), behaviors))
     check(rows, read, form, data.draw(recipes), data.draw(st.sampled_from(SUFFIXES)))
 
