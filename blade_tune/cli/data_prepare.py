@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blade_tune.cli.data_append import append_option, append_rows
+from blade_tune.cli.given import given_command
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
 from blade_tune.cli.output import print_facts
@@ -103,6 +105,7 @@ def _known(name: str, known: KnownLog) -> click.Command:
             recipe=_recipe(more),
             license=known.license,
             file=known.file,
+            command=given_command(),
         )
         _run(preparation, replacement, form, quiet, f"--study {name} --data {out}")
 
@@ -168,10 +171,9 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
 
 @prepare.command("event-log")
 @source_option
-@columns_options(required=True)
+@columns_options(required=False)
 @click.option(
     "--behaviors",
-    required=True,
     metavar="LIST",
     help="The behaviors, as their column or the values of --type: view,cart,buy. view=page_view names one anew.",
 )
@@ -191,22 +193,24 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
     help="License of the data, noted.",
 )
 @out_option
+@append_option
 @replace_options
 @recipe_options
 @format_option
 @quiet_option
 def event_log(
     source: Path,
-    user: str,
-    item: str,
+    user: str | None,
+    item: str | None,
     time: str | None,
     type: str | None,  # noqa: A002 - click calls it as the flag is called
     session: str | None,
-    behaviors: str,
+    behaviors: str | None,
     auxiliary: str | None,
     name: str | None,
     license_: str,
     out: Path | None,
+    append: bool,
     form: str,
     quiet: bool,
     **more: Any,
@@ -216,7 +220,7 @@ def event_log(
     CSV, TSV, JSON lines or Parquet (also .gz, .zst, in a .zip); a row an event, or a row an interaction with a column a
     behavior. Columns are found by name. Rows of one user, item and time (or session) are one interaction with a set of
     behaviors. The log and a study file that is there already are left alone; with --force, one that was not edited is
-    written anew.
+    written anew. With --append newer rows are added to a log that was prepared: only --source and --name are needed.
 
     \b
     Example:
@@ -227,6 +231,13 @@ def event_log(
     from blade_tune.data.config import data_config
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.spec.template import write_study
+
+    if append:
+        append_rows(source, name, out, form, quiet=quiet)
+        return
+    if user is None or item is None or behaviors is None:
+        flag = "--user" if user is None else "--item" if item is None else "--behaviors"
+        raise click.MissingParameter(param_hint=f"'{flag}'", param_type="option")
 
     # What the columns mean
     names, columns = _named_behaviors(behaviors)
@@ -245,7 +256,16 @@ def event_log(
     # Prepare the log, and write a study of it
     out = out or Path("data") / name
     replacement = _replacement(out, more)
-    preparation = Preparation(name, source, log_format, auxiliary, _recipe(more), license_)
+    preparation = Preparation(
+        name,
+        source,
+        log_format,
+        auxiliary,
+        _recipe(more),
+        license_,
+        keeps_log=True,
+        command=given_command(),
+    )
     study = Path("studies") / f"{name}.yaml"
     is_ours = replacement.wrote(study)
     if is_ours:

@@ -44,7 +44,8 @@ class Replacement:
         names = ", ".join(broken)
         if not self.force:
             raise ConfigError(
-                f"{fact}, and would break {names}; give another --name or --out, or --force."
+                f"{fact}, and would break {names}; give newer rows with --append, another --name or --out, "
+                "or --force."
             )
         if self.rewritten:
             names += f" (written anew: {', '.join(map(str, self.rewritten))})"

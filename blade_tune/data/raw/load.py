@@ -40,6 +40,10 @@ class Log:
         file: the log.
         form: what the columns of the log mean.
 
+    Attributes:
+        used: SQL of whether a row of `rows` is used.
+        time: SQL of a value of a row of `rows` that sorts like its time.
+
     Raises:
         DataError: the file is malformed, or a value is not what its column holds; the message has its row.
     """
@@ -54,9 +58,9 @@ class Log:
         row = self._first("mask IS NULL")
         if row is not None:
             self._refuse(row, form.columns, FLAG, (*TRUE, *FALSE, None))
-        self._time = self._moment()
-        self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
-        self._used += f" AND {times.HAS_TIME}" if form.time else ""
+        self.time = self._moment()
+        self.used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
+        self.used += f" AND {times.HAS_TIME}" if form.time else ""
 
     def _fractional(self) -> list[str]:
         """Return the columns of ids and times that hold numbers with a fraction or an exponent."""
@@ -138,7 +142,7 @@ class Log:
             The number of rows that disappeared, by reason: `merged` and `repeated`.
         """
         form, database = self._form, self._database
-        used = f"SELECT *, rowid AS place, {self._time} AS moment FROM rows WHERE {self._used}"
+        used = f"SELECT *, rowid AS place, {self.time} AS moment FROM rows WHERE {self.used}"
         num_used = self._count(f"({used})")
 
         # Merge rows of one user, item and time (or session)
@@ -201,6 +205,20 @@ class Log:
             return times.moment(self._database)
         except times.UnreadableError as error:
             self._refuse(error.row, (self._form.time,), times.EXPECTED, ())
+
+    def settle_time(self) -> None:
+        """Find `time` anew, for the rows that the table has now.
+
+        Raises:
+            DataError: the rows of this file have times of another kind than the others.
+        """
+        try:
+            self.time = "0" if self._form.time is None else times.moment(self._database)
+        except times.UnreadableError:
+            raise DataError(
+                f"{self._file.name}: {self._form.time} must be as in the log that its rows are added to, all numbers "
+                "or all ISO dates, and is the other; write its times as the log has them."
+            ) from None
 
     def _first(self, condition: str) -> int | None:
         """Return the 0-based number of the first row with a condition, or None."""

@@ -15,12 +15,13 @@ import duckdb
 from blade_tune.config import guess
 from blade_tune.data import folder
 from blade_tune.data.cells import guarded
+from blade_tune.data.raw import kept_log, times
 from blade_tune.data.raw.cut import PARTS, SEALED, Cut
 from blade_tune.data.raw.database import connected, scratch
 from blade_tune.data.raw.files import literal, open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat, Recipe
-from blade_tune.data.raw.unpack import find
+from blade_tune.data.raw.unpack import PlainFile, find
 from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
 from blade_tune.errors import DataError
 from blade_tune.files import sha256
@@ -42,6 +43,9 @@ class Preparation:
     recipe: Recipe
     license: str  # of the data
     file: str | None = None  # name of the wanted file in an archive or a folder
+    keeps_log: bool = False  # whether the log's rows are kept, so that newer ones can be added
+    # `name` and `flags` of the command that asks for it, without places
+    command: Mapping[str, Any] | None = None
 
 
 def prepare(
@@ -70,39 +74,97 @@ def prepare(
     if changes:
         may_replace(changes)
     with scratch(out) as scratch_folder, connected(scratch_folder) as database:
+        bench = Bench(preparation, database, scratch_folder, on_step)
+        bench.split.mkdir()
+        log, source = bench.read()
+        counts = log.counts()
+        num_rows = counts.pop("rows")
+        _check_behaviors(log, source.name, preparation.form)
+        if preparation.keeps_log:
+            bench.step("keeping the log")
+            kept_log.keep(database, log.used, bench.split / kept_log.file_name(1))
+        # The size is that of the unpacked file
+        origin = {"file": preparation.source.name, "bytes": source.path.stat().st_size}
+        facts = {"source": origin, **bench.span(log)}
+        facts = bench.write(facts, num_rows, counts | bench.cut(log))
 
-        def step(words: str) -> None:
-            on_step(words, lambda: max(0.0, database.query_progress()))
-
-        # Read the log
-        step(f"unpacking {preparation.source.name}")
-        file = find(preparation.source, preparation.file, scratch_folder)
-        step(f"reading {file.path.name}")
-        log = Log(database, open_log(file, database), preparation.form)
-        left_out = log.counts()
-        num_rows = left_out.pop("rows")
-        _check_behaviors(log, file.name, preparation.form)
-
-        # Make interactions of its rows, and split them
-        step("merging and ordering rows")
-        left_out |= log.interact()
-        step("splitting")
-        targets = 0
-        for k, name in enumerate(preparation.form.behaviors):
-            if name != preparation.auxiliary:
-                targets |= 1 << k
-        left_out |= Cut(database, targets, preparation.recipe).apply()
-
-        # Write the folder, and put it in the place of an older one; the size is that of the unpacked file
-        step("writing")
-        source = {"file": preparation.source.name, "bytes": file.path.stat().st_size}
-        facts = {"source": source, **_facts(preparation, database, num_rows, left_out)}
-        _write(database, len(preparation.form.behaviors), scratch_folder / "split", facts)
-        checksums = read_preparation(scratch_folder / "split")["sha256"]
-        if older is not None and not changes and older.get("sha256") != checksums:
+        # Put the folder in the place of an older one
+        checksums = read_preparation(bench.split)["sha256"]
+        if older is not None and not changes and _rows(older.get("sha256")) != _rows(checksums):
             may_replace(["rows"])
-        folder.replace(scratch_folder / "split", out)
+        folder.replace(bench.split, out)
     return facts
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a log becomes a folder of split files: a scratch database, and the folder before it gets its place."""
+
+    preparation: Preparation
+    database: duckdb.DuckDBPyConnection
+    folder: Path  # scratch
+    on_step: OnStep
+
+    @property
+    def split(self) -> Path:
+        """The folder of split files."""
+        return self.folder / "split"
+
+    def step(self, words: str) -> None:
+        """Tell which step begins."""
+        self.on_step(words, lambda: max(0.0, self.database.query_progress()))
+
+    def read(self) -> tuple[Log, PlainFile]:
+        """Read the rows of the source into the database; return them and the plain file that was read."""
+        preparation = self.preparation
+        self.step(f"unpacking {preparation.source.name}")
+        file = find(preparation.source, preparation.file, self.folder)
+        self.step(f"reading {file.path.name}")
+        return Log(self.database, open_log(file, self.database), preparation.form), file
+
+    def span(self, log: Log) -> dict[str, Any]:
+        """Return the first and the last time of the log for `preparation.json`; {} for a log without times."""
+        if self.preparation.form.time is None:
+            return {}
+        return {"time_span": times.span(self.database, log.time, log.used)}
+
+    def cut(self, log: Log) -> dict[str, int]:
+        """Make interactions of the rows in the database and split them; return what was left out, by reason."""
+        self.step("merging and ordering rows")
+        left_out = log.interact()
+        self.step("splitting")
+        targets = 0
+        for k, name in enumerate(self.preparation.form.behaviors):
+            if name != self.preparation.auxiliary:
+                targets |= 1 << k
+        return left_out | Cut(self.database, targets, self.preparation.recipe).apply()
+
+    def write(
+        self, facts: Mapping[str, Any], num_rows: int, left_out: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """Write the folder of what was cut.
+
+        Args:
+            facts: what else is to be recorded of the preparation.
+            num_rows: rows that were read.
+            left_out: those of them that are in no part, by reason.
+
+        Returns:
+            What `preparation.json` says, without the checksums of the files.
+        """
+        preparation, database = self.preparation, self.database
+        self.step("writing")
+        recorded = {**facts, **_facts(preparation, database, num_rows, left_out)}
+        if preparation.command:
+            recorded["command"] = dict(preparation.command)
+        _write(database, len(preparation.form.behaviors), self.split, recorded)
+        return recorded
+
+
+def _rows(checksums: Any) -> dict[str, str]:
+    """Return those of a folder's checksums that belong to rows and ids, for the log may be kept in another form."""
+    names = (*FILES.values(), *IDS.values())
+    return {name: checksums.get(name) for name in names} if checksums else {}
 
 
 def _older(out: Path) -> dict[str, Any] | None:
@@ -149,7 +211,7 @@ def _facts(
     preparation: Preparation,
     database: duckdb.DuckDBPyConnection,
     num_rows: int,
-    left_out: dict[str, int],
+    left_out: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the facts of a preparation; raise a DataError if no row is left to train or to validate on."""
     counted = dict(database.execute("SELECT part, count(*) FROM parts GROUP BY part").fetchall())
@@ -170,7 +232,7 @@ def _facts(
         "log": preparation.form.model_dump(mode="json"),
         "recipe": preparation.recipe.model_dump(mode="json"),
         "rows": num_rows,
-        "left_out": left_out,
+        "left_out": dict(left_out),
         "parts": parts,
         "ids": GUARDED,
         "users": num_users,
@@ -181,9 +243,8 @@ def _facts(
 def _write(
     database: duckdb.DuckDBPyConnection, num_behaviors: int, target: Path, facts: dict[str, Any]
 ) -> None:
-    """Write all files of the folder; the last one, `preparation.json`, has the checksums of the others."""
+    """Write split files, ids, and last `preparation.json`, which has the checksums of all files of the folder."""
     # The rows of each part, of which only the current user may read the sealed ones
-    target.mkdir()
     flags = ", ".join(f"(mask >> {k}) & 1" for k in range(num_behaviors))
     for part, name in enumerate(PARTS):
         rows = (
