@@ -34,7 +34,7 @@ class Replacement:
         """
         from blade_tune.study.dependents import files_on, stored_on
 
-        broken = stored_on(self.out, self.settings.workspace.url)
+        broken = stored_on(self.out, self.settings.workspace.url, self.settings.results)
         # Study files depend on the meaning of columns, not on rows
         if changes != ["rows"]:
             broken += map(str, files_on(self.out))
