@@ -23,6 +23,19 @@ class DataError(BladeTuneError):
     exit_code = 2
 
 
+class MissingDataError(DataError):
+    """The files of a data set are not where they are looked for.
+
+    Args:
+        fact: the place and what it lacks.
+        way_out: how to get the files.
+    """
+
+    def __init__(self, fact: str, way_out: str) -> None:
+        super().__init__(f"{fact}; {way_out}")
+        self.fact = fact
+
+
 class DamagedFileError(DataError):
     """A file that this program wrote is missing, or its content has changed since."""
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blade_tune.cli.data_append import append_option, append_rows
+from blade_tune.cli.given import given_command
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
 from blade_tune.cli.prepared_summary import print_summary
@@ -102,6 +104,7 @@ def _known(name: str, known: KnownLog) -> click.Command:
             recipe=_recipe(more),
             license=known.license,
             file=known.file,
+            command=given_command(),
         )
         _run(preparation, replacement, form, quiet, f"--study {name} --data {out}")
 
@@ -175,10 +178,9 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
 
 @prepare.command("event-log")
 @source_option
-@columns_options(required=True)
+@columns_options(required=False)
 @click.option(
     "--behaviors",
-    required=True,
     metavar="LIST",
     help="The behaviors, as their column or the values of --type: view,cart,buy. view=page_view names one anew, and "
     "view=* is a behavior of every row.",
@@ -206,18 +208,20 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
     help="License of the data, noted.",
 )
 @out_option
+@append_option
 @replace_options
 @recipe_options
 @format_option
 @quiet_option
 def event_log(
     source: Path,
-    behaviors: str,
+    behaviors: str | None,
     auxiliary: str | None,
     keep_repeats: bool,
     name: str | None,
     license_: str,
     out: Path | None,
+    append: bool,
     form: str,
     quiet: bool,
     **more: Any,
@@ -227,7 +231,8 @@ def event_log(
     CSV and other separated text, JSON or Parquet, compressed, in an archive or a folder; a row an event, or a row an
     interaction with a column a behavior. Columns are found by name. Rows of one user, item and time (or session) are
     one interaction with a set of behaviors. The log and a study file that is there already are left alone; with
-    --force, one that was not edited is written anew.
+    --force, one that was not edited is written anew. With --append newer rows are added to a log that was prepared:
+    only --source and --name are needed.
 
     \b
     Example:
@@ -239,6 +244,13 @@ def event_log(
     from blade_tune.data.raw.find import name_of
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.spec.template import write_study
+
+    if append:
+        append_rows(source, name, out, form, quiet=quiet)
+        return
+    if more["user"] is None or more["item"] is None or behaviors is None:
+        flag = "behaviors" if more["user"] and more["item"] else "item" if more["user"] else "user"
+        raise click.MissingParameter(param_hint=f"'--{flag}'", param_type="option")
 
     # What the columns mean
     names, columns = _named_behaviors(behaviors)
@@ -256,7 +268,16 @@ def event_log(
     # Prepare the log, and write a study of it
     out = out or Path("data") / name
     replacement = _replacement(out, more)
-    preparation = Preparation(name, source, log_format, auxiliary, _recipe(more), license_)
+    preparation = Preparation(
+        name,
+        source,
+        log_format,
+        auxiliary,
+        _recipe(more),
+        license_,
+        keeps_log=True,
+        command=given_command(),
+    )
     study = Path("studies") / f"{name}.yaml"
     is_ours = replacement.wrote(study)
     if is_ours:

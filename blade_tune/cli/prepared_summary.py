@@ -43,7 +43,7 @@ def print_summary(facts: Mapping[str, Any], out: Path, form: str) -> None:
         "items": facts["items"],
         "interactions": sum(facts["parts"].values()),
         "parts": facts["parts"],
-        **({"time": facts["time"]} if "time" in facts else {}),
+        **({"time": facts["time_span"]} if facts.get("time_span") else {}),
         "auxiliary": facts["auxiliary"],
         "rows_read": facts["rows"],
         "left_out": left_out,
@@ -52,7 +52,7 @@ def print_summary(facts: Mapping[str, Any], out: Path, form: str) -> None:
         print_facts(shown, form)
         return
     notes = {f"left_out.{reason}": _why(reason, facts["recipe"]) for reason in left_out}
-    notes |= {f"time.{end}": _date(text) for end, text in facts.get("time", {}).items()}
+    notes |= {f"time.{end}": _date(text) for end, text in facts.get("time_span", {}).items()}
     notes["auxiliary"] = (
         "no target; the others are" if facts["auxiliary"] else "every behavior is a target"
     )

@@ -34,7 +34,7 @@ class Replacement:
         """
         from blade_tune.study.dependents import files_on, stored_on
 
-        broken = stored_on(self.out, self.settings.workspace.url)
+        broken = stored_on(self.out, self.settings.workspace.url, self.settings.results)
         # Study files depend on the meaning of columns, not on rows
         if changes != ["rows"]:
             broken += map(str, files_on(self.out))
@@ -44,7 +44,8 @@ class Replacement:
         names = ", ".join(broken)
         if not self.force:
             raise ConfigError(
-                f"{fact}, and would break {names}; give another --name or --out, or --force."
+                f"{fact}, and would break {names}; give newer rows with --append, another --name or --out, "
+                "or --force."
             )
         if self.rewritten:
             names += f" (written anew: {', '.join(map(str, self.rewritten))})"

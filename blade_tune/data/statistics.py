@@ -54,8 +54,14 @@ def describe(
     if "rows" in origin:
         facts["log"] = {"rows": origin["rows"], "left_out": origin["left_out"]}
     if "source" in origin:
-        source = origin["source"]
-        facts["source"] = f"{source['file']}, {source['bytes']:,} bytes"
+        files = origin.get("version", {}).get("files", [origin["source"]])
+        names, size = (
+            " + ".join(file["file"] for file in files),
+            sum(file["bytes"] for file in files),
+        )
+        facts["source"] = f"{names}, {size:,} bytes"
+    if "time_span" in origin:
+        facts["time_span"] = dict(origin["time_span"])
     published = differences(search.config.name, facts)
     if published:
         facts["published"] = published

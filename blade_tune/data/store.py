@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blade_tune.catalog import Catalog, Interactions
-from blade_tune.data import digest, folder
+from blade_tune.data import digest, folder, origins
 from blade_tune.data.config import DataConfig
 from blade_tune.data.numbering import Numbering
 from blade_tune.data.sources.base import Source, open_source
@@ -118,9 +118,12 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
     """
     source = open_source(config, directory)
     # The name of the folder is the key of the content: changed files or settings lead to another folder.
-    path = root / ".prepared" / source.search_key()
+    with origins.named(root, directory):
+        path = root / ".prepared" / source.search_key()
     if not folder.has_checksums(path):
         _build(source, config, path)
+    if directory is not None:
+        origins.remember(source.commands(), root, directory)
     arrays, facts = folder.read(path)
     return SearchData(
         config=config,

@@ -6,6 +6,7 @@ it shows what other processes have stored meanwhile.
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,8 @@ from optuna.trial import FrozenTrial
 from blade_tune.data.ledger import Head, Ledger
 from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.data.store import SearchData, prepare
-from blade_tune.errors import ConfigError, StudyDiffersError
+from blade_tune.data.versions import versions_of
+from blade_tune.errors import ConfigError, DataError, StudyDiffersError
 from blade_tune.parameter import Value
 from blade_tune.search.samplers import build_pruner, build_sampler
 from blade_tune.spec.definition import OF_RUNS, StudyDefinition, max_length
@@ -333,9 +335,22 @@ class StoredStudy:
         if data.data_hash != expected:
             raise StudyDiffersError(
                 f"study {self.definition.name} was run on data of hash {expected[:12]}, "
-                f"{directory or 'its source'} has {data.data_hash[:12]}; give --data."
+                f"{directory or 'its source'} has {data.data_hash[:12]}; {self._way_to_data(directory)}"
             )
         return data
+
+    def _way_to_data(self, directory: Path | None) -> str:
+        """Return how to go on where a folder has other rows than the study was run on: where those are, if they are."""
+        expected = self.study.user_attrs["fingerprint"]["data"]
+        for version in versions_of(directory.resolve()) if directory else []:
+            with suppress(DataError):
+                found = prepare(self.definition.data, version.folder, self.folder.results)
+                if found.data_hash == expected:
+                    return f"{version.folder} has it: give --data {version.folder}."
+        return (
+            "give --data with the rows of then (the same log prepared with another --out), or study those of now under "
+            "another name."
+        )
 
 
 def require_maximized(study: optuna.Study) -> None:

@@ -107,9 +107,9 @@ def test_every_run_setting_that_has_a_flag_is_read(words: str):
     function = function_of(COMMANDS[words])
     if "settings" not in arguments(function):
         return
-    flags = {parameter.name for parameter in COMMANDS[words].params} & set(METAVARS) - set(
-        arguments(function)
-    )
+    options = {parameter.name: parameter.metavar for parameter in COMMANDS[words].params}
+    flags = {name for name, metavar in METAVARS.items() if options.get(name) == metavar}
+    flags -= set(arguments(function))
     if (read := fields_read(function)) is not None:
         place = {"storage", "results"} if "workspace" in read else set()
         assert flags - read - place == set()

@@ -177,9 +177,10 @@ def test_edited_split_files_are_not_what_was_prepared(tmp_path: Path) -> None:
 
 
 def test_test_rows_are_their_owners(tmp_path: Path) -> None:
-    """The files of between and test rows are readable by nobody else."""
+    """The files of between and test rows, and of the log, are readable by nobody else."""
     write_log(tmp_path)
     prepare(tmp_path, "view,cart,buy")
     modes = {file.name: file.stat().st_mode & 0o077 for file in (tmp_path / DATA).iterdir()}
-    assert modes.pop("test.txt") == modes.pop("between_val_test.txt") == 0
+    sealed = ("test.txt", "between_val_test.txt", "log-1.parquet")
+    assert [modes.pop(name) for name in sealed] == [0, 0, 0]
     assert all(modes.values())

@@ -124,18 +124,27 @@ def test_the_folder_may_be_named_like_the_data_set(tmp_path: Path) -> None:
     assert len(keys) == 1
 
 
+OWN = (
+    "data prepare event-log",
+    "--behaviors click,like,share,follow --auxiliary click --name tiny",
+)
+OWNERS = ("EIDP (KDD'24)", "Tenrec", "KuaiSAR", "data get kuaisar", "data prepare kuaisar --source")
+
+
+@pytest.mark.parametrize(("name", "origin"), [("tiny", OWN), ("kuaisar", OWNERS)])
 @pytest.mark.parametrize("directory", [None, "nowhere", "."])
-def test_missing_data_says_what_to_get(tmp_path: Path, directory: str | None) -> None:
+def test_missing_data_says_what_to_get(
+    tmp_path: Path, directory: str | None, name: str, origin: tuple[str, ...]
+) -> None:
     """No directory, none that exists, or none with the files: one line with the files, their origin and a way out."""
+    place = None if directory is None else tmp_path / directory
     with pytest.raises(DataError) as refusal:
-        SplitFiles(config(), None if directory is None else tmp_path / directory).search_key()
+        SplitFiles(config(name=name), place).search_key()
     message = str(refusal.value)
     assert "\n" not in message
     for word in (
         *FILES.values(),
-        "EIDP (KDD'24)",
-        "Tenrec",
-        "KuaiSAR",
+        *origin,
         "--data DIR",
         "BLADE_TUNE_DATA",
         "--study demo",
@@ -152,7 +161,9 @@ def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
         source.search()
     assert [len(rows) for rows in source.sealed()] == [0, 1]
     (tmp_path / FILES["valid"]).unlink()
-    with pytest.raises(DataError, match=r"valid\.txt: is missing; get the published split files"):
+    with pytest.raises(
+        DataError, match=r"valid\.txt: is missing; prepare the log \(`blade-tune data prepare"
+    ):
         source.search()
 
 

@@ -257,7 +257,7 @@ def test_other_data_is_refused(tmp_path: Path):
     data = prepare(study.data, files, tmp_path)
     work(open_study(study, data, Workspace.at(None, tmp_path), directory=files))
     write_split(files, valid=["3,10,0,1,0,0", "8,20,0,0,0,1"])
-    expected = rf"^study tiny was run on data of hash [0-9a-f]{{12}}, {files} has [0-9a-f]{{12}}; give --data\.$"
+    expected = rf"^study tiny was run on data of hash [0-9a-f]{{12}}, {files} has [0-9a-f]{{12}}; give --data with "
     with pytest.raises(StudyDiffersError, match=expected) as error:
         export(tmp_path, tmp_path / "out")
     assert error.value.exit_code == 3

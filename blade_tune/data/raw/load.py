@@ -45,6 +45,11 @@ class Log:
         files: those of the log.
         form: what the columns of the log mean.
 
+    Attributes:
+        used: SQL of whether a row of `rows` is used.
+        time: SQL of a value of a row of `rows` that sorts like its time.
+        date_order: that of its dates, if they end in a year.
+
     Raises:
         DataError: the file is malformed, or a value is not what its column holds; the message has its row.
     """
@@ -65,10 +70,10 @@ class Log:
         row = self._first("mask IS NULL")
         if row is not None:
             self._refuse(row, form.flags, FLAG, (*TRUE, *FALSE, None))
-        self.date_order: DateOrder | None = None  # that of its dates, if they end in a year
-        self._time = self._moment()
-        self._used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
-        self._used += f" AND {times.HAS_TIME}" if form.time else ""
+        self.date_order: DateOrder | None = None
+        self.time = self._moment()
+        self.used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
+        self.used += f" AND {times.HAS_TIME}" if form.time else ""
 
     def _fractional(self) -> list[str]:
         """Return the columns of ids and times that hold numbers with a fraction or an exponent."""
@@ -160,7 +165,7 @@ class Log:
             The number of rows that disappeared, by reason: `merged` and `repeated`.
         """
         form, database = self._form, self._database
-        used = f"SELECT *, rowid AS place, {self._time} AS moment FROM rows WHERE {self._used}"
+        used = f"SELECT *, rowid AS place, {self.time} AS moment FROM rows WHERE {self.used}"
         num_used = self._count(f"({used})")
 
         # Merge rows of one user, item and time (or session)
@@ -262,15 +267,21 @@ class Log:
         self.date_order = read.date_order
         return read.moment
 
-    def span(self) -> tuple[str, str] | None:
-        """Return the earliest and the latest time of the rows that are used, as they stand in the log."""
+    def settle_time(self) -> None:
+        """Find `time` anew, for the rows that the table has now.
+
+        Raises:
+            DataError: the rows of these files have times of another kind than the others.
+        """
         if self._form.time is None:
-            return None
-        (first, last) = self._database.execute(
-            f"SELECT arg_min({times.TEXT}, {self._time}), arg_max({times.TEXT}, {self._time}) "
-            f"FROM rows WHERE {self._used}"
-        ).fetchall()[0]
-        return None if first is None else (first, last)
+            return
+        try:
+            self.time = times.moment(self._database, self._form.date_order).moment
+        except UnreadableError:
+            raise DataError(
+                f"{self._files[0].name}: {self._form.time} must be as in the log that its rows are added to, all "
+                "numbers or all dates, and is the other; write its times as the log has them."
+            ) from None
 
     def _first(self, condition: str) -> int | None:
         """Return the 0-based number of the first row with a condition, or None."""

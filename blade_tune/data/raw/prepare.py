@@ -5,7 +5,7 @@ write the result. One log and one recipe always lead to the same bytes, whatever
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ import duckdb
 from blade_tune.config import guess
 from blade_tune.data import folder
 from blade_tune.data.cells import guarded
+from blade_tune.data.raw import kept_log, times
 from blade_tune.data.raw.cut import PARTS, SEALED, Cut
 from blade_tune.data.raw.database import connected, scratch
 from blade_tune.data.raw.files import literal
 from blade_tune.data.raw.find import find
 from blade_tune.data.raw.forms import open_log
 from blade_tune.data.raw.load import Log
-from blade_tune.data.raw.settings import LogFormat, Recipe
-from blade_tune.data.raw.unpack import PlainFile
+from blade_tune.data.raw.settings import DateOrder, LogFormat, Recipe
 from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
 from blade_tune.errors import DataError
 from blade_tune.files import sha256
@@ -46,6 +46,9 @@ class Preparation:
     recipe: Recipe
     license: str  # of the data
     file: str | None = None  # name of the wanted file in an archive or a folder
+    keeps_log: bool = False  # whether the log's rows are kept, so that newer ones can be added
+    # `name` and `flags` of the command that asks for it, without places
+    command: Mapping[str, Any] | None = None
 
 
 def prepare(
@@ -74,50 +77,107 @@ def prepare(
     if changes:
         may_replace(changes)
     with scratch(out) as scratch_folder, connected(scratch_folder) as database:
-
-        def step(words: str) -> None:
-            on_step(words, lambda: max(0.0, database.query_progress()))
-
-        # Read the log
-        step(f"unpacking {preparation.source.name}")
-        files = find(preparation.source, preparation.file, scratch_folder)
-        step(f"reading {files[0].path.name if len(files) == 1 else f'{len(files)} files'}")
-        log = Log(database, open_log(files, database, preparation.form), preparation.form)
-        left_out = log.counts()
-        num_rows = left_out.pop("rows")
+        bench = Bench(preparation, database, scratch_folder, on_step)
+        bench.split.mkdir()
+        log, source = bench.read()
+        counts = log.counts()
+        num_rows = counts.pop("rows")
         _check_behaviors(log, str(preparation.source), preparation.form)
-        read = _as_read(preparation.source, files, log)
+        if preparation.keeps_log:
+            bench.step("keeping the log")
+            kept_log.keep(database, log.used, bench.split / kept_log.file_name(1))
+        facts = {"source": source, **bench.span(log)}
+        facts = bench.write(facts, num_rows, counts | bench.cut(log), log.date_order)
 
-        # Make interactions of its rows, and split them
-        step("merging and ordering rows")
-        left_out |= log.interact()
-        step("splitting")
-        names = enumerate(preparation.form.behaviors)
-        targets = sum(1 << k for k, name in names if name != preparation.auxiliary)
-        left_out |= Cut(database, targets, preparation.recipe).apply()
-
-        # Write the folder, and put it in the place of an older one
-        step("writing")
-        facts = {**read, **_facts(preparation, database, num_rows, left_out)}
-        facts["log"]["date_order"] = log.date_order
-        _write(database, len(preparation.form.behaviors), scratch_folder / "split", facts)
-        checksums = read_preparation(scratch_folder / "split")["sha256"]
-        if older is not None and not changes and older.get("sha256") != checksums:
+        # Put the folder in the place of an older one
+        checksums = read_preparation(bench.split)["sha256"]
+        if older is not None and not changes and _rows(older.get("sha256")) != _rows(checksums):
             may_replace(["rows"])
-        folder.replace(scratch_folder / "split", out)
+        folder.replace(bench.split, out)
     return facts
 
 
-def _as_read(source: Path, files: Sequence[PlainFile], log: Log) -> dict[str, Any]:
-    """Return the facts of what was read: the file, or how many; their size, unpacked; and the time of the rows used."""
-    facts: dict[str, Any] = {"source": {"file": source.name}}
-    if len(files) > 1:
-        facts["source"]["files"] = len(files)
-    facts["source"]["bytes"] = sum(file.path.stat().st_size for file in files)
-    span = log.span()
-    if span is not None:
-        facts["time"] = {"first": span[0], "last": span[1]}
-    return facts
+@dataclass(frozen=True)
+class Bench:
+    """Where a log becomes a folder of split files: a scratch database, and the folder before it gets its place."""
+
+    preparation: Preparation
+    database: duckdb.DuckDBPyConnection
+    folder: Path  # scratch
+    on_step: OnStep
+
+    @property
+    def split(self) -> Path:
+        """The folder of split files."""
+        return self.folder / "split"
+
+    def step(self, words: str) -> None:
+        """Tell which step begins."""
+        self.on_step(words, lambda: max(0.0, self.database.query_progress()))
+
+    def read(self) -> tuple[Log, dict[str, Any]]:
+        """Read the rows of the source into the database; return them and what is recorded of the source."""
+        preparation = self.preparation
+        self.step(f"unpacking {preparation.source.name}")
+        files = find(preparation.source, preparation.file, self.folder)
+        self.step(f"reading {files[0].path.name if len(files) == 1 else f'{len(files)} files'}")
+        log = Log(self.database, open_log(files, self.database, preparation.form), preparation.form)
+        recorded: dict[str, Any] = {"file": preparation.source.name}
+        if len(files) > 1:
+            recorded["files"] = len(files)
+        # The size is that of the unpacked files
+        recorded["bytes"] = sum(file.path.stat().st_size for file in files)
+        return log, recorded
+
+    def span(self, log: Log) -> dict[str, Any]:
+        """Return the first and the last time of the log for `preparation.json`; {} for a log without times."""
+        if self.preparation.form.time is None:
+            return {}
+        return {"time_span": times.span(self.database, log.time, log.used)}
+
+    def cut(self, log: Log) -> dict[str, int]:
+        """Make interactions of the rows in the database and split them; return what was left out, by reason."""
+        self.step("merging and ordering rows")
+        left_out = log.interact()
+        self.step("splitting")
+        targets = 0
+        for k, name in enumerate(self.preparation.form.behaviors):
+            if name != self.preparation.auxiliary:
+                targets |= 1 << k
+        return left_out | Cut(self.database, targets, self.preparation.recipe).apply()
+
+    def write(
+        self,
+        facts: Mapping[str, Any],
+        num_rows: int,
+        left_out: Mapping[str, int],
+        date_order: DateOrder | None,
+    ) -> dict[str, Any]:
+        """Write the folder of what was cut.
+
+        Args:
+            facts: what else is to be recorded of the preparation.
+            num_rows: rows that were read.
+            left_out: those of them that are in no part, by reason.
+            date_order: of the log's dates, if they end in a year.
+
+        Returns:
+            What `preparation.json` says, without the checksums of the files.
+        """
+        preparation, database = self.preparation, self.database
+        self.step("writing")
+        recorded = {**facts, **_facts(preparation, database, num_rows, left_out)}
+        recorded["log"]["date_order"] = date_order
+        if preparation.command:
+            recorded["command"] = dict(preparation.command)
+        _write(database, len(preparation.form.behaviors), self.split, recorded)
+        return recorded
+
+
+def _rows(checksums: Any) -> dict[str, str]:
+    """Return those of a folder's checksums that belong to rows and ids, for the log may be kept in another form."""
+    names = (*FILES.values(), *IDS.values())
+    return {name: checksums.get(name) for name in names} if checksums else {}
 
 
 def _older(out: Path) -> dict[str, Any] | None:
@@ -164,7 +224,7 @@ def _facts(
     preparation: Preparation,
     database: duckdb.DuckDBPyConnection,
     num_rows: int,
-    left_out: dict[str, int],
+    left_out: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return the facts of a preparation; raise a DataError if no row is left to train or to validate on."""
     counted = dict(database.execute("SELECT part, count(*) FROM parts GROUP BY part").fetchall())
@@ -187,7 +247,7 @@ def _facts(
         "log": preparation.form.model_dump(mode="json"),
         "recipe": preparation.recipe.model_dump(mode="json"),
         "rows": num_rows,
-        "left_out": left_out,
+        "left_out": dict(left_out),
         "parts": parts,
         "ids": GUARDED,
         "users": num_users,
@@ -198,9 +258,8 @@ def _facts(
 def _write(
     database: duckdb.DuckDBPyConnection, num_behaviors: int, target: Path, facts: dict[str, Any]
 ) -> None:
-    """Write all files of the folder; the last one, `preparation.json`, has the checksums of the others."""
+    """Write split files, ids, and last `preparation.json`, which has the checksums of all files of the folder."""
     # The rows of each part, of which only the current user may read the sealed ones
-    target.mkdir()
     flags = ", ".join(f"(mask >> {k}) & 1" for k in range(num_behaviors))
     for part, name in enumerate(PARTS):
         rows = (

@@ -101,6 +101,25 @@ def _date(text: str) -> str:
     )
 
 
+def span(database: duckdb.DuckDBPyConnection, moment: str, used: str) -> dict[str, str]:
+    """Return the `first` and the `last` time of the used rows of the table `rows` as the log has them; {} without rows.
+
+    Args:
+        database: the scratch database.
+        moment: SQL of `moment`.
+        used: SQL of whether a row is used.
+    """
+    found = {}
+    for name, extreme in (("first", "min"), ("last", "max")):
+        wanted = f"(SELECT {extreme}({moment}) FROM rows WHERE {used})"
+        ((text,),) = database.execute(
+            f"SELECT min({TEXT}) FROM rows WHERE {used} AND {moment} = {wanted}"
+        ).fetchall()
+        if text is not None:
+            found[name] = text
+    return found
+
+
 def _of_numbers(database: duckdb.DuckDBPyConnection) -> str:
     """Return SQL of numbers as decimals if one type of decimal holds all digits, else as text, which is slower."""
     point = f"instr({TEXT}, '.')"

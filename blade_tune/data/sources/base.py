@@ -40,6 +40,14 @@ class Source(ABC):
         """Return what is known of the rows' origin: their license, rows read and left out, how a log was read."""
         return {}
 
+    def folder(self) -> Path | None:
+        """Return the folder of the source's files; None for a source without files."""
+        return None
+
+    def commands(self) -> Sequence[str]:
+        """Return the commands that make the source's files; empty for files from elsewhere, and without files."""
+        return []
+
     def original_ids(self) -> Mapping[str, Sequence[str]]:
         """Return the owner's ids of `user` and `item` for the numbers 1, 2, ...; empty if the numbers are the ids."""
         return {}

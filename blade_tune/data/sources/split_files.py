@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,9 +20,10 @@ from blade_tune.catalog import Interactions
 from blade_tune.data import digest
 from blade_tune.data.cells import text_of
 from blade_tune.data.config import DataConfig
+from blade_tune.data.origins import commands_of
 from blade_tune.data.reference_statistics import PUBLISHED
 from blade_tune.data.sources.base import Source
-from blade_tune.errors import DataError
+from blade_tune.errors import DataError, MissingDataError
 
 FILES = {
     "train": "train.txt",
@@ -68,6 +70,14 @@ class SplitFiles(Source):
             return facts
         published = PUBLISHED.get(self._config.name)
         return {"license": published.license} if published else {}
+
+    def folder(self) -> Path:
+        """Return the folder of the files; a DataError says how to get them if there are none."""
+        return self._path("train").parent
+
+    def commands(self) -> Sequence[str]:
+        """Return the commands of `data prepare` that made the files; empty for files from elsewhere."""
+        return commands_of(read_preparation(self.folder()), self.folder())
 
     def original_ids(self) -> Mapping[str, Sequence[str]]:
         """Return the ids that `data prepare` wrote, after a check of their files; empty for files from elsewhere.
@@ -133,22 +143,36 @@ class SplitFiles(Source):
     def _path(self, part: str) -> Path:
         """Return the path of a part's file; a DataError says where to get the files if there are none."""
         if self._directory is None:
-            raise DataError(
-                f"{self._config.name}: needs a directory of split files; {self._way_out()}"
+            raise MissingDataError(
+                f"{self._config.name}: needs a directory of split files", self._way_out()
             )
         for directory in (self._directory, self._directory / self._config.name):
             if (directory / FILES["train"]).is_file():
                 return directory / FILES[part]
-        raise DataError(
-            f"{self._directory}: must hold {FILES['train']}, itself or in a folder {self._config.name}, and does not; "
-            f"{self._way_out()}"
+        raise MissingDataError(
+            f"{self._directory}: must hold {FILES['train']}, itself or in a folder {self._config.name}, and does not",
+            self._way_out(),
         )
 
     def _way_out(self) -> str:
+        """Return how to get the files: those that were published, the owner's log, or one's own."""
+        config = self._config
+        name, place = config.name, self._directory or Path("data") / config.name
+        named = (
+            f"name the directory of its split files ({', '.join(FILES.values())}) with --data DIR or BLADE_TUNE_DATA. "
+            "`blade-tune run --study demo` needs no data."
+        )
+        if name in PUBLISHED:
+            return (
+                f"get the published split files of {name}, part of the EIDP (KDD'24) release and derived from Tenrec "
+                f"or KuaiSAR (see the paper), or make others of its owner's log (`blade-tune data get {name}` and "
+                f"`blade-tune data prepare {name} --source ARCHIVE --out {place}`), and {named}"
+            )
+        behaviors = shlex.quote(",".join(config.behaviors))
+        auxiliary = shlex.quote(config.auxiliary or "")
         return (
-            f"get the published split files of {self._config.name} ({', '.join(FILES.values())}), part of the EIDP "
-            "(KDD'24) release and derived from Tenrec or KuaiSAR (see the paper), and name their directory with "
-            "--data DIR or BLADE_TUNE_DATA. `blade-tune run --study demo` needs no data."
+            "prepare the log (`blade-tune data prepare event-log --source FILE --user COLUMN --item COLUMN --behaviors "
+            f"{behaviors} --auxiliary {auxiliary} --name {name} --out {place}`), or {named}"
         )
 
     def _read(self, part: str) -> bytes:
@@ -156,7 +180,7 @@ class SplitFiles(Source):
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            raise DataError(f"{path}: is missing; {self._way_out()}") from None
+            raise MissingDataError(f"{path}: is missing", self._way_out()) from None
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
 

@@ -100,4 +100,4 @@ def test_the_order_of_day_and_month_is_remembered(tmp_path: Path) -> None:
         )
         facts = json.loads((tmp_path / name / "preparation.json").read_text())
         assert facts["log"]["date_order"] == order
-        assert facts["time"].keys() == {"first", "last"}
+        assert facts["time_span"].keys() == {"first", "last"}

@@ -211,7 +211,7 @@ def moments_of(source: Path, form: LogFormat) -> list[int]:
     """The seconds at which the rows of a log are."""
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         log = Log(database, open_log(find(source, None, Path(folder)), database, form), form)
-        found = database.execute(f"SELECT {log._time} FROM rows ORDER BY rowid").fetchall()  # noqa: S608
+        found = database.execute(f"SELECT {log.time} FROM rows ORDER BY rowid").fetchall()  # noqa: S608
         return [micros // 10**6 for (micros,) in found]
 
 
