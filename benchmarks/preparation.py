@@ -22,6 +22,7 @@ from pathlib import Path
 import duckdb
 
 from blade_tune.data.raw.datasets import KNOWN_LOGS
+from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.prepare import Preparation, prepare
 from blade_tune.data.raw.settings import Recipe
 from blade_tune.data.sources.split_files import FILES
@@ -108,7 +109,9 @@ def run(way: str, log: Path, out: Path) -> None:
 def by_duckdb(log: Path, out: Path) -> str:
     known = KNOWN_LOGS["qk-video"]
     prepare(
-        Preparation("qk-video", log, known.form, known.auxiliary, Recipe(), known.license),
+        Preparation(
+            "qk-video", (LogPart(log, known.form),), known.auxiliary, Recipe(), known.license
+        ),
         out,
         lambda words, _: print(words, file=sys.stderr),
     )

@@ -92,18 +92,17 @@ def _known(name: str, known: KnownLog) -> click.Command:
     """Return the command that prepares the log of a known data set."""
 
     def command(source: Path, out: Path | None, form: str, quiet: bool, **more: Any) -> None:
+        from blade_tune.data.raw.forms import LogPart
         from blade_tune.data.raw.prepare import Preparation
 
         out = out or Path("data") / name
         replacement = _replacement(out, more)
         preparation = Preparation(
             name=name,
-            source=source,
-            form=known.form,
+            parts=(LogPart(source, known.form, known.file),),
             auxiliary=known.auxiliary,
             recipe=_recipe(more),
             license=known.license,
-            file=known.file,
             command=given_command(),
         )
         _run(preparation, replacement, form, quiet, f"--study {name} --data {out}")
@@ -242,6 +241,7 @@ def event_log(
     from blade_tune.cli.replacement import check_fits, data_section
     from blade_tune.data.config import data_config
     from blade_tune.data.raw.find import name_of
+    from blade_tune.data.raw.forms import LogPart
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.spec.template import write_study
 
@@ -270,8 +270,7 @@ def event_log(
     replacement = _replacement(out, more)
     preparation = Preparation(
         name,
-        source,
-        log_format,
+        (LogPart(source, log_format),),
         auxiliary,
         _recipe(more),
         license_,

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from blade_tune.catalog import Interactions
 from blade_tune.config import guess
 from blade_tune.data.raw.database import connected
-from blade_tune.data.raw.find import find
-from blade_tune.data.raw.forms import open_log
+from blade_tune.data.raw.forms import LogPart, open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sequences import Windows
@@ -160,8 +159,7 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
     """
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         # Read the rows
-        files = find(source, None, Path(folder))
-        log = Log(database, open_log(files, database, form), form)
+        log = Log(database, open_log([LogPart(source, form)], database, Path(folder)))
         left_out, other_types = log.counts(), log.other_types()
         num_rows = left_out.pop("rows")
         if num_rows and left_out["no_user"] == num_rows:

@@ -17,6 +17,7 @@ from blade_tune.data.raw import kept_log
 from blade_tune.data.raw.cut import PARTS
 from blade_tune.data.raw.database import connected, scratch
 from blade_tune.data.raw.files import literal
+from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.prepare import Bench, OnStep, Preparation
 from blade_tune.data.raw.settings import LogFormat, Recipe
 from blade_tune.data.sources.split_files import FILES, IDS, PREPARATION
@@ -31,8 +32,7 @@ def preparation_of(version: Version, source: Path) -> Preparation:
     facts = version.facts
     return Preparation(
         name=facts["name"],
-        source=source,
-        form=LogFormat.model_validate(facts["log"]),
+        parts=(LogPart(source, LogFormat.model_validate(facts["log"])),),
         auxiliary=facts["auxiliary"],
         recipe=Recipe.model_validate(facts["recipe"]),
         license=facts["license"],

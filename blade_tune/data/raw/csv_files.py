@@ -16,6 +16,7 @@ from blade_tune.data.raw.files import (
     literal,
     place,
 )
+from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.raw.unpack import PlainFile
 from blade_tune.errors import DataError
 
@@ -33,6 +34,7 @@ class CsvFile(LogFile):
     Args:
         file: where the file is, and its name in errors.
         database: the scratch database.
+        form: what its columns mean.
         header: names of all columns, if the file has no header.
     """
 
@@ -45,9 +47,13 @@ class CsvFile(LogFile):
     )
 
     def __init__(
-        self, file: PlainFile, database: duckdb.DuckDBPyConnection, header: Sequence[str] = ()
+        self,
+        file: PlainFile,
+        database: duckdb.DuckDBPyConnection,
+        form: LogFormat,
+        header: Sequence[str] = (),
     ) -> None:
-        super().__init__(file, database)
+        super().__init__(file, database, form)
         self._given = list(header)
 
     def columns(self) -> list[str]:

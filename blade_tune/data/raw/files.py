@@ -15,6 +15,7 @@ from typing import ClassVar, NamedTuple
 import duckdb
 
 from blade_tune.config import guess
+from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.raw.unpack import PlainFile
 from blade_tune.errors import DataError
 
@@ -42,6 +43,7 @@ class LogFile(ABC):
     Args:
         file: where the file is, and its name in errors.
         database: the scratch database.
+        form: what its columns mean.
     """
 
     # Messages of the database on malformed files of this format, and ours in their place
@@ -49,7 +51,10 @@ class LogFile(ABC):
     # Whether a column may be missing in some rows, so that only all rows tell whether it is one
     is_sparse: ClassVar[bool] = False
 
-    def __init__(self, file: PlainFile, database: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, file: PlainFile, database: duckdb.DuckDBPyConnection, form: LogFormat
+    ) -> None:
+        self.form = form
         self.path, self.name = file.path, file.name
         self._partition = file.partition
         self._database = database

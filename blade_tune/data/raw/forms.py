@@ -1,12 +1,15 @@
 """The class that reads each form of log file, by the ending of its name."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
 from blade_tune.data.raw.csv_files import CsvFile, InterFile
 from blade_tune.data.raw.encodings import as_utf_8
 from blade_tune.data.raw.files import LogFile, folder_of
+from blade_tune.data.raw.find import find
 from blade_tune.data.raw.json_files import JsonArrayFile, JsonLinesFile, is_array
 from blade_tune.data.raw.parquet_files import ParquetFile
 from blade_tune.data.raw.settings import LogFormat
@@ -18,26 +21,39 @@ LINES = (".jsonl", ".ndjson")
 FORMS = (*SEPARATED, ".json", *LINES, ".parquet")
 
 
+@dataclass(frozen=True)
+class LogPart:
+    """Files of a log whose columns are called alike; a log may have several such parts."""
+
+    source: Path  # a file, an archive, a folder or a pattern
+    form: LogFormat
+    file: str | None = None  # name of the only file that is meant in an archive or a folder
+
+
 def open_log(
-    files: Sequence[PlainFile], database: duckdb.DuckDBPyConnection, form: LogFormat
+    parts: Sequence[LogPart], database: duckdb.DuckDBPyConnection, scratch: Path
 ) -> list[LogFile]:
-    """Return each file of a log as the class that reads files with its ending.
+    """Return each file of a log as the class that reads files with its ending, unpacked if necessary.
 
     Args:
-        files: where the files are, and their names in errors.
+        parts: those of the log, in the order in which they are read.
         database: the scratch database.
-        form: the encoding of text files, and the names of columns without a header.
+        scratch: folder for unpacked files.
 
     Raises:
-        DataError: an ending is unknown, or a file is not in that encoding.
+        DataError: a file is missing or damaged, its ending is unknown, or it is not in its encoding.
     """
-    return [_opened(file, database, form) for file in files]
+    files = []
+    for number, part in enumerate(parts):
+        for file in find(part.source, part.file, scratch / f"part-{number}"):
+            files.append(_opened(file, database, part.form))
+    return files
 
 
 def _opened(file: PlainFile, database: duckdb.DuckDBPyConnection, form: LogFormat) -> LogFile:
     suffix = file.path.suffix.lower()
     if suffix == ".parquet":
-        return ParquetFile(file, database)
+        return ParquetFile(file, database, form)
     if suffix not in FORMS:
         raise DataError(
             f"{file.name}: must end in one of {', '.join(FORMS)} (also .gz, .bz2, .xz, .zst, or in a .zip or .tar), "
@@ -48,7 +64,7 @@ def _opened(file: PlainFile, database: duckdb.DuckDBPyConnection, form: LogForma
         # Split files, whose columns have fixed places, are .txt files without a header
         is_split = suffix == ".txt" and form == LogFormat.of_split_files(form.behaviors)
         reader = InterFile if suffix == ".inter" else CsvFile
-        return reader(file, database, form.used if is_split else form.header)
+        return reader(file, database, form, form.used if is_split else form.header)
     if suffix not in LINES and is_array(file.path):
-        return JsonArrayFile(file, database)
-    return JsonLinesFile(file, database)
+        return JsonArrayFile(file, database, form)
+    return JsonLinesFile(file, database, form)

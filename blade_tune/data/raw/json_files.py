@@ -35,7 +35,7 @@ class JsonLinesFile(LogFile):
         (r"maximum_object_size", "an object is longer than 16 MiB; is a quote not closed?"),
     )
     is_sparse = True
-    form = "newline_delimited"
+    layout = "newline_delimited"
 
     def columns(self) -> list[str]:
         """Return the keys of the first object; later objects may have others."""
@@ -56,7 +56,7 @@ class JsonLinesFile(LogFile):
 
     def _read(self, names: Sequence[str], kind: str = "VARCHAR") -> str:
         columns = ", ".join(f"{literal(name)}: '{kind}'" for name in names)
-        return f"read_json({place(self.path)}, format = '{self.form}', records = 'true', columns = {{{columns}}})"
+        return f"read_json({place(self.path)}, format = '{self.layout}', records = 'true', columns = {{{columns}}})"
 
     def nested(self, names: Sequence[str]) -> Nested | None:
         """Return the first value of the named columns that is an object or a list."""
@@ -118,7 +118,7 @@ class JsonLinesFile(LogFile):
 class JsonArrayFile(JsonLinesFile):
     """A file of one JSON array of objects."""
 
-    form = "array"
+    layout = "array"
 
     def _first(self) -> object:
         with decoding(self.name), self.path.open(encoding="utf-8-sig") as file:

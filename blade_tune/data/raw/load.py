@@ -4,9 +4,12 @@ Everything is SQL in the scratch database. Checks look at whole columns and then
 error can name it.
 """
 
+import re
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import groupby
+from typing import Literal, NoReturn
 
 import duckdb
 
@@ -31,19 +34,20 @@ CONTROLS = r"[[:cntrl:]\x{80}-\x{9f}\x{61c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2
 TEXT_ID = "text without control characters, and not NaN"
 SHORT_ID = f"at most {MAX_ID_CHARACTERS:,} characters long"
 FLAG = "1, 0, true, false or nothing"
+NUMBER = "a number or nothing"
 
 
 class Log:
     """The rows of a log in the scratch database, read and checked when an instance is made.
 
     The table `rows` has a row for each row of the files, one file after the other: user_id, item_id, the time (as the
-    columns of `times.stored`), session, mask (bit k is behavior k), and other (the type of an event that is none of the
-    behaviors). A row is used if it has a user, an item, a time (where the log has times) and a behavior.
+    columns of `times.stored`), session, mask (bit k is behavior k), other (the type of an event that is none of the
+    behaviors), and seen (whether a row without a behavior says that the user knows the item). A row is used if it has a
+    user, an item, a time (where the log has times) and a behavior.
 
     Args:
         database: the scratch database.
-        files: those of the log.
-        form: what the columns of the log mean.
+        files: those of the log, those of one format one after the other. The formats may differ in their columns only.
 
     Attributes:
         used: SQL of whether a row of `rows` is used.
@@ -54,13 +58,12 @@ class Log:
         DataError: the file is malformed, or a value is not what its column holds; the message has its row.
     """
 
-    def __init__(
-        self, database: duckdb.DuckDBPyConnection, files: Sequence[LogFile], form: LogFormat
-    ) -> None:
-        self._database, self._files, self._form = database, files, form
+    def __init__(self, database: duckdb.DuckDBPyConnection, files: Sequence[LogFile]) -> None:
+        self._database, self._files = database, files
+        self._form = form = files[0].form
         self._read()
         # Read the files again if some numbers were rounded
-        rounded = [file.keep_digits(self._fractional) for file in files]
+        rounded = [file.keep_digits(partial(self._fractional, file.form)) for file in files]
         if any(rounded):
             database.execute("DROP TABLE rows")
             self._read()
@@ -69,15 +72,14 @@ class Log:
         self._check_ids()
         row = self._first("mask IS NULL")
         if row is not None:
-            self._refuse(row, form.flags, FLAG, (*TRUE, *FALSE, None))
+            self._refuse_flag(row)
         self.date_order: DateOrder | None = None
         self.time = self._moment()
         self.used = "user_id IS NOT NULL AND item_id IS NOT NULL AND mask > 0"
         self.used += f" AND {times.HAS_TIME}" if form.time else ""
 
-    def _fractional(self) -> list[str]:
-        """Return the columns of ids and times that hold numbers with a fraction or an exponent."""
-        form = self._form
+    def _fractional(self, form: LogFormat) -> list[str]:
+        """Return the columns of ids and times of a format that hold numbers with a fraction or an exponent."""
         columns = {} if form.integer_ids else {form.user: "user_id", form.item: "item_id"}
         names = []
         for name, column in columns.items():
@@ -91,28 +93,35 @@ class Log:
 
     def _read(self) -> None:
         """Make the table `rows` from the files."""
-        self._sources = [file.relation(self._form.used) for file in self._files]
+        self._sources = [file.relation(file.form.used) for file in self._files]
         self._starts = []  # number of the first row of each file
         for number, (file, source) in enumerate(zip(self._files, self._sources, strict=True)):
             self._starts.append(self._count("rows") if number else 0)
             into = "INSERT INTO rows" if number else "CREATE TABLE rows AS"
             with file.explained():
-                self._database.execute(f"{into} {self._rows(source)}")
+                self._database.execute(f"{into} {self._rows(source, file.form)}")
 
-    def _rows(self, source: str) -> str:
+    def _rows(self, source: str, form: LogFormat) -> str:
         """Return SQL of the rows of the table `rows` that a relation of texts makes."""
-        form = self._form
         if form.type:
-            # A row is one event with one behavior, or with a type that is none of them: mask 0.
+            # A row is one event with one type, which may be none of the behaviors: mask 0.
             other = quoted(form.type)
-            masks = {value: str(1 << k) for k, value in enumerate(form.columns)}
-            mask = f"CASE {cases(other, masks)} ELSE 0 END"
+            masks = _masks(form)
+            mask = f"CASE {cases(other, masks)} ELSE 0 END" if masks else "0"
+            is_seen = dict.fromkeys(form.seen, "true")
+            seen = f"CASE {cases(other, is_seen)} ELSE false END" if is_seen else "false"
         else:
             # A row is one interaction with a column a behavior.
             other = "NULL"
-            flags = ["1" if column == EVERY_ROW else _flag(column) for column in form.columns]
-            bits = [f"({flag} << {k})" for k, flag in enumerate(flags)]
+            bits = []
+            for k, alternatives in enumerate(form.alternatives):
+                flags = [_flag(column, form.thresholds) for column in alternatives]
+                bits.append(f"(({' | '.join(flags or ['0'])}) << {k})")
             mask = " | ".join(bits)
+            knows = [f"{_flag(column, form.thresholds)} = 1" for column in form.seen]
+            seen = " OR ".join(knows or ["false"])
+        if EVERY_ROW in form.seen:
+            seen = "true"
         picked = {
             "user_id": self._id(form.user),
             "item_id": self._id(form.item),
@@ -120,33 +129,39 @@ class Log:
             "session": quoted(form.session) if form.session else "NULL::VARCHAR",
             "mask": f"({mask})::UINTEGER",
             "other": f"{other}::VARCHAR",
+            "seen": f"coalesce({seen}, false)",
         }
         columns = ", ".join(f"{value} AS {name}" for name, value in picked.items())
         return (
-            "SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other) "
+            "SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other, mask = 0 AND seen AS seen) "
             f"FROM (SELECT {columns} FROM {source})"
         )
 
     def counts(self) -> dict[str, int]:
         """Return the number of `rows` in the file, and the numbers of those that are not used by reason.
 
-        A row counts under the first reason that holds: no user, no item, no time, no behavior.
+        A row counts under the first reason that holds: no user, no item, no time, an item that is only seen, no
+        behavior.
         """
         has_time = times.HAS_TIME if self._form.time else "true"
         reason = "other_event" if self._form.type else "no_behavior"
-        names = ("rows", "no_user", "no_item", "no_time", reason)
+        names = ("rows", "no_user", "no_item", "no_time", "seen_only", reason)
         (counts,) = self._database.execute(
             "SELECT count(*), count(*) FILTER (user_id IS NULL), "
             "count(*) FILTER (user_id IS NOT NULL AND item_id IS NULL), "
             f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND NOT ({has_time})), "
-            f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND {has_time} AND mask = 0) FROM rows"
+            f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND {has_time} AND seen), "
+            f"count(*) FILTER (user_id IS NOT NULL AND item_id IS NOT NULL AND {has_time} AND mask = 0 AND NOT seen) "
+            "FROM rows"
         ).fetchall()
         return dict(zip(names, counts, strict=True))
 
     def other_types(self, number: int = 5) -> list[str]:
         """Return the most frequent types of events that are none of the behaviors."""
-        counted = "SELECT other FROM rows WHERE other IS NOT NULL GROUP BY other ORDER BY count(*) DESC, other"
-        rows = self._database.execute(f"{counted} LIMIT {number}").fetchall()
+        rows = self._database.execute(
+            "SELECT other FROM rows WHERE other IS NOT NULL AND NOT seen "
+            f"GROUP BY other ORDER BY count(*) DESC, other LIMIT {number}"
+        ).fetchall()
         return [name for (name,) in rows]
 
     def absent(self) -> list[str]:
@@ -170,11 +185,12 @@ class Log:
 
         # Merge rows of one user, item and time (or session)
         merged = f"SELECT user_id, item_id, mask, moment, place FROM ({used})"
-        if form.merges and (form.time or form.session):
+        has_session = any(file.form.session for file in self._files)
+        if form.merges and (form.time or has_session):
             by_time = "'at ' || moment::VARCHAR, " if form.time else ""
             # A row without a session merges by time, and without that with no other row.
             key = (
-                f"coalesce('in ' || session, {by_time}place::VARCHAR)" if form.session else "moment"
+                f"coalesce('in ' || session, {by_time}place::VARCHAR)" if has_session else "moment"
             )
             merged = (
                 "SELECT user_id, item_id, bit_or(mask) AS mask, min(moment) AS moment, min(place) AS place "
@@ -209,7 +225,11 @@ class Log:
 
     def _check_ids(self) -> None:
         """Check that ids are whole numbers, or text that is short enough and has no control characters."""
-        for column, name in (("user_id", self._form.user), ("item_id", self._form.item)):
+        kinds: tuple[tuple[str, Literal["user", "item"]], ...] = (
+            ("user_id", "user"),
+            ("item_id", "item"),
+        )
+        for column, kind in kinds:
             # SQL of what is wrong with an id -> what it must be
             checks = {f"{column} = {NO_INTEGER}": INTEGER_ID}
             if not self._form.integer_ids:
@@ -220,36 +240,44 @@ class Log:
             for is_wrong, expected in checks.items():
                 row = self._first(is_wrong)
                 if row is not None:
-                    self._refuse(row, (name,), expected, ())
+                    self._refuse(row, kind, expected)
 
     def _check_keys(self) -> None:
         """Check that some object of JSON has each column, or that the first one of a file has it, empty."""
-        form = self._form
-        if not all(file.is_sparse for file in self._files):
-            return
-        has_value = {form.session: "session IS NOT NULL", form.time: times.HAS_TIME}
-        for name, condition in has_value.items():
-            if name is None or self._first(condition) is not None:
+        for form, numbers in self._parts():
+            files = [self._files[number] for number in numbers]
+            if not all(file.is_sparse for file in files):
                 continue
-            known = list(dict.fromkeys(key for file in self._files for key in file.columns()))
-            if name not in known:
-                raise DataError(
-                    f"{self._files[0].name}: some object must have the key {name!r}, and none has; the first has "
-                    f"{', '.join(known)[:SHOWN]}. {guess(name, known)}"
-                )
+            after = numbers[-1] + 1
+            end = f" AND rowid < {self._starts[after]}" if after < len(self._files) else ""
+            of_these = f"rowid >= {self._starts[numbers[0]]}{end}"
+            has_value = {form.session: "session IS NOT NULL", form.time: times.HAS_TIME}
+            for name, condition in has_value.items():
+                if name is None or self._first(f"{of_these} AND {condition}") is not None:
+                    continue
+                known = list(dict.fromkeys(key for file in files for key in file.columns()))
+                if name not in known:
+                    raise DataError(
+                        f"{files[0].name}: some object must have the key {name!r}, and none has; the first has "
+                        f"{', '.join(known)[:SHOWN]}. {guess(name, known)}"
+                    )
+
+    def _parts(self) -> Iterator[tuple[LogFormat, list[int]]]:
+        """Yield each format with the positions of its files, which follow each other."""
+        for form, group in groupby(range(len(self._files)), lambda k: self._files[k].form):
+            yield form, list(group)
 
     def _check_nested(self) -> None:
         """Check that no id is an object or a list of JSON, which would be read as its text."""
-        form = self._form
-        if not any(file.is_sparse for file in self._files) or form.integer_ids:
+        if not any(file.is_sparse for file in self._files) or self._form.integer_ids:
             return
-        columns = {form.user: "user_id", form.item: "item_id", form.session: "session"}
-        names = [name for name in columns if name is not None]
-        opens = " OR ".join(f"starts_with({columns[name]}, '{c}')" for name in names for c in "{[")
+        columns = ("user_id", "item_id", "session")
+        opens = " OR ".join(f"starts_with({name}, '{c}')" for name in columns for c in "{[")
         if self._first(opens) is None:
             return
         for file in self._files:
-            found = file.nested(names)
+            names = (file.form.user, file.form.item, file.form.session)
+            found = file.nested([name for name in names if name is not None])
             if found is not None:
                 raise DataError(
                     f"{file.name}: {found.column} must be text or a number; row {found.row + 1} has "
@@ -263,7 +291,7 @@ class Log:
         try:
             read = times.moment(self._database, self._form.date_order)
         except UnreadableError as error:
-            self._refuse(error.row, (self._form.time,), error.expected, ())
+            self._refuse(error.row, "time", error.expected)
         self.date_order = read.date_order
         return read.moment
 
@@ -290,22 +318,38 @@ class Log:
         ).fetchall()
         return row
 
-    def _refuse(
-        self, row: int, names: tuple[str, ...], expected: str, allowed: tuple[str | None, ...]
-    ) -> NoReturn:
-        """Raise a DataError about the first of the named columns of a row whose value is not one of `allowed`."""
-        picked = ", ".join(map(quoted, names))
+    def _refuse(self, row: int, kind: Literal["user", "item", "time"], expected: str) -> NoReturn:
+        """Raise a DataError about what a row has in the column of a kind."""
+        file, row, values = self._found(row)
+        name = getattr(file.form, kind)
+        raise DataError(
+            f"{file.name}: {name} must be {expected}; row {row + 1} has {_shown(values[name])}."
+        )
+
+    def _refuse_flag(self, row: int) -> NoReturn:
+        """Raise a DataError about the first of a row's columns of behaviors that cannot be read."""
+        file, row, values = self._found(row)
+        for name in file.form.flags:
+            value = values[name]
+            is_number = name in file.form.thresholds
+            if value is None or (value in (*TRUE, *FALSE) and not is_number):
+                continue
+            if not is_number or not re.fullmatch(times.NUMBER, value.strip()):
+                break
+        expected = NUMBER if is_number else FLAG
+        raise DataError(
+            f"{file.name}: {name} must be {expected}; row {row + 1} has {_shown(value)}."
+        )
+
+    def _found(self, row: int) -> tuple[LogFile, int, dict[str, str]]:
+        """Return the file of a row, its number there from 0 on, and its texts by column."""
         number = bisect_right(self._starts, row) - 1
-        row -= self._starts[number]
+        file, row = self._files[number], row - self._starts[number]
+        names = file.form.used
         (values,) = self._database.execute(
-            f"SELECT {picked} FROM {self._sources[number]} LIMIT 1 OFFSET {row}"
+            f"SELECT {', '.join(map(quoted, names))} FROM {self._sources[number]} LIMIT 1 OFFSET {row}"
         ).fetchall()
-        wrong = {
-            name: value for name, value in zip(names, values, strict=True) if value not in allowed
-        }
-        name, value = next(iter(wrong.items()))
-        file = self._files[number].name
-        raise DataError(f"{file}: {name} must be {expected}; row {row + 1} has {_shown(value)}.")
+        return file, row, dict(zip(names, values, strict=True))
 
     def _count(self, table: str) -> int:
         ((count,),) = self._database.execute(f"SELECT count(*) FROM {table}").fetchall()
@@ -316,9 +360,24 @@ def _shown(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "...")
 
 
-def _flag(name: str) -> str:
+def _masks(form: LogFormat) -> dict[str, str]:
+    """Return the mask of each type that stands for behaviors."""
+    masks: dict[str, int] = {}
+    for k, values in enumerate(form.alternatives):
+        for value in values:
+            masks[value] = masks.get(value, 0) | 1 << k
+    return {value: str(mask) for value, mask in masks.items()}
+
+
+def _flag(name: str, thresholds: Mapping[str, float]) -> str:
     """Return SQL of a behavior's column as 1 or 0, with 0 for a missing value and NULL for any other text."""
+    if name == EVERY_ROW:
+        return "1"
     column = quoted(name)
+    if name in thresholds:
+        number = f"try_cast({column} AS DOUBLE)"
+        reached = f"({number} >= {thresholds[name]!r})::INTEGER"
+        return f"CASE WHEN {column} IS NULL THEN 0 WHEN isfinite({number}) THEN {reached} END"
     # The usual ones first, for each is compared in turn
     values = {"0": "0", "1": "1", **dict.fromkeys(FALSE, "0"), **dict.fromkeys(TRUE, "1")}
     return f"CASE {cases(column, values)} WHEN {column} IS NULL THEN 0 END"

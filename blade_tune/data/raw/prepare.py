@@ -19,8 +19,7 @@ from blade_tune.data.raw import kept_log, times
 from blade_tune.data.raw.cut import PARTS, SEALED, Cut
 from blade_tune.data.raw.database import connected, scratch
 from blade_tune.data.raw.files import literal
-from blade_tune.data.raw.find import find
-from blade_tune.data.raw.forms import open_log
+from blade_tune.data.raw.forms import LogPart, open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import DateOrder, LogFormat, Recipe
 from blade_tune.data.sources.split_files import FILES, GUARDED, IDS, PREPARATION, read_preparation
@@ -40,15 +39,23 @@ class Preparation:
     """A log that is to be prepared, and how to read and split it."""
 
     name: str  # of the data set
-    source: Path  # a file, an archive or a folder
-    form: LogFormat
+    parts: tuple[LogPart, ...]  # formats agree in all that is not about columns
     auxiliary: str | None  # the behavior that is no target, if there is one
     recipe: Recipe
     license: str  # of the data
-    file: str | None = None  # name of the wanted file in an archive or a folder
     keeps_log: bool = False  # whether the log's rows are kept, so that newer ones can be added
     # `name` and `flags` of the command that asks for it, without places
     command: Mapping[str, Any] | None = None
+
+    @property
+    def form(self) -> LogFormat:
+        """The format of the first part."""
+        return self.parts[0].form
+
+    @property
+    def source(self) -> str:
+        """The names of its sources, for people."""
+        return ", ".join(str(part.source) for part in self.parts)
 
 
 def prepare(
@@ -82,7 +89,7 @@ def prepare(
         log, source = bench.read()
         counts = log.counts()
         num_rows = counts.pop("rows")
-        _check_behaviors(log, str(preparation.source), preparation.form)
+        _check_behaviors(log, preparation)
         if preparation.keeps_log:
             bench.step("keeping the log")
             kept_log.keep(database, log.used, bench.split / kept_log.file_name(1))
@@ -117,12 +124,13 @@ class Bench:
 
     def read(self) -> tuple[Log, dict[str, Any]]:
         """Read the rows of the source into the database; return them and what is recorded of the source."""
-        preparation = self.preparation
-        self.step(f"unpacking {preparation.source.name}")
-        files = find(preparation.source, preparation.file, self.folder)
+        parts = self.preparation.parts
+        names = ", ".join(part.source.name for part in parts)
+        self.step(f"unpacking {names}")
+        files = open_log(parts, self.database, self.folder)
         self.step(f"reading {files[0].path.name if len(files) == 1 else f'{len(files)} files'}")
-        log = Log(self.database, open_log(files, self.database, preparation.form), preparation.form)
-        recorded: dict[str, Any] = {"file": preparation.source.name}
+        log = Log(self.database, files)
+        recorded: dict[str, Any] = {"file": names}
         if len(files) > 1:
             recorded["files"] = len(files)
         # The size is that of the unpacked files
@@ -206,18 +214,30 @@ def _changed_meaning(older: Mapping[str, Any] | None, preparation: Preparation) 
     return changes
 
 
-def _check_behaviors(log: Log, name: str, form: LogFormat) -> None:
+def _check_behaviors(log: Log, preparation: Preparation) -> None:
     """Refuse a behavior that no row has, for its name in the log is then probably misspelled."""
     absent = log.absent()
     if not absent:
         return
-    column = form.columns[form.behaviors.index(absent[0])]
-    value = f"{form.type} {column!r}" if form.type else f"a 1 or true in column {column!r}"
-    others = log.other_types()
-    hint = "."
-    if others:
-        hint = f"; other values of {form.type}: {', '.join(others)}. {guess(column, others)}"
-    raise DataError(f"{name}: some row must have {value} for each behavior, and none has{hint}")
+    name, place = absent[0], preparation.form.behaviors.index(absent[0])
+    for part in preparation.parts:
+        form, columns = part.form, part.form.alternatives[place]
+        if not columns:
+            continue
+        value = " or ".join(map(repr, columns))
+        words = f"{form.type} {value}" if form.type else f"a 1 or true in column {value}"
+        if any(column in form.thresholds for column in columns):
+            words = f"a number from {form.thresholds[columns[0]]:g} on in column {value}"
+        others = log.other_types()
+        hint = "."
+        if others:
+            hint = (
+                f"; other values of {form.type}: {', '.join(others)}. {guess(columns[0], others)}"
+            )
+        raise DataError(
+            f"{part.source}: some row must have {words} for each behavior, and none has{hint}"
+        )
+    raise DataError(f"{preparation.source}: some file must have the behavior {name}, and none has.")
 
 
 def _facts(

@@ -1,5 +1,7 @@
 """Settings of a log's preparation: what its columns mean, and which items and users stay."""
 
+import re
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,6 +10,7 @@ from blade_tune.config import Settings
 
 MAX_BEHAVIORS = 31  # bits of a behavior set's mask
 EVERY_ROW = "*"  # in place of a column: each row has the behavior
+OR = re.compile(r"(?<!\\)\|")  # between alternatives; \| is the character itself
 
 DateOrder = Literal["day", "month"]
 
@@ -16,7 +19,8 @@ class LogFormat(Settings):
     """Meaning of a log's columns.
 
     A log has either one row for each event, whose behavior a column `type` names, or one row for each interaction, with
-    a column for each behavior. Without a column of times, the rows are taken to be in time order.
+    a column for each behavior. Without a column of times, the rows are taken to be in time order. A log of several
+    files with columns of their own has a format for each, which agree in all that is not about columns.
     """
 
     user: str = Field(min_length=1, description="column of the user's id")
@@ -34,7 +38,15 @@ class LogFormat(Settings):
         min_length=1, max_length=MAX_BEHAVIORS, description="names of the behaviors"
     )
     columns: tuple[str, ...] = Field(
-        description="the value of `type`, or the column (* for every row), that stands for each behavior"
+        description="the values of `type`, or the columns, that stand for each behavior, with | between them; * for "
+        "every row, nothing for a behavior that is not in this file"
+    )
+    thresholds: Mapping[str, float] = Field(
+        {}, description="columns of numbers, which count from so much on: stars, seconds, plays"
+    )
+    seen: tuple[str, ...] = Field(
+        (),
+        description="the values of `type`, or the columns, by which a user only knows an item; * for all other rows",
     )
     integer_ids: bool = Field(
         False, description="whether ids must be whole numbers; else they are any text"
@@ -72,15 +84,29 @@ class LogFormat(Settings):
             raise ValueError(
                 f"{EVERY_ROW} stands for every row where there is no type, got {self.type}"
             )
+        if self.type and self.thresholds:
+            raise ValueError(
+                f"thresholds are of columns of behaviors, where there is no type, got {self.type}"
+            )
+        for name in self.thresholds:
+            if name not in self.flags:
+                raise ValueError(
+                    f"thresholds must be of columns of behaviors ({', '.join(self.flags)}), got {name}"
+                )
+        for value in self.seen:
+            if value in self.values and value != EVERY_ROW:
+                raise ValueError(f"seen must differ from what stands for a behavior, got {value}")
         return self
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         if len(self.columns) != len(self.behaviors):
             raise ValueError("columns must be as many as behaviors")
+        optional = (self.user, self.item, self.time, self.session, self.type)
+        named = tuple(name for name in optional if name is not None)
         for name, values in (
             ("behaviors", self.behaviors),
-            ("columns", self.used),
+            ("columns", named if self.type else named + self.flags),
             ("header", self.header),
         ):
             for value in values:
@@ -96,9 +122,22 @@ class LogFormat(Settings):
         return named if self.type else named + self.flags
 
     @property
+    def alternatives(self) -> tuple[tuple[str, ...], ...]:
+        """For each behavior the values of `type`, or the columns, that stand for it; () if none does in this file."""
+        return tuple(
+            tuple(part.replace("\\|", "|") for part in OR.split(text) if part)
+            for text in self.columns
+        )
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """All that stands for some behavior."""
+        return tuple(value for values in self.alternatives for value in values)
+
+    @property
     def flags(self) -> tuple[str, ...]:
-        """Names of the columns of behaviors, where behaviors have columns."""
-        return tuple(name for name in self.columns if name != EVERY_ROW)
+        """Names of the columns of behaviors and of what is only seen, where these have columns."""
+        return tuple(name for name in (*self.values, *self.seen) if name != EVERY_ROW)
 
     @classmethod
     def of_split_files(cls, behaviors: tuple[str, ...]) -> "LogFormat":

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 from backports import zstd
 
+from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.prepare import Preparation, prepare
 from blade_tune.data.raw.settings import LogFormat, Recipe
 from blade_tune.data.sources.split_files import FILES, IDS
@@ -99,11 +100,17 @@ def prepared(
     form: LogFormat = FLAGS,
     recipe: Recipe = ALL,
     auxiliary: str | None = None,
+    file: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Prepare a log; gives what was written down of it."""
     preparation = Preparation(
-        "log", source, form, auxiliary or form.behaviors[0], recipe, "none", **more
+        "log",
+        (LogPart(source, form, file),),
+        auxiliary or form.behaviors[0],
+        recipe,
+        "none",
+        **more,
     )
     return prepare(preparation, out, lambda *_: None)
 

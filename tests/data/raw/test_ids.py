@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blade_tune.data.raw.database import connected
-from blade_tune.data.raw.find import find
-from blade_tune.data.raw.forms import open_log
+from blade_tune.data.raw.forms import LogPart, open_log
 from blade_tune.data.raw.load import INTEGER_ID, Log
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import DataError
@@ -29,7 +28,7 @@ json_numbers = near | wholes | st.builds("{}.{}5".format, wholes, wholes)
 def ids(source: Path, form: LogFormat) -> list[tuple[object, object]]:
     """Those of the rows, in order."""
     with connected(source.parent) as database:
-        Log(database, open_log(find(source, None, source.parent), database, form), form)
+        Log(database, open_log([LogPart(source, form)], database, source.parent))
         return database.execute("SELECT user_id, item_id FROM rows ORDER BY rowid").fetchall()
 
 

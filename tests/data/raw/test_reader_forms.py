@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from blade_tune.data.raw import encodings
 from blade_tune.data.raw.database import connected
 from blade_tune.data.raw.files import MISSING
-from blade_tune.data.raw.find import find, name_of
-from blade_tune.data.raw.forms import open_log
+from blade_tune.data.raw.find import name_of
+from blade_tune.data.raw.forms import LogPart, open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import DataError
@@ -45,7 +45,7 @@ pairs = pairs_of()
 def rows_of(source: Path, form: LogFormat = FORM) -> list[tuple[Any, ...]]:
     """User and item of each row that a log is read as."""
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
-        log = Log(database, open_log(find(source, None, Path(folder)), database, form), form)
+        log = Log(database, open_log([LogPart(source, form)], database, Path(folder)))
         assert log.counts()["rows"] >= 0
         return database.execute("SELECT user_id, item_id FROM rows ORDER BY rowid").fetchall()
 
@@ -210,7 +210,7 @@ def test_dates_are_read_as_they_were_written(form: str, times: list[datetime]) -
 def moments_of(source: Path, form: LogFormat) -> list[int]:
     """The seconds at which the rows of a log are."""
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
-        log = Log(database, open_log(find(source, None, Path(folder)), database, form), form)
+        log = Log(database, open_log([LogPart(source, form)], database, Path(folder)))
         found = database.execute(f"SELECT {log.time} FROM rows ORDER BY rowid").fetchall()  # noqa: S608
         return [micros // 10**6 for (micros,) in found]
 
@@ -257,7 +257,7 @@ def test_rows_stay_in_the_order_of_the_file(tmp_path: Path, suffix: str, form: L
             )
     untimed = form.model_copy(update={"time": None})
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
-        Log(database, open_log(find(tmp_path, None, Path(folder)), database, untimed), untimed)
+        Log(database, open_log([LogPart(tmp_path, untimed)], database, Path(folder)))
         wrong = (
             "SELECT count(*) FROM rows WHERE user_id <> rowid::VARCHAR OR item_id <> 'i' || rowid"
         )

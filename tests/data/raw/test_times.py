@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blade_tune.data.raw.database import connected
-from blade_tune.data.raw.find import find
-from blade_tune.data.raw.forms import open_log
+from blade_tune.data.raw.forms import LogPart, open_log
 from blade_tune.data.raw.load import Log
 from blade_tune.errors import DataError
 from tests.data.raw.logs import EVENTS
@@ -161,7 +160,7 @@ def write(
 def read(source: Path) -> Met:
     """The interactions of a log in the order in which they are found to be."""
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
-        log = Log(database, open_log(find(source, None, Path(folder)), database, EVENTS), EVENTS)
+        log = Log(database, open_log([LogPart(source, EVENTS)], database, Path(folder)))
         log.interact()
         return database.execute("SELECT item_id, mask FROM met ORDER BY position").fetchall()
 
@@ -249,7 +248,7 @@ def test_nanoseconds_of_an_int96(tmp_path: Path) -> None:
     form = EVENTS.model_copy(update={"time": "t"})
     source = unpacked(INT96, tmp_path / "log.parquet")
     with connected(tmp_path) as database:
-        Log(database, open_log(find(source, None, tmp_path), database, form), form).interact()
+        Log(database, open_log([LogPart(source, form)], database, tmp_path)).interact()
         met = database.execute("SELECT item_id, mask FROM met ORDER BY position").fetchall()
     assert met == [("c", 1), ("a", 5), ("b", 4)]
 
@@ -262,4 +261,4 @@ def test_what_is_rounded_by_reading_is_refused(tmp_path: Path) -> None:
         connected(tmp_path) as database,
         pytest.raises(DataError, match=r"t must have at most 38 digits.* got decimals of 76"),
     ):
-        Log(database, open_log(find(source, None, tmp_path), database, form), form)
+        Log(database, open_log([LogPart(source, form)], database, tmp_path))
