@@ -22,7 +22,13 @@ from blade_tune.selection.confirm import confirm
 from blade_tune.selection.contrasts import name_contrasts
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.spec.catalog import StudySource, available, find
-from blade_tune.spec.definition import StudyDefinition, defaults_first, is_fitted
+from blade_tune.spec.definition import (
+    COMBINATION,
+    MOST_MEMBERS,
+    StudyDefinition,
+    defaults_first,
+    is_fitted,
+)
 from blade_tune.spec.published import LENGTH, TAG, published_entries, published_length
 from blade_tune.spec.recipes import OF_FILES, RecipeName
 from blade_tune.spec.space_files import load_space
@@ -30,6 +36,7 @@ from blade_tune.storage.spending import UNLIMITED, Limit, cpu_hours, hours, step
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import logical_trials, num_scored
 from blade_tune.study.create import TrialBudget, open_study
+from blade_tune.study.members import check_members, keep_members, settle_members
 from blade_tune.study.stored import StoredStudy
 
 TOLERANCE = 0.05  # relative difference from which on budgets count as unequal
@@ -98,6 +105,7 @@ def define(
     # Searches that train in another way than the file have names of their own.
     changes = (recipe if recipe != recipe_of_file else None, training.loss)
     prefix = "".join(f"{change}-" for change in changes if change)
+    stem = f"{path.stem}.compare-{prefix}"
     definitions = []
     for model in models:
         config_class(model)  # raises for an unknown one
@@ -109,9 +117,26 @@ def define(
             "search": {**source.section("search"), "trials": budget.trials},
             "recipe": recipe,
         }
-        name = f"{path.stem}.compare-{prefix}{model}"
-        definitions.append(_with_known_settings(name, asked, f"{path} for {model}", training.loss))
+        if model == COMBINATION:
+            asked["members"] = [f"{stem}{member}" for member in _combined(models)]
+        place = f"{path} for {model}"
+        definitions.append(_with_known_settings(f"{stem}{model}", asked, place, training.loss))
     return definitions
+
+
+def _combined(models: Sequence[str]) -> list[str]:
+    """Return the models of a comparison that its combination is made of: all that are fitted.
+
+    Raises:
+        ConfigError: they are too few or too many.
+    """
+    members = [model for model in models if model != COMBINATION and is_fitted(model)]
+    if not 2 <= len(members) <= MOST_MEMBERS:
+        raise ConfigError(
+            f"--models: {COMBINATION} is made of the 2 to {MOST_MEMBERS} fitted models beside it, got "
+            f"{', '.join(members) or 'none'}."
+        )
+    return members
 
 
 def _with_known_settings(
@@ -151,6 +176,8 @@ def run_comparison(
 ) -> list[StoredStudy]:
     """Run the search of each model in turn, and confirm its winner. Work that is done already is not repeated.
 
+    A combination comes last, for it is made of the best trials of others.
+
     Args:
         definitions: the searches, as `define` returns them.
         budget: the budget of each model.
@@ -172,19 +199,30 @@ def run_comparison(
             "CPU hours do not measure what a GPU does: take --budget hours:N, or --device cpu."
         )
     check_sizes(definitions, settings)
-    studies = []
-    for definition in definitions:
-        directory = _data_directory(definition, settings)
-        data = prepare(definition.data, directory, settings.results)
-        total = budget.of(definition)
-        stored = open_study(definition, data, settings.workspace, total, directory=directory)
-        studies.append(stored)
+    single = [definition for definition in definitions if not definition.members]
+    combined = [definition for definition in definitions if definition.members]
+    studies = {definition.name: _open(definition, budget, settings) for definition in single}
     if against is not None:
-        name_contrasts(studies, against)
-    for stored in studies:
+        name_contrasts([*studies.values()], against, later=[each.model for each in combined])
+    for definition in [*single, *combined]:
+        if definition.members:
+            settled = settle_members(definition, settings.workspace)
+            studies[definition.name] = _open(settled, budget, settings)
+        stored = studies[definition.name]
         executor.work(stored)
         confirm(stored, budget.top, budget.seeds, executor)
-    return studies
+    return [studies[definition.name] for definition in definitions]
+
+
+def _open(definition: StudyDefinition, budget: Budget, settings: RunSettings) -> StoredStudy:
+    """Open the search of a model, with its data prepared and its members, if it has any, at hand."""
+    directory = _data_directory(definition, settings)
+    data = prepare(definition.data, directory, settings.results)
+    check_members(definition, data, settings.workspace)
+    total = budget.of(definition)
+    stored = open_study(definition, data, settings.workspace, total, directory=directory)
+    keep_members(stored)
+    return stored
 
 
 def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from blade_tune.errors import ConfigError
+from blade_tune.spec.definition import COMBINATION
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 
@@ -29,23 +30,32 @@ def require_known(against: str | None, models: Sequence[str]) -> None:
     """Raise an error if the model to compare with is not among those that are compared.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: it is not, or it is a combination of others.
     """
-    if against is not None and against not in models:
-        raise ConfigError(f"--against {against}: must be one of --models {','.join(models)}.")
+    single = [model for model in models if model != COMBINATION]
+    if against is not None and against not in single:
+        raise ConfigError(f"--against {against}: must be one of --models {','.join(single)}.")
 
 
-def name_contrasts(studies: Sequence[StoredStudy], against: str, command: str = "") -> None:
+def name_contrasts(
+    studies: Sequence[StoredStudy],
+    against: str,
+    command: str = "",
+    *,
+    later: Sequence[str] = (),
+) -> None:
     """Write contrasts to the ledger of the search that all others are compared with, unless they are there.
 
     Args:
         studies: the searches.
         against: the label of that search.
         command: the command that names them, if it is not `compare --against`.
+        later: labels of searches that are compared too and can be opened later only.
     """
-    if _named(studies, against):
-        return
     reference, others = _parts(studies, against)
+    others = (*others, *later)
+    if _named(reference, others):
+        return
     reference.note(
         {
             "command": command or f"compare --against {against}",
@@ -58,10 +68,10 @@ def name_contrasts(studies: Sequence[StoredStudy], against: str, command: str = 
 
 def contrasts_of(studies: Sequence[StoredStudy], against: str) -> Contrasts | None:
     """Return the contrasts with a model as its ledger has them; None if they were never named."""
-    entries = _named(studies, against)
+    reference, others = _parts(studies, against)
+    entries = _named(reference, others)
     if not entries:
         return None
-    reference, others = _parts(studies, against)
     all_entries = [entry for entry in reference.ledger.entries() if "contrasts" in entry]
     first = entries[0]
     return Contrasts(
@@ -74,9 +84,8 @@ def contrasts_of(studies: Sequence[StoredStudy], against: str) -> Contrasts | No
     )
 
 
-def _named(studies: Sequence[StoredStudy], against: str) -> list[dict[str, Any]]:
-    """Return the lines of the ledger that name just these contrasts."""
-    reference, others = _parts(studies, against)
+def _named(reference: StoredStudy, others: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the lines of a ledger that name just these contrasts."""
     return [
         entry
         for entry in reference.ledger.entries()
