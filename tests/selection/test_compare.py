@@ -26,7 +26,6 @@ from blade_tune.selection.compare import (
     uneven,
 )
 from blade_tune.selection.contenders import compare
-from blade_tune.selection.contrasts import contrasts_of
 from blade_tune.selection.cost import estimate
 from blade_tune.selection.protocol import loss_of
 from blade_tune.selection.runs import find_runs
@@ -36,7 +35,7 @@ from blade_tune.spec.catalog import find
 from blade_tune.spec.definition import is_fitted
 from blade_tune.spec.recipes import RECIPES, SHARED, RecipeName
 from blade_tune.storage.spending import Limit
-from blade_tune.storage.trials import best_trial, num_scored
+from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
 from tests.export.test_export import CPU
@@ -395,36 +394,3 @@ def test_cpu_hours_are_no_budget_of_a_gpu(tmp_path: Path):
     with pytest.raises(ConfigError, match="take --budget hours:N, or --device cpu"):
         run_comparison(define("demo", ["sasrec", "popularity"], budget), budget, own)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_combination_is_made_of_the_fitted_models_beside_it(
-    place: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """It is searched last, of the best trials of the others, and is among the contrasts that were named before all."""
-    monkeypatch.chdir(place)
-    budget = Budget(trials=2, top=1, seeds=2)
-    models = ["combination", "popularity", "item_knn"]
-    own = OwnExecutor(RunSettings(results=place / "combined"), [], Callback())
-    combined, *single = run_comparison(define("tiny", models, budget), budget, own, "item_knn")
-    members = [(member.study, member.trial) for member in combined.definition.settled_members]
-    bests = [best_trial(stored.trials) for stored in single]
-    assert members == [
-        (stored.definition.name, best.number)
-        for stored, best in zip(single, bests, strict=True)
-        if best
-    ]
-    found = contrasts_of([combined, *single], "item_knn")
-    assert found is not None
-    assert (set(found.models), found.scored) == ({"combination", "popularity"}, 0)
-    again = run_comparison(define("tiny", models, budget), budget, own, "item_knn")
-    assert [len(stored.trials) for stored in again] == [2, 2, 2]
-
-
-@pytest.mark.parametrize("beside", [["sasrec"], ["sasrec", "popularity"]])
-def test_a_combination_needs_two_fitted_models(
-    place: Path, monkeypatch: pytest.MonkeyPatch, beside: list[str]
-):
-    """The refusal comes before anything is stored."""
-    monkeypatch.chdir(place)
-    with pytest.raises(ConfigError, match="made of the 2 to 5 fitted models beside it"):
-        define("tiny", ["combination", *beside], Budget(2, 1, 2))
