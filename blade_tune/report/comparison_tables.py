@@ -24,6 +24,7 @@ from blade_tune.selection.power import ENOUGH, smallest_difference
 from blade_tune.selection.published_tables import published_differences
 from blade_tune.selection.saturation import budget_note, budget_row
 from blade_tune.selection.scores import Scores
+from blade_tune.storage.spending import words_of
 from blade_tune.training.baselines import REFERENCE
 
 
@@ -74,6 +75,8 @@ def _entry_row(entry: Contender, comparisons: Comparisons) -> Row:
         "told_target_set": entry.target_set == "truth",
         **{name: round(value, 4) for name, value in entry.spent.items()},
         **budget_row(entry.study, entry.course),
+        "enqueued": ",".join(entry.enqueued) or None,
+        "rising_runs": entry.num_rising,
         "trial": entry.winner.trial,
         **{f"moves.{name}": entry.moves.get(name) for name in CHANGES},
         **_difference(comparisons, comparisons.with_reference.get(entry.label)),
@@ -137,7 +140,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             "model",
             f"expected {metric_name(comparisons.metric)}, 95%",
             *map(metric_name, SHOWN),
-            *("loss", "trials", "epochs", "hours"),
+            *("loss", "trials", "epochs", words_of(_hours(comparisons.entries[0]))),
         ],
         rows=[(label, entries) for _, label, entries in rows],
         caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {plural(seeds, 'seed')}",
@@ -161,7 +164,7 @@ def _footnotes(comparisons: Comparisons, uneven: Sequence[str]) -> list[str]:
         *(f"! {words}" for words in comparisons.warnings),
         *_left_out(comparisons),
         *_moves(comparisons),
-        *(budget_note(entry.study, entry.course) for entry in comparisons.entries),
+        *map(_search_note, comparisons.entries),
         *comparisons.doubts,
         *_power_notes(comparisons),
         "a model without epochs is fitted at once; one without sd is the same on every seed",
@@ -231,7 +234,25 @@ def _cost_entries(entry: Contender) -> list[Entry]:
     """Return a model's loss, and the trials, epochs and hours of its search; no epochs if it is fitted at once."""
     spent = entry.spent
     epochs = "" if entry.study.definition.is_fitted else f"{spent['epochs']:g}"
-    return [entry.loss, f"{spent['trials']:g}", epochs, f"{spent['hours']:.2f}"]
+    return [entry.loss, f"{spent['trials']:g}", epochs, f"{spent[_hours(entry)]:.2f}"]
+
+
+def _hours(entry: Contender) -> str:
+    """Return which hours of a search are shown: those in which its budget is counted."""
+    limit = entry.study.limit
+    return "cpu_hours" if limit and limit.unit == "cpu_hours" else "hours"
+
+
+def _search_note(entry: Contender) -> str:
+    """Return sentences on a model's search: why it ended, what it tried first, and whether its winner still rose."""
+    notes = [budget_note(entry.study, entry.course)]
+    if entry.enqueued:
+        notes.append(f"Tried first: {', '.join(entry.enqueued)}.")
+    if entry.num_rising:
+        epochs = entry.study.definition.train.max_epochs
+        runs = plural(len(entry.scores.ranks_SU), "run")
+        notes.append(f"{entry.num_rising} of its {runs} rose up to the last of {epochs} epochs.")
+    return " ".join(notes)
 
 
 def _label(entry: Contender, comparisons: Comparisons) -> str:

@@ -69,6 +69,7 @@ class Contender:
     spent: Mapping[str, float]  # cost of the search, see `compare.spent`
     course: Course  # of the search: what it had reached by what it had spent
     moves: Mapping[str, float]  # how far changed inputs move the winner, see `moves.moves_of`
+    num_rising: int  # runs of the winner whose last epoch was their best
     # What to expect for other users; None where ranks of the search or of runs were not available.
     expected: Expected | None
     # Metrics of the untuned baselines on the same rows
@@ -84,6 +85,11 @@ class Contender:
     def target_set(self) -> TargetSet | None:
         """What the model is told of the item to predict, by the study's protocol; None if it takes no target set."""
         return self.study.definition.objective.target_set if self.takes_target_set else None
+
+    @property
+    def enqueued(self) -> list[str]:
+        """The tags of the configurations that the search tried first."""
+        return [entry.tag or "untagged" for entry in self.study.definition.enqueue]
 
     def warning(self, metric: str) -> str:
         """Return a sentence on the untuned baselines that the model's mean is below; empty if it is below none."""

@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.trial import FrozenTrial
 
 from blade_tune.choices import TargetSet
 from blade_tune.errors import RunsMissingError
@@ -27,6 +28,7 @@ from blade_tune.selection.scores import (
 from blade_tune.selection.statistics import holm, paired_bootstrap
 from blade_tune.selection.testing import Opening, test_runs
 from blade_tune.selection.told import told_beside
+from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.baselines import REFERENCE
 
@@ -66,6 +68,12 @@ def compare(
     return Comparisons(
         metric, part, tuple(entries), pairs, groups, told_words, protocol, others, contrasts
     )
+
+
+def _is_rising(run: FrozenTrial) -> bool:
+    """Whether a run was best at its last epoch, so that more epochs might have raised it."""
+    record = TrialRecord(run)
+    return record.best_epoch == record.epochs
 
 
 def _pairs(entries: Sequence[Contender], metric: str, against: str | None) -> tuple[Pair, ...]:
@@ -133,6 +141,7 @@ def _entry(stored: StoredStudy, part: EvaluatedPart, opening: Opening) -> Conten
         spent=spent(stored),
         course=course(stored),
         moves=moves_of(confirmation.runs, winner.runs),
+        num_rising=0 if definition.is_fitted else sum(map(_is_rising, runs)),
         expected=expected,
         baselines=baselines,
         verdict=verdict,

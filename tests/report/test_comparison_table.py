@@ -55,6 +55,7 @@ def contender(study: StoredStudy, model: str, hits: int, part: EvaluatedPart) ->
         spent=SPENT,
         course=course(study),
         moves={},
+        num_rising=2 if is_above else 0,
         expected=expected,
         baselines=BASELINES,
         verdict=Verdict("item_knn", 0.012, 0.001 if is_above else -0.009, 0.03),
