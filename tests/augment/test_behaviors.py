@@ -24,7 +24,7 @@ PAIRS = [
     [2_002, 2_168, 324, 4_264],
 ]
 QK_VIDEO = Catalog(
-    5081, 20494, ("click", "like", "share", "follow"), 0, np.array(COUNTS), np.array(PAIRS)
+    5081, 20494, ("click", "like", "share", "follow"), (0,), np.array(COUNTS), np.array(PAIRS)
 )
 EXPONENTS = [0.25, 0.5, 0.75, 1.0]
 EVERY_SET = list(product([0, 1], repeat=4))
@@ -76,7 +76,7 @@ def test_statistics_equal_their_twins(catalog, exponent):
 def test_statistics_of_a_behavior_that_never_occurs(exponent):
     """A behavior without a row goes together with nothing and is never masked; nothing is NaN."""
     counts, pairs = np.array([10, 0, 5]), np.array([[10, 0, 2], [0, 0, 0], [2, 0, 5]])
-    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), 0, counts, pairs), exponent)
+    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), (0,), counts, pairs), exponent)
     assert statistics.conditional_KK[1].tolist() == [0, 0, 0]
     assert statistics.mask_prob_K[1] == 0
     assert statistics.mask_prob_K.sum().item() == pytest.approx(1)
@@ -173,7 +173,7 @@ def test_add_leaves_empty_and_full_sets(present):
 def test_add_leaves_a_set_that_was_never_seen_with_another_behavior():
     """Where the behaviors present never went together with an absent one, nothing is added."""
     counts, pairs = np.array([10, 5, 5]), np.array([[10, 0, 0], [0, 5, 2], [0, 2, 5]])
-    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), 0, counts, pairs), 0.5)
+    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), (0,), counts, pairs), 0.5)
     sets_1LK = torch.tensor([[[1, 0, 0], [0, 1, 1], [0, 1, 0]]], dtype=torch.uint8)
     chosen_1L = torch.ones(1, 3, dtype=torch.bool)
     assert add(sets_1LK, chosen_1L, statistics).tolist() == [[[1, 0, 0], [0, 1, 1], [0, 1, 1]]]
