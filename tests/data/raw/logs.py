@@ -98,7 +98,7 @@ def prepared(
     out: Path,
     form: LogFormat = FLAGS,
     recipe: Recipe = ALL,
-    auxiliary: str | None = None,
+    auxiliary: str | Sequence[str] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Prepare a log; gives what was written down of it."""
