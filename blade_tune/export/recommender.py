@@ -102,8 +102,8 @@ class Recommender:
 
         Args:
             histories: user -> interactions, oldest first, each an item and its behaviors; users may be unknown.
-            target: the wanted behaviors, by which models that take a target set rank; by default all
-                target behaviors, or the most frequent set where the model's study told that one (`target_set: mode`).
+            target: the wanted behaviors, by which models that take a target set rank; by default all target
+                behaviors, or the most frequent set where the model's study told that one (`target_set: mode`).
             k: most items of a user; there are fewer if not so many are left.
             include_seen: whether items of the history may be recommended again.
 

@@ -196,7 +196,8 @@ class NeuralRecommender(DotProduct):
         # Of the other targets, those that have any behavior but auxiliary ones keep their weight.
         num_behaviors = self.catalog.num_behaviors
         is_target_K = torch.ones(num_behaviors, dtype=torch.bool, device=weights_BL.device)
-        is_target_K[list(self.catalog.auxiliary)] = False
+        for column in self.catalog.auxiliary:
+            is_target_K[column] = False
         has_target_BL = (batch.target_sets_BLK.bool() & is_target_K).any(dim=-1)
         return torch.where(has_target_BL, weights_BL, auxiliary_weight * weights_BL)
 
