@@ -84,7 +84,7 @@ def timed(call, runs):
 
 def made(name: str, num_items: int, device: str) -> Recommender:
     counts_K = (PROBS * KNOWN_USERS * LENGTH).astype(np.int64)
-    catalog = Catalog(KNOWN_USERS, num_items, BEHAVIORS, 0, counts_K, np.diag(counts_K))
+    catalog = Catalog(KNOWN_USERS, num_items, BEHAVIORS, (0,), counts_K, np.diag(counts_K))
     model = build_model(name, {}, catalog, name).eval().to(device)
     log = LogFormat(user="user", item="item", time="time", behaviors=BEHAVIORS, columns=BEHAVIORS)
     users, items = (list(map(str, range(1, number + 1))) for number in (KNOWN_USERS, num_items))

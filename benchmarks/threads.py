@@ -41,7 +41,7 @@ def main() -> None:
         USERS,
         ITEMS,
         ("click", "like", "share", "follow"),
-        0,
+        (0,),
         counts.numpy(),
         counts.diag().add(20).numpy(),
     )

@@ -3,6 +3,7 @@
 The suffix of an array's name is its shape, see batch.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,8 +22,8 @@ class Catalog:
     num_users: int
     num_items: int
     behaviors: tuple[str, ...]  # column order of the sets; the name of behavior k
-    # The column of the auxiliary behavior (click, read); None where every behavior is a target
-    auxiliary: int | None
+    # Columns of the auxiliary behaviors (click, read), ascending; empty where every behavior is a target
+    auxiliary: tuple[int, ...]
     behavior_counts_K: NDArray[np.int64]  # rows with behavior k
     pair_counts_KK: NDArray[np.int64]  # rows with both behaviors; the diagonal is behavior_counts_K
     # The most frequent set with a target behavior; None in a bundle of an earlier version
@@ -43,8 +44,7 @@ class Catalog:
             return None
         if target_set == "constant":
             set_K = np.ones(self.num_behaviors, np.uint8)
-            if self.auxiliary is not None:
-                set_K[self.auxiliary] = 0
+            set_K[list(self.auxiliary)] = 0
             return set_K
         if self.mode_set_K is None:
             raise ValueError("The most frequent target set is not known of this data.")
@@ -55,9 +55,9 @@ class Catalog:
         return tuple(name for name, is_in in zip(self.behaviors, set_K, strict=True) if is_in)
 
 
-def has_target(sets_NK: NDArray[np.uint8], auxiliary: int | None) -> NDArray[np.bool_]:
-    """Return the mask of the sets with a target behavior: any but the auxiliary one, or any at all if it is None."""
-    targets = sets_NK if auxiliary is None else np.delete(sets_NK, auxiliary, axis=1)
+def has_target(sets_NK: NDArray[np.uint8], auxiliary: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the mask of the sets with a target behavior, which is any whose column is not among the auxiliary ones."""
+    targets = np.delete(sets_NK, auxiliary, axis=1) if auxiliary else sets_NK
     return np.asarray(targets.any(axis=1))
 
 

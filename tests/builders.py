@@ -41,7 +41,7 @@ def make_catalog(num_behaviors: int = 4, num_users: int = 7, num_items: int = 20
         num_users,
         num_items,
         BEHAVIORS[:num_behaviors],
-        0,
+        (0,),
         np.diag(pair_counts_KK).copy(),
         pair_counts_KK,
     )

@@ -15,7 +15,7 @@ class BehaviorStatistics(nn.Module):
     Attributes:
         conditional_KK: M_ij, the share of rows with behavior i that have j too (Eq. 11); zero where i never occurs.
         mask_prob_K: P_i = m_i^c / sum_k m_k^c (Eq. 13), where m are the behavior counts and c is the exponent.
-        auxiliary: the column of the auxiliary behavior, or None.
+        auxiliary: the columns of the auxiliary behaviors.
 
     Args:
         catalog: the behavior counts.
@@ -110,7 +110,8 @@ def mask(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) ->
 def flip(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) -> Tensor:
     """Add the auxiliary behavior where it is absent and remove it where it is present; a set may become empty.
 
-    Where no behavior is auxiliary, nothing changes.
+    Of several auxiliary behaviors one is drawn for each step, all equally likely; one alone needs no draw, and without
+    any nothing changes.
 
     Args:
         sets_BLK: the behavior sets.
@@ -120,10 +121,16 @@ def flip(sets_BLK: Tensor, chosen_BL: Tensor, statistics: BehaviorStatistics) ->
     Returns:
         A view, sets_BLK.
     """
-    if statistics.auxiliary is None:
+    auxiliary = statistics.auxiliary
+    if not auxiliary:
         return sets_BLK
+    draws_BL = torch.zeros_like(chosen_BL, dtype=torch.int64)  # positions in `auxiliary`
+    if len(auxiliary) > 1:
+        draws_BL = torch.randint(len(auxiliary), chosen_BL.shape, device=chosen_BL.device)
     flipped_BLK = sets_BLK.clone()
-    flipped_BLK[..., statistics.auxiliary] ^= chosen_BL.to(sets_BLK.dtype)
+    for position, column in enumerate(auxiliary):
+        is_flipped_BL = chosen_BL & (draws_BL == position)
+        flipped_BLK[..., column] ^= is_flipped_BL.to(sets_BLK.dtype)
     return flipped_BLK
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from blade_tune.data.auxiliary import Auxiliary, auxiliaries
 from blade_tune.printable import printable_lines
 
 WIDTH, INDENT = 110, 13
@@ -14,13 +15,13 @@ WIDTH, INDENT = 110, 13
 UNITS, YEARS = (1, 10**3, 10**6, 10**9), (1990, 2100)
 
 
-def stats_page(facts: Mapping[str, Any], name: str, auxiliary: str | None, metric: str) -> str:
+def stats_page(facts: Mapping[str, Any], name: str, auxiliary: Auxiliary, metric: str) -> str:
     """Return the statistics of a data set as a page.
 
     Args:
         facts: what `data stats -f json` prints.
         name: the name of the data set.
-        auxiliary: the behavior that is no target; None if every one is.
+        auxiliary: the behaviors that are no targets, as files say it.
         metric: the metric of the study, in which baselines are shown.
     """
     if "versions" in facts:
@@ -60,11 +61,13 @@ def _counts(counts: Mapping[str, int], *, after: bool = False) -> str:
     return ", ".join(f"{n} {name}" if after else f"{name} {n}" for name, n in shown.items())
 
 
-def _behaviors(facts: Mapping[str, Any], auxiliary: str | None) -> str:
+def _behaviors(facts: Mapping[str, Any], auxiliary: Auxiliary) -> str:
     sizes = {size: count for size, count in facts["set_sizes"].items() if count}
     total = sum(sizes.values())
     shares = ", ".join(f"{size} {count / total:.1%}" for size, count in sizes.items())
-    aside = f" ({auxiliary} is no target)" if auxiliary else ""
+    names = auxiliaries(auxiliary)
+    verb = "is no target" if len(names) == 1 else "are no targets"
+    aside = f" ({' and '.join(names)} {verb})" if names else ""
     return f"{_counts(facts['behaviors'])}{aside}; sets of {shares}"
 
 

@@ -186,8 +186,8 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
 )
 @click.option(
     "--auxiliary",
-    metavar="BEHAVIOR",
-    help='The behavior that is no target; "" if all are. Default: the first of several.',
+    metavar="LIST",
+    help='The behaviors that are no targets; "" for none. Default: the first of several.',
 )
 @click.option(
     "--keep-repeats",
@@ -261,9 +261,9 @@ def event_log(
     name = name or name_of(source)
     if auxiliary is None:
         auxiliary = names[0] if len(names) > 1 else ""
-    auxiliary = auxiliary or None
-    section = data_section(name, names, auxiliary)
-    data_config(section, "options")
+    listed = [entry.strip() for entry in auxiliary.split(",")] if auxiliary else []
+    config = data_config(data_section(name, names, listed), "options")
+    section = data_section(name, names, config.auxiliary)
 
     # Prepare the log, and write a study of it
     out = out or Path("data") / name
@@ -271,7 +271,7 @@ def event_log(
     preparation = Preparation(
         name,
         (LogPart(source, log_format),),
-        auxiliary,
+        config.auxiliary,
         _recipe(more),
         license_,
         keeps_log=True,

@@ -8,6 +8,7 @@ from typing import Any
 
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.config import flatten
+from blade_tune.data.auxiliary import auxiliaries
 
 # Reason of `left_out` -> what it says; {name} is a number of the recipe
 REASONS = {
@@ -53,11 +54,14 @@ def print_summary(facts: Mapping[str, Any], out: Path, form: str) -> None:
         return
     notes = {f"left_out.{reason}": _why(reason, facts["recipe"]) for reason in left_out}
     notes |= {f"time.{end}": _date(text) for end, text in facts.get("time_span", {}).items()}
+    auxiliary = auxiliaries(facts["auxiliary"])
+    shown["auxiliary"] = ", ".join(auxiliary) or "none"
+    no_target = "no target" if len(auxiliary) == 1 else "no targets"
     notes["auxiliary"] = (
-        "no target; the others are" if facts["auxiliary"] else "every behavior is a target"
+        f"{no_target}; the others are" if auxiliary else "every behavior is a target"
     )
     rows = [
-        {"fact": name, "value": "none" if value is None else value, "note": notes.get(name, "")}
+        {"fact": name, "value": value, "note": notes.get(name, "")}
         for name, value in flatten(shown).items()
     ]
     print_rows(rows, form)

@@ -35,7 +35,7 @@ from blade_tune.printable import printable_lines
 @click.option(
     "--target",
     metavar="LIST",
-    help="Behaviors that are hoped for. Default: all but the auxiliary one; under target_set: mode, that set.",
+    help="Behaviors that are hoped for. Default: all target behaviors; under target_set: mode, that set.",
 )
 @click.option(
     "-k",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from blade_tune.config import read_yaml, write_yaml
+from blade_tune.data.auxiliary import Auxiliary, as_written, auxiliaries
 from blade_tune.data.sources.split_files import read_preparation
 from blade_tune.errors import ConfigError, DataError
 from blade_tune.fleet.settings import RunSettings
@@ -66,9 +67,14 @@ class Replacement:
             return False
 
 
-def data_section(name: str, behaviors: list[str], auxiliary: str | None) -> dict[str, Any]:
+def data_section(name: str, behaviors: list[str], auxiliary: Auxiliary) -> dict[str, Any]:
     """Return the `data` section of a study on prepared data."""
-    return {"source": "split_files", "name": name, "behaviors": behaviors, "auxiliary": auxiliary}
+    return {
+        "source": "split_files",
+        "name": name,
+        "behaviors": behaviors,
+        "auxiliary": as_written(auxiliaries(auxiliary)),
+    }
 
 
 def check_fits(study: Path, section: Mapping[str, Any], out: Path) -> None:

@@ -1,5 +1,6 @@
 """Split of a data set by time: each user's last two target interactions are valid and test (EIDP, appendix A.3)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ class Split(NamedTuple):
     test: Interactions
 
 
-def split_by_time(rows: Interactions, auxiliary: int | None) -> Split:
+def split_by_time(rows: Interactions, auxiliary: Sequence[int]) -> Split:
     """Split a table at each user's last two target interactions.
 
     The last target interaction is `test` and the one before it `valid`. Rows before the valid one are `train`, rows
@@ -25,7 +26,7 @@ def split_by_time(rows: Interactions, auxiliary: int | None) -> Split:
 
     Args:
         rows: all interactions, those of a user in time order.
-        auxiliary: column of the auxiliary behavior; an interaction with any other behavior is a target. None: all are.
+        auxiliary: columns of the auxiliary behaviors; an interaction with any other behavior is a target.
     """
     # How many targets each user has, and how many are left from each row on, this row included
     target_N = has_target(rows.sets_NK, auxiliary)

@@ -68,10 +68,10 @@ class SearchData:
             num_users=self.num_users,
             num_items=self.num_items,
             behaviors=self.config.behaviors,
-            auxiliary=self.config.auxiliary_column,
+            auxiliary=self.config.auxiliary_columns,
             behavior_counts_K=pair_counts_KK.diagonal().copy(),
             pair_counts_KK=pair_counts_KK,
-            mode_set_K=mode_target_set(self.train.sets_NK, self.config.auxiliary_column),
+            mode_set_K=mode_target_set(self.train.sets_NK, self.config.auxiliary_columns),
         )
 
     def windows(self, phase: Phase, max_length: int) -> "Windows":

@@ -55,8 +55,10 @@ class SyntheticConfig(DataConfig):
             raise ValueError(
                 f"num_clusters must be above {len(self.behaviors)}, the behaviors, got {self.num_clusters}"
             )
-        if self.auxiliary is None:
-            raise ValueError("auxiliary must be one of the behaviors, for the law is about it")
+        if len(self.auxiliary_columns) != 1:
+            raise ValueError(
+                f"auxiliary must be one behavior, for the law is about it, got {len(self.auxiliary_columns)}"
+            )
         if self.max_length < self.min_length:
             raise ValueError(
                 f"max_length must be at least min_length, got {self.max_length} and {self.min_length}"
@@ -74,7 +76,7 @@ def rarity(config: DataConfig) -> NDArray[np.int64]:
     """Return rarity_K: 0 for the auxiliary behavior, then 1, 2, ... for the target behaviors in column order."""
     rarity_K = np.empty(len(config.behaviors), np.int64)
     columns = range(len(config.behaviors))
-    auxiliary_first = sorted(columns, key=lambda column: column != config.auxiliary_column)
+    auxiliary_first = sorted(columns, key=lambda column: column not in config.auxiliary_columns)
     rarity_K[auxiliary_first] = np.arange(len(config.behaviors))
     return rarity_K
 

@@ -83,7 +83,7 @@ def pair_counts(sets_NK: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.stack(rows)
 
 
-def mode_target_set(sets_NK: NDArray[np.uint8], auxiliary: int | None) -> NDArray[np.uint8]:
+def mode_target_set(sets_NK: NDArray[np.uint8], auxiliary: Sequence[int]) -> NDArray[np.uint8]:
     """Return set_K, the most frequent behavior set among rows with a target behavior.
 
     Of sets that are equally frequent it is the one whose behaviors come first in the order of columns. Where no row has
@@ -91,13 +91,11 @@ def mode_target_set(sets_NK: NDArray[np.uint8], auxiliary: int | None) -> NDArra
 
     Args:
         sets_NK: the rows' behavior sets.
-        auxiliary: column of the auxiliary behavior; all others are target behaviors. None: all are.
+        auxiliary: columns of the auxiliary behaviors; all others are target behaviors.
     """
     num_behaviors = sets_NK.shape[1]
     places_K = 1 << np.arange(num_behaviors, dtype=np.int64)  # a set's code is the sum of these
-    target_code = int(places_K.sum())
-    if auxiliary is not None:
-        target_code -= int(places_K[auxiliary])
+    target_code = int(np.delete(places_K, auxiliary).sum())
     counts: Counter[int] = Counter()
     for first in range(0, len(sets_NK), ROWS_AT_ONCE):
         codes_N = sets_NK[first : first + ROWS_AT_ONCE] @ places_K

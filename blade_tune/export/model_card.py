@@ -61,7 +61,7 @@ Intervals are 95%, over users (Student's t), for this one training: {seeds}.{pro
 def model_card(bundle: Bundle) -> str:
     """Return the model card of a bundle in Markdown."""
     catalog = bundle.catalog
-    targets = [name for k, name in enumerate(catalog.behaviors) if k != catalog.auxiliary]
+    targets = [name for k, name in enumerate(catalog.behaviors) if k not in catalog.auxiliary]
     settings = list(bundle.values.items())
     is_seeded = config_class(bundle.model_name).is_seeded
     return PARTS.format(
@@ -82,6 +82,7 @@ def model_card(bundle: Bundle) -> str:
 def _data(bundle: Bundle) -> str:
     catalog, provenance = bundle.catalog, bundle.provenance
     counts = zip(catalog.behaviors, catalog.behavior_counts_K, strict=True)
+    auxiliary = [catalog.behaviors[column] for column in catalog.auxiliary]
     return _facts(
         {
             "data set": provenance["data"]["name"],
@@ -89,9 +90,7 @@ def _data(bundle: Bundle) -> str:
             "users": f"{catalog.num_users:,}",
             "items": f"{catalog.num_items:,}",
             **{f"train rows with {name}": f"{count:,}" for name, count in counts},
-            "auxiliary behavior": "none"
-            if catalog.auxiliary is None
-            else catalog.behaviors[catalog.auxiliary],
+            "auxiliary behavior": ", ".join(auxiliary) or "none",
             "hash of train and valid": provenance["data_hash"],
             "hash of between and test": provenance["sealed_hash"],
         }

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -23,6 +23,7 @@ from blade_tune.batch import Batch
 from blade_tune.catalog import Catalog
 from blade_tune.choices import TargetSet
 from blade_tune.config import Settings, parse, read_yaml
+from blade_tune.data.auxiliary import auxiliaries
 from blade_tune.data.raw.settings import MAX_BEHAVIORS, LogFormat
 from blade_tune.errors import BladeTuneError, ConfigError, DataError
 from blade_tune.export import checksums
@@ -63,7 +64,7 @@ class Facts(Settings):
     num_users: Number
     num_items: Number
     behaviors: tuple[str, ...] = Field(min_length=1, max_length=MAX_BEHAVIORS)
-    auxiliary: Count | None
+    auxiliary: Annotated[tuple[Count, ...], BeforeValidator(auxiliaries)]  # columns, ascending
     behavior_counts_K: tuple[Count, ...]
     pair_counts_KK: tuple[tuple[Count, ...], ...]
     mode_set_K: tuple[Literal[0, 1], ...] | None = None  # an earlier version did not write it
@@ -74,7 +75,9 @@ class Facts(Settings):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         K = len(self.behaviors)
-        if (self.auxiliary or 0) >= K or self.log.behaviors != self.behaviors:
+        ascending = tuple(column for column in range(K) if column in self.auxiliary)
+        fits = self.auxiliary == ascending and len(ascending) < K
+        if not fits or self.log.behaviors != self.behaviors:
             raise ValueError("auxiliary and log must go with behaviors")
         if [len(self.behavior_counts_K), *map(len, self.pair_counts_KK)] != [K] * (K + 1):
             raise ValueError("behaviors must have a count each, and one a pair")

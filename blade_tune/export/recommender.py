@@ -54,7 +54,7 @@ class Recommender:
         users: ids of its users 1, 2, ...
         items: ids of its items 1, 2, ...
         target_set: what the model was told of the items to predict when it was chosen. Under `mode` that set is also
-            what is hoped for if nothing is named; else it is all behaviors but the auxiliary one.
+            what is hoped for if nothing is named; else it is all target behaviors.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class Recommender:
 
         Args:
             histories: user -> interactions, oldest first, each an item and its behaviors; users may be unknown.
-            target: the wanted behaviors, by which models that take a target set rank; by default all but the
-                auxiliary one, or the most frequent set where the model's study told that one (`target_set: mode`).
+            target: the wanted behaviors, by which models that take a target set rank; by default all target
+                behaviors, or the most frequent set where the model's study told that one (`target_set: mode`).
             k: most items of a user; there are fewer if not so many are left.
             include_seen: whether items of the history may be recommended again.
 

@@ -10,6 +10,7 @@ import numpy as np
 from safetensors.torch import save
 
 from blade_tune.config import write_yaml
+from blade_tune.data.auxiliary import as_written
 from blade_tune.export import checksums
 from blade_tune.export.bundle import Bundle
 from blade_tune.export.model_card import model_card
@@ -27,6 +28,7 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         "model": bundle.model_name,
         "members": members,
         **{name: _plain(value) for name, value in vars(bundle.catalog).items()},
+        "auxiliary": as_written(bundle.catalog.auxiliary),
         "target_set": bundle.metrics["target_set"],
         "log": bundle.log.model_dump(mode="json"),
     }

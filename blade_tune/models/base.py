@@ -186,17 +186,18 @@ class NeuralRecommender(DotProduct):
         """Weigh the targets of a batch in the loss.
 
         Returns:
-            weights_BL: 0 at padding, `auxiliary_weight` where a target has the auxiliary behavior alone, else 1.
+            weights_BL: 0 at padding, `auxiliary_weight` where a target has auxiliary behaviors alone, else 1.
         """
         weights_BL = batch.real_BL.to(self.items.weight.dtype)
         auxiliary_weight = self.config.auxiliary_weight
-        if auxiliary_weight == 1.0 or self.catalog.auxiliary is None:
+        if auxiliary_weight == 1.0 or not self.catalog.auxiliary:
             return weights_BL
 
-        # Of the other targets, those that have any behavior but the auxiliary one keep their weight.
+        # Of the other targets, those that have any behavior but auxiliary ones keep their weight.
         num_behaviors = self.catalog.num_behaviors
         is_target_K = torch.ones(num_behaviors, dtype=torch.bool, device=weights_BL.device)
-        is_target_K[self.catalog.auxiliary] = False
+        for column in self.catalog.auxiliary:
+            is_target_K[column] = False
         has_target_BL = (batch.target_sets_BLK.bool() & is_target_K).any(dim=-1)
         return torch.where(has_target_BL, weights_BL, auxiliary_weight * weights_BL)
 

@@ -1,5 +1,6 @@
 """Tasks of the x-ray: users whose next item is to be found, their histories, and the items that came next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -131,14 +132,14 @@ def _in_memory(rows: Interactions, kept_U: NDArray[np.bool_]) -> Interactions:
     return Interactions(np.array(kept.users_N), np.array(kept.items_N), np.array(kept.sets_NK))
 
 
-def train_task(task: Task, auxiliary: int | None) -> Task:
+def train_task(task: Task, auxiliary: Sequence[int]) -> Task:
     """Return the task to find each user's last target row of a task's rows; rows after it are left out.
 
     Recommenders are chosen on this task, so that the choice does not see the rows that they are compared on.
 
     Args:
         task: the task whose rows are used.
-        auxiliary: column of the auxiliary behavior; a row with any other behavior is a target. None: all are.
+        auxiliary: columns of the auxiliary behaviors; a row with any other behavior is a target.
     """
     # Find the last target row of each user; of several assignments to a user the last one stays.
     rows = task.rows

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from math import comb, floor
@@ -24,7 +25,7 @@ PAIRS = [
     [2_002, 2_168, 324, 4_264],
 ]
 QK_VIDEO = Catalog(
-    5081, 20494, ("click", "like", "share", "follow"), 0, np.array(COUNTS), np.array(PAIRS)
+    5081, 20494, ("click", "like", "share", "follow"), (0,), np.array(COUNTS), np.array(PAIRS)
 )
 EXPONENTS = [0.25, 0.5, 0.75, 1.0]
 EVERY_SET = list(product([0, 1], repeat=4))
@@ -76,7 +77,7 @@ def test_statistics_equal_their_twins(catalog, exponent):
 def test_statistics_of_a_behavior_that_never_occurs(exponent):
     """A behavior without a row goes together with nothing and is never masked; nothing is NaN."""
     counts, pairs = np.array([10, 0, 5]), np.array([[10, 0, 2], [0, 0, 0], [2, 0, 5]])
-    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), 0, counts, pairs), exponent)
+    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), (0,), counts, pairs), exponent)
     assert statistics.conditional_KK[1].tolist() == [0, 0, 0]
     assert statistics.mask_prob_K[1] == 0
     assert statistics.mask_prob_K.sum().item() == pytest.approx(1)
@@ -173,7 +174,7 @@ def test_add_leaves_empty_and_full_sets(present):
 def test_add_leaves_a_set_that_was_never_seen_with_another_behavior():
     """Where the behaviors present never went together with an absent one, nothing is added."""
     counts, pairs = np.array([10, 5, 5]), np.array([[10, 0, 0], [0, 5, 2], [0, 2, 5]])
-    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), 0, counts, pairs), 0.5)
+    statistics = BehaviorStatistics(Catalog(1, 1, ("a", "b", "c"), (0,), counts, pairs), 0.5)
     sets_1LK = torch.tensor([[[1, 0, 0], [0, 1, 1], [0, 1, 0]]], dtype=torch.uint8)
     chosen_1L = torch.ones(1, 3, dtype=torch.bool)
     assert add(sets_1LK, chosen_1L, statistics).tolist() == [[[1, 0, 0], [0, 1, 1], [0, 1, 1]]]
@@ -196,20 +197,67 @@ def test_masking_may_empty_a_set():
     )
 
 
-@pytest.mark.parametrize("auxiliary", [0, 2])
+def flipping(*auxiliary: int) -> BehaviorStatistics:
+    """Statistics of QK-Video in which these columns are auxiliary."""
+    return BehaviorStatistics(replace(QK_VIDEO, auxiliary=auxiliary), 0.5)
+
+
+def flipped(present: tuple[int, ...], column: int) -> tuple[int, ...]:
+    return tuple(1 - bit if k == column else bit for k, bit in enumerate(present))
+
+
+@given(
+    st.lists(st.sampled_from(EVERY_SET), min_size=1, max_size=9),
+    st.integers(0, 3),
+    st.integers(0, 2**32),
+    st.data(),
+)
+def test_flip_flips_the_auxiliary_only_and_draws_nothing(sets, auxiliary, seed, data):
+    """Of one auxiliary behavior: there where it was not, every other as before; flipping back restores the set.
+
+    The random numbers that follow are those that would have followed without it.
+    """
+    is_chosen = st.lists(st.booleans(), min_size=len(sets), max_size=len(sets))
+    chosen_1L = torch.tensor([data.draw(is_chosen)])
+    sets_1LK = torch.tensor([sets], dtype=torch.uint8)
+    torch.manual_seed(seed)
+    follows = torch.rand(3)
+    torch.manual_seed(seed)
+    flipped_1LK = flip(sets_1LK, chosen_1L, flipping(auxiliary))
+    assert torch.equal(torch.rand(3), follows)
+    expected = [
+        flipped(one, auxiliary) if chosen else one
+        for one, chosen in zip(sets, chosen_1L[0].tolist(), strict=True)
+    ]
+    assert list(map(tuple, flipped_1LK[0].tolist())) == expected
+    assert torch.equal(flip(flipped_1LK, chosen_1L, flipping(auxiliary)), sets_1LK)
+
+
+@pytest.mark.parametrize("auxiliary", [(0, 1), (0, 2, 3)], ids=str)
 @pytest.mark.parametrize("present", EVERY_SET, ids=str)
-def test_flip_flips_the_auxiliary_only_and_twice_is_the_identity(present, auxiliary):
-    """The auxiliary behavior is there if it was not, every other as before; flipping back restores the set."""
-    catalog = Catalog(1, 1, QK_VIDEO.behaviors, auxiliary, np.array(COUNTS), np.array(PAIRS))
-    statistics = BehaviorStatistics(catalog, 0.5)
-    sets_11K, chosen_11 = (
-        torch.tensor([[present]], dtype=torch.uint8),
-        torch.ones(1, 1, dtype=torch.bool),
-    )
-    flipped_11K = flip(sets_11K, chosen_11, statistics)
-    expected = [1 - bit if k == auxiliary else bit for k, bit in enumerate(present)]
-    assert flipped_11K[0, 0].tolist() == expected
-    assert torch.equal(flip(flipped_11K, chosen_11, statistics), sets_11K)
+def test_flip_flips_one_of_several_auxiliary_behaviors(present, auxiliary):
+    """Exactly one a step, each equally likely, whatever is present; targets stay as they are."""
+    torch.manual_seed(2)
+    found = frequencies(flip(*repeated(present), flipping(*auxiliary)))
+    law = {flipped(present, column): 1 / len(auxiliary) for column in auxiliary}
+    assert_follows(found, law)
+
+
+@given(st.integers(0, 2**32))
+def test_steps_of_several_auxiliary_behaviors_are_chosen_as_with_one(seed):
+    """What is drawn of them comes after the choice of steps: the same steps change."""
+    batch, changed = make_batch(make_catalog()), []
+    for auxiliary in ((0,), (0, 2)):
+        views = SetViews("flip", 0.5, 0.5, replace(make_catalog(), auxiliary=auxiliary))
+        torch.manual_seed(seed)
+        changed.append((views(batch) != batch.sets_BLK).any(-1))
+    assert torch.equal(*changed)
+
+
+def test_flip_without_an_auxiliary_behavior_changes_nothing():
+    """Where every behavior is a target, a view is the original."""
+    sets_1LK, chosen_1L = repeated((1, 0, 1, 0))
+    assert torch.equal(flip(sets_1LK, chosen_1L, flipping()), sets_1LK)
 
 
 # Views

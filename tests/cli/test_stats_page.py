@@ -24,8 +24,8 @@ FACTS: dict[str, Any] = {
 }
 
 
-def page(**more: Any) -> str:
-    return stats_page({**FACTS, **more}, "shop", "view", "ndcg@10")
+def page(auxiliary: Any = "view", **more: Any) -> str:
+    return stats_page({**FACTS, **more}, "shop", auxiliary, "ndcg@10")
 
 
 def test_what_the_page_says() -> None:
@@ -40,6 +40,15 @@ def test_what_the_page_says() -> None:
         "studies      none was run on these rows here",
         "all figures: -f json",
     ]
+
+
+@pytest.mark.parametrize(
+    ("auxiliary", "shown"),
+    [(None, ";"), (("view", "cart"), " (view and cart are no targets);")],
+)
+def test_the_page_says_what_is_no_target(auxiliary: Any, shown: str) -> None:
+    """None, or several behaviors."""
+    assert f"view 6,000, buy 2,000{shown} sets" in page(auxiliary)
 
 
 @pytest.mark.parametrize(

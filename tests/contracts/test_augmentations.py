@@ -1,6 +1,7 @@
 """What every augmentation of behavior sets keeps, whatever it changes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from tests.builders import make_batch, make_catalog
 
 CATALOG = make_catalog()
 STATISTICS = {
-    num_behaviors: BehaviorStatistics(make_catalog(num_behaviors), 0.5)
-    for num_behaviors in (2, 4, 5)
+    num_behaviors: BehaviorStatistics(
+        replace(make_catalog(num_behaviors), auxiliary=auxiliary), 0.5
+    )
+    for num_behaviors, auxiliary in ((2, (0,)), (4, (0,)), (5, (1, 4)))
 }
 
 

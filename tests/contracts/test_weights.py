@@ -37,10 +37,13 @@ def next_loss(model: NeuralRecommender, batch: Batch) -> Tensor:
     return model.losses(batch)["next"]
 
 
-def auxiliary_only(batch: Batch) -> Tensor:
-    """True at steps whose target has the auxiliary behavior alone, step by step."""
+def auxiliary_only(batch: Batch, auxiliary: tuple[int, ...] = CATALOG.auxiliary) -> Tensor:
+    """True at steps whose target has auxiliary behaviors alone, step by step."""
     alone = [
-        [sum(target) == 1 and target[CATALOG.auxiliary] == 1 for target in row]
+        [
+            any(target) and all(k in auxiliary for k, bit in enumerate(target) if bit)
+            for target in row
+        ]
         for row in batch.target_sets_BLK.tolist()
     ]
     return torch.tensor(alone) & batch.real_BL
@@ -49,7 +52,7 @@ def auxiliary_only(batch: Batch) -> Tensor:
 def with_auxiliary(batch: Batch, where_BL: Tensor) -> Batch:
     """The batch whose targets, and past sets, have the auxiliary behavior alone where it is True."""
     lone_K = torch.zeros(CATALOG.num_behaviors, dtype=torch.uint8)
-    lone_K[CATALOG.auxiliary] = 1
+    lone_K[list(CATALOG.auxiliary)] = 1
     targets_BLK = torch.where(where_BL[..., None], lone_K, batch.target_sets_BLK)
     return replace(batch, target_sets_BLK=targets_BLK * batch.real_BL[..., None].to(torch.uint8))
 
@@ -66,10 +69,13 @@ def test_the_batch_has_targets_of_both_kinds():
 
 @pytest.mark.parametrize("name", NEURAL)
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_weights_are_their_twin_s(name: str, weight: float):
-    """0 at padding, `auxiliary_weight` where a target has the auxiliary behavior alone, 1 elsewhere."""
-    weights_BL = still(name, auxiliary_weight=weight).weights(MIXED)
-    alone_BL = auxiliary_only(MIXED)
+@pytest.mark.parametrize("auxiliary", [(), (0,), (0, 2)], ids=str)
+def test_weights_are_their_twin_s(name: str, weight: float, auxiliary: tuple[int, ...]):
+    """0 at padding, `auxiliary_weight` where a target has auxiliary behaviors alone, 1 elsewhere."""
+    model = still(name, auxiliary_weight=weight)
+    model.catalog = replace(CATALOG, auxiliary=auxiliary)
+    weights_BL = model.weights(MIXED)
+    alone_BL = auxiliary_only(MIXED, auxiliary)
     for user, row in enumerate(weights_BL.tolist()):
         for step, found in enumerate(row):
             expected = weight if alone_BL[user, step] else 1.0

@@ -15,7 +15,7 @@ from blade_tune.data.config import DataConfig, data_config
 from blade_tune.data.sequences import Windows
 from blade_tune.data.sources.split_files import FILES
 
-SPLIT_FILES = {
+SPLIT_FILES: dict[str, Any] = {
     "name": "tiny",
     "source": "split_files",
     "behaviors": ["click", "like", "share", "follow"],

@@ -39,6 +39,20 @@ def test_the_source_picks_the_settings() -> None:
             "test: auxiliary must be one of the behaviors click, like, share, follow, got read.",
         ),
         (
+            {"auxiliary": ["click", "read"]},
+            "test: auxiliary must be one of the behaviors click, like, share, follow, got read.",
+        ),
+        (
+            {"auxiliary": ["like", "click", "like"]},
+            "test: auxiliary must name a behavior once, got like twice.",
+        ),
+        (
+            {"auxiliary": ["follow", "share", "like", "click"]},
+            "test: auxiliary must leave a behavior that is a target, got all: click, like, share, follow; null makes",
+        ),
+        ({"auxiliary": 3}, "test: auxiliary must be a behavior, a list of behaviors, or null, got"),
+        ({"auxiliary": ["click", None]}, "test: auxiliary must be a behavior, a list of behaviors"),
+        (
             {"long_tail": ["share", "x"]},
             "test: long_tail must be one of the behaviors click, like, share, follow, got",
         ),
@@ -50,6 +64,8 @@ def test_what_a_data_section_may_not_say(changes: dict[str, object], message: st
     with pytest.raises(ConfigError) as refusal:
         config(**changes)
     assert str(refusal.value).startswith(message)
+    if "auxiliary" in changes:
+        assert "\n" not in str(refusal.value)
 
 
 def test_the_source_is_required() -> None:

@@ -19,7 +19,7 @@ MANY = config(SYNTHETIC, num_users=4000, num_items=60, num_clusters=6, noise=0.3
 
 
 def split(settings: SyntheticConfig) -> Split:
-    return split_by_time(generate(settings), settings.auxiliary_column)
+    return split_by_time(generate(settings), settings.auxiliary_columns)
 
 
 def histories(rows: Interactions, users: list[int]) -> list[Interactions]:

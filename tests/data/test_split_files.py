@@ -152,6 +152,12 @@ def test_missing_data_says_what_to_get(
         assert word in message
 
 
+def test_missing_data_of_several_auxiliary_behaviors_say_so(tmp_path: Path) -> None:
+    """The named command makes the same split."""
+    with pytest.raises(DataError, match=r"--behaviors \S+ --auxiliary click,like --name tiny"):
+        SplitFiles(config(auxiliary=["click", "like"]), tmp_path).search_key()
+
+
 def test_a_missing_or_empty_file_is_named(tmp_path: Path) -> None:
     """Valid may neither be missing nor empty; between may be empty."""
     source = SplitFiles(config(), write_split(tmp_path, valid=[], between=[]))

@@ -60,7 +60,7 @@ def test_the_catalog_counts_train_rows(tiny: SearchData) -> None:
     assert tiny.catalog.behaviors == ("click", "like", "share", "follow")
     assert tiny.catalog.behavior_counts_K.tolist() == [3, 2, 1, 0]
     assert tiny.catalog.pair_counts_KK[0].tolist() == [3, 1, 0, 0]
-    assert (tiny.catalog.num_users, tiny.catalog.num_items, tiny.catalog.auxiliary) == (2, 3, 0)
+    assert (tiny.catalog.num_users, tiny.catalog.num_items, tiny.catalog.auxiliary) == (2, 3, (0,))
 
 
 def test_valid_rows_are_targets_and_no_history(tiny: SearchData) -> None:

@@ -107,7 +107,7 @@ def test_parts_are_those_of_the_split(shuffled: bool) -> None:
     source = Synthetic(settings)
     train, valid = source.search()
     between, test = source.sealed()
-    expected = split_by_time(generate(settings), 0)
+    expected = split_by_time(generate(settings), (0,))
     assert [len(part) for part in (train, valid, between, test)] == [len(part) for part in expected]
     assert valid.sets_NK[:, 1:].any(axis=1).all()
     assert test.sets_NK[:, 1:].any(axis=1).all()

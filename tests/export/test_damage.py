@@ -172,6 +172,16 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "a count too few": (change(behavior_counts_K=[1]), "behaviors must have a count each"),
     "a huge count": (change(behavior_counts_K=[10**30] * 4), "behavior_counts_K"),
     "another auxiliary": (change(auxiliary=4), "auxiliary and log must go with behaviors"),
+    "auxiliary behaviors out of order": (
+        change(auxiliary=[1, 0]),
+        "auxiliary and log must go with behaviors",
+    ),
+    "an auxiliary behavior twice": (
+        change(auxiliary=[1, 1]),
+        "auxiliary and log must go with behaviors",
+    ),
+    "no target": (change(auxiliary=[0, 1, 2, 3]), "auxiliary and log must go with behaviors"),
+    "an auxiliary behavior that is no number": (change(auxiliary="click"), "auxiliary"),
     "other behaviors": (
         change(behaviors=["a", "b", "c", "d"]),
         "auxiliary and log must go with behaviors",

@@ -24,7 +24,7 @@ NAMES = ["popularity", "item_knn", "sequential_rules", "ease", "pure_svd", "ials
 TALL = make_catalog(num_users=12, num_items=8)  # more users than items
 
 
-WIDE = replace(make_catalog(num_users=6, num_items=9), auxiliary=2)
+WIDE = replace(make_catalog(num_users=6, num_items=9), auxiliary=(2, 3))
 
 
 EVIDENCE: list[dict[str, Any]] = [

@@ -13,10 +13,10 @@ from tests.models.classical import EVIDENCE, TALL, batch_of, rows_of, unfitted
 from tests.models.twin_classical import draw_users, windows_of
 
 
-@pytest.mark.parametrize("auxiliary", [0, 2])
+@pytest.mark.parametrize("auxiliary", [(), (0,), (2,), (0, 3)], ids=str)
 @pytest.mark.parametrize("settings", EVIDENCE, ids=str)
 def test_a_row_weighs_what_its_behaviors_say(settings, auxiliary):
-    """Every set of behaviors, the empty one too, has the weight of the slow twin, whatever behavior is auxiliary."""
+    """Every set of behaviors, the empty one too, has the weight of the slow twin, whatever behaviors are auxiliary."""
     counts_K = np.array([90, 0, 30, 5])  # a behavior may be in no train row
     catalog = replace(TALL, auxiliary=auxiliary, behavior_counts_K=counts_K)
     config = EvidenceConfig(**settings)

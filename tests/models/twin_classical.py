@@ -42,12 +42,12 @@ def items_of(catalog: Catalog) -> range:
 def draw_users(catalog: Catalog, seed: int = 0) -> Users:
     """Rows of each user, items again and again; the last user and the last item have none."""
     random = np.random.default_rng(seed)
-    frequency_K = np.roll([0.7, 0.4, 0.2, 0.1], catalog.auxiliary)
+    frequency_K = np.roll([0.7, 0.4, 0.2, 0.1], catalog.auxiliary[0])
     users: Users = []
     for _ in range(catalog.num_users - 1):
         items_N = 1 + random.integers(0, catalog.num_items - 1, size=random.integers(2, 9))
         sets_NK = (random.random((len(items_N), 4)) < frequency_K).astype(int)
-        sets_NK[~sets_NK.any(axis=1), catalog.auxiliary] = 1
+        sets_NK[~sets_NK.any(axis=1), catalog.auxiliary[0]] = 1
         users.append([Step(*step) for step in zip(items_N.tolist(), sets_NK.tolist(), strict=True)])
     return [*users, []]
 
@@ -72,7 +72,7 @@ def windows_of(batch: Batch) -> Users:
 
 
 def has_target(behaviors: list[int], catalog: Catalog) -> bool:
-    return any(bit for k, bit in enumerate(behaviors) if k != catalog.auxiliary)
+    return any(bit for k, bit in enumerate(behaviors) if k not in catalog.auxiliary)
 
 
 def row_weight(

@@ -37,7 +37,7 @@ def model(release) -> BladeReleased:
     counts_K, pairs_KK = np.ones(4, np.int64), np.ones((4, 4), np.int64)
     behaviors = ("click", "like", "share", "follow")
     model = BladeReleased(
-        config, Catalog(theirs["user_num"], theirs["item_num"], behaviors, 0, counts_K, pairs_KK)
+        config, Catalog(theirs["user_num"], theirs["item_num"], behaviors, (0,), counts_K, pairs_KK)
     )
     model.double().eval().load_state_dict(from_blade_release(release["params"], theirs))
     return model

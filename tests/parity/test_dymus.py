@@ -57,7 +57,7 @@ def model_of(name: str, theirs: dict[str, Any], **settings: Any) -> RoutedRecomm
     )
     counts_K = np.ones(4, np.int64)
     model = model_class(
-        ours, Catalog(2, config["num_items"], BEHAVIORS, 3, counts_K, np.diag(counts_K))
+        ours, Catalog(2, config["num_items"], BEHAVIORS, (3,), counts_K, np.diag(counts_K))
     )
     model.padded_to = None if ours.mask_pad else config["len"]
     model.double().eval().load_state_dict(

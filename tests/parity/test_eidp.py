@@ -88,7 +88,7 @@ def model_of(theirs: dict[str, Any], **settings: Any) -> Eidp:
     counts_K = np.ones(config["behavior_types"], np.int64)
     behaviors = ("click", "like", "share", "follow")
     catalog = Catalog(
-        config["user_num"], config["item_num"], behaviors, 0, counts_K, np.diag(counts_K)
+        config["user_num"], config["item_num"], behaviors, (0,), counts_K, np.diag(counts_K)
     )
     model = Eidp(EidpConfig(**size, **settings), catalog).double().eval()
     model.load_state_dict(from_eidp(theirs))

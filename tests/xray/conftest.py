@@ -25,11 +25,13 @@ def planted(tmp_path: Path) -> Callable[..., SearchData]:
     return make
 
 
-def catalog_of(task: Task) -> Catalog:
-    """Of the rows of a task, whose first behavior is the auxiliary one."""
+def catalog_of(task: Task, auxiliary: tuple[int, ...] = (0,)) -> Catalog:
+    """Of the rows of a task."""
     pairs_KK = pair_counts(task.rows.sets_NK)
     names = ("click", "like", "share")[: len(pairs_KK)]
-    return Catalog(len(task), task.num_items, names, 0, pairs_KK.diagonal().copy(), pairs_KK)
+    return Catalog(
+        len(task), task.num_items, names, auxiliary, pairs_KK.diagonal().copy(), pairs_KK
+    )
 
 
 def random_task(seed: int, num_users: int = 6, num_items: int = 7, window: int = 4) -> Task:

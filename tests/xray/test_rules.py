@@ -35,6 +35,7 @@ def scores_of(rules: Rules, recipe: RuleRecipe) -> np.ndarray:
     auxiliary_weight=st.sampled_from([1.0, 0.25]),
     told_strength=st.sampled_from([None, 2.0]),
     repeat_weight=st.sampled_from([None, 4.0]),
+    auxiliary=st.sampled_from([(), (0,), (0, 1)]),
 )
 def test_scores_are_those_of_the_equations(
     seed: int,
@@ -43,11 +44,12 @@ def test_scores_are_those_of_the_equations(
     auxiliary_weight: float,
     told_strength: float | None,
     repeat_weight: float | None,
+    auxiliary: tuple[int, ...],
 ) -> None:
     """Pair by pair and step by step, in plain Python."""
     task = random_task(seed)
     recipe = RuleRecipe(counting, set_strength, auxiliary_weight, told_strength, repeat_weight)
-    catalog = catalog_of(task)
+    catalog = catalog_of(task, auxiliary)
     expected_UV = np.array(twin.scores(task, catalog, recipe))
     found_UV = scores_of(Rules(task, catalog), recipe)
     np.testing.assert_allclose(found_UV[:, 1:], expected_UV[:, 1:], rtol=2e-5, atol=1e-9)

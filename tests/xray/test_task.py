@@ -60,7 +60,7 @@ def test_recommenders_are_chosen_by_earlier_rows(planted: Callable[..., SearchDa
     """A user's last target row of train is asked for after the rows before it; valid rows are nowhere in it."""
     data = planted(num_users=50)
     task = valid_task(data, 50, "window")
-    earlier = train_task(task, 0)
+    earlier = train_task(task, (0,))
     for user, item, behaviors in zip(
         earlier.users_U, earlier.items_U, earlier.sets_UK, strict=True
     ):

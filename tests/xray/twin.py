@@ -35,7 +35,7 @@ def scores(task: Task, catalog: Catalog, recipe: RuleRecipe) -> list[list[float]
     )
     items = range(task.num_items + 1)
     is_target = [
-        any(there for k, there in enumerate(behaviors) if k != catalog.auxiliary)
+        any(there for k, there in enumerate(behaviors) if k not in catalog.auxiliary)
         for _, _, behaviors in rows
     ]
     onwards: Table = {}
@@ -76,7 +76,9 @@ def scores(task: Task, catalog: Catalog, recipe: RuleRecipe) -> list[list[float]
             score = 0.0
             for age, (_, i, behaviors) in enumerate(reversed(history)):
                 weight = fade(age, counting.half_life)
-                if not any(there for k, there in enumerate(behaviors) if k != catalog.auxiliary):
+                if not any(
+                    there for k, there in enumerate(behaviors) if k not in catalog.auxiliary
+                ):
                     weight *= recipe.auxiliary_weight
                 value = C[i, j]
                 if recipe.set_strength is not None:

@@ -14,6 +14,7 @@ import duckdb
 
 from blade_tune.config import guess
 from blade_tune.data import folder
+from blade_tune.data.auxiliary import Auxiliary, as_written, auxiliaries
 from blade_tune.data.cells import guarded
 from blade_tune.data.raw import kept_log, times
 from blade_tune.data.raw.cut import PARTS, SEALED, Cut
@@ -40,7 +41,7 @@ class Preparation:
 
     name: str  # of the data set
     parts: tuple[LogPart, ...]  # formats agree in all that is not about columns
-    auxiliary: str | None  # the behavior that is no target, if there is one
+    auxiliary: Auxiliary  # the behaviors that are no targets
     recipe: Recipe
     license: str  # of the data
     keeps_log: bool = False  # whether the log's rows are kept, so that newer ones can be added
@@ -150,7 +151,7 @@ class Bench:
         self.step("splitting")
         targets = 0
         for k, name in enumerate(self.preparation.form.behaviors):
-            if name != self.preparation.auxiliary:
+            if name not in auxiliaries(self.preparation.auxiliary):
                 targets |= 1 << k
         return left_out | Cut(self.database, targets, self.preparation.recipe).apply()
 
@@ -203,9 +204,10 @@ def _changed_meaning(older: Mapping[str, Any] | None, preparation: Preparation) 
     form = preparation.form.model_dump(mode="json")
     before = {
         "behaviors": older.get("log", {}).get("behaviors", ["unknown"]),
-        "auxiliary": [older.get("auxiliary", "unknown")],
+        "auxiliary": list(auxiliaries(older.get("auxiliary", "unknown"))) or [None],
     }
-    now = {"behaviors": form["behaviors"], "auxiliary": [preparation.auxiliary]}
+    auxiliary = list(auxiliaries(preparation.auxiliary))
+    now = {"behaviors": form["behaviors"], "auxiliary": auxiliary or [None]}
     changes = []
     for name in now:
         if before[name] != now[name]:
@@ -263,7 +265,7 @@ def _facts(
     return {
         "name": preparation.name,
         "license": preparation.license,
-        "auxiliary": preparation.auxiliary,
+        "auxiliary": as_written(auxiliaries(preparation.auxiliary)),
         "log": preparation.form.model_dump(mode="json"),
         "recipe": preparation.recipe.model_dump(mode="json"),
         "rows": num_rows,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from blade_tune.catalog import Interactions
 from blade_tune.data import digest
+from blade_tune.data.auxiliary import auxiliaries
 from blade_tune.data.cells import text_of
 from blade_tune.data.config import DataConfig
 from blade_tune.data.origins import commands_of
@@ -122,10 +123,10 @@ class SplitFiles(Source):
         """Check the meaning of columns and the files' hashes against what `data prepare` recorded, if it did."""
         origin, folder = self.origin(), self._path("train").parent
         # The meaning of the columns
-        read_with = {"behaviors": list(self._config.behaviors), "auxiliary": self._config.auxiliary}
+        read_with = {"behaviors": self._config.behaviors, "auxiliary": self._config.auxiliary}
         for name, value in read_with.items():
             before = {**origin, **origin.get("log", {})}.get(name, value)
-            if before != value:
+            if auxiliaries(before) != auxiliaries(value):
                 raise DataError(
                     f"{folder}: was prepared with {name} {_listed(before)}, and is read with {_listed(value)}; "
                     "correct `data` in the study's file, or prepare the log again as the study says."
@@ -169,7 +170,7 @@ class SplitFiles(Source):
                 f"`blade-tune data prepare {name} --source ARCHIVE --out {place}`), and {named}"
             )
         behaviors = shlex.quote(",".join(config.behaviors))
-        auxiliary = shlex.quote(config.auxiliary or "")
+        auxiliary = shlex.quote(",".join(auxiliaries(config.auxiliary)))
         return (
             "prepare the log (`blade-tune data prepare event-log --source FILE --user COLUMN --item COLUMN --behaviors "
             f"{behaviors} --auxiliary {auxiliary} --name {name} --out {place}`), or {named}"
@@ -233,7 +234,7 @@ def read_preparation(folder: Path) -> dict[str, Any]:
 
 
 def _listed(names: Any) -> str:
-    return ",".join(map(str, names)) if isinstance(names, list) else str(names or "none")
+    return ",".join(map(str, auxiliaries(names))) or "none"
 
 
 def parse_rows(raw: bytes, behaviors: tuple[str, ...], place: str) -> Interactions:

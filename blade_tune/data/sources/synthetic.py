@@ -60,7 +60,7 @@ class Synthetic(Source):
         return {"license": "none: the data is made up", "best_reachable": {"valid": best}}
 
     def _split(self) -> Split:
-        return split_by_time(generate(self._config), self._config.auxiliary_column)
+        return split_by_time(generate(self._config), self._config.auxiliary_columns)
 
 
 def generate(config: SyntheticConfig) -> Interactions:
@@ -96,7 +96,8 @@ def _draw_sets(config: SyntheticConfig, random: np.random.Generator) -> NDArray[
     rarity_K = rarity(config)
     prob_K = np.where(rarity_K == 0, AUXILIARY_PROB, TARGET_PROB**rarity_K)
     sets_ULK = random.random((config.num_users, config.max_length, len(prob_K))) < prob_K
-    sets_ULK[..., config.auxiliary_column] |= ~sets_ULK.any(axis=-1)
+    (auxiliary,) = config.auxiliary_columns
+    sets_ULK[..., auxiliary] |= ~sets_ULK.any(axis=-1)
     return sets_ULK.astype(np.uint8)
 
 

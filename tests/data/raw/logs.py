@@ -99,7 +99,7 @@ def prepared(
     out: Path,
     form: LogFormat = FLAGS,
     recipe: Recipe = ALL,
-    auxiliary: str | None = None,
+    auxiliary: str | Sequence[str] | None = None,
     file: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:

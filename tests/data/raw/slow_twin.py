@@ -57,7 +57,7 @@ def interactions(
 
 def expected_split(
     rows: Sequence[Row],
-    auxiliary: str | None,
+    auxiliary: str | Sequence[str] | None,
     recipe: Recipe,
     *,
     merges: bool,
@@ -65,10 +65,11 @@ def expected_split(
 ) -> Expected:
     """All steps."""
     expected = Expected()
+    no_targets = {auxiliary} if isinstance(auxiliary, str) else set(auxiliary or ())
     left = interactions(rows, merges=merges, keep_repeats=keep_repeats, left_out=expected.left_out)
 
     def is_target(row: Row) -> bool:
-        return bool(row[3] - {auxiliary})
+        return bool(row[3] - no_targets)
 
     while True:
         before = len(left)

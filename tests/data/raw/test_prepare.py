@@ -299,7 +299,17 @@ def test_behaviors_may_be_named_anew(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "law"),
     [
-        (["--behaviors", "view", "--auxiliary", "view"], "auxiliary must be null where one"),
+        (
+            ["--behaviors", "view", "--auxiliary", "view"],
+            "auxiliary must leave a behavior that is a",
+        ),
+        (
+            ["--auxiliary", "buy,cart,view"],
+            "auxiliary must leave a .* got all: view, cart, buy; null",
+        ),
+        (["--auxiliary", "view,sale"], "auxiliary must be one of the behaviors .* got sale"),
+        (["--auxiliary", "view,view"], "auxiliary must name a behavior once, got view twice"),
+        (["--auxiliary", "view,"], r"auxiliary must be one of the behaviors .* got \.$"),
         (["--behaviors", "view,view"], "behaviors must differ"),
         (["--behaviors", "view,user"], "columns must differ|behaviors"),
         (["--auxiliary", "sale"], "auxiliary must be one of the behaviors"),

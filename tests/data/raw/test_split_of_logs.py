@@ -52,11 +52,12 @@ def check(
     form: LogFormat,
     recipe: Recipe,
     suffix: str = ".csv",
+    auxiliary: str | tuple[str, ...] | None = None,
 ) -> None:
     """Write rows, prepare them, and compare; where nothing is left, the error says so and nothing is written."""
     expected = expected_split(
         read,
-        form.behaviors[0],
+        auxiliary or form.behaviors[0],
         recipe,
         merges=form.merges and form.time is not None,
         keep_repeats=form.keep_repeats,
@@ -65,12 +66,12 @@ def check(
         source, out = write_log(Path(folder) / f"log{suffix}", rows), Path(folder) / "out"
         if not expected.parts["train"] or not expected.parts["valid"]:
             with pytest.raises(DataError, match=r"none is left of \d+ rows|some row must have"):
-                prepared(source, out, form, recipe)
+                prepared(source, out, form, recipe, auxiliary)
             assert not out.exists()
             return
         if any(all(name not in row[3] for row in read) for name in form.behaviors):
             return  # a behavior that no row has is another error
-        compare(prepared(source, out, form, recipe), out, form, expected)
+        compare(prepared(source, out, form, recipe, auxiliary), out, form, expected)
 
 
 def test_floors_count_test_rows(tmp_path: Path) -> None:
@@ -127,7 +128,8 @@ def test_known_logs(name: str, data: st.DataObject) -> None:
 @settings(max_examples=20)
 @given(st.data())
 def test_event_logs(form: LogFormat, data: st.DataObject) -> None:
-    """Any form of file, any ids, ties and rows without user, item, time or a known behavior: the loops' split."""
+    """Any form of file, any ids, ties, rows without user, item, time or a known behavior, one or two
+    auxiliary behaviors: the loops' split."""
     missing = data.draw(st.sampled_from([None, *MISSING]))
     users = st.sampled_from(["a", "a", "ä,b", "ä,b", "007", "007", missing])
     items = st.sampled_from(["x", "x", 'c"d', 'c"d', "7", "7", "07", missing])
@@ -149,7 +151,8 @@ def test_event_logs(form: LogFormat, data: st.DataObject) -> None:
         known = [None if value == missing else value for value in (user, item, time)]
         user, item, time = known
         read.append((user, item, None if time is None else float(time), behaviors))
-    check(rows, read, form, data.draw(recipes), data.draw(st.sampled_from(SUFFIXES)))
+    auxiliary = data.draw(st.sampled_from(["view", ("view", "cart"), ("cart", "buy")]))
+    check(rows, read, form, data.draw(recipes), data.draw(st.sampled_from(SUFFIXES)), auxiliary)
 
 
 def test_a_session_merges_what_its_times_do_not(tmp_path: Path) -> None:

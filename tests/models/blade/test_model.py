@@ -121,7 +121,7 @@ def test_losses_contrast_augmented_input_sets_only():
     """`flip` at rho = 1 leaves nothing to chance: both views flip every real step's click; targets stay as they are."""
     model = tiny_blade(augmentation="flip", rho=1.0)
     flipped_BLK = TRAINED.sets_BLK.clone()
-    flipped_BLK[..., CATALOG.auxiliary] ^= TRAINED.real_BL
+    flipped_BLK[..., CATALOG.auxiliary[0]] ^= TRAINED.real_BL
     flipped = Batch(
         TRAINED.users_B,
         TRAINED.items_BL,
