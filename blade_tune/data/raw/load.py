@@ -110,6 +110,8 @@ class Log:
             mask = f"CASE {cases(other, masks)} ELSE 0 END" if masks else "0"
             is_seen = dict.fromkeys(form.seen, "true")
             seen = f"CASE {cases(other, is_seen)} ELSE false END" if is_seen else "false"
+            if EVERY_ROW in form.seen:
+                seen = "true"
         else:
             # A row is one interaction with a column a behavior.
             other = "NULL"
@@ -118,10 +120,8 @@ class Log:
                 flags = [_flag(column, form.thresholds) for column in alternatives]
                 bits.append(f"(({' | '.join(flags or ['0'])}) << {k})")
             mask = " | ".join(bits)
-            knows = [f"{_flag(column, form.thresholds)} = 1" for column in form.seen]
-            seen = " OR ".join(knows or ["false"])
-        if EVERY_ROW in form.seen:
-            seen = "true"
+            knows = [_flag(column, form.thresholds) for column in form.seen]
+            seen = f"({' | '.join(knows)}) = 1" if knows else "false"
         picked = {
             "user_id": self._id(form.user),
             "item_id": self._id(form.item),
@@ -129,12 +129,12 @@ class Log:
             "session": quoted(form.session) if form.session else "NULL::VARCHAR",
             "mask": f"({mask})::UINTEGER",
             "other": f"{other}::VARCHAR",
-            "seen": f"coalesce({seen}, false)",
+            "seen": seen,
         }
         columns = ", ".join(f"{value} AS {name}" for name, value in picked.items())
         return (
-            "SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other, mask = 0 AND seen AS seen) "
-            f"FROM (SELECT {columns} FROM {source})"
+            "SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other, mask = 0 AND seen AS seen, "
+            f"CASE WHEN seen IS NOT NULL THEN mask END AS mask) FROM (SELECT {columns} FROM {source})"
         )
 
     def counts(self) -> dict[str, int]:
@@ -168,6 +168,15 @@ class Log:
         """Return the names of the behaviors that no row has."""
         ((seen,),) = self._database.execute("SELECT coalesce(bit_or(mask), 0) FROM rows").fetchall()
         return [name for k, name in enumerate(self._form.behaviors) if not seen >> k & 1]
+
+    def unseen(self) -> list[str]:
+        """Return the types by which an item is only seen that no row has."""
+        forms = [form for form, _ in self._parts() if form.type]
+        named = dict.fromkeys(value for form in forms for value in form.seen if value != EVERY_ROW)
+        rows = self._database.execute(
+            "SELECT DISTINCT other FROM rows WHERE seen AND list_contains(?, other)", [list(named)]
+        ).fetchall()
+        return [value for value in named if (value,) not in rows]
 
     def interact(self) -> dict[str, int]:
         """Replace the table `rows` by the table `met` (user_id, item_id, mask, position in time).
@@ -329,16 +338,16 @@ class Log:
     def _refuse_flag(self, row: int) -> NoReturn:
         """Raise a DataError about the first of a row's columns of behaviors that cannot be read."""
         file, row, values = self._found(row)
+        thresholds = file.form.thresholds
         for name in file.form.flags:
-            value = values[name]
-            is_number = name in file.form.thresholds
-            if value is None or (value in (*TRUE, *FALSE) and not is_number):
-                continue
-            if not is_number or not re.fullmatch(times.NUMBER, value.strip()):
+            read = f"SELECT {_flag(name, thresholds)} FROM (SELECT ?::VARCHAR AS {quoted(name)})"
+            if self._database.execute(read, [values[name]]).fetchall() == [(None,)]:
                 break
-        expected = NUMBER if is_number else FLAG
+        expected, way_out = (NUMBER if name in thresholds else FLAG), ""
+        if name not in thresholds and re.fullmatch(times.NUMBER, values[name].strip()):
+            way_out = f" A number needs the least one that counts: --threshold {name}=NUMBER."
         raise DataError(
-            f"{file.name}: {name} must be {expected}; row {row + 1} has {_shown(value)}."
+            f"{file.name}: {name} must be {expected}; row {row + 1} has {_shown(values[name])}.{way_out}"
         )
 
     def _found(self, row: int) -> tuple[LogFile, int, dict[str, str]]:
@@ -376,7 +385,8 @@ def _flag(name: str, thresholds: Mapping[str, float]) -> str:
     column = quoted(name)
     if name in thresholds:
         number = f"try_cast({column} AS DOUBLE)"
-        reached = f"({number} >= {thresholds[name]!r})::INTEGER"
+        # Of text, for a literal with a point would be a decimal, which has fewer digits
+        reached = f"({number} >= {literal(repr(thresholds[name]))}::DOUBLE)::INTEGER"
         return f"CASE WHEN {column} IS NULL THEN 0 WHEN isfinite({number}) THEN {reached} END"
     # The usual ones first, for each is compared in turn
     values = {"0": "0", "1": "1", **dict.fromkeys(FALSE, "0"), **dict.fromkeys(TRUE, "1")}
