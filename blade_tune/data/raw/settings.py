@@ -86,8 +86,8 @@ class LogFormat(Settings):
             )
         if self.type and self.thresholds:
             raise ValueError(
-                f"a threshold is of a column that is a behavior, and with a type ({self.type}) none is; name the values "
-                "of the type that count, as in like=4|5, or leave out the type"
+                f"a threshold is of a column that is a behavior, and with a type ({self.type}) none is; name the "
+                "values of the type that count, as in like=4|5, or leave out the type"
             )
         for name in self.thresholds:
             if name not in self.flags:
