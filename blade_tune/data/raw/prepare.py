@@ -243,14 +243,15 @@ def _counting(column: str, form: LogFormat) -> str:
 
 
 def _check_seen(log: Log, preparation: Preparation) -> None:
-    """Refuse a type that is to be only seen and that no row has, for the same reason."""
+    """Refuse a type or an empty column by which items are only seen, for the same reason."""
     for value in log.unseen():
-        for part in preparation.parts:
-            if value in part.form.seen:
-                raise DataError(
-                    f"{part.source}: some row must have {part.form.type} {value!r} for what is only seen, and none has"
-                    f"{_other_types(log, part.form, value)}"
-                )
+        part = next(part for part in preparation.parts if value in part.form.seen)
+        form = part.form
+        words = f"{form.type} {value!r}" if form.type else f"something in column {value!r}"
+        raise DataError(
+            f"{part.source}: some row must have {words} for what is only seen, and none has"
+            f"{_other_types(log, form, value)}"
+        )
 
 
 def _other_types(log: Log, form: LogFormat, word: str) -> str:
