@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from blade_tune.cli.behaviors import behavior_options, named_behaviors
 from blade_tune.cli.data_append import append_option, append_rows
 from blade_tune.cli.given import given_command
 from blade_tune.cli.groups import InOrder
@@ -163,6 +164,13 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
             False,
             "What comes first in dates such as 12/1/2010, where no row shows it.",
         ),
+        (
+            "seen",
+            "LIST",
+            False,
+            "Columns, or values of --type, by which a user only knows an item; * for all other rows. Such an item is "
+            "not recommended.",
+        ),
     )
 
     def add(command: Command) -> Command:
@@ -178,12 +186,7 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
 @prepare.command("event-log")
 @source_option
 @columns_options(required=False)
-@click.option(
-    "--behaviors",
-    metavar="LIST",
-    help="The behaviors, as their column or the values of --type: view,cart,buy. view=page_view names one anew, and "
-    "view=* is a behavior of every row.",
-)
+@behavior_options
 @click.option(
     "--auxiliary",
     metavar="LIST",
@@ -214,7 +217,6 @@ def columns_options(*, required: bool) -> Callable[[Command], Command]:
 @quiet_option
 def event_log(
     source: Path,
-    behaviors: str | None,
     auxiliary: str | None,
     keep_repeats: bool,
     name: str | None,
@@ -248,13 +250,13 @@ def event_log(
     if append:
         append_rows(source, name, out, form, quiet=quiet)
         return
-    if more["user"] is None or more["item"] is None or behaviors is None:
-        flag = "behaviors" if more["user"] and more["item"] else "item" if more["user"] else "user"
-        raise click.MissingParameter(param_hint=f"'--{flag}'", param_type="option")
+    for flag in ("user", "item"):
+        if more[flag] is None:
+            raise click.MissingParameter(param_hint=f"'--{flag}'", param_type="option")
 
     # What the columns mean
-    names, columns = _named_behaviors(behaviors)
-    settings = {"behaviors": names, "columns": columns, "keep_repeats": keep_repeats}
+    settings = named_behaviors(more) | {"keep_repeats": keep_repeats}
+    names = settings["behaviors"]
     log_format = parse(LogFormat, named_columns(more) | settings, "options")
 
     # The study's section on the data, checked before the log is read
@@ -288,28 +290,18 @@ def event_log(
         check_fits(study, section, out)
 
 
-def _named_behaviors(text: str) -> tuple[list[str], list[str]]:
-    """Return the behaviors that --behaviors lists, and the column or value of --type that stands for each."""
-    names, columns = [], []
-    for entry in text.split(","):
-        name, _, column = map(str.strip, entry.partition("="))
-        names.append(name)
-        columns.append(column or name)
-    return names, columns
-
-
 def named_columns(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options of `columns_options` out of a command's options, and return the settings of a LogFormat.
 
     Options that were not given are left out; an empty one says that there is no such column.
     """
-    names = ("user", "item", "time", "type", "session", "header", "encoding", "date_order")
+    names = ("user", "item", "time", "type", "session", "header", "encoding", "date_order", "seen")
     given = {name: options.pop(name) for name in names}
     settings: dict[str, Any] = {n: text or None for n, text in given.items() if text is not None}
-    if "header" in settings:
-        settings["header"] = [
-            name.strip() for name in (settings["header"] or "").split(",") if name
-        ]
+    for name in ("header", "seen"):
+        if name in settings:
+            parts = (settings[name] or "").split(",")
+            settings[name] = [part.strip() for part in parts if part.strip()]
     return settings
 
 

@@ -322,7 +322,8 @@ def _log_format(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> LogFor
     """Return how a log of the data is read, with the study's names of the behaviors."""
     if "log" not in origin:
         return LogFormat.of_split_files(behaviors)
-    return LogFormat(**{**origin["log"], "behaviors": behaviors})
+    log = LogFormat.of_stored(origin["log"]).model_dump()
+    return LogFormat.model_validate({**log, "behaviors": behaviors})
 
 
 def _original_ids(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:

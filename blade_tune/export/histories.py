@@ -33,8 +33,10 @@ class Histories:
 
     users: list[str]  # ids of all users of the input
     met: Interactions  # users_N are positions in `users`, ascending; items_N are the model's numbers of known items
+    seen: Interactions  # known items that users only know, without a behavior; `users_N` are ascending
     # Whether a user has a row with an item, known or not, and a behavior
     has_row_U: NDArray[np.bool_]
+    has_seen_U: NDArray[np.bool_]  # and whether one with an item that was only seen
     unknown_items: list[str]  # ids that the model does not know
     left_out: Mapping[str, int]  # number of unusable rows by reason
     # The most frequent types of events that are none of the behaviors
@@ -45,6 +47,7 @@ class Histories:
         cls,
         users: list[str],
         rows: Interactions,
+        seen: Interactions,
         unknown_items: list[str],
         left_out: Mapping[str, int],
         *,
@@ -57,18 +60,38 @@ class Histories:
         Args:
             users: ids of all users of the input.
             rows: users are positions in `users`, ascending; items are the model's numbers, 0 for an unknown item.
+            seen: items that users only know, in the same form.
             unknown_items: ids of the unknown items.
             left_out: number of rows that were left out before, by reason.
             keep_repeats: whether all rows with the same user, item and set are kept.
         """
         empty = int(len(rows) - rows.nonempty_N.sum())
         rows = rows.rows(rows.nonempty_N)
-        has_row_U = np.zeros(len(users), np.bool_)
-        has_row_U[rows.users_N] = True
         known = rows.rows(rows.items_N > 0)
         reasons = {**left_out, "no_behavior": left_out.get("no_behavior", 0) + empty}
         met = known if keep_repeats else known.rows(_firsts(known))
-        return cls(users, met, has_row_U, unknown_items, reasons)
+        return cls(
+            users,
+            met,
+            seen.rows(seen.items_N > 0),
+            np.bincount(rows.users_N, minlength=len(users)) > 0,
+            np.bincount(seen.users_N, minlength=len(users)) > 0,
+            unknown_items,
+            reasons,
+        )
+
+    @property
+    def known(self) -> Self:
+        """The same users with all items that they know as their histories: those that they met or only saw."""
+        if not len(self.seen):
+            return self
+        users_N = np.concatenate((self.met.users_N, self.seen.users_N))
+        rows = Interactions(
+            users_N,
+            np.concatenate((self.met.items_N, self.seen.items_N)),
+            np.concatenate((self.met.sets_NK, self.seen.sets_NK)),
+        )
+        return replace(self, met=rows.rows(np.argsort(users_N, kind="stable")))
 
     @property
     def num_items_U(self) -> NDArray[np.int64]:
@@ -98,6 +121,7 @@ class Histories:
 
 def histories_of(
     interactions: Mapping[str, Sequence[Interaction]],
+    seen: Mapping[str, Collection[str]],
     numbers: Mapping[str, int],
     form: LogFormat,
 ) -> Histories:
@@ -105,6 +129,7 @@ def histories_of(
 
     Args:
         interactions: user -> interactions, oldest first, each an item and its behaviors.
+        seen: user -> items that the user only knows; users without interactions may be among them.
         numbers: id -> number of the items that the model knows.
         form: of the model's own log; it has the names of behaviors, and says whether repeats are kept.
 
@@ -112,16 +137,17 @@ def histories_of(
         ConfigError: a behavior is none of the model's, or an id is no text.
     """
     # One list a column, user after user
-    users = list(interactions)
+    users = list(dict.fromkeys((*interactions, *seen)))
     user_positions: list[int] = []
     items: list[str] = []
     behavior_sets: list[Collection[str]] = []
-    for position, history in enumerate(interactions.values()):
-        for item, names in history:
+    for position, user in enumerate(users):
+        for item, names in interactions.get(user, ()):
             user_positions.append(position)
             items.append(item)
             behavior_sets.append(names)
-    for identifier in (*users, *items):
+    pairs = [(place, item) for place, user in enumerate(users) for item in seen.get(user, ())]
+    for identifier in (*users, *items, *(item for _, item in pairs)):
         if not isinstance(identifier, str):
             raise ConfigError(f"ids of users and items must be text, got {identifier!r}.")
 
@@ -136,6 +162,11 @@ def histories_of(
             sets_NK[row, columns[name]] = 1
     items_N = np.array([numbers.get(item, 0) for item in items], np.int64)
     rows = Interactions(np.array(user_positions, np.int64), items_N, sets_NK)
+    only_seen = Interactions(
+        np.array([place for place, _ in pairs], np.int64),
+        np.array([numbers.get(item, 0) for _, item in pairs], np.int64),
+        np.zeros((len(pairs), len(behaviors)), np.uint8),
+    )
 
     # An item without a behavior is no interaction, so it is not reported as unknown either.
     unknown = {
@@ -143,7 +174,7 @@ def histories_of(
         for item, names in zip(items, behavior_sets, strict=True)
         if names and item not in numbers
     }
-    return Histories.of(users, rows, sorted(unknown), {}, keep_repeats=form.keep_repeats)
+    return Histories.of(users, rows, only_seen, sorted(unknown), {}, keep_repeats=form.keep_repeats)
 
 
 def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) -> Histories:
@@ -170,34 +201,50 @@ def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) ->
         database.execute(
             "CREATE TABLE all_users AS SELECT DISTINCT user_id FROM rows WHERE user_id IS NOT NULL"
         )
+        database.execute(
+            "CREATE TABLE only_seen AS SELECT *, 0 AS mask, row_number() OVER () AS position FROM (SELECT DISTINCT "
+            "user_id, item_id FROM rows WHERE seen AND user_id IS NOT NULL AND item_id IS NOT NULL)"
+        )
         log.interact()
-        users, places_N = _distinct(database, "user_id", "all_users")
-        items, items_N = _distinct(database, "item_id", "met")
-        ordered = database.execute("SELECT mask FROM met ORDER BY user_id, position")
-        masks_N = ordered.fetchnumpy()["mask"]
+        users, _ = _distinct(database, "user_id", "all_users", "met")
+        rows, items = _numbered(database, "met", numbers, len(form.behaviors))
+        seen, _ = _numbered(database, "only_seen", numbers, len(form.behaviors))
 
-    # The model's numbers of items, and masks as columns
-    numbers_X = np.array([numbers.get(item, 0) for item in items], np.int64)
-    columns_K = np.arange(len(form.behaviors), dtype=np.uint32)
-    sets_NK = (masks_N.astype(np.uint32)[:, None] >> columns_K & 1).astype(np.uint8)
-    if len(items):
-        items_N = numbers_X[items_N]
-    rows = Interactions(places_N, items_N, sets_NK)
-    unknown = [item for item, number in zip(items, numbers_X, strict=True) if not number]
-    histories = Histories.of(users, rows, unknown, left_out, keep_repeats=form.keep_repeats)
+    unknown = [item for item in items if item not in numbers]
+    histories = Histories.of(users, rows, seen, unknown, left_out, keep_repeats=form.keep_repeats)
     return replace(histories, other_types=other_types)
 
 
-def _distinct(
-    database: duckdb.DuckDBPyConnection, column: str, table: str
-) -> tuple[list[str], NDArray[np.int64]]:
-    """Return the sorted distinct ids of a table's column, and for each row of `met` the position of its id in them.
+def _numbered(
+    database: duckdb.DuckDBPyConnection,
+    table: str,
+    numbers: Mapping[str, int],
+    num_behaviors: int,
+) -> tuple[Interactions, list[str]]:
+    """Return the rows of a table, user after user in order of time, and the ids of their items.
 
-    Rows are in the order of users and of time, which is that of the histories.
+    Users are positions among all users, items the model's numbers, 0 for an unknown one.
+    """
+    _, places_N = _distinct(database, "user_id", "all_users", table)
+    items, items_N = _distinct(database, "item_id", table, table)
+    ordered = database.execute(f"SELECT mask FROM {table} ORDER BY user_id, position")
+    masks_N = ordered.fetchnumpy()["mask"].astype(np.uint32)
+    columns_K = np.arange(num_behaviors, dtype=np.uint32)
+    sets_NK = (masks_N[:, None] >> columns_K & 1).astype(np.uint8)
+    numbers_X = np.array([numbers.get(item, 0) for item in items], np.int64)
+    return Interactions(places_N, numbers_X[items_N], sets_NK), items
+
+
+def _distinct(
+    database: duckdb.DuckDBPyConnection, column: str, table: str, rows: str
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the sorted distinct ids of a table's column, and for each of some rows the position of its id in them.
+
+    Rows are those of the table `rows`, in the order of users and of time, which is that of the histories.
     """
     ranked = f"SELECT {column}, row_number() OVER (ORDER BY {column}) - 1 AS place FROM {table} GROUP BY {column}"
     ids = database.execute(f"SELECT {column} FROM ({ranked}) ORDER BY place").fetchall()
-    joined = f"SELECT place FROM met JOIN ({ranked}) USING ({column}) ORDER BY user_id, position"
+    joined = f"SELECT place FROM {rows} JOIN ({ranked}) USING ({column}) ORDER BY user_id, position"
     places_N = database.execute(joined).fetchnumpy()["place"]
     return [str(name) for (name,) in ids], places_N.astype(np.int64)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -24,7 +24,7 @@ from blade_tune.catalog import Catalog
 from blade_tune.choices import TargetSet
 from blade_tune.config import Settings, parse, read_yaml
 from blade_tune.data.auxiliary import auxiliaries
-from blade_tune.data.raw.settings import MAX_BEHAVIORS, LogFormat
+from blade_tune.data.raw.settings import MAX_BEHAVIORS, LogFormat, of_now
 from blade_tune.errors import BladeTuneError, ConfigError, DataError
 from blade_tune.export import checksums
 from blade_tune.layers.sparse import Sized, Sparse
@@ -71,6 +71,11 @@ class Facts(Settings):
     # What the model was told of the items to predict when it was chosen and tested
     target_set: TargetSet = "truth"
     log: LogFormat
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _log_of_before(cls, facts: Any) -> Any:
+        return of_now(facts) if isinstance(facts, Mapping) else facts
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

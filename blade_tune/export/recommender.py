@@ -95,6 +95,7 @@ class Recommender:
         k: int = 10,
         *,
         include_seen: bool = False,
+        seen: Mapping[str, Collection[str]] | None = None,
     ) -> dict[str, list[tuple[str, float]]]:
         """Return the best k items of each user with their scores, best first.
 
@@ -105,23 +106,24 @@ class Recommender:
             target: the wanted behaviors, by which models that take a target set rank; by default all target
                 behaviors, or the most frequent set where the model's study told that one (`target_set: mode`).
             k: most items of a user; there are fewer if not so many are left.
-            include_seen: whether items of the history may be recommended again.
+            include_seen: whether items of the history, and those of `seen`, may be recommended again.
+            seen: user -> items that the user only knows: they are no part of the history, and are not recommended.
 
         Returns:
-            User -> list of (item, score), for every user; the list is empty for a user without a known item or who has
-            met every item.
+            User -> list of (item, score), for every user of both; the list is empty for a user whose history has no
+            known item, whatever the user has seen, and for one who knows every item.
 
         Raises:
             ConfigError: a behavior is none of the model's, an id is no text, or k is below 1.
             DataError: a score is NaN or infinite.
         """
-        numbered = histories_of(histories, self.item_numbers, self.log)
+        numbered = histories_of(histories, seen or {}, self.item_numbers, self.log)
         ranked = self.rank(numbered, target, k, include_seen=include_seen)
         for note in ranked.notes:
             log.warning(note)
 
         # Rows as lists by user
-        lists: dict[str, list[tuple[str, float]]] = {user: [] for user in histories}
+        lists: dict[str, list[tuple[str, float]]] = {user: [] for user in numbered.users}
         columns = (ranked.places_M.tolist(), ranked.items_M.tolist(), ranked.scores_M.tolist())
         for position, item, score in zip(*columns, strict=True):
             user = numbered.users[position]
@@ -144,10 +146,10 @@ class Recommender:
         """Return the best k items of each user as tensors on the CPU; `recommend` is the form for Python objects.
 
         Args:
-            histories: the users and what they have met.
+            histories: the users and what they have met, or only seen.
             target: the wanted behaviors; None for the default of `recommend`.
             k: most items of a user.
-            include_seen: whether items of the history may be recommended again.
+            include_seen: whether what they have met or seen may be recommended again.
 
         Raises:
             ConfigError: a behavior is none of the model's, or k is below 1.
@@ -161,19 +163,21 @@ class Recommender:
         numbers = [self._user_numbers.get(user, 0) for user in histories.users]
         numbers_U = torch.tensor(numbers, device=device)
 
-        # How many items are left to recommend to each user
+        # What is not recommended to each user, and how many items are left
         num_items = self.model.catalog.num_items
-        num_met_U = torch.from_numpy(histories.num_items_U)
-        left_U = torch.full_like(num_met_U, num_items) if include_seen else num_items - num_met_U
+        excluded, left_U = None, torch.full((len(windows),), num_items)
+        if not include_seen:
+            known = histories.known
+            is_met = known is histories
+            excluded = windows if is_met else known.windows(self.model.max_length).to(device)
+            left_U -= torch.from_numpy(known.num_items_U)
         k = min(k, num_items)
 
         # Rank for users who have a window and an item left, the shortest windows first
         lengths_U, order_U = windows.lengths_U.sort(stable=True)
         has_items_left_U = left_U.to(device)[order_U] > 0
         order_U = order_U[(lengths_U > 0) & has_items_left_U]
-        scores_UX, items_UX = self._best(
-            windows, numbers_U, order_U, wanted_K, k, include_seen=include_seen
-        )
+        scores_UX, items_UX = self._best(windows, numbers_U, order_U, wanted_K, k, excluded)
 
         is_ranked_U = torch.zeros(len(windows), dtype=torch.bool)
         is_ranked_U[order_U.cpu()] = True
@@ -193,12 +197,12 @@ class Recommender:
         order_U: Tensor,
         wanted_K: Tensor,
         k: int,
-        *,
-        include_seen: bool,
+        excluded: Windows | None,
     ) -> tuple[Tensor, Tensor]:
         """Return scores and items of the best k items of each user in `order_U`, and zeros for all other users.
 
-        Users of similar length share a batch, which is then cut to its longest window.
+        Items of `excluded`, the histories of the same users, are none of them. Users of similar length share a batch,
+        which is then cut to its longest window.
         """
         at_once = max(FEWEST_AT_ONCE, SCORES_AT_ONCE // (self.model.catalog.num_items + 1))
         score = self._scores(at_once)
@@ -209,7 +213,7 @@ class Recommender:
             batch = batch.with_final_target_set(wanted_K)
             batch = batch.newest(int(windows.lengths_U[order_B].max()))
             for rows_B, scores_BV in zip(order_B.split(at_once), score(batch), strict=True):
-                _exclude(scores_BV, windows, rows_B, include_seen=include_seen)
+                _exclude(scores_BV, excluded, rows_B)
                 best_BX, places_BX = scores_BV.topk(k)
                 scores_UX[rows_B.cpu()] = best_BX.cpu()
                 items_UX[rows_B.cpu()] = places_BX.cpu()
@@ -227,7 +231,11 @@ class Recommender:
             fact = reason.replace("_", " ")
             if reason == "other_event" and types:
                 fact = f"a type that is none of the behaviors ({types})"
-            if count:
+            if count and reason == "seen_only":
+                notes.append(
+                    f"{count:,} rows are of items that were only seen, which are no part of a history"
+                )
+            elif count:
                 notes.append(f"{count:,} rows have {fact} and are left out")
 
         # Items and users, by name
@@ -241,11 +249,14 @@ class Recommender:
             "users are new to the model and have the mean preference of all others": _where(
                 histories.users, is_new_U
             ),
+            f"users have only seen items, so they have no history {consequence}": _where(
+                histories.users, ~histories.has_row_U & histories.has_seen_U
+            ),
             f"users have no row with an item and a behavior {consequence}": _where(
-                histories.users, ~histories.has_row_U
+                histories.users, ~histories.has_row_U & ~histories.has_seen_U
             ),
             f"users have no known item {consequence}": _where(histories.users, has_only_unknown_U),
-            f"users have met every item {consequence}, unless met ones may be recommended": _where(
+            f"users have met or seen every item {consequence}, unless such ones may be recommended": _where(
                 histories.users, met_all_U
             ),
         }
@@ -280,10 +291,10 @@ class Recommender:
         return torch.tensor(is_wanted, dtype=torch.uint8, device=self.model.device)
 
 
-def _exclude(scores_BV: Tensor, windows: Windows, order_B: Tensor, *, include_seen: bool) -> None:
-    """Give padding and, unless `include_seen`, all items of each user's history the lowest score, in place."""
+def _exclude(scores_BV: Tensor, windows: Windows | None, order_B: Tensor) -> None:
+    """Give padding and all items of each user's history the lowest score, in place."""
     scores_BV[:, 0] = -torch.inf
-    if not include_seen:
+    if windows is not None:
         longest = int((windows.ends_U - windows.starts_U)[order_B].max())
         scores_BV.scatter_(1, windows.inputs(order_B, longest), -torch.inf)
 

@@ -32,7 +32,7 @@ def preparation_of(version: Version, source: Path) -> Preparation:
     facts = version.facts
     return Preparation(
         name=facts["name"],
-        parts=(LogPart(source, LogFormat.model_validate(facts["log"])),),
+        parts=(LogPart(source, LogFormat.of_stored(facts["log"])),),
         auxiliary=facts["auxiliary"],
         recipe=Recipe.model_validate(facts["recipe"]),
         license=facts["license"],

@@ -18,6 +18,8 @@ from blade_tune.data.raw.load import Log
 from blade_tune.errors import DataError
 from blade_tune.files import sha256
 
+# All columns of a used row; no such row is only seen, and logs that were kept earlier do not say so
+COLUMNS = "COLUMNS(lambda name: name <> 'seen')"
 # Columns by which a row that was there already is known; the time is compared as such, however it is written
 KEY = ("user_id", "item_id", "mask", "session")
 
@@ -46,7 +48,7 @@ def keep(database: duckdb.DuckDBPyConnection, used: str, path: Path, table: str 
         table: the table.
     """
     database.execute(
-        f"COPY (SELECT * FROM {table} WHERE {used}) TO {literal(str(path))} "
+        f"COPY (SELECT {COLUMNS} FROM {table} WHERE {used}) TO {literal(str(path))} "
         "(FORMAT parquet, COMPRESSION zstd)"
     )
     path.chmod(folder.PRIVATE_FILE)
@@ -106,7 +108,7 @@ def join(
     database.execute("ALTER TABLE rows RENAME TO newer")
     database.execute(f"CREATE TABLE rows AS SELECT * FROM read_parquet([{files}])")
     num_older = _count(database, "rows")
-    database.execute(f"INSERT INTO rows BY NAME SELECT * FROM newer WHERE {log.used}")
+    database.execute(f"INSERT INTO rows BY NAME SELECT {COLUMNS} FROM newer WHERE {log.used}")
     num_newer = _count(database, "rows") - num_older
     database.execute("DROP TABLE newer")
     log.settle_time()

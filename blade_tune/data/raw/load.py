@@ -6,7 +6,7 @@ error can name it.
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Literal, NoReturn
@@ -14,14 +14,12 @@ from typing import Literal, NoReturn
 import duckdb
 
 from blade_tune.config import guess
-from blade_tune.data.raw import times
+from blade_tune.data.raw import signals, times
 from blade_tune.data.raw.dates import UnreadableError
-from blade_tune.data.raw.files import SHOWN, LogFile, cases, literal, quoted
+from blade_tune.data.raw.files import SHOWN, LogFile, literal, quoted
 from blade_tune.data.raw.settings import EVERY_ROW, DateOrder, LogFormat
 from blade_tune.errors import DataError
 
-TRUE = ("1", "true", "True", "TRUE", "1.0")
-FALSE = ("0", "false", "False", "FALSE", "0.0")
 NOT_IDS = ("NaN", "nan")  # written by other programs for a missing value
 NO_INTEGER = -1  # stands in the table for an id that is no whole number, until it is reported
 # Whole numbers, also with a point as other programs write them: "12.0"
@@ -103,38 +101,19 @@ class Log:
 
     def _rows(self, source: str, form: LogFormat) -> str:
         """Return SQL of the rows of the table `rows` that a relation of texts makes."""
-        if form.type:
-            # A row is one event with one type, which may be none of the behaviors: mask 0.
-            other = quoted(form.type)
-            masks = _masks(form)
-            mask = f"CASE {cases(other, masks)} ELSE 0 END" if masks else "0"
-            is_seen = dict.fromkeys(form.seen, "true")
-            seen = f"CASE {cases(other, is_seen)} ELSE false END" if is_seen else "false"
-        else:
-            # A row is one interaction with a column a behavior.
-            other = "NULL"
-            bits = []
-            for k, alternatives in enumerate(form.alternatives):
-                flags = [_flag(column, form.thresholds) for column in alternatives]
-                bits.append(f"(({' | '.join(flags or ['0'])}) << {k})")
-            mask = " | ".join(bits)
-            knows = [f"{_flag(column, form.thresholds)} = 1" for column in form.seen]
-            seen = " OR ".join(knows or ["false"])
-        if EVERY_ROW in form.seen:
-            seen = "true"
         picked = {
             "user_id": self._id(form.user),
             "item_id": self._id(form.item),
             **(times.stored(quoted(form.time)) if form.time else {}),
             "session": quoted(form.session) if form.session else "NULL::VARCHAR",
-            "mask": f"({mask})::UINTEGER",
-            "other": f"{other}::VARCHAR",
-            "seen": f"coalesce({seen}, false)",
+            "mask": f"({signals.mask(form)})::UINTEGER",
+            "other": f"{quoted(form.type) if form.type else 'NULL'}::VARCHAR",
+            "seen": signals.seen(form),
         }
         columns = ", ".join(f"{value} AS {name}" for name, value in picked.items())
         return (
-            "SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other, mask = 0 AND seen AS seen) "
-            f"FROM (SELECT {columns} FROM {source})"
+            "SELECT * REPLACE (CASE WHEN mask = 0 THEN other END AS other, mask = 0 AND seen AS seen, "
+            f"CASE WHEN seen IS NOT NULL THEN mask END AS mask) FROM (SELECT {columns} FROM {source})"
         )
 
     def counts(self) -> dict[str, int]:
@@ -168,6 +147,18 @@ class Log:
         """Return the names of the behaviors that no row has."""
         ((seen,),) = self._database.execute("SELECT coalesce(bit_or(mask), 0) FROM rows").fetchall()
         return [name for k, name in enumerate(self._form.behaviors) if not seen >> k & 1]
+
+    def unseen(self) -> list[str]:
+        """Return what no row has of the types and columns by which an item is only seen."""
+        found: dict[str, bool] = {}
+        for form, numbers in self._parts():
+            tables = ["rows"] if form.type else [self._sources[number] for number in numbers]
+            for value in form.seen:
+                is_it = f"other = {literal(value)}" if form.type else f"{quoted(value)} IS NOT NULL"
+                rows = [f"SELECT 1 FROM {table} WHERE {is_it} LIMIT 1" for table in tables]
+                if value != EVERY_ROW and not found.get(value):
+                    found[value] = any(self._database.execute(row).fetchall() for row in rows)
+        return [value for value, is_there in found.items() if not is_there]
 
     def interact(self) -> dict[str, int]:
         """Replace the table `rows` by the table `met` (user_id, item_id, mask, position in time).
@@ -329,16 +320,16 @@ class Log:
     def _refuse_flag(self, row: int) -> NoReturn:
         """Raise a DataError about the first of a row's columns of behaviors that cannot be read."""
         file, row, values = self._found(row)
+        thresholds = file.form.thresholds
         for name in file.form.flags:
-            value = values[name]
-            is_number = name in file.form.thresholds
-            if value is None or (value in (*TRUE, *FALSE) and not is_number):
-                continue
-            if not is_number or not re.fullmatch(times.NUMBER, value.strip()):
+            read = f"SELECT {signals.flag(name, thresholds)} FROM (SELECT ?::VARCHAR AS {quoted(name)})"
+            if self._database.execute(read, [values[name]]).fetchall() == [(None,)]:
                 break
-        expected = NUMBER if is_number else FLAG
+        expected, way_out = (NUMBER if name in thresholds else FLAG), ""
+        if name not in thresholds and re.fullmatch(times.NUMBER, values[name].strip()):
+            way_out = f" A number needs the least one that counts: --threshold {name}=NUMBER."
         raise DataError(
-            f"{file.name}: {name} must be {expected}; row {row + 1} has {_shown(value)}."
+            f"{file.name}: {name} must be {expected}; row {row + 1} has {_shown(values[name])}.{way_out}"
         )
 
     def _found(self, row: int) -> tuple[LogFile, int, dict[str, str]]:
@@ -358,26 +349,3 @@ class Log:
 
 def _shown(value: str) -> str:
     return repr(value if len(value) <= 40 else value[:40] + "...")
-
-
-def _masks(form: LogFormat) -> dict[str, str]:
-    """Return the mask of each type that stands for behaviors."""
-    masks: dict[str, int] = {}
-    for k, values in enumerate(form.alternatives):
-        for value in values:
-            masks[value] = masks.get(value, 0) | 1 << k
-    return {value: str(mask) for value, mask in masks.items()}
-
-
-def _flag(name: str, thresholds: Mapping[str, float]) -> str:
-    """Return SQL of a behavior's column as 1 or 0, with 0 for a missing value and NULL for any other text."""
-    if name == EVERY_ROW:
-        return "1"
-    column = quoted(name)
-    if name in thresholds:
-        number = f"try_cast({column} AS DOUBLE)"
-        reached = f"({number} >= {thresholds[name]!r})::INTEGER"
-        return f"CASE WHEN {column} IS NULL THEN 0 WHEN isfinite({number}) THEN {reached} END"
-    # The usual ones first, for each is compared in turn
-    values = {"0": "0", "1": "1", **dict.fromkeys(FALSE, "0"), **dict.fromkeys(TRUE, "1")}
-    return f"CASE {cases(column, values)} WHEN {column} IS NULL THEN 0 END"

@@ -91,6 +91,7 @@ def prepare(
         counts = log.counts()
         num_rows = counts.pop("rows")
         _check_behaviors(log, preparation)
+        _check_seen(log, preparation)
         if preparation.keeps_log:
             bench.step("keeping the log")
             kept_log.keep(database, log.used, bench.split / kept_log.file_name(1))
@@ -226,20 +227,41 @@ def _check_behaviors(log: Log, preparation: Preparation) -> None:
         form, columns = part.form, part.form.alternatives[place]
         if not columns:
             continue
-        value = " or ".join(map(repr, columns))
-        words = f"{form.type} {value}" if form.type else f"a 1 or true in column {value}"
-        if any(column in form.thresholds for column in columns):
-            words = f"a number from {form.thresholds[columns[0]]:g} on in column {value}"
-        others = log.other_types()
-        hint = "."
-        if others:
-            hint = (
-                f"; other values of {form.type}: {', '.join(others)}. {guess(columns[0], others)}"
-            )
+        words = f"{form.type} {' or '.join(map(repr, columns))}"
+        if not form.type:
+            words = " or ".join(_counting(column, form) for column in columns)
         raise DataError(
-            f"{part.source}: some row must have {words} for each behavior, and none has{hint}"
+            f"{part.source}: some row must have {words} for each behavior, and none has"
+            f"{_other_types(log, form, columns[0])}"
         )
     raise DataError(f"{preparation.source}: some file must have the behavior {name}, and none has.")
+
+
+def _counting(column: str, form: LogFormat) -> str:
+    """Return what a row must have in a column so that it counts."""
+    if column in form.thresholds:
+        return f"a number from {form.thresholds[column]:g} on in column {column!r}"
+    return f"a 1 or true in column {column!r}"
+
+
+def _check_seen(log: Log, preparation: Preparation) -> None:
+    """Refuse a type or an empty column by which items are only seen, for the same reason."""
+    for value in log.unseen():
+        part = next(part for part in preparation.parts if value in part.form.seen)
+        form = part.form
+        words = f"{form.type} {value!r}" if form.type else f"something in column {value!r}"
+        raise DataError(
+            f"{part.source}: some row must have {words} for what is only seen, and none has"
+            f"{_other_types(log, form, value)}"
+        )
+
+
+def _other_types(log: Log, form: LogFormat, word: str) -> str:
+    """Return the end of a sentence on a type that no row has: which others there are."""
+    others = log.other_types()
+    if not others:
+        return "."
+    return f"; other values of {form.type}: {', '.join(others)}. {guess(word, others)}"
 
 
 def _facts(

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from blade_tune.config import Settings
 
@@ -41,7 +41,7 @@ class LogFormat(Settings):
         description="the values of `type`, or the columns, that stand for each behavior, with | between them; * for "
         "every row, nothing for a behavior that is not in this file"
     )
-    thresholds: Mapping[str, float] = Field(
+    thresholds: Mapping[str, FiniteFloat] = Field(
         {}, description="columns of numbers, which count from so much on: stars, seconds, plays"
     )
     seen: tuple[str, ...] = Field(
@@ -80,22 +80,29 @@ class LogFormat(Settings):
 
     @model_validator(mode="after")
     def _rows_have_types(self) -> Self:
-        if self.type and EVERY_ROW in self.columns:
+        if self.type and EVERY_ROW in self.values:
             raise ValueError(
                 f"{EVERY_ROW} stands for every row where there is no type, got {self.type}"
             )
         if self.type and self.thresholds:
             raise ValueError(
-                f"thresholds are of columns of behaviors, where there is no type, got {self.type}"
+                f"a threshold is of a column that is a behavior, and with a type ({self.type}) none is; name the "
+                "values of the type that count, as in like=4|5, or leave out the type"
             )
         for name in self.thresholds:
             if name not in self.flags:
                 raise ValueError(
                     f"thresholds must be of columns of behaviors ({', '.join(self.flags)}), got {name}"
                 )
+        if self.seen and EVERY_ROW in self.values:
+            raise ValueError(
+                f"seen is of rows without a behavior, and {EVERY_ROW} gives every row one; leave out either"
+            )
         for value in self.seen:
-            if value in self.values and value != EVERY_ROW:
-                raise ValueError(f"seen must differ from what stands for a behavior, got {value}")
+            if value in self.values:
+                raise ValueError(
+                    f"seen must differ from what stands for a behavior, got {value}; leave it out there or here"
+                )
         return self
 
     @model_validator(mode="after")
@@ -140,11 +147,24 @@ class LogFormat(Settings):
         return tuple(name for name in (*self.values, *self.seen) if name != EVERY_ROW)
 
     @classmethod
+    def of_stored(cls, facts: Mapping[str, Any]) -> "LogFormat":
+        """Return a format that was written down, by this version or an earlier one."""
+        return cls.model_validate(of_now(facts))
+
+    @classmethod
     def of_split_files(cls, behaviors: tuple[str, ...]) -> "LogFormat":
         """Return the format of split files, whose rows are in time order and whose ids are whole numbers."""
         return cls(
             user="user", item="item", behaviors=behaviors, columns=behaviors, integer_ids=True
         )
+
+
+def of_now(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what was written down of a format as it is now; before behaviors had alternatives, | stood for itself."""
+    columns = facts.get("columns")
+    if "seen" in facts or not isinstance(columns, list | tuple):
+        return facts
+    return {**facts, "columns": [str(text).replace("|", "\\|") for text in columns]}
 
 
 class Recipe(Settings):

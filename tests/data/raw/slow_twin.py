@@ -10,6 +10,7 @@ from blade_tune.data.raw.settings import Recipe
 
 # User, item, moment, behaviors; None where nothing stands
 Row = tuple[Any, Any, Any, frozenset[str]]
+SEEN = frozenset({"only seen"})  # the behaviors of a row by which a user only knows an item
 
 
 @dataclass
@@ -34,6 +35,8 @@ def interactions(
             left_out["no_item"] += 1
         elif moment is None:
             left_out["no_time"] += 1
+        elif behaviors == SEEN:
+            left_out["seen_only"] += 1
         elif not behaviors:
             left_out["empty"] += 1
         else:
