@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blade_tune.cli.data_append import append_option, append_rows
-from blade_tune.cli.given import given_command
+from blade_tune.cli.given import given_command, require_none_beside
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
 from blade_tune.cli.prepared_summary import print_summary
@@ -27,6 +27,8 @@ RECIPE = {
     "sample_users": int,
     "seed": int,
 }
+# Flags of how a log is split, which may stand beside a mapping file and count more than it
+BESIDE_MAPPING = ("--name", "--out", *(f"--{name.replace('_', '-')}" for name in RECIPE))
 
 
 def recipe_options(command: Command) -> Command:
@@ -51,7 +53,7 @@ source_option = click.option(
     required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The log: a file, its archive, a folder of files, or a pattern in quotes.",
+    help="The log: a file, its archive, a folder of files, or a pattern in quotes; of event-log also a mapping file.",
 )
 out_option = click.option(
     "--out",
@@ -242,40 +244,55 @@ def event_log(
     from blade_tune.data.config import data_config
     from blade_tune.data.raw.find import name_of
     from blade_tune.data.raw.forms import LogPart
+    from blade_tune.data.raw.mapping import MappingFile, is_mapping
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.spec.template import write_study
 
     if append:
         append_rows(source, name, out, form, quiet=quiet)
         return
-    if more["user"] is None or more["item"] is None or behaviors is None:
-        flag = "behaviors" if more["user"] and more["item"] else "item" if more["user"] else "user"
-        raise click.MissingParameter(param_hint=f"'--{flag}'", param_type="option")
-
-    # What the columns mean
-    names, columns = _named_behaviors(behaviors)
-    settings = {"behaviors": names, "columns": columns, "keep_repeats": keep_repeats}
-    log_format = parse(LogFormat, named_columns(more) | settings, "options")
+    mapping = MappingFile.read(source) if is_mapping(source) else None
+    if mapping:
+        # What the columns mean is said by the file
+        require_none_beside(source, BESIDE_MAPPING)
+        said, parts = mapping.log, mapping.parts()
+        auxiliary = None if said.auxiliary is None else ",".join(said.auxiliary)
+        name, license_ = name or said.name, said.license or license_
+        given = {flag: more[flag] for flag in RECIPE if more[flag] is not None}
+        more = {flag: more[flag] for flag in ("force", "settings")}
+        more |= said.recipe.model_dump(exclude_unset=True) | given
+    else:
+        # What the columns mean is said by flags
+        if more["user"] is None or more["item"] is None or behaviors is None:
+            both = more["user"] and more["item"]
+            flag = "behaviors" if both else "item" if more["user"] else "user"
+            raise click.MissingParameter(param_hint=f"'--{flag}'", param_type="option")
+        names, columns = _named_behaviors(behaviors)
+        settings = {"behaviors": names, "columns": columns, "keep_repeats": keep_repeats}
+        log_format = parse(LogFormat, named_columns(more) | settings, "options")
+        parts = (LogPart(source, log_format),)
 
     # The study's section on the data, checked before the log is read
     name = name or name_of(source)
+    names = list(parts[0].form.behaviors)
     if auxiliary is None:
         auxiliary = names[0] if len(names) > 1 else ""
     auxiliary = auxiliary or None
     section = data_section(name, names, auxiliary)
-    data_config(section, "options")
+    data_config(section, str(source) if mapping else "options")
 
     # Prepare the log, and write a study of it
     out = out or Path("data") / name
     replacement = _replacement(out, more)
     preparation = Preparation(
         name,
-        (LogPart(source, log_format),),
+        parts,
         auxiliary,
         _recipe(more),
         license_,
         keeps_log=True,
         command=given_command(),
+        mapping=source if mapping else None,
     )
     study = Path("studies") / f"{name}.yaml"
     is_ours = replacement.wrote(study)
@@ -284,7 +301,7 @@ def event_log(
     _run(preparation, replacement, form, quiet, f"--study {name}")
     if is_ours:
         study.unlink()
-    if not write_study(study, section, out, may_repeat=keep_repeats):
+    if not write_study(study, section, out, may_repeat=parts[0].form.keep_repeats):
         check_fits(study, section, out)
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -145,6 +145,11 @@ class LogFormat(Settings):
         return cls(
             user="user", item="item", behaviors=behaviors, columns=behaviors, integer_ids=True
         )
+
+
+def formats_of(facts: Mapping[str, Any]) -> tuple[LogFormat, ...]:
+    """Return the formats of a log from what `data prepare` recorded: several if its files have columns of their own."""
+    return tuple(map(LogFormat.model_validate, facts.get("formats") or [facts["log"]]))
 
 
 class Recipe(Settings):
