@@ -256,7 +256,7 @@ def event_log(
         # What the columns mean is said by the file
         require_none_beside(source, BESIDE_MAPPING)
         said, parts = mapping.log, mapping.parts()
-        auxiliary = None if said.auxiliary is None else ",".join(said.auxiliary)
+        auxiliary = said.auxiliary_flag
         name, license_ = name or said.name, said.license or license_
         given = {flag: more[flag] for flag in RECIPE if more[flag] is not None}
         more = {flag: more[flag] for flag in ("force", "settings")}

@@ -83,8 +83,8 @@ class LogMapping(Settings):
 
     name: str | None = Field(None, description="name of the data set")
     license: str | None = Field(None, description="license of the data")
-    auxiliary: tuple[str, ...] | None = Field(
-        None, description="the behavior that is no target; null if all are"
+    auxiliary: tuple[str, ...] = Field(
+        (), description="the behavior that is no target; null if all are"
     )
     recipe: Recipe = Field(Recipe(), description="which items and users stay")
     keep_repeats: bool = Field(False, description="whether repeats at a later time stay")
@@ -95,6 +95,11 @@ class LogMapping(Settings):
     @classmethod
     def _auxiliary(cls, value: Any) -> Any:
         return () if value in (None, "") else _texts(value)
+
+    @property
+    def auxiliary_flag(self) -> str | None:
+        """What --auxiliary would say; None if the file says nothing of it."""
+        return ",".join(self.auxiliary) if "auxiliary" in self.model_fields_set else None
 
     @property
     def behaviors(self) -> tuple[str, ...]:
