@@ -50,7 +50,11 @@ def some(draw: random.Random, chance: float) -> int:
     return int(draw.random() < chance)
 
 
-RATED = {"behaviors": {"like": "rating"}, "thresholds": {"rating": 4.0}, "seen": ["*"]}
+RATED = {
+    "behaviors": {"rate": "*", "like": "rating"},
+    "thresholds": {"rating": 4.0},
+    "auxiliary": "rate",
+}
 LOOK_ALIKES: dict[str, LookAlike] = {
     "MovieLens, ratings.csv": LookAlike(
         "ratings.csv",
@@ -103,9 +107,9 @@ LOOK_ALIKES: dict[str, LookAlike] = {
             "user": "reviewerID",
             "item": "asin",
             "time": "unixReviewTime",
-            "behaviors": {"like": "overall"},
+            "behaviors": {"rate": "*", "like": "overall"},
             "thresholds": {"overall": 4.0},
-            "seen": ["*"],
+            "auxiliary": "rate",
         },
         ("helpful: objects, lists",),
     ),

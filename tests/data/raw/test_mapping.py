@@ -97,7 +97,7 @@ rows_of_files = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(rows_of_files, st.lists(st.sampled_from(SUFFIXES), min_size=3, max_size=3), st.booleans())
 def test_several_files_are_one_log(
     rows: list[tuple[int, tuple[Any, ...]]], suffixes: list[str], keep_repeats: bool
@@ -122,7 +122,7 @@ def test_several_files_are_one_log(
         compare(facts, folder / "out", source.parts()[0].form, expected)
 
 
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(rows_of_files, rows_of_files)
 def test_newer_files_of_a_mapping_file_are_added(
     older: list[tuple[int, tuple[Any, ...]]], newer: list[tuple[int, tuple[Any, ...]]]

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from blade_tune.config import write_yaml
-from blade_tune.data.raw.look.guess import Guess
-from blade_tune.data.raw.settings import EVERY_ROW
+from blade_tune.data.raw.look.guess import BEHAVIORS, Guess, missing
+from blade_tune.printable import printable
 
-COLUMN, BEHAVIORS = "COLUMN", "BEHAVIORS"  # stand for what could not be guessed
 OPENING = (
     "# Written by `blade-tune data look`: guesses, yours to correct. docs/data.md has every key.\n"
 )
@@ -28,15 +27,13 @@ def entry_of(found: Guess, *, with_session: bool) -> dict[str, Any]:
     behaviors = {name: _escaped(value) for name, value in found.behaviors.items()}
     entry = {
         "source": str(found.peek.source),
-        "user": found.name_of("user") or COLUMN,
-        "item": found.name_of("item") or COLUMN,
+        "user": found.name_of("user") or missing("user"),
+        "item": found.name_of("item") or missing("item"),
         "time": found.name_of("time"),
         "type": found.name_of("type"),
         "session": found.name_of("session") if with_session else None,
         "behaviors": behaviors or {BEHAVIORS: BEHAVIORS},
         "thresholds": dict(found.thresholds),
-        # Who rated an item low knows it
-        "seen": [EVERY_ROW] if found.thresholds else [],
         "header": header,
         "encoding": found.peek.encoding,
     }
@@ -74,7 +71,7 @@ def mapping_text(log: Mapping[str, Any], folder: Path, doubts: Sequence[str]) ->
         content = {**log, "files": [_shown(entry, folder) for entry in log["files"]]}
     else:
         content = _shown(log, folder)
-    lines = [f"# {' '.join(doubt.split())}\n" for doubt in doubts]
+    lines = [f"# {printable(' '.join(doubt.split()))}\n" for doubt in doubts]
     return "".join([OPENING, *lines]) + write_yaml(content)
 
 

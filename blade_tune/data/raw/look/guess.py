@@ -8,6 +8,7 @@ from pathlib import Path
 from blade_tune.data.raw.look.columns import Column
 from blade_tune.data.raw.look.peek import Peek
 from blade_tune.data.raw.look.words import (
+    SHOWN,
     behavior_name,
     plain,
     rank,
@@ -15,7 +16,9 @@ from blade_tune.data.raw.look.words import (
     why_none,
     words_of,
 )
+from blade_tune.data.raw.settings import EVERY_ROW
 
+BEHAVIORS = "BEHAVIORS"  # stands for those that could not be guessed
 MAX_TYPES = 20  # different values of a column that names events
 MOSTLY_MISSING = 0.5
 ABOUT_AS_GOOD = 0.5  # of the most different values
@@ -79,6 +82,11 @@ def guess_of(peek: Peek) -> Guess:
         _name_columns(found)
     _find_behaviors(found)
     return found
+
+
+def missing(kind: str) -> str:
+    """Return what stands for the name of a column that could not be guessed."""
+    return f"{kind.upper()}_COLUMN"
 
 
 def _by_name(found: Guess, kind: str, is_fit: Callable[[Column], bool]) -> list[Column]:
@@ -198,7 +206,7 @@ def _find_ids(found: Guess) -> None:
         candidates = _id_like(found)
         if not candidates:
             found.doubts.append(
-                f"no column looks like ids of {kind}s: put its name in the place of COLUMN."
+                f"no column looks like ids of {kind}s: put its name in the place of {missing(kind)}."
             )
             continue
         most = max(column.num_distinct for column in candidates)
@@ -272,7 +280,7 @@ def _find_behaviors(found: Guess) -> None:
         if found.behaviors:
             return
         found.doubts.append(
-            "no event is a behavior by its name: put those that are in the place of BEHAVIORS."
+            f"no event is a behavior by its name: put those that are in the place of {BEHAVIORS}."
         )
         return
     flags = _named_flags(found)
@@ -293,7 +301,7 @@ def _find_behaviors(found: Guess) -> None:
         _behaviors_of_rating(found, found.roles["rating"])
         return
     name = _name_by_file(found.peek.source)
-    found.behaviors[name] = "*"
+    found.behaviors[name] = EVERY_ROW
     found.strengths[name] = signal_of(name)
     if others:
         names = ",".join(column.name for column in others)
@@ -344,17 +352,20 @@ def _behaviors_of_type(found: Guess, column: Column) -> None:
         else:
             without.setdefault(why, []).append(value)
     for why, values in without.items():
-        found.doubts.append(f"no behavior is made of {', '.join(values)}, which {why}.")
+        advice = ""
+        if why == SHOWN:
+            advice = f"; --seen {','.join(values)} keeps what was shown from being recommended"
+        found.doubts.append(f"no behavior is made of {', '.join(values)}, which {why}{advice}.")
 
 
 def _behaviors_of_rating(found: Guess, column: Column) -> None:
-    """Take the better part of a scale for likes: 4 of 5, 7 of 10."""
+    """Make every row a rating, and the better part of the scale a like: 4 of 5, 7 of 10."""
     high = max(column.numbers)
     least = next(
         (least for top, least in ((1, 1), (5, 4), (10, 7)) if high <= top), round(high * 0.7)
     )
-    found.behaviors["like"] = column.name
-    found.strengths["like"] = "strong"
+    found.behaviors = {"rate": EVERY_ROW, "like": column.name}
+    found.strengths = {"rate": "weak", "like": "strong"}
     found.thresholds[column.name] = float(least)
     share = sum(n for value, n in column.counts.items() if float(value) >= least) / len(
         column.values

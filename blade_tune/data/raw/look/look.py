@@ -62,7 +62,7 @@ def look(sources: Sequence[Path]) -> Look:
 def _facts(guesses: Sequence[Guess]) -> Facts:
     log = advice.log_of(guesses, with_session=True)
     entries = log.get("files", [log])
-    if any(advice.COLUMN in (entry["user"], entry["item"]) for entry in entries):
+    if any(kind not in found.roles for found in guesses for kind in ("user", "item")):
         return Facts()
     own = {key: value for key, value in log.items() if key in ("date_order",)}
     files = [

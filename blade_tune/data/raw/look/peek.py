@@ -26,6 +26,10 @@ from blade_tune.errors import DataError
 
 # Most rows and bytes of a source that are looked at, and most files among which they are divided
 ROWS, BYTES, FILES = 100_000, 2**24, 8
+# Half of a character beyond U+FFFF without its other half, which is no text
+LONE_SURROGATE = re.compile(
+    r"(?i)\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f][0-9a-f]{2})|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}"
+)
 ANY = LogFormat(user="user", item="item", behaviors=("any",), columns=("*",))
 Cell = str | None
 
@@ -208,6 +212,7 @@ def _cells(text: str, separator: str) -> Iterator[list[str]]:
 def _of_objects(path: Path, text: str, *, may_be_array: bool, is_whole: bool) -> Table:
     """Return the rows of JSON objects, one a line or in an array."""
     is_array = may_be_array and text.lstrip().startswith("[")
+    text = LONE_SURROGATE.sub(r"\\ufffd", text)
     decoder = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
     objects: list[dict[str, Any]] = []
     place, end = (text.index("[") + 1, ",") if is_array else (0, "")

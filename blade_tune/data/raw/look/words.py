@@ -71,9 +71,10 @@ STRONG = _listed(
     "booked reserve reserved rent rented loan borrow borrowed gift gifted reply replied retweet "
     "quote repost pin love finish finished complete completed interested join joined conversion"
 )
+SHOWN = "is only shown"
 # Why an event of such a name is no behavior -> such names
 NO_SIGNALS: Mapping[str, tuple[str, ...]] = {
-    "is only shown": _listed(
+    SHOWN: _listed(
         "impression impressions imp show shown exposure exposed expose display displayed render "
         "rendered"
     ),
