@@ -13,6 +13,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.printable import printable_lines
 
 if TYPE_CHECKING:
+    from blade_tune.data.raw.look.columns import Column
     from blade_tune.data.raw.look.guess import Guess
     from blade_tune.data.raw.look.look import Look
 
@@ -44,8 +45,9 @@ def look_at(sources: tuple[Path, ...], write: Path | None, form: str) -> None:
     """  # noqa: D301
     from blade_tune.data.raw.look import advice
     from blade_tune.data.raw.look.look import look
+    from blade_tune.data.raw.mapping import is_mapping
 
-    if write and write.suffix.lower() not in (".yaml", ".yml"):
+    if write and not is_mapping(write):
         raise ConfigError(f"{write}: must end in .yaml, by which a mapping file is known.")
     if write and write.exists():
         raise ConfigError(f"{write}: is there already and left alone; give --write another name.")
@@ -72,13 +74,13 @@ def look_at(sources: tuple[Path, ...], write: Path | None, form: str) -> None:
     again = advice.line_of(
         ["blade-tune", "data", "look", *map(str, sources), "--write", "log.yaml"]
     )
-    click.echo(f"\nOnly a mapping file can say this; write it with\n{printable_lines(again)}\n")
+    click.echo(f"\nA mapping file says this; write it with\n{printable_lines(again)}\n")
     click.echo(printable_lines(text), nl=False)
 
 
 def _facts(seen: "Look") -> dict[str, Any]:
     """Return what was seen for programs."""
-    files = []
+    files = {}
     for found in seen.guesses:
         peek = found.peek
         columns = {
@@ -91,19 +93,16 @@ def _facts(seen: "Look") -> dict[str, Any]:
             }
             for column in found.columns
         }
-        files.append(
-            {
-                "source": str(peek.source),
-                "form": peek.form,
-                "files": peek.num_files,
-                "rows_looked_at": peek.num_rows,
-                "is_whole": peek.is_whole,
-                "has_header": peek.has_header,
-                "encoding": peek.encoding or "utf-8",
-                "time_unit": found.roles["time"].unit or "dates" if "time" in found.roles else None,
-                "columns": columns,
-            }
-        )
+        files[str(peek.source)] = {
+            "form": peek.form,
+            "files": peek.num_files,
+            "rows_looked_at": peek.num_rows,
+            "is_whole": peek.is_whole,
+            "has_header": peek.has_header,
+            "encoding": peek.encoding or "utf-8",
+            "time_unit": found.roles["time"].unit or "dates" if "time" in found.roles else None,
+            "columns": columns,
+        }
     facts = seen.facts
     return {
         "files": files,
@@ -125,41 +124,41 @@ def _meaning(found: "Guess", name: str) -> str | None:
 
 def _page(seen: "Look") -> Iterator[str]:
     """Yield lines for people: each file with its columns, what was counted, what is not sure."""
-    from blade_tune.data.raw.look.look import span_words
+    from blade_tune.data.raw.look.look import sets_words, span_words
 
     for found in seen.guesses:
         peek = found.peek
         files = f"{peek.num_files} files, " if peek.num_files > 1 else ""
-        looked = (
-            f"all {peek.num_rows:,} rows" if peek.is_whole else f"the first {peek.num_rows:,} rows"
-        )
         header = "" if peek.has_header else ", no header"
         encoding = f", {peek.encoding}" if peek.encoding else ""
-        yield f"{peek.source}: {files}{peek.form}{header}{encoding}; {looked} were looked at"
+        rows = "all" if peek.is_whole else "the first"
+        yield (
+            f"{peek.source}: {files}{peek.form}{header}{encoding}; {rows} {peek.num_rows:,} rows were looked at"
+        )
         width = min(24, max(len(column.name) for column in found.columns)) + 2
         for column in found.columns:
-            meaning, reason = _meaning(found, column.name), found.reasons.get(column.name)
-            words = f"{column.num_distinct:,} values: {column.shown()}"
-            if column.missing_share:
-                words += f"; missing in {column.missing_share:.1%}"
-            if column.is_nested:
-                words = "objects or lists"
-            if meaning:
-                words = (
-                    f"{meaning.upper()} by {reason}"
-                    if reason and not reason.startswith(meaning)
-                    else meaning
-                )
-                words = f"{meaning} ({reason}); {column.num_distinct:,} values: {column.shown()}"
-            yield from _wrapped(f"  {column.name:<{width}}", words)
+            yield from _wrapped(f"  {column.name:<{width}}", _of_column(found, column))
     span = span_words(seen.facts, seen.guesses[0].roles.get("time"))
     if span:
-        yield from _wrapped("time", f"{span} in the rows looked at")
+        yield from _wrapped("time", span)
+    sets = sets_words(seen)
+    if sets:
+        yield from _wrapped("sets", sets)
     left_out = ", ".join(f"{k.replace('_', ' ')} {n:,}" for k, n in seen.facts.left_out.items())
     if left_out:
         yield from _wrapped("left out", left_out)
     for number, doubt in enumerate(seen.doubts):
         yield from _wrapped("" if number else "mind", f"- {doubt}")
+
+
+def _of_column(found: "Guess", column: "Column") -> str:
+    """Return what a column probably means, why, and its values."""
+    if column.is_nested:
+        return "objects or lists"
+    meaning, reason = _meaning(found, column.name), found.reasons.get(column.name)
+    words = f"{meaning} ({reason}); " if meaning and reason else ""
+    words += f"{column.num_distinct:,} values: {column.shown()}" if column.counts else "empty"
+    return f"{words}; missing in {column.missing_share:.1%}" if column.missing_share else words
 
 
 def _wrapped(label: str, words: str) -> list[str]:

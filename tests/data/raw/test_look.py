@@ -88,7 +88,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(("suffix", "kind"), zip(SUFFIXES, cycle(KINDS), strict=False))
+@pytest.mark.parametrize(("suffix", "kind"), list(zip(SUFFIXES, cycle(KINDS), strict=False)))
 def test_the_command_does_what_flags_by_hand_do(tmp_path: Path, suffix: str, kind: str) -> None:
     """The same bytes for made-up logs with a column or a row a behavior, or one behavior."""
     draw = random.Random(f"{kind} {suffix}")  # noqa: S311
@@ -254,7 +254,7 @@ def test_a_look_as_json(tmp_path: Path) -> None:
         [{"user": f"u{n % 5}", "item": f"i{n % 9}", "odd'": "1"} for n in range(50)],
     )
     seen = json.loads(do_words(tmp_path, "data", "look", "my shop.csv", "-f", "json"))
-    (file,) = seen["files"]
+    file = seen["files"]["my shop.csv"]
     assert (file["form"], file["rows_looked_at"], file["is_whole"]) == (
         "text, separated by ','",
         50,

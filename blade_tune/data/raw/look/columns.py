@@ -132,4 +132,5 @@ def _is_day(text: str, digits: int, pattern: str) -> bool:
 
 
 def _cut(value: str) -> str:
-    return value if len(value) <= 24 else f"{value[:24]}..."
+    shown = value if len(value) <= 24 else f"{value[:24]}..."
+    return repr(shown) if "," in shown else shown

@@ -7,10 +7,12 @@ from typing import Any
 
 from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.look import advice
+from blade_tune.data.raw.look.behaviors import find_behaviors
 from blade_tune.data.raw.look.columns import Column, moment
 from blade_tune.data.raw.look.facts import Facts, facts_of
-from blade_tune.data.raw.look.guess import Guess, guess_of
-from blade_tune.data.raw.look.peek import peek
+from blade_tune.data.raw.look.guess import Guess
+from blade_tune.data.raw.look.peek import Peek, peek
+from blade_tune.data.raw.look.roles import find_roles
 from blade_tune.data.raw.look.words import NOBODY, plain
 from blade_tune.data.raw.mapping import FileMapping, LogMapping, MappingFile
 from blade_tune.errors import ConfigError
@@ -38,7 +40,7 @@ def look(sources: Sequence[Path]) -> Look:
     Raises:
         DataError: a source is missing, damaged, empty, or of no form that is read.
     """
-    guesses = [guess_of(peek(source)) for source in sources]
+    guesses = [_guess_of(peek(source)) for source in sources]
     doubts = []
     for found in guesses:
         prefix = f"{found.peek.source}: " if len(guesses) > 1 else ""
@@ -57,6 +59,21 @@ def look(sources: Sequence[Path]) -> Look:
         doubts.append(f"`data prepare` will refuse this: {facts.refusal}")
     log = advice.log_of(guesses, with_session=facts.needs_session)
     return Look(guesses, facts, log, doubts + _of_facts(guesses, facts))
+
+
+def _guess_of(rows: Peek) -> Guess:
+    """Return what the columns of a source probably mean."""
+    columns = [Column(name, values, name in rows.nested) for name, values in rows.columns.items()]
+    found = Guess(rows, columns)
+    nested = sorted(rows.nested)
+    if nested:
+        found.doubts.append(
+            f"{', '.join(nested)}: objects, lists or long numbers, which are not read; write each event as a row "
+            "of its own, and each value that is meant as a column."
+        )
+    find_roles(found)
+    find_behaviors(found)
+    return found
 
 
 def _facts(guesses: Sequence[Guess]) -> Facts:
@@ -159,6 +176,18 @@ def _of_facts(guesses: Sequence[Guess], facts: Facts) -> list[str]:
             "--keep-repeats keeps them."
         )
     return sentences
+
+
+def sets_words(seen: Look) -> str:
+    """Return how many interactions have more than one behavior; "" where there is only one behavior."""
+    facts = seen.facts
+    if not facts.rows or len({name for found in seen.guesses for name in found.behaviors}) < 2:
+        return ""
+    share = facts.sets_by_session if facts.needs_session else facts.sets_by_time
+    key = "session" if facts.needs_session else "time"
+    if "time" not in seen.guesses[0].roles and key == "time":
+        return f"{share:.1%} of the rows have more than one behavior"
+    return f"{share:.1%} of the interactions have more than one behavior, for rows of a user, item and {key} merge"
 
 
 def span_words(facts: Facts, time: Column | None) -> str:
