@@ -33,7 +33,7 @@ KINDS = ("user", "item", "time", "type", "session", "rating")
 )
 @format_option
 def look_at(sources: tuple[Path, ...], write: Path | None, form: str) -> None:
-    """Tell what the columns of a log probably mean, and print the command that prepares it.
+    """Tell what a log's columns mean, and how to prepare it.
 
     The first rows of each SOURCE are looked at, in seconds whatever its size: a file of any form that is read, an
     archive, a folder or a pattern. Several are parts of one log with columns of their own; their command needs a

@@ -53,7 +53,7 @@ source_option = click.option(
     required=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="The log: a file, its archive, a folder of files, or a pattern in quotes; of event-log also a mapping file.",
+    help="The log: a file, its archive, a folder of files, or a pattern in quotes.",
 )
 out_option = click.option(
     "--out",
@@ -233,7 +233,8 @@ def event_log(
     interaction with a column a behavior. Columns are found by name. Rows of one user, item and time (or session) are
     one interaction with a set of behaviors. The log and a study file that is there already are left alone; with
     --force, one that was not edited is written anew. With --append newer rows are added to a log that was prepared:
-    only --source and --name are needed.
+    only --source and --name are needed. A mapping file (.yaml) as --source says all this in the place of flags, also of
+    several files with columns of their own; `data look` writes one.
 
     \b
     Example:

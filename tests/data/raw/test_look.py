@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blade_tune.config import read_yaml
 from blade_tune.data.raw.look import advice, peek
 from blade_tune.data.raw.look.look import look
 from blade_tune.data.raw.mapping import MappingFile
@@ -119,52 +118,6 @@ def test_the_command_does_what_flags_by_hand_do(tmp_path: Path, suffix: str, kin
     assert parts[0] == parts[1]
 
 
-def test_several_files_get_a_mapping_file(tmp_path: Path) -> None:
-    """It names them from its own folder, has each one's columns, and prepares as it is; none is written over."""
-    for name, (user, item, step) in {
-        "views.csv": ("visitor", "page", 1),
-        "buys.tsv": ("customer", "sku", 3),
-    }.items():
-        rows = [
-            {item: f"i{n % 9}", user: f"u{n % 5}", "ts": str(1_600_000_000 + n)}
-            for n in range(0, 90, step)
-        ]
-        write_log(tmp_path / "logs" / name, rows)
-    sources = ["logs/views.csv", "logs/buys.tsv"]
-    seen = call("data", "look", *sources, cwd=tmp_path)
-    assert "blade-tune data look logs/views.csv logs/buys.tsv --write log.yaml" in seen.out
-    words = advised(tmp_path, *sources, "--write", "logs/log.yaml")
-    written = read_yaml(tmp_path / "logs" / "log.yaml")
-    assert written == {
-        "auxiliary": "view",
-        "files": [
-            {
-                "source": "views.csv",
-                "user": "visitor",
-                "item": "page",
-                "time": "ts",
-                "behaviors": {"view": "*"},
-            },
-            {
-                "source": "buys.tsv",
-                "user": "customer",
-                "item": "sku",
-                "time": "ts",
-                "behaviors": {"buy": "*"},
-            },
-        ],
-    }
-    facts = call(*words, *NO_FLOORS, "-q", "-f", "json", "--name", "shop", cwd=tmp_path)
-    assert json.loads(facts.out)["left_out"]["merged"] == 30
-    before = (tmp_path / "logs" / "log.yaml").read_bytes()
-    again = call("data", "look", *sources, "--write", "logs/log.yaml", cwd=tmp_path)
-    assert (again.code, again.err) == (
-        2,
-        "Error: logs/log.yaml: is there already and left alone; give --write another name.\n",
-    )
-    assert (tmp_path / "logs" / "log.yaml").read_bytes() == before
-
-
 def test_files_that_do_not_go_together(tmp_path: Path) -> None:
     """Times in two units would sort wrongly without a word from `data prepare`, and other users share nothing."""
     for name, unit, user in (("a.csv", 1, "u"), ("b.csv", 1000, "v")):
@@ -245,33 +198,6 @@ def test_only_the_head_of_a_large_file_is_read(
     (found,) = look([path]).guesses
     assert 1_000 < found.peek.num_rows < 30_000
     assert not found.peek.is_whole
-
-
-def test_a_look_as_json(tmp_path: Path) -> None:
-    """Programs get forms, columns with their meaning and reason, counts, notes, the mapping and the command."""
-    write_log(
-        tmp_path / "my shop.csv",
-        [{"user": f"u{n % 5}", "item": f"i{n % 9}", "odd'": "1"} for n in range(50)],
-    )
-    seen = json.loads(do_words(tmp_path, "data", "look", "my shop.csv", "-f", "json"))
-    file = seen["files"]["my shop.csv"]
-    assert (file["form"], file["rows_looked_at"], file["is_whole"]) == (
-        "text, separated by ','",
-        50,
-        True,
-    )
-    assert file["columns"]["user"]["meaning"] == "user"
-    assert file["columns"]["user"]["reason"] == "its name"
-    assert seen["mapping"]["behaviors"] == {"interact": "*"}
-    words = shlex.split(seen["command"])
-    assert words[5] == "my shop.csv"
-    assert call(*words[1:], *NO_FLOORS, "-q", cwd=tmp_path).code == 0
-
-
-def do_words(folder: Path, *words: str) -> str:
-    ended = call(*words, cwd=folder)
-    assert ended.code == 0, ended.err
-    return ended.out
 
 
 cells = st.one_of(

@@ -1,4 +1,4 @@
-"""Facts on the values of a column, from which its meaning is guessed."""
+"""Counted on the values of a column, from which its meaning is guessed."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -22,7 +22,7 @@ SETS = 0.02
 
 
 @dataclass(frozen=True)
-class Facts:
+class Counted:
     """Counts on the rows that were looked at."""
 
     rows: int = 0
@@ -41,7 +41,7 @@ class Facts:
         return by_session >= max(SETS, 2 * self.sets_by_time)
 
 
-def facts_of(guesses: Sequence[Guess], parts: Sequence[LogPart]) -> Facts:
+def facts_of(guesses: Sequence[Guess], parts: Sequence[LogPart]) -> Counted:
     """Read the rows that were looked at as a log.
 
     Args:
@@ -58,7 +58,7 @@ def facts_of(guesses: Sequence[Guess], parts: Sequence[LogPart]) -> Facts:
         try:
             log = Log(database, files)
         except DataError as error:
-            return Facts(refusal=str(error))
+            return Counted(refusal=str(error))
         return _counted(database, log, parts)
 
 
@@ -72,7 +72,7 @@ def _write(found: Guess, part: LogPart, path: Path) -> None:
         writer.writerows(zip(*(columns[name] for name in used), strict=True))
 
 
-def _counted(database: duckdb.DuckDBPyConnection, log: Log, parts: Sequence[LogPart]) -> Facts:
+def _counted(database: duckdb.DuckDBPyConnection, log: Log, parts: Sequence[LogPart]) -> Counted:
     left_out = log.counts()
     num_rows = left_out.pop("rows")
     form = parts[0].form
@@ -83,7 +83,7 @@ def _counted(database: duckdb.DuckDBPyConnection, log: Log, parts: Sequence[LogP
     if any(part.form.session for part in parts):
         by_session = _sets(database, rows, f"coalesce('in ' || session, {of_time})")
     share, repeats = by_time
-    return Facts(
+    return Counted(
         num_rows,
         {reason: count for reason, count in left_out.items() if count},
         times.span(database, log.time, log.used) if form.time else {},

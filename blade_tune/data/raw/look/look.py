@@ -9,7 +9,7 @@ from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.look import advice
 from blade_tune.data.raw.look.behaviors import find_behaviors
 from blade_tune.data.raw.look.columns import Column, moment
-from blade_tune.data.raw.look.facts import Facts, facts_of
+from blade_tune.data.raw.look.facts import Counted, facts_of
 from blade_tune.data.raw.look.guess import Guess
 from blade_tune.data.raw.look.peek import Peek, peek
 from blade_tune.data.raw.look.roles import find_roles
@@ -26,7 +26,7 @@ class Look:
     """What a first look found."""
 
     guesses: list[Guess]
-    facts: Facts
+    facts: Counted
     log: dict[str, Any]  # content of a mapping file
     doubts: list[str]  # sentences on what is not sure, or wrong
 
@@ -76,11 +76,11 @@ def _guess_of(rows: Peek) -> Guess:
     return found
 
 
-def _facts(guesses: Sequence[Guess]) -> Facts:
+def _facts(guesses: Sequence[Guess]) -> Counted:
     log = advice.log_of(guesses, with_session=True)
     entries = log.get("files", [log])
     if any(kind not in found.roles for found in guesses for kind in ("user", "item")):
-        return Facts()
+        return Counted()
     own = {key: value for key, value in log.items() if key in ("date_order",)}
     files = [
         {key: value for key, value in entry.items() if key in FileMapping.model_fields}
@@ -90,7 +90,7 @@ def _facts(guesses: Sequence[Guess]) -> Facts:
         mapping = LogMapping.model_validate({**own, "files": files})
         parts: Sequence[LogPart] = MappingFile(Path("log.yaml"), mapping).parts()
     except (ConfigError, ValueError) as error:
-        return Facts(refusal=str(error).splitlines()[0])
+        return Counted(refusal=str(error).splitlines()[0])
     return facts_of(guesses, parts)
 
 
@@ -144,7 +144,7 @@ def _together(guesses: Sequence[Guess]) -> list[str]:
     return sentences
 
 
-def _of_facts(guesses: Sequence[Guess], facts: Facts) -> list[str]:
+def _of_facts(guesses: Sequence[Guess], facts: Counted) -> list[str]:
     """Return sentences on what follows from counts."""
     sentences = []
     names = {name for found in guesses for name in found.behaviors}
@@ -190,7 +190,7 @@ def sets_words(seen: Look) -> str:
     return f"{share:.1%} of the interactions have more than one behavior, for rows of a user, item and {key} merge"
 
 
-def span_words(facts: Facts, time: Column | None) -> str:
+def span_words(facts: Counted, time: Column | None) -> str:
     """Return the first and the last time that were looked at, as dates where numbers are such."""
     if not facts.span or time is None:
         return ""

@@ -31,15 +31,15 @@ LONE_SURROGATE = re.compile(
     r"(?i)\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f][0-9a-f]{2})|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}"
 )
 ANY = LogFormat(user="user", item="item", behaviors=("any",), columns=("*",))
-Cell = str | None
+Text = str | None  # None for a missing value
 
 
-class Table(NamedTuple):
+class Head(NamedTuple):
     """The first rows of one file."""
 
     form: str
     names: list[str]
-    rows: list[Sequence[Cell]]
+    rows: list[Sequence[Text]]
     is_whole: bool  # whether the file has no other rows
     encoding: str | None = None  # what --encoding must name
     has_header: bool = True
@@ -53,7 +53,7 @@ class Peek:
 
     source: Path
     form: str
-    columns: dict[str, list[Cell]]  # name -> values, None for a missing one
+    columns: dict[str, list[Text]]  # name -> values, None for a missing one
     num_files: int
     is_whole: bool  # whether these are all rows
     encoding: str | None = None
@@ -92,7 +92,7 @@ def peek(source: Path) -> Peek:
         )
 
     # Columns, and those whose values are in the names of folders
-    columns: dict[str, list[Cell]] = {name: [] for name in names if first.names.count(name) == 1}
+    columns: dict[str, list[Text]] = {name: [] for name in names if first.names.count(name) == 1}
     for name in sorted({name for name in first.names if first.names.count(name) > 1}):
         notes.append(
             f"the column {name!r} is there {first.names.count(name)} times, so it cannot be used"
@@ -127,7 +127,7 @@ def peek(source: Path) -> Peek:
     )
 
 
-def _take_missing(values: list[Cell]) -> dict[str, int]:
+def _take_missing(values: list[Text]) -> dict[str, int]:
     """Put None in the place of texts that stand for a missing value; return how often each was there."""
     counts: dict[str, int] = {}
     for place, value in enumerate(values):
@@ -137,7 +137,7 @@ def _take_missing(values: list[Cell]) -> dict[str, int]:
     return counts
 
 
-def _table(path: Path, num_rows: int, num_bytes: int) -> Table:
+def _table(path: Path, num_rows: int, num_bytes: int) -> Head:
     """Return the first rows of a file."""
     name, raw = head(path, num_bytes)
     suffix = ending_of(name, str(path))
@@ -153,7 +153,7 @@ def _table(path: Path, num_rows: int, num_bytes: int) -> Table:
     return table._replace(rows=table.rows[:num_rows], is_whole=is_whole, encoding=encoding)
 
 
-def _of_lines(path: Path, text: str, suffix: str, *, is_whole: bool) -> Table:
+def _of_lines(path: Path, text: str, suffix: str, *, is_whole: bool) -> Head:
     """Return the rows of separated text."""
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     if not first:
@@ -170,20 +170,20 @@ def _of_lines(path: Path, text: str, suffix: str, *, is_whole: bool) -> Table:
     if separator in SEPARATORS and len(cells) == 1:
         form = "text of one column"
     if suffix == ".inter":
-        return Table(form, untyped(cells), rows[1:], is_whole, num_bad=num_bad)
+        return Head(form, untyped(cells), rows[1:], is_whole, num_bad=num_bad)
     if is_header(cells, rows[1:]):
-        return Table(form, cells, rows[1:], is_whole, num_bad=num_bad)
+        return Head(form, cells, rows[1:], is_whole, num_bad=num_bad)
     names = [f"column_{number}" for number in range(1, len(cells) + 1)]
-    return Table(form, names, rows, is_whole, has_header=False, num_bad=num_bad)
+    return Head(form, names, rows, is_whole, has_header=False, num_bad=num_bad)
 
 
 def _rows(
     text: str, separator: str, width: int, *, is_whole: bool
-) -> tuple[list[Sequence[Cell]], int]:
+) -> tuple[list[Sequence[Text]], int]:
     """Return the rows of a width, the header among them, and how many have another one; the last may be cut."""
-    rows: list[Sequence[Cell]] = []
+    rows: list[Sequence[Text]] = []
     num_bad = 0
-    cut: Sequence[Cell] | None = None
+    cut: Sequence[Text] | None = None
     try:
         for row in _cells(text, separator):
             if cut is not None and len(cut) == width:
@@ -209,7 +209,7 @@ def _cells(text: str, separator: str) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator)
 
 
-def _of_objects(path: Path, text: str, *, may_be_array: bool, is_whole: bool) -> Table:
+def _of_objects(path: Path, text: str, *, may_be_array: bool, is_whole: bool) -> Head:
     """Return the rows of JSON objects, one a line or in an array."""
     is_array = may_be_array and text.lstrip().startswith("[")
     text = LONE_SURROGATE.sub(r"\\ufffd", text)
@@ -235,20 +235,20 @@ def _of_objects(path: Path, text: str, *, may_be_array: bool, is_whole: bool) ->
     nested = {
         key for value in objects for key, inner in value.items() if isinstance(inner, dict | list)
     }
-    rows: list[Sequence[Cell]] = [
+    rows: list[Sequence[Text]] = [
         [_as_text(value.get(name)) for name in names] for value in objects
     ]
     form = "a JSON array of objects" if is_array else "JSON objects, one a line"
-    return Table(form, names, rows, is_whole, nested=frozenset(nested))
+    return Head(form, names, rows, is_whole, nested=frozenset(nested))
 
 
-def _as_text(value: Any) -> Cell:
+def _as_text(value: Any) -> Text:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value)
 
 
-def _of_parquet(path: Path, num_rows: int) -> Table:
+def _of_parquet(path: Path, num_rows: int) -> Head:
     """Return the first rows of a Parquet file; columns that `data prepare` could not read count as nested."""
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         place = Path(folder) / "unpacked"
@@ -267,13 +267,13 @@ def _of_parquet(path: Path, num_rows: int) -> Table:
             rows = _fetch(database, file, names, num_rows + 1)
     is_whole = len(rows) <= num_rows
     shown = [*names, *sorted(nested)]
-    padded: list[Sequence[Cell]] = [(*row, *("{}" for _ in nested)) for row in rows[:num_rows]]
-    return Table("Parquet", shown, padded, is_whole, nested=frozenset(nested))
+    padded: list[Sequence[Text]] = [(*row, *("{}" for _ in nested)) for row in rows[:num_rows]]
+    return Head("Parquet", shown, padded, is_whole, nested=frozenset(nested))
 
 
 def _fetch(
     database: duckdb.DuckDBPyConnection, file: ParquetFile, names: list[str], num_rows: int
-) -> list[tuple[Cell, ...]]:
+) -> list[tuple[Text, ...]]:
     columns = ", ".join(map(quoted, names))
     return database.execute(
         f"SELECT {columns} FROM {file.relation(names)} LIMIT {num_rows}"
