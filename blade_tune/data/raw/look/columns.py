@@ -1,4 +1,4 @@
-"""Counted on the values of a column, from which its meaning is guessed."""
+"""Facts on the values of a column, from which its meaning is guessed."""
 
 from collections import Counter
 from collections.abc import Sequence

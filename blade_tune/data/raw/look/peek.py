@@ -34,7 +34,7 @@ ANY = LogFormat(user="user", item="item", behaviors=("any",), columns=("*",))
 Text = str | None  # None for a missing value
 
 
-class Head(NamedTuple):
+class FirstRows(NamedTuple):
     """The first rows of one file."""
 
     form: str
@@ -137,7 +137,7 @@ def _take_missing(values: list[Text]) -> dict[str, int]:
     return counts
 
 
-def _table(path: Path, num_rows: int, num_bytes: int) -> Head:
+def _table(path: Path, num_rows: int, num_bytes: int) -> FirstRows:
     """Return the first rows of a file."""
     name, raw = head(path, num_bytes)
     suffix = ending_of(name, str(path))
@@ -153,7 +153,7 @@ def _table(path: Path, num_rows: int, num_bytes: int) -> Head:
     return table._replace(rows=table.rows[:num_rows], is_whole=is_whole, encoding=encoding)
 
 
-def _of_lines(path: Path, text: str, suffix: str, *, is_whole: bool) -> Head:
+def _of_lines(path: Path, text: str, suffix: str, *, is_whole: bool) -> FirstRows:
     """Return the rows of separated text."""
     first = re.split(r"[\r\n]", text, maxsplit=1)[0]
     if not first:
@@ -170,11 +170,11 @@ def _of_lines(path: Path, text: str, suffix: str, *, is_whole: bool) -> Head:
     if separator in SEPARATORS and len(cells) == 1:
         form = "text of one column"
     if suffix == ".inter":
-        return Head(form, untyped(cells), rows[1:], is_whole, num_bad=num_bad)
+        return FirstRows(form, untyped(cells), rows[1:], is_whole, num_bad=num_bad)
     if is_header(cells, rows[1:]):
-        return Head(form, cells, rows[1:], is_whole, num_bad=num_bad)
+        return FirstRows(form, cells, rows[1:], is_whole, num_bad=num_bad)
     names = [f"column_{number}" for number in range(1, len(cells) + 1)]
-    return Head(form, names, rows, is_whole, has_header=False, num_bad=num_bad)
+    return FirstRows(form, names, rows, is_whole, has_header=False, num_bad=num_bad)
 
 
 def _rows(
@@ -209,7 +209,7 @@ def _cells(text: str, separator: str) -> Iterator[list[str]]:
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator)
 
 
-def _of_objects(path: Path, text: str, *, may_be_array: bool, is_whole: bool) -> Head:
+def _of_objects(path: Path, text: str, *, may_be_array: bool, is_whole: bool) -> FirstRows:
     """Return the rows of JSON objects, one a line or in an array."""
     is_array = may_be_array and text.lstrip().startswith("[")
     text = LONE_SURROGATE.sub(r"\\ufffd", text)
@@ -239,7 +239,7 @@ def _of_objects(path: Path, text: str, *, may_be_array: bool, is_whole: bool) ->
         [_as_text(value.get(name)) for name in names] for value in objects
     ]
     form = "a JSON array of objects" if is_array else "JSON objects, one a line"
-    return Head(form, names, rows, is_whole, nested=frozenset(nested))
+    return FirstRows(form, names, rows, is_whole, nested=frozenset(nested))
 
 
 def _as_text(value: Any) -> Text:
@@ -248,7 +248,7 @@ def _as_text(value: Any) -> Text:
     return json.dumps(value)
 
 
-def _of_parquet(path: Path, num_rows: int) -> Head:
+def _of_parquet(path: Path, num_rows: int) -> FirstRows:
     """Return the first rows of a Parquet file; columns that `data prepare` could not read count as nested."""
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         place = Path(folder) / "unpacked"
@@ -268,7 +268,7 @@ def _of_parquet(path: Path, num_rows: int) -> Head:
     is_whole = len(rows) <= num_rows
     shown = [*names, *sorted(nested)]
     padded: list[Sequence[Text]] = [(*row, *("{}" for _ in nested)) for row in rows[:num_rows]]
-    return Head("Parquet", shown, padded, is_whole, nested=frozenset(nested))
+    return FirstRows("Parquet", shown, padded, is_whole, nested=frozenset(nested))
 
 
 def _fetch(
