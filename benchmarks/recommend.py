@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from blade_tune.catalog import Catalog
+from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export.histories import read_histories
 from blade_tune.export.output import write_recommendations
@@ -56,7 +57,8 @@ def measure(name: str, num_items: int, options: argparse.Namespace) -> None:
         log = Path(folder) / "users.parquet"
         write_log(log, options.users, num_items)
         reading, histories = timed(
-            lambda: read_histories(log, recommender.log, recommender.item_numbers), options.runs
+            lambda: read_histories([LogPart(log, recommender.log)], recommender.item_numbers),
+            options.runs,
         )
         ranking, found = timed(lambda: recommender.rank(histories, None, K), options.runs)
         out = Path(folder) / "found.parquet"

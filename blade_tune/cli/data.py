@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from blade_tune.cli.data_get import get
+from blade_tune.cli.data_look import look_at
 from blade_tune.cli.data_page import stats_page
 from blade_tune.cli.data_prepare import prepare
 from blade_tune.cli.data_synth import synth
@@ -30,6 +31,7 @@ def data() -> None:
 
 
 data.add_command(get)
+data.add_command(look_at)
 data.add_command(prepare)
 data.add_command(synth)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blade_tune.cli.given import require_as_before
+from blade_tune.cli.given import require_as_before, require_none_beside
 from blade_tune.cli.output import print_facts
 from blade_tune.cli.steps import watch_steps
 from blade_tune.errors import ConfigError
@@ -26,7 +26,7 @@ def append_rows(
     """Add the rows of a file to a log, print what became of it, and write a study of its next version.
 
     Args:
-        source: the file with newer rows.
+        source: the file with newer rows, or a mapping file.
         name: the name of the data set; its folder is data/NAME.
         out: the folder of the data set, if it is another.
         form: how to print facts: "table", "json" or "csv".
@@ -37,8 +37,12 @@ def append_rows(
         DataError: no log is prepared there, or the file cannot be added to it.
     """
     from blade_tune.data.raw.append import append
+    from blade_tune.data.raw.mapping import MappingFile, is_mapping
     from blade_tune.data.versions import versions_of
 
+    if is_mapping(source):
+        require_none_beside(source, ("--name", "--out"))
+        name = name or MappingFile.read(source).log.name
     if out is None and name is None:
         raise ConfigError("--append needs the --name (or --out) of the log that rows are added to.")
     folder = out or Path("data") / str(name)

@@ -8,7 +8,7 @@ import click
 
 from blade_tune.cli.behaviors import behavior_options, named_behaviors
 from blade_tune.cli.data_append import append_option, append_rows
-from blade_tune.cli.given import given_command
+from blade_tune.cli.given import given_command, require_none_beside
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
 from blade_tune.cli.prepared_summary import print_summary
@@ -28,6 +28,8 @@ RECIPE = {
     "sample_users": int,
     "seed": int,
 }
+# Flags of how a log is split, which may stand beside a mapping file and count more than it
+BESIDE_MAPPING = ("--name", "--out", *(f"--{name.replace('_', '-')}" for name in RECIPE))
 
 
 def recipe_options(command: Command) -> Command:
@@ -233,7 +235,8 @@ def event_log(
     interaction with a column a behavior. Columns are found by name. Rows of one user, item and time (or session) are
     one interaction with a set of behaviors. The log and a study file that is there already are left alone; with
     --force, one that was not edited is written anew. With --append newer rows are added to a log that was prepared:
-    only --source and --name are needed.
+    only --source and --name are needed. A mapping file (.yaml) as --source says all this in the place of flags, also of
+    several files with columns of their own; `data look` writes one.
 
     \b
     Example:
@@ -244,27 +247,39 @@ def event_log(
     from blade_tune.data.config import data_config
     from blade_tune.data.raw.find import name_of
     from blade_tune.data.raw.forms import LogPart
+    from blade_tune.data.raw.mapping import MappingFile, is_mapping
     from blade_tune.data.raw.prepare import Preparation
     from blade_tune.spec.template import write_study
 
     if append:
         append_rows(source, name, out, form, quiet=quiet)
         return
-    for flag in ("user", "item"):
-        if more[flag] is None:
-            raise click.MissingParameter(param_hint=f"'--{flag}'", param_type="option")
-
-    # What the columns mean
-    settings = named_behaviors(more) | {"keep_repeats": keep_repeats}
-    names = settings["behaviors"]
-    log_format = parse(LogFormat, named_columns(more) | settings, "options")
+    mapping = MappingFile.read(source) if is_mapping(source) else None
+    if mapping:
+        # What the columns mean is said by the file
+        require_none_beside(source, BESIDE_MAPPING)
+        said, parts = mapping.log, mapping.parts()
+        auxiliary = said.auxiliary_flag
+        name, license_ = name or said.name, said.license or license_
+        given = {flag: more[flag] for flag in RECIPE if more[flag] is not None}
+        more = {flag: more[flag] for flag in ("force", "settings")}
+        more |= said.recipe.model_dump(exclude_unset=True) | given
+    else:
+        # What the columns mean is said by flags
+        for flag in ("user", "item"):
+            if more[flag] is None:
+                raise click.MissingParameter(param_hint=f"'--{flag}'", param_type="option")
+        settings = named_behaviors(more) | {"keep_repeats": keep_repeats}
+        log_format = parse(LogFormat, named_columns(more) | settings, "options")
+        parts = (LogPart(source, log_format),)
 
     # The study's section on the data, checked before the log is read
     name = name or name_of(source)
+    names = list(parts[0].form.behaviors)
     if auxiliary is None:
         auxiliary = names[0] if len(names) > 1 else ""
     listed = [entry.strip() for entry in auxiliary.split(",")] if auxiliary else []
-    config = data_config(data_section(name, names, listed), "options")
+    config = data_config(data_section(name, names, listed), str(source) if mapping else "options")
     section = data_section(name, names, config.auxiliary)
 
     # Prepare the log, and write a study of it
@@ -272,12 +287,13 @@ def event_log(
     replacement = _replacement(out, more)
     preparation = Preparation(
         name,
-        (LogPart(source, log_format),),
+        parts,
         config.auxiliary,
         _recipe(more),
         license_,
         keeps_log=True,
         command=given_command(),
+        mapping=source if mapping else None,
     )
     study = Path("studies") / f"{name}.yaml"
     is_ours = replacement.wrote(study)
@@ -286,7 +302,7 @@ def event_log(
     _run(preparation, replacement, form, quiet, f"--study {name}")
     if is_ours:
         study.unlink()
-    if not write_study(study, section, out, may_repeat=keep_repeats):
+    if not write_study(study, section, out, may_repeat=parts[0].form.keep_repeats):
         check_fits(study, section, out)
 
 

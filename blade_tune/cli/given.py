@@ -1,6 +1,7 @@
 """Flags of a `data prepare` command as they were typed, so that they can be compared with and named again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,6 +36,24 @@ def given_command() -> dict[str, Any]:
         values = value if isinstance(value, tuple | list) else (value,)
         flags[option.opts[0]] = [] if option.is_flag else list(map(str, values))
     return {"name": context.command.name, "flags": flags}
+
+
+def require_none_beside(mapping: Path, allowed: Collection[str]) -> None:
+    """Refuse flags that say what a mapping file says; the others count more than it.
+
+    Args:
+        mapping: the mapping file.
+        allowed: the flags that may stand beside it.
+
+    Raises:
+        ConfigError: another flag was given.
+    """
+    for flag in given_command()["flags"]:
+        if flag not in allowed:
+            raise ConfigError(
+                f"{flag} must stand in {mapping}, which says what the columns mean, and not beside it; "
+                f"beside it may stand {', '.join(allowed)}."
+            )
 
 
 def require_as_before(before: Mapping[str, Any], folder: object) -> None:

@@ -4,7 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +13,13 @@ from blade_tune.cli.options import quiet_option, run_settings, usable_device
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
 from blade_tune.data.raw.settings import LogFormat
+from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.printable import printable_lines
+
+if TYPE_CHECKING:
+    from blade_tune.data.raw.forms import LogPart
+    from blade_tune.export.recommender import Recommender
 
 
 @click.command()
@@ -30,7 +35,7 @@ from blade_tune.printable import printable_lines
     required=True,
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Log of the users' histories.",
+    help="Log of the users' histories, or a mapping file of it.",
 )
 @click.option(
     "--target",
@@ -95,12 +100,11 @@ def recommend(
         warning = warning_of(bundle)
         if warning:
             click.echo(f"WARNING {warning}", err=True)
-        form = recommender.log.model_dump() | named_columns(columns)
-        log = parse(LogFormat, form, "options")
+        parts = _parts(users, recommender, columns)
 
         # Histories, and what is recommended for them
         on_step(f"reading {users.name}", lambda: 0.0)
-        histories = read_histories(users, log, recommender.item_numbers)
+        histories = read_histories(parts, recommender.item_numbers)
         on_step(f"ranking for {len(histories.users):,} users", lambda: 0.0)
         wanted = target.split(",") if target else None
         found = recommender.rank(histories, wanted, k, include_seen=include_seen)
@@ -109,7 +113,9 @@ def recommend(
         on_step("writing", lambda: 0.0)
         with TemporaryDirectory() as folder:
             path = out or Path(folder) / "found.csv"
-            changed = write_recommendations(found, histories.users, recommender.items, log, path)
+            changed = write_recommendations(
+                found, histories.users, recommender.items, parts[0].form, path
+            )
             notes = [*found.notes, *changed]
             if target and not recommender.model.told_target_set:
                 notes.append(
@@ -121,6 +127,37 @@ def recommend(
                 click.echo(out)
             else:
                 _print(path)
+
+
+def _parts(
+    users: Path, recommender: "Recommender", columns: dict[str, Any]
+) -> "tuple[LogPart, ...]":
+    """Return how a log of histories is read: as the model's own but for the columns that flags or a mapping file name.
+
+    Args:
+        users: the log, or a mapping file of it.
+        recommender: the model, and how its log was read.
+        columns: the options of `columns_options`.
+
+    Raises:
+        ConfigError: the columns do not go together, or only a mapping file could name them.
+    """
+    from blade_tune.data.raw.forms import LogPart
+    from blade_tune.data.raw.mapping import MappingFile, is_mapping
+
+    log, named = recommender.log, named_columns(columns)
+    if is_mapping(users):
+        if named:
+            raise ConfigError(
+                f"--{min(named).replace('_', '-')} must stand in {users}, which says what the columns mean."
+            )
+        return MappingFile.read(users).parts(like=log)
+    if recommender.formats:
+        raise ConfigError(
+            f"{users}: must be a mapping file (.yaml), for the files of the model's log have columns of their own; "
+            "write one such as the log was prepared with, that has the files of the histories."
+        )
+    return (LogPart(users, parse(LogFormat, log.model_dump() | named, "options")),)
 
 
 def _print(path: Path) -> None:

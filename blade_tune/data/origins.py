@@ -28,7 +28,8 @@ def commands_of(facts: Mapping[str, Any], place: Path) -> list[str]:
     command, version = facts.get("command"), facts.get("version", {})
     if not command:
         return []
-    files = [file["file"] for file in version.get("files", [facts["source"]])]
+    origins = version.get("files", [facts["source"]])
+    files = [file.get("mapping", file["file"]) for file in origins]
     out = str(place.with_name(version["of"])) if version else str(place)
     words = ["blade-tune", "data", "prepare", command["name"], "--source", files[0]]
     for flag, values in command["flags"].items():

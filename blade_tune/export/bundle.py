@@ -36,6 +36,7 @@ class Bundle:
     catalog: Catalog
     weights: Mapping[str, Tensor]
     log: LogFormat  # how histories are read
+    formats: Sequence[LogFormat]  # of a log whose files have columns of their own; else empty
     user_ids_U: Sequence[str]  # ids in the log, without the padding: user u is at u - 1
     item_ids_V: Sequence[str]  # ids in the log, without the padding: item v is at v - 1
     metrics: Mapping[str, Any]

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from blade_tune.data import folder
-from blade_tune.data.raw.settings import LogFormat
+from blade_tune.data.raw.settings import LogFormat, formats_of
 from blade_tune.data.sealed import SealedData
 from blade_tune.data.sequences import rows_with
 from blade_tune.data.sources.base import open_source
@@ -179,13 +179,15 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     valid = {"valid": None if options.with_valid else result.metrics}
     source = open_source(data.config, stored.data_directory(options.data_directory))
     origin, ids = source.origin(), source.original_ids()
+    first, *more = _log_formats(origin, data.config.behaviors)
     bundle = Bundle(
         model_name=stored.definition.model,
         values=choice.source.values(choice.trial),
         members=choice.source.definition.member_models,
         catalog=data.catalog,
         weights=result.weights,
-        log=_log_format(origin, data.config.behaviors),
+        log=first,
+        formats=[first, *more] if more else [],
         user_ids_U=_original_ids(data.user_ids_U, ids.get("user")),
         item_ids_V=_original_ids(data.item_ids_V, ids.get("item")),
         metrics={**choice.expectation, **valid, **test_metrics},
@@ -318,12 +320,14 @@ def _interval(ranks_U: Tensor, metric: str) -> list[float | None]:
     return [mean.low, mean.high]
 
 
-def _log_format(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> LogFormat:
-    """Return how a log of the data is read, with the study's names of the behaviors."""
+def _log_formats(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> list[LogFormat]:
+    """Return how files of a log of the data are read, with the study's names of the behaviors."""
     if "log" not in origin:
-        return LogFormat.of_split_files(behaviors)
-    log = LogFormat.of_stored(origin["log"]).model_dump()
-    return LogFormat.model_validate({**log, "behaviors": behaviors})
+        return [LogFormat.of_split_files(behaviors)]
+    return [
+        LogFormat.model_validate({**form.model_dump(), "behaviors": behaviors})
+        for form in formats_of(origin)
+    ]
 
 
 def _original_ids(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:

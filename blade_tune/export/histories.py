@@ -177,20 +177,20 @@ def histories_of(
     return Histories.of(users, rows, only_seen, sorted(unknown), {}, keep_repeats=form.keep_repeats)
 
 
-def read_histories(source: Path, form: LogFormat, numbers: Mapping[str, int]) -> Histories:
+def read_histories(parts: Sequence[LogPart], numbers: Mapping[str, int]) -> Histories:
     """Read histories from a log in any format that `data prepare` reads, with its rules of merging rows.
 
     Args:
-        source: the log: a file, compressed or not, or a zip archive.
-        form: what the columns of the log mean.
+        parts: those of the log, in the order in which they are read.
         numbers: id -> number of the items that the model knows.
 
     Raises:
         DataError: the log is malformed, or none of its rows has a user.
     """
+    source, form = parts[0].source, parts[0].form
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         # Read the rows
-        log = Log(database, open_log([LogPart(source, form)], database, Path(folder)))
+        log = Log(database, open_log(parts, database, Path(folder)))
         left_out, other_types = log.counts(), log.other_types()
         num_rows = left_out.pop("rows")
         if num_rows and left_out["no_user"] == num_rows:

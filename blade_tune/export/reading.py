@@ -6,7 +6,7 @@ its shape and its fit with the others, and the model must score once, before a c
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,9 @@ class Facts(Settings):
     # What the model was told of the items to predict when it was chosen and tested
     target_set: TargetSet = "truth"
     log: LogFormat
+    formats: tuple[
+        LogFormat, ...
+    ] = ()  # of a log whose files have columns of their own; else empty
 
     @field_validator("log", mode="before")
     @classmethod
@@ -81,8 +84,9 @@ class Facts(Settings):
     def _fits(self) -> Self:
         K = len(self.behaviors)
         ascending = tuple(column for column in range(K) if column in self.auxiliary)
+        named = {form.behaviors for form in (self.log, *self.formats)}
         fits = self.auxiliary == ascending and len(ascending) < K
-        if not fits or self.log.behaviors != self.behaviors:
+        if not fits or named != {self.behaviors}:
             raise ValueError("auxiliary and log must go with behaviors")
         if [len(self.behavior_counts_K), *map(len, self.pair_counts_KK)] != [K] * (K + 1):
             raise ValueError("behaviors must have a count each, and one a pair")
@@ -112,6 +116,7 @@ class Loaded:
 
     model: RecommenderModel
     log: LogFormat  # how a log of the model's data is read
+    formats: Sequence[LogFormat]  # of a log whose files have columns of their own; else empty
     users: list[str]  # ids in the log of the users 1, 2, ...
     items: list[str]  # ids in the log of the items 1, 2, ...
     target_set: TargetSet  # what the model was told of the items to predict when it was chosen
@@ -143,7 +148,7 @@ def load_bundle(folder: Path) -> Loaded:
     with _read(folder / "weights.safetensors") as path:
         _fill(model, load_file(path), path)
         _try(model, path)
-    return Loaded(model, facts.log, ids["user"], ids["item"], facts.target_set)
+    return Loaded(model, facts.log, facts.formats, ids["user"], ids["item"], facts.target_set)
 
 
 @contextmanager

@@ -55,6 +55,7 @@ class Recommender:
         items: ids of its items 1, 2, ...
         target_set: what the model was told of the items to predict when it was chosen. Under `mode` that set is also
             what is hoped for if nothing is named; else it is all target behaviors.
+        formats: all formats of a log whose files have columns of their own, of which `log` is the first; else empty.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Recommender:
         users: Sequence[str],
         items: Sequence[str],
         target_set: TargetSet = "truth",
+        formats: Sequence[LogFormat] = (),
     ) -> None:
         self.model, self.log, self.items = model, log, list(items)
+        self.formats = formats
         self.target_set = target_set
         self.item_numbers = {name: number for number, name in enumerate(items, start=1)}
         self._user_numbers = {name: number for number, name in enumerate(users, start=1)}
@@ -86,7 +89,8 @@ class Recommender:
         """
         bundle = load_bundle(Path(folder))
         model = bundle.model.to(device)
-        return cls(model, bundle.log, bundle.users, bundle.items, bundle.target_set)
+        ids = (bundle.users, bundle.items)
+        return cls(model, bundle.log, *ids, bundle.target_set, bundle.formats)
 
     def recommend(
         self,

@@ -32,6 +32,8 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
         "target_set": bundle.metrics["target_set"],
         "log": bundle.log.model_dump(mode="json"),
     }
+    if bundle.formats:
+        catalog["formats"] = [form.model_dump(mode="json") for form in bundle.formats]
     _write_json(folder / "catalog.json", catalog)
     # Ids in the log
     _write_ids(folder / "users.csv", "user", bundle.user_ids_U)

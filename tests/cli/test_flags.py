@@ -167,7 +167,14 @@ def test_help_lists_commands_as_they_are_used():
     assert sorted(listed) != listed
     data = program.commands["data"]
     assert isinstance(data, click.Group)
-    assert data.list_commands(click.Context(data)) == ["get", "prepare", "synth", "stats", "xray"]
+    assert data.list_commands(click.Context(data)) == [
+        "get",
+        "look",
+        "prepare",
+        "synth",
+        "stats",
+        "xray",
+    ]
 
 
 def test_every_run_setting_has_a_flag():

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import ConfigError, DataError
 from blade_tune.export.histories import Histories, read_histories
@@ -92,7 +93,7 @@ def read(rows: list[Row], suffix: str, recommender: Recommender) -> Histories:
                 for row in rows
             ]
             path.write_text("".join(line + "\n" for line in lines))
-        return read_histories(path, FORM, recommender.item_numbers)
+        return read_histories([LogPart(path, FORM)], recommender.item_numbers)
 
 
 def refused(notes: Any) -> int:
@@ -253,7 +254,9 @@ def test_no_id_is_a_formula_in_csv(bundle, tmp_path):
     recommender = Recommender(
         model, FORM.model_copy(update={"time": None}), ["1"], [str(n) for n in range(1, 39)]
     )
-    histories = read_histories(tmp_path / "users.csv", recommender.log, recommender.item_numbers)
+    histories = read_histories(
+        [LogPart(tmp_path / "users.csv", recommender.log)], recommender.item_numbers
+    )
     found = recommender.rank(histories, None, 1)
     for suffix in (".csv", ".parquet"):
         notes = write_recommendations(
@@ -275,7 +278,7 @@ def test_ids_cannot_steer_the_terminal(bundle, tmp_path, user):
     recommender = Recommender.load(bundle)
     form = FORM.model_copy(update={"time": None})
     with pytest.raises(DataError, match="user must be text without control characters") as error:
-        read_histories(tmp_path / "users.csv", form, recommender.item_numbers)
+        read_histories([LogPart(tmp_path / "users.csv", form)], recommender.item_numbers)
     assert str(error.value).isprintable()
     assert repr(user) in str(error.value)
 

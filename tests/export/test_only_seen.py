@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import ConfigError
 from blade_tune.export.histories import read_histories
@@ -110,7 +111,7 @@ def test_a_log_says_what_python_says(rows: Any, suffix: str, include: bool) -> N
     with TemporaryDirectory() as folder:
         written = [dict(zip(("user", "item", "did", "at"), row, strict=True)) for row in rows]
         path = write_log(Path(folder) / f"log{suffix}", written)
-        read = read_histories(path, FORM, recommender.item_numbers)
+        read = read_histories([LogPart(path, FORM)], recommender.item_numbers)
     assert read.left_out["seen_only"] == sum(
         bool(user and item and at) and did in ("shown", "opened") for user, item, did, at in rows
     )

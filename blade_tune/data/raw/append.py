@@ -18,8 +18,9 @@ from blade_tune.data.raw.cut import PARTS
 from blade_tune.data.raw.database import connected, scratch
 from blade_tune.data.raw.files import literal
 from blade_tune.data.raw.forms import LogPart
+from blade_tune.data.raw.mapping import MappingFile, is_mapping
 from blade_tune.data.raw.prepare import Bench, OnStep, Preparation
-from blade_tune.data.raw.settings import LogFormat, Recipe
+from blade_tune.data.raw.settings import Recipe, formats_of
 from blade_tune.data.sources.split_files import FILES, IDS, PREPARATION
 from blade_tune.data.versions import Version, versions_of
 from blade_tune.errors import DataError
@@ -28,16 +29,30 @@ GONE = "gone"  # what became of a test row whose interaction is in no part any m
 
 
 def preparation_of(version: Version, source: Path) -> Preparation:
-    """Return how rows of a file are added to a version: as its log was read and split."""
+    """Return how rows of a file, or of those of a mapping file, are added to a version: read and split as its log."""
     facts = version.facts
+    formats = formats_of(facts)
+    mapping = MappingFile.read(source) if is_mapping(source) else None
+    if mapping:
+        mapping.require_as(facts, version.folder)
+        parts = mapping.parts(like=formats[0])
+    elif len(formats) > 1:
+        raise DataError(
+            f"{source}: must be a mapping file (.yaml), for the files of the log of {version.folder} have columns of "
+            "their own; write one such as the log was prepared with, that has the newer files."
+        )
+    else:
+        parts = (LogPart(source, formats[0]),)
     return Preparation(
         name=facts["name"],
-        parts=(LogPart(source, LogFormat.of_stored(facts["log"])),),
+        parts=parts,
         auxiliary=facts["auxiliary"],
         recipe=Recipe.model_validate(facts["recipe"]),
         license=facts["license"],
         keeps_log=True,
         command=facts.get("command"),
+        mapping=source if mapping else None,
+        earlier=formats,
     )
 
 
@@ -46,7 +61,7 @@ def append(before: Version, source: Path, on_step: OnStep) -> Version | None:
 
     Args:
         before: the newest version of the log.
-        source: the file with newer rows, in any form that `prepare` reads.
+        source: the file with newer rows, in any form that `prepare` reads, or a mapping file.
         on_step: called at the start of each step.
 
     Returns:

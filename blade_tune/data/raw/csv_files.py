@@ -73,16 +73,11 @@ class CsvFile(LogFile):
         if len(line) == MAX_LINE_BYTES:
             raise DataError(f"{self.name}:1: is longer than 2 MiB; is a quote not closed?")
         try:
-            readings = [(mark, _cells(line, mark)) for mark in (*SEPARATORS, *LAST_SEPARATORS)]
+            return divided(line)
         except csv.Error as error:
             raise DataError(
                 f"{self.name}:1: must be {expected} ({error}); is a quote not closed?"
             ) from None
-        first = readings[: len(SEPARATORS)]
-        best = max(first, key=lambda reading: len(reading[1]))
-        if len(best[1]) > 1:
-            return best
-        return next((reading for reading in readings if len(reading[1]) > 1), best)
 
     def _read(self, names: Sequence[str]) -> str:
         separator, cells = self._first_line()
@@ -112,8 +107,27 @@ class InterFile(CsvFile):
     """A file of RecBole, whose header names columns with their types: `user_id:token`."""
 
     def _names(self, cells: list[str]) -> list[str]:
-        typed = [TYPED.fullmatch(cell) for cell in cells]
-        return [match[1] if match else cell for match, cell in zip(typed, cells, strict=True)]
+        return untyped(cells)
+
+
+def untyped(cells: Sequence[str]) -> list[str]:
+    """Return the names of columns in the header of a file of RecBole."""
+    typed = [TYPED.fullmatch(cell) for cell in cells]
+    return [match[1] if match else cell for match, cell in zip(typed, cells, strict=True)]
+
+
+def divided(line: str) -> tuple[str, list[str]]:
+    """Return the separator that divides the first line of a file most often, and the line's cells.
+
+    Raises:
+        csv.Error: the line cannot be divided.
+    """
+    readings = [(mark, _cells(line, mark)) for mark in (*SEPARATORS, *LAST_SEPARATORS)]
+    first = readings[: len(SEPARATORS)]
+    best = max(first, key=lambda reading: len(reading[1]))
+    if len(best[1]) > 1:
+        return best
+    return next((reading for reading in readings if len(reading[1]) > 1), best)
 
 
 def _cells(line: str, separator: str) -> list[str]:

@@ -38,6 +38,15 @@ def find(source: Path, wanted: str | None, scratch: Path) -> list[PlainFile]:
     return files
 
 
+def listed(source: Path) -> list[tuple[Path, dict[str, str]]]:
+    """Return the files that a source means, still packed, each with the columns whose values its folders name.
+
+    Raises:
+        DataError: there is none, or files are of several forms.
+    """
+    return [(path, _partition(path.relative_to(root))) for root, path in _paths(source, None)]
+
+
 def name_of(source: Path) -> str:
     """Return a name for the data set of a log: that of its file, or of its folder where the file's is a pattern."""
     for part in (source.name, source.absolute().parent.name):

@@ -50,15 +50,29 @@ def open_log(
     return files
 
 
-def _opened(file: PlainFile, database: duckdb.DuckDBPyConnection, form: LogFormat) -> LogFile:
-    suffix = file.path.suffix.lower()
-    if suffix == ".parquet":
-        return ParquetFile(file, database, form)
+def ending_of(file_name: str, shown: str) -> str:
+    """Return the ending of an unpacked file's name, which tells its form.
+
+    Args:
+        file_name: the name.
+        shown: how errors call the file.
+
+    Raises:
+        DataError: no file of this ending is read.
+    """
+    suffix = Path(file_name).suffix.lower()
     if suffix not in FORMS:
         raise DataError(
-            f"{file.name}: must end in one of {', '.join(FORMS)} (also .gz, .bz2, .xz, .zst, or in a .zip or .tar), "
-            f"got {suffix or 'nothing'}."
+            f"{shown}: must end in one of {', '.join(FORMS)} (also .gz, .bz2, .xz, .zst, or in a .zip or .tar), got "
+            f"{suffix or 'nothing'}."
         )
+    return suffix
+
+
+def _opened(file: PlainFile, database: duckdb.DuckDBPyConnection, form: LogFormat) -> LogFile:
+    suffix = ending_of(file.path.name, file.name)
+    if suffix == ".parquet":
+        return ParquetFile(file, database, form)
     file = as_utf_8(file, form.encoding, folder_of(database))
     if suffix in SEPARATED:
         # Split files, whose columns have fixed places, are .txt files without a header

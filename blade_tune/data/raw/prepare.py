@@ -47,11 +47,22 @@ class Preparation:
     keeps_log: bool = False  # whether the log's rows are kept, so that newer ones can be added
     # `name` and `flags` of the command that asks for it, without places
     command: Mapping[str, Any] | None = None
+    mapping: Path | None = None  # the mapping file that has the parts, if one was given
+    earlier: tuple[LogFormat, ...] = ()  # formats of rows that the log has already
+
+    @property
+    def formats(self) -> list[LogFormat]:
+        """The formats of all rows of the log, each once."""
+        found: list[LogFormat] = []
+        for form in (*self.earlier, *(part.form for part in self.parts)):
+            if form not in found:
+                found.append(form)
+        return found
 
     @property
     def form(self) -> LogFormat:
-        """The format of the first part."""
-        return self.parts[0].form
+        """The first format."""
+        return self.formats[0]
 
     @property
     def source(self) -> str:
@@ -133,6 +144,8 @@ class Bench:
         self.step(f"reading {files[0].path.name if len(files) == 1 else f'{len(files)} files'}")
         log = Log(self.database, files)
         recorded: dict[str, Any] = {"file": names}
+        if self.preparation.mapping:
+            recorded["mapping"] = self.preparation.mapping.name
         if len(files) > 1:
             recorded["files"] = len(files)
         # The size is that of the unpacked files
@@ -177,7 +190,8 @@ class Bench:
         preparation, database = self.preparation, self.database
         self.step("writing")
         recorded = {**facts, **_facts(preparation, database, num_rows, left_out)}
-        recorded["log"]["date_order"] = date_order
+        for log in (recorded["log"], *recorded.get("formats", ())):
+            log["date_order"] = date_order
         if preparation.command:
             recorded["command"] = dict(preparation.command)
         _write(database, len(preparation.form.behaviors), self.split, recorded)
@@ -284,11 +298,13 @@ def _facts(
             f"{preparation.source}: some user must have two target interactions and one before, and none is left of "
             f"{num_rows:,} rows ({shown or 'nothing was left out'}){f'; lower {way_out}' if floors else ''}."
         )
+    formats = [form.model_dump(mode="json") for form in preparation.formats]
     return {
         "name": preparation.name,
         "license": preparation.license,
         "auxiliary": as_written(auxiliaries(preparation.auxiliary)),
-        "log": preparation.form.model_dump(mode="json"),
+        "log": dict(formats[0]),
+        **({"formats": formats} if len(formats) > 1 else {}),
         "recipe": preparation.recipe.model_dump(mode="json"),
         "rows": num_rows,
         "left_out": dict(left_out),

@@ -167,6 +167,11 @@ def of_now(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**facts, "columns": [str(text).replace("|", "\\|") for text in columns]}
 
 
+def formats_of(facts: Mapping[str, Any]) -> tuple[LogFormat, ...]:
+    """Return the formats of a log from what `data prepare` recorded: several if its files have columns of their own."""
+    return tuple(map(LogFormat.of_stored, facts.get("formats") or [facts["log"]]))
+
+
 class Recipe(Settings):
     """Filters and sample that decide which items and users of a log stay."""
 

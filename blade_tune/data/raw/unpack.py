@@ -82,6 +82,41 @@ def unpacked(path: Path, wanted: str | None, folder: Path) -> PlainFile:
     return PlainFile(target, str(path))
 
 
+def head(path: Path, num_bytes: int) -> tuple[str, bytes]:
+    """Return the name of the plain file that a file is or holds, and its first bytes, read without its rest.
+
+    Args:
+        path: a file, compressed or not, or an archive; of a tar archive, its first file is taken for the only one.
+        num_bytes: most bytes.
+
+    Raises:
+        DataError: what was read is damaged, or an archive holds no file or names one outside of itself.
+    """
+    suffix = path.suffix.lower()
+    with _reading(path):
+        if suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                name = _only_in_zip(archive, None, path).filename
+                with archive.open(name) as packed:
+                    return PurePosixPath(name).name, packed.read(num_bytes)
+        if is_tar(path):
+            with _opened_tar(path) as packed, tarfile.open(fileobj=packed, mode="r|") as members:
+                for member in members:
+                    content = members.extractfile(member) if member.isreg() else None
+                    if content is not None and _is_wanted(member.name, None, path):
+                        return PurePosixPath(member.name).name, content.read(num_bytes)
+            raise DataError(f"{path}: must hold one file once, and holds it 0 times.")
+        with COMPRESSED.get(suffix, _as_it_is)(path) as packed:
+            return path.stem if suffix in COMPRESSED else path.name, packed.read(num_bytes)
+
+
+def _opened_tar(path: Path) -> Any:
+    """Return the content of a tar archive, decompressed if necessary."""
+    suffix = path.suffix.lower()
+    opened = COMPRESSED.get(suffix) or TAR_COMPRESSED.get(suffix, _as_it_is)
+    return opened(path)
+
+
 def is_tar(path: Path) -> bool:
     """Return whether a file is a tar archive by its name, compressed or not."""
     name = path.name.lower()
@@ -93,22 +128,23 @@ def is_tar(path: Path) -> bool:
 
 def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
     with _reading(archive), zipfile.ZipFile(archive) as opened:
-        members = [member for member in opened.infolist() if not member.is_dir()]
-        found = [m for m in members if _is_wanted(m.filename, wanted, archive)]
-        member = _only(found, wanted, archive, [m.filename for m in found])
+        member = _only_in_zip(opened, wanted, archive)
         target = scratch / PurePosixPath(member.filename).name
         with opened.open(member) as packed:
             _copy(packed, target, archive, member.compress_size)
     return target
 
 
+def _only_in_zip(opened: zipfile.ZipFile, wanted: str | None, archive: Path) -> zipfile.ZipInfo:
+    members = [member for member in opened.infolist() if not member.is_dir()]
+    found = [m for m in members if _is_wanted(m.filename, wanted, archive)]
+    return _only(found, wanted, archive, [m.filename for m in found])
+
+
 def _from_tar(archive: Path, wanted: str | None, folder: Path) -> Path:
     """Unpack the wanted file of a tar archive while reading it once, to its end, for only then it is known whole."""
-    opened = COMPRESSED.get(archive.suffix.lower()) or TAR_COMPRESSED.get(
-        archive.suffix.lower(), _as_it_is
-    )
     targets = []
-    with _reading(archive), opened(archive) as packed:
+    with _reading(archive), _opened_tar(archive) as packed:
         with tarfile.open(fileobj=packed, mode="r|") as members:
             for member in members:
                 if member.isdir() or not _is_wanted(member.name, wanted, archive):
