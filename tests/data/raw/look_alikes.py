@@ -55,6 +55,13 @@ RATED = {
     "thresholds": {"rating": 4.0},
     "auxiliary": "rate",
 }
+BARE_RATED = {
+    "user": "user",
+    "item": "item",
+    "time": "time",
+    **RATED,
+    "header": ["user", "item", "rating", "time"],
+}
 LOOK_ALIKES: dict[str, LookAlike] = {
     "MovieLens, ratings.csv": LookAlike(
         "ratings.csv",
@@ -68,24 +75,12 @@ LOOK_ALIKES: dict[str, LookAlike] = {
     "MovieLens 1M, ratings.dat": LookAlike(
         "ratings.dat",
         table(made(lambda d, t: (d.randint(1, 30), d.randint(1, 99), d.randint(1, 5), t)), "::"),
-        {
-            "user": "user",
-            "item": "item",
-            "time": "time",
-            **RATED,
-            "header": ["user", "item", "rating", "time"],
-        },
+        BARE_RATED,
     ),
     "MovieLens 100K, u.data": LookAlike(
         "u.data",
         table(made(lambda d, t: (d.randint(1, 30), d.randint(1, 99), d.randint(1, 5), t)), "\t"),
-        {
-            "user": "user",
-            "item": "item",
-            "time": "time",
-            **RATED,
-            "header": ["user", "item", "rating", "time"],
-        },
+        BARE_RATED,
     ),
     "Amazon reviews of 2014": LookAlike(
         "reviews.json",
@@ -125,13 +120,7 @@ LOOK_ALIKES: dict[str, LookAlike] = {
                 )
             )
         ),
-        {
-            "user": "user",
-            "item": "item",
-            "time": "time",
-            **RATED,
-            "header": ["user", "item", "rating", "time"],
-        },
+        BARE_RATED,
     ),
     "Amazon reviews of 2023": LookAlike(
         "Books.csv",
@@ -331,6 +320,27 @@ LOOK_ALIKES: dict[str, LookAlike] = {
             "header": ["user", "time", "column_3", "column_4", "item", "column_6"],
         },
         ("--item could also be column_6",),
+    ),
+    "Last.fm 360K": LookAlike(
+        "usersha1-artmbid-artname-plays.tsv",
+        table(
+            made(
+                lambda d, _: (
+                    f"{d.randint(1, 30):040x}",
+                    f"3bd73256-{(a := d.randint(1, 99))}",
+                    f"Artist {a}",
+                    d.randint(1, 4000),
+                )
+            ),
+            separator="\t",
+        ),
+        {
+            "user": "user",
+            "item": "item",
+            "behaviors": {"play": "*"},
+            "header": ["user", "item", "column_3", "column_4"],
+        },
+        ("--item could also be column_3",),
     ),
     "Steam-200k": LookAlike(
         "steam-200k.csv",

@@ -39,6 +39,11 @@ def find_behaviors(found: Guess) -> None:
         if others:
             shown = ", ".join(map(_with_reason, others))
             found.doubts.append(f"also of 0 and 1: {shown}; add those that are behaviors.")
+        ratings = by_name(found, "rating", lambda c: bool(c.numbers) and not c.is_flag)
+        if ratings:
+            found.doubts.append(
+                f"or take likes from {ratings[0].name}: --rating {ratings[0].name} --like-from NUMBER."
+            )
         if found.behaviors:
             return
     if "rating" in found.roles:
@@ -50,14 +55,14 @@ def find_behaviors(found: Guess) -> None:
     if others:
         names = ",".join(column.name for column in others)
         found.doubts.append(
-            f"no column names what happened, so every row is a {name}; or --behaviors {names}."
+            f"no column names what happened, so every row counts as {name}; or --behaviors {names}."
         )
     amounts = by_name(found, "amount", lambda c: len(c.numbers) > 2)
     if amounts:
         low, *_, high = sorted(amounts[0].numbers)
         middle = sorted(amounts[0].numbers)[len(amounts[0].numbers) // 2]
         found.doubts.append(
-            f"every row is a {name}, however small its {amounts[0].name} ({low:g} to {high:g}); or --behaviors "
+            f"every row counts as {name}, however small its {amounts[0].name} ({low:g} to {high:g}); or --behaviors "
             f"{name}={amounts[0].name} --threshold {amounts[0].name}={middle:g}."
         )
 

@@ -18,6 +18,7 @@ from blade_tune.data.raw.mapping import FileMapping, LogMapping, MappingFile
 from blade_tune.errors import ConfigError
 
 GIANT, NOBODYS = 0.2, 0.01  # shares of rows of one user that are worth a sentence
+OFTEN = 3  # times as many rows as others have
 MANY_REPEATS = 0.05
 
 
@@ -111,7 +112,8 @@ def _of_users(found: Guess) -> list[str]:
                 f"{column.name}: no {kind} is in rows with {shown}; they are left out."
             )
         value, count = next(iter(column.counts.most_common(1)), ("", 0))
-        is_nobody = plain(value) in NOBODY and count >= NOBODYS * rows
+        is_often = count >= max(NOBODYS * rows, OFTEN * rows / max(1, column.num_distinct))
+        is_nobody = plain(value) in NOBODY and is_often
         if kind == "user" and (is_nobody or (count >= GIANT * rows and column.num_distinct >= 20)):
             sentences.append(
                 f"{column.name}: {count / rows:.1%} of the rows are of {value!r}; if that is nobody, take them out."
@@ -166,9 +168,10 @@ def _of_facts(guesses: Sequence[Guess], facts: Counted) -> list[str]:
                 f"{by_time:.1%}."
             )
         elif not by_time:
+            session = "" if by_session is not None else "a column of visits (--session), or "
             sentences.append(
                 "no user has two behaviors with one item at one time, so there are no sets of more than one behavior; "
-                "a column of visits (--session), or times rounded to the hour or the day, would make some."
+                f"{session}times rounded to the hour or the day would make some."
             )
     if facts.repeats >= MANY_REPEATS:
         sentences.append(

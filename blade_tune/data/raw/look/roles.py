@@ -125,8 +125,9 @@ def _find_ids(found: Guess) -> None:
                 f"no column looks like ids of {kind}s: put its name in the place of {missing(kind)}."
             )
             continue
-        most = max(column.num_distinct for column in candidates)
-        good = [c for c in candidates if c.num_distinct >= ABOUT_AS_GOOD * most]
+        ids = _without_counts(candidates)
+        most = max(column.num_distinct for column in ids)
+        good = [column for column in ids if column.num_distinct >= ABOUT_AS_GOOD * most]
         best = candidates[0] if kind == "user" else good[0]
         words = "the first of the columns left"
         if best is not candidates[0]:
@@ -135,6 +136,13 @@ def _find_ids(found: Guess) -> None:
         as_good = " or ".join(column.name for column in good if column is not best)
         if kind == "item" and as_good:
             found.doubts.append(f"--item could also be {as_good}.")
+
+
+def _without_counts(columns: list[Column]) -> list[Column]:
+    """Return columns but for numbers that stand behind one of text, for these tell how much, as plays do."""
+    is_text = [not column.numbers for column in columns]
+    first = is_text.index(True) if True in is_text else len(columns)
+    return [column for place, column in enumerate(columns) if is_text[place] or place < first]
 
 
 def _is_equal(column: Column, best: Column, kind: str) -> bool:
