@@ -73,7 +73,7 @@ class CsvFile(LogFile):
         if len(line) == MAX_LINE_BYTES:
             raise DataError(f"{self.name}:1: is longer than 2 MiB; is a quote not closed?")
         try:
-            readings = [(mark, _cells(line, mark)) for mark in (*SEPARATORS, *LAST_SEPARATORS)]
+            readings = [(mark, self._cells(line, mark)) for mark in (*SEPARATORS, *LAST_SEPARATORS)]
         except csv.Error as error:
             raise DataError(
                 f"{self.name}:1: must be {expected} ({error}); is a quote not closed?"
@@ -92,11 +92,17 @@ class CsvFile(LogFile):
         # Columns that are not used get unique names, for theirs may be duplicates
         unique = [name if name in names else f"{name} {k}" for k, name in enumerate(header)]
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in unique)
+        quote = '"' if self.form.quotes else ""
         return (
             f"read_csv({place(self.path)}, auto_detect = false, columns = {{{columns}}}, "
-            f"header = {not self._given}, delim = {literal(separator)}, quote = '\"', escape = '\"', "
+            f"header = {not self._given}, delim = {literal(separator)}, quote = '{quote}', escape = '{quote}', "
             f"max_line_size = {MAX_LINE_BYTES})"
         )
+
+    def _cells(self, line: str, separator: str) -> list[str]:
+        if len(separator) > 1 or not self.form.quotes:
+            return line.split(separator)
+        return next(csv.reader([line], delimiter=separator))
 
     def _check_given(self, separator: str, cells: list[str]) -> None:
         if cells == self._given:
@@ -114,9 +120,3 @@ class InterFile(CsvFile):
     def _names(self, cells: list[str]) -> list[str]:
         typed = [TYPED.fullmatch(cell) for cell in cells]
         return [match[1] if match else cell for match, cell in zip(typed, cells, strict=True)]
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    if len(separator) > 1:
-        return line.split(separator)
-    return next(csv.reader([line], delimiter=separator))
