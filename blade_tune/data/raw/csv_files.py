@@ -78,6 +78,10 @@ class CsvFile(LogFile):
             raise DataError(
                 f"{self.name}:1: must be {expected} ({error}); is a quote not closed?"
             ) from None
+        # Where the columns are known, the separator that makes as many
+        for reading in readings:
+            if len(reading[1]) == len(self._given):
+                return reading
         first = readings[: len(SEPARATORS)]
         best = max(first, key=lambda reading: len(reading[1]))
         if len(best[1]) > 1:

@@ -45,8 +45,7 @@ def _version(known: KnownLog, source: Path, version: str | None) -> str:
     """Return the version that is meant by its name or by the names of the files."""
     versions = known.versions
     if version is not None and version not in versions:
-        listed = ", ".join(versions) or "left out, for this log has one only"
-        raise ConfigError(f"--version must be {listed}, got {version}.")
+        raise ConfigError(f"--version must be one of {', '.join(versions)}, got {version}.")
     if version is not None or not versions:
         return version or ""
     names = names_of(source)
