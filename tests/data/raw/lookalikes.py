@@ -4,20 +4,23 @@ None is downloaded: names of files, archives, separators, headers, compression a
 here as the owners have them.
 """
 
-import gzip
-import json
-import random
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.data.raw.logs import COMPRESS, tarred
+from tests.data.raw import rating_lookalikes as ratings
+from tests.data.raw.owners_files import (
+    START,
+    Written,
+    json_lines,
+    lines,
+    met,
+    put,
+    tar_gz,
+    zipped,
+)
 from tests.data.raw.slow_twin import Row
-
-START = 1_400_000_000  # seconds since 1970
-Written = tuple[Path, list[Row]]
 
 
 class LookAlike(NamedTuple):
@@ -26,51 +29,6 @@ class LookAlike(NamedTuple):
     # Writes it into a folder; returns what --source names, and the rows in the order of the files
     write: Callable[[Path], Written]
     options: tuple[str, ...] = ()  # of `data prepare`
-
-
-def met(num: int, *, once: bool = False) -> Iterator[tuple[int, int, int, random.Random]]:
-    """User, item and seconds of events in order of time, some at one time, and a draw of what else there is."""
-    draw, seen = random.Random(11), set()  # noqa: S311
-    for step in range(num):
-        user, item = draw.randrange(1, 25), draw.randrange(100, 130)
-        if once and (user, item) in seen:
-            continue
-        seen.add((user, item))
-        yield user, item, START + step // 3 * 977, draw
-
-
-def zipped(path: Path, files: dict[str, str]) -> Path:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return path
-
-
-def tar_gz(path: Path, files: dict[str, str]) -> Path:
-    path.write_bytes(COMPRESS[".gz"](tarred({name: text.encode() for name, text in files.items()})))
-    return path
-
-
-def put(path: Path, text: str) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
-    return path
-
-
-def lines(rows: Sequence[Sequence[Any]], separator: str = ",", header: str = "") -> str:
-    text = "".join(separator.join(map(str, row)) + "\n" for row in rows)
-    return f"{header}\n{text}" if header else text
-
-
-def json_lines(rows: Sequence[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def liked(stars: float, everyone: str) -> frozenset[str]:
-    return frozenset({everyone, "like"} if stars >= 4 else {everyone})
-
-
-# Paper's logs
 
 
 def flags_log(
@@ -112,101 +70,6 @@ def qk_article(folder: Path) -> Written:
     )
     text, read = flags_log(columns, ("read", "like", "share", "favorite", "follow"))
     return put(folder / "QK-article.csv", text), read
-
-
-# Ratings
-
-
-def stars(*, halves: bool, days: bool) -> Iterator[tuple[str, str, float, int]]:
-    """User, item, stars and seconds of ratings, each user's of an item once."""
-    for user, item, moment, draw in met(900, once=True):
-        given = draw.randrange(4, 11) / 2 if halves else float(draw.randrange(1, 6))
-        yield str(user), str(item), given, moment // 86_400 * 86_400 if days else moment
-
-
-def ratings(
-    everyone: str, *, halves: bool = False, days: bool = False
-) -> tuple[list[tuple[str, str, float, int]], list[Row]]:
-    given = list(stars(halves=halves, days=days))
-    return given, [(user, item, time, liked(star, everyone)) for user, item, star, time in given]
-
-
-def movielens_100k(folder: Path) -> Written:
-    given, read = ratings("rate")
-    text = lines([(u, i, int(s), t) for u, i, s, t in given], "\t")
-    files = {"ml-100k/u.data": text, "ml-100k/u1.base": text, "ml-100k/README": "SUMMARY\n"}
-    return zipped(folder / "ml-100k.zip", files), read
-
-
-def movielens_1m(folder: Path) -> Written:
-    given, read = ratings("rate")
-    text = lines([(u, i, int(s), t) for u, i, s, t in given], "::")
-    files = {"ml-1m/ratings.dat": text, "ml-1m/movies.dat": "1::Toy Story (1995)::Animation\n"}
-    return zipped(folder / "ml-1m.zip", files), read
-
-
-def movielens_25m(folder: Path) -> Written:
-    given, read = ratings("rate", halves=True)
-    text = lines(given, header="userId,movieId,rating,timestamp")
-    files = {"ml-25m/ratings.csv": text, "ml-25m/tags.csv": "userId,movieId,tag,timestamp\n"}
-    return zipped(folder / "ml-25m.zip", files), read
-
-
-def amazon_json(name: str, *extra: str) -> Callable[[Path], Written]:
-    """Reviews of 2014 and 2018, one category."""
-
-    def write(folder: Path) -> Written:
-        given, read = ratings("review", days=True)
-        rows = [
-            {
-                "reviewerID": user,
-                "asin": item,
-                "reviewerName": 'J. "Jo" Doe',
-                **{key: [0, 0] for key in extra},
-                "reviewText": "Fine,\nall in all",
-                "overall": star,
-                "unixReviewTime": time,
-                "reviewTime": f"{datetime.fromtimestamp(time, UTC):%m %d, %Y}",
-            }
-            for user, item, star, time in given
-        ]
-        return put(folder / name, json_lines(rows)), read
-
-    return write
-
-
-def amazon_csv(name: str, order: str, header: str = "") -> Callable[[Path], Written]:
-    """Ratings alone; `order` names user, item, star, time by their first letters."""
-
-    def write(folder: Path) -> Written:
-        given, read = ratings("review", days=not header)
-        rows = [[dict(zip("uist", row, strict=True))[k] for k in order] for row in given]
-        return put(folder / name, lines(rows, header=header)), read
-
-    return write
-
-
-def amazon_2023(folder: Path) -> Written:
-    given, read = ratings("review")
-    rows = [
-        {
-            "rating": star,
-            "title": "Five Stars",
-            "text": "ok",
-            "images": [{"small_image_url": "x"}],
-            "asin": f"B{time}",
-            "parent_asin": item,
-            "user_id": user,
-            "timestamp": time * 1000 + 7,
-            "helpful_vote": 0,
-            "verified_purchase": True,
-        }
-        for user, item, star, time in given
-    ]
-    return put(folder / "All_Beauty.jsonl.gz", json_lines(rows)), read
-
-
-# Events
 
 
 def events(
@@ -402,18 +265,20 @@ LOOKALIKES: dict[tuple[str, str], LookAlike] = {
     ("kuaisar", ""): LookAlike(kuaisar),
     ("qk-video", ""): LookAlike(qk_video),
     ("qk-article", ""): LookAlike(qk_article),
-    ("movielens", "100k"): LookAlike(movielens_100k),
-    ("movielens", "1m-10m"): LookAlike(movielens_1m),
-    ("movielens", "20m-latest"): LookAlike(movielens_25m),
-    ("amazon-reviews", "2014"): LookAlike(amazon_json("reviews_Books_5.json.gz", "helpful")),
-    ("amazon-reviews", "2014-ratings"): LookAlike(amazon_csv("ratings_Books.csv", "uist")),
-    ("amazon-reviews", "2018"): LookAlike(amazon_json("Books_5.json.gz", "image", "style")),
-    ("amazon-reviews", "2018-ratings"): LookAlike(
-        amazon_csv("Books.csv", "iust"), ("--version", "2018-ratings")
+    ("movielens", "100k"): LookAlike(ratings.movielens_100k),
+    ("movielens", "1m-10m"): LookAlike(ratings.movielens_1m),
+    ("movielens", "20m-latest"): LookAlike(ratings.movielens_25m),
+    ("amazon-reviews", "2014"): LookAlike(
+        ratings.amazon_json("reviews_Books_5.json.gz", "helpful")
     ),
-    ("amazon-reviews", "2023"): LookAlike(amazon_2023),
+    ("amazon-reviews", "2014-ratings"): LookAlike(ratings.amazon_csv("ratings_Books.csv", "uist")),
+    ("amazon-reviews", "2018"): LookAlike(ratings.amazon_json("Books_5.json.gz", "image", "style")),
+    ("amazon-reviews", "2018-ratings"): LookAlike(
+        ratings.amazon_csv("Books.csv", "iust"), ("--version", "2018-ratings")
+    ),
+    ("amazon-reviews", "2023"): LookAlike(ratings.amazon_2023),
     ("amazon-reviews", "2023-ratings"): LookAlike(
-        amazon_csv("All_Beauty.csv.gz", "uist", "user_id,parent_asin,rating,timestamp"),
+        ratings.amazon_csv("All_Beauty.csv.gz", "uist", "user_id,parent_asin,rating,timestamp"),
         ("--version", "2023-ratings"),
     ),
     ("retailrocket", ""): LookAlike(retailrocket),

@@ -14,9 +14,11 @@ from blade_tune.data.raw.settings import Recipe
 from blade_tune.spec.catalog import is_shipped
 from tests.cli.program import Ended, call
 from tests.data.raw.logs import read_prepared
-from tests.data.raw.lookalikes import LOOKALIKES, put
+from tests.data.raw.lookalikes import LOOKALIKES
+from tests.data.raw.owners_files import put
 from tests.data.raw.slow_twin import expected_split
 
+DOCS = Path(__file__).parents[3] / "docs" / "data.md"
 VERSIONS = [(log, version) for log in KNOWN_LOGS for version in KNOWN_LOGS[log].by_version]
 
 
@@ -75,6 +77,17 @@ def test_a_table_says_where_a_log_comes_from(log: str) -> None:
         forms = list(known.forms(version).values())
         assert all(any(f.alternatives[k] for f in forms) for k in range(len(known.behaviors)))
         assert len({json.dumps(f.model_dump(exclude=own)) for f in forms}) == 1
+
+
+@pytest.mark.parametrize("log", KNOWN_LOGS)
+def test_the_docs_have_a_row_for_each_log(log: str) -> None:
+    """With the example of its table, its behaviors with what is auxiliary in brackets, and its owner's page."""
+    known = KNOWN_LOGS[log]
+    shown = [f"({name})" if name == known.auxiliary else name for name in known.behaviors]
+    (row,) = [line for line in DOCS.read_text().splitlines() if line.startswith(f"| `{log}` |")]
+    _, _, example, behaviors, _, license_, _ = map(str.strip, row.split("|"))
+    assert (example, behaviors) == (f"`{known.example}`", ", ".join(shown))
+    assert f"]({known.page}" in license_
 
 
 def test_seen_videos_are_no_behavior(tmp_path: Path) -> None:
@@ -136,15 +149,14 @@ def test_repeats_are_ranked_where_they_are_kept(tmp_path: Path) -> None:
 
 
 CSV = "userId,movieId,rating,timestamp\n1,2,3.5,4\n"
-ENTRIES = "user,item\n1,2\n"
 
 
-def files(**texts: str) -> Callable[[Path], Path]:
-    """A folder of files; a name has __ for a point."""
+def files(texts: dict[str, str]) -> Callable[[Path], Path]:
+    """A folder of files."""
 
     def write(folder: Path) -> Path:
         for name, text in texts.items():
-            put(folder / "logs" / name.replace("__", ".").replace("_to_", "-"), text)
+            put(folder / "logs" / name, text)
         return folder / "logs"
 
     return write
@@ -154,7 +166,7 @@ def zip_of(*names: str) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         with zipfile.ZipFile(folder / "a.zip", "w") as archive:
             for name in names:
-                archive.writestr(name, ENTRIES)
+                archive.writestr(name, CSV)
         return folder / "a.zip"
 
     return write
@@ -181,7 +193,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Path], list[str], str]] = {
     ),
     "two versions in a folder": (
         "movielens",
-        files(u__data="1\t2\t3\t4\n", ratings__csv=CSV),
+        files({"u.data": "1\t2\t3\t4\n", "ratings.csv": CSV}),
         [],
         r"has names of files of 100k and 20m-latest; say with --version which it is",
     ),
@@ -205,13 +217,13 @@ REFUSED: dict[str, tuple[str, Callable[[Path], Path], list[str], str]] = {
     ),
     "two categories": (
         "amazon-reviews",
-        files(Books__jsonl="{}\n", Toys__jsonl="{}\n"),
+        files({"Books.jsonl": "{}\n", "Toys.jsonl": "{}\n"}),
         [],
         r"must hold \[A-Z\]\*\.jsonl once, and holds it 2 times",
     ),
     "no second file in a folder": (
         "yoochoose",
-        files(yoochoose_to_clicks__dat="1,2014-04-07T10:51:09.277Z,3,0\n"),
+        files({"yoochoose-clicks.dat": "1,2014-04-07T10:51:09.277Z,3,0\n"}),
         [],
         r"logs: must hold yoochoose-clicks\.dat and yoochoose-buys\.dat, and yoochoose-buys\.dat is missing; name the "
         r"folder or the archive that holds all of them",
