@@ -27,7 +27,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_installed_wheel_runs_the_demo_in_an_empty_folder(built: Path, tmp_path: Path):
-    """Studies and spaces come with it; nothing is read from a checkout."""
+    """Studies, spaces and tables of known logs come with it; nothing is read from a checkout."""
     (wheel,) = built.glob("*.whl")
     python = tmp_path / "venv" / "bin" / "python"
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv")
@@ -43,6 +43,7 @@ def test_an_installed_wheel_runs_the_demo_in_an_empty_folder(built: Path, tmp_pa
     place = run(python, "-c", "import blade_tune; print(blade_tune.__file__)", cwd=empty)
     assert Path(place.strip()).is_relative_to(site)
     program = python.with_name("blade-tune")
+    assert "ratings.csv" in run(program, "data", "prepare", "movielens", "--help", cwd=empty)
     said = run(program, "run", "--study", "demo", "--trials", "1", "--epochs", "1", cwd=empty)
     assert "study=demo ended: 1 of 1 trials are scored" in said
     assert [path.name for path in empty.iterdir()] == ["results"]

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from blade_tune.cli.data_get import get
+from blade_tune.cli.data_known import WithKnownLogs
 from blade_tune.cli.data_look import look_at
 from blade_tune.cli.data_page import stats_page
 from blade_tune.cli.data_prepare import prepare
@@ -30,6 +31,7 @@ def data() -> None:
     """  # noqa: D301
 
 
+prepare.commands = WithKnownLogs(prepare.commands)  # type: ignore[assignment]  # nothing is added later
 data.add_command(get)
 data.add_command(look_at)
 data.add_command(prepare)

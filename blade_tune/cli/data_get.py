@@ -12,7 +12,7 @@ from blade_tune.errors import ConfigError, DataError
 
 
 @click.command()
-@click.argument("name", type=click.Choice(list(KNOWN_LOGS)), metavar="|".join(KNOWN_LOGS))
+@click.argument("name", type=click.Choice(list(KNOWN_LOGS)), metavar="NAME")
 @click.option(
     "--version",
     help="Which of the owner's archives: v2 or small (KuaiSAR; nine days). Default: v2.",
@@ -46,9 +46,8 @@ def get(
     """Download a data set from its owner.
 
     An archive is checked by its md5; one that is there already is not downloaded again, and a download that stopped
-    goes on from where it was. Tenrec (qk-video, qk-article) has no direct link, so for it this says where and how.
-    Nothing is unpacked. The subsets that the paper uses cannot be made of any of these archives: how their users were
-    sampled is not known.
+    goes on from where it was. Only KuaiSAR is downloaded; of any other log that `data prepare` knows this says where
+    and how to get it. Nothing is unpacked.
 
     \b
     Example:
@@ -76,8 +75,8 @@ def get(
 def _version(name: str, known: KnownLog, version: str | None) -> Download:
     if not known.downloads:
         raise DataError(
-            f"{name}: has no direct link; its owner gives it to those who accept its license ({known.license}) at "
-            f"{known.page}. Then: blade-tune data prepare {name} --source {known.file}, or the archive that holds it."
+            f"{name}: is not downloaded from here; its owner gives it to those who accept its license "
+            f"({known.license}) at {known.page}. Then: blade-tune data prepare {name} --source {known.example}"
         )
     version = version or next(iter(known.downloads))
     if version not in known.downloads:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -10,72 +10,22 @@ from blade_tune.cli.behaviors import behavior_options, named_behaviors
 from blade_tune.cli.data_append import append_option, append_rows
 from blade_tune.cli.given import given_command, require_none_beside
 from blade_tune.cli.groups import InOrder
-from blade_tune.cli.options import STORAGE_FLAGS, Command, format_option, quiet_option, run_settings
-from blade_tune.cli.prepared_summary import print_summary
-from blade_tune.cli.steps import watch_steps
+from blade_tune.cli.options import Command, format_option, quiet_option
+from blade_tune.cli.preparing import (
+    RECIPE,
+    out_option,
+    recipe_of,
+    recipe_options,
+    replace_options,
+    replacement_of,
+    run_and_write_study,
+    source_option,
+)
 from blade_tune.config import parse
-from blade_tune.data.raw.datasets import KNOWN_LOGS, KnownLog
-from blade_tune.data.raw.settings import LogFormat, Recipe
+from blade_tune.data.raw.settings import LogFormat
 
-if TYPE_CHECKING:
-    from blade_tune.cli.replacement import Replacement
-    from blade_tune.data.raw.prepare import Preparation
-
-RECIPE = {
-    "min_item_targets": int,
-    "min_user_targets": int,
-    "until_stable": bool,
-    "sample_users": int,
-    "seed": int,
-}
 # Flags of how a log is split, which may stand beside a mapping file and count more than it
 BESIDE_MAPPING = ("--name", "--out", *(f"--{name.replace('_', '-')}" for name in RECIPE))
-
-
-def recipe_options(command: Command) -> Command:
-    """Add an option for each field of a recipe to a command."""
-    # Each decorator puts its option first, so the last one comes first
-    for name, kind in reversed(RECIPE.items()):
-        field = Recipe.model_fields[name]
-        words = field.description or ""
-        help_text = f"{words[0].upper()}{words[1:]}."
-        settings: dict[str, Any] = {"is_flag": True}
-        if kind is not bool:
-            settings = {"type": kind, "metavar": "N"}
-            if field.default is not None:
-                help_text += f" Default: {field.default}."
-        flag = f"--{name.replace('_', '-')}"
-        command = click.option(flag, default=None, help=help_text, **settings)(command)
-    return command
-
-
-source_option = click.option(
-    "--source",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The log: a file, its archive, a folder of files, or a pattern in quotes.",
-)
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Folder to write. Default: data/NAME.",
-)
-
-
-def replace_options(command: Command) -> Command:
-    """Add the options on whether an older preparation is replaced, and on where studies of it may be stored."""
-    for option in (
-        run_settings(*STORAGE_FLAGS),
-        click.option(
-            "--force",
-            is_flag=True,
-            help="Replace prepared data that studies depend on; says which break.",
-        ),
-    ):
-        command = option(command)
-    return command
 
 
 @click.group(cls=InOrder)
@@ -89,50 +39,6 @@ def prepare() -> None:
     Example:
       blade-tune data prepare kuaisar --source data/archives/KuaiSAR_v2.zip
     """  # noqa: D301
-
-
-def _known(name: str, known: KnownLog) -> click.Command:
-    """Return the command that prepares the log of a known data set."""
-
-    def command(source: Path, out: Path | None, form: str, quiet: bool, **more: Any) -> None:
-        from blade_tune.data.raw.forms import LogPart
-        from blade_tune.data.raw.prepare import Preparation
-
-        out = out or Path("data") / name
-        replacement = _replacement(out, more)
-        preparation = Preparation(
-            name=name,
-            parts=(LogPart(source, known.form, known.file),),
-            auxiliary=known.auxiliary,
-            recipe=_recipe(more),
-            license=known.license,
-            command=given_command(),
-        )
-        _run(preparation, replacement, form, quiet, f"--study {name} --data {out}")
-
-    command.__doc__ = f"""Prepare the log of {name} as its studies read it.
-
-    --source is {known.file}, a folder with it, or its archive (.zip; .gz and .zst are read too). It is left alone.
-    The subset of {name} that was published cannot be made of it: how its users were sampled is not known.
-
-    \b
-    Example:
-      blade-tune data prepare {name} --source {known.file}
-    """
-    for option in (
-        quiet_option,
-        format_option,
-        recipe_options,
-        replace_options,
-        out_option,
-        source_option,
-    ):
-        command = option(command)
-    return click.command(name)(command)
-
-
-for _name, _log in KNOWN_LOGS.items():
-    prepare.add_command(_known(_name, _log))
 
 
 def columns_options(*, required: bool) -> Callable[[Command], Command]:
@@ -243,13 +149,12 @@ def event_log(
       blade-tune data prepare event-log --source shop.csv --user user --item item --time time --type event
       --behaviors view,cart,buy --auxiliary view
     """  # noqa: D301
-    from blade_tune.cli.replacement import check_fits, data_section
+    from blade_tune.cli.replacement import data_section
     from blade_tune.data.config import data_config
     from blade_tune.data.raw.find import name_of
     from blade_tune.data.raw.forms import LogPart
     from blade_tune.data.raw.mapping import MappingFile, is_mapping
     from blade_tune.data.raw.prepare import Preparation
-    from blade_tune.spec.template import write_study
 
     if append:
         append_rows(source, name, out, form, quiet=quiet)
@@ -284,26 +189,18 @@ def event_log(
 
     # Prepare the log, and write a study of it
     out = out or Path("data") / name
-    replacement = _replacement(out, more)
+    replacement = replacement_of(out, more)
     preparation = Preparation(
         name,
         parts,
         config.auxiliary,
-        _recipe(more),
+        recipe_of(more),
         license_,
         keeps_log=True,
         command=given_command(),
         mapping=source if mapping else None,
     )
-    study = Path("studies") / f"{name}.yaml"
-    is_ours = replacement.wrote(study)
-    if is_ours:
-        replacement.rewritten.append(study)
-    _run(preparation, replacement, form, quiet, f"--study {name}")
-    if is_ours:
-        study.unlink()
-    if not write_study(study, section, out, may_repeat=parts[0].form.keep_repeats):
-        check_fits(study, section, out)
+    run_and_write_study(preparation, replacement, section, form, quiet=quiet)
 
 
 def named_columns(options: dict[str, Any]) -> dict[str, Any]:
@@ -319,28 +216,3 @@ def named_columns(options: dict[str, Any]) -> dict[str, Any]:
             parts = (settings[name] or "").split(",")
             settings[name] = [part.strip() for part in parts if part.strip()]
     return settings
-
-
-def _recipe(flags: dict[str, Any]) -> Recipe:
-    settings = {name: value for name, value in flags.items() if value is not None}
-    return parse(Recipe, settings, "options")
-
-
-def _replacement(out: Path, options: dict[str, Any]) -> "Replacement":
-    """Take `force` and `settings` out of a command's options, and return the Replacement that they describe."""
-    from blade_tune.cli.replacement import Replacement
-
-    return Replacement(out, force=options.pop("force"), settings=options.pop("settings"))
-
-
-def _run(
-    preparation: "Preparation", replacement: "Replacement", form: str, quiet: bool, study: str
-) -> None:
-    from blade_tune.data.raw.prepare import prepare
-
-    with watch_steps(quiet) as on_step:
-        facts = prepare(preparation, replacement.out, on_step, replacement.allow)
-    print_summary(facts, replacement.out, form)
-    if not quiet:
-        click.echo(f"what matters in it: blade-tune data xray {study}", err=True)
-        click.echo(f"next: blade-tune run {study}", err=True)

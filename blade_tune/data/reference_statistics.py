@@ -1,33 +1,23 @@
-"""Published facts of the paper's data sets: the counts of its Table 2, their owners and their licenses."""
+"""Published facts of the paper's data sets: the counts of its Table 2 and their owners."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-KUAISAR_LICENSE = "CC BY-NC-SA 4.0"
-TENREC_LICENSE = "CC BY-NC 4.0"
-
 
 @dataclass(frozen=True)
 class Published:
-    """A row of Table 2 of the BLADE paper, which counts rows with a behavior, and the terms of the data's owner."""
+    """A row of Table 2 of the BLADE paper, which counts rows with a behavior."""
 
     users: int
     items: int
     interactions: int
     owner: str
-    license: str
 
 
 PUBLISHED: Mapping[str, Published] = {
-    "kuaisar": Published(
-        3_812, 10_653, 528_242, "KuaiSAR (Sun et al., CIKM 2023)", KUAISAR_LICENSE
-    ),
-    "qk-article": Published(
-        5_081, 13_788, 252_069, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE
-    ),
-    "qk-video": Published(
-        5_081, 20_494, 150_396, "Tenrec (Yuan et al., NeurIPS 2022)", TENREC_LICENSE
-    ),
+    "kuaisar": Published(3_812, 10_653, 528_242, "KuaiSAR (Sun et al., CIKM 2023)"),
+    "qk-article": Published(5_081, 13_788, 252_069, "Tenrec (Yuan et al., NeurIPS 2022)"),
+    "qk-video": Published(5_081, 20_494, 150_396, "Tenrec (Yuan et al., NeurIPS 2022)"),
 }
 
 

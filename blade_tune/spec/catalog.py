@@ -94,6 +94,11 @@ def available(kind: CatalogKind) -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
 
 
+def is_shipped(kind: CatalogKind, name: str) -> bool:
+    """Return whether the package has a file of a name."""
+    return (_shipped(kind) / f"{name}.yaml").is_file()
+
+
 def published_figures() -> Path:
     """Return the file of test figures that papers have published, by data set and model."""
     return _shipped("studies") / "published.csv"

@@ -73,7 +73,7 @@ class CsvFile(LogFile):
         if len(line) == MAX_LINE_BYTES:
             raise DataError(f"{self.name}:1: is longer than 2 MiB; is a quote not closed?")
         try:
-            return divided(line)
+            return divided(line, quotes=self.form.quotes, num_columns=len(self._given))
         except csv.Error as error:
             raise DataError(
                 f"{self.name}:1: must be {expected} ({error}); is a quote not closed?"
@@ -87,9 +87,10 @@ class CsvFile(LogFile):
         # Columns that are not used get unique names, for theirs may be duplicates
         unique = [name if name in names else f"{name} {k}" for k, name in enumerate(header)]
         columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in unique)
+        quote = '"' if self.form.quotes else ""
         return (
             f"read_csv({place(self.path)}, auto_detect = false, columns = {{{columns}}}, "
-            f"header = {not self._given}, delim = {literal(separator)}, quote = '\"', escape = '\"', "
+            f"header = {not self._given}, delim = {literal(separator)}, quote = '{quote}', escape = '{quote}', "
             f"max_line_size = {MAX_LINE_BYTES})"
         )
 
@@ -116,13 +117,21 @@ def untyped(cells: Sequence[str]) -> list[str]:
     return [match[1] if match else cell for match, cell in zip(typed, cells, strict=True)]
 
 
-def divided(line: str) -> tuple[str, list[str]]:
+def divided(line: str, *, quotes: bool = True, num_columns: int = 0) -> tuple[str, list[str]]:
     """Return the separator that divides the first line of a file most often, and the line's cells.
+
+    Args:
+        line: the line.
+        quotes: whether quotes mean anything.
+        num_columns: the number of columns where it is known; a separator that makes as many goes first.
 
     Raises:
         csv.Error: the line cannot be divided.
     """
-    readings = [(mark, _cells(line, mark)) for mark in (*SEPARATORS, *LAST_SEPARATORS)]
+    readings = [(mark, _cells(line, mark, quotes)) for mark in (*SEPARATORS, *LAST_SEPARATORS)]
+    for reading in readings:
+        if len(reading[1]) == num_columns:
+            return reading
     first = readings[: len(SEPARATORS)]
     best = max(first, key=lambda reading: len(reading[1]))
     if len(best[1]) > 1:
@@ -130,7 +139,7 @@ def divided(line: str) -> tuple[str, list[str]]:
     return next((reading for reading in readings if len(reading[1]) > 1), best)
 
 
-def _cells(line: str, separator: str) -> list[str]:
-    if len(separator) > 1:
+def _cells(line: str, separator: str, quotes: bool) -> list[str]:
+    if len(separator) > 1 or not quotes:
         return line.split(separator)
     return next(csv.reader([line], delimiter=separator))

@@ -1,19 +1,27 @@
 """The files that the source of a log means: a file, an archive, a folder, or all that a pattern matches."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from glob import glob, has_magic
 from pathlib import Path
 from urllib.parse import unquote
 
-from blade_tune.data.raw.unpack import COMPRESSED, PlainFile, is_hidden, unpacked
+from blade_tune.data.raw.unpack import (
+    COMPRESSED,
+    PlainFile,
+    is_hidden,
+    names_in,
+    plain_name,
+    unpacked,
+)
 from blade_tune.errors import DataError
 
 NOT_FIRST = r"^[^A-Za-z0-9]"  # of the name of a data set
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # in the name of a folder of rows without a value
 
 
-def find(source: Path, wanted: str | None, scratch: Path) -> list[PlainFile]:
+def find(source: Path, wanted: Sequence[str], scratch: Path) -> list[PlainFile]:
     """Return the plain files that `source` is or holds, unpacked if necessary, in the order in which they are read.
 
     The files of a folder or a pattern are all of one form. They stand in the order of their names, in which numbers
@@ -21,7 +29,8 @@ def find(source: Path, wanted: str | None, scratch: Path) -> list[PlainFile]:
 
     Args:
         source: a file, compressed or not; an archive; a folder; or a pattern with *, ? or [.
-        wanted: name of the only file that is meant in an archive or a folder.
+        wanted: names of the only files that are meant in an archive or a folder, or patterns of names, each of one
+            file; they are read in this order.
         scratch: folder in which a folder `unpacked` is made for unpacked files.
 
     Raises:
@@ -33,8 +42,8 @@ def find(source: Path, wanted: str | None, scratch: Path) -> list[PlainFile]:
     for number, (root, path) in enumerate(paths):
         place = scratch / str(number)
         place.mkdir(parents=True)
-        file = unpacked(path, wanted, place)
-        files.append(PlainFile(file.path, file.name, _partition(path.relative_to(root))))
+        for file in unpacked(path, wanted, place):
+            files.append(PlainFile(file.path, file.name, _partition(path.relative_to(root))))
     return files
 
 
@@ -44,7 +53,14 @@ def listed(source: Path) -> list[tuple[Path, dict[str, str]]]:
     Raises:
         DataError: there is none, or files are of several forms.
     """
-    return [(path, _partition(path.relative_to(root))) for root, path in _paths(source, None)]
+    return [(path, _partition(path.relative_to(root))) for root, path in _paths(source, [])]
+
+
+def names_of(source: Path) -> list[str]:
+    """Return the names of the files that a source is or holds, without endings that say how they are compressed."""
+    if source.is_file():
+        return names_in(source)
+    return [plain_name(path.name) for _, path in _all(source, [])]
 
 
 def name_of(source: Path) -> str:
@@ -57,21 +73,13 @@ def name_of(source: Path) -> str:
     return "log"
 
 
-def _paths(source: Path, wanted: str | None) -> list[tuple[Path, Path]]:
+def _paths(source: Path, wanted: Sequence[str]) -> list[tuple[Path, Path]]:
     """Return the files that are read, each with the folder in which folders are partitions."""
     if source.is_file():
         return [(source.parent, source)]
-    if source.is_dir():
-        found = [(source, path) for path in _in_folder(source, wanted)]
-    elif has_magic(str(source)):
-        root = _fixed(source)
-        matches = [Path(path) for path in glob(str(source), recursive=True)]
-        found = [(root, path) for match in matches for path in _in_folder(match, wanted)]
-    else:
-        raise DataError(f"{source}: no such file or folder.")
-
-    if wanted is not None and len(found) != 1:
-        raise DataError(f"{source}: must hold {wanted} once, and holds it {len(found)} times.")
+    found = _all(source, wanted)
+    if wanted:
+        return [_only(found, name, source) for name in wanted]
     if not found:
         raise DataError(f"{source}: must hold a file of a log, and holds none.")
     endings = sorted({_ending(path) for _, path in found})
@@ -83,13 +91,32 @@ def _paths(source: Path, wanted: str | None) -> list[tuple[Path, Path]]:
     return sorted(found, key=lambda place: _in_order(place[1]))
 
 
-def _in_folder(path: Path, wanted: str | None) -> Iterator[Path]:
-    """Yield the files of a folder and its folders that are not hidden, or a file itself."""
-    if path.is_file():
-        yield path
-        return
-    for found in path.rglob(wanted or "*"):
-        if found.is_file() and (wanted is not None or not is_hidden(found.relative_to(path))):
+def _all(source: Path, wanted: Sequence[str]) -> list[tuple[Path, Path]]:
+    """Return the files that a folder or a pattern means, each with the folder in which folders are partitions."""
+    if source.is_dir():
+        return [(source, path) for path in _in_folder(source, wanted)]
+    if not has_magic(str(source)):
+        raise DataError(f"{source}: no such file or folder.")
+    root = _fixed(source)
+    matches = [Path(path) for path in glob(str(source), recursive=True)]
+    return [(root, path) for match in matches for path in _in_folder(match, wanted)]
+
+
+def _only(found: Sequence[tuple[Path, Path]], wanted: str, source: Path) -> tuple[Path, Path]:
+    fitting = [place for place in found if fnmatchcase(plain_name(place[1].name), wanted)]
+    if len(fitting) != 1:
+        raise DataError(f"{source}: must hold {wanted} once, and holds it {len(fitting)} times.")
+    return fitting[0]
+
+
+def _in_folder(path: Path, wanted: Sequence[str]) -> Iterator[Path]:
+    """Yield the files of a folder and its folders that are not hidden, or a file itself; with a name, those wanted."""
+    for found in [path] if path.is_file() else path.rglob("*"):
+        if wanted:
+            is_meant = any(fnmatchcase(plain_name(found.name), name) for name in wanted)
+        else:
+            is_meant = found == path or not is_hidden(found.relative_to(path))
+        if is_meant and found.is_file():
             yield found
 
 

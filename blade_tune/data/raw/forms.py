@@ -27,7 +27,7 @@ class LogPart:
 
     source: Path  # a file, an archive, a folder or a pattern
     form: LogFormat
-    file: str | None = None  # name of the only file that is meant in an archive or a folder
+    files: tuple[str, ...] = ()  # names of the only files that are meant in an archive or a folder
 
 
 def open_log(
@@ -45,7 +45,7 @@ def open_log(
     """
     files = []
     for number, part in enumerate(parts):
-        for file in find(part.source, part.file, scratch / f"part-{number}"):
+        for file in find(part.source, part.files, scratch / f"part-{number}"):
             files.append(_opened(file, database, part.form))
     return files
 

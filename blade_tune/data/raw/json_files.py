@@ -4,7 +4,7 @@ import json
 import mmap
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -30,6 +30,7 @@ class JsonLinesFile(LogFile):
 
     reasons: ClassVar[Reasons] = (
         (r"Malformed JSON.*?: (.*?)\.?\s*$", r"must be JSON (\1)"),
+        (r"Expected ARRAY, but got (\w+)", r"must hold a list of rows, got \1"),
         (r"but got (\w+)", r"must be a JSON object, got \1"),
         (r"has duplicate key \"([^\"]*)\"", r"must have each key once, got \1 twice"),
         (r"maximum_object_size", "an object is longer than 16 MiB; is a quote not closed?"),
@@ -45,7 +46,10 @@ class JsonLinesFile(LogFile):
             raise DataError(f"{self.name}:1: must be a JSON object ({error}).") from None
         if not isinstance(first, dict):
             raise DataError(f"{self.name}:1: must be a JSON object, got {type(first).__name__}.")
-        return list(first)
+        rows = first.get(self.form.rows)
+        row = rows[0] if isinstance(rows, list) and rows else None
+        keys = row if isinstance(row, dict) else ()
+        return [*first, *(f"{self.form.rows}.{key}" for key in keys)]
 
     def _first(self) -> object:
         with decoding(self.name), self.path.open(encoding="utf-8-sig") as file:
@@ -55,13 +59,30 @@ class JsonLinesFile(LogFile):
         """Check nothing: objects may lack keys, so the first one is no header; `load` notices a key that none has."""
 
     def _read(self, names: Sequence[str], kind: str = "VARCHAR") -> str:
-        columns = ", ".join(f"{literal(name)}: '{kind}'" for name in names)
+        rows = self.form.rows
+        if rows is None:
+            return self._objects(dict.fromkeys(names, kind))
+        # A row for each object of the list, beside the keys of the object around it
+        keys = [_in_rows(name, rows) for name in names]
+        around = [name for name, key in zip(names, keys, strict=True) if key is None]
+        fields = ", ".join(f"{quoted(key)} {kind}" for key in keys if key is not None)
+        objects = self._objects({**dict.fromkeys(around, kind), rows: f"STRUCT({fields})[]"})
+        unnested = ", ".join([*map(quoted, around), f"unnest({quoted(rows)}) AS {quoted(rows)}"])
+        picked = ", ".join(
+            quoted(name) if key is None else f"{quoted(rows)}.{quoted(key)} AS {quoted(name)}"
+            for name, key in zip(names, keys, strict=True)
+        )
+        return f"(SELECT {picked} FROM (SELECT {unnested} FROM {objects}))"
+
+    def _objects(self, types: Mapping[str, str]) -> str:
+        """Return SQL of the table of some keys of the objects, by their types."""
+        columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
         return f"read_json({place(self.path)}, format = '{self.layout}', records = 'true', columns = {{{columns}}})"
 
     def nested(self, names: Sequence[str]) -> Nested | None:
         """Return the first value of the named columns that is an object or a list."""
-        read = [name for name in names if name not in self._partition]
-        for name in read:
+        read = [name for name in self.form.used if name not in self._partition]
+        for name in (name for name in names if name in read):
             column = quoted(name)
             numbered = (
                 f"SELECT row_number() OVER () - 1 AS row, {column} FROM {self._read(read, 'JSON')}"
@@ -90,7 +111,7 @@ class JsonLinesFile(LogFile):
             return False
 
         # Look for a long number in one of these columns
-        keys = rb"|".join(map(_key, names))
+        keys = rb"|".join(_key(_in_rows(name, self.form.rows) or name) for name in names)
         number = re.compile(rb"((?:%s)\s*:\s*)(-?[0-9.eE+-]{%d,})" % (keys, MORE_DIGITS))
         with self.path.open("rb") as file:
             if not file.seek(0, os.SEEK_END):  # an empty file cannot be mapped
@@ -127,6 +148,13 @@ class JsonArrayFile(JsonLinesFile):
             raise ValueError("the array is empty")
         first, _ = json.JSONDecoder().raw_decode(text)
         return first
+
+
+def _in_rows(name: str, rows: str | None) -> str | None:
+    """Return the key that a column has in the objects of the list of rows; None if it is no key of those."""
+    if rows is None or not name.startswith(f"{rows}."):
+        return None
+    return name.removeprefix(f"{rows}.")
 
 
 def is_array(path: Path) -> bool:

@@ -182,7 +182,9 @@ class MappingFile:
             form = parse(
                 LogFormat, {**own, **shared, "behaviors": names, "columns": columns}, place
             )
-            parts.append(LogPart(self.path.parent / file.source, form, file.file))
+            parts.append(
+                LogPart(self.path.parent / file.source, form, (file.file,) if file.file else ())
+            )
         return tuple(parts)
 
     def require_as(self, facts: Mapping[str, Any], folder: Path) -> None:

@@ -58,8 +58,17 @@ class LogFormat(Settings):
     keep_repeats: bool = Field(
         False, description="whether the same user, item and set at a later time stays"
     )
+    rows: str | None = Field(
+        None,
+        description="key of a list of objects in JSON, each of them a row: its columns are `events.item`, others are "
+        "keys of the object around the list",
+    )
     header: tuple[str, ...] = Field(
         (), description="names of all columns, of a file without a header"
+    )
+    quotes: bool = Field(
+        True,
+        description="whether double quotes around a value of a file of text are not part of it",
     )
     encoding: str | None = Field(
         None, description="encoding of a file of text; UTF-8 unless it is named or marked"
@@ -119,6 +128,12 @@ class LogFormat(Settings):
             for value in values:
                 if values.count(value) > 1:
                     raise ValueError(f"{name} must differ, got {value} twice")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_have_columns(self) -> Self:
+        if self.rows and not self.item.startswith(f"{self.rows}."):
+            raise ValueError(f"item must be a key of the rows, {self.rows}.KEY, got {self.item}")
         return self
 
     @property

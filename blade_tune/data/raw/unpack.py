@@ -11,11 +11,12 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePath, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from backports import zstd
 
@@ -42,8 +43,6 @@ CHUNK_BYTES = 2**22
 MAX_RATIO = 250
 ALWAYS_BYTES = 2**30  # allowed at any ratio, for so little fills no disk
 
-FileEntry = TypeVar("FileEntry")
-
 
 @dataclass(frozen=True)
 class PlainFile:
@@ -55,12 +54,13 @@ class PlainFile:
     partition: Mapping[str, str] = field(default_factory=dict)
 
 
-def unpacked(path: Path, wanted: str | None, folder: Path) -> PlainFile:
-    """Return the plain file that a file is or holds, written to a folder if necessary.
+def unpacked(path: Path, wanted: Sequence[str], folder: Path) -> list[PlainFile]:
+    """Return the plain files that a file is or holds, written to a folder if necessary.
 
     Args:
         path: a file, compressed or not, or an archive.
-        wanted: name of the file in an archive; an archive of a single file needs none.
+        wanted: names of files in an archive, or patterns of names, each of one file; an archive of a single file needs
+            none.
         folder: an empty folder for what is unpacked.
 
     Raises:
@@ -68,18 +68,44 @@ def unpacked(path: Path, wanted: str | None, folder: Path) -> PlainFile:
     """
     suffix = path.suffix.lower()
     if suffix == ".zip":
-        inner = _from_zip(path, wanted, folder)
-        return PlainFile(inner, f"{path}: {inner.name}")
+        return [
+            PlainFile(inner, f"{path}: {inner.name}") for inner in _from_zip(path, wanted, folder)
+        ]
     if is_tar(path):
-        inner = _from_tar(path, wanted, folder)
-        return PlainFile(inner, f"{path}: {inner.name}")
+        return [
+            PlainFile(inner, f"{path}: {inner.name}") for inner in _from_tar(path, wanted, folder)
+        ]
     opened = COMPRESSED.get(suffix)
     if opened is None:
-        return PlainFile(path, str(path))
+        return [PlainFile(path, str(path))]
     target = folder / path.stem
     with _reading(path), opened(path) as packed:
         _copy(packed, target, path, path.stat().st_size)
-    return PlainFile(target, str(path))
+    return [PlainFile(target, str(path))]
+
+
+def names_in(path: Path) -> list[str]:
+    """Return the names of the files that a file is or holds, without endings that say how one is compressed."""
+    if path.suffix.lower() == ".zip":
+        with _reading(path), zipfile.ZipFile(path) as archive:
+            members = [PurePosixPath(m.filename) for m in archive.infolist() if not m.is_dir()]
+    elif is_tar(path):
+        with _tar(path) as archive:
+            members = [PurePosixPath(member.name) for member in archive if member.isfile()]
+    else:
+        return [plain_name(path.name)]
+    return [member.name for member in members if not is_hidden(member)]
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a file without the ending that says how it is compressed."""
+    stem, dot, ending = name.rpartition(".")
+    return stem if f"{dot}{ending}".lower() in COMPRESSED else name
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file is an archive by its name."""
+    return path.suffix.lower() == ".zip" or is_tar(path)
 
 
 def head(path: Path, num_bytes: int) -> tuple[str, bytes]:
@@ -96,25 +122,21 @@ def head(path: Path, num_bytes: int) -> tuple[str, bytes]:
     with _reading(path):
         if suffix == ".zip":
             with zipfile.ZipFile(path) as archive:
-                name = _only_in_zip(archive, None, path).filename
+                names = [m.filename for m in archive.infolist() if not m.is_dir()]
+                found = [name for name in names if _is_wanted(name, (), path)]
+                (name,) = _once_each(found, (), path)
                 with archive.open(name) as packed:
                     return PurePosixPath(name).name, packed.read(num_bytes)
         if is_tar(path):
-            with _opened_tar(path) as packed, tarfile.open(fileobj=packed, mode="r|") as members:
+            opened = COMPRESSED.get(suffix) or TAR_COMPRESSED.get(suffix, _as_it_is)
+            with opened(path) as packed, tarfile.open(fileobj=packed, mode="r|") as members:
                 for member in members:
                     content = members.extractfile(member) if member.isreg() else None
-                    if content is not None and _is_wanted(member.name, None, path):
+                    if content is not None and _is_wanted(member.name, (), path):
                         return PurePosixPath(member.name).name, content.read(num_bytes)
             raise DataError(f"{path}: must hold one file once, and holds it 0 times.")
         with COMPRESSED.get(suffix, _as_it_is)(path) as packed:
             return path.stem if suffix in COMPRESSED else path.name, packed.read(num_bytes)
-
-
-def _opened_tar(path: Path) -> Any:
-    """Return the content of a tar archive, decompressed if necessary."""
-    suffix = path.suffix.lower()
-    opened = COMPRESSED.get(suffix) or TAR_COMPRESSED.get(suffix, _as_it_is)
-    return opened(path)
 
 
 def is_tar(path: Path) -> bool:
@@ -126,52 +148,59 @@ def is_tar(path: Path) -> bool:
     return f"{dot}{ending}" in COMPRESSED and stem.endswith(".tar")
 
 
-def _from_zip(archive: Path, wanted: str | None, scratch: Path) -> Path:
+def _from_zip(archive: Path, wanted: Sequence[str], scratch: Path) -> list[Path]:
     with _reading(archive), zipfile.ZipFile(archive) as opened:
-        member = _only_in_zip(opened, wanted, archive)
-        target = scratch / PurePosixPath(member.filename).name
-        with opened.open(member) as packed:
-            _copy(packed, target, archive, member.compress_size)
-    return target
+        names = [m.filename for m in opened.infolist() if not m.is_dir()]
+        found = [name for name in names if _is_wanted(name, wanted, archive)]
+        targets = []
+        for name in _once_each(found, wanted, archive):
+            target = scratch / PurePosixPath(name).name
+            with opened.open(name) as packed:
+                _copy(packed, target, archive, opened.getinfo(name).compress_size)
+            targets.append(target)
+    return targets
 
 
-def _only_in_zip(opened: zipfile.ZipFile, wanted: str | None, archive: Path) -> zipfile.ZipInfo:
-    members = [member for member in opened.infolist() if not member.is_dir()]
-    found = [m for m in members if _is_wanted(m.filename, wanted, archive)]
-    return _only(found, wanted, archive, [m.filename for m in found])
+def _from_tar(archive: Path, wanted: Sequence[str], folder: Path) -> list[Path]:
+    """Unpack the wanted files of a tar archive while reading it once, to its end, for only then it is known whole."""
+    found: list[str] = []
+    with _tar(archive) as members:
+        for member in members:
+            if member.isdir() or not _is_wanted(member.name, wanted, archive):
+                continue
+            target = folder / PurePosixPath(member.name).name
+            content = members.extractfile(member) if member.isreg() else None
+            if content is None:
+                raise DataError(f"{archive}: must hold plain files only, got {member.name!r}.")
+            if not found or (wanted and not target.exists()):
+                _copy(content, target, archive, archive.stat().st_size)
+            found.append(member.name)
+    return [folder / PurePosixPath(name).name for name in _once_each(found, wanted, archive)]
 
 
-def _from_tar(archive: Path, wanted: str | None, folder: Path) -> Path:
-    """Unpack the wanted file of a tar archive while reading it once, to its end, for only then it is known whole."""
-    targets = []
-    with _reading(archive), _opened_tar(archive) as packed:
+@contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive to be read once, and read on to its end afterwards."""
+    suffix = path.suffix.lower()
+    opened = COMPRESSED.get(suffix) or TAR_COMPRESSED.get(suffix, _as_it_is)
+    with _reading(path), opened(path) as packed:
         with tarfile.open(fileobj=packed, mode="r|") as members:
-            for member in members:
-                if member.isdir() or not _is_wanted(member.name, wanted, archive):
-                    continue
-                target = folder / PurePosixPath(member.name).name
-                content = members.extractfile(member) if member.isreg() else None
-                if content is None:
-                    raise DataError(f"{archive}: must hold plain files only, got {member.name!r}.")
-                targets.append(target)
-                if len(targets) == 1:
-                    _copy(content, target, archive, archive.stat().st_size)
+            yield members
         while packed.read(CHUNK_BYTES):
             pass
-    return _only(targets, wanted, archive, [target.name for target in targets])
 
 
 def _as_it_is(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _is_wanted(name: str, wanted: str | None, archive: Path) -> bool:
-    """Return whether a file of an archive may be the log: the wanted one, or any that is not hidden."""
+def _is_wanted(name: str, wanted: Sequence[str], archive: Path) -> bool:
+    """Return whether a file of an archive may be of the log: a wanted one, or any that is not hidden."""
     if not _is_inside(name):
         raise DataError(f"{archive}: must hold files inside itself only, got {name!r}.")
     path = PurePosixPath(name)
-    if wanted is not None:
-        return path.name == wanted
+    if wanted:
+        return any(fnmatchcase(path.name, pattern) for pattern in wanted)
     return not is_hidden(path)
 
 
@@ -210,17 +239,20 @@ def _copy(packed: IO[bytes], target: Path, source: Path, packed_bytes: int) -> N
             file.write(chunk)
 
 
-def _only(
-    candidates: list[FileEntry], wanted: str | None, source: Path, names: list[str]
-) -> FileEntry:
-    """Return the only candidate; several are as wrong as none, for nothing says which one is meant."""
-    if len(candidates) != 1:
-        shown = f" ({', '.join(names[:3])}, ...)" if names else ""
-        raise DataError(
-            f"{source}: must hold {wanted or 'one file'} once, and holds it {len(candidates)} times{shown}; unpack it "
-            "and name the file, or all files of a log by a pattern in quotes."
-        )
-    return candidates[0]
+def _once_each(found: list[str], wanted: Sequence[str], source: Path) -> list[str]:
+    """Return the only file for each wanted one; several are as wrong as none, for nothing says which one is meant."""
+    names = []
+    for pattern in wanted or ["*"]:
+        fitting = [name for name in found if fnmatchcase(PurePosixPath(name).name, pattern)]
+        if len(fitting) != 1:
+            shown = f" ({', '.join(fitting[:3])}, ...)" if fitting else ""
+            meant = pattern if wanted else "one file"
+            raise DataError(
+                f"{source}: must hold {meant} once, and holds it {len(fitting)} times{shown}; unpack it and name the "
+                "file, or all files of a log by a pattern in quotes."
+            )
+        names += fitting
+    return names
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from blade_tune.data.auxiliary import auxiliaries
 from blade_tune.data.cells import text_of
 from blade_tune.data.config import DataConfig
 from blade_tune.data.origins import commands_of
+from blade_tune.data.raw.datasets import KNOWN_LOGS
 from blade_tune.data.reference_statistics import PUBLISHED
 from blade_tune.data.sources.base import Source
 from blade_tune.errors import DataError, MissingDataError
@@ -69,8 +70,8 @@ class SplitFiles(Source):
         """Return what `data prepare` recorded; for files from elsewhere, the license of the data set of this name."""
         if facts := read_preparation(self._path("train").parent):
             return facts
-        published = PUBLISHED.get(self._config.name)
-        return {"license": published.license} if published else {}
+        name = self._config.name
+        return {"license": KNOWN_LOGS[name].license} if name in PUBLISHED else {}
 
     def folder(self) -> Path:
         """Return the folder of the files; a DataError says how to get them if there are none."""
@@ -168,6 +169,11 @@ class SplitFiles(Source):
                 f"get the published split files of {name}, part of the EIDP (KDD'24) release and derived from Tenrec "
                 f"or KuaiSAR (see the paper), or make others of its owner's log (`blade-tune data get {name}` and "
                 f"`blade-tune data prepare {name} --source ARCHIVE --out {place}`), and {named}"
+            )
+        if name in KNOWN_LOGS:
+            return (
+                f"prepare its owner's log ({KNOWN_LOGS[name].page}; `blade-tune data prepare {name} --source ARCHIVE "
+                f"--out {place}`), or {named}"
             )
         behaviors = shlex.quote(",".join(config.behaviors))
         auxiliary = shlex.quote(",".join(auxiliaries(config.auxiliary)))

@@ -100,13 +100,12 @@ def prepared(
     form: LogFormat = FLAGS,
     recipe: Recipe = ALL,
     auxiliary: str | Sequence[str] | None = None,
-    file: str | None = None,
     **more: Any,
 ) -> dict[str, Any]:
     """Prepare a log; gives what was written down of it."""
     preparation = Preparation(
         "log",
-        (LogPart(source, form, file),),
+        (LogPart(source, form),),
         auxiliary or form.behaviors[0],
         recipe,
         "none",

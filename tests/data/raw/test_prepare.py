@@ -193,9 +193,10 @@ def lookalike(name: str, num_users: int = 30, seed: int = 0) -> list[dict[str, s
 def test_archives_of_owners_become_studies_data(tmp_path: Path, name: str, behaviors: int) -> None:
     """An archive goes through `data prepare` and `data stats`; the shipped study reads what it made."""
     known = KNOWN_LOGS[name]
-    write_log(tmp_path / known.file, lookalike(name))
+    (file,) = known.files
+    write_log(tmp_path / file, lookalike(name))
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.write(tmp_path / known.file, f"folder/{known.file}")
+        archive.write(tmp_path / file, f"folder/{file}")
         archive.writestr("folder/other.csv", "a\n1\n")
     made = call("data", "prepare", name, "--source", "a.zip", "-f", "json", cwd=tmp_path)
     assert made.code == 0, made.err

@@ -263,3 +263,135 @@ def test_rows_stay_in_the_order_of_the_file(tmp_path: Path, suffix: str, form: L
         )
         assert database.execute("SELECT count(*) FROM rows").fetchall() == [(2 * MANY,)]
         assert database.execute(wrong).fetchall() == [(0,)]
+
+
+ROWS = LogFormat(
+    user="user",
+    item="events.item",
+    time="events.time",
+    type="events.event",
+    rows="events",
+    behaviors=["view"],
+    columns=["view"],
+)
+UNTIMED = ROWS.model_copy(update={"time": None})
+
+
+def grouped(met: Sequence[tuple[str, str]], sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of users as lists in objects, of so many rows each; 0 is an object with none."""
+    objects: list[dict[str, Any]] = []
+    left = list(met)
+    for size in (*sizes, *[1] * len(met)):
+        user, *_ = left[0] if left else ("nobody", "")
+        items = []
+        while left and left[0][0] == user and len(items) < size:
+            items.append({"item": left.pop(0)[1], "event": "view", "user": "another"})
+        objects.append({"user": user, "events": items, "item": "none of them"})
+    return objects
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+@settings(max_examples=20)
+@given(met=pairs, sizes=st.lists(st.integers(0, 4), max_size=5), data=st.data())
+def test_a_list_in_an_object_is_its_rows(
+    suffix: str, met: list[tuple[str, str]], sizes: list[int], data: st.DataObject
+) -> None:
+    """In the order of the file, however they are cut into lists; empty and missing lists are no rows."""
+    objects = grouped(met, sizes)
+    if data.draw(st.booleans()):
+        objects = [
+            {k: v for k, v in row.items() if v or k != "events"} | {"more": [1]} for row in objects
+        ]
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / f"log{suffix}"
+        source.write_bytes(content(objects, suffix))
+        assert rows_of(source, UNTIMED) == met
+
+
+fractions = st.builds("{}.{:022d}5".format, st.integers(0, 10**20), st.integers(1, 10**22 - 1))
+numbers = fractions | st.integers(10**16, 10**22).map(str)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.lists(numbers, max_size=4), max_size=5))
+def test_numbers_in_a_list_keep_their_digits(times: list[list[str]]) -> None:
+    """Ids and times beyond what a double holds are as they were written."""
+    lines = [
+        '{"user": 1, "events": ['
+        + ", ".join(f'{{"item": {n}, "event": "view", "time": {n}}}' for n in numbers)
+        + "]}\n"
+        for numbers in [["1"], *times]
+    ]
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "log.jsonl"
+        source.write_text("".join(lines))
+        found = [item for _, item in rows_of(source, ROWS)]
+        assert found == ["1", *(number for numbers in times for number in numbers)]
+
+
+@pytest.mark.parametrize(
+    ("line", "law"),
+    [
+        ('{"user": 1, "events": 5}', r"log\.jsonl:2: must hold a list of rows, got UBIGINT"),
+        ('{"user": 1, "events": {"item": 1}}', r"log\.jsonl:2: must hold a list of rows, got OBJECT"),
+        ('{"user": 1, "events": [1]}', r"log\.jsonl:2: must be a JSON object, got UBIGINT"),
+        (
+            '{"user": 1, "events": [{"item": 1, "event": "view"}, {"item": {"id": 1}, "event": "view"}]}',
+            r"events\.item must be text or a number; row 3 has '\{\"id\":1\}'",
+        ),
+        (
+            '{"user": [1], "events": [{"item": 1, "event": "view"}]}',
+            r"user must be text or a number; row 2 has '\[1\]'",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_rows_is_refused(tmp_path: Path, line: str, law: str) -> None:
+    """With its line, or with the number of the row among all rows."""
+    source = tmp_path / "log.jsonl"
+    source.write_text('{"user": 1, "events": [{"item": 1, "event": "view"}]}\n' + line + "\n")
+    with pytest.raises(DataError, match=law):
+        rows_of(source, UNTIMED)
+
+
+def test_a_time_that_no_row_of_a_list_has_is_refused(tmp_path: Path) -> None:
+    """The keys that there are are named as they would be."""
+    source = tmp_path / "log.jsonl"
+    source.write_text('{"user": 1, "events": [{"item": 1, "event": "view", "ts": 5}]}\n')
+    with pytest.raises(DataError, match=r"'events.time', .* first has user, events, .* events\.ts"):
+        rows_of(source, ROWS)
+
+
+def test_rows_of_lists_stay_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """However many objects there are, on several threads."""
+    with duckdb.connect() as database:
+        event = "{'item': 'i' || (3 * n + k), 'event': 'view'}"
+        rows = f"SELECT n AS user, list_transform([0, 1, 2], lambda k: {event}) AS events"
+        database.execute(
+            f"COPY ({rows} FROM range({MANY}) t(n)) TO '{tmp_path}/log.jsonl' (FORMAT json)"
+        )
+    with TemporaryDirectory() as folder, connected(Path(folder)) as database:
+        Log(database, open_log([LogPart(tmp_path, UNTIMED)], database, Path(folder)))
+        wrong = "user_id <> (rowid // 3)::VARCHAR OR item_id <> 'i' || rowid"
+        assert database.execute("SELECT count(*) FROM rows").fetchall() == [(3 * MANY,)]
+        assert database.execute(f"SELECT min(rowid) FROM rows WHERE {wrong}").fetchone() == (None,)  # noqa: S608
+
+
+marked = st.text("ab\"' .", min_size=1, max_size=6).filter(lambda text: text.strip() == text)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.tuples(marked, marked), min_size=1, max_size=6))
+def test_quotes_may_be_part_of_a_name(met: list[tuple[str, str]]) -> None:
+    """Where the format says so, wherever they stand: Last.fm's "Heroes"."""
+    form = FORM.model_copy(update={"quotes": False, "header": ("user", "item", "event")})
+    with TemporaryDirectory() as folder:
+        source = Path(folder) / "log.tsv"
+        source.write_text("".join(f"{user}\t{item}\tview\n" for user, item in met))
+        assert rows_of(source, form) == met
+
+
+def test_the_named_columns_tell_the_separator(tmp_path: Path) -> None:
+    """However often another one stands in the first line."""
+    form = FORM.model_copy(update={"quotes": False, "header": ("user", "item", "event")})
+    (tmp_path / "log.tsv").write_text("u\tCrosby, Stills, Nash, & Young\tview\n")
+    assert rows_of(tmp_path / "log.tsv", form) == [("u", "Crosby, Stills, Nash, & Young")]

@@ -253,7 +253,7 @@ def _of_parquet(path: Path, num_rows: int) -> FirstRows:
     with TemporaryDirectory() as folder, connected(Path(folder)) as database:
         place = Path(folder) / "unpacked"
         place.mkdir()
-        file = ParquetFile(unpacked(path, None, place), database, ANY)
+        file = ParquetFile(unpacked(path, (), place)[0], database, ANY)
         names, nested = [], set()
         for name in dict.fromkeys(file.columns()):
             try:
