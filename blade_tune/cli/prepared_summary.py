@@ -14,6 +14,7 @@ REASONS = {
     "no_user": "no user (empty, or a word such as NULL)",
     "no_item": "no item (empty, or a word such as NULL)",
     "no_time": "no time",
+    "seen_only": "only seen, by --seen: no history, but not recommended",
     "no_behavior": "none of the behaviors",
     "other_event": "events that are none of the behaviors",
     "merged": "merged with a row of the same user, item and time or session",
