@@ -48,6 +48,10 @@ class FileMapping(Settings):
     )
     header: tuple[str, ...] = Field((), description="names of all columns, without a header")
     encoding: str | None = Field(None, description="encoding of a file of text")
+    rows: str | None = Field(
+        None, description="key of a list of objects in JSON, each of them a row"
+    )
+    quotes: bool = Field(True, description="whether quotes around a value are not part of it")
 
     @field_validator("behaviors", mode="before")
     @classmethod

@@ -284,3 +284,16 @@ def test_what_is_not_the_log_is_refused(tmp_path: Path, what: str) -> None:
     assert (ended.code, ended.err.count("\n")) == (2, 1), ended.err
     assert re.search(law, ended.err), ended.err
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == before
+
+
+@pytest.mark.parametrize("log", KNOWN_LOGS)
+def test_a_first_look_knows_a_log_by_its_files(tmp_path: Path, log: str) -> None:
+    """Whether its rows can be read without its table or not, the command that knows the log is named."""
+    known = KNOWN_LOGS[log]
+    version = next(iter(known.by_version))
+    source, _ = LOOKALIKES[log, version].write(tmp_path)
+    looked = call("data", "look", str(source), "-f", "json", cwd=tmp_path)
+    # An archive or a folder with more than the log's files is refused, and says so there
+    notes = json.loads(looked.out)["notes"] if looked.code == 0 else [looked.err]
+    said = [note for note in notes if "if it is that log" in note]
+    assert any(f"data prepare {log} " in note for note in said)

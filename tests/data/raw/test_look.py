@@ -21,8 +21,8 @@ from blade_tune.data.raw.prepare import Preparation, prepare
 from blade_tune.data.sources.split_files import FILES, IDS
 from blade_tune.errors import DataError
 from tests.cli.program import call, do
+from tests.data.raw.conventions import LOOK_ALIKES
 from tests.data.raw.logs import ALL, SUFFIXES, content, read_prepared, write_log
-from tests.data.raw.look_alikes import LOOK_ALIKES
 from tests.data.raw.many_forms import FORMS
 from tests.data.raw.test_many_forms import FLOORS, prepared_by_hand
 

@@ -11,11 +11,12 @@ from blade_tune.data.raw.look.behaviors import find_behaviors
 from blade_tune.data.raw.look.columns import Column, moment
 from blade_tune.data.raw.look.facts import Counted, facts_of
 from blade_tune.data.raw.look.guess import Guess
+from blade_tune.data.raw.look.known import advice_of, known_as
 from blade_tune.data.raw.look.peek import Peek, peek
 from blade_tune.data.raw.look.roles import find_roles
 from blade_tune.data.raw.look.words import NOBODY, plain
 from blade_tune.data.raw.mapping import FileMapping, LogMapping, MappingFile
-from blade_tune.errors import ConfigError
+from blade_tune.errors import ConfigError, DataError
 
 GIANT, NOBODYS = 0.2, 0.01  # shares of rows of one user that are worth a sentence
 OFTEN = 3  # times as many rows as others have
@@ -41,7 +42,7 @@ def look(sources: Sequence[Path]) -> Look:
     Raises:
         DataError: a source is missing, damaged, empty, or of no form that is read.
     """
-    guesses = [_guess_of(peek(source)) for source in sources]
+    guesses = [_guess_of(_peek(source)) for source in sources]
     doubts = []
     for found in guesses:
         prefix = f"{found.peek.source}: " if len(guesses) > 1 else ""
@@ -62,10 +63,28 @@ def look(sources: Sequence[Path]) -> Look:
     return Look(guesses, facts, log, doubts + _of_facts(guesses, facts))
 
 
+def _peek(source: Path) -> Peek:
+    """Read the first rows of a source; where that cannot be, say which known logs have files of such names."""
+    try:
+        return peek(source)
+    except DataError as error:
+        known = known_as(source) if source.exists() else []
+        if not known:
+            raise
+        more = " ".join(
+            f"It has the names of the files of {log}; {advice_of(log, source)}" for log in known
+        )
+        raise DataError(f"{error} {more}") from None
+
+
 def _guess_of(rows: Peek) -> Guess:
     """Return what the columns of a source probably mean."""
     columns = [Column(name, values, name in rows.nested) for name, values in rows.columns.items()]
     found = Guess(rows, columns)
+    for log in known_as(rows.source, rows):
+        found.doubts.append(
+            f"{rows.source.name} is called as a file of {log} and has its columns; {advice_of(log, rows.source)}"
+        )
     nested = sorted(rows.nested)
     if nested:
         found.doubts.append(
