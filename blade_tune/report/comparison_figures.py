@@ -1,4 +1,4 @@
-"""Figures of a comparison, a row a model: what each reaches, how far it is from the reference, groups of users, cost."""
+"""Figures of a comparison: what each model reaches, how far it is from the reference, for which users, at what cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def overview(comparisons: Comparisons) -> go.Figure:
     is_test = comparisons.part == "test"
     published = published_figures_of(data, metric) if is_test else []
     baselines = _baselines(comparisons)
-    title = f"{'' if is_test else 'expected '}{PARTS[comparisons.part]} {metric.upper()}, 95%"
+    title = f"{'test' if is_test else 'expected'} {metric.upper()}, 95%"
     figure = _rows(entries, title, top=LABEL_ROW * len(baselines))
     for kind in KINDS:
         of_kind = [entry for entry in entries if kind_of(entry) is kind]
@@ -230,7 +230,7 @@ def differences(comparisons: Comparisons) -> go.Figure:
     pairs = comparisons.with_reference
     entries = [entry for entry in by_expected(comparisons) if entry.label in pairs]
     least = smallest_difference(comparisons.noise, comparisons.plan)
-    title = f"{PARTS[comparisons.part]} {comparisons.metric.upper()} minus {theme.shown(comparisons.reference)}'s, 95%"
+    title = f"{comparisons.metric.upper()} minus {theme.shown(comparisons.reference)}'s, 95%"
     figure = _rows(entries, title, right=P_WIDTH)
     for kind in KINDS:
         found = {}
@@ -284,8 +284,8 @@ def cost_and_quality(comparisons: Comparisons) -> go.Figure:
     unit = entries[0].hours_unit
     figure = theme.figure(
         height=520,
-        xaxis={"title": f"{words_of(unit)} of search", "type": "log", "dtick": 1},
-        yaxis_title=f"expected {PARTS[comparisons.part]} {metric.upper()}",
+        xaxis={"title": f"{words_of(unit)} of search", "type": "log", **_magnitudes(entries)},
+        yaxis_title=f"expected {metric.upper()}",
         hovermode="closest",
         legend={"y": -0.16},
     )
@@ -309,3 +309,10 @@ def cost_and_quality(comparisons: Comparisons) -> go.Figure:
             name=kind.words,
         )
     return figure
+
+
+def _magnitudes(entries: Sequence[Contender]) -> dict[str, Any]:
+    """Return the ticks of an axis of hours of several magnitudes."""
+    hours = [max(entry.hours, SHORTEST_H) for entry in entries]
+    ticks = theme.log_ticks(min(hours), max(hours))
+    return {"tickvals": ticks, "ticktext": [f"{tick:.2g}" for tick in ticks]}

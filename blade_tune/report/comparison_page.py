@@ -67,7 +67,8 @@ def headline(compared: Compared) -> dict[str, tuple[str, str]]:
     headline["models"] = (f"{done} of {total}", "have a confirmed winner")
     hours = sum(each.points[-1].hours for each in compared.courses.values() if each.points)
     headline["hours of search"] = (f"{hours:.3g}", "of all models together")
-    headline["test rows"] = (openings(stored.searches), "see the ledgers of the searches")
+    opened = openings(stored.searches).removeprefix("opened ").removesuffix(" opened")
+    headline["test rows opened"] = (opened, "by the ledgers of the searches")
     return headline
 
 

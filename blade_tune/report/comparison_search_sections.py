@@ -48,7 +48,9 @@ def _cost_entries(stored: StoredStudy, course: Course) -> list[Entry]:
         f"{cost['cpu_hours']:.2f}" if "cpu_hours" in cost else "",
         "" if half is None else f"{half:.4f}",
         "" if best is None else f"{best:.4f}",
-        why_done(stored) or stored.progress_words(stored.trials),
+        f"when {why}"
+        if (why := why_done(stored))
+        else f"not yet: {stored.progress_words(stored.trials)}",
     ]
 
 
@@ -125,8 +127,8 @@ def moves(compared: Compared) -> Iterator[Section]:
         cells = [f"{entry.moves[name]:.2g}" if name in entry.moves else "" for name in CHANGES]
         rows.append((entry.label, cells))
     words = [
-        "How far each change of what a winner reads moves its states, or the scores of a model that is fitted, relative "
-        "to their size. What moves nothing is not used."
+        "How far each change of what a winner reads moves its states, or the scores of a model that is fitted, "
+        "relative to their size. What moves nothing is not used."
     ]
     table = Table(("model", *CHANGES.values()), rows, "Moves of the winners, mean over runs.")
     yield Section("What moves them", words, table=table)

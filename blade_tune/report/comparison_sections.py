@@ -79,8 +79,8 @@ def _overview(compared: Compared, found: Comparisons) -> Section:
     words = [_best(entries, found.metric)]
     if is_test:
         words.append(
-            f"On the sealed test rows, which chose nothing; {_openings(found)}. Hollow marks are what papers published, "
-            "trained by others, and the same runs where they are told another set."
+            f"On the sealed test rows, which chose nothing; {_openings(found)}. Hollow marks are what papers "
+            "published, trained by others, and the same runs where they are told another set."
         )
     else:
         words.append(

@@ -158,12 +158,24 @@ def _figure(
         _add_lines(figure, panel.thin, {"color": theme.SKY, "width": 1, **line}, place)
         figure.add_scatter(
             **_drawn([panel.line]),
-            mode="lines",
+            mode="lines" if len(panel.line) > 1 else "markers",
             line={"color": theme.BLUE, "width": 2.5, **line},
             hovertemplate="%{x}: %{y:.4f}<extra></extra>",
             **place,
         )
-    return figure.update_xaxes(**axis).update_yaxes(nticks=4)
+    # Said, for a place without a panel would stretch the axis that all share
+    values = [value for panel in panels for line in _lines_of(panel) for _, value in line]
+    margin = 0.05 * (max(values) - min(values)) or 0.001
+    figure.update_yaxes(nticks=4, range=[min(values) - margin, max(values) + margin])
+    figure.update_xaxes(**axis)
+    for index in range(len(panels), rows * columns):
+        hidden = {"row": rows, "col": index % columns + 1, "visible": False}
+        figure.update_xaxes(**hidden).update_yaxes(**hidden)
+    return figure
+
+
+def _lines_of(panel: Panel) -> list[Points]:
+    return [panel.line, *panel.thin]
 
 
 def _add_lines(

@@ -5,7 +5,6 @@ makes the searches of all models before it runs the first, so those of one that 
 made, are found too. Where contrasts were named, the ledger has the list, models that are still to be made among it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
