@@ -1,5 +1,6 @@
 """Figures of a comparison: what each model reaches, how far it is from the reference, for which users, at what cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,9 +78,13 @@ def overview(comparisons: Comparisons) -> go.Figure:
     if is_test:
         _add_told(figure, comparisons)
         _add_published(figure, published, {entry.label for entry in entries})
+    # Said, for the names of baselines would stretch the axis on a phone
+    drawn = [*_drawn(figure), *(end for ends in baselines.values() for end in ends)]
+    margin = 0.04 * (max(drawn) - min(drawn))
+    low, high = min(drawn) - margin, max(drawn) + margin
     for index, (name, ends) in enumerate(baselines.items()):
-        _add_baseline(figure, name, ends, index)
-    return figure
+        _add_baseline(figure, name, ends, index, is_left=sum(ends) / 2 < low + (high - low) / 4)
+    return figure.update_xaxes(range=[low, high])
 
 
 def _rows(entries: Sequence[Contender], title: str, top: int = 0, right: int = 12) -> go.Figure:
@@ -150,15 +155,15 @@ def _baselines(comparisons: Comparisons) -> dict[str, tuple[float, float]]:
     return {name: (min(values), max(values)) for name, values in figures.items()}
 
 
-def _add_baseline(figure: go.Figure, name: str, ends: tuple[float, float], index: int) -> None:
+def _add_baseline(
+    figure: go.Figure, name: str, ends: tuple[float, float], index: int, *, is_left: bool
+) -> None:
     """Add the line of a baseline, or the band between its figures, with its name in a row of its own above the plot."""
     low, high = ends
     line = {"dash": BASELINE_DASHES[index % 3], "color": theme.GRAY, "width": 2}
     if high > low:
         figure.add_vrect(low, high, fillcolor=theme.GRAY, opacity=0.25, line_width=0, layer="below")
     figure.add_vline((low + high) / 2, line=line, layer="below")
-    drawn = [*_drawn(figure), low, high]
-    is_left = (low + high) < min(drawn) + max(drawn)
     value = f"{low:.4f}" if high == low else f"{low:.4f} to {high:.4f}"
     figure.add_annotation(
         x=(low + high) / 2,
@@ -169,7 +174,7 @@ def _add_baseline(figure: go.Figure, name: str, ends: tuple[float, float], index
         xanchor="left" if is_left else "right",
         text=theme.shown(f"{name}, untuned {value}"),
         showarrow=False,
-        font={"size": 12, "color": theme.SOFT},
+        font={"size": 11, "color": theme.SOFT},
     )
 
 
@@ -242,18 +247,22 @@ def differences(comparisons: Comparisons) -> go.Figure:
     figure.add_vrect(-least, least, fillcolor=theme.GRAY, opacity=0.18, line_width=0, layer="below")
     figure.add_vline(0, line={"color": theme.INK, "width": 1}, layer="below")
     for entry in entries:
-        p_value = pairs[entry.label].p_adjusted
         figure.add_annotation(
             x=1,
             xref="paper",
             xanchor="left",
             xshift=6,
             y=theme.shown(entry.label),
-            text=f"p = {p_value:.2g}",
+            text=theme.shown(p_words(pairs[entry.label].p_adjusted)),
             showarrow=False,
             font={"size": 12},
         )
     return figure
+
+
+def p_words(p_value: float) -> str:
+    """Return a p-value with three digits after the point: "p = 0.034", "p < 0.001"."""
+    return "p < 0.001" if p_value < 0.0005 else f"p = {p_value:.3f}"
 
 
 def groups(comparisons: Comparisons) -> go.Figure:
@@ -280,7 +289,7 @@ def groups(comparisons: Comparisons) -> go.Figure:
 def cost_and_quality(comparisons: Comparisons) -> go.Figure:
     """Draw what each model reaches over the hours of its search, with its name and the number of its trials."""
     metric = comparisons.metric
-    entries = sorted(comparisons.entries, key=lambda entry: entry.hours)
+    entries = comparisons.entries
     unit = entries[0].hours_unit
     figure = theme.figure(
         height=520,
@@ -289,8 +298,8 @@ def cost_and_quality(comparisons: Comparisons) -> go.Figure:
         hovermode="closest",
         legend={"y": -0.16},
     )
-    # Names of neighbors stand above and below their marks in turn
-    places = {entry.label: index % 2 for index, entry in enumerate(entries)}
+    # Names stand right and left of their marks in turn, for many searches have cost the same
+    sides = {entry.label: index % 2 for index, entry in enumerate(by_expected(comparisons))}
     for kind in KINDS:
         shown = [entry for entry in entries if kind_of(entry) is kind]
         if not shown:
@@ -300,7 +309,7 @@ def cost_and_quality(comparisons: Comparisons) -> go.Figure:
             x=[max(entry.hours, SHORTEST_H) for entry in shown],
             y=[expected_of(entry, metric).mean for entry in shown],
             text=[theme.shown(name) for name in names],
-            textposition=[("top center", "bottom center")[places[e.label]] for e in shown],
+            textposition=[("middle right", "middle left")[sides[e.label]] for e in shown],
             textfont={"size": 12},
             cliponaxis=False,
             mode="markers+text",
@@ -315,4 +324,10 @@ def _magnitudes(entries: Sequence[Contender]) -> dict[str, Any]:
     """Return the ticks of an axis of hours of several magnitudes."""
     hours = [max(entry.hours, SHORTEST_H) for entry in entries]
     ticks = theme.log_ticks(min(hours), max(hours))
-    return {"tickvals": ticks, "ticktext": [f"{tick:.2g}" for tick in ticks]}
+    low, high = math.log10(min(hours)), math.log10(max(hours))
+    margin = 0.2 * (high - low) or 1.0  # for the names
+    return {
+        "tickvals": ticks,
+        "ticktext": [f"{tick:.2g}" for tick in ticks],
+        "range": [low - margin, high + margin],
+    }

@@ -54,7 +54,10 @@ class Compared:
         if not missing:
             return ""
         count, total = len(missing), len(self.stored.models)
-        listed = "; ".join(f"{model}: {words}" for model, words in missing.items())
+        by_words: dict[str, list[str]] = {}
+        for model, words in missing.items():
+            by_words.setdefault(words, []).append(model)
+        listed = "; ".join(f"{', '.join(models)}: {words}" for words, models in by_words.items())
         return f"Not complete: {count} of {plural(total, 'model')} have no confirmed winner yet ({listed})."
 
 
@@ -144,8 +147,8 @@ def _differences(compared: Compared, found: Comparisons) -> Section:
     fact = f"{', '.join(differing) or 'No model'} differ{'' if len(differing) > 1 else 's'} from {found.reference}"
     words = [
         f"{fact} beyond chance (p < {LEVEL} after Holm's correction over {count}).",
-        f"Shaded: a true difference under {least:.4f} is found with less than {ENOUGH:.0%} chance here, so what lies "
-        "within is undecided rather than equal.",
+        f"Shaded: a true difference under {least:.4f} is found with less than {ENOUGH:.0%} chance here, so a model "
+        "there that does not differ is undecided rather than equal.",
     ]
     contrasts = compared.stored.contrasts
     if contrasts and found.contrasts is None:
@@ -162,8 +165,8 @@ def _differences(compared: Compared, found: Comparisons) -> Section:
             pair = pairs[entry.label]
             each = pair.comparison
             cells = [f"{each.difference:+z.4f}", f"{each.low:+z.4f} to {each.high:+z.4f}"]
-            rows.append((entry.label, [*cells, f"{pair.p_adjusted:.2g}"]))
-    columns = ("model", f"{metric} minus {found.reference}'s", "95% interval", "p, Holm")
+            rows.append((entry.label, [*cells, figures.p_words(pair.p_adjusted)]))
+    columns = ("model", f"{metric} minus {found.reference}'s", "95% interval", "after Holm")
     caption = f"Differences from {found.reference}, {found.part} rows, paired by user and seed."
     title = _title("Differences", found)
     return Section(

@@ -54,7 +54,7 @@ def searches(courses: Mapping[str, Course], metric: str) -> go.Figure | None:
     panels = [panel for panel in panels if len(panel.line) > 1]
     if not panels:
         return None
-    axis = {"range": [0, 1], "tickvals": [0, 0.5, 1], "tickformat": ".0%"}
+    axis = {"range": [0, 1], "tickvals": [0.25, 0.5, 0.75, 1], "tickformat": ".0%"}
     figure = _figure(panels, axis, {"shape": "hv"})
     return _titled(figure, "share of what was spent", f"best {theme.valid(metric)}")
 
@@ -145,7 +145,7 @@ def _figure(
         shared_xaxes="all",
         shared_yaxes="all",
         subplot_titles=[theme.shown(panel.label) for panel in panels],
-        horizontal_spacing=0.03,
+        horizontal_spacing=0.04,
         vertical_spacing=24 / (PANEL * rows),
         figure=theme.figure(height=90 + PANEL * rows, showlegend=False, hovermode="closest"),
     )

@@ -5,12 +5,14 @@ makes the searches of all models before it runs the first, so those of one that 
 made, are found too. Where contrasts were named, the ledger has the list, models that are still to be made among it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from blade_tune.config import guess
 from blade_tune.errors import ConfigError
+from blade_tune.selection.compare import uneven
 from blade_tune.selection.comparison import Comparisons
 from blade_tune.selection.comparison_name import ComparisonName
 from blade_tune.selection.confirm import ATTRIBUTE, load_confirmation
@@ -20,7 +22,9 @@ from blade_tune.selection.contrasts import Contrasts, latest_contrasts
 from blade_tune.selection.scores import EvaluatedPart
 from blade_tune.selection.testing import Opening, are_tested
 from blade_tune.selection.told import stored_told, told_beside
-from blade_tune.storage.spending import UNLIMITED
+from blade_tune.spec.definition import OF_RUNS
+from blade_tune.storage.spending import UNLIMITED, Limit
+from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 
@@ -90,8 +94,8 @@ class StoredComparison:
             stored = by_label.get(model)
             words[model] = "not begun"
             if stored and ATTRIBUTE in stored.study.user_attrs:
-                words[model] = "its winner is being confirmed"
-            elif stored and stored.trials:
+                words[model] = "its winner is not confirmed on every seed"
+            elif stored and num_scored(stored.trials):
                 words[model] = stored.progress_words(stored.trials)
         return words
 
@@ -124,8 +128,16 @@ class StoredComparison:
         return replace(found, told=told, contrasts=self.contrasts if against else None)
 
     @property
+    def limit(self) -> Limit | None:
+        """The limit of steps or hours of each search; None where only trials are counted."""
+        return next((stored.limit for stored in self.searches if stored.limit), None)
+
+    @property
     def command(self) -> str:
-        """The command that goes on with the comparison or repeats it, from what its searches store."""
+        """The command that goes on with the comparison or repeats it, from what its searches store.
+
+        How many seeds there are is stored with the first confirmation of a model that they change.
+        """
         asked: list[dict[str, Any]] = [
             stored.study.user_attrs[ATTRIBUTE]
             for stored in self.searches
@@ -141,26 +153,28 @@ class StoredComparison:
             for search in self.searches
             if not search.definition.is_fitted
         }
-        words += ["--epochs", str(*lengths)] if len(lengths) == 1 else []
-        if asked:
+        words += ["--epochs", str(max(lengths))] if len(lengths) == 1 else []
+        seeds = max((each["seeds"] for each in asked), default=0)
+        if seeds > 1:  # models that no seed changes have one
             top = max(len(each["trials"]) for each in asked)
-            words += ["--top", str(top), "--seeds", str(max(each["seeds"] for each in asked))]
+            words += ["--top", str(top), "--seeds", str(seeds)]
         words += ["--against", self.contrasts.against] if self.contrasts else []
+        if not self.missing and uneven(self.searches, None, self.limit):
+            words.append("--uneven")
         return " ".join(words)
 
     @property
     def _budget(self) -> str:
         """The budget of each search as `--budget` takes it."""
-        limits = [stored.limit for stored in self.searches if stored.limit]
-        if limits:
-            return f"{limits[0].unit}:{limits[0].total:g}"
+        if self.limit:
+            return f"{self.limit.unit}:{self.limit.total:g}"
         budgets = [stored.budget for stored in self.searches if stored.budget < UNLIMITED]
         return f"trials:{max(budgets)}"
 
 
-def known(workspace: Workspace) -> list[str]:
-    """Return the names of all comparisons that a database has searches of."""
-    names = map(ComparisonName.of_search, workspace.names())
+def known(studies: Iterable[str]) -> list[str]:
+    """Return the names of all comparisons that some studies are searches of."""
+    names = map(ComparisonName.of_search, studies)
     return list(dict.fromkeys(str(name) for name in names if name))
 
 
@@ -181,7 +195,8 @@ def require(workspace: Workspace, name: str) -> StoredStudy | StoredComparison:
         names = workspace.names()
         if name in names:  # a study of another program
             raise
-    comparisons = known(workspace)
+    comparisons = known(names)
+    names = [each for each in names if not each.endswith(OF_RUNS)]
     listed = f" Comparisons: {', '.join(comparisons)}." if comparisons else ""
     raise ConfigError(
         f"no study or comparison {name!r} is stored. {guess(name, [*names, *comparisons])}{listed}"
