@@ -32,8 +32,7 @@ def report(study: str, out: Path | None, settings: RunSettings) -> None:
     were opened before.
 
     \b
-    Examples:
-      blade-tune report --study demo
+    Example:
       blade-tune report --study demo.compare
     """  # noqa: D301
     from blade_tune.report.comparison_page import write_comparison_report

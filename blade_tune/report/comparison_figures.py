@@ -74,7 +74,8 @@ def overview(comparisons: Comparisons) -> go.Figure:
     figure = _rows(entries, title, top=LABEL_ROW * len(baselines))
     for kind in KINDS:
         of_kind = [entry for entry in entries if kind_of(entry) is kind]
-        _intervals(figure, kind, {each.label: expected_of(each, metric) for each in of_kind})
+        found = {entry.label: expected_of(entry, metric) for entry in of_kind}
+        _intervals(figure, kind, {m: (each.mean, each.low, each.high) for m, each in found.items()})
     if is_test:
         _add_told(figure, comparisons)
         _add_published(figure, published, {entry.label for entry in entries})
@@ -117,29 +118,30 @@ def _rows(entries: Sequence[Contender], title: str, top: int = 0, right: int = 1
     )
 
 
-def _intervals(figure: go.Figure, kind: Kind, found: Mapping[str, Any]) -> None:
+def _intervals(
+    figure: go.Figure, kind: Kind, found: Mapping[str, tuple[float, float, float]]
+) -> None:
     """Add a dot and its interval for each model of a kind.
 
     Args:
         figure: the figure.
         kind: how they are drawn.
-        found: model -> what has a `mean` and the ends `low` and `high` of its interval.
+        found: model -> its figure, and the ends of the interval.
     """
     if not found:
         return
-    means = [each.mean for each in found.values()]
     figure.add_scatter(
-        x=means,
+        x=[mean for mean, _, _ in found.values()],
         y=[theme.shown(label) for label in found],
         error_x={
-            "array": [each.high - each.mean for each in found.values()],
-            "arrayminus": [each.mean - each.low for each in found.values()],
+            "array": [high - mean for mean, _, high in found.values()],
+            "arrayminus": [mean - low for mean, low, _ in found.values()],
             "thickness": 1.5,
             "width": 3,
         },
         mode="markers",
         marker={"size": 10, "color": kind.color, "symbol": kind.symbol},
-        customdata=[[each.low, each.high] for each in found.values()],
+        customdata=[ends for _, *ends in found.values()],
         hovertemplate="%{y}: %{x:.4f} (%{customdata[0]:.4f} to %{customdata[1]:.4f})<extra></extra>",
         name=kind.words,
     )
@@ -223,13 +225,6 @@ def _hollow(
     )
 
 
-@dataclass(frozen=True)
-class _Interval:
-    mean: float
-    low: float
-    high: float
-
-
 def differences(comparisons: Comparisons) -> go.Figure:
     """Draw each model's difference from the reference with its 95% interval and p-value, over what can be found."""
     pairs = comparisons.with_reference
@@ -242,8 +237,14 @@ def differences(comparisons: Comparisons) -> go.Figure:
         for entry in entries:
             compared = pairs[entry.label].comparison
             if kind_of(entry) is kind:
-                found[entry.label] = _Interval(compared.difference, compared.low, compared.high)
+                found[entry.label] = (compared.difference, compared.low, compared.high)
         _intervals(figure, kind, found)
+    # A band that is much wider than all intervals would leave no room for them
+    drawn = [0.0, *_drawn(figure)]
+    reach = min(least, 1.3 * max(map(abs, drawn)))
+    margin = 0.04 * (max(drawn) - min(drawn))
+    low, high = min(*drawn, -reach) - margin, max(*drawn, reach) + margin
+    figure.update_xaxes(range=[low, high])
     figure.add_vrect(-least, least, fillcolor=theme.GRAY, opacity=0.18, line_width=0, layer="below")
     figure.add_vline(0, line={"color": theme.INK, "width": 1}, layer="below")
     for entry in entries:

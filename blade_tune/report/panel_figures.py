@@ -51,12 +51,12 @@ class Curve:
 def searches(courses: Mapping[str, Course], metric: str) -> go.Figure | None:
     """Draw the best value of each search so far over the share of what it spent; None before any has two values."""
     panels = [Panel(label, _so_far(course)) for label, course in courses.items()]
-    panels = [panel for panel in panels if len(panel.line) > 1]
-    if not panels:
+    panels = [panel for panel in panels if panel.line]
+    if all(len(panel.line) < 2 for panel in panels):
         return None
     axis = {"range": [0, 1], "tickvals": [0.25, 0.5, 0.75, 1], "tickformat": ".0%"}
-    figure = _figure(panels, axis, {"shape": "hv"})
-    return _titled(figure, "share of what was spent", f"best {theme.valid(metric)}")
+    axis["title"] = "share of what was spent"
+    return _figure(panels, axis, f"best {theme.valid(metric)}", {"shape": "hv"})
 
 
 def _so_far(course: Course) -> Points:
@@ -92,7 +92,8 @@ def over_epochs(curves: Sequence[Curve], metric: str) -> go.Figure | None:
     panels = [_curve_panel(curve, epoch) for curve in curves if curve.shared]
     if not panels:
         return None
-    return _titled(_figure(panels, {"rangemode": "tozero"}), "epoch", theme.valid(metric))
+    axis = {"rangemode": "tozero", "title": "epoch"}
+    return _figure(panels, axis, theme.valid(metric))
 
 
 def over_seconds(curves: Sequence[Curve], metric: str) -> go.Figure | None:
@@ -108,8 +109,8 @@ def over_seconds(curves: Sequence[Curve], metric: str) -> go.Figure | None:
     ]
     if not panels:
         return None
-    figure = _figure(panels, {"type": "log", "dtick": 1})
-    return _titled(figure, "seconds of training", theme.valid(metric))
+    axis = {"type": "log", "dtick": 1, "title": "seconds of training"}
+    return _figure(panels, axis, theme.valid(metric))
 
 
 def _curve_panel(curve: Curve, place: Callable[[Mapping[int, float], int], float]) -> Panel:
@@ -128,13 +129,14 @@ def _curve_panel(curve: Curve, place: Callable[[Mapping[int, float], int], float
 
 
 def _figure(
-    panels: Sequence[Panel], axis: Mapping[str, Any], line: Mapping[str, Any] = {}
+    panels: Sequence[Panel], axis: Mapping[str, Any], title: str, line: Mapping[str, Any] = {}
 ) -> go.Figure:
     """Return the figure of some panels.
 
     Args:
         panels: the panels.
-        axis: settings of the horizontal axis.
+        axis: settings of the horizontal axis, which stands under the lowest panel of each column.
+        title: of the vertical axis, which stands at the left of each row.
         line: settings of lines.
     """
     columns = min(COLUMNS, len(panels))
@@ -163,15 +165,17 @@ def _figure(
             hovertemplate="%{x}: %{y:.4f}<extra></extra>",
             **place,
         )
+        is_lowest = index + columns >= len(panels)
+        own = axis if is_lowest else {**axis, "title": ""}
+        figure.update_xaxes(**own, showticklabels=is_lowest, **place)
+    for index in range(len(panels), rows * columns):
+        place = {"row": rows, "col": index % columns + 1}
+        figure.update_xaxes(visible=False, **place).update_yaxes(visible=False, **place)
+    figure.update_yaxes(title={"text": title, "font": {"size": 11}}, col=1)
     # Said, for a place without a panel would stretch the axis that all share
     values = [value for panel in panels for line in _lines_of(panel) for _, value in line]
     margin = 0.05 * (max(values) - min(values)) or 0.001
-    figure.update_yaxes(nticks=4, range=[min(values) - margin, max(values) + margin])
-    figure.update_xaxes(**axis)
-    for index in range(len(panels), rows * columns):
-        hidden = {"row": rows, "col": index % columns + 1, "visible": False}
-        figure.update_xaxes(**hidden).update_yaxes(**hidden)
-    return figure
+    return figure.update_yaxes(nticks=4, range=[min(values) - margin, max(values) + margin])
 
 
 def _lines_of(panel: Panel) -> list[Points]:
@@ -213,14 +217,3 @@ def _add_band(figure: go.Figure, panel: Panel, place: Mapping[str, int]) -> None
         hoverinfo="skip",
         **place,
     )
-
-
-def _titled(figure: go.Figure, x: str, y: str) -> go.Figure:
-    """Name the axes once: the horizontal one under the lowest panel of each column, the vertical one at the left."""
-    xaxes = [*figure.select_xaxes()]
-    columns = len({axis.domain for axis in xaxes})
-    for axis in xaxes[-columns:]:
-        axis.title = {"text": x}
-    for axis in figure.select_yaxes(col=1):
-        axis.title = {"text": y, "font": {"size": 11}}
-    return figure
