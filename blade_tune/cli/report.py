@@ -24,12 +24,12 @@ from blade_tune.fleet.settings import RunSettings
 )
 @run_settings(*STORAGE_FLAGS)
 def report(study: str, out: Path | None, settings: RunSettings) -> None:
-    """Write the figures and tables of a study or a comparison as one page.
+    """Write a study or a comparison as one page.
 
-    report.html opens anywhere, without a network; tables.md and tables.tex hold its tables. A comparison is named as
-    the folder of its tables is: STUDY.compare, STUDY.compare-published. An older report in the same place is replaced.
-    Nothing else is changed, nothing is trained, and the test rows stay sealed: figures on them are shown where they
-    were opened before.
+    report.html, with all figures and tables, opens anywhere, without a network; tables.md and tables.tex hold its
+    tables. A comparison is named as the folder of its tables is: STUDY.compare, STUDY.compare-published. An older report
+    in the same place is replaced. Nothing else is changed, nothing is trained, and the test rows stay sealed: figures on
+    them are shown where they were opened before.
 
     \b
     Example:

@@ -102,7 +102,7 @@ def _rows(entries: Sequence[Contender], title: str, top: int = 0, right: int = 1
     return theme.figure(
         height=inner + top + 140,
         margin={"t": 24 + top, "r": right},
-        xaxis={"title": title, "nticks": 6},
+        xaxis={"title": title, "nticks": 6, "tickangle": 0},
         yaxis={
             "type": "category",
             "categoryarray": labels,

@@ -186,4 +186,8 @@ def made(compared: Compared) -> Iterator[Section]:
     words.append(
         "The command below makes it again, or goes on with it; it is put together from what the searches store."
     )
-    yield Section("How it was made", words, codes={"command": compared.stored.command})
+    sets = dict.fromkeys(told.target_set for found in compared.parts for told in found.told)
+    command = compared.stored.command
+    command += f" --told {','.join(sets)}" if sets else ""
+    command += " --test" if compared.test else ""
+    yield Section("How it was made", words, codes={"command": command})

@@ -13,6 +13,7 @@ from blade_tune.report.text_tables import Cell, Entry, Table
 from blade_tune.selection.compare import uneven
 from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.power import ENOUGH, smallest_difference
+from blade_tune.selection.published_tables import published_figures_of
 from blade_tune.selection.saturation import Course, course
 from blade_tune.selection.stored_comparison import StoredComparison
 from blade_tune.training.baselines import REFERENCE
@@ -81,10 +82,8 @@ def _overview(compared: Compared, found: Comparisons) -> Section:
     entries = figures.by_expected(found)
     words = [_best(entries, found.metric)]
     if is_test:
-        words.append(
-            f"On the sealed test rows, which chose nothing; {_openings(found)}. Hollow marks are what papers "
-            "published, trained by others, and the same runs where they are told another set."
-        )
+        words.append(f"On the sealed test rows, which chose nothing; {_openings(found)}.")
+        words += _hollow(found)
     else:
         words.append(
             "A dot is the figure to expect for users and seeds that had no part in the choice, with its 95% interval. "
@@ -95,6 +94,17 @@ def _overview(compared: Compared, found: Comparisons) -> Section:
     command = compared.stored.command if unfinished else ""
     title = _title("Overview", found)
     return Section(title, words, unfinished, command, figure=figures.overview(found))
+
+
+def _hollow(found: Comparisons) -> list[str]:
+    """Return a sentence on the hollow marks of the overview on test rows; none where it has none."""
+    data = found.entries[0].study.definition.data.name
+    what = []
+    if published_figures_of(data, found.metric):
+        what.append("what papers published, of models that others trained")
+    if found.told:
+        what.append("the same runs, told another set of the next item")
+    return [f"Hollow marks are {' and '.join(what)}."] if what else []
 
 
 def _best(entries: Sequence[Contender], metric: str) -> str:

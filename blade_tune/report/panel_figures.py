@@ -175,7 +175,7 @@ def _figure(
     # Said, for a place without a panel would stretch the axis that all share
     values = [value for panel in panels for line in _lines_of(panel) for _, value in line]
     margin = 0.05 * (max(values) - min(values)) or 0.001
-    return figure.update_yaxes(nticks=4, range=[min(values) - margin, max(values) + margin])
+    return figure.update_yaxes(nticks=5, range=[min(values) - margin, max(values) + margin])
 
 
 def _lines_of(panel: Panel) -> list[Points]:
