@@ -27,9 +27,9 @@ def report(study: str, out: Path | None, settings: RunSettings) -> None:
     """Write a study or a comparison as one page.
 
     report.html, with all figures and tables, opens anywhere, without a network; tables.md and tables.tex hold its
-    tables. A comparison is named as the folder of its tables is: STUDY.compare, STUDY.compare-published. An older report
-    in the same place is replaced. Nothing else is changed, nothing is trained, and the test rows stay sealed: figures on
-    them are shown where they were opened before.
+    tables. A comparison is named as the folder of its tables is: STUDY.compare, STUDY.compare-published. An older
+    report in the same place is replaced. Nothing else is changed, nothing is trained, and the test rows stay sealed:
+    figures on them are shown where they were opened before.
 
     \b
     Example:
