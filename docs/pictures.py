@@ -2,8 +2,13 @@
 
 Run it after the live view or the page has changed: `python docs/pictures.py`, about two minutes on two cores. It needs
 playwright and the system's Chromium, as the tests of pages do.
+
+    python docs/pictures.py --overview RESULTS/STUDY.compare/report/report.html   # of a comparison, for a talk
+
+writes the overview of that page alone, pictures/overview.png, and runs nothing.
 """
 
+import argparse
 import io
 import shutil
 import tempfile
@@ -63,16 +68,28 @@ class Photographer(progress.LiveProgress):
             )
 
 
-def photograph(page: Path, picture: Path) -> None:
-    """Write the top of a page as a picture."""
+def photograph(page: Path, picture: Path, part: str = "") -> None:
+    """Write the top of a page as a picture, or the figure of one of its sections in twice the pixels.
+
+    Args:
+        page: the page.
+        picture: the file to write.
+        part: the section's anchor, such as "overview".
+    """
     with sync_playwright() as driver:
         chromium = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
         )
-        view = chromium.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        view.goto(page.as_uri())
+        view = chromium.new_page(
+            viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2 if part else 1
+        )
+        view.goto(page.resolve().as_uri())
         view.wait_for_selector(".js-plotly-plot .main-svg")
-        view.screenshot(path=picture)
+        place = view
+        if part:
+            place = view.locator(f"section[aria-labelledby='{part}'] .plot")
+            place.locator(".main-svg").first.wait_for()
+        place.screenshot(path=picture)
         chromium.close()
 
 
@@ -86,5 +103,19 @@ def take() -> None:
         photograph(Path(results) / "demo" / "report" / "report.html", PICTURES / "report.png")
 
 
+def main() -> None:
+    """Take the README's pictures, or that of a comparison's overview."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--overview", type=Path, metavar="PAGE", help="the page of a comparison")
+    parser.add_argument("--out", type=Path, default=PICTURES / "overview.png", metavar="FILE")
+    options = parser.parse_args()
+    if options.overview:
+        photograph(options.overview, options.out, "overview")
+    else:
+        take()
+
+
 if __name__ == "__main__":
-    take()
+    main()

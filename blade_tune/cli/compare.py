@@ -127,6 +127,7 @@ def compare(
       blade-tune compare --study demo --models blade,blade_released --trials 8 --seeds 3
     """  # noqa: D301
     from blade_tune.selection import compare as comparing
+    from blade_tune.selection.comparison_name import ComparisonName
     from blade_tune.selection.contenders import compare as compare_winners
     from blade_tune.selection.contrasts import require_known
     from blade_tune.selection.testing import Opening
@@ -155,7 +156,7 @@ def compare(
         part: EvaluatedPart = "test" if test else "valid"
         comparisons = compare_winners(studies, part, opening, against, wanted)
 
-    folder = settings.results / definitions[0].name.removesuffix(f"-{names[0]}")
+    folder = settings.results / str(ComparisonName.of_search(definitions[0].name))
     show_comparison(comparisons, differing, folder / comparisons.part, form)
 
 

@@ -1,15 +1,21 @@
-"""Command `blade-tune report`, which writes a study's figures and tables as one page."""
+"""Command `blade-tune report`, which writes the figures and tables of a study or a comparison as one page."""
 
 from pathlib import Path
 
 import click
 
-from blade_tune.cli.options import STORAGE_FLAGS, run_settings, study_option
+from blade_tune.cli.options import STORAGE_FLAGS, run_settings
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
-@study_option
+@click.option(
+    "--study",
+    "-s",
+    required=True,
+    metavar="NAME|FILE",
+    help="Name of the study, the path of its file, or the name of a comparison: STUDY.compare.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -18,17 +24,25 @@ from blade_tune.fleet.settings import RunSettings
 )
 @run_settings(*STORAGE_FLAGS)
 def report(study: str, out: Path | None, settings: RunSettings) -> None:
-    """Write a study's figures and tables as one page.
+    """Write a study or a comparison as one page.
 
-    report.html opens anywhere, without a network; tables.md and tables.tex hold its tables. An older report in the same
-    place is replaced. Nothing else is changed, and the test rows stay sealed.
+    report.html, with all figures and tables, opens anywhere, without a network; tables.md and tables.tex hold its
+    tables. A comparison is named as the folder of its tables is: STUDY.compare, STUDY.compare-published. An older
+    report in the same place is replaced. Nothing else is changed, nothing is trained, and the test rows stay sealed:
+    figures on them are shown where they were opened before.
 
     \b
     Example:
-      blade-tune report --study demo
+      blade-tune report --study demo.compare
     """  # noqa: D301
+    from blade_tune.report.comparison_page import write_comparison_report
     from blade_tune.report.page import write_report
+    from blade_tune.selection.stored_comparison import StoredComparison, require
 
-    stored = settings.workspace.study(study)
-    for path in write_report(stored, out or stored.folder.path / "report"):
+    found = require(settings.workspace, study)
+    if isinstance(found, StoredComparison):
+        paths = write_comparison_report(found, out or settings.results / str(found.name) / "report")
+    else:
+        paths = write_report(found, out or found.folder.path / "report")
+    for path in paths:
         click.echo(path)

@@ -140,7 +140,7 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
             "model",
             f"expected {metric_name(comparisons.metric)}, 95%",
             *map(metric_name, SHOWN),
-            *("loss", "trials", "epochs", words_of(_hours(comparisons.entries[0]))),
+            *("loss", "trials", "epochs", words_of(comparisons.entries[0].hours_unit)),
         ],
         rows=[(label, entries) for _, label, entries in rows],
         caption=f"{comparisons.part} figures of confirmed winners, mean ± sd over {plural(seeds, 'seed')}",
@@ -234,13 +234,7 @@ def _cost_entries(entry: Contender) -> list[Entry]:
     """Return a model's loss, and the trials, epochs and hours of its search; no epochs if it is fitted at once."""
     spent = entry.spent
     epochs = "" if entry.study.definition.is_fitted else f"{spent['epochs']:g}"
-    return [entry.loss, f"{spent['trials']:g}", epochs, f"{spent[_hours(entry)]:.2f}"]
-
-
-def _hours(entry: Contender) -> str:
-    """Return which hours of a search are shown: those in which its budget is counted."""
-    limit = entry.study.limit
-    return "cpu_hours" if limit and limit.unit == "cpu_hours" else "hours"
+    return [entry.loss, f"{spent['trials']:g}", epochs, f"{entry.hours:.2f}"]
 
 
 def _search_note(entry: Contender) -> str:

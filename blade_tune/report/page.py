@@ -1,20 +1,12 @@
-"""Report of a study: an HTML page that needs no network, and its tables in Markdown and LaTeX."""
+"""Report of a study: what stands on its page, in which order, and the numbers at its head."""
 
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from blade_tune.errors import DataError
-from blade_tune.printable import printable_lines
 from blade_tune.report import choice, data, search, tables
+from blade_tune.report.document import Document, write_document
 from blade_tune.report.section import Section, Study, plural
-from blade_tune.report.text_tables import HTML, Table, latex, markdown, texts
-from blade_tune.storage.folder import write_text
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict, is_popularity
 from blade_tune.training.baselines import REFERENCE
@@ -37,43 +29,21 @@ PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     search.identity,
     search.ledger,
 )
-TEX_HEAD = "% Needs \\usepackage{booktabs}.\n"
 
 
 def write_report(stored: StoredStudy, out: Path) -> list[Path]:
     """Write report.html, tables.md and tables.tex to a folder, and return their paths."""
     study = Study(stored)
-    sections = [section for part in PARTS for section in part(study)]
-    titled = [(section.title, section.table) for section in sections if section.table]
-    contents = {
-        "report.html": page(study, sections),
-        "tables.md": "\n".join(f"## {title}\n\n{markdown(table)}" for title, table in titled),
-        "tables.tex": "\n".join([TEX_HEAD, *(latex(table) for _, table in titled)]),
-    }
-    for name, text in contents.items():
-        write_text(out / name, text)
-    return [out / name for name in contents]
-
-
-def page(study: Study, sections: list[Section]) -> str:
-    """Return the page as HTML that contains all its scripts, styles and figures."""
-    # Study names, parameters and errors are user text: all text is escaped unless it is our own Markup.
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_inert,
+    definition = stored.definition
+    document = Document(
+        name=study.name,
+        lead=f"Model {definition.model} on data {definition.data.name}, chosen by {study.metric}.",
+        protocol=study.protocol,
+        headline=headline(study),
+        sections=[section for part in PARTS for section in part(study)],
+        written=f"Written {now()} from what the study's database holds.",
     )
-    environment.filters |= {"cells": _cells, "figure_json": _figure_json}
-    source = resources.files(__package__).joinpath("page.html.j2").read_text("utf-8")
-    template = environment.from_string(source)
-    # Figures need plotly's script of several megabytes
-    has_figures = any(section.figure for section in sections)
-    plotly = Markup(get_plotlyjs()) if has_figures else ""  # noqa: S704 - no user text
-    return template.render(
-        study=study, sections=sections, headline=headline(study), plotly=plotly, written=now()
-    )
+    return write_document(document, out)
 
 
 def headline(study: Study) -> dict[str, tuple[str, str]]:
@@ -139,19 +109,3 @@ def _openings(study: Study) -> tuple[str, str]:
     if count == 0:
         return "never", "the ledger has no line"
     return plural(count, "time"), "see the ledger"
-
-
-def _inert(value: Any) -> Any:
-    """Return user text without characters that could reverse its direction; our own markup is returned as it is."""
-    is_user_text = isinstance(value, str) and not isinstance(value, Markup)
-    return printable_lines(value) if is_user_text else value
-
-
-def _cells(table: Table) -> list[list[Markup]]:
-    """Return a table's rows as HTML, in which all user text is escaped."""
-    return [[Markup(text) for text in row] for row in texts(table, HTML)]  # noqa: S704
-
-
-def _figure_json(figure: Any) -> Markup:
-    """Return a figure as JSON that is safe inside a script element."""
-    return Markup(figure.to_json().replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704

@@ -29,6 +29,7 @@ class Section:
     is_wide: bool = False
     table: Table | None = None
     details: Mapping[str, str] = field(default_factory=dict)  # further facts, folded away
+    codes: Mapping[str, str] = field(default_factory=dict)  # texts to copy by name, folded away
 
     @property
     def anchor(self) -> str:

@@ -20,7 +20,7 @@ SKY = "#56B4E9"
 GRAY = "#8a8f98"
 # A scale that reads the same with and without color blindness; the highest value is the darkest
 SCALE = sequential.Viridis_r
-INK, GRID = "#1f2430", "#e6e8ec"
+INK, SOFT, GRID = "#1f2430", "#5b6270", "#e6e8ec"
 NOTE_WIDTH = 46  # characters; longer lines would be cut on a phone
 AXIS = {
     "gridcolor": GRID,

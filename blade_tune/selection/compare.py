@@ -18,6 +18,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import config_class
 from blade_tune.parameter import Value
+from blade_tune.selection.comparison_name import ComparisonName
 from blade_tune.selection.confirm import confirm
 from blade_tune.selection.contrasts import name_contrasts
 from blade_tune.selection.runs import RunExecutor
@@ -103,9 +104,8 @@ def define(
     recipe_of_file = content.get("recipe", OF_FILES)
     recipe = training.recipe or recipe_of_file
     # Searches that train in another way than the file have names of their own.
-    changes = (recipe if recipe != recipe_of_file else None, training.loss)
-    prefix = "".join(f"{change}-" for change in changes if change)
-    stem = f"{path.stem}.compare-{prefix}"
+    changed = recipe if recipe != recipe_of_file else None
+    comparison = ComparisonName(path.stem, changed, training.loss)
     definitions = []
     for model in models:
         config_class(model)  # raises for an unknown one
@@ -118,9 +118,9 @@ def define(
             "recipe": recipe,
         }
         if model == COMBINATION:
-            asked["members"] = [f"{stem}{member}" for member in _combined(models)]
-        place = f"{path} for {model}"
-        definitions.append(_with_known_settings(f"{stem}{model}", asked, place, training.loss))
+            asked["members"] = [comparison.search(member) for member in _combined(models)]
+        name, place = comparison.search(model), f"{path} for {model}"
+        definitions.append(_with_known_settings(name, asked, place, training.loss))
     return definitions
 
 

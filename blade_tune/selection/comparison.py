@@ -91,6 +91,17 @@ class Contender:
         """The tags of the configurations that the search tried first."""
         return [entry.tag or "untagged" for entry in self.study.definition.enqueue]
 
+    @property
+    def hours_unit(self) -> str:
+        """Which hours of the search are shown: those in which its budget is counted."""
+        limit = self.study.limit
+        return "cpu_hours" if limit and limit.unit == "cpu_hours" else "hours"
+
+    @property
+    def hours(self) -> float:
+        """What the search has spent, in `hours_unit`."""
+        return self.spent[self.hours_unit]
+
     def warning(self, metric: str) -> str:
         """Return a sentence on the untuned baselines that the model's mean is below; empty if it is below none."""
         baselines = {name: figures[metric] for name, figures in self.baselines.items()}

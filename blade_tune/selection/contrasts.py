@@ -13,6 +13,8 @@ from blade_tune.spec.definition import COMBINATION
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.stored import StoredStudy
 
+COMMAND = "compare"  # how the commands that name contrasts of whole models begin
+
 
 @dataclass(frozen=True)
 class Contrasts:
@@ -58,7 +60,7 @@ def name_contrasts(
         return
     reference.note(
         {
-            "command": command or f"compare --against {against}",
+            "command": command or f"{COMMAND} --against {against}",
             "contrasts": list(others),
             "scored": sum(num_scored(stored.trials) for stored in studies),
             "opened": sum(len(stored.ledger.openings()) for stored in studies),
@@ -69,14 +71,36 @@ def name_contrasts(
 def contrasts_of(studies: Sequence[StoredStudy], against: str) -> Contrasts | None:
     """Return the contrasts with a model as its ledger has them; None if they were never named."""
     reference, others = _parts(studies, against)
+    return _contrasts(reference, others)
+
+
+def latest_contrasts(studies: Sequence[StoredStudy]) -> Contrasts | None:
+    """Return the contrasts that `compare` named last in the ledgers of searches; None if it never named any.
+
+    Their models may be more than the searches, or fewer.
+    """
+    named = [
+        (entry["when"], reference, entry["contrasts"])
+        for reference in studies
+        for entry in reference.ledger.entries()
+        if "contrasts" in entry and entry["command"].startswith(f"{COMMAND} ")
+    ]
+    if not named:
+        return None
+    _, reference, others = max(named, key=lambda line: line[0])
+    return _contrasts(reference, others)
+
+
+def _contrasts(reference: StoredStudy, others: Sequence[str]) -> Contrasts | None:
+    """Return the contrasts of some models with a search's, as its ledger has them; None if they were never named."""
     entries = _named(reference, others)
     if not entries:
         return None
     all_entries = [entry for entry in reference.ledger.entries() if "contrasts" in entry]
     first = entries[0]
     return Contrasts(
-        against=against,
-        models=others,
+        against=reference.label,
+        models=tuple(others),
         when=first["when"],
         scored=first["scored"],
         opened=first["opened"],

@@ -9,6 +9,15 @@ from blade_tune.spec.catalog import published_figures
 
 
 @dataclass(frozen=True)
+class PublishedFigure:
+    """A model's test figure in one table of a paper."""
+
+    model: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
 class PublishedDifference:
     """The difference of two models' test figures in one table of a paper."""
 
@@ -16,6 +25,18 @@ class PublishedDifference:
     second: str
     difference: float  # first minus second
     source: str
+
+
+def published_figures_of(data: str, metric: str) -> list[PublishedFigure]:
+    """Return what was published of every model on a data set, in the order of the file.
+
+    Args:
+        data: name of the data set.
+        metric: name of the metric.
+    """
+    with published_figures().open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["dataset"] == data and row.get(metric)]
+    return [PublishedFigure(row["model"], float(row[metric]), row["source"]) for row in rows]
 
 
 def published_differences(
@@ -28,11 +49,9 @@ def published_differences(
         metric: name of the metric.
         models: names of the models.
     """
-    with published_figures().open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["dataset"] == data and row.get(metric)]
     figures: dict[str, dict[str, float]] = {}
-    for row in rows:
-        figures.setdefault(row["source"], {})[row["model"]] = float(row[metric])
+    for figure in published_figures_of(data, metric):
+        figures.setdefault(figure.source, {})[figure.model] = figure.value
     return [
         PublishedDifference(first, second, of_source[first] - of_source[second], source)
         for source, of_source in figures.items()

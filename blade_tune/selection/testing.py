@@ -46,6 +46,15 @@ def test_runs(stored: StoredStudy, confirmation: Confirmation, opening: Opening)
     open_for(stored, confirmation.runs, confirmation.winning_runs, opening)
 
 
+def are_tested(stored: StoredStudy, confirmation: Confirmation) -> bool:
+    """Return whether every run of a search's confirmed winner was tested before, so that `test_runs` opens nothing."""
+    study = confirmation.runs
+    return all(
+        is_tested(study.files(run)) and is_written_down(stored, ledger_entry(study, run))
+        for run in confirmation.winning_runs
+    )
+
+
 def open_for(
     stored: StoredStudy, study: StoredStudy, runs: Sequence[FrozenTrial], opening: Opening
 ) -> None:

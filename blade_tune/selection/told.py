@@ -95,6 +95,29 @@ def told_beside(
     )
 
 
+def stored_told(entries: Sequence[Contender], part: EvaluatedPart) -> tuple[TargetSet, ...]:
+    """Return the target sets under which every run of all models that take one was ranked before.
+
+    Args:
+        entries: the models of a comparison.
+        part: the rows that were ranked.
+    """
+    told = [entry for entry in entries if entry.takes_target_set]
+    confirmations = {entry.label: load_confirmation(entry.study) for entry in told}
+
+    def has_ranks(entry: Contender, target_set: TargetSet) -> bool:
+        confirmation = confirmations[entry.label]
+        return target_set == entry.target_set or (
+            confirmation is not None
+            and all(
+                _is_ranked(entry.study, confirmation.runs, run, target_set, part)
+                for run in confirmation.winning_runs
+            )
+        )
+
+    return tuple(each for each in TARGET_SETS if all(has_ranks(entry, each) for entry in told))
+
+
 def told_winner(
     stored: StoredStudy,
     confirmation: Confirmation,

@@ -49,6 +49,16 @@ class Workspace:
         storage = open_storage(self.url, create=False, outage_s=outage_s)
         return StoredStudy.of(storage, name, self.results)
 
+    def names(self) -> list[str]:
+        """Return the names of all stored studies, in the order in which they were made.
+
+        Raises:
+            StorageError: the database cannot be reached.
+            NothingStoredError: the database does not exist, so no study has been run here.
+        """
+        storage = open_storage(self.url, create=False)
+        return [study.study_name for study in storage.get_all_studies()]
+
     def find(self, name: str) -> StoredStudy | None:
         """Open a study by its stored name or the path of its file; return None where no run has stored it.
 

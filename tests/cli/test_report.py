@@ -38,6 +38,22 @@ def test_a_report_changes_nothing_else(finished_copy):
     assert not (finished_copy / "results" / "tiny" / "ledger.jsonl").exists()
 
 
+def test_a_comparison_has_a_page_beside_its_tables(finished_copy):
+    """It is named as the folder of its tables is; its searches are studies with pages of their own."""
+    words = ["compare", "--study", "tiny", "--models", "item_knn,popularity", "--trials", "2"]
+    assert call(*words, "--top", "1", "-q", cwd=finished_copy).code == 0
+    ended = call("report", "--study", "tiny.compare", cwd=finished_copy)
+    assert (ended.code, ended.err) == (0, "")
+    folder = Path("results", "tiny.compare")
+    assert ended.out.splitlines() == [str(folder / "report" / name) for name in FILES]
+    assert (finished_copy / folder / "valid.md").exists()
+    page = (finished_copy / folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert "--models item_knn,popularity --budget trials:2" in page
+    ended = call("report", "--study", "tiny.comparison", cwd=finished_copy)
+    assert ended.code == 2
+    assert "Comparisons: tiny.compare." in ended.err
+
+
 @pytest.mark.parametrize(
     "words", [["--study", "nothing"], ["--study", "tiny", "--results", "elsewhere"]]
 )
