@@ -320,9 +320,10 @@ def test_other_weights_under_their_own_checksum_are_refused(copied: Path) -> Non
 def test_behaviors_are_called_as_the_study_calls_them() -> None:
     """A study may name the behaviors of a prepared log anew; the bundle reads the same columns under its names."""
     log = LogFormat(user="u", item="i", behaviors=("view", "buy"), columns=("is_view", "is_buy"))
-    read = final._log_format({"log": log.model_dump(mode="json")}, ("look", "order"))
-    assert read == log.model_copy(update={"behaviors": ("look", "order")})
-    assert final._log_format({}, ("look", "order")) == LogFormat.of_split_files(("look", "order"))
+    names = ("look", "order")
+    read = final._log_formats({"log": log.model_dump(mode="json")}, names)
+    assert read == [log.model_copy(update={"behaviors": names})]
+    assert final._log_formats({}, names) == [LogFormat.of_split_files(names)]
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
