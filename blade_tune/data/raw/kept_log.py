@@ -49,7 +49,7 @@ def keep(database: duckdb.DuckDBPyConnection, used: str, path: Path, table: str 
     """
     database.execute(
         f"COPY (SELECT {COLUMNS} FROM {table} WHERE {used}) TO {literal(str(path))} "
-        "(FORMAT parquet, COMPRESSION zstd)"
+        "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
     )
     path.chmod(folder.PRIVATE_FILE)
 
