@@ -2,17 +2,14 @@
 
 import textwrap
 from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from blade_tune.data.auxiliary import Auxiliary, auxiliaries
+from blade_tune.data.raw.since_1970 import as_date
 from blade_tune.printable import printable_lines
 
 WIDTH, INDENT = 110, 13
-# Times are taken for seconds, milliseconds, ... since 1970 if that makes them lie between these years
-UNITS, YEARS = (1, 10**3, 10**6, 10**9), (1990, 2100)
 
 
 def stats_page(facts: Mapping[str, Any], name: str, auxiliary: Auxiliary, metric: str) -> str:
@@ -88,14 +85,7 @@ def _time(span: Mapping[str, str]) -> str:
 
 def _moment(text: str) -> str:
     """Return a time of a log as a date where it is a number that must be one; else as it stands."""
-    with suppress(ValueError, OverflowError, OSError):
-        for unit in UNITS:
-            seconds = float(text) / unit
-            if abs(seconds) < 10**11:
-                moment = datetime.fromtimestamp(seconds, UTC)
-                if YEARS[0] <= moment.year < YEARS[1]:
-                    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
-    return text
+    return as_date(text) or text
 
 
 def _split(facts: Mapping[str, Any]) -> str:

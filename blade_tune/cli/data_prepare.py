@@ -1,6 +1,5 @@
 """Commands `blade-tune data prepare ...`, which make a log into the split that studies read."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from blade_tune.cli.given import given_command, require_none_beside
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import Command, format_option, quiet_option
 from blade_tune.cli.preparing import (
-    RECIPE,
+    RECIPE_FLAGS,
     out_option,
     recipe_of,
     recipe_options,
@@ -25,7 +24,7 @@ from blade_tune.config import parse
 from blade_tune.data.raw.settings import LogFormat
 
 # Flags of how a log is split, which may stand beside a mapping file and count more than it
-BESIDE_MAPPING = ("--name", "--out", *(f"--{name.replace('_', '-')}" for name in RECIPE))
+BESIDE_MAPPING = ("--name", "--out", *RECIPE_FLAGS.values())
 
 
 @click.group(cls=InOrder)
@@ -41,59 +40,44 @@ def prepare() -> None:
     """  # noqa: D301
 
 
-def columns_options(*, required: bool) -> Callable[[Command], Command]:
-    """Return a decorator that adds the options on what the columns of a log mean to a command."""
-    flags = (
-        ("user", "COLUMN", required, "Column of the user's id."),
-        ("item", "COLUMN", required, "Column of the item's id."),
-        (
-            "time",
-            "COLUMN",
-            False,
-            "Column of the time: numbers, or dates. Without it, the order of the rows.",
-        ),
-        (
-            "type",
-            "COLUMN",
-            False,
-            "Column that names an event's behavior. Without it, each behavior has a column.",
-        ),
-        (
-            "session",
-            "COLUMN",
-            False,
-            "Column whose rows of one user and item merge; else those of the same time do.",
-        ),
-        ("header", "LIST", False, "Names of all columns, of files that have no header line."),
-        ("encoding", "NAME", False, "Encoding of text files, such as latin-1. Default: utf-8."),
-        (
-            "date-order",
-            "day|month",
-            False,
-            "What comes first in dates such as 12/1/2010, where no row shows it.",
-        ),
-        (
-            "seen",
-            "LIST",
-            False,
-            "Columns, or values of --type, by which a user only knows an item; * for all other rows. Such an item is "
-            "not recommended.",
-        ),
-    )
+# What the columns of a log mean: option -> placeholder, help
+COLUMNS = {
+    "user": ("COLUMN", "Column of the user's id."),
+    "item": ("COLUMN", "Column of the item's id."),
+    "time": ("COLUMN", "Column of the time: numbers, or dates. Without it, the order of the rows."),
+    "type": (
+        "COLUMN",
+        "Column that names an event's behavior. Without it, each behavior has a column.",
+    ),
+    "session": (
+        "COLUMN",
+        "Column whose rows of one user and item merge; else those of the same time do.",
+    ),
+    "header": ("LIST", "Names of all columns, of files that have no header line."),
+    "encoding": ("NAME", "Encoding of text files, such as latin-1. Default: utf-8."),
+    "date_order": (
+        "day|month",
+        "What comes first in dates such as 12/1/2010, where no row shows it.",
+    ),
+    "seen": (
+        "LIST",
+        "Columns, or values of --type, by which a user only knows an item; * for all other rows. Such an item is "
+        "not recommended.",
+    ),
+}
 
-    def add(command: Command) -> Command:
-        for name, metavar, is_required, words in reversed(flags):
-            command = click.option(f"--{name}", metavar=metavar, required=is_required, help=words)(
-                command
-            )
-        return command
 
-    return add
+def columns_options(command: Command) -> Command:
+    """Add the options on what the columns of a log mean to a command."""
+    # Each decorator puts its option first, so the last one comes first
+    for name, (metavar, words) in reversed(COLUMNS.items()):
+        command = click.option(f"--{name.replace('_', '-')}", metavar=metavar, help=words)(command)
+    return command
 
 
 @prepare.command("event-log")
 @source_option
-@columns_options(required=False)
+@columns_options
 @behavior_options
 @click.option(
     "--auxiliary",
@@ -166,7 +150,7 @@ def event_log(
         said, parts = mapping.log, mapping.parts()
         auxiliary = said.auxiliary_flag
         name, license_ = name or said.name, said.license or license_
-        given = {flag: more[flag] for flag in RECIPE if more[flag] is not None}
+        given = {flag: more[flag] for flag in RECIPE_FLAGS if more[flag] is not None}
         more = {flag: more[flag] for flag in ("force", "settings")}
         more |= said.recipe.model_dump(exclude_unset=True) | given
     else:
@@ -208,8 +192,7 @@ def named_columns(options: dict[str, Any]) -> dict[str, Any]:
 
     Options that were not given are left out; an empty one says that there is no such column.
     """
-    names = ("user", "item", "time", "type", "session", "header", "encoding", "date_order", "seen")
-    given = {name: options.pop(name) for name in names}
+    given = {name: options.pop(name) for name in COLUMNS}
     settings: dict[str, Any] = {n: text or None for n, text in given.items() if text is not None}
     for name in ("header", "seen"):
         if name in settings:

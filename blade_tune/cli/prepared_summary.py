@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.config import flatten
 from blade_tune.data.auxiliary import auxiliaries
+from blade_tune.data.raw.since_1970 import as_date
 
 # Reason of `left_out` -> what it says; {name} is a number of the recipe
 REASONS = {
@@ -26,8 +26,6 @@ REASONS = {
     "after_test": "after a user's last target interaction",
 }
 UNSEEN = "{part} rows whose {kind} has no train row"
-# Digits of a whole number of seconds, milliseconds, ... since 1970 -> what one second is, if it is of our years
-UNITS = {10: 1, 13: 10**3, 16: 10**6, 19: 10**9}
 
 
 def print_summary(facts: Mapping[str, Any], out: Path, form: str) -> None:
@@ -54,7 +52,9 @@ def print_summary(facts: Mapping[str, Any], out: Path, form: str) -> None:
         print_facts(shown, form)
         return
     notes = {f"left_out.{reason}": _why(reason, facts["recipe"]) for reason in left_out}
-    notes |= {f"time.{end}": _date(text) for end, text in facts.get("time_span", {}).items()}
+    notes |= {
+        f"time.{end}": as_date(text) or "" for end, text in facts.get("time_span", {}).items()
+    }
     auxiliary = auxiliaries(facts["auxiliary"])
     shown["auxiliary"] = ", ".join(auxiliary) or "none"
     no_target = "no target" if len(auxiliary) == 1 else "no targets"
@@ -73,12 +73,3 @@ def _why(reason: str, recipe: Mapping[str, Any]) -> str:
     if unseen:
         return UNSEEN.format(part=unseen[1], kind=unseen[2])
     return REASONS[reason].format(**recipe)
-
-
-def _date(text: str) -> str:
-    """Return the date of a number of seconds or parts of them since 1970, if it looks like one."""
-    unit = UNITS.get(len(text.partition(".")[0]))
-    if unit is None or not text.replace(".", "", 1).isdecimal():
-        return ""
-    moment = datetime.fromtimestamp(int(text.partition(".")[0]) // unit, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -22,6 +22,7 @@ RECIPE = {
     "sample_users": int,
     "seed": int,
 }
+RECIPE_FLAGS = {name: f"--{name.replace('_', '-')}" for name in RECIPE}
 
 
 def recipe_options(command: Command) -> Command:
@@ -36,8 +37,8 @@ def recipe_options(command: Command) -> Command:
             settings = {"type": kind, "metavar": "N"}
             if field.default is not None:
                 help_text += f" Default: {field.default}."
-        flag = f"--{name.replace('_', '-')}"
-        command = click.option(flag, default=None, help=help_text, **settings)(command)
+        option = click.option(RECIPE_FLAGS[name], default=None, help=help_text, **settings)
+        command = option(command)
     return command
 
 

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="A .csv or .parquet. Default: stdout.",
 )
-@columns_options(required=False)
+@columns_options
 @run_settings("device")
 @quiet_option
 def recommend(

@@ -7,7 +7,7 @@ from functools import cached_property
 from blade_tune.report import comparison_figures as figures
 from blade_tune.report.comparison_tables import comparison_table
 from blade_tune.report.group_tables import group_notes
-from blade_tune.report.score_cells import difference_words, metric_name
+from blade_tune.report.score_cells import LEVEL, difference_words, metric_name
 from blade_tune.report.section import Section, plural
 from blade_tune.report.text_tables import Cell, Entry, Table
 from blade_tune.selection.compare import uneven
@@ -18,7 +18,6 @@ from blade_tune.selection.saturation import Course, course
 from blade_tune.selection.stored_comparison import StoredComparison
 from blade_tune.training.baselines import REFERENCE
 
-LEVEL = 0.05
 NOTHING = "Under two winners are confirmed, so there is nothing to compare yet."
 
 

@@ -10,7 +10,7 @@ running trial has spent at each evaluation, and a trial ends there once the stud
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -20,7 +20,6 @@ from blade_tune.storage.trial_record import Attribute, TrialRecord
 from blade_tune.storage.trials import logical_trials
 
 Unit = Literal["steps", "hours", "cpu_hours"]
-UNITS: tuple[Unit, ...] = get_args(Unit)
 ATTRIBUTE = "limit"  # user attribute of the study: {"unit": ..., "total": ...}, or None
 UNLIMITED = 1_000_000  # trials of a study that another limit ends
 SECONDS_AN_HOUR = 3600
@@ -105,7 +104,7 @@ COUNTS: Mapping[Unit, Callable[[Iterable[FrozenTrial]], float]] = {
 
 def _sum(trials: Iterable[FrozenTrial], attribute: Attribute[Any]) -> float:
     """Return the sum of an attribute; NaN if a trial that was trained does not have it."""
-    total = 0.0
+    total: float = 0
     for trial in logical_trials(trials):
         record = TrialRecord(trial)
         if TrialRecord.epochs in record and attribute not in record:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blade_tune.report.comparison_page import write_comparison_report
-from tests.browser.test_report import DRAWN
+from tests.browser.test_report import assert_all_drawn
 from tests.report import made_comparison, made_up
 
 CUT_OFF = """plot => {
@@ -32,11 +32,7 @@ def test_every_figure_of_a_comparison_is_drawn(watched_page, screenshot, report,
     """Each has its traces and a shape for them; the page itself never scrolls sideways."""
     page = watched_page(width)
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 10")
-    drawn = page.evaluate(DRAWN)
-    assert len(drawn) == 10
-    assert all(figure["traces"] and figure["shapes"] and figure["width"] > 250 for figure in drawn)
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert_all_drawn(page, 10, width)
     assert screenshot(page, f"comparison-{width}").stat().st_size > 50_000
 
 

@@ -15,6 +15,15 @@ DRAWN = """() => [...document.querySelectorAll('.plot')].map(place => ({
 }))"""
 
 
+def assert_all_drawn(page, number: int, width: int) -> None:
+    """A page has so many figures, each with its traces and a shape for them, and does not scroll sideways."""
+    page.wait_for_function(f"document.querySelectorAll('.plot .main-svg').length >= {number}")
+    drawn = page.evaluate(DRAWN)
+    assert len(drawn) == number
+    assert all(figure["traces"] and figure["shapes"] and figure["width"] > 250 for figure in drawn)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report with all of its parts."""
@@ -30,11 +39,7 @@ def test_every_figure_is_drawn(watched_page, screenshot, report, width):
     """Each has its traces and a shape for them; the page itself never scrolls sideways."""
     page = watched_page(width)
     page.goto(report.as_uri())
-    page.wait_for_function("document.querySelectorAll('.plot .main-svg').length >= 9")
-    drawn = page.evaluate(DRAWN)
-    assert len(drawn) == 9
-    assert all(figure["traces"] and figure["shapes"] and figure["width"] > 250 for figure in drawn)
-    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert_all_drawn(page, 9, width)
     assert screenshot(page, f"report-{width}").stat().st_size > 50_000
 
 

@@ -16,35 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blade_tune.data.raw.forms import LogPart
-from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import ConfigError, DataError
 from blade_tune.export.histories import Histories, read_histories
 from blade_tune.export.output import write_recommendations
 from blade_tune.export.recommender import Recommender
-from tests.builders import make_catalog, make_model
+from tests.builders import make_catalog
 from tests.cli.program import call
 from tests.data.raw.logs import write_log
+from tests.export.logged import form_of, ids, made
 
 CATALOG = make_catalog(num_items=4)
-USERS = [f"u{n}" for n in range(1, CATALOG.num_users + 1)]
-ITEMS = [f"i{n}" for n in range(1, CATALOG.num_items + 1)]
-FORM = LogFormat(
-    user="user",
-    item="item",
-    time="at",
-    type="did",
-    behaviors=CATALOG.behaviors,
-    columns=CATALOG.behaviors,
-)
+USERS, ITEMS = ids("u", CATALOG.num_users), ids("i", CATALOG.num_items)
+FORM = form_of(CATALOG)
 COLUMNS = ("user", "item", "at", "did")
 Row = dict[str, str | None]
 
 
-def made(name: str) -> Recommender:
-    return Recommender(make_model(name, CATALOG).eval(), FORM, USERS, ITEMS)
-
-
-MODELS = {name: made(name) for name in ("blade", "item_knn")}
+MODELS = {name: made(name, CATALOG, FORM) for name in ("blade", "item_knn")}
 
 
 @st.composite
@@ -171,7 +159,7 @@ def test_an_id_that_is_no_text_is_refused(histories):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_scores_that_are_no_numbers_are_an_error(value):
     """Where a score is NaN or infinite nothing is recommended, and that is said."""
-    recommender = made("blade")
+    recommender = made("blade", CATALOG, FORM)
     with torch.no_grad():
         recommender.model.items.weight[2] = value
     with pytest.raises(DataError, match="a score is NaN or infinite"):

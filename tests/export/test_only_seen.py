@@ -10,30 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blade_tune.data.raw.forms import LogPart
-from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import ConfigError
 from blade_tune.export.histories import read_histories
-from blade_tune.export.recommender import Recommender
 from blade_tune.models import MODELS
-from tests.builders import make_catalog, make_model
+from tests.builders import make_catalog
 from tests.cli.program import call
 from tests.data.raw.logs import write_log
+from tests.export.logged import form_of, ids, made
 
 CATALOG = make_catalog(num_items=6)
-USERS = [f"u{n}" for n in range(1, CATALOG.num_users + 1)]
-ITEMS = [f"i{n}" for n in range(1, CATALOG.num_items + 1)]
-FORM = LogFormat(
-    user="user",
-    item="item",
-    time="at",
-    type="did",
-    behaviors=CATALOG.behaviors,
-    columns=CATALOG.behaviors,
-    seen=("shown", "opened"),
-)
-RECOMMENDERS = {
-    name: Recommender(make_model(name, CATALOG).eval(), FORM, USERS, ITEMS) for name in MODELS
-}
+USERS, ITEMS = ids("u", CATALOG.num_users), ids("i", CATALOG.num_items)
+FORM = form_of(CATALOG, seen=("shown", "opened"))
+RECOMMENDERS = {name: made(name, CATALOG, FORM) for name in MODELS}
 
 users = st.sampled_from([*USERS[:2], "new", "other"])
 items = st.sampled_from([*ITEMS, "no such item"])

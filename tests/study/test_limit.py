@@ -59,7 +59,7 @@ def test_steps_end_a_search_at_an_evaluation(tmp_path: Path, total: int):
     study = limited(tmp_path, Limit("steps", total))
     why = work(study)
     spent = -(-total // STEPS) * STEPS
-    assert steps(study.trials) == spent
+    assert (steps(study.trials), type(steps(study.trials))) == (spent, int)
     assert why.startswith(f"{spent} of {total} steps are spent")
     whole, rest = divmod(spent, 4 * STEPS)
     assert costs(study) == [4 * STEPS] * whole + [rest] * (rest > 0)

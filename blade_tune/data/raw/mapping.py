@@ -14,8 +14,6 @@ from blade_tune.errors import ConfigError
 
 SUFFIXES = (".yaml", ".yml")
 EXAMPLE = "{view: page_view, buy: [buy, purchase]}"
-# Settings of a log that its newer rows share
-KEPT = ("auxiliary", "keep_repeats", "license", "recipe")
 
 
 def is_mapping(source: Path) -> bool:

@@ -88,7 +88,7 @@ class LogFormat(Settings):
         return self
 
     @model_validator(mode="after")
-    def _rows_have_types(self) -> Self:
+    def _signals_fit(self) -> Self:
         if self.type and EVERY_ROW in self.values:
             raise ValueError(
                 f"{EVERY_ROW} stands for every row where there is no type, got {self.type}"
@@ -118,11 +118,9 @@ class LogFormat(Settings):
     def _names_fit(self) -> Self:
         if len(self.columns) != len(self.behaviors):
             raise ValueError("columns must be as many as behaviors")
-        optional = (self.user, self.item, self.time, self.session, self.type)
-        named = tuple(name for name in optional if name is not None)
         for name, values in (
             ("behaviors", self.behaviors),
-            ("columns", named if self.type else named + self.flags),
+            ("columns", self.used),
             ("header", self.header),
         ):
             for value in values:

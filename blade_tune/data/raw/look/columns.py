@@ -8,10 +8,8 @@ from functools import cached_property
 
 from blade_tune.data.raw.look.header import DATE, NUMBER
 from blade_tune.data.raw.signals import FALSE, TRUE
+from blade_tune.data.raw.since_1970 import YEARS, unit_of
 
-# A time unit -> what one second is in it
-UNITS = {"seconds": 1, "milliseconds": 10**3, "microseconds": 10**6, "nanoseconds": 10**9}
-YEARS = (1990, 2100)
 DAYS = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}  # digits of dates without marks
 MAX_RATINGS = 21  # values of a scale: 0 to 10 in halves
 
@@ -69,17 +67,12 @@ class Column:
     @cached_property
     def unit(self) -> str | None:
         """What a number of the column counts since 1970, or how it writes a day; None if it is no such number."""
-        if not self.numbers or max(self.numbers) <= 0:
+        if unit := unit_of(self.numbers):
+            return unit
+        if not self.is_whole:
             return None
-        low, high = min(self.numbers), max(self.numbers)
-        for name, unit in UNITS.items():
-            ends = [number / unit for number in (low, high)]
-            if all(_is_of_our_years(seconds) for seconds in ends):
-                return name
         for digits, pattern in DAYS.items():
-            if self.is_whole and all(
-                _is_day(value.strip(), digits, pattern) for value in self.counts
-            ):
+            if all(_is_day(value.strip(), digits, pattern) for value in self.counts):
                 return f"days written as {min(self.counts)}"
         return None
 
@@ -108,18 +101,6 @@ class Column:
             for value, count in most
         ]
         return ", ".join(words) + (", ..." if self.num_distinct > len(most) else "")
-
-
-def moment(text: str, unit: str) -> str:
-    """Return a number in one of UNITS since 1970 as a date."""
-    seconds = float(text) / UNITS[unit]
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _is_of_our_years(seconds: float) -> bool:
-    if abs(seconds) > 10**11:
-        return False
-    return YEARS[0] <= datetime.fromtimestamp(seconds, UTC).year < YEARS[1]
 
 
 def _is_day(text: str, digits: int, pattern: str) -> bool:

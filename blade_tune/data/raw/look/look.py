@@ -8,7 +8,7 @@ from typing import Any
 from blade_tune.data.raw.forms import LogPart
 from blade_tune.data.raw.look import advice
 from blade_tune.data.raw.look.behaviors import find_behaviors
-from blade_tune.data.raw.look.columns import Column, moment
+from blade_tune.data.raw.look.columns import Column
 from blade_tune.data.raw.look.facts import Counted, facts_of
 from blade_tune.data.raw.look.guess import Guess
 from blade_tune.data.raw.look.known import advice_of, known_as
@@ -16,6 +16,7 @@ from blade_tune.data.raw.look.peek import Peek, peek
 from blade_tune.data.raw.look.roles import find_roles
 from blade_tune.data.raw.look.words import NOBODY, plain
 from blade_tune.data.raw.mapping import FileMapping, LogMapping, MappingFile
+from blade_tune.data.raw.since_1970 import date_of
 from blade_tune.errors import ConfigError, DataError
 
 GIANT, NOBODYS = 0.2, 0.01  # shares of rows of one user that are worth a sentence
@@ -219,5 +220,5 @@ def span_words(facts: Counted, time: Column | None) -> str:
     ends = [facts.span["first"], facts.span["last"]]
     unit = time.unit
     if unit is not None and not unit.startswith("days"):
-        ends = [moment(end, unit) for end in ends]
+        ends = [date_of(float(end), unit) for end in ends]
     return " to ".join(ends)
