@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from blade_tune.data.raw.look.columns import Column
 from blade_tune.data.raw.since_1970 import UNITS, as_date, unit_of
 
-moments = st.datetimes(datetime(1990, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+moments = st.datetimes(datetime(1990, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))
 
 
 @given(moments, st.sampled_from(list(UNITS)))
