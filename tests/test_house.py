@@ -29,6 +29,7 @@ SOURCE_FILES = [*LIBRARY, *sorted((ROOT / "tests").rglob("*.py"))]
 RANKS = [  # each part imports from parts below its own line only
     {"__main__"},
     {"cli"},
+    {"auto"},
     {"export", "report"},
     {"selection"},
     {"doctor"},

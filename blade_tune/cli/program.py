@@ -32,7 +32,7 @@ def blade_tune() -> None:
 blade_tune.add_sections(
     "blade_tune.cli",
     {
-        "Run a study": ("run", "worker", "stop", "status", "trials", "show"),
+        "Run a study": ("auto", "run", "worker", "stop", "status", "trials", "show"),
         "Confirm the winner and use it": ("confirm", "export-best", "recommend"),
         "Compare models and effects": ("power", "compare", "ablate", "sweep"),
         "Report and check": ("report", "reproduce", "ledger", "dashboard"),

@@ -18,7 +18,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import config_class
 from blade_tune.parameter import Value
-from blade_tune.selection.comparison_name import ComparisonName
+from blade_tune.selection.comparison_name import ComparisonName, Kind
 from blade_tune.selection.confirm import confirm
 from blade_tune.selection.contrasts import name_contrasts
 from blade_tune.selection.runs import RunExecutor
@@ -78,7 +78,11 @@ class HowTrained:
 
 
 def define(
-    study: str, models: Sequence[str], budget: Budget, training: HowTrained = HowTrained()
+    study: str,
+    models: Sequence[str],
+    budget: Budget,
+    training: HowTrained = HowTrained(),
+    kind: Kind = "compare",
 ) -> list[StudyDefinition]:
     """Return the definition of each model's search, with data, protocol, epochs, sampler and pruner of a study file.
 
@@ -91,6 +95,7 @@ def define(
         models: names of the models to compare.
         budget: the budget of each model.
         training: what all models are trained with.
+        kind: the command that makes the searches, which is part of their names.
 
     Raises:
         ConfigError: a model is unknown or named twice, or there are fewer than two.
@@ -105,7 +110,7 @@ def define(
     recipe = training.recipe or recipe_of_file
     # Searches that train in another way than the file have names of their own.
     changed = recipe if recipe != recipe_of_file else None
-    comparison = ComparisonName(path.stem, changed, training.loss)
+    comparison = ComparisonName(path.stem, changed, training.loss, kind)
     definitions = []
     for model in models:
         config_class(model)  # raises for an unknown one

@@ -7,7 +7,7 @@ from itertools import combinations
 import optuna
 
 from blade_tune.errors import ConfigError
-from blade_tune.selection.comparison_name import MIDDLE
+from blade_tune.selection.comparison_name import ComparisonName
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.power import PairNoise
 from blade_tune.selection.scores import Scores, load_scores
@@ -47,7 +47,7 @@ def stored_noise(stored: StoredStudy) -> StoredNoise:
 
 def _compared(stored: StoredStudy) -> Iterator[Scores]:
     """Yield the scores of the confirmed winners of a study's comparisons."""
-    prefix = f"{stored.definition.name}{MIDDLE}-"
+    prefix = ComparisonName(stored.definition.name).search("")
     for name in optuna.get_all_study_names(stored.storage):
         if name.startswith(prefix) and not name.endswith(OF_RUNS):
             search = StoredStudy.of(stored.storage, name, stored.folder.results)

@@ -1,0 +1,1 @@
+"""Automatic choice of a model: families of models searched in a given time, confirmed, compared and exported."""

@@ -1,0 +1,132 @@
+"""A family of models in an automatic choice: its search as it is stored, and what has been seen of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from optuna.trial import FrozenTrial, TrialState
+
+from blade_tune.auto.forecast import Curve, Forecast, Seen, forecast
+from blade_tune.models import MODELS
+from blade_tune.spec.definition import COMBINATION, is_fitted
+from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.storage.trials import is_scored, num_configurations, root_number
+from blade_tune.study.stored import StoredStudy
+from blade_tune.xray.verdict import Finding
+
+# All models that are searched by themselves, the cheapest first: seconds of a fit or of an epoch with the shared recipe
+# on QK-Video, one thread, by `compare --dry-run` (.02, .2, .8, .9, 2, 8; .8, 1.7, 2.4, 2.8, 3.8, 4.7, 5.5, 15, 48).
+CHEAPEST_FIRST = (
+    "popularity",
+    "pure_svd",
+    "item_knn",
+    "ials",
+    "sequential_rules",
+    "ease",
+    "sasrec",
+    "mb_str",
+    "mbht",
+    "cl4srec",
+    "eidp",
+    "dymus",
+    "blade",
+    "blade_released",
+    "dymus_plus",
+)
+# What those that train in epochs read beside items: whole sets, or the type that stands for a set
+READS_SETS = ("eidp", "blade", "blade_released")
+READS_TYPES = ("mb_str", "mbht", "dymus", "dymus_plus")
+NEW_TRIALS = 1  # for each worker and turn of a family that trains in epochs
+NEW_FITS = 4  # for each worker and turn of a family that is fitted at once
+
+
+@dataclass
+class Family:
+    """One model's search, and the reason for which it was left, if it was."""
+
+    model: str
+    stored: StoredStudy
+    left: str = ""  # why it got no more time; empty where it may still get some
+    turns: int = field(default=0)  # in this run
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the model is fitted at once."""
+        return self.stored.definition.is_fitted
+
+    @property
+    def seen(self) -> Seen:
+        """What is stored of the family's trials at this moment."""
+        return seen_of(self.stored.trials)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether every configuration of the space was tried."""
+        points = self.stored.definition.space.count()
+        return points is not None and num_configurations(self.stored.trials) >= points
+
+    def forecast(self, reference: Curve | None) -> Forecast | None:
+        """Return what is expected of the family's next trial, see `forecast.forecast`."""
+        return forecast(self.seen, reference)
+
+    def ask_for(self, workers: int) -> None:
+        """Set the budget of the search to a turn's trials more than are scored; those that wait come first."""
+        per_worker = NEW_FITS if self.is_fitted else NEW_TRIALS
+        scored = sum(map(is_scored, self.stored.trials))
+        self.stored.study.set_user_attr("budget", scored + per_worker * workers)
+
+
+def searchable() -> tuple[str, ...]:
+    """Return the names of all models that are searched by themselves."""
+    return tuple(name for name in MODELS if name != COMBINATION)
+
+
+def in_order_of_cost(models: Iterable[str]) -> list[str]:
+    """Return models the cheapest first."""
+    return sorted(models, key=CHEAPEST_FIRST.index)
+
+
+def in_order(models: Iterable[str], findings: Mapping[str, Finding]) -> list[str]:
+    """Return models in the order in which they are looked at.
+
+    The cheapest come first; but where behavior sets matter, models that train in epochs and read them come before
+    others that do. Models that are fitted at once come first in any case.
+
+    Args:
+        models: the models.
+        findings: the x-ray of the data, by name.
+    """
+    by_cost = in_order_of_cost(models)
+    if "sets" not in findings or findings["sets"].verdict != "matters":
+        return by_cost
+
+    def tier(model: str) -> int:
+        if is_fitted(model):
+            return 0
+        return 1 if model in READS_SETS else 2 if model in READS_TYPES else 3
+
+    return sorted(by_cost, key=tier)
+
+
+def seen_of(rows: Sequence[FrozenTrial]) -> Seen:
+    """Return the curves of the trials of a search, each made of all rows of the trial.
+
+    Args:
+        rows: all rows of the study, in order of number.
+    """
+    figures: dict[int, dict[int, float]] = {}
+    latest: dict[int, FrozenTrial] = {}
+    for row in rows:
+        root = root_number(row)
+        figures.setdefault(root, {}).update(row.intermediate_values)
+        latest[root] = row
+    ended, unfinished = [], []
+    for root, row in latest.items():
+        if not figures[root]:
+            continue
+        seconds = TrialRecord(row).get(TrialRecord.seconds, 0.0)
+        curve = Curve(tuple(sorted(figures[root].items())), seconds)
+        if row.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            ended.append(curve)
+        elif row.state == TrialState.WAITING:
+            unfinished.append(curve)
+    return Seen(tuple(ended), tuple(unfinished))

@@ -1,0 +1,126 @@
+"""From searched families to one model: the best are confirmed on fresh seeds, and the simplest that holds is chosen."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from blade_tune.auto.family import Family, in_order_of_cost
+from blade_tune.auto.schedule import EXPORT_S, SLACK, Schedule
+from blade_tune.errors import BladeTuneError, InterruptedStudyError, RunsMissingError, StorageError
+from blade_tune.selection.comparison import Comparisons, Contender, same_seeds
+from blade_tune.selection.confirm import confirm
+from blade_tune.selection.contenders import compare
+from blade_tune.selection.runs import SHORTEST_S, RunExecutor
+from blade_tune.selection.statistics import Comparison, paired_bootstrap
+from blade_tune.selection.testing import Opening
+
+log = logging.getLogger(__name__)
+
+COMMAND = "auto"  # as the ledger names it
+NUM_FITTED = 3  # families that are fitted at once and are confirmed
+# A simpler model is taken unless the best one is better with a p-value at most so high, two-sided.
+SIMPLER_UNLESS = 0.1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The chosen family among those whose winner was confirmed."""
+
+    comparisons: Comparisons
+    chosen: Contender
+    # The chosen minus the best other model that is fitted at once; None where there is none
+    over_classical: tuple[str, Comparison] | None
+
+    @property
+    def best(self) -> Contender:
+        """The confirmed winner with the highest mean, which is not the chosen one where that is simpler."""
+        return self.comparisons.entries[0]
+
+
+def confirm_best(
+    families: Sequence[Family],
+    schedule: Schedule,
+    executor: RunExecutor,
+    num_seeds: int,
+    num_neural: int,
+) -> list[Family]:
+    """Confirm the winners of the best families of both kinds, as far as the time lasts.
+
+    Args:
+        families: the searched families.
+        schedule: the time, of which enough is left for the export.
+        executor: trains the runs.
+        num_seeds: fresh seeds of each winner.
+        num_neural: how many of the families that train in epochs are confirmed, the best first.
+
+    Returns:
+        The families whose winner is confirmed.
+    """
+    scored = [family for family in families if family.seen.best is not None]
+    scored.sort(key=lambda family: family.seen.best or 0.0, reverse=True)
+    neural = [family for family in scored if not family.is_fitted][:num_neural]
+    fitted = [family for family in scored if family.is_fitted][:NUM_FITTED]
+    confirmed = []
+    # Fits take seconds, so they come first
+    for family in [*fitted, *neural]:
+        if _is_confirmed(family, schedule, executor, num_seeds):
+            confirmed.append(family)
+    return confirmed
+
+
+def _is_confirmed(
+    family: Family, schedule: Schedule, executor: RunExecutor, num_seeds: int
+) -> bool:
+    """Confirm the winner of one family; return False where time or a failure prevents it."""
+    training_s = max(curve.seconds for curve in family.seen.ended)
+    left = schedule.left_s - EXPORT_S - SLACK * training_s  # which the export takes
+    settings = executor.settings.model_copy(update={"time": max(SHORTEST_S, left)})
+    timed = RunExecutor(settings, executor.placements, executor.callback)
+    try:
+        confirm(family.stored, 1, num_seeds, timed)
+    except (InterruptedStudyError, StorageError):
+        raise
+    except RunsMissingError:
+        family.left = family.left or "there was no time to confirm its winner"
+        return False
+    except BladeTuneError as error:
+        log.warning("model=%s cannot be confirmed: %s", family.model, error)
+        return False
+    return True
+
+
+def choose(confirmed: Sequence[Family], executor: RunExecutor) -> Choice:
+    """Compare confirmed winners, and choose the simplest that cannot be told from the best.
+
+    Args:
+        confirmed: families whose winner is confirmed, at least one.
+        executor: says where the data is.
+    """
+    opening = Opening(COMMAND, torch.device("cpu"), executor.settings.data)
+    found = compare([family.stored for family in confirmed], "valid", opening)
+    by_label = {entry.label: entry for entry in found.entries}
+    best = found.entries[0]
+    chosen = best
+    for model in in_order_of_cost(by_label):
+        if model == best.label or _is_as_good(by_label[model], best, found.metric):
+            chosen = by_label[model]
+            break
+    classical = [
+        entry for entry in found.entries if entry.study.definition.is_fitted and entry is not chosen
+    ]
+    over = (
+        (classical[0].label, difference(chosen, classical[0], found.metric)) if classical else None
+    )
+    return Choice(found, chosen, over)
+
+
+def difference(first: Contender, second: Contender, metric: str) -> Comparison:
+    """Return one confirmed winner minus another, over users and seeds, with what their choice may owe allowed for."""
+    gains = same_seeds(first.scores.gains(metric), second.scores.gains(metric))
+    return paired_bootstrap(*gains, owed=(first.owed, second.owed))
+
+
+def _is_as_good(model: Contender, best: Contender, metric: str) -> bool:
+    return difference(best, model, metric).p_value > SIMPLER_UNLESS

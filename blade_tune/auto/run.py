@@ -1,0 +1,167 @@
+"""The automatic choice of a model: families are opened, searched, confirmed and compared, and the best is exported."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from blade_tune.auto.family import Family, in_order
+from blade_tune.auto.finish import NUM_FITTED, Choice, choose, confirm_best
+from blade_tune.auto.schedule import Schedule
+from blade_tune.auto.search import Plan, Search
+from blade_tune.auto.words import family_rows, paragraph
+from blade_tune.data.store import SearchData
+from blade_tune.errors import NothingToExportError
+from blade_tune.export.final import ExportOptions, export_best
+from blade_tune.files import write_whole
+from blade_tune.fleet.worker_start import warm
+from blade_tune.models import config_class
+from blade_tune.selection.compare import Budget, define, prepared
+from blade_tune.selection.comparison_name import ComparisonName
+from blade_tune.selection.runs import RunExecutor
+from blade_tune.spec.definition import StudyDefinition, max_length
+from blade_tune.study.create import TrialBudget, open_study
+from blade_tune.xray.measure import Findings, xray
+
+TellStep = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks an automatic choice for."""
+
+    study: str  # name or path of the study file
+    models: Sequence[str]
+    seeds: int  # fresh seeds of each confirmed winner
+    top: int  # families that train in epochs and are confirmed
+    out: Path | None = None  # folder of the bundle; None for RESULTS/STUDY.auto/bundle
+
+
+@dataclass(frozen=True)
+class Result:
+    """The end of an automatic choice."""
+
+    name: str
+    choice: Choice
+    families: Sequence[Family]
+    bundle: Path
+    metrics: Mapping[str, Any]  # of the bundle
+    words: str
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The result as plain facts, which are also written to RESULTS/STUDY.auto/auto.json."""
+        chosen = self.choice.chosen
+        return {
+            "chosen": chosen.label,
+            "study": chosen.study.definition.name,
+            "trial": chosen.winner.trial,
+            "expected": vars(chosen.expected) if chosen.expected else None,
+            "best": self.choice.best.label,
+            "over_classical": _over(self.choice),
+            "test": self.metrics["test"],
+            "bundle": str(self.bundle),
+            "words": self.words,
+            "families": family_rows(self.families),
+        }
+
+
+def _over(choice: Choice) -> dict[str, Any] | None:
+    if choice.over_classical is None:
+        return None
+    name, over = choice.over_classical
+    return {"model": name, **vars(over)}
+
+
+def _too_large(models: Sequence[str], data: SearchData) -> dict[str, str]:
+    """Return why the data is too large, for each of some models for which it is."""
+    reasons = {
+        model: config_class(model).too_large(data.num_users, data.num_items) for model in models
+    }
+    return {model: reason for model, reason in reasons.items() if reason}
+
+
+def run_auto(
+    asked: Asked, schedule: Schedule, executor: RunExecutor, tell: TellStep = lambda _: None
+) -> Result:
+    """Search families of models in a given time, choose one, and export it.
+
+    Args:
+        asked: what is asked for.
+        schedule: the time that there is, from now on.
+        executor: trains everything.
+        tell: called with a line for each step.
+
+    Raises:
+        InterruptedStudyError: the user stopped it; the studies keep what was trained, and the same command goes on.
+        NothingToExportError: no winner could be confirmed in the time.
+    """
+    settings = executor.settings
+    # The data, and what matters in it
+    definitions = define(asked.study, asked.models, Budget(1, 1, asked.seeds), kind="auto")
+    data = prepared(definitions[0], settings)
+    too_large = _too_large(asked.models, data)
+    for reason in too_large.values():
+        tell(f"left out: {reason}")
+    tell("looking at the data")
+    warm(executor.placements[0], asked.models[0])  # which the x-ray's time is enough for
+    findings = _findings(definitions[0], data, settings.results)
+
+    # The search
+    by_model = {definition.model: definition for definition in definitions}
+    models = in_order([model for model in asked.models if model not in too_large], findings)
+    families = [_open(by_model[model], data, executor) for model in models]
+    plan = Plan(asked.seeds * asked.top, asked.top + NUM_FITTED)
+    tell(f"searching {len(families)} models")
+    search = Search(families, schedule, executor, plan, tell)
+    search.run()
+
+    # The choice
+    tell("confirming the best on fresh seeds")
+    confirmed = confirm_best(families, schedule, executor, asked.seeds, asked.top)
+    if not confirmed:
+        raise NothingToExportError(
+            f"{asked.study}: no model could be confirmed in {schedule.total_s:.0f} s; give it more time (--for), or "
+            "fewer --models. What was trained is kept."
+        )
+    choice = choose(confirmed, executor)
+    return _finish(asked, choice, families, findings, (schedule, executor, tell))
+
+
+def _finish(
+    asked: Asked,
+    choice: Choice,
+    families: Sequence[Family],
+    findings: Findings,
+    work: tuple[Schedule, RunExecutor, TellStep],
+) -> Result:
+    """Export the chosen model, and write down how it was chosen."""
+    schedule, executor, tell = work
+    stored = choice.chosen.study
+    name = str(ComparisonName.of_search(stored.definition.name))
+    folder = executor.settings.results / name
+    tell(f"exporting {choice.chosen.label}")
+    bundle = asked.out or folder / "bundle"
+    device = torch.device(executor.placements[0].device)
+    metrics = export_best(stored, ExportOptions(bundle, device, executor.settings.data))
+    words = paragraph(choice, families, findings, schedule)
+    result = Result(name, choice, families, bundle, metrics, words)
+    write_whole(folder / "auto.json", json.dumps(result.facts, indent=2).encode())
+    return result
+
+
+def _findings(definition: StudyDefinition, data: SearchData, results: Path) -> Findings:
+    window = max_length(definition, definition.space.fixed)
+    return xray(data, definition.objective.exclude, window, results)
+
+
+def _open(definition: StudyDefinition, data: SearchData, executor: RunExecutor) -> Family:
+    """Open the search of a family, made where it is not stored yet."""
+    settings = executor.settings
+    known = settings.workspace.find(definition.name)
+    directory = known.data_directory(settings.data) if known else settings.data
+    stored = open_study(definition, data, settings.workspace, TrialBudget(), directory=directory)
+    return Family(definition.model, stored)

@@ -1,0 +1,48 @@
+"""The time that an automatic choice has, and how it is divided: looks at families, search, confirmation, export."""
+
+import time
+from dataclasses import dataclass, field
+
+# Share of the time in which families are looked at for the first time
+SHARE_OF_LOOKS = 0.4
+# Seconds of training that a look has at least, beside the start of its processes
+SHORTEST_LOOK_S = 3.0
+# Share of the time that is left for confirmation and export at most
+MOST_RESERVE = 0.5
+# By how much the training of the winner may take longer than it did in the search
+SLACK = 1.2
+# Seconds that the statistics, the export and reading it back take beside training
+EXPORT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A length of time from a start on."""
+
+    total_s: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def passed_s(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the end, which may be negative."""
+        return self.total_s - self.passed_s
+
+    def look_s(self, num_families: int) -> float:
+        """Return how long a first look at one of so many families may take, in seconds."""
+        return max(SHORTEST_LOOK_S, SHARE_OF_LOOKS * self.total_s / max(1, num_families))
+
+    def reserve_s(self, training_s: float, rounds: int, starting_s: float) -> float:
+        """Return the seconds to keep for confirmation and export.
+
+        Args:
+            training_s: seconds that one training of the winner took.
+            rounds: how many trainings of the confirmation follow each other.
+            starting_s: seconds that all starts of workers for it take.
+        """
+        training_s *= SLACK * (rounds + 1)  # the export trains once more
+        return min(EXPORT_S + starting_s + training_s, MOST_RESERVE * self.total_s)

@@ -1,0 +1,190 @@
+"""The search over families of models: who gets the next turn, and why a family gets none.
+
+Each family is a study of its own, so that a sampler sees one space whose parameters it can draw together, and so that
+every command works on it. A turn is some seconds of work on one study; a trial that does not end in it waits with its
+checkpoint, and goes on in the family's next turn or never.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from blade_tune.auto.family import Family
+from blade_tune.auto.forecast import Curve, Forecast
+from blade_tune.auto.schedule import Schedule
+from blade_tune.errors import BladeTuneError, InterruptedStudyError, StorageError
+from blade_tune.selection.runs import RunExecutor
+
+log = logging.getLogger(__name__)
+
+# Probability of a better value below which a family is left
+HOPELESS = 0.02
+# Seconds that the start of workers is taken to need before it was measured
+FIRST_START_S = 3.0
+# Turns are at least so many times as long as the trial is expected to take, since it may take longer.
+ROOM = 1.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The confirmation that follows the search, for which time is kept."""
+
+    num_runs: int  # trainings of models that train in epochs
+    num_confirmed: int  # families
+
+
+@dataclass
+class Search:
+    """The turns of all families until the time of the search is over.
+
+    Args:
+        families: the families, the cheapest first.
+        schedule: the time that there is for everything.
+        executor: trains the trials; its own time limit is not used.
+        plan: the confirmation that follows.
+        tell: called with a line after each turn.
+    """
+
+    families: Sequence[Family]
+    schedule: Schedule
+    executor: RunExecutor
+    plan: Plan
+    tell: Callable[[str], object] = lambda _: None
+    _starts_s: list[float] = field(default_factory=list)  # what each turn took beside training
+
+    @property
+    def workers(self) -> int:
+        """How many trials are trained at a time."""
+        return len(self.executor.placements)
+
+    @property
+    def start_s(self) -> float:
+        """Seconds that the start of workers takes, by the turns so far."""
+        return median(self._starts_s) if self._starts_s else FIRST_START_S
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left for the search."""
+        best = self.best
+        training_s = 0.0 if best is None else _longest(best)
+        rounds = math.ceil(self.plan.num_runs / self.workers)
+        starting_s = self.plan.num_confirmed * self.start_s
+        return self.schedule.left_s - self.schedule.reserve_s(training_s, rounds, starting_s)
+
+    def run(self) -> None:
+        """Give turns to families until only the time for confirmation and export is left.
+
+        Raises:
+            InterruptedStudyError: the user stopped it; what was trained is stored.
+        """
+        new = [family for family in self.families if family.seen.best is None]
+        look_s = self.schedule.look_s(len(new))
+        for family in new:
+            if self.left_s > look_s + self.start_s:
+                self._look(family, look_s)
+            else:
+                family.left = "there was no time to look at it"
+        while self.left_s > self.start_s:
+            next_family = self._next()
+            if next_family is None:
+                return
+            self._turn(next_family, self._turn_s(next_family))
+
+    @property
+    def best(self) -> Family | None:
+        """The family with the highest value; None before a trial has ended."""
+        scored = [family for family in self.families if family.seen.best is not None]
+        return max(scored, key=lambda family: family.seen.best or 0.0, default=None)
+
+    @property
+    def reference(self) -> Curve | None:
+        """The curve of the best ended trial that was trained in epochs; None before there is one."""
+        curves = [
+            curve for family in self.families if not family.is_fitted for curve in family.seen.ended
+        ]
+        return max(curves, key=lambda curve: curve.best, default=None)
+
+    def _look(self, family: Family, look_s: float) -> None:
+        """Give a family its first turn, in which its defaults are tried; the first that trains may end its trial."""
+        while self.left_s > self.start_s and not family.left:
+            self._turn(family, look_s)
+            if family.is_fitted or self.reference is not None or not family.seen.unfinished:
+                return
+
+    def _next(self) -> Family | None:
+        """Return the family with the highest expected gain a second, and leave those that are hopeless."""
+        best, reference = self.best, self.reference
+        if best is None:
+            return next((family for family in self.families if not family.left), None)
+        value = best.seen.best or 0.0
+        expected: list[tuple[float, Family]] = []
+        for family in self.families:
+            found = self._forecast(family, reference, value)
+            if found:
+                expected.append((found.gain(value) / max(found.seconds, 1.0), family))
+        return max(expected, key=lambda pair: pair[0])[1] if expected else None
+
+    def _forecast(self, family: Family, reference: Curve | None, best: float) -> Forecast | None:
+        """Return what is expected of a family; None, with the reason noted, if it gets no more turns."""
+        if family.left:
+            return None
+        if not family.seen.unfinished and family.is_exhausted:
+            family.left = "every configuration of its space was tried"
+            return None
+        found = family.forecast(reference)
+        if found is None:
+            family.left = "no trial of it was evaluated in the time that it had"
+            return None
+        is_leading = family.seen.best == best
+        if found.chance(best) < HOPELESS and not is_leading:
+            family.left = (
+                f"{self._standing(family)}; {found.chance(best):.1%} likely to pass {best:.4f}"
+            )
+            return None
+        return found
+
+    def _standing(self, family: Family) -> str:
+        seen = family.seen
+        if seen.unfinished:
+            curve = max(seen.unfinished, key=lambda each: each.best)
+            return f"{curve.best:.4f} after {curve.epoch} epochs of its most promising trial"
+        return f"{seen.best:.4f}, the best of {len(seen.ended)} trials"
+
+    def _turn_s(self, family: Family) -> float:
+        """Return the seconds of training of a turn: until a trial has probably ended, and at least those of a look."""
+        found = family.forecast(self.reference)
+        expected = ROOM * found.seconds if found else 0.0
+        return max(expected, self.schedule.look_s(len(self.families)))
+
+    def _turn(self, family: Family, training_s: float) -> None:
+        """Work on a family's study for some seconds of training; a family whose trials fail is left."""
+        limit = max(1.0, min(training_s + self.start_s, self.left_s))
+        settings = self.executor.settings.model_copy(update={"time": limit})
+        executor = RunExecutor(settings, self.executor.placements, self.executor.callback)
+        trained_before, begun = family.seen.seconds, time.monotonic()
+        family.ask_for(self.workers)
+        family.turns += 1
+        try:
+            executor.work(family.stored)
+        except (InterruptedStudyError, StorageError):
+            raise
+        except BladeTuneError as error:
+            log.warning("model=%s is left: %s", family.model, error)
+            family.left = f"failed: {str(error).splitlines()[0]}"
+        trained_s = (family.seen.seconds - trained_before) / self.workers
+        self._starts_s.append(max(0.0, time.monotonic() - begun - trained_s))
+        self.tell(self._turn_words(family))
+
+    def _turn_words(self, family: Family) -> str:
+        best = self.best
+        reached = "nothing yet" if family.seen.best is None else f"{family.seen.best:.4f}"
+        leading = f"; best so far {best.model} {best.seen.best:.4f}" if best else ""
+        return f"{family.model}: {reached}, {len(family.seen.ended)} trials{leading}"
+
+
+def _longest(family: Family) -> float:
+    """Return the seconds of the longest training of a family that has ended."""
+    return max((curve.seconds for curve in family.seen.ended), default=0.0)

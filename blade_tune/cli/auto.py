@@ -1,0 +1,124 @@
+"""Command `blade-tune auto`, which finds, confirms and exports the best model that can be had in a given time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blade_tune.cli.options import format_option, quiet_option, run_settings, study_option
+from blade_tune.cli.output import print_facts
+from blade_tune.fleet.settings import RunSettings
+
+if TYPE_CHECKING:
+    from blade_tune.auto.run import Result
+
+AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storage", "results")
+
+
+@click.command()
+@study_option
+@click.option(
+    "--for",
+    "duration",
+    required=True,
+    metavar="DURATION",
+    help="How long all of it may take (90s, 30m, 8h), confirmation and export included.",
+)
+@click.option(
+    "--models",
+    metavar="LIST",
+    default="all",
+    show_default=True,
+    help="Models to search, separated by commas, or all.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    default=3,
+    show_default=True,
+    help="Fresh seeds of each model that is confirmed.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Models that train in epochs and are confirmed; those that are fitted at once all are.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder of the final model. Default: RESULTS/STUDY.auto/bundle.",
+)
+@run_settings(*AUTO_FLAGS)
+@format_option
+@quiet_option
+def auto(
+    study: str,
+    duration: str,
+    models: str,
+    seeds: int,
+    top: int,
+    out: Path | None,
+    settings: RunSettings,
+    form: str,
+    quiet: bool,
+) -> None:
+    """Find the best model that can be had in a given time.
+
+    All models and their settings are searched, the cheapest first; who gets more of the time is decided by what each is
+    expected to gain a second. The best are trained again on fresh seeds, the simplest that cannot be told from the best
+    is chosen, tested once on the sealed rows, and written as a bundle for `recommend`. Each model's search is the study
+    STUDY.auto-MODEL; after Ctrl-C the same command goes on, and `export-best` exports from what there is.
+
+    \b
+    Example:
+      blade-tune auto --study demo --for 2m
+    """  # noqa: D301
+    from blade_tune.auto.family import searchable
+    from blade_tune.auto.run import Asked, run_auto
+    from blade_tune.auto.schedule import Schedule
+    from blade_tune.fleet.devices import assign
+    from blade_tune.selection.runs import RunExecutor
+    from blade_tune.trial.callback import Callback
+
+    schedule = Schedule(_seconds(duration))
+    names = [model.strip() for model in models.split(",")]
+    if models == "all":
+        names = list(searchable())
+    asked = Asked(study, names, seeds, top, out)
+    executor = RunExecutor(settings, assign(settings), Callback())
+
+    def tell(line: str) -> None:
+        if not quiet:
+            click.echo(f"{max(0.0, schedule.left_s) / 60:5.1f} min left  {line}", err=True)
+
+    _show(run_auto(asked, schedule, executor, tell), form)
+
+
+def _seconds(duration: str) -> float:
+    """Return the seconds of a duration as it was typed.
+
+    Raises:
+        BadParameter: it is none, or not above 0.
+    """
+    from blade_tune.fleet.settings import read_duration
+
+    try:
+        seconds = float(read_duration(duration))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--for'") from None
+    if not 0 < seconds < float("inf"):
+        raise click.BadParameter(f"must be above 0, got {duration}", param_hint="'--for'")
+    return seconds
+
+
+def _show(result: "Result", form: str) -> None:
+    if form != "table":
+        print_facts(result.facts, form)
+        return
+    click.echo(result.words)
+    click.echo(
+        f"{result.bundle}: the model; `blade-tune recommend --bundle {result.bundle}` uses it"
+    )
