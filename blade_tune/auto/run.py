@@ -21,7 +21,7 @@ from blade_tune.fleet.worker_start import warm
 from blade_tune.models import config_class
 from blade_tune.selection.compare import Budget, define, prepared
 from blade_tune.selection.comparison_name import ComparisonName
-from blade_tune.selection.runs import RunExecutor
+from blade_tune.selection.runs import SHORTEST_S, RunExecutor
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.xray.measure import Findings, xray
@@ -116,8 +116,7 @@ def run_auto(
     families = [_open(by_model[model], data, executor) for model in models]
     plan = Plan(asked.seeds * asked.top, asked.top + NUM_FITTED)
     tell(f"searching {len(families)} models")
-    search = Search(families, schedule, executor, plan, tell)
-    search.run()
+    Search(families, schedule, worker(executor), len(executor.placements), plan, tell).run()
 
     # The choice
     tell("confirming the best on fresh seeds")
@@ -129,6 +128,16 @@ def run_auto(
         )
     choice = choose(confirmed, executor)
     return _finish(asked, choice, families, findings, (schedule, executor, tell))
+
+
+def worker(executor: RunExecutor) -> Callable[[Family, float], None]:
+    """Return the function that trains trials of a family for so many seconds."""
+
+    def work(family: Family, seconds: float) -> None:
+        timed = executor.settings.model_copy(update={"time": max(SHORTEST_S, seconds)})
+        RunExecutor(timed, executor.placements, executor.callback).work(family.stored)
+
+    return work
 
 
 def _finish(

@@ -1,6 +1,7 @@
 """The time that an automatic choice has, and how it is divided: looks at families, search, confirmation, export."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 # Share of the time in which families are looked at for the first time
@@ -20,12 +21,16 @@ class Schedule:
     """A length of time from a start on."""
 
     total_s: float
-    started: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic  # seconds; only differences count
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "started", self.clock())
 
     @property
     def passed_s(self) -> float:
         """Seconds since the start."""
-        return time.monotonic() - self.started
+        return self.clock() - self.started
 
     @property
     def left_s(self) -> float:

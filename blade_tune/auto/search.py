@@ -3,11 +3,13 @@
 Each family is a study of its own, so that a sampler sees one space whose parameters it can draw together, and so that
 every command works on it. A turn is some seconds of work on one study; a trial that does not end in it waits with its
 checkpoint, and goes on in the family's next turn or never.
+
+The first model that trains in epochs has turns until one of its trials has ended: by that trial's curve the unfinished
+trials of all others are forecast.
 """
 
 import logging
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -16,7 +18,6 @@ from blade_tune.auto.family import Family
 from blade_tune.auto.forecast import Curve, Forecast
 from blade_tune.auto.schedule import Schedule
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, StorageError
-from blade_tune.selection.runs import RunExecutor
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +44,19 @@ class Search:
     Args:
         families: the families, the cheapest first.
         schedule: the time that there is for everything.
-        executor: trains the trials; its own time limit is not used.
+        work: trains trials of a family for so many seconds, starts of processes included.
+        workers: how many trials are trained at a time.
         plan: the confirmation that follows.
         tell: called with a line after each turn.
     """
 
     families: Sequence[Family]
     schedule: Schedule
-    executor: RunExecutor
+    work: Callable[[Family, float], object]
+    workers: int
     plan: Plan
     tell: Callable[[str], object] = lambda _: None
     _starts_s: list[float] = field(default_factory=list)  # what each turn took beside training
-
-    @property
-    def workers(self) -> int:
-        """How many trials are trained at a time."""
-        return len(self.executor.placements)
 
     @property
     def start_s(self) -> float:
@@ -161,21 +159,19 @@ class Search:
 
     def _turn(self, family: Family, training_s: float) -> None:
         """Work on a family's study for some seconds of training; a family whose trials fail is left."""
-        limit = max(1.0, min(training_s + self.start_s, self.left_s))
-        settings = self.executor.settings.model_copy(update={"time": limit})
-        executor = RunExecutor(settings, self.executor.placements, self.executor.callback)
-        trained_before, begun = family.seen.seconds, time.monotonic()
+        seconds = min(training_s + self.start_s, self.left_s)
+        trained_before, begun = family.seen.seconds, self.schedule.passed_s
         family.ask_for(self.workers)
         family.turns += 1
         try:
-            executor.work(family.stored)
+            self.work(family, seconds)
         except (InterruptedStudyError, StorageError):
             raise
         except BladeTuneError as error:
             log.warning("model=%s is left: %s", family.model, error)
             family.left = f"failed: {str(error).splitlines()[0]}"
         trained_s = (family.seen.seconds - trained_before) / self.workers
-        self._starts_s.append(max(0.0, time.monotonic() - begun - trained_s))
+        self._starts_s.append(max(0.0, self.schedule.passed_s - begun - trained_s))
         self.tell(self._turn_words(family))
 
     def _turn_words(self, family: Family) -> str:

@@ -1,13 +1,15 @@
 """Command `blade-tune auto`, which finds, confirms and exports the best model that can be had in a given time."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from blade_tune.cli.options import format_option, quiet_option, run_settings, study_option
+from blade_tune.cli.data_prepare import log_options
+from blade_tune.cli.options import format_option, quiet_option, run_flags
 from blade_tune.cli.output import print_facts
-from blade_tune.fleet.settings import RunSettings
+from blade_tune.cli.preparing import source_option
 
 if TYPE_CHECKING:
     from blade_tune.auto.run import Result
@@ -16,7 +18,11 @@ AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storag
 
 
 @click.command()
-@study_option
+@click.option(
+    "--study", "-s", metavar="NAME|FILE", help="Study file, by name or path, whose data are used."
+)
+@source_option(required=False)
+@log_options
 @click.option(
     "--for",
     "duration",
@@ -43,7 +49,7 @@ AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storag
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Models that train in epochs and are confirmed; those that are fitted at once all are.",
+    help="Models that train in epochs and are confirmed.",
 )
 @click.option(
     "--out",
@@ -51,19 +57,19 @@ AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storag
     metavar="DIR",
     help="Folder of the final model. Default: RESULTS/STUDY.auto/bundle.",
 )
-@run_settings(*AUTO_FLAGS)
+@run_flags(*AUTO_FLAGS)
 @format_option
 @quiet_option
 def auto(
-    study: str,
+    study: str | None,
     duration: str,
     models: str,
     seeds: int,
     top: int,
     out: Path | None,
-    settings: RunSettings,
     form: str,
     quiet: bool,
+    **more: Any,
 ) -> None:
     """Find the best model that can be had in a given time.
 
@@ -71,6 +77,8 @@ def auto(
     expected to gain a second. The best are trained again on fresh seeds, the simplest that cannot be told from the best
     is chosen, tested once on the sealed rows, and written as a bundle for `recommend`. Each model's search is the study
     STUDY.auto-MODEL; after Ctrl-C the same command goes on, and `export-best` exports from what there is.
+
+    With --source, a log is prepared first as `data prepare event-log` does, whose options on columns are taken.
 
     \b
     Example:
@@ -80,10 +88,21 @@ def auto(
     from blade_tune.auto.run import Asked, run_auto
     from blade_tune.auto.schedule import Schedule
     from blade_tune.fleet.devices import assign
+    from blade_tune.fleet.precedence import resolve
     from blade_tune.selection.runs import RunExecutor
+    from blade_tune.spec.catalog import StudySource
+    from blade_tune.storage.connect import storage_errors
     from blade_tune.trial.callback import Callback
 
-    schedule = Schedule(_seconds(duration))
+    schedule = Schedule(_seconds(duration) - _since_start())
+    if more["source"]:
+        if study:
+            raise click.UsageError("--study has its data already: give it or --source.")
+        study = _prepared(quiet=quiet)
+    elif study is None:
+        raise click.UsageError("what data? Give --study, or the log as --source.")
+    flags = {name: more[name] for name in AUTO_FLAGS}
+    settings = resolve(flags, StudySource.find(study)).settings
     names = [model.strip() for model in models.split(",")]
     if models == "all":
         names = list(searchable())
@@ -94,7 +113,41 @@ def auto(
         if not quiet:
             click.echo(f"{max(0.0, schedule.left_s) / 60:5.1f} min left  {line}", err=True)
 
-    _show(run_auto(asked, schedule, executor, tell), form)
+    with storage_errors(settings.workspace.url):
+        _show(run_auto(asked, schedule, executor, tell), form)
+
+
+def _prepared(*, quiet: bool) -> str:
+    """Prepare the log that the command was given, with the flags as they were typed; return the name of its study."""
+    from blade_tune.cli.data_prepare import event_log
+    from blade_tune.data.raw.find import name_of
+
+    context = click.get_current_context()
+    known = {option.name for option in event_log.params}
+    words = ["--quiet"] if quiet else []
+    for option in context.command.params:
+        name = option.name or ""
+        is_typed = context.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if not is_typed or name not in known or name in ("out", "form", "quiet"):
+            continue
+        value = context.params[name]
+        if isinstance(option, click.Option) and option.is_flag:
+            words.append(option.opts[0])
+            continue
+        for each in value if isinstance(value, tuple) else (value,):
+            words += [option.opts[0], str(each)]
+    with event_log.make_context("event-log", words, parent=context) as preparing:
+        event_log.invoke(preparing)
+    return context.params["name"] or name_of(context.params["source"])
+
+
+def _since_start() -> float:
+    """Return how many seconds ago this process was started."""
+    import time
+
+    import psutil
+
+    return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _seconds(duration: str) -> float:

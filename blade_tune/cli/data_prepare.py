@@ -75,25 +75,35 @@ def columns_options(command: Command) -> Command:
     return command
 
 
+MEANING = (
+    click.option(
+        "--auxiliary",
+        metavar="LIST",
+        help='The behaviors that are no targets; "" for none. Default: the first of several.',
+    ),
+    click.option(
+        "--keep-repeats",
+        is_flag=True,
+        help="Keep the same user, item and set at a later time, which else is left out.",
+    ),
+    click.option(
+        "--name",
+        metavar="NAME",
+        help="Name of the data set and of its study. Default: that of the file or folder.",
+    ),
+)
+
+
+def log_options(command: Command) -> Command:
+    """Add the options on what a log of one's own means to a command, all but its --source."""
+    for option in reversed(MEANING):
+        command = option(command)
+    return columns_options(behavior_options(command))
+
+
 @prepare.command("event-log")
-@source_option
-@columns_options
-@behavior_options
-@click.option(
-    "--auxiliary",
-    metavar="LIST",
-    help='The behaviors that are no targets; "" for none. Default: the first of several.',
-)
-@click.option(
-    "--keep-repeats",
-    is_flag=True,
-    help="Keep the same user, item and set at a later time, which else is left out.",
-)
-@click.option(
-    "--name",
-    metavar="NAME",
-    help="Name of the data set and of its study. Default: that of the file or folder.",
-)
+@source_option(required=True)
+@log_options
 @click.option(
     "--license",
     "license_",

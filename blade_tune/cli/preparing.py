@@ -1,5 +1,6 @@
 """What the commands `blade-tune data prepare ...` share: options, and the run that ends with the next command."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,13 +43,17 @@ def recipe_options(command: Command) -> Command:
     return command
 
 
-source_option = click.option(
-    "--source",
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="The log: a file, its archive, a folder of files, or a pattern in quotes.",
-)
+def source_option(*, required: bool) -> Callable[[Command], Command]:
+    """Return a decorator that adds the option which names a log to a command."""
+    return click.option(
+        "--source",
+        required=required,
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="The log: a file, its archive, a folder of files, or a pattern in quotes.",
+    )
+
+
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

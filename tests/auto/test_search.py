@@ -1,0 +1,200 @@
+"""Turns of families in a simulated world, in which a second of work is a second on a clock that nobody waits for."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from blade_tune.auto.family import CHEAPEST_FIRST, Family, in_order, searchable
+from blade_tune.auto.forecast import Curve, Seen
+from blade_tune.auto.schedule import Schedule
+from blade_tune.auto.search import Plan, Search
+from blade_tune.errors import BladeTuneError
+from blade_tune.xray.verdict import Finding
+
+START_S = 1.0  # of workers, in each turn
+EPOCHS = 20
+
+
+@dataclass
+class World:
+    """A clock, and models that train on it."""
+
+    now: float = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+
+@dataclass
+class Simulated(Family):
+    """A family whose trials reach a level by a saturating curve; the n-th a little above or below it."""
+
+    world: World = field(default_factory=World)
+    level: float = 0.1
+    epoch_s: float = 1.0  # of an epoch, or of a fit
+    fails: bool = False
+    trials: list[list[float]] = field(default_factory=list)
+    asked: int = 0
+
+    @property
+    def is_fitted(self) -> bool:
+        return CHEAPEST_FIRST.index(self.model) < 6
+
+    @property
+    def is_exhausted(self) -> bool:
+        return self.model == "popularity" and bool(self.trials)
+
+    @property
+    def seen(self) -> Seen:
+        curves = [self._curve(figures) for figures in self.trials if figures]
+        last = 1 if self.is_fitted else EPOCHS
+        ended = tuple(curve for curve in curves if curve.epoch == last)
+        return Seen(ended, tuple(curve for curve in curves if curve.epoch < last))
+
+    def ask_for(self, workers: int) -> None:
+        self.asked += workers
+
+    def work(self, seconds: float) -> None:
+        """Train one trial after another until the time is over, an epoch at a time."""
+        end = self.world.now + seconds
+        self.world.now += START_S
+        if self.fails:
+            raise BladeTuneError("worker died")
+        last = 1 if self.is_fitted else EPOCHS
+        while self.world.now + self.epoch_s <= end and not self.is_exhausted:
+            if not self.trials or len(self.trials[-1]) == last:
+                self.trials.append([])
+            epoch = len(self.trials[-1]) + 1
+            luck = 1 + 0.02 * math.sin(7 * len(self.trials))
+            rise = 1.0 if self.is_fitted else 1 - math.exp(-4 * epoch / EPOCHS)
+            self.trials[-1].append(self.level * luck * rise)
+            self.world.now += self.epoch_s
+
+    def _curve(self, figures: Sequence[float]) -> Curve:
+        return Curve(tuple(enumerate(figures, start=1)), len(figures) * self.epoch_s)
+
+
+def simulated(
+    world: World, levels: Mapping[str, float], seconds: Mapping[str, float] = {}
+) -> list[Simulated]:
+    nothing: Any = None
+    return [
+        Simulated(model, nothing, world=world, level=level, epoch_s=seconds.get(model, 0.5))
+        for model, level in levels.items()
+    ]
+
+
+def searched(
+    world: World, families: Sequence[Simulated], total_s: float, told: list[str] | None = None
+) -> Search:
+    search = Search(
+        families,
+        Schedule(total_s, world.clock),
+        lambda family, seconds: family.work(seconds),  # type: ignore[attr-defined]
+        1,
+        Plan(num_runs=3, num_confirmed=3),
+        (told if told is not None else []).append,
+    )
+    search.run()
+    return search
+
+
+LEVELS = {"popularity": 0.05, "item_knn": 0.1, "sasrec": 0.12, "mbht": 0.06, "blade": 0.11}
+
+
+@pytest.mark.parametrize("best", ["item_knn", "sasrec", "mbht", "blade"])
+def test_the_best_family_gets_the_most_turns(best: str) -> None:
+    """Whichever family is best by a quarter, it is found and has the most turns."""
+    world = World()
+    families = simulated(world, {**LEVELS, best: 0.16})
+    search = searched(world, families, 400.0)
+    assert search.best is not None
+    assert search.best.model == best
+    turns = {family.model: family.turns for family in families}
+    assert max(turns, key=lambda model: turns[model]) == best
+
+
+def test_a_hopeless_family_is_left_with_a_reason() -> None:
+    """A family far below the best has its look and no more, and what it had reached is noted."""
+    world = World()
+    families = simulated(world, {**LEVELS, "mbht": 0.01})
+    searched(world, families, 100.0)
+    hopeless = next(family for family in families if family.model == "mbht")
+    assert hopeless.turns == 1
+    assert "likely to pass" in hopeless.left
+    assert f"after {len(hopeless.trials[0])} epochs" in hopeless.left
+
+
+def test_an_exhausted_space_gets_no_more_turns() -> None:
+    """Where every configuration was tried, time goes elsewhere, and the reason says so."""
+    world = World()
+    families = simulated(world, {"popularity": 0.2, "sasrec": 0.1})
+    searched(world, families, 100.0)
+    assert families[0].turns == 1
+    assert families[0].left == "every configuration of its space was tried"
+
+
+@pytest.mark.parametrize("total_s", [20.0, 60.0, 300.0, 3000.0])
+def test_time_is_kept_for_what_follows(total_s: float) -> None:
+    """When the search ends, the time that the confirmation was planned to take is left, but for one epoch."""
+    world = World()
+    families = simulated(world, LEVELS, {"blade": 3.0})
+    search = searched(world, families, total_s)
+    reserve = search.schedule.left_s - search.left_s
+    assert search.schedule.left_s >= reserve - 3.0 - START_S
+    assert reserve >= 5.0
+
+
+def test_a_family_that_fails_is_left_and_the_rest_goes_on() -> None:
+    """An error of one model ends its turns only."""
+    world = World()
+    families = simulated(world, LEVELS)
+    families[3].fails = True
+    search = searched(world, families, 200.0)
+    assert families[3].left == "failed: worker died"
+    assert families[3].turns == 1
+    assert search.best is families[2]
+
+
+def test_what_there_is_no_time_for_is_named() -> None:
+    """In a short time the last families are not looked at, and say so."""
+    world = World()
+    families = simulated(world, LEVELS)
+    searched(world, families, 22.0)
+    assert families[-1].left == "there was no time to look at it"
+    assert families[0].turns
+
+
+def test_every_turn_is_told() -> None:
+    """A line a turn, with what the family reached and who leads."""
+    world = World()
+    told: list[str] = []
+    families = simulated(world, LEVELS)
+    searched(world, families, 100.0, told)
+    assert len(told) == sum(family.turns for family in families)
+    assert told[0].startswith("popularity: 0.05")
+    assert "best so far sasrec" in told[-1]
+
+
+def test_every_model_has_a_place() -> None:
+    """The order of cost has each model that can be searched, once."""
+    assert sorted(CHEAPEST_FIRST) == sorted(searchable())
+
+
+def finding(low: float) -> Finding:
+    return Finding(0.1, 0.1 - low, low, low, low + 0.01, 0.001, 1000)
+
+
+def test_models_that_read_sets_come_first_where_sets_matter() -> None:
+    """Where sets matter, readers of whole sets are looked at before readers of types, and both before others."""
+    models = ["sasrec", "blade", "mbht", "eidp", "popularity"]
+    assert in_order(models, {"sets": finding(0.01)}) == [
+        *("popularity", "eidp", "blade", "mbht", "sasrec")
+    ]
+    assert in_order(models, {"sets": finding(-0.01)}) == [
+        *("popularity", "sasrec", "mbht", "eidp", "blade")
+    ]
+    assert in_order(models, {}) == in_order(models, {"sets": finding(-0.01)})
