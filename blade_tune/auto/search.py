@@ -25,6 +25,11 @@ log = logging.getLogger(__name__)
 HOPELESS = 0.02
 # Seconds that the start of workers is taken to need before it was measured
 FIRST_START_S = 3.0
+# Seconds that workers may take to import their modules, in the first turn
+MOST_IMPORTS_S = 20.0
+LATEST = 3  # turns by which that is measured
+# First turns of one family at most: many only where the reference is trained in them
+MOST_LOOKS = 20
 # Turns are at least so many times as long as the trial is expected to take, since it may take longer.
 ROOM = 1.5
 
@@ -60,8 +65,9 @@ class Search:
 
     @property
     def start_s(self) -> float:
-        """Seconds that the start of workers takes, by the turns so far."""
-        return median(self._starts_s) if self._starts_s else FIRST_START_S
+        """Seconds that the start of workers takes, by the latest turns."""
+        later = self._starts_s[1:]  # in the first turn, modules are imported too
+        return median(later[-LATEST:]) if later else FIRST_START_S
 
     @property
     def left_s(self) -> float:
@@ -70,6 +76,8 @@ class Search:
         training_s = 0.0 if best is None else _longest(best)
         rounds = math.ceil(self.plan.num_runs / self.workers)
         starting_s = self.plan.num_confirmed * self.start_s
+        if best is None:  # there is nothing to keep time for
+            return self.schedule.left_s
         return self.schedule.left_s - self.schedule.reserve_s(training_s, rounds, starting_s)
 
     def run(self) -> None:
@@ -106,10 +114,16 @@ class Search:
         return max(curves, key=lambda curve: curve.best, default=None)
 
     def _look(self, family: Family, look_s: float) -> None:
-        """Give a family its first turn, in which its defaults are tried; the first that trains may end its trial."""
-        while self.left_s > self.start_s and not family.left:
+        """Give a family its first turn, in which its defaults are tried; the first that trains may end its trial.
+
+        Where workers had not even started in a turn, as on a busy machine, there is another, which takes that into
+        account.
+        """
+        for _ in range(MOST_LOOKS):
             self._turn(family, look_s)
-            if family.is_fitted or self.reference is not None or not family.seen.unfinished:
+            seen = family.seen
+            is_judged = seen.best is not None or (seen.unfinished and self.reference is not None)
+            if is_judged or family.left or self.left_s <= self.start_s:
                 return
 
     def _next(self) -> Family | None:
@@ -159,7 +173,8 @@ class Search:
 
     def _turn(self, family: Family, training_s: float) -> None:
         """Work on a family's study for some seconds of training; a family whose trials fail is left."""
-        seconds = min(training_s + self.start_s, self.left_s)
+        imports_s = 0.0 if self._starts_s else MOST_IMPORTS_S
+        seconds = min(training_s + self.start_s + imports_s, self.left_s)
         trained_before, begun = family.seen.seconds, self.schedule.passed_s
         family.ask_for(self.workers)
         family.turns += 1

@@ -86,9 +86,11 @@ def _what_it_took(families: Sequence[Family], schedule: Schedule) -> str:
     trials = sum(len(family.seen.ended) for family in tried)
     costly = sorted(tried, key=lambda family: family.seen.seconds, reverse=True)
     shares = ", ".join(f"{family.model} {family.seen.seconds:,.0f} s" for family in costly[:3])
+    unseen = len(families) - len(tried)
+    left = f" {unseen} more had no time." if unseen else ""
     return (
         f"{len(tried)} models had {trials} trials in {schedule.passed_s / 60:.1f} minutes; most of the training went "
-        f"to {shares}."
+        f"to {shares}.{left}"
     )
 
 

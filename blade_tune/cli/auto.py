@@ -94,7 +94,7 @@ def auto(
     from blade_tune.storage.connect import storage_errors
     from blade_tune.trial.callback import Callback
 
-    schedule = Schedule(_seconds(duration) - _since_start())
+    schedule = Schedule(_seconds(duration))
     if more["source"]:
         if study:
             raise click.UsageError("--study has its data already: give it or --source.")
@@ -139,15 +139,6 @@ def _prepared(*, quiet: bool) -> str:
     with event_log.make_context("event-log", words, parent=context) as preparing:
         event_log.invoke(preparing)
     return context.params["name"] or name_of(context.params["source"])
-
-
-def _since_start() -> float:
-    """Return how many seconds ago this process was started."""
-    import time
-
-    import psutil
-
-    return max(0.0, time.time() - psutil.Process().create_time())
 
 
 def _seconds(duration: str) -> float:

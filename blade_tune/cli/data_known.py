@@ -69,7 +69,13 @@ def _command(log: str, known: KnownLog) -> click.Command:
             run_and_write_study(preparation, replacement, section, form, quiet=quiet)
 
     command.__doc__ = _help(log, known)
-    options = [source_option(required=True), _name_option(log), out_option, replace_options, recipe_options]
+    options = [
+        source_option(required=True),
+        _name_option(log),
+        out_option,
+        replace_options,
+        recipe_options,
+    ]
     if known.versions:
         options.insert(1, _version_option(known))
     for option in reversed([*options, format_option, quiet_option]):
