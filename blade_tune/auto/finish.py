@@ -65,18 +65,23 @@ def confirm_best(
     confirmed = []
     # Fits take seconds, so they come first
     for family in [*fitted, *neural]:
-        if _is_confirmed(family, schedule, executor, num_seeds):
+        training_s = max(curve.seconds for curve in family.seen.ended)
+        left_s = schedule.left_s - EXPORT_S - SLACK * training_s  # which the export takes
+        if _is_confirmed(family, left_s, executor, num_seeds):
+            confirmed.append(family)
+    # One in any case, beyond the time if need be: a model that is late is better than none
+    for family in [*fitted, *neural]:
+        if not confirmed and _is_confirmed(family, None, executor, num_seeds):
             confirmed.append(family)
     return confirmed
 
 
 def _is_confirmed(
-    family: Family, schedule: Schedule, executor: RunExecutor, num_seeds: int
+    family: Family, left_s: float | None, executor: RunExecutor, num_seeds: int
 ) -> bool:
-    """Confirm the winner of one family; return False where time or a failure prevents it."""
-    training_s = max(curve.seconds for curve in family.seen.ended)
-    left = schedule.left_s - EXPORT_S - SLACK * training_s  # which the export takes
-    settings = executor.settings.model_copy(update={"time": max(SHORTEST_S, left)})
+    """Confirm the winner of one family in some seconds; return False where time or a failure prevents it."""
+    limit = None if left_s is None else max(SHORTEST_S, left_s)
+    settings = executor.settings.model_copy(update={"time": limit})
     timed = RunExecutor(settings, executor.placements, executor.callback)
     try:
         confirm(family.stored, 1, num_seeds, timed)

@@ -19,9 +19,12 @@ from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.files import write_whole
 from blade_tune.fleet.worker_start import warm
 from blade_tune.models import config_class
+from blade_tune.report.comparison_page import write_comparison_report
+from blade_tune.selection.automatic import AutomaticChoice
 from blade_tune.selection.compare import Budget, define, prepared
 from blade_tune.selection.comparison_name import ComparisonName
 from blade_tune.selection.runs import SHORTEST_S, RunExecutor
+from blade_tune.selection.stored_comparison import StoredComparison
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.study.create import TrialBudget, open_study
 from blade_tune.xray.measure import Findings, xray
@@ -48,6 +51,7 @@ class Result:
     choice: Choice
     families: Sequence[Family]
     bundle: Path
+    page: Path
     metrics: Mapping[str, Any]  # of the bundle
     words: str
 
@@ -157,8 +161,15 @@ def _finish(
     device = torch.device(executor.placements[0].device)
     metrics = export_best(stored, ExportOptions(bundle, device, executor.settings.data))
     words = paragraph(choice, families, findings, schedule)
-    result = Result(name, choice, families, bundle, metrics, words)
+    left = {family.model: family.left for family in families}
+    AutomaticChoice(choice.chosen.label, words, left).store([each.stored for each in families])
+    result = Result(
+        name, choice, families, bundle, folder / "report" / "report.html", metrics, words
+    )
     write_whole(folder / "auto.json", json.dumps(result.facts, indent=2).encode())
+    comparison = StoredComparison.find(executor.settings.workspace, name)
+    if comparison:
+        write_comparison_report(comparison, folder / "report")
     return result
 
 

@@ -12,8 +12,8 @@ SHORTEST_LOOK_S = 3.0
 MOST_RESERVE = 0.5
 # By how much the training of the winner may take longer than it did in the search
 SLACK = 1.2
-# Seconds that the statistics, the export and reading it back take beside training
-EXPORT_S = 5.0
+# Seconds that the statistics, the export, reading it back and the page take beside training
+EXPORT_S = 10.0
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,7 @@ def _show(result: "Result", form: str) -> None:
         print_facts(result.facts, form)
         return
     click.echo(result.words)
+    click.echo(f"{result.page}: all of it as a page")
     click.echo(
         f"{result.bundle}: the model; `blade-tune recommend --bundle {result.bundle}` uses it"
     )

@@ -13,6 +13,7 @@ from blade_tune.selection.protocol import openings, protocol_line
 from blade_tune.selection.stored_comparison import StoredComparison
 
 PARTS: tuple[Callable[[Compared], Iterator[Section]], ...] = (
+    results.automatic,
     results.results,
     searches.cost,
     searches.searches,

@@ -10,6 +10,7 @@ from blade_tune.report.group_tables import group_notes
 from blade_tune.report.score_cells import LEVEL, difference_words, metric_name
 from blade_tune.report.section import Section, plural
 from blade_tune.report.text_tables import Cell, Entry, Table
+from blade_tune.selection.automatic import AutomaticChoice
 from blade_tune.selection.compare import uneven
 from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.power import ENOUGH, smallest_difference
@@ -51,7 +52,8 @@ class Compared:
     def unfinished(self) -> str:
         """A sentence on the models whose winner is not confirmed; empty if there are none."""
         missing = self.stored.missing
-        if not missing:
+        is_automatic = self.stored.name.kind == "auto"  # which confirms only the best
+        if not missing or is_automatic:
             return ""
         count, total = len(missing), len(self.stored.models)
         by_words: dict[str, list[str]] = {}
@@ -59,6 +61,23 @@ class Compared:
             by_words.setdefault(words, []).append(model)
         listed = "; ".join(f"{', '.join(models)}: {words}" for words, models in by_words.items())
         return f"Not complete: {count} of {plural(total, 'model')} have no confirmed winner yet ({listed})."
+
+
+def automatic(compared: Compared) -> Iterator[Section]:
+    """Yield the section on an automatic choice, where the comparison is one: its words, and why models were left."""
+    found = AutomaticChoice.load(compared.stored.searches)
+    if found is None:
+        return
+    rows: list[tuple[str, Sequence[Entry]]] = []
+    for model, moments in compared.courses.items():
+        points = moments.points
+        best = f"{points[-1].best:.4f}" if points and points[-1].best is not None else ""
+        hours = f"{60 * points[-1].hours:.1f}" if points else ""
+        trials = str(points[-1].trials) if points else "0"
+        rows.append((model, [trials, hours, best, found.left.get(model, "")]))
+    columns = ("model", "scored trials", "minutes", "best of its trials", "why it got no more time")
+    table = Table(columns, rows, "What each model had of the time.")
+    yield Section("Automatic choice", [found.words], table=table)
 
 
 def results(compared: Compared) -> Iterator[Section]:

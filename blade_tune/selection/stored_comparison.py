@@ -143,6 +143,8 @@ class StoredComparison:
             for stored in self.searches
             if ATTRIBUTE in stored.study.user_attrs
         ]
+        if self.name.kind == "auto":
+            return f"blade-tune auto --study {self.name.study} --for 30m"
         words = ["blade-tune compare --study", self.name.study, "--models", ",".join(self.models)]
         for flag, change in (("--recipe", self.name.recipe), ("--loss", self.name.loss)):
             words += [flag, change] if change else []
