@@ -52,11 +52,9 @@ def test_the_readmes_walk_from_a_log_to_recommendations(tmp_path: Path) -> None:
     assert len(rows) == 10 * len(users)
     assert {row["item_id"] for row in rows} <= {row["item_id"] for row in events}
     assert not met & {(row["user_id"], row["item_id"]) for row in rows}
-    assert (
-        (tmp_path / "results" / "shop" / "best" / "README.md")
-        .read_text()
-        .startswith("# blade on shop\n")
-    )
+    card = (tmp_path / "results" / "shop.auto" / "bundle" / "README.md").read_text()
+    assert re.match(r"# \w+ on shop\n", card)
+    assert (tmp_path / "results" / "shop.auto" / "report" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("name", ["shop.csv", "shop.jsonl", "shop.parquet"])
