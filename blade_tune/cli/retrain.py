@@ -78,11 +78,11 @@ def retrain(
     form: str,
     quiet: bool,
 ) -> None:
-    """Train a bundle's model again on newer rows, and compare it with the old one.
+    """Train a bundle's model again on newer rows.
 
-    Configuration, seed and number of epochs are the bundle's. Both models and untuned baselines rank the same newest
-    rows, user by user. Test rows are opened once at most, with a line in retrained.jsonl beside the new bundle. The
-    old bundle is left alone.
+    Configuration, seed and number of epochs are the bundle's. The old model, the new one and untuned baselines rank the
+    same newest rows, user by user. Test rows are opened once at most, with a line in retrained.jsonl beside the new
+    bundle. The old bundle is left alone.
 
     \b
     Example:

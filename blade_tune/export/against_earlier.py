@@ -15,13 +15,12 @@ from blade_tune.export.earlier_ranks import EarlierNumbers, NewestRows, earlier_
 from blade_tune.metrics import gains
 from blade_tune.models.base import RecommenderModel
 from blade_tune.selection.statistics import paired_bootstrap
-from blade_tune.study.verdict import of_pair, pair
+from blade_tune.study.verdict import Ranks, of_pair, pair
 from blade_tune.training.baselines import REFERENCE, measure
 
 Outcome = Literal["better", "worse", "undecided"]
 
 Mask = NDArray[np.bool_]
-Ranks = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,9 @@ Intervals are 95%, over users (Student's t), for this one training: {seeds}.{pro
 RETRAINED = """
 ## Bundles before it
 
-Trained again on newer rows, by the configuration, the seed and the number of epochs of the first of these bundles. On the
-same {rows:,} {judged_on} rows its {metric} is {new:.4f} and that of the model before it {earlier:.4f}: {difference} (95%,
-paired by user).
+Trained again on newer rows, by the configuration, the seed and the number of epochs of the first of these bundles. On
+the same {rows:,} {judged_on} rows its {metric} is {new:.4f} and that of the model before it {earlier:.4f}:
+{difference} (95%, paired by user).
 
 {table}
 """

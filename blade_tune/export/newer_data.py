@@ -1,7 +1,7 @@
 """Newer rows for a bundle's model: a prepared split, or a log whose rows are added to the log of the bundle."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -12,6 +12,7 @@ from blade_tune.catalog import Catalog
 from blade_tune.data.auxiliary import as_written, auxiliaries
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.data.raw.append import append
+from blade_tune.data.raw.prepare import OnStep
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sources.base import open_source
 from blade_tune.data.sources.split_files import read_preparation
@@ -20,8 +21,6 @@ from blade_tune.data.versions import Version, versions_of
 from blade_tune.errors import DataError
 from blade_tune.export.data_origin import DataOrigin
 from blade_tune.export.earlier_bundle import EarlierBundle
-
-OnStep = Callable[[str, Callable[[], float]], object]
 
 
 @dataclass(frozen=True)

@@ -94,41 +94,56 @@ def retrain_bundle(options: RetrainOptions) -> Retrained:
     )
     model, result = _train(bundle, plans, ground, options)
 
-    # Compare, and decide
+    # Compare, and decide; test rows are opened once at most
     sealed = _open(bundle, newer, options) if options.judged_on == "test" else None
     options.on_step("comparing with the model of before", lambda: 0.0)
-    compared = against_earlier(
-        model, bundle, _newest(newer, sealed, ground), newer.origin, options.judged_on
-    )
+    rows = _newest(newer, sealed, ground)
+    compared = against_earlier(model, bundle, rows, newer.origin, options.judged_on)
     facts, outcome = compared.facts, compared.outcome
     if options.if_better and outcome != "better":
         return Retrained(facts, outcome, None, newer.is_same)
+    following = Following(bundle, newer, sealed or _open(bundle, newer, options), facts)
+    _write(following, model, result, options)
+    return Retrained(facts, outcome, options.out, newer.is_same)
 
-    # Measure on test rows, which are opened once at most, and write
-    sealed = sealed or _open(bundle, newer, options)
+
+@dataclass(frozen=True)
+class Following:
+    """What the next bundle follows from, besides its model."""
+
+    before: EarlierBundle
+    newer: NewerData
+    sealed: SealedData  # the test rows, open
+    comparison: Mapping[str, Any]
+
+
+def _write(
+    following: Following, model: RecommenderModel, result: TrainingResult, options: RetrainOptions
+) -> None:
+    """Measure a model on test rows, and write its bundle."""
     options.on_step("measuring on test rows, and writing", lambda: 0.0)
-    evaluation, metrics = test(model, sealed, bundle.objective, options.device)
-    valid = {"valid": None if bundle.with_valid else result.metrics}
-    following = Bundle(
-        model_name=bundle.model_name,
-        values=bundle.values,
-        members=bundle.members,
+    before, newer, sealed = following.before, following.newer, following.sealed
+    evaluation, metrics = test(model, sealed, before.objective, options.device)
+    valid = {"valid": None if before.with_valid else result.metrics}
+    bundle = Bundle(
+        model_name=before.model_name,
+        values=before.values,
+        members=before.members,
         catalog=newer.data.catalog,
         weights=result.weights,
         log=newer.origin.log,
         formats=newer.origin.several,
         user_ids_U=newer.origin.users,
         item_ids_V=newer.origin.items,
-        metrics={**valid, **metrics, "comparison": facts},
+        metrics={**valid, **metrics, "comparison": following.comparison},
         ranks_U=evaluation.ranks_U,
-        provenance=_provenance(bundle, newer, sealed, options),
+        provenance=_provenance(following, options),
     )
     with folder.writing(options.place):
-        publish(following, model, sealed, options.place)
+        publish(bundle, model, sealed, options.place)
     warning = below_untuned_on_test(metrics)
     if warning:
         log.warning("bundle=%s %s", options.out, warning)
-    return Retrained(facts, outcome, options.out, newer.is_same)
 
 
 def _check_place(options: RetrainOptions) -> None:
@@ -226,10 +241,9 @@ def _newest(newer: NewerData, sealed: SealedData | None, ground: Ground) -> Newe
     return NewestRows(parts, newer.data.catalog, ground.objective, ground.device)
 
 
-def _provenance(
-    bundle: EarlierBundle, newer: NewerData, sealed: SealedData, options: RetrainOptions
-) -> dict[str, Any]:
+def _provenance(following: Following, options: RetrainOptions) -> dict[str, Any]:
     """Return the content of provenance.json: what the bundle of before says of the choice, and what is new."""
+    bundle, newer, sealed = following.before, following.newer, following.sealed
     before, opening = bundle.provenance, sealed.opening
     if opening is None:
         raise DataError("test rows are opened with a line in the ledger only.")
