@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from blade_tune.data import folder
+from blade_tune.data.raw.prepare import OnStep
 from blade_tune.data.sealed import SealedData, open_for_evaluation
 from blade_tune.errors import ConfigError, DataError
 from blade_tune.export import JudgedOn
@@ -21,7 +22,7 @@ from blade_tune.export.earlier_bundle import EarlierBundle
 from blade_tune.export.earlier_ranks import NewestRows
 from blade_tune.export.final import publish, test
 from blade_tune.export.model_card import below_untuned_on_test
-from blade_tune.export.newer_data import NewerData, OnStep, appended, newer_data
+from blade_tune.export.newer_data import NewerData, appended, newer_data
 from blade_tune.export.retrain_ledger import ledger_beside
 from blade_tune.export.training_plan import Ground, TrainingPlan
 from blade_tune.models.base import RecommenderModel
