@@ -68,6 +68,10 @@ class NothingToExportError(BladeTuneError):
     exit_code = 6
 
 
+class NotBetterError(NothingToExportError):
+    """A model that was trained on newer rows is not better than the one before, so no bundle is written."""
+
+
 class RunsMissingError(BladeTuneError):
     """Runs that a result needs are missing: they failed, were ended by a limit, or have their files elsewhere."""
 

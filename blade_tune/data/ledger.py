@@ -116,6 +116,10 @@ class Ledger:
         """
         return [entry for entry in self.entries() if "contrasts" not in entry]
 
+    def holds(self, head: Head) -> bool:
+        """Return whether the lines up to a head that was remembered are there, as they were."""
+        return self._read().holds(head)
+
     def fault(self) -> str | None:
         """Return what is wrong with the ledger as a message for the user, or None if it is whole."""
         try:

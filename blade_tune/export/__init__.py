@@ -3,3 +3,6 @@
 from typing import Literal
 
 Rule = Literal["confirmed", "best", "1se"]  # how a study's final configuration is chosen
+JudgedOn = Literal[
+    "valid", "test"
+]  # the newest rows that a retrained model and the one of before are compared on

@@ -7,28 +7,26 @@ import itertools
 import logging
 import shutil
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 from torch import Tensor
 
 from blade_tune.data import folder
-from blade_tune.data.raw.settings import LogFormat, formats_of
 from blade_tune.data.sealed import SealedData
 from blade_tune.data.sequences import rows_with
-from blade_tune.data.sources.base import open_source
 from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
 from blade_tune.export import Rule
 from blade_tune.export.bundle import Bundle
+from blade_tune.export.data_origin import DataOrigin
 from blade_tune.export.model_card import below_untuned_on_test
 from blade_tune.export.reading import load_bundle
+from blade_tune.export.training_plan import member_trainings
 from blade_tune.export.writing import write_bundle
 from blade_tune.metrics import gains
 from blade_tune.models.base import RecommenderModel
@@ -177,27 +175,24 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
 
     # Write the bundle
     valid = {"valid": None if options.with_valid else result.metrics}
-    source = open_source(data.config, stored.data_directory(options.data_directory))
-    origin, ids = source.origin(), source.original_ids()
-    first, *more = _log_formats(origin, data.config.behaviors)
+    origin = DataOrigin.of(data, stored.data_directory(options.data_directory))
     bundle = Bundle(
         model_name=stored.definition.model,
         values=choice.source.values(choice.trial),
         members=choice.source.definition.member_models,
         catalog=data.catalog,
         weights=result.weights,
-        log=first,
-        formats=[first, *more] if more else [],
-        user_ids_U=_original_ids(data.user_ids_U, ids.get("user")),
-        item_ids_V=_original_ids(data.item_ids_V, ids.get("item")),
+        log=origin.log,
+        formats=origin.several,
+        user_ids_U=origin.users,
+        item_ids_V=origin.items,
         metrics={**choice.expectation, **valid, **test_metrics},
         ranks_U=evaluation.ranks_U,
-        provenance=_provenance(
-            stored, choice, options, sealed, result.best_epoch, origin.get("license", "unknown")
-        ),
+        provenance=_provenance(stored, choice, options, sealed, result.best_epoch)
+        | {"data": dict(origin.facts)},
     )
     with folder.writing(out):
-        _publish(bundle, model, sealed, out)
+        publish(bundle, model, sealed, out)
 
     warning = below_untuned_on_test(bundle.metrics)
     if warning:
@@ -211,20 +206,19 @@ def _provenance(
     options: ExportOptions,
     sealed: SealedData,
     best_epoch: int,
-    license_: str,
 ) -> dict[str, Any]:
-    """Return the content of a bundle's provenance.json."""
+    """Return the content of a bundle's provenance.json, but for what is known of the data."""
     definition, data, opening = stored.definition, sealed.search, sealed.opening
     members = [f"{member.study}:{member.trial}" for member in definition.settled_members]
     return {
         "study": definition.name,
         "members": members,
+        "member_trainings": member_trainings(stored),
         **choice.facts,
         "epochs": None if choice.source.definition.is_fitted else best_epoch,
         "with_valid": options.with_valid,
         "study_seed": definition.search.seed,
         "training_seed": TrialRecord(choice.trial).seed,
-        "data": {"name": data.config.name, "license": license_},
         "protocol": _protocol(stored, choice),
         "ledger": {"lines": opening.lines, "hash": opening.hash} if opening else None,
         "data_hash": data.data_hash,
@@ -320,24 +314,6 @@ def _interval(ranks_U: Tensor, metric: str) -> list[float | None]:
     return [mean.low, mean.high]
 
 
-def _log_formats(origin: Mapping[str, Any], behaviors: tuple[str, ...]) -> list[LogFormat]:
-    """Return how files of a log of the data are read, with the study's names of the behaviors."""
-    if "log" not in origin:
-        return [LogFormat.of_split_files(behaviors)]
-    return [
-        LogFormat.model_validate({**form.model_dump(), "behaviors": behaviors})
-        for form in formats_of(origin)
-    ]
-
-
-def _original_ids(numbers_X: NDArray[np.int64], ids: Sequence[str] | None) -> list[str]:
-    """Return the ids in the log of the data's raw numbers, without padding; without ids, the numbers themselves."""
-    numbers = numbers_X[1:].tolist()
-    if ids is None:
-        return [str(number) for number in numbers]
-    return [ids[number - 1] for number in numbers]
-
-
 def _choices(field: str) -> tuple[str, ...]:
     return get_args(EvaluationConfig.model_fields[field].annotation)
 
@@ -355,8 +331,13 @@ def _report_difference(choice: Choice, result: TrainingResult, options: ExportOp
         )
 
 
-def _publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: Path) -> None:
-    """Write a bundle to a temporary folder, read it back, compare its scores with the model's, then rename it."""
+def publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: Path) -> None:
+    """Write a bundle to a temporary folder, read it back, compare its scores with the model's, then rename it.
+
+    Raises:
+        BladeTuneError: the scores differ.
+        OSError: the folder cannot be written; what was there stays.
+    """
     # Another process may export to the same place
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
     try:

@@ -55,6 +55,16 @@ sealed until the choice was made.
 {expected}{verdict}
 
 Intervals are 95%, over users (Student's t), for this one training: {seeds}.{protocol}
+{history}"""
+
+RETRAINED = """
+## Bundles before it
+
+Trained again on newer rows, by the configuration, the seed and the number of epochs of the first of these bundles. On
+the same {rows:,} {judged_on} rows its {metric} is {new:.4f} and that of the model before it {earlier:.4f}:
+{difference} (95%, paired by user).
+
+{table}
 """
 
 
@@ -76,6 +86,7 @@ def model_card(bundle: Bundle) -> str:
         verdict=_verdict(bundle.metrics),
         seeds=f"another seed gives {'other figures' if is_seeded else 'the same model'}",
         protocol=_protocol(bundle),
+        history=_history(bundle),
     )
 
 
@@ -111,13 +122,47 @@ def _making(provenance: Mapping[str, Any]) -> str:
             "protocol": provenance["protocol"].removeprefix("protocol: "),
             "seed of the training": provenance["training_seed"],
             "seed of the study": provenance["study_seed"],
-            "test rows opened by": f"line {ledger['lines']} of the study's ledger, {ledger['hash']}",
+            "test rows opened by": f"line {ledger['lines']} of {_ledger_of(ledger)}, {ledger['hash']}",
             "versions": ", ".join(versions),
             "commit": provenance["commit"] or "unknown",
             "device": provenance["device"],
             "when": provenance["created"],
         }
     )
+
+
+def _ledger_of(ledger: Mapping[str, Any]) -> str:
+    """Return in words which ledger has the line by which test rows were opened."""
+    return (
+        f"{Path(ledger['file']).name} beside the bundle"
+        if "file" in ledger
+        else "the study's ledger"
+    )
+
+
+def _history(bundle: Bundle) -> str:
+    """Return a section on the bundles before a retrained one; empty for a bundle of a study."""
+    before = bundle.provenance.get("history")
+    if not before:
+        return ""
+    rows = []
+    for entry in before:
+        counts = entry["rows"] or {}
+        figures = [_cell(entry[part]) for part in ("valid", "test")]
+        trained = f"{counts['train']:,}" if counts else "unknown"
+        rows.append(
+            (entry["digest"][:12], entry["created"], entry["data_hash"][:12], trained, *figures)
+        )
+    metric = bundle.metrics["metric"]
+    columns = ("bundle", "when", "data", "train rows", f"valid {metric}", f"test {metric}")
+    compared = bundle.metrics["comparison"]
+    difference = "{difference:+.4f} ({low:+.4f} to {high:+.4f})".format(**compared["difference"])
+    table = tabulate(rows, columns, "github", disable_numparse=True)
+    return RETRAINED.format(**{**compared, "difference": difference, "table": table})
+
+
+def _cell(figure: float | None) -> str:
+    return "none" if figure is None else f"{figure:.4f}"
 
 
 def _figures(metrics: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import blade_tune.cli
 from blade_tune.choices import NextItemLoss
 from blade_tune.cli.options import METAVARS, WORK_FLAGS
 from blade_tune.cli.program import blade_tune as program
-from blade_tune.export import Rule
+from blade_tune.export import JudgedOn, Rule
 from blade_tune.fleet.launchers import LAUNCHERS
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.spec.recipes import RecipeName
@@ -31,6 +31,7 @@ CHOICES = {  # the option of a command -> what is chosen from
     "space show --recipe": get_args(RecipeName),
     "space check --recipe": get_args(RecipeName),
     "export-best --rule": get_args(Rule),
+    "retrain --judge-on": get_args(JudgedOn),
 }
 
 

@@ -17,7 +17,7 @@ from blade_tune.batch import Batch
 from blade_tune.data.folder import whole_file
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import ConfigError, DataError
-from blade_tune.export import final
+from blade_tune.export.data_origin import log_formats
 from blade_tune.export.recommender import Recommender
 from blade_tune.layers.embedding import UserTable
 from blade_tune.models import MODELS
@@ -321,9 +321,9 @@ def test_behaviors_are_called_as_the_study_calls_them() -> None:
     """A study may name the behaviors of a prepared log anew; the bundle reads the same columns under its names."""
     log = LogFormat(user="u", item="i", behaviors=("view", "buy"), columns=("is_view", "is_buy"))
     names = ("look", "order")
-    read = final._log_formats({"log": log.model_dump(mode="json")}, names)
+    read = log_formats({"log": log.model_dump(mode="json")}, names)
     assert read == [log.model_copy(update={"behaviors": names})]
-    assert final._log_formats({}, names) == [LogFormat.of_split_files(names)]
+    assert log_formats({}, names) == [LogFormat.of_split_files(names)]
 
 
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
