@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from optuna.trial import FrozenTrial, TrialState
 
-from blade_tune.auto.forecast import Curve, Forecast, Seen, forecast
+from blade_tune.auto.forecast import Forecast, Seen, TrialCurve, forecast
 from blade_tune.models import MODELS
 from blade_tune.spec.definition import COMBINATION, is_fitted
 from blade_tune.storage.trial_record import TrialRecord
@@ -64,7 +64,7 @@ class Family:
         points = self.stored.definition.space.count()
         return points is not None and num_configurations(self.stored.trials) >= points
 
-    def forecast(self, reference: Curve | None) -> Forecast | None:
+    def forecast(self, reference: TrialCurve | None) -> Forecast | None:
         """Return what is expected of the family's next trial, see `forecast.forecast`."""
         return forecast(self.seen, reference)
 
@@ -124,7 +124,7 @@ def seen_of(rows: Sequence[FrozenTrial]) -> Seen:
         if not figures[root]:
             continue
         seconds = TrialRecord(row).get(TrialRecord.seconds, 0.0)
-        curve = Curve(tuple(sorted(figures[root].items())), seconds)
+        curve = TrialCurve(tuple(sorted(figures[root].items())), seconds)
         if row.state in (TrialState.COMPLETE, TrialState.PRUNED):
             ended.append(curve)
         elif row.state == TrialState.WAITING:

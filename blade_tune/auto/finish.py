@@ -25,7 +25,7 @@ SIMPLER_UNLESS = 0.1
 
 
 @dataclass(frozen=True)
-class Choice:
+class Chosen:
     """The chosen family among those whose winner was confirmed."""
 
     comparisons: Comparisons
@@ -96,7 +96,7 @@ def _is_confirmed(
     return True
 
 
-def choose(confirmed: Sequence[Family], executor: RunExecutor) -> Choice:
+def choose(confirmed: Sequence[Family], executor: RunExecutor) -> Chosen:
     """Compare confirmed winners, and choose the simplest that cannot be told from the best.
 
     Args:
@@ -118,7 +118,7 @@ def choose(confirmed: Sequence[Family], executor: RunExecutor) -> Choice:
     over = (
         (classical[0].label, difference(chosen, classical[0], found.metric)) if classical else None
     )
-    return Choice(found, chosen, over)
+    return Chosen(found, chosen, over)
 
 
 def difference(first: Contender, second: Contender, metric: str) -> Comparison:

@@ -23,7 +23,7 @@ LATE_SPREAD, FIRST_SPREAD = 0.05, 0.3
 
 
 @dataclass(frozen=True)
-class Curve:
+class TrialCurve:
     """The validation figures of one trial by epoch, and the seconds of training that they took."""
 
     figures: tuple[tuple[int, float], ...]  # (epoch, figure), in order of epochs
@@ -49,8 +49,8 @@ class Curve:
 class Seen:
     """What has been seen of a family's trials."""
 
-    ended: tuple[Curve, ...] = ()  # trials that completed or were pruned
-    unfinished: tuple[Curve, ...] = ()  # trials that wait to go on, evaluated at least once
+    ended: tuple[TrialCurve, ...] = ()  # trials that completed or were pruned
+    unfinished: tuple[TrialCurve, ...] = ()  # trials that wait to go on, evaluated at least once
 
     @property
     def best(self) -> float | None:
@@ -86,7 +86,7 @@ class Forecast:
         return 1 - NormalDist(self.mean, self.sd).cdf(best)
 
 
-def forecast(seen: Seen, reference: Curve | None) -> Forecast | None:
+def forecast(seen: Seen, reference: TrialCurve | None) -> Forecast | None:
     """Return what is expected of the next trial of a family: its most promising unfinished one, or else a new one.
 
     Args:
@@ -104,7 +104,7 @@ def forecast(seen: Seen, reference: Curve | None) -> Forecast | None:
     return _of_new(seen.ended) if seen.ended else None
 
 
-def _to_its_end(curve: Curve, reference: Curve) -> Forecast:
+def _to_its_end(curve: TrialCurve, reference: TrialCurve) -> Forecast:
     """Forecast the end of an unfinished trial, as far from the reference then as it is now."""
     epoch = curve.epoch
     ratio = curve.best / max(reference.best_by(epoch), math.ulp(1.0))
@@ -116,7 +116,7 @@ def _to_its_end(curve: Curve, reference: Curve) -> Forecast:
     return Forecast(mean, spread * mean, left * curve.seconds / epoch)
 
 
-def _of_new(ended: Sequence[Curve]) -> Forecast:
+def _of_new(ended: Sequence[TrialCurve]) -> Forecast:
     """Forecast a new trial by the better half of those that have ended, which the sampler is guided by."""
     values = np.sort([curve.best for curve in ended])[::-1]
     better = values[: math.ceil(len(values) / 2)]

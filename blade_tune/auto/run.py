@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from blade_tune.auto.family import Family, in_order
-from blade_tune.auto.finish import NUM_FITTED, Choice, choose, confirm_best
+from blade_tune.auto.finish import NUM_FITTED, Chosen, choose, confirm_best
 from blade_tune.auto.schedule import Schedule
-from blade_tune.auto.search import Plan, Search
+from blade_tune.auto.search import Confirming, Search
 from blade_tune.auto.words import family_rows, paragraph
 from blade_tune.data.store import SearchData
 from blade_tune.errors import NothingToExportError
@@ -48,7 +48,7 @@ class Result:
     """The end of an automatic choice."""
 
     name: str
-    choice: Choice
+    choice: Chosen
     families: Sequence[Family]
     bundle: Path
     page: Path
@@ -73,7 +73,7 @@ class Result:
         }
 
 
-def _over(choice: Choice) -> dict[str, Any] | None:
+def _over(choice: Chosen) -> dict[str, Any] | None:
     if choice.over_classical is None:
         return None
     name, over = choice.over_classical
@@ -118,7 +118,7 @@ def run_auto(
     by_model = {definition.model: definition for definition in definitions}
     models = in_order([model for model in asked.models if model not in too_large], findings)
     families = [_open(by_model[model], data, executor) for model in models]
-    plan = Plan(asked.seeds * asked.top, asked.top + NUM_FITTED)
+    plan = Confirming(asked.seeds * asked.top, asked.top + NUM_FITTED)
     tell(f"searching {len(families)} models")
     Search(families, schedule, worker(executor), len(executor.placements), plan, tell).run()
 
@@ -146,7 +146,7 @@ def worker(executor: RunExecutor) -> Callable[[Family, float], None]:
 
 def _finish(
     asked: Asked,
-    choice: Choice,
+    choice: Chosen,
     families: Sequence[Family],
     findings: Findings,
     work: tuple[Schedule, RunExecutor, TellStep],

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from blade_tune.auto.family import Family
-from blade_tune.auto.forecast import Curve, Forecast
+from blade_tune.auto.forecast import Forecast, TrialCurve
 from blade_tune.auto.schedule import Schedule
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, StorageError
 
@@ -35,7 +35,7 @@ ROOM = 1.5
 
 
 @dataclass(frozen=True)
-class Plan:
+class Confirming:
     """The confirmation that follows the search, for which time is kept."""
 
     num_runs: int  # trainings of models that train in epochs
@@ -59,7 +59,7 @@ class Search:
     schedule: Schedule
     work: Callable[[Family, float], object]
     workers: int
-    plan: Plan
+    plan: Confirming
     tell: Callable[[str], object] = lambda _: None
     _starts_s: list[float] = field(default_factory=list)  # what each turn took beside training
 
@@ -106,7 +106,7 @@ class Search:
         return max(scored, key=lambda family: family.seen.best or 0.0, default=None)
 
     @property
-    def reference(self) -> Curve | None:
+    def reference(self) -> TrialCurve | None:
         """The curve of the best ended trial that was trained in epochs; None before there is one."""
         curves = [
             curve for family in self.families if not family.is_fitted for curve in family.seen.ended
@@ -139,7 +139,9 @@ class Search:
                 expected.append((found.gain(value) / max(found.seconds, 1.0), family))
         return max(expected, key=lambda pair: pair[0])[1] if expected else None
 
-    def _forecast(self, family: Family, reference: Curve | None, best: float) -> Forecast | None:
+    def _forecast(
+        self, family: Family, reference: TrialCurve | None, best: float
+    ) -> Forecast | None:
         """Return what is expected of a family; None, with the reason noted, if it gets no more turns."""
         if family.left:
             return None

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from blade_tune.auto.family import Family
-from blade_tune.auto.finish import Choice
+from blade_tune.auto.finish import Chosen
 from blade_tune.auto.schedule import Schedule
 from blade_tune.selection.statistics import Comparison
 from blade_tune.xray.verdict import Finding
@@ -21,7 +21,7 @@ LITTLE = 0.005
 
 
 def paragraph(
-    choice: Choice, families: Sequence[Family], findings: Mapping[str, Finding], schedule: Schedule
+    choice: Chosen, families: Sequence[Family], findings: Mapping[str, Finding], schedule: Schedule
 ) -> str:
     """Return what was found, in sentences.
 
@@ -40,7 +40,7 @@ def paragraph(
     return " ".join(sentences)
 
 
-def _what_won(choice: Choice) -> Iterator[str]:
+def _what_won(choice: Chosen) -> Iterator[str]:
     metric = choice.comparisons.metric.upper()
     chosen = choice.chosen
     mean = chosen.scores.estimate(choice.comparisons.metric).mean

@@ -18,7 +18,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import config_class
 from blade_tune.parameter import Value
-from blade_tune.selection.comparison_name import ComparisonName, Kind
+from blade_tune.selection.comparison_name import ComparisonKind, ComparisonName
 from blade_tune.selection.confirm import confirm
 from blade_tune.selection.contrasts import name_contrasts
 from blade_tune.selection.runs import RunExecutor
@@ -82,7 +82,7 @@ def define(
     models: Sequence[str],
     budget: Budget,
     training: HowTrained = HowTrained(),
-    kind: Kind = "compare",
+    kind: ComparisonKind = "compare",
 ) -> list[StudyDefinition]:
     """Return the definition of each model's search, with data, protocol, epochs, sampler and pruner of a study file.
 

@@ -10,7 +10,7 @@ from blade_tune.choices import NextItemLoss
 from blade_tune.models import MODELS
 from blade_tune.spec.recipes import RECIPES, RecipeName
 
-Kind = Literal["compare", "auto"]  # the command that made it
+ComparisonKind = Literal["compare", "auto"]  # the command that made it
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ComparisonName:
     loss: NextItemLoss | None = (
         None  # None for the recipe's, or the one that each model was published with
     )
-    kind: Kind = "compare"
+    kind: ComparisonKind = "compare"
 
     def __str__(self) -> str:
         changes = (change for change in (self.recipe, self.loss) if change)
@@ -35,13 +35,13 @@ class ComparisonName:
     @classmethod
     def of_search(cls, name: str) -> "ComparisonName | None":
         """Return the comparison that a study is a search of; None for any other study."""
-        for kind in get_args(Kind):
+        for kind in get_args(ComparisonKind):
             if found := cls._of_search(name, kind):
                 return found
         return None
 
     @classmethod
-    def _of_search(cls, name: str, kind: Kind) -> "ComparisonName | None":
+    def _of_search(cls, name: str, kind: ComparisonKind) -> "ComparisonName | None":
         study, _, rest = name.rpartition(f".{kind}-")
         *changes, model = rest.split("-")
         recipe = changes.pop(0) if changes and changes[0] in RECIPES else None

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blade_tune.auto.forecast import LATE_SPREAD, PRIOR_SPREAD, Curve, Forecast, Seen, forecast
+from blade_tune.auto.forecast import LATE_SPREAD, PRIOR_SPREAD, Forecast, Seen, TrialCurve, forecast
 
 FIGURES = st.floats(0.001, 0.5)
 
 
-def curve(*figures: float, seconds: float = 10.0) -> Curve:
+def curve(*figures: float, seconds: float = 10.0) -> TrialCurve:
     """A trial evaluated after every epoch."""
-    return Curve(tuple(enumerate(figures, start=1)), seconds)
+    return TrialCurve(tuple(enumerate(figures, start=1)), seconds)
 
 
 @given(mean=FIGURES, sd=st.floats(0.001, 0.1), best=FIGURES)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from blade_tune.auto.family import CHEAPEST_FIRST, Family, in_order, searchable
-from blade_tune.auto.forecast import Curve, Seen
+from blade_tune.auto.forecast import Seen, TrialCurve
 from blade_tune.auto.schedule import Schedule
-from blade_tune.auto.search import Plan, Search
+from blade_tune.auto.search import Confirming, Search
 from blade_tune.errors import BladeTuneError
 from blade_tune.xray.verdict import Finding
 
@@ -73,8 +73,8 @@ class Simulated(Family):
             self.trials[-1].append(self.level * luck * rise)
             self.world.now += self.epoch_s
 
-    def _curve(self, figures: Sequence[float]) -> Curve:
-        return Curve(tuple(enumerate(figures, start=1)), len(figures) * self.epoch_s)
+    def _curve(self, figures: Sequence[float]) -> TrialCurve:
+        return TrialCurve(tuple(enumerate(figures, start=1)), len(figures) * self.epoch_s)
 
 
 def simulated(
@@ -95,7 +95,7 @@ def searched(
         Schedule(total_s, world.clock),
         lambda family, seconds: family.work(seconds),  # type: ignore[attr-defined]
         1,
-        Plan(num_runs=3, num_confirmed=3),
+        Confirming(num_runs=3, num_confirmed=3),
         (told if told is not None else []).append,
     )
     search.run()
