@@ -7,6 +7,7 @@ stored. Many processes may open one study at once: each step here can be made ag
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from blade_tune.storage.spending import Limit
 from blade_tune.storage.trial_record import Given, attributes
 from blade_tune.study.ownership import Identity
 from blade_tune.study.stored import StoredStudy, require_maximized
+from blade_tune.study.warm_start import WarmSource, carry_over, queue, settle
 from blade_tune.study.workspace import Workspace
 
 
@@ -68,6 +70,7 @@ def open_study(
     total: TrialBudget = TrialBudget(),
     *,
     directory: Path | None = None,
+    warm: Sequence[WarmSource] = (),
 ) -> StoredStudy:
     """Create a study, or open the stored one of its name if it asks the same question.
 
@@ -79,17 +82,22 @@ def open_study(
         workspace: the database and the results folder.
         total: how many scored trials the run asks for.
         directory: the folder with the files of the data, which the study remembers; None for data without files.
+        warm: sources of configurations to try before the sampler proposes any; those that were named before give no
+            more.
 
     Returns:
         The stored study, whose folder is claimed and has the study file.
 
     Raises:
-        ConfigError: the data is too large for the model; nothing was stored.
+        ConfigError: the data is too large for the model, or a source of a warm start is of another model; nothing was
+            stored. Or a finished study is to take a warm start; nothing was added.
         StudyDiffersError: the stored study has another fingerprint; nothing was added.
         StorageError: the database cannot be reached.
     """
     if reason := config_class(definition.model).too_large(data.num_users, data.num_items):
         raise ConfigError(f"study {definition.name}: {reason}")
+    for source in warm:
+        carry_over(source, definition)  # raises where it cannot be
     await_database(workspace.url)
     with storage_errors(workspace.url):
         storage = open_storage(workspace.url, create=True)
@@ -98,12 +106,14 @@ def open_study(
             study = _load_or_create(storage, definition.name)
             _name_metric(study, definition.objective.metric)
             _identify(study, definition, data.data_hash)
+            budget = total.settle(definition.search.trials, study)
+            settle(study, definition, warm, budget)
+            queue(study, definition, budget)
             # What may change from run to run
             if total.limit:
                 total.limit.store(study)
             elif total.trials is not None:
                 study.set_user_attr(LIMIT, None)
-            budget = total.settle(definition.search.trials, study)
             study.set_user_attr("configured_budget", definition.search.trials)
             study.set_user_attr("budget", budget)
             search = definition.search.model_copy(update={"trials": budget})
