@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -106,19 +107,7 @@ def open_study(
             study = _load_or_create(storage, definition.name)
             _name_metric(study, definition.objective.metric)
             _identify(study, definition, data.data_hash)
-            budget = total.settle(definition.search.trials, study)
-            settle(study, definition, warm, budget)
-            queue(study, definition, budget)
-            # What may change from run to run
-            if total.limit:
-                total.limit.store(study)
-            elif total.trials is not None:
-                study.set_user_attr(LIMIT, None)
-            study.set_user_attr("configured_budget", definition.search.trials)
-            study.set_user_attr("budget", budget)
-            search = definition.search.model_copy(update={"trials": budget})
-            content = replace(definition, search=search).to_mapping()
-            study.set_user_attr("definition", content)
+            content = _settle(study, definition, total, warm)
             study.set_user_attr("data_directory", str(directory.resolve()) if directory else None)
         stored = StoredStudy.of(storage, definition.name, workspace.results)
         stored.claim_folder()
@@ -161,6 +150,28 @@ def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) 
         _enqueue(study, definition)
         # The fingerprint is stored last, as the mark of a study that is complete.
         study.set_user_attr("fingerprint", fingerprint(definition, data_hash))
+
+
+def _settle(
+    study: optuna.Study,
+    definition: StudyDefinition,
+    total: TrialBudget,
+    warm: Sequence[WarmSource],
+) -> dict[str, Any]:
+    """Store what may change from run to run: the budget, warm starts, and the definition, which is returned."""
+    budget = total.settle(definition.search.trials, study)
+    settle(study, definition, warm, budget)  # refuses a warm start without a place for it
+    if total.limit:
+        total.limit.store(study)
+    elif total.trials is not None:
+        study.set_user_attr(LIMIT, None)
+    study.set_user_attr("configured_budget", definition.search.trials)
+    study.set_user_attr("budget", budget)
+    search = definition.search.model_copy(update={"trials": budget})
+    content = replace(definition, search=search).to_mapping()
+    study.set_user_attr("definition", content)
+    queue(study, definition, budget)
+    return content
 
 
 def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:

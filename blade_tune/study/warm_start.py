@@ -266,20 +266,11 @@ def plan(
     Raises:
         ConfigError: a source is of another model, or the budget is used up.
     """
-    space = definition.space
-    if study is None:
-        before, trials = [], []
-        tried = [
-            (configuration(space, definition.enqueued_params(index)), entry.tag)
-            for index, entry in enumerate(definition.enqueue)
-        ]
-    else:
+    trials: list[FrozenTrial] = []
+    before: list[WarmStart] = []
+    if study is not None:
         sources = [each for each in sources if not is_taken(study, each.name, each.count)]
         before, trials = WarmStart.all_of(study), study.get_trials(deepcopy=False)
-        tried = [
-            (configuration(space, given_params(trial)), f"trial {root_number(trial)}")
-            for trial in trials
-        ]
     places = budget - num_scored(trials)
     if sources and places <= 0:
         raise ConfigError(
@@ -288,7 +279,8 @@ def plan(
         )
     num_taken = sum(len(start.entries) for start in before)
     most = max(1, budget // TRIALS_EACH)
-    choice = _Choice(space, tried, before, min(most - num_taken, places))
+    tried = _tried(definition, trials)
+    choice = _Choice(definition.space, tried, before, min(most - num_taken, places))
     carried = [
         [(source.name, entry) for entry in carry_over(source, definition)] for source in sources
     ]
@@ -304,6 +296,22 @@ def plan(
             left_out=tuple(choice.left_out[source.name]),
         )
         for source in sources
+    ]
+
+
+def _tried(
+    definition: StudyDefinition, trials: Sequence[FrozenTrial]
+) -> list[tuple[Configuration, str]]:
+    """Return the configurations of a study's trials with their names; of a new study, those that its file enqueues."""
+    space = definition.space
+    if trials:
+        return [
+            (configuration(space, given_params(trial)), f"trial {root_number(trial)}")
+            for trial in trials
+        ]
+    return [
+        (configuration(space, definition.enqueued_params(index)), entry.tag)
+        for index, entry in enumerate(definition.enqueue)
     ]
 
 
