@@ -4,7 +4,8 @@
 
 Every point of a small space of SASRec is trained once on made-up data, and once on made-up data of another size and
 seed, the source. Then searches of TPE over these figures are made on many seeds: without a source, with the best of the
-source's configurations, and with its worst. The two CSV files in the folder are added to, so a stopped run goes on.
+source's configurations, and with those that are the worst here. All arms of a seed draw alike, and are compared seed by
+seed. The two CSV files in the folder are added to, so a stopped run goes on.
 """
 
 import argparse
@@ -40,7 +41,7 @@ FREE = {
     "train.batch_size": (32, 64, 128),
     "train.weight_decay": (0.0, 1e-1),
 }
-SIZES = {"target": {"num_users": 200}, "source": {"num_users": 120, "seed": 7}}
+SIZES = {"target": {"num_users": 200}, "source": {"num_users": 260, "seed": 7}}
 BUDGETS = (8, 10, 15, 20, 30, 50)
 ARMS = ("helpful", "misleading")
 
@@ -91,9 +92,12 @@ def train_all(data: str, out: Path) -> dict[Point, float]:
     return figures
 
 
-def source_of(figures: dict[Point, float], arm: str) -> WarmSource:
-    """Return the best configurations of the source, or its worst as if they were the best."""
-    points = sorted(figures, key=figures.__getitem__, reverse=arm == "helpful")
+def source_of(target: dict[Point, float], source: dict[Point, float], arm: str) -> WarmSource:
+    """Return the best configurations of the source, or the target's worst, which no source can be below."""
+    if arm == "helpful":
+        points = sorted(source, key=source.__getitem__, reverse=True)
+    else:
+        points = sorted(target, key=target.__getitem__)
     best = [
         KnownConfiguration(dict(zip(FREE, point, strict=True)), {"source": f"point {rank}"})
         for rank, point in enumerate(points[:COUNT])
@@ -143,13 +147,11 @@ def search_all(
         for arm, count in [("without", 0), *itertools.product(ARMS, range(1, COUNT + 1))]:
             if (seed, arm, count) in done:
                 continue
-            sources = [source_of(source, arm)] if count else []
-            # Searches of one seed are independent between arms, as are those of two users
-            own_seed = seed * 100 + (1 + ARMS.index(arm)) * 10 + count if count else seed * 100
+            sources = [source_of(figures, source, arm)] if count else []
             wanted = (
                 BUDGETS if count in (0, COUNT) else [n for n in BUDGETS if taken_of(n) == count]
             )
-            reached = search(figures, own_seed, sources, count * TRIALS_EACH, max(wanted))
+            reached = search(figures, seed, sources, count * TRIALS_EACH, max(wanted))
             for budget in wanted:
                 add_row(path, [seed, arm, count, budget, reached[budget - 1]])
 
@@ -157,7 +159,7 @@ def search_all(
 def report(out: Path, highest: float) -> None:
     """Print what each arm reaches as a share of what a search without a warm start does, with standard errors."""
     reached: defaultdict[tuple[str, int, int], list[float]] = defaultdict(list)
-    for _, arm, count, budget, best in rows_of(out / "searches.csv"):
+    for _, arm, count, budget, best in sorted(rows_of(out / "searches.csv"), key=seed_of):
         reached[arm, int(count), int(budget)].append(float(best))
     print(
         "| trials | taken | without, of the best there is | helpful | misleading | misleading, always "
@@ -174,14 +176,18 @@ def report(out: Path, highest: float) -> None:
         print(f"| {budget} | {count} | {mean:.1%} | {' | '.join(cells)} |")
 
 
+def seed_of(row: Sequence[str]) -> int:
+    """Return the seed of a search by its row."""
+    return int(row[0])
+
+
 def share(reached: Sequence[float], without: Sequence[float]) -> str:
-    """Return the mean of one arm as a share of the mean of another, with its standard error by the delta method."""
-    own, other = statistics.fmean(reached), statistics.fmean(without)
-    variances = [
-        statistics.variance(values) / len(values) / mean**2
-        for values, mean in ((reached, own), (without, other))
-    ]
-    return f"{own / other:.1%} ± {own / other * sum(variances) ** 0.5:.1%}"
+    """Return the mean of one arm as a share of another's, seed by seed, with its standard error by the delta method."""
+    mean = statistics.fmean(without)
+    ratio = statistics.fmean(reached) / mean
+    errors = [own - ratio * other for own, other in zip(reached, without, strict=True)]
+    error = statistics.stdev(errors) / len(errors) ** 0.5 / mean
+    return f"{ratio:.1%} ± {error:.1%}"
 
 
 def rows_of(path: Path) -> Iterator[list[str]]:
@@ -202,7 +208,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("results/warm_start"))
-    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=100)
     options = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
