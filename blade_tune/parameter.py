@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeGuard
 
 from pydantic import Field, FiniteFloat, model_validator
 
@@ -119,6 +119,23 @@ class Free(Settings):
         low, high = self.bounds
         return low <= value <= high
 
+    def nearest(self, value: Value) -> Value | None:
+        """Return the value of this parameter that is nearest to another; of two that are as near, the first.
+
+        Returns:
+            None where nothing is near: the other is no number, or no number can be chosen, and it is no choice either.
+        """
+        points = self.points()
+        if points is not None and self.contains(value):
+            return next(point for point in points if point == value)
+        if not _is_number(value):
+            return None
+        if points is None:
+            low, high = self.bounds
+            return float(min(max(value, low), high))
+        numbers = [point for point in points if _is_number(point)]
+        return min(numbers, key=lambda point: abs(point - value), default=None)
+
     def suggest(self, name: str, trial: SuggestsValues) -> Value:
         """Ask a trial for a value of this parameter under its dotted name."""
         if self.choice is not None:
@@ -145,6 +162,12 @@ class Free(Settings):
         log = " log" if self.log else ""
         step = f" step {self.step:g}" if self.step else ""
         return f"[{low:g}, {high:g}]{log}{step}"
+
+
+def _is_number(value: Value) -> TypeGuard[float | int]:
+    """Whether a value is a finite number; a bool is none."""
+    is_bool = isinstance(value, bool)
+    return isinstance(value, float | int) and not is_bool and math.isfinite(value)
 
 
 def tidy(value: float) -> float:

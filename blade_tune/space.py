@@ -177,6 +177,24 @@ class Space:
                 point[name] = values[name]
         return point
 
+    def nearest(self, values: Mapping[str, Value]) -> dict[str, Value | None]:
+        """Return the free parameters of the point that is nearest to a configuration of another space.
+
+        Each has the configuration's value, or else its own value that is nearest to it.
+
+        Args:
+            values: settings by dotted name; none, some or all of those of this space, and any others.
+
+        Returns:
+            Every free parameter whose `when` holds; None where the configuration says nothing that this space has.
+        """
+        point: dict[str, Value | None] = {}
+        for name, parameter in self.free.items():
+            if _holds(parameter.when, {**self.fixed, **point}):
+                value = values.get(name)
+                point[name] = None if value is None else parameter.nearest(value)
+        return point
+
     def count(self) -> int | None:
         """Return the number of different configurations, or None if a range is continuous."""
         points = {name: parameter.points() for name, parameter in self.free.items()}
@@ -321,5 +339,5 @@ def nest(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return nested
 
 
-def _holds(when: Mapping[str, tuple[Value, ...]], values: Mapping[str, Value]) -> bool:
+def _holds(when: Mapping[str, tuple[Value, ...]], values: Mapping[str, Value | None]) -> bool:
     return all(values.get(name) in allowed for name, allowed in when.items())

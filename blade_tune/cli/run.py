@@ -43,6 +43,14 @@ if TYPE_CHECKING:
     help="Of a combination: stored studies, or STUDY:TRIAL, separated by commas.",
 )
 @click.option(
+    "--warm-start",
+    "warm_start",
+    multiple=True,
+    metavar="SOURCE[:K]",
+    help="Try the best K (default: 3) configurations of another study first. SOURCE is its name, RESULTS_DIR/STUDY, "
+    "STORAGE_URL#STUDY, the folder of a bundle, or a .csv that `trials` printed. May be given again.",
+)
+@click.option(
     "--seed", type=click.IntRange(min=0), help="Study seed; part of the study's identity."
 )
 @click.option("--sampler", type=click.Choice(get_args(SamplerName)), help="What proposes trials.")
@@ -73,6 +81,7 @@ def run(
     model: str | None,
     recipe: RecipeName | None,
     members: str | None,
+    warm_start: tuple[str, ...],
     seed: int | None,
     sampler: SamplerName | None,
     pruner: PrunerName | None,
@@ -106,6 +115,7 @@ def run(
     from blade_tune.study.create import TrialBudget, open_study
     from blade_tune.study.members import check_members, keep_members
     from blade_tune.study.progress import why_done
+    from blade_tune.study.warm_start import WarmSource, WarmStart
 
     # What is asked for
     source = StudySource.read(study)
@@ -128,10 +138,17 @@ def run(
     total = TrialBudget(trials_flag, add or 0)
     if launcher_options and not launcher:
         raise ConfigError("--launcher-option needs a --launcher.")
-    if dry_run:
-        from blade_tune.cli.dry_run import print_plan  # loads pandas
+    warm_sources: list[WarmSource] = []
+    if warm_start:
+        from blade_tune.selection.warm_sources import (
+            read_sources,
+        )  # loads torch, and is seldom needed
 
-        print_plan(source, definition, resolved, total, by_flag, launcher)
+        warm_sources = read_sources(warm_start, definition.name, workspace)
+    if dry_run:
+        from blade_tune.cli.dry_run import Asked, print_plan  # loads pandas
+
+        print_plan(source, definition, resolved, Asked(total, warm_sources, launcher), by_flag)
         return
 
     # Who does it: this machine, or a cluster
@@ -141,17 +158,21 @@ def run(
 
     # The data, and the study in its database, while the workers' modules are imported
     known = workspace.find(definition.name)
+    taken_before = len(WarmStart.all_of(known.study)) if known else 0
     if places and not (known and why_done(known)):
         warm(places[0], definition.model)
     directory = known.data_directory(settings.data) if known else settings.data
     data = prepare(definition.data, directory, settings.results)
     check_members(definition, data, workspace)
-    stored = open_study(definition, data, workspace, total, directory=directory)
+    stored = open_study(definition, data, workspace, total, directory=directory, warm=warm_sources)
     keep_members(stored)
     warn_of_size(stored)
 
     try:
         with watch(quiet) as callback:
+            for start in WarmStart.all_of(stored.study)[taken_before:]:
+                for line in start.lines:
+                    callback.noted(line)
             if cluster:
                 run_jobs(stored, settings, cluster, callback)
             else:

@@ -39,6 +39,7 @@ from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import best_trial, num_scored
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import of_pair, pair
+from blade_tune.study.warm_start import warm_origin
 from blade_tune.training.baselines import REFERENCE, measure
 from blade_tune.training.config import EvaluationConfig
 from blade_tune.training.device_data import DeviceData
@@ -210,11 +211,15 @@ def _provenance(
     """Return the content of a bundle's provenance.json, but for what is known of the data."""
     definition, data, opening = stored.definition, sealed.search, sealed.opening
     members = [f"{member.study}:{member.trial}" for member in definition.settled_members]
+    trials = stored.trials
+    warm = dict(warm_origin(trials, trials[choice.search_trial]))
+    warm.pop("stored", None)  # a place on this machine
     return {
         "study": definition.name,
         "members": members,
         "member_trainings": member_trainings(stored),
         **choice.facts,
+        "warm_start": warm or None,
         "epochs": None if choice.source.definition.is_fitted else best_epoch,
         "with_valid": options.with_valid,
         "study_seed": definition.search.seed,

@@ -12,6 +12,7 @@ from blade_tune.metrics import CUTOFFS, by_cutoff
 from blade_tune.models import config_class
 from blade_tune.selection.out_of_bag import Expected
 from blade_tune.study.verdict import below_untuned
+from blade_tune.study.warm_start import origin_words
 
 SHOWN = by_cutoff(*CUTOFFS)
 
@@ -110,6 +111,7 @@ def _data(bundle: Bundle) -> str:
 
 def _making(provenance: Mapping[str, Any]) -> str:
     ledger, members = provenance["ledger"], provenance["members"]
+    warm = provenance["warm_start"]
     versions = [f"{name} {number}" for name, number in provenance["versions"].items()]
     return _facts(
         {
@@ -117,6 +119,7 @@ def _making(provenance: Mapping[str, Any]) -> str:
             "chosen": f"{provenance['rule']}: {CHOSEN[provenance['rule']]}",
             "trial": f"{provenance['trial']} (trained as {provenance['trained_as']})",
             **({"members": ", ".join(members)} if members else {}),
+            **({"warm start": f"from {origin_words(warm)}"} if warm else {}),
             "epochs": provenance["epochs"] or "none, it is fitted at once",
             "trained on": "train and valid rows" if provenance["with_valid"] else "train rows",
             "protocol": provenance["protocol"].removeprefix("protocol: "),

@@ -14,6 +14,7 @@ from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import is_scored, logical_trials
 from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.warm_start import is_warm
 
 
 def cost(compared: Compared) -> Iterator[Section]:
@@ -143,7 +144,7 @@ def tried_first(compared: Compared) -> Iterator[Section]:
         tags = [entry.tag for entry in stored.definition.enqueue]
         for trial in logical_trials(stored.trials):
             tag = TrialRecord(trial).get(TrialRecord.tag)
-            if tag not in tags:
+            if tag not in tags and not is_warm(trial):
                 continue
             best = f"{trial.value:.4f}" if is_scored(trial) and trial.value is not None else ""
             source = str(TrialRecord(trial).get(TrialRecord.metadata, {}).get("source", ""))
@@ -153,7 +154,9 @@ def tried_first(compared: Compared) -> Iterator[Section]:
     if not rows:
         return
     columns = ("model", "tag", "trial", "state", "best value", "", "source")
-    words = ["Defaults and published settings come before anything that the sampler proposes."]
+    words = [
+        "Defaults, published settings and warm starts come before anything that the sampler proposes."
+    ]
     table = Table(columns, rows, "Configurations that were tried first.")
     yield Section("Tried first", words, table=table)
 

@@ -7,7 +7,7 @@ from blade_tune.config import flatten
 from blade_tune.fleet.devices import Placement
 from blade_tune.fleet.precedence import BUILT_IN, Resolved
 from blade_tune.report import Row
-from blade_tune.report.section import plural
+from blade_tune.report.section import plural, value_text
 from blade_tune.report.spaces import space_rows
 from blade_tune.spec import recipes
 from blade_tune.spec.catalog import StudySource
@@ -16,6 +16,7 @@ from blade_tune.spec.fingerprint import differences
 from blade_tune.storage.connect import masked
 from blade_tune.study.create import TrialBudget
 from blade_tune.study.stored import StoredStudy
+from blade_tune.study.warm_start import WarmSource, WarmStart, origin_words, plan
 
 STORED = "stored study"
 FLAGS = {  # a value of the definition -> the command-line flag that may set it
@@ -125,6 +126,35 @@ def definition_rows(
         else:
             origin = origins.get(name, space.place)
         rows.append(_row(name, f"free: {value}" if kind == "free" else value, origin))
+    return rows
+
+
+def warm_rows(
+    definition: StudyDefinition,
+    sources: Sequence[WarmSource],
+    budget: int,
+    stored: StoredStudy | None,
+) -> list[Row]:
+    """Return a row for each configuration of other studies that a study tries, and for each that it does not.
+
+    Args:
+        definition: the study.
+        sources: the sources that are named now.
+        budget: how many trials are scored in all.
+        stored: the study, if it is stored.
+    """
+    before = WarmStart.all_of(stored.study) if stored else []
+    starts = [(start, STORED) for start in before]
+    for start in plan(definition, sources, budget, stored.study if stored else None):
+        starts.append((start, f"--warm-start {start.source}"))
+    rows = []
+    for start, origin in starts:
+        for entry in start.entries:
+            values = ", ".join(
+                f"{name} {value_text(value)}" for name, value in entry.values.items()
+            )
+            rows.append(_row(entry.tag, f"{values}: {origin_words(entry.metadata)}", origin))
+        rows += [_row("not taken", sentence, origin) for sentence in start.left_out]
     return rows
 
 

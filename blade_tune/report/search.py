@@ -14,6 +14,7 @@ from blade_tune.report.text_tables import Entry, Table, among_baselines
 from blade_tune.selection.saturation import QUARTERS, course
 from blade_tune.storage.spending import words_of
 from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.study.warm_start import is_warm, origin_words
 
 TOP = 20  # trials in the table
 NOTHING_YET = "No trial has been scored yet."
@@ -205,13 +206,23 @@ def _best_trials(study: Study) -> Table | None:
         return None
     best = sorted(completed, key=lambda row: -row["value"])[:TOP]
     free = [*study.stored.definition.space.free]
+    origins = {
+        trial.number: TrialRecord(trial).metadata for trial in study.stored.trials if is_warm(trial)
+    }
     rows: list[tuple[str, Sequence[Entry]]] = []
     for row in best:
         texts = [
             "" if row[name] is None else value_text(row[name])
             for name in ("best_epoch", "epochs", *free)
         ]
-        rows.append((str(row["number"]), [f"{row['value']:.4f}", *texts]))
+        origin = origins.get(row["number"])
+        label = f"{row['number']} ({row['tag']})" if origin else str(row["number"])
+        rows.append((label, [f"{row['value']:.4f}", *texts]))
+    notes = [
+        f"{row['tag']}: {origin_words(origins[row['number']])}."
+        for row in best
+        if row["number"] in origins
+    ]
     empty = [""] * (2 + len(free))
     rows = among_baselines(
         rows,
@@ -223,7 +234,8 @@ def _best_trials(study: Study) -> Table | None:
         f"The best {len(best)} of {plural(len(completed), 'completed trial')} of {study.name}, "
         f"by {study.metric}."
     )
-    return Table(("trial", study.metric, "best epoch", "epochs", *free), rows, caption)
+    columns = ("trial", study.metric, "best epoch", "epochs", *free)
+    return Table(columns, rows, caption, notes)
 
 
 def identity(study: Study) -> Iterator[Section]:

@@ -174,8 +174,13 @@ def epoch_rows(stored: StoredStudy) -> list[Row]:
 
 
 def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
-    """Return everything about one trial: its row, its configuration, its folder, and its metric by epoch (`curve`)."""
+    """Return everything about one trial: its row, its configuration, its folder, and its metric by epoch (`curve`).
+
+    What is said of a configuration that was enqueued, such as where a warm start comes from, is `metadata`.
+    """
     row = _trial_row(stored, trial, {})
+    if metadata := TrialRecord(trial).get(TrialRecord.metadata):
+        row["metadata"] = dict(metadata)
     row["configuration"] = stored.values(trial)
     curve = sorted(trial.intermediate_values.items())
     row["curve"] = {str(epoch): value for epoch, value in curve}

@@ -112,7 +112,7 @@ class TrialRecord:
     reason = Attribute[str](inherited=False)
     root = Attribute[int]()  # the number of the first row of a trial that was continued
     given = Attribute[Mapping[str, Any]]()  # the fields of a `Given`, for a row of a study of runs
-    # What a study file says of an enqueued configuration, for people.
+    # What is said of an enqueued configuration, for people: by its study file, or where a warm start comes from.
     metadata = Attribute[Mapping[str, Any]]()
     replicate = Attribute[int]()  # how many earlier trials had the same configuration
     # Whether it is to be trained with no other trial on its device, after memory ran out.

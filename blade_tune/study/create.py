@@ -7,8 +7,10 @@ stored. Many processes may open one study at once: each step here can be made ag
 """
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -30,6 +32,7 @@ from blade_tune.storage.spending import Limit
 from blade_tune.storage.trial_record import Given, attributes
 from blade_tune.study.ownership import Identity
 from blade_tune.study.stored import StoredStudy, require_maximized
+from blade_tune.study.warm_start import WarmSource, carry_over, queue, settle
 from blade_tune.study.workspace import Workspace
 
 
@@ -68,6 +71,7 @@ def open_study(
     total: TrialBudget = TrialBudget(),
     *,
     directory: Path | None = None,
+    warm: Sequence[WarmSource] = (),
 ) -> StoredStudy:
     """Create a study, or open the stored one of its name if it asks the same question.
 
@@ -79,17 +83,22 @@ def open_study(
         workspace: the database and the results folder.
         total: how many scored trials the run asks for.
         directory: the folder with the files of the data, which the study remembers; None for data without files.
+        warm: sources of configurations to try before the sampler proposes any; those that were named before give no
+            more.
 
     Returns:
         The stored study, whose folder is claimed and has the study file.
 
     Raises:
-        ConfigError: the data is too large for the model; nothing was stored.
+        ConfigError: the data is too large for the model, or a source of a warm start is of another model; nothing was
+            stored. Or a finished study is to take a warm start; nothing was added.
         StudyDiffersError: the stored study has another fingerprint; nothing was added.
         StorageError: the database cannot be reached.
     """
     if reason := config_class(definition.model).too_large(data.num_users, data.num_items):
         raise ConfigError(f"study {definition.name}: {reason}")
+    for source in warm:
+        carry_over(source, definition)  # raises where it cannot be
     await_database(workspace.url)
     with storage_errors(workspace.url):
         storage = open_storage(workspace.url, create=True)
@@ -98,17 +107,7 @@ def open_study(
             study = _load_or_create(storage, definition.name)
             _name_metric(study, definition.objective.metric)
             _identify(study, definition, data.data_hash)
-            # What may change from run to run
-            if total.limit:
-                total.limit.store(study)
-            elif total.trials is not None:
-                study.set_user_attr(LIMIT, None)
-            budget = total.settle(definition.search.trials, study)
-            study.set_user_attr("configured_budget", definition.search.trials)
-            study.set_user_attr("budget", budget)
-            search = definition.search.model_copy(update={"trials": budget})
-            content = replace(definition, search=search).to_mapping()
-            study.set_user_attr("definition", content)
+            content = _settle(study, definition, total, warm)
             study.set_user_attr("data_directory", str(directory.resolve()) if directory else None)
         stored = StoredStudy.of(storage, definition.name, workspace.results)
         stored.claim_folder()
@@ -151,6 +150,28 @@ def _identify(study: optuna.Study, definition: StudyDefinition, data_hash: str) 
         _enqueue(study, definition)
         # The fingerprint is stored last, as the mark of a study that is complete.
         study.set_user_attr("fingerprint", fingerprint(definition, data_hash))
+
+
+def _settle(
+    study: optuna.Study,
+    definition: StudyDefinition,
+    total: TrialBudget,
+    warm: Sequence[WarmSource],
+) -> dict[str, Any]:
+    """Store what may change from run to run: the budget, warm starts, and the definition, which is returned."""
+    budget = total.settle(definition.search.trials, study)
+    settle(study, definition, warm, budget)  # refuses a warm start without a place for it
+    if total.limit:
+        total.limit.store(study)
+    elif total.trials is not None:
+        study.set_user_attr(LIMIT, None)
+    study.set_user_attr("configured_budget", definition.search.trials)
+    study.set_user_attr("budget", budget)
+    search = definition.search.model_copy(update={"trials": budget})
+    content = replace(definition, search=search).to_mapping()
+    study.set_user_attr("definition", content)
+    queue(study, definition, budget)
+    return content
 
 
 def _enqueue(study: optuna.Study, definition: StudyDefinition) -> None:
