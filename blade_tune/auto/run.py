@@ -14,7 +14,7 @@ from blade_tune.auto.schedule import Schedule
 from blade_tune.auto.search import Confirming, Search
 from blade_tune.auto.words import family_rows, paragraph
 from blade_tune.data.store import SearchData
-from blade_tune.errors import NothingToExportError
+from blade_tune.errors import ConfigError, NothingToExportError
 from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.files import write_whole
 from blade_tune.fleet.worker_start import warm
@@ -25,8 +25,10 @@ from blade_tune.selection.compare import Budget, define, prepared
 from blade_tune.selection.comparison_name import ComparisonName
 from blade_tune.selection.runs import SHORTEST_S, RunExecutor
 from blade_tune.selection.stored_comparison import StoredComparison
+from blade_tune.selection.warm_sources import read_source
 from blade_tune.spec.definition import StudyDefinition, max_length
 from blade_tune.study.create import TrialBudget, open_study
+from blade_tune.study.warm_start import WarmSource
 from blade_tune.xray.measure import Findings, xray
 
 TellStep = Callable[[str], object]
@@ -40,6 +42,7 @@ class Asked:
     models: Sequence[str]
     seeds: int  # fresh seeds of each confirmed winner
     top: int  # families that train in epochs and are confirmed
+    warm_start: Sequence[str] = ()  # sources, of which each model takes those of its own
     out: Path | None = None  # folder of the bundle; None for RESULTS/STUDY.auto/bundle
 
 
@@ -104,6 +107,8 @@ def run_auto(
         NothingToExportError: no winner could be confirmed in the time.
     """
     settings = executor.settings
+    sources = [read_source(text, settings.workspace) for text in asked.warm_start]
+    _require_models(sources, asked.models)
     # The data, and what matters in it
     definitions = define(asked.study, asked.models, Budget(1, 1, asked.seeds), kind="auto")
     data = prepared(definitions[0], settings)
@@ -117,7 +122,7 @@ def run_auto(
     # The search
     by_model = {definition.model: definition for definition in definitions}
     models = in_order([model for model in asked.models if model not in too_large], findings)
-    families = [_open(by_model[model], data, executor) for model in models]
+    families = [_open(by_model[model], data, executor, sources) for model in models]
     plan = Confirming(asked.seeds * asked.top, asked.top + NUM_FITTED)
     tell(f"searching {len(families)} models")
     Search(families, schedule, worker(executor), len(executor.placements), plan, tell).run()
@@ -178,10 +183,36 @@ def _findings(definition: StudyDefinition, data: SearchData, results: Path) -> F
     return xray(data, definition.objective.exclude, window, results)
 
 
-def _open(definition: StudyDefinition, data: SearchData, executor: RunExecutor) -> Family:
+def _require_models(sources: Sequence[WarmSource], models: Sequence[str]) -> None:
+    """Raise an error for a source of a warm start that no family takes.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for source in sources:
+        if source.model not in models:
+            raise ConfigError(
+                f"--warm-start {source.name}: must be of a model that is searched, and is of {source.model}; searched "
+                f"are {', '.join(models)}."
+            )
+
+
+def _open(
+    definition: StudyDefinition,
+    data: SearchData,
+    executor: RunExecutor,
+    sources: Sequence[WarmSource],
+) -> Family:
     """Open the search of a family, made where it is not stored yet."""
     settings = executor.settings
     known = settings.workspace.find(definition.name)
     directory = known.data_directory(settings.data) if known else settings.data
-    stored = open_study(definition, data, settings.workspace, TrialBudget(), directory=directory)
+    stored = open_study(
+        definition,
+        data,
+        settings.workspace,
+        TrialBudget(),
+        directory=directory,
+        warm=[source for source in sources if source.model == definition.model],
+    )
     return Family(definition.model, stored)

@@ -38,6 +38,12 @@ AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storag
     help="Models to search, separated by commas, or all.",
 )
 @click.option(
+    "--warm-start",
+    multiple=True,
+    metavar="SOURCE[:K]",
+    help="The best K configurations of another study, or that of a bundle, are tried first by its model.",
+)
+@click.option(
     "--seeds",
     type=click.IntRange(min=2),
     default=3,
@@ -64,6 +70,7 @@ def auto(
     study: str | None,
     duration: str,
     models: str,
+    warm_start: tuple[str, ...],
     seeds: int,
     top: int,
     out: Path | None,
@@ -106,7 +113,7 @@ def auto(
     names = [model.strip() for model in models.split(",")]
     if models == "all":
         names = list(searchable())
-    asked = Asked(study, names, seeds, top, out)
+    asked = Asked(study, names, seeds, top, warm_start, out)
     executor = RunExecutor(settings, assign(settings), Callback())
 
     def tell(line: str) -> None:
