@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_what_can_be_exported_and_gone_on_with(tmp_path: Path) -> 
         ("--study tiny --source x.csv --for 10s", "--study has its data already"),
         ("--study tiny --for 10s --models sasrec,sasrc", "unknown model 'sasrc'"),
         ("--study tiny --for 10s --models sasrec", "two or more different models"),
-        ("--study tiny --for 10s --warm-start gone.csv", "--warm-start gone.csv"),
+        ("--study tiny --for 10s --warm-start gone.csv", "gone.csv: cannot be read"),
         ("--source nothing.csv --for 10s --user u --item i --behaviors a,b", "nothing.csv"),
     ],
 )
