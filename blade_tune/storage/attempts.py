@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from optuna.trial import TrialState
@@ -42,6 +41,7 @@ from blade_tune.storage.optuna_storage import (
     TRIALS,
     StudyStorage,
     lock_study,
+    start_row,
 )
 from blade_tune.storage.process import Owner
 from blade_tune.storage.trial_record import TrialRecord
@@ -161,17 +161,14 @@ class Attempts:
             The id of the new attempt, or None where the row does not wait any more.
         """
         attempt_id = uuid.uuid4().hex
-        row = (TRIALS.c.study_id == self._study_id) & (TRIALS.c.number == trial_number)
-        waiting = row & (TRIALS.c.state == TrialState.WAITING)
 
         def take() -> str | None:
             own_row = select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)
             with self._storage.engine.begin() as connection:
                 if connection.scalar(own_row):
                     return attempt_id  # committed before the connection was lost
-                start = {"state": TrialState.RUNNING, "datetime_start": datetime.now()}
-                result = connection.execute(update(TRIALS).where(waiting).values(**start))
-                if result.rowcount != 1:
+                started = connection.execute(start_row(self._study_id, trial_number))
+                if started.rowcount != 1:
                     return None
                 self._insert(connection, attempt_id, claimant, trial_number)
             return attempt_id

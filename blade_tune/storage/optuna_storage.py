@@ -13,7 +13,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from alembic.script import ScriptDirectory
@@ -320,6 +320,17 @@ def lock_study(study_id: int) -> Update:
     """
     own_row = STUDIES.c.study_id == study_id
     return update(STUDIES).where(own_row).values(study_name=STUDIES.c.study_name)
+
+
+def start_row(study_id: int, trial_number: int) -> Update:
+    """Return an update that starts a waiting row of a study, and changes nothing where it does not wait any more."""
+    row = (TRIALS.c.study_id == study_id) & (TRIALS.c.number == trial_number)
+    is_waiting = TRIALS.c.state == TrialState.WAITING
+    # Optuna stores times in UTC without a time zone.
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return (
+        update(TRIALS).where(row, is_waiting).values(state=TrialState.RUNNING, datetime_start=now)
+    )
 
 
 def is_outage(error: BaseException) -> bool:

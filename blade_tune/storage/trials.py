@@ -87,7 +87,7 @@ def is_paused(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.PRUNED and reason == EndReason.PAUSED
 
 
-def is_promoted(trial: FrozenTrial) -> bool:
+def is_promoted(trial: Trial | FrozenTrial) -> bool:
     """Whether a row goes on with a trial that was paused, and is therefore not charged to the budget once more."""
     return TrialRecord.promoted in TrialRecord(trial)
 
