@@ -16,12 +16,7 @@ from optuna.trial import FrozenTrial
 from blade_tune.spec.definition import StudyDefinition
 from blade_tune.spec.study_file import PrunerConfig
 from blade_tune.storage.spending import UNLIMITED, is_begun
-from blade_tune.storage.trials import (
-    is_paused,
-    logical_trials,
-    root_number,
-    scored_trials,
-)
+from blade_tune.storage.trials import is_paused, is_scored, root_number
 from blade_tune.training.config import FitConfig, TrainConfig
 
 # Paused trials of a rung whose checkpoints are kept where no number of trials bounds how many may go on. Of 400 trials
@@ -69,10 +64,14 @@ class Standing:
     ) -> None:
         self._ladder = ladder
         self._trials = trials
+        roots = [root_number(trial) for trial in trials]
         # The latest row of every trial, by the trial's root
-        self._latest = {root_number(trial): trial for trial in logical_trials(trials)}
+        self._latest = dict(zip(roots, trials, strict=True))
+        self._charged = {
+            root for root, trial in zip(roots, trials, strict=True) if is_scored(trial)
+        }
         # For every rung the trials that have reached it, the best first, and the place of each
-        self._order = _order(ladder, trials)
+        self._order = _order(ladder.rungs, trials, roots)
         self._places = [{root: place for place, root in enumerate(order)} for order in self._order]
         # Paused trials by the latest rung that they have reached; -1 for none, where the rungs were changed since then
         self._paused: dict[int, int] = {}
@@ -180,10 +179,9 @@ class Standing:
         """Return how many trials the study will start yet."""
         if num_trials is None:
             return math.inf
-        charged = {root_number(trial) for trial in scored_trials(self._trials)}
         # An attempt that runs holds a slot of the budget, unless its trial is charged already.
         held = {root for root, trial in self._latest.items() if is_begun(trial)}
-        return max(0, num_trials - len(charged | held))
+        return max(0, num_trials - len(self._charged | held))
 
     def _num_arrivals(self, rung: int) -> int:
         """Return how many of the trials that were started may still reach a rung; lower rungs must be known."""
@@ -199,29 +197,32 @@ class Standing:
         return count
 
 
-def _order(ladder: Ladder, trials: Sequence[FrozenTrial]) -> list[list[int]]:
+def _order(
+    rungs: Sequence[int], trials: Sequence[FrozenTrial], roots: Sequence[int]
+) -> list[list[int]]:
     """Return for every rung the roots of the trials that have reached it, the best first.
 
     The reports of all rows of a trial count, for a row that goes on with it repeats them as it goes.
     """
     reports: dict[int, dict[int, float]] = {}
-    for trial in trials:
+    for trial, root in zip(trials, roots, strict=True):
         if trial.intermediate_values:
-            reports.setdefault(root_number(trial), {}).update(trial.intermediate_values)
-    order = []
-    for rung in ladder.rungs:
-        figures = {
-            root: figure
-            for root, values in reports.items()
-            if (figure := _figure(values, rung)) is not None
-        }
-        order.append(sorted(figures, key=lambda root: (-figures[root], root)))
-    return order
+            reports.setdefault(root, {}).update(trial.intermediate_values)
+    reached: list[list[tuple[float, int]]] = [[] for _ in rungs]
+    for root, values in reports.items():
+        for rung, figure in enumerate(_figures(values, rungs)):
+            reached[rung].append((-figure, root))
+    return [[root for _, root in sorted(figures)] for figures in reached]
 
 
-def _figure(values: Mapping[int, float], rung: int) -> float | None:
-    """Return the best of the values that a trial has reported up to a rung; None where it has not reached it."""
-    end = min((epoch for epoch in values if epoch >= rung), default=None)
-    if end is None:
-        return None
-    return max(value for epoch, value in values.items() if epoch <= end)
+def _figures(values: Mapping[int, float], rungs: Sequence[int]) -> list[float]:
+    """Return the best of the values that a trial has reported up to each of the rungs that it has reached."""
+    figures: list[float] = []
+    best = -math.inf
+    for epoch in sorted(values):
+        best = max(best, values[epoch])
+        while len(figures) < len(rungs) and epoch >= rungs[len(figures)]:
+            figures.append(best)
+        if len(figures) == len(rungs):
+            break
+    return figures
