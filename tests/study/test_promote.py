@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from safetensors.torch import load_file
 
 from blade_tune.data.store import prepare
+from blade_tune.doctor.crash_remains import Leftovers
 from blade_tune.errors import InterruptedStudyError
 from blade_tune.files import remove
 from blade_tune.fleet.worker import Worker
@@ -356,3 +357,17 @@ def test_a_trial_whose_patience_ends_at_a_rung_is_complete(tmp_path: Path):
             last = max(row.intermediate_values)
             best = max(row.intermediate_values, key=row.intermediate_values.__getitem__)
             assert last == best
+
+
+def test_doctor_leaves_the_checkpoints_of_those_that_may_go_on(tmp_path: Path):
+    """They are no remains of a crash; those of trials that cannot be promoted any more are."""
+    study = interrupted(tmp_path)
+    paused = {root_number(row) for row in logical_trials(study.trials) if is_paused(row)}
+    assert paused & checkpoints(study)
+    leftovers = Leftovers(study, 120.0, 5)
+    assert [found for found in leftovers.findings() if "checkpoint" in found.what] == []
+    # Without a trial to come, those of the worse half are hopeless.
+    study.study.set_user_attr("budget", num_scored(study.trials))
+    hopeful = study.standing(study.trials).hopeful
+    old = leftovers._checkpoints(study.trials)
+    assert {int(path.parent.name) for path in old} == (paused & checkpoints(study)) - hopeful
