@@ -34,6 +34,7 @@ from blade_tune.study.workspace import Workspace
 
 STUDY = "kills"
 SUPERVISOR_SHARE = 0.02
+HIGHEST, LOWEST_SHARE = 0.03, 1 / 200  # learning rates of --worse
 EPOCH = re.compile(r" epoch=(\d+) ")
 DEFINITION = {
     "model": "sasrec",
@@ -69,6 +70,11 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=6)
     options.add_argument("--kill-every", type=float, default=0.5, help="seconds, on average")
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument(
+        "--worse",
+        action="store_true",
+        help="try learning rates from high to low, so that each two trials lift one before them",
+    )
     options.add_argument("--storage")
     options.add_argument("--results", type=Path, default=Path(tempfile.mkdtemp(prefix="kills-")))
     given = options.parse_args()
@@ -86,7 +92,9 @@ class Kills:
         self.most_checkpoints = 0
         self.excess = 0  # checkpoints beyond those of trials that may go on or run, at most
         study = given.results / f"{STUDY}.yaml"
-        study.write_text(write_yaml(DEFINITION))
+        rates = [HIGHEST * LOWEST_SHARE ** (index / self.total) for index in range(self.total)]
+        enqueue = [{"train": {"learning_rate": rate}} for rate in rates] if given.worse else []
+        study.write_text(write_yaml({**DEFINITION, "enqueue": enqueue}))
         place = ("--study", str(study), "--results", str(given.results), "--device", "cpu")
         pace = ("--heartbeat-s", "1", "--grace-s", "10", "--max-consecutive-failures", "1000")
         self.command = (sys.executable, "-m", "blade_tune", "run", *place, *pace)
