@@ -9,11 +9,12 @@ five of them and a valid row, 256 are drawn to train on. NDCG@10 of 256 users is
 with a valid row there are ranked too: of these the newest train row alone is kept, which gives a window to rank with
 and no step to train on.
 
-`replay` feeds the curves to Optuna's pruners as `trial/objective.py` does, in shuffled orders of a half of them, so
-that not always the same one is the best, by workers that train at the same pace, and with the patience of the shipped
-studies: a sixth of the evaluations. Prints a table of means: "best kept" is the share of orders in which the best
-trial is not pruned, "regret" what the best completed trial lacks of it, "rank correlation" Spearman's, of the best
-figures that trials have shown before they ended with those that they show without a pruner.
+`replay` feeds the curves to Optuna's pruners, to promotion and to one cut for all (replays.py) as `trial/objective.py`
+does, in shuffled orders of a half of them, so that not always the same one is the best, by workers that train at the
+same pace, and with the patience of the shipped studies: a sixth of the evaluations. Prints a table of means: "best
+kept" is the share of orders in which the best trial is trained to its end, "regret" what the best completed trial lacks
+of it, "rank correlation" Spearman's, of the best figures that trials have shown before they ended with those that they
+show without a pruner.
 """
 
 import argparse
@@ -25,18 +26,19 @@ import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.pruners import BasePruner, PatientPruner
-from optuna.trial import TrialState
+from optuna.pruners import PatientPruner
+from replays import Curve, Replay, cut, promote, prune
 from scipy.stats import spearmanr
 
 from blade_tune.config import write_yaml
+from blade_tune.search.promotion import Ladder
 from blade_tune.search.samplers import build_pruner, warmup_epochs
 from blade_tune.spec.study_file import PrunerConfig
 from blade_tune.training.config import TrainConfig
@@ -45,6 +47,8 @@ from blade_tune.training.early_stopping import EarlyStopping
 STUDY = "qk-video-256"
 USERS, ITEMS, LEAST_ROWS = 256, 500, 5
 METRIC = "ndcg@10"
+# Shares of the epochs at which trials pause
+LADDERS = ((0.1,), (0.2,), (0.25,), (0.3,), (0.25, 0.5), (0.125, 0.25, 0.5))
 PATIENCE = 1 / 6  # of the evaluations: the shipped studies wait for 10 of 60
 SHOWN = (
     "learning_rate",
@@ -91,7 +95,7 @@ DEFINITION = {
 }
 
 
-def cut(
+def part(
     train_NX: NDArray[np.int64], valid_NX: NDArray[np.int64], seed: int
 ) -> tuple[NDArray[np.int64], ...]:
     """The rows of train and valid, user first and item second, that make the part."""
@@ -114,7 +118,7 @@ def run_curves(options: argparse.Namespace) -> None:
     names = ("train.txt", "valid.txt")
     found = options.data / "qk-video" if (options.data / "qk-video").is_dir() else options.data
     whole = (np.loadtxt(found / name, np.int64, delimiter=",") for name in names)
-    for name, rows in zip(names, cut(*whole, options.seed), strict=True):
+    for name, rows in zip(names, part(*whole, options.seed), strict=True):
         np.savetxt(folder / name, rows, "%d", ",")
     study = folder / f"{STUDY}.yaml"
     search = {"sampler": "tpe", "pruner": {"kind": "none"}, "seed": options.seed}
@@ -155,51 +159,12 @@ def short(value: Any) -> str:
         return str(value)
 
 
-Curve = dict[int, float]  # epoch -> NDCG@10
-
-
 @dataclass(frozen=True)
 class Rule:
-    """A pruner, and the epochs in which no trial is pruned."""
+    """A rule by which a search spends less, and its replay on curves by a number of workers."""
 
     name: str
-    build: Callable[[], BasePruner]
-    warmup: int
-
-
-@dataclass
-class Replay:
-    """What a rule made of each curve, by its place in the order."""
-
-    evaluations: int = 0
-    best: dict[int, float] = field(default_factory=dict)  # the best figure that the trial has shown
-    completed: list[int] = field(default_factory=list)
-
-
-def replay(curves: list[Curve], rule: Rule, workers: int) -> Replay:
-    """A study on the curves in their order, `workers` at a time, an evaluation of each in turn; see `Objective`."""
-    study = optuna.create_study(direction="maximize", pruner=rule.build(), study_name="replay")
-    result = Replay()
-
-    def train(curve: Curve) -> Iterator[None]:
-        trial = study.ask()
-        for epoch, value in curve.items():
-            yield
-            result.evaluations += 1
-            result.best[trial.number] = max(value, result.best.get(trial.number, 0.0))
-            trial.report(value, epoch)
-            if epoch > rule.warmup and trial.should_prune():
-                study.tell(trial, state=TrialState.PRUNED)
-                return
-        result.completed.append(trial.number)
-        study.tell(trial, result.best[trial.number])
-
-    waiting = map(train, curves)
-    running = list(itertools.islice(waiting, workers))
-    while running:
-        running = [each for each in running if next(each, running) is None]
-        running += itertools.islice(waiting, workers - len(running))
-    return result
+    play: Callable[[list[Curve], int], Replay]
 
 
 def rules(train: TrainConfig) -> Iterator[Rule]:
@@ -207,7 +172,38 @@ def rules(train: TrainConfig) -> Iterator[Rule]:
 
     def rule(name: str, **settings: Any) -> Rule:
         config = PrunerConfig(**settings)
-        return Rule(name, lambda: build_pruner(config, train), warmup_epochs(config, train))
+        warmup = warmup_epochs(config, train)
+        return Rule(
+            name,
+            lambda curves, workers: prune(curves, build_pruner(config, train), warmup, workers),
+        )
+
+    def patient(patience: int) -> Rule:
+        config = PrunerConfig(kind="median", warmup=0.1)
+        warmup = warmup_epochs(config, train)
+
+        def play(curves: list[Curve], workers: int) -> Replay:
+            pruner = PatientPruner(build_pruner(config, train), patience)
+            return prune(curves, pruner, warmup, workers)
+
+        return Rule(f"patient {patience}, median, warm-up 0.1", play)
+
+    def promotion(factor: int, rungs: tuple[float, ...]) -> Rule:
+        config = PrunerConfig(kind="promote", reduction_factor=factor, rungs=rungs)
+        ladder = Ladder.of(config, train)
+        assert ladder is not None
+        shares = ", ".join(f"{share:g}" for share in rungs)
+        return Rule(
+            f"promote {factor}, rungs {shares}",
+            lambda curves, workers: promote(curves, ladder, workers),
+        )
+
+    def cut_at(share: float, kept: float) -> Rule:
+        epoch = round(share * train.max_epochs)
+        name = f"cut at {share:g}, " + (
+            f"the best {kept:.0%} go on" if kept else "the best goes on"
+        )
+        return Rule(name, lambda curves, _: cut(curves, epoch, kept))
 
     yield rule("none", kind="none")
     for kept, warmup, startup in itertools.product((90, 75, 50, 25), (0.0, 0.1, 0.2, 0.3), (5, 10)):
@@ -220,14 +216,11 @@ def rules(train: TrainConfig) -> Iterator[Rule]:
             reduction_factor=factor,
             warmup=warmup,
         )
-    for patience in (2, 4):
-        median = rule("", kind="median", warmup=0.1)
-        name = f"patient {patience}, median, warm-up 0.1, startup 5"
-        yield Rule(
-            name,
-            lambda median=median, patience=patience: PatientPruner(median.build(), patience),
-            median.warmup,
-        )
+    yield from map(patient, (2, 4))
+    yield from itertools.starmap(promotion, itertools.product((2, 3, 4), LADDERS))
+    yield from itertools.starmap(
+        cut_at, itertools.product((0.1, 0.2, 0.25, 0.3, 0.5), (0, 0.2, 0.33))
+    )
 
 
 def until_patience(curve: Curve) -> Curve:
@@ -259,7 +252,8 @@ def run_replay(options: argparse.Namespace) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     files, trains = zip(*map(read_curves, options.files), strict=True)
-    print("\n| pruner | workers | epochs saved | best kept, by file | regret | rank correlation |")
+    print("\nBy file:\n")
+    print("| pruner | workers | epochs saved | best kept | regret | rank correlation, mean |")
     print("|---|---|---|---|---|---|")
     for rule, workers in itertools.product(rules(trains[0]), options.workers):
         if options.only in rule.name:
@@ -267,10 +261,13 @@ def run_replay(options: argparse.Namespace) -> None:
             by_file = np.array(
                 [figures(curves, rule, workers, random, options) for curves in files]
             )
-            saved, _, regret, correlation = by_file.mean(axis=0)
-            kept = " ".join(f"{share:.0%}" for share in by_file[:, 1])
+            correlation = by_file[:, 3].mean()
+            saved, kept = (
+                " ".join(f"{share:.0%}" for share in by_file[:, column]) for column in (0, 1)
+            )
+            regrets = " ".join(f"{share:.2%}" for share in by_file[:, 2])
             print(
-                f"| {rule.name} | {workers} | {saved:.0%} | {kept} | {regret:.1%} | {correlation:.2f} |",
+                f"| {rule.name} | {workers} | {saved} | {kept} | {regrets} | {correlation:.2f} |",
                 flush=True,
             )
 
@@ -287,7 +284,7 @@ def figures(
     for _ in range(options.orders):
         order = random.permutation(len(curves))[: round(len(curves) * options.share)]
         drawn = [curves[place] for place in order]
-        result = replay(drawn, rule, workers)
+        result = rule.play(drawn, workers)
         values = np.array([max(curve.values()) for curve in drawn])
         chosen = max((values[number] for number in result.completed), default=0.0)
         seen = [result.best[number] for number in range(len(values))]

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pruner",
     type=click.Choice(get_args(PrunerName)),
-    help="What ends weak trials; default: the study file's, which keeps the better 75%.",
+    help="What ends or pauses weak trials; default: the study file's, which keeps the better 75%.",
 )
 @run_flags(*WORK_FLAGS)
 @click.option(

@@ -13,7 +13,8 @@ from blade_tune.files import remove
 from blade_tune.storage.attempts import Attempt
 from blade_tune.storage.folder import TrialFolder
 from blade_tune.storage.recovery import Recovery, orphans
-from blade_tune.storage.trials import logical_trials, ranked, root_number
+from blade_tune.storage.trials import is_paused, logical_trials, ranked, root_number
+from blade_tune.study.cleaner import hopeless
 from blade_tune.study.stored import StoredStudy
 
 # The longest time between two looks at silent workers; a quarter of a short grace period is less.
@@ -158,8 +159,10 @@ class Leftovers:
         return [path for path in temporary if _age_s(path) > TEMPORARY_AGE_S]
 
     def _checkpoints(self, trials: list[FrozenTrial]) -> list[Path]:
-        """Return the checkpoints of trials that have ended and that no row continues."""
-        ended = [trial for trial in logical_trials(trials) if trial.state.is_finished()]
+        """Return the checkpoints of trials that have ended and that no row continues, or will."""
+        rows = logical_trials(trials)
+        ended = [trial for trial in rows if trial.state.is_finished() and not is_paused(trial)]
+        ended += hopeless(self._stored, trials)
         checkpoints = [self._folder(trial).checkpoint for trial in ended]
         return [path for path in checkpoints if path.exists()]
 

@@ -8,6 +8,7 @@ from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import Supervisor
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.storage.connect import storage_errors
+from blade_tune.storage.trials import is_promoted
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
@@ -50,7 +51,11 @@ def run_workers(
         if figures := stored.baseline_figures:
             callback.baselines_measured(figures, stored.baselines_left_out)
         if settings.workers is None and settings.per_gpu is None:
-            placements = at_most(placements, max(1, summary.budget - summary.scored))
+            num_promoted = sum(
+                is_promoted(trial) and not trial.state.is_finished() for trial in stored.trials
+            )
+            left = summary.budget - summary.scored + num_promoted
+            placements = at_most(placements, max(1, left))
             if placements[0].device == "cpu" and len(placements) > 1:
                 count, threads = len(placements), placements[0].threads
                 each = "one CPU thread" if threads == 1 else f"{threads} CPU threads"

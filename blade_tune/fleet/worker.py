@@ -31,6 +31,7 @@ from blade_tune.storage.recovery import continuation
 from blade_tune.storage.trial_record import EndReason, Given, TrialRecord, attributes
 from blade_tune.storage.trials import (
     is_continued,
+    is_promoted,
     latest_failures,
 )
 from blade_tune.study.cleaner import Cleaner
@@ -109,15 +110,16 @@ class Worker:
             if self.signals:
                 raise self.signals.error()
             check_failures(self.stored, self.config)
+            # A promoted trial comes first, and takes no slot of the budget.
+            attempt, number = take_promoted(self.stored, self.claimant)
             # A study of runs has no trials but those that wait.
-            attempt = None
-            if not self.stored.definition.is_given or self._is_any_waiting():
+            if attempt is None and (not self.stored.definition.is_given or self._is_any_waiting()):
                 attempt = self.stored.attempts.claim(self.stored.places, self.claimant)
             if attempt is None:
                 time.sleep(POLL_S)
                 continue
             try:
-                self._run_trial(attempt)
+                self._run_trial(attempt, number)
             except KeyboardInterrupt:
                 raise self.signals.error() from None
             # What is alive now (modules, data, the study's rows) outlives the next trial too. Frozen, it is left out of
@@ -125,14 +127,21 @@ class Worker:
             gc.collect()
             gc.freeze()
 
-    def _run_trial(self, attempt: str) -> None:
-        """Ask for a trial, train it and store its end, under the lease of a claimed slot.
+    def _run_trial(self, attempt: str, number: int | None = None) -> None:
+        """Ask for a trial, train it and store its end, under the lease of an attempt.
 
         Args:
-            attempt: id of the claim.
+            attempt: id of the attempt, which has a slot of the budget or the row of a promoted trial.
+            number: the number of that row; None to ask for a trial.
         """
+        study, storage = self.stored.study, self.stored.storage
         with Lease(self.stored.attempts, attempt, self.config.heartbeat_s) as lease:
-            trial = self.stored.study.ask()
+            if number is None:
+                trial = study.ask()
+            else:
+                study_id = self.stored.study_id
+                trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, number)
+                trial = Trial(study, trial_id)
             if self.stored.definition.is_given and Given.of(trial) is None:
                 self._drop(trial)  # another worker took the last run at this moment
                 return
@@ -228,6 +237,31 @@ class Worker:
 
     def _row(self, trial: Trial) -> FrozenTrial:
         return self.stored.trials[trial.number]
+
+
+def take_promoted(stored: StoredStudy, claimant: Claimant) -> tuple[str | None, int | None]:
+    """Start the row of a promoted trial: one that waits, or else one that is promoted now.
+
+    Args:
+        stored: the study.
+        claimant: the process that is to train it.
+
+    Returns:
+        The id of the attempt and the number of the row; None for both where no paused trial goes on now.
+    """
+    while True:
+        trials = stored.trials
+        for trial in trials:
+            if trial.state == TrialState.WAITING and is_promoted(trial):
+                attempt = stored.attempts.take(trial.number, claimant)
+                if attempt is not None:
+                    return attempt, trial.number
+        paused = stored.promotable(trials)
+        if paused is None:
+            return None, None
+        # Where another worker has promoted it meanwhile, its row waits or runs at the next reading.
+        next_row = continuation(paused, promoted=paused.number)
+        stored.storage.promote(stored.study_id, paused.number, next_row)
 
 
 def check_failures(stored: StoredStudy, config: WorkerConfig) -> None:

@@ -11,7 +11,7 @@ from blade_tune.selection.compare import spent
 from blade_tune.selection.moves import CHANGES
 from blade_tune.selection.saturation import Course
 from blade_tune.storage.trial_record import TrialRecord
-from blade_tune.storage.trials import is_scored, logical_trials
+from blade_tune.storage.trials import is_scored, logical_trials, state_words
 from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.warm_start import is_warm
@@ -149,7 +149,7 @@ def tried_first(compared: Compared) -> Iterator[Section]:
             best = f"{trial.value:.4f}" if is_scored(trial) and trial.value is not None else ""
             source = str(TrialRecord(trial).get(TrialRecord.metadata, {}).get("source", ""))
             is_winner = "the winner" if trial.number == winner else ""
-            cells = [tag, str(trial.number), trial.state.name.lower(), best, is_winner, source]
+            cells = [tag, str(trial.number), state_words(trial), best, is_winner, source]
             rows.append((stored.label, cells))
     if not rows:
         return

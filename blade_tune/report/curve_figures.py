@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from blade_tune.report import theme
 from blade_tune.report.figures import add_baselines
 from blade_tune.report.numbers import reached
-from blade_tune.storage.trials import best_trial, is_scored, logical_trials
+from blade_tune.storage.trials import best_trial, is_paused, scored_trials
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.clock import training_seconds
 
@@ -20,7 +20,8 @@ MAX_CURVES = 100
 MAX_POINTS = 6_000  # over epochs: the dashboard stores that figure in its database
 MAX_TIMED_POINTS = 3_500  # over seconds, which each point has to say
 
-LINES = (  # of pruned trials, of completed ones, and of the best
+LINES = (  # of pruned and of paused trials, of completed ones, and of the best
+    {"color": theme.GRAY, "width": 1},
     {"color": theme.GRAY, "width": 1},
     {"color": theme.SKY, "width": 1.5},
     {"color": theme.ORANGE, "width": 3.5},
@@ -45,7 +46,7 @@ class _Axis:
 
 
 def over_epochs(stored: StoredStudy) -> go.Figure | None:
-    """Draw the study's metric over epochs: completed trials, fainter pruned ones, the best on top, and baselines.
+    """Draw the study's metric over epochs: completed trials, fainter pruned or paused ones, the best, and baselines.
 
     If there are many trials, some are shown that are evenly spaced by the value they reached, and of long curves every
     k-th evaluation; the figure says so. It stays below 100 kB. None without curves.
@@ -82,8 +83,7 @@ def _curved(stored: StoredStudy) -> list[FrozenTrial]:
     """Return the scored trials that have a curve; a model that is fitted at once has none."""
     if stored.definition.is_fitted:
         return []
-    scored = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
-    return [trial for trial in scored if trial.intermediate_values]
+    return [trial for trial in scored_trials(stored.trials) if trial.intermediate_values]
 
 
 def _figure(
@@ -118,6 +118,7 @@ def _figure(
     add_baselines(figure, stored, [0, end])
     groups = {
         "pruned": [curve for curve in kept if _group(curve, best_number) == "pruned"],
+        "paused": [curve for curve in kept if _group(curve, best_number) == "paused"],
         "completed": [curve for curve in kept if _group(curve, best_number) == "completed"],
         f"best (trial {best_number})": best_curves,
     }
@@ -131,7 +132,7 @@ def _figure(
                 hovertemplate=f"trial {curve.trial.number}, {axis.hover}: %{{y:.4f}}<extra></extra>",
                 legendgroup=name,
                 showlegend=index == 0,
-                opacity=0.6 if name == "pruned" else 1,
+                opacity=0.6 if name in ("pruned", "paused") else 1,
             )
     return figure
 
@@ -140,6 +141,8 @@ def _group(curve: _Curve, best_number: int | None) -> str:
     """Return which of the groups of curves with a look of their own a curve is in."""
     if curve.trial.number == best_number:
         return "best"
+    if is_paused(curve.trial):
+        return "paused"
     return "pruned" if curve.trial.state == TrialState.PRUNED else "completed"
 
 

@@ -14,18 +14,26 @@ from blade_tune.search.replicates import pooled_noise
 from blade_tune.selection.saturation import Course
 from blade_tune.selection.statistics import expected_best as expected_highest
 from blade_tune.storage.spending import words_of
-from blade_tune.storage.trials import best_trial, is_scored, logical_trials
+from blade_tune.storage.trials import best_trial, is_paused, scored_trials
 from blade_tune.study.stored import StoredStudy
 
 BASELINE_DASHES = ("dot", "dashdot", "dash")
 MAX_COUNTS = 200  # places at which the expected best is computed
-COLORS = (theme.BLUE, theme.SKY, theme.GREEN, theme.VERMILION, theme.GRAY, theme.ORANGE)
+COLORS = (
+    theme.BLUE,
+    theme.SKY,
+    theme.PURPLE,
+    theme.GREEN,
+    theme.VERMILION,
+    theme.GRAY,
+    theme.ORANGE,
+)
 KIND_COLORS = dict(zip(numbers.KINDS, COLORS, strict=True))
 
 
 def history(stored: StoredStudy) -> go.Figure | None:
     """Draw the value of each trial, the best so far, the untuned baselines, and how far seeds alone move a value."""
-    trials = [trial for trial in logical_trials(stored.trials) if is_scored(trial)]
+    trials = scored_trials(stored.trials)
     if not trials:
         return None
     metric = theme.valid(stored.definition.objective.metric)
@@ -56,7 +64,8 @@ def history(stored: StoredStudy) -> go.Figure | None:
     if pruned:
         hollow = {"symbol": "circle-open", "color": theme.GRAY, "size": 7}
         values = [reached(trial) for trial in pruned]
-        name = "pruned, best until then"
+        is_any_paused = any(map(is_paused, pruned))
+        name = f"{'paused' if is_any_paused else 'pruned'}, best until then"
         figure.add_scatter(x=_numbers(pruned), y=values, name=name, marker=hollow, **marks)
     if completed:
         x, values = _numbers(completed), [trial.value or 0.0 for trial in completed]

@@ -11,11 +11,17 @@ from optuna.trial import FrozenTrial, TrialState
 from blade_tune.report import Row
 from blade_tune.selection.runs import find_runs
 from blade_tune.storage.trial_record import TrialRecord
-from blade_tune.storage.trials import is_continued, is_scored, logical_trials, root_number
+from blade_tune.storage.trials import (
+    is_continued,
+    is_paused,
+    is_scored,
+    root_number,
+    scored_trials,
+)
 from blade_tune.study.stored import StoredStudy
 
 # The kinds of trials by which cost is summed up
-KINDS = ("complete", "pruned", "repeated", "failed", "unfinished", "fresh seeds")
+KINDS = ("complete", "pruned", "paused", "repeated", "failed", "unfinished", "fresh seeds")
 MIN_TRIALS = 20  # fewest completed trials for importances: the top tenth of fewer is a single trial
 STEADY_TOP = 5  # fewest trials in the top tenth for which Optuna calls importances stable
 
@@ -27,14 +33,13 @@ def completed(stored: StoredStudy) -> list[FrozenTrial]:
 
 
 def scored_values(stored: StoredStudy) -> list[float]:
-    """Return the value of each scored trial; for a pruned one, the best value that it reported."""
+    """Return the value of each scored trial; for a pruned or paused one, the best value that it reported."""
     values = []
-    for trial in logical_trials(stored.trials):
-        if is_scored(trial):
-            if trial.value is None or _is_pruned(trial):
-                values.append(reached(trial))
-            else:
-                values.append(trial.value)
+    for trial in scored_trials(stored.trials):
+        if trial.value is None or _is_pruned(trial):
+            values.append(reached(trial))
+        else:
+            values.append(trial.value)
     return values
 
 
@@ -98,6 +103,8 @@ def _kind(trial: FrozenTrial) -> str:
         return "repeated"
     if not is_scored(trial):
         return "failed"
+    if is_paused(trial):
+        return "paused"
     return "pruned" if _is_pruned(trial) else "complete"
 
 

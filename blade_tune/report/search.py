@@ -149,8 +149,10 @@ def prune_audit(study: Study) -> Iterator[Section]:
     rows = numbers.prune_audit(study.stored)
     summary = numbers.audit_summary(rows)
     if summary is None:
-        has_pruned = study.status["trials"]["pruned"]
-        fact = "No marked trial was finished" if has_pruned else "No trial was pruned"
+        counts = study.status["trials"]
+        fact = "No marked trial was finished" if counts["pruned"] else "No trial was pruned"
+        if counts["paused"]:
+            fact = f"{plural(counts['paused'], 'trial')} paused and nothing was pruned"
         yield Section("Prune audit", [f"{fact}, so there is nothing to audit."])
         return
     extra = plural(summary.extra_epochs, "epoch")

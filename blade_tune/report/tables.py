@@ -1,7 +1,7 @@
 """Studies as rows of plain data, which commands, files, the report and the dashboard show."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +22,9 @@ from blade_tune.storage.trials import (
     is_scored,
     logical_trials,
     num_scored,
+    resumed_rows,
     root_number,
+    state_words,
 )
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.time_to_baseline import first_passing
@@ -112,10 +114,12 @@ def trial_rows(stored: StoredStudy) -> list[Row]:
     All rows have the same columns, in which free parameters stand under their dotted names and are None if absent.
     """
     absent = dict.fromkeys(stored.definition.space.free)
+    trials = stored.trials
+    resumed = resumed_rows(trials)
     rows = []
-    for trial in stored.trials:
+    for trial in trials:
         params = {**absent, **_params(stored, trial)}
-        rows.append(_trial_row(stored, trial, params))
+        rows.append(_trial_row(stored, trial, params, resumed))
     return rows
 
 
@@ -125,12 +129,14 @@ def _params(stored: StoredStudy, trial: FrozenTrial) -> Row:
     return {name: values[name] for name in stored.definition.space.free if name in trial.params}
 
 
-def _trial_row(stored: StoredStudy, trial: FrozenTrial, params: Row) -> Row:
+def _trial_row(
+    stored: StoredStudy, trial: FrozenTrial, params: Row, resumed: Container[int]
+) -> Row:
     record = TrialRecord(trial)
     figures = {f"valid.{name}": value for name, value in valid_figures(stored, trial).items()}
     return {
         "number": trial.number,
-        "state": "continued" if is_continued(trial) else trial.state.name.lower(),
+        "state": state_words(trial, resumed),
         "reason": record.get(TrialRecord.reason),
         "root": root_number(trial),
         "value": trial.value,
@@ -178,7 +184,7 @@ def trial_facts(stored: StoredStudy, trial: FrozenTrial) -> Row:
 
     What is said of a configuration that was enqueued, such as where a warm start comes from, is `metadata`.
     """
-    row = _trial_row(stored, trial, {})
+    row = _trial_row(stored, trial, {}, resumed_rows(stored.trials))
     if metadata := TrialRecord(trial).get(TrialRecord.metadata):
         row["metadata"] = dict(metadata)
     row["configuration"] = stored.values(trial)

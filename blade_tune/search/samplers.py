@@ -42,6 +42,7 @@ from blade_tune.space import Space
 from blade_tune.spec.fingerprint import sampler_seed
 from blade_tune.spec.study_file import PrunerConfig, SearchConfig
 from blade_tune.storage.trial_record import Given
+from blade_tune.storage.trials import is_promoted, is_scored, scored_trials
 from blade_tune.training.config import FitConfig, TrainConfig
 
 DRAWS = 8  # at most from the sampler for one trial; a draw of TPE takes milliseconds
@@ -102,7 +103,10 @@ class Proposal:
 
 
 class ProposedTrials:
-    """A view of a study for its sampler, without the rows that were given a configuration, which has no parameters.
+    """A view of a study for its sampler, in which every trial that the sampler proposed is one row.
+
+    It leaves out the rows that were given a configuration, which has no parameters. Of a promoted trial it shows the
+    latest row with a score: the paused row until the row that goes on with it has ended.
 
     Args:
         study: the study, whose other attributes are the view's.
@@ -116,7 +120,13 @@ class ProposedTrials:
 
     def _get_trials(self, *args: Any, **kwargs: Any) -> list[FrozenTrial]:
         trials = self._study._get_trials(*args, **kwargs)
-        return [trial for trial in trials if Given.of(trial) is None]
+        proposed = [trial for trial in trials if Given.of(trial) is None]
+        shown = {trial.number for trial in scored_trials(proposed)}
+        return [
+            trial
+            for trial in proposed
+            if trial.number in shown or not (is_scored(trial) or is_promoted(trial))
+        ]
 
 
 class SeededSampler(BaseSampler):
@@ -174,8 +184,7 @@ class SeededSampler(BaseSampler):
         # Hyperband passes a study whose own `get_trials` shows only the trials of one bracket; all of them count here.
         trials = optuna.Study.get_trials(study, deepcopy=False)
         history = History(self._space, trials)
-        # A row that was given its configuration is no proposal, and has no parameters.
-        if any(Given.of(row) for row in trials):
+        if any(Given.of(row) or is_promoted(row) for row in trials):
             study = ProposedTrials(study)  # type: ignore[assignment]  # a view of it
         unwanted: dict[Configuration, Proposal] = {}
         for draw in range(self._draws + UNIFORM_DRAWS):
@@ -184,7 +193,8 @@ class SeededSampler(BaseSampler):
             proposal = Proposal(sampler, study, trial)
             self._space.suggest(proposal)  # which fills the proposal
             proposed = configuration(self._space, proposal.params)
-            if history.is_wanted(proposed):
+            # A row that goes on with another has all of its parameters already, and none is drawn.
+            if history.is_wanted(proposed) or not proposal.distributions:
                 return proposal
             unwanted[proposed] = proposal
         return unwanted[min(unwanted, key=history.num_runs.__getitem__)]
@@ -303,6 +313,8 @@ def _experimental(build: Callable[[], BaseSampler]) -> BaseSampler:
 
 def build_pruner(config: PrunerConfig, train: TrainConfig | FitConfig) -> BasePruner:
     """Return the pruner that a study names, whose steps are epochs.
+
+    With `promote` no trial is pruned: `promotion` says which trials pause.
 
     Args:
         config: the settings of the pruner.

@@ -27,6 +27,7 @@ from blade_tune.files import write_whole
 from blade_tune.selection.runs import is_complete
 from blade_tune.spec.definition import max_length
 from blade_tune.storage.trial_record import TrialRecord
+from blade_tune.storage.trials import root_number
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.epoch_record import EpochRecord
@@ -76,13 +77,16 @@ class Past:
                 f"study {stored.definition.name} has trials 0 to {len(trials) - 1}, got {number}."
             )
         trial = trials[number]
-        path = stored.files(trial).metrics
+        # A row that another goes on from has its epochs in the file that the latest row of its trial has left.
+        latest = next(row for row in reversed(trials) if root_number(row) == root_number(trial))
+        files = stored.files(latest)
+        path = files.metrics
         if not path.exists():
             raise ConfigError(
                 f"{path}: trial {number} has stored no epoch here; give --results as `run` had it."
             )
         try:
-            return cls(stored, trial, read_epochs(stored.files(trial)))
+            return cls(stored, trial, read_epochs(files))
         except DamagedFileError as error:
             log.warning("%s The trial is compared with what the database has of it.", error)
         metric = stored.definition.objective.metric

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.search.replicates import pooled_noise
 from blade_tune.storage.spending import cpu_hours, hours, steps, words_of
-from blade_tune.storage.trials import is_scored, logical_trials
+from blade_tune.storage.trials import logical_trials, root_number, scored_trials
 from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StoredStudy
 
@@ -84,10 +84,12 @@ def course(stored: StoredStudy) -> Course:
     """Return the course of a search, in the unit of its budget as far as that was counted."""
     ended = [trial for trial in logical_trials(stored.trials) if trial.state.is_finished()]
     ended.sort(key=_end)
+    # A trial that was promoted and then failed was scored when it paused.
+    scored_roots = {root_number(trial) for trial in scored_trials(stored.trials)}
     points = []
     scored, taken, passed, processor, best = 0, 0.0, 0.0, 0.0, -math.inf
     for trial in ended:
-        if is_scored(trial):
+        if root_number(trial) in scored_roots:
             scored += 1
             best = max(best, _value(trial))
         taken += steps([trial])

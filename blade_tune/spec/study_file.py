@@ -10,13 +10,13 @@ from blade_tune.spec.recipes import RecipeName
 from blade_tune.training.config import EvaluationConfig
 
 SamplerName = Literal["tpe", "random", "grid", "qmc", "gp"]
-PrunerName = Literal["percentile", "median", "asha", "hyperband", "none"]
+PrunerName = Literal["percentile", "median", "asha", "hyperband", "promote", "none"]
 TrialCount = Annotated[int, Field(ge=1)]
 TRIALS = "scored trials in all"
 
 
 class PrunerConfig(Settings):
-    """The rule by which weak trials end early, from the validation figures of all trials at the same epoch."""
+    """The rule by which weak trials end early or pause, from the validation figures of all trials at the same epoch."""
 
     kind: PrunerName = Field("percentile", description="rule")
     percentile: float = Field(
@@ -35,7 +35,12 @@ class PrunerConfig(Settings):
         description="share of the trials to be pruned that is finished anyway, to see what is lost",
     )
     reduction_factor: int = Field(
-        3, ge=2, description="asha, hyperband: one in so many goes on at each rung"
+        3, ge=2, description="asha, hyperband, promote: one in so many goes on at each rung"
+    )
+    rungs: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = Field(
+        (0.25,),
+        min_length=1,
+        description="promote: shares of max_epochs after which all but the best trials pause",
     )
 
 

@@ -10,6 +10,7 @@ machines may differ.
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,8 +35,16 @@ from sqlalchemy import (
     update,
 )
 
-from blade_tune.storage.optuna_storage import REPORTS, TRIALS, StudyStorage, lock_study
+from blade_tune.storage.optuna_storage import (
+    REPORTS,
+    TRIAL_ATTRIBUTES,
+    TRIALS,
+    StudyStorage,
+    lock_study,
+    start_row,
+)
 from blade_tune.storage.process import Owner
+from blade_tune.storage.trial_record import TrialRecord
 
 ATTEMPTS = Table(
     "blade_tune_attempts",
@@ -133,24 +142,67 @@ class Attempts:
                 scored, running = counts.one()
                 if scored + running >= total:
                     return None
-                now = _now(connection)
-                row = {
-                    "attempt_id": attempt_id,
-                    "study_id": self._study_id,
-                    "owner": str(claimant.owner),
-                    "device": claimant.device,
-                    "share": claimant.share,
-                    "claimed": now,
-                    "renewed": now,
-                    "released": False,
-                }
-                connection.execute(insert(ATTEMPTS).values(**row))
+                self._insert(connection, attempt_id, claimant)
             return attempt_id
 
+        return self._begin(claim)
+
+    def take(self, trial_number: int, claimant: Claimant) -> str | None:
+        """Start the waiting row of a promoted trial, which needs no slot of the budget, for its trial is charged.
+
+        The row runs and belongs to the new attempt in one transaction, so that it never runs without an attempt, and no
+        attempt refers to a row that another process has started.
+
+        Args:
+            trial_number: the number of the row.
+            claimant: the process that asks.
+
+        Returns:
+            The id of the new attempt, or None where the row does not wait any more.
+        """
+        attempt_id = uuid.uuid4().hex
+
+        def take() -> str | None:
+            own_row = select(ATTEMPTS.c.attempt_id).where(ATTEMPTS.c.attempt_id == attempt_id)
+            with self._storage.engine.begin() as connection:
+                if connection.scalar(own_row):
+                    return attempt_id  # committed before the connection was lost
+                started = connection.execute(start_row(self._study_id, trial_number))
+                if started.rowcount != 1:
+                    return None
+                self._insert(connection, attempt_id, claimant, trial_number)
+            return attempt_id
+
+        return self._begin(take)
+
+    def _begin(self, claim: Callable[[], str | None]) -> str | None:
+        """Make a claim, and remember when by the monotonic clock."""
         claimed = self._storage.patiently(claim)
         if claimed:
             self._begun[claimed] = time.monotonic()
         return claimed
+
+    def _insert(
+        self,
+        connection: Connection,
+        attempt_id: str,
+        claimant: Claimant,
+        trial_number: int | None = None,
+    ) -> None:
+        """Insert the row of an attempt that begins now."""
+        now = _now(connection)
+        row = {
+            "attempt_id": attempt_id,
+            "study_id": self._study_id,
+            "trial_number": trial_number,
+            "owner": str(claimant.owner),
+            "device": claimant.device,
+            "share": claimant.share,
+            "claimed": now,
+            "renewed": now,
+            "released": False,
+        }
+        connection.execute(insert(ATTEMPTS).values(**row))
 
     def link(self, attempt_id: str, trial_number: int) -> bool:
         """Record which trial fills an attempt's slot; return False where the attempt was already released."""
@@ -239,19 +291,20 @@ class Attempts:
         return {"renewed": now, "claimed": claimed}
 
     def _scored(self) -> ColumnElement[int]:
-        """Return a query that counts scored trials by the rule of `trials.is_scored`."""
+        """Return a query that counts scored trials by the rule of `trials.num_scored`: one that paused counts once."""
         reports = select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id)
         is_complete = TRIALS.c.state == TrialState.COMPLETE
         is_pruned_with_report = (TRIALS.c.state == TrialState.PRUNED) & reports.exists()
         is_scored = or_(is_complete, is_pruned_with_report)
         mine = TRIALS.c.study_id == self._study_id
-        return select(func.count()).where(mine, is_scored).scalar_subquery()
+        return select(func.count()).where(mine, is_scored, ~_is_promoted()).scalar_subquery()
 
     def _running(self) -> ColumnElement[int]:
         """Return a query that counts the open attempts that may still become scored trials.
 
         These are attempts without a trial yet and those whose trial is waiting or running. An attempt whose trial has
-        ended but which was not released yet must not count twice: its trial is counted as scored, if it is.
+        ended but which was not released yet must not count twice: its trial is counted as scored, if it is. Nor must
+        one whose trial was promoted, which has been counted since it paused.
         """
         # Each open attempt with its trial, if it has one
         same_study = TRIALS.c.study_id == ATTEMPTS.c.study_id
@@ -260,8 +313,17 @@ class Attempts:
         mine = (ATTEMPTS.c.study_id == self._study_id) & ~ATTEMPTS.c.released
         # Those without a trial, and those whose trial has not ended
         has_no_trial = ATTEMPTS.c.trial_number.is_(None)
-        alive = case((has_no_trial, True), else_=TRIALS.c.state.in_(UNFINISHED))
+        is_unfinished = TRIALS.c.state.in_(UNFINISHED)
+        alive = case((has_no_trial, True), else_=is_unfinished & ~_is_promoted())
         return select(func.count()).select_from(attempts).where(mine, alive).scalar_subquery()
+
+
+def _is_promoted() -> ColumnElement[bool]:
+    """Return a condition on a row of trials by the rule of `trials.is_promoted`."""
+    attributes = TRIAL_ATTRIBUTES.c
+    is_own = attributes.trial_id == TRIALS.c.trial_id
+    is_promoted = attributes.key == TrialRecord.promoted.name
+    return select(attributes.trial_id).where(is_own, is_promoted).correlate(TRIALS).exists()
 
 
 def _is_changed(connection: Connection, attempt_id: str, **values: Any) -> bool:

@@ -9,10 +9,11 @@ changes.
 """
 
 import functools
+import json
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from alembic.script import ScriptDirectory
@@ -20,7 +21,7 @@ from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session, _VersionManager
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import URL, Table, Update, update
+from sqlalchemy import URL, Table, Update, select, update
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from tenacity import (
     RetryCallState,
@@ -31,6 +32,7 @@ from tenacity import (
 )
 
 from blade_tune.redact import redacted_url
+from blade_tune.storage.trial_record import TrialRecord
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ T = TypeVar("T")
 STUDIES: Table = models.StudyModel.__table__
 STUDY_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
 TRIALS: Table = models.TrialModel.__table__
+TRIAL_ATTRIBUTES: Table = models.TrialUserAttributeModel.__table__
 REPORTS: Table = models.TrialIntermediateValueModel.__table__
 
 MAX_WAIT_S = 5.0  # between two tries
@@ -191,6 +194,34 @@ class StudyStorage(RDBStorage):
 
         return self.patiently(give)
 
+    def promote(self, study_id: int, trial_number: int, continuation: FrozenTrial) -> bool:
+        """Queue the row that goes on with a paused trial, in one transaction, unless there is one already.
+
+        Args:
+            study_id: the primary key of the study's row.
+            trial_number: the number of the paused row.
+            continuation: the row to add, whose attribute `promoted` is that number.
+
+        Returns:
+            Whether the row was added; otherwise another process has promoted the trial.
+        """
+        of_study = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study_id)
+        successor = select(TRIAL_ATTRIBUTES.c.trial_id).where(
+            TRIAL_ATTRIBUTES.c.trial_id.in_(of_study),
+            TRIAL_ATTRIBUTES.c.key == TrialRecord.promoted.name,
+            TRIAL_ATTRIBUTES.c.value_json == json.dumps(trial_number),
+        )
+
+        def add() -> bool:
+            with _create_scoped_session(self.scoped_session) as session:
+                session.execute(lock_study(study_id))
+                if session.execute(successor).first() is not None:
+                    return False
+                self._get_prepared_new_trial(study_id, continuation, session)
+            return True
+
+        return self.patiently(add)
+
 
 def patiently(
     call: Callable[[], T],
@@ -289,6 +320,17 @@ def lock_study(study_id: int) -> Update:
     """
     own_row = STUDIES.c.study_id == study_id
     return update(STUDIES).where(own_row).values(study_name=STUDIES.c.study_name)
+
+
+def start_row(study_id: int, trial_number: int) -> Update:
+    """Return an update that starts a waiting row of a study, and changes nothing where it does not wait any more."""
+    row = (TRIALS.c.study_id == study_id) & (TRIALS.c.number == trial_number)
+    is_waiting = TRIALS.c.state == TrialState.WAITING
+    # Optuna stores times in UTC without a time zone.
+    now = datetime.now(UTC).replace(tzinfo=None)
+    return (
+        update(TRIALS).where(row, is_waiting).values(state=TrialState.RUNNING, datetime_start=now)
+    )
 
 
 def is_outage(error: BaseException) -> bool:

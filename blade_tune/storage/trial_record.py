@@ -24,6 +24,7 @@ class EndReason(StrEnum):
     """The reason for which a trial ended before its training was over; docs/studies.md says what follows from each."""
 
     PRUNED = "pruned"
+    PAUSED = "paused"  # a later row goes on with the trial if it is promoted
     INVALID = "invalid"  # the configuration breaks a constraint of the model
     OUT_OF_MEMORY = "oom"
     NOT_FINITE = "nan"  # a loss or a weight
@@ -111,6 +112,8 @@ class TrialRecord:
     # An EndReason, but as text, since a later version may have stored a new one.
     reason = Attribute[str](inherited=False)
     root = Attribute[int]()  # the number of the first row of a trial that was continued
+    # The number of the paused row that a promoted trial goes on from. Its budget was charged when that row ended.
+    promoted = Attribute[int]()
     given = Attribute[Mapping[str, Any]]()  # the fields of a `Given`, for a row of a study of runs
     # What is said of an enqueued configuration, for people: by its study file, or where a warm start comes from.
     metadata = Attribute[Mapping[str, Any]]()

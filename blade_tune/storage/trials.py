@@ -1,19 +1,21 @@
 """Questions on the rows of trials: which are scored, ranked, continued or failed, and how many there are.
 
 A row is one attempt at a trial in Optuna's table. A trial that was interrupted has several rows, all but the latest of
-which ended with a reason in `CONTINUED`. Scored trials are those that use up the budget.
+which ended with a reason in `CONTINUED`, and are failed ones to Optuna. A row at whose end its trial paused is a pruned
+one to Optuna; if the trial is promoted, the row that goes on with it has the attribute `promoted`. Scored trials are
+those that use up the budget, each of them once.
 """
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import datetime
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from blade_tune.parameter import Value
 from blade_tune.space import Space
-from blade_tune.storage.trial_record import CONTINUED, Given, TrialRecord
+from blade_tune.storage.trial_record import CONTINUED, EndReason, Given, TrialRecord
 
 
 def trial_values(space: Space, trial: FrozenTrial) -> dict[str, Value]:
@@ -32,10 +34,7 @@ def given_values(space: Space, given: Given) -> dict[str, Value]:
 
 
 def is_scored(trial: FrozenTrial) -> bool:
-    """Whether a trial is charged to the budget: it completed, or was pruned with at least one report.
-
-    `Attempts` counts by the same rule in SQL.
-    """
+    """Whether a row has a score: it completed, or was pruned or paused with at least one report."""
     if trial.state == TrialState.COMPLETE:
         return True
     return trial.state == TrialState.PRUNED and bool(trial.intermediate_values)
@@ -64,8 +63,50 @@ def best_trial(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
 
 
 def num_scored(trials: Iterable[FrozenTrial]) -> int:
-    """Return how many trials are charged to the budget."""
-    return sum(map(is_scored, trials))
+    """Return how many trials are charged to the budget: each that has a score, and one that was promoted once.
+
+    `Attempts` counts by the same rule in SQL.
+    """
+    return len(scored_trials(trials))
+
+
+def scored_trials(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return of every trial that has a score the latest row that has one.
+
+    A promoted trial is judged by its paused row until the row that goes on with it has ended with a score.
+
+    Args:
+        trials: rows in order of number.
+    """
+    return logical_trials(trial for trial in trials if is_scored(trial))
+
+
+def is_paused(trial: FrozenTrial) -> bool:
+    """Whether a row ended because its trial paused, whether the trial was promoted since then or not."""
+    reason = TrialRecord(trial).get(TrialRecord.reason, "")
+    return trial.state == TrialState.PRUNED and reason == EndReason.PAUSED
+
+
+def is_promoted(trial: Trial | FrozenTrial) -> bool:
+    """Whether a row goes on with a trial that was paused, and is therefore not charged to the budget once more."""
+    return TrialRecord.promoted in TrialRecord(trial)
+
+
+def resumed_rows(trials: Iterable[FrozenTrial]) -> set[int]:
+    """Return the numbers of the paused rows whose trials were promoted."""
+    return {TrialRecord(trial).promoted for trial in trials if is_promoted(trial)}
+
+
+def state_words(trial: FrozenTrial, resumed: Container[int] = ()) -> str:
+    """Return the state of a row in a word: Optuna's, or else `paused`, or `continued` where a later row goes on.
+
+    Args:
+        trial: the row.
+        resumed: the numbers of the paused rows whose trials were promoted, from `resumed_rows`.
+    """
+    if is_continued(trial) or trial.number in resumed:
+        return "continued"
+    return "paused" if is_paused(trial) else trial.state.name.lower()
 
 
 def latest_failures(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
@@ -103,15 +144,15 @@ def num_configurations(trials: Iterable[FrozenTrial]) -> int:
 def count_states(trials: Iterable[FrozenTrial]) -> dict[str, int]:
     """Return the number of rows of each state, by name in lower case.
 
-    Rows that a later row continues are failed ones to Optuna, but are counted as `continued` here.
+    Rows that a later row continues are failed or pruned ones to Optuna, but are counted as `continued` here.
     """
-    counts: Counter[str] = Counter()
-    for trial in trials:
-        state = "continued" if is_continued(trial) else trial.state.name.lower()
-        counts[state] += 1
+    rows = list(trials)
+    resumed = resumed_rows(rows)
+    counts = Counter(state_words(trial, resumed) for trial in rows)
     return {
         "complete": counts["complete"],
         "pruned": counts["pruned"],
+        "paused": counts["paused"],
         "failed": counts["fail"],
         "running": counts["running"],
         "waiting": counts["waiting"],

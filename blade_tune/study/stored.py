@@ -22,6 +22,7 @@ from blade_tune.data.store import SearchData, prepare
 from blade_tune.data.versions import versions_of
 from blade_tune.errors import ConfigError, DataError, StudyDiffersError
 from blade_tune.parameter import Value
+from blade_tune.search.promotion import Standing
 from blade_tune.search.samplers import build_pruner, build_sampler
 from blade_tune.spec.definition import OF_RUNS, StudyDefinition, max_length
 from blade_tune.storage.attempts import Attempts
@@ -32,6 +33,7 @@ from blade_tune.storage.spending import UNLIMITED, Limit, is_begun, words_of
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import (
     best_trial,
+    is_promoted,
     logical_trials,
     num_scored,
     ranked,
@@ -128,7 +130,29 @@ class StoredStudy:
         trials, limit = self.trials, self.limit
         if limit is None or not limit.is_reached(trials):
             return self.budget
-        return min(self.budget, num_scored(trials) + sum(map(is_begun, trials)))
+        # A promoted trial is scored already, so it needs no place of its own.
+        begun = [trial for trial in trials if is_begun(trial) and not is_promoted(trial)]
+        return min(self.budget, num_scored(trials) + len(begun))
+
+    def standing(self, trials: Sequence[FrozenTrial]) -> Standing | None:
+        """Return how trials stand at the rungs of a pruner that promotes; None for any other pruner.
+
+        Args:
+            trials: all rows of the study.
+        """
+        return Standing.of(self.study, self.definition, trials)
+
+    def promotable(self, trials: Sequence[FrozenTrial]) -> FrozenTrial | None:
+        """Return the paused row whose trial is to go on next; None where there is none, or the limit is reached.
+
+        Args:
+            trials: all rows of the study.
+        """
+        limit = self.limit
+        if limit and limit.is_reached(trials):
+            return None
+        standing = self.standing(trials)
+        return standing.promotable() if standing else None
 
     @cached_property
     def study_id(self) -> int:

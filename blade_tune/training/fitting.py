@@ -41,6 +41,7 @@ class Fitting:
         self.history: list[EpochRecord] = []
         self.num_restored = 0
         self.num_steps = 0  # of an optimizer, which a fit does without
+        self.is_over = False  # whether the model is fitted
         # The result is empty until the fit.
         no_ranks_U = torch.empty(0, dtype=torch.int64)
         self.result = TrainingResult(0, {}, {}, no_ranks_U, self.history)
@@ -66,6 +67,7 @@ class Fitting:
         # Report the fit as one epoch.
         record = EpochRecord(1, {}, None, seconds, evaluation.metrics, cpu_seconds)
         self.history.append(record)
+        self.is_over = True
         figures = " ".join(f"{name}={value:.6g}" for name, value in record.metrics.items())
         log.info("fitted s=%.3f %s", seconds, figures)
         hooks.on_epoch(record)

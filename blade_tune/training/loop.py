@@ -117,7 +117,7 @@ class Training:
             for record in self.history:
                 hooks.on_epoch(record)
 
-        while len(self.history) < self.config.max_epochs and not self.stopping.exhausted:
+        while not self.is_over:
             if self.history and self.history[-1].metrics and hooks.is_spent():
                 self._is_cut = True
                 break
@@ -132,6 +132,11 @@ class Training:
             if stop:
                 raise InterruptedStudyError(f"stopped after epoch {record.epoch}.")
         return self.result
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all epochs are trained, or patience has ended the training."""
+        return len(self.history) >= self.config.max_epochs or self.stopping.exhausted
 
     @property
     def result(self) -> TrainingResult:

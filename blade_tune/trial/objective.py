@@ -1,4 +1,4 @@
-"""The objective function of a study: suggest a configuration, build the model, train it, report figures, prune.
+"""The objective function of a study: suggest a configuration, build the model, train it, report figures, prune, pause.
 
 `Objective` never lets an exception of a training escape where the trial can be given an end instead: whatever happens
 becomes a `TrialResult` with a state and a reason, which the worker stores. Only the loss of the database is raised.
@@ -7,8 +7,8 @@ becomes a `TrialResult` with a state and a reason, which the worker stores. Only
 import errno
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -34,6 +34,7 @@ from blade_tune.models.base import NeuralRecommender
 from blade_tune.models.combination import Combination
 from blade_tune.models.fitted import FittedRecommender
 from blade_tune.parameter import Value
+from blade_tune.search.promotion import Ladder, Standing
 from blade_tune.search.replicates import replicate_index
 from blade_tune.search.samplers import warmup_epochs
 from blade_tune.space import nest
@@ -53,6 +54,7 @@ from blade_tune.training.threads import use_all_threads, use_threads
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.clock import Clock
 from blade_tune.trial.files import write_ranks
+from blade_tune.trial.log import logged_to
 from blade_tune.trial.member_weights import member_states
 from blade_tune.trial.model import build_study_model
 from blade_tune.trial.provenance import software_lines
@@ -117,6 +119,10 @@ def build_training(
     raise TypeError(f"{definition.model} is neither trained nor fitted.")
 
 
+class TrialPausedError(optuna.TrialPruned):
+    """Raised at a rung where a trial is not among the best, once its checkpoint is written."""
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """The end of a trial: its state, its value, and why it ended; docs/studies.md describes the reasons."""
@@ -166,6 +172,7 @@ class Objective:
         self.should_stop = should_stop
         self.metric = definition.objective.metric
         self.warmup = warmup_epochs(definition.search.pruner, definition.train)
+        self.ladder = Ladder.of(definition.search.pruner, definition.train)
         # Tensors depend on the window length only, which may be searched: the latest few lengths stay on the device.
         self.device_data = lru_cache(maxsize=4)(
             lambda length: DeviceData.for_search(data, length, definition.objective, device)
@@ -192,6 +199,8 @@ class Objective:
         with logged_to(folder):
             try:
                 return self._train(trial, folder, check_lease)
+            except TrialPausedError as error:
+                return TrialResult(TrialState.PRUNED, reason=EndReason.PAUSED, message=str(error))
             except optuna.TrialPruned:
                 return TrialResult(TrialState.PRUNED, reason=EndReason.PRUNED)
             except (StorageInternalError, SQLAlchemyError):
@@ -281,6 +290,10 @@ class Objective:
             write_text(folder.metrics, "".join(lines))
             clock.read(training.history, record.epoch, figure)
             trial.report(figure, record.epoch)
+            # Epochs before the checkpoint's are a replay. At its own the trial may have been about to pause.
+            is_replay = record.epoch < training.num_restored
+            if self._is_rung(record.epoch) and not (is_replay or training.is_over or is_spent()):
+                self._pause(trial, record.epoch)
 
             # The pruner is asked even if its answer is not used: it records the trial's rungs when it is asked.
             is_weak = record.epoch > self.warmup and trial.should_prune()
@@ -309,6 +322,17 @@ class Objective:
 
         evaluator = self.device_data(training.model.max_length).evaluator
         return Hooks(evaluator, on_epoch, should_stop, is_spent, folder.checkpoint)
+
+    def _is_rung(self, epoch: int) -> bool:
+        return self.ladder is not None and epoch in self.ladder.rungs
+
+    def _pause(self, trial: Trial, epoch: int) -> None:
+        """Raise an error if the trial is to pause at a rung, at which it has reported its figure."""
+        rows = trial.study.get_trials(deepcopy=False)
+        standing = Standing.of(trial.study, self.definition, rows)
+        if standing and standing.pauses(rows[trial.number], epoch):
+            place, count = standing.place(root_number(trial), epoch)
+            raise TrialPausedError(f"after epoch {epoch}, ranked {place} of {count}")
 
 
 def _end_of(error: Exception, number: int, folder: TrialFolder) -> TrialResult:
@@ -358,39 +382,3 @@ def _keep(trial: Trial, folder: TrialFolder, result: TrainingResult) -> None:
     record = TrialRecord(trial)
     record.best_epoch = result.best_epoch
     record.metrics = result.metrics
-
-
-class _TrialLog(logging.FileHandler):
-    """A log file of one trial; lines that cannot be written, as on a full disk, are dropped after one warning."""
-
-    _is_broken = False
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - logging's name
-        """Warn, at the first failure only, through the package's logger and so through its other handlers."""
-        if not self._is_broken:
-            self._is_broken = True
-            log.warning("%s cannot be written: lines of it are missing", self.baseFilename)
-
-    def close(self) -> None:
-        """Close the file; lines that cannot be flushed are lost without an error."""
-        with suppress(OSError):
-            super().close()
-
-
-@contextmanager
-def logged_to(folder: TrialFolder) -> Iterator[None]:
-    """Write everything that the package logs inside the block to the trial's own log file too."""
-    try:
-        handler = _TrialLog(folder.log, encoding="utf-8")
-    except OSError as error:
-        log.warning("%s cannot be written (%s): this trial has no log", folder.log, error.strerror)
-        yield
-        return
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logger = logging.getLogger("blade_tune")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()

@@ -63,6 +63,7 @@ def test_status_has_budget_trials_and_best(status):
     assert list(status["trials"]) == [
         "complete",
         "pruned",
+        "paused",
         "failed",
         "running",
         "waiting",

@@ -121,6 +121,7 @@ def test_status_counts_each_row_once(stored):
     assert facts["trials"] == {
         "complete": 2,
         "pruned": 1,
+        "paused": 0,
         "failed": 1,
         "running": 0,
         "waiting": 1,

@@ -19,6 +19,7 @@ from blade_tune.storage.connect import open_storage, resolve_url
 from blade_tune.storage.optuna_storage import (
     REPORTS,
     STUDIES,
+    TRIAL_ATTRIBUTES,
     TRIALS,
     StudyStorage,
     _migrations_of,
@@ -248,7 +249,10 @@ def test_the_tables_are_as_they_were():
     """The tables that our own SQL reads have the names and the columns that it counts on."""
     assert (STUDIES.name, set(STUDIES.columns.keys())) == ("studies", {"study_id", "study_name"})
     assert TRIALS.name == "trials"
-    assert {"trial_id", "number", "study_id", "state"} <= set(TRIALS.columns.keys())
+    columns = {"trial_id", "number", "study_id", "state", "datetime_start"}
+    assert columns <= set(TRIALS.columns.keys())
+    assert TRIAL_ATTRIBUTES.name == "trial_user_attributes"
+    assert {"trial_id", "key", "value_json"} <= set(TRIAL_ATTRIBUTES.columns.keys())
     assert REPORTS.name == "trial_intermediate_values"
     assert {"trial_id", "step"} <= set(REPORTS.columns.keys())
     assert TRIALS.c.state.type.python_type is TrialState

@@ -1,5 +1,6 @@
 """Which rows count, and how."""
 
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -9,10 +10,17 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from blade_tune.storage.trials import (
     best_trial,
     count_states,
+    is_promoted,
+    is_scored,
     latest_failures,
+    logical_trials,
+    num_configurations,
     num_scored,
     ranked,
+    resumed_rows,
     root_number,
+    scored_trials,
+    state_words,
 )
 
 C, P, F, R, W = (
@@ -91,11 +99,52 @@ def test_states_are_counted_with_continued_rows_apart():
     assert count_states(rows) == {
         "complete": 1,
         "pruned": 1,
+        "paused": 0,
         "failed": 1,
         "running": 1,
         "waiting": 2,
         "continued": 1,
     }
+
+
+def promoted(**attrs: Any) -> list[FrozenTrial]:
+    """A trial that paused, another that paused, and the row that goes on with the first, with more attributes."""
+    rows = trials((P, 2, "paused"), (P, 2, "paused"), (C, 0.4))
+    rows[2].user_attrs = {"root": 0, "promoted": 0, **attrs}
+    return rows
+
+
+def test_a_promoted_trial_is_charged_once():
+    """By its paused row, in whatever way the row that goes on with it ends, and before it does."""
+    rows = promoted()
+    assert num_scored(rows) == 2
+    assert [trial.number for trial in scored_trials(rows)] == [2, 1]
+    for state in (R, W, F):
+        rows[2].state = state
+        assert num_scored(rows) == 2
+        assert [trial.number for trial in scored_trials(rows)] == [0, 1]
+    assert num_scored(rows) == sum(is_scored(row) and not is_promoted(row) for row in rows)
+
+
+def test_a_promoted_trial_stands_once():
+    """Its paused row is `continued`; that of a trial which was not promoted is `paused`."""
+    rows = promoted()
+    assert resumed_rows(rows) == {0}
+    states = [state_words(row, resumed_rows(rows)) for row in rows]
+    assert states == ["continued", "paused", "complete"]
+    counts = {state: count for state, count in count_states(rows).items() if count}
+    assert counts == {"continued": 1, "paused": 1, "complete": 1}
+    assert [trial.number for trial in logical_trials(rows)] == [2, 1]
+    assert num_configurations(rows) == 0
+
+
+def test_a_completed_promotion_is_no_failure_and_a_failed_one_is():
+    """Though a promoted trial is charged by its paused row alone."""
+    rows = promoted()
+    assert latest_failures(rows) == []
+    rows[2].state = F
+    rows[2].datetime_complete = datetime.max
+    assert [trial.number for trial in latest_failures(rows)] == [2]
 
 
 def test_a_row_that_goes_on_knows_its_root():

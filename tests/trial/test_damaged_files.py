@@ -12,7 +12,7 @@ from blade_tune.storage import recovery
 from blade_tune.storage.folder import StudyFolder, TrialFolder
 from blade_tune.storage.recovery import Recovery
 from blade_tune.trial.curves import curve_rows
-from blade_tune.trial.objective import logged_to
+from blade_tune.trial.log import logged_to
 from tests.damage import damages
 from tests.storage.test_recovery import GRACE_S
 from tests.tiny import rows, run, stored
