@@ -9,7 +9,7 @@ from blade_tune.auto.forecast import Forecast, Seen, TrialCurve, forecast
 from blade_tune.models import MODELS
 from blade_tune.spec.definition import COMBINATION, is_fitted
 from blade_tune.storage.trial_record import TrialRecord
-from blade_tune.storage.trials import is_scored, num_configurations, root_number
+from blade_tune.storage.trials import num_configurations, num_scored, root_number
 from blade_tune.study.stored import StoredStudy
 from blade_tune.xray.verdict import Finding
 
@@ -71,7 +71,7 @@ class Family:
     def ask_for(self, workers: int) -> None:
         """Set the budget of the search to a turn's trials more than are scored; those that wait come first."""
         per_worker = NEW_FITS if self.is_fitted else NEW_TRIALS
-        scored = sum(map(is_scored, self.stored.trials))
+        scored = num_scored(self.stored.trials)
         self.stored.study.set_user_attr("budget", scored + per_worker * workers)
 
 
