@@ -34,6 +34,7 @@ from blade_tune.metrics import gains
 from blade_tune.models.base import RecommenderModel
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.confirmation import Confirmation
+from blade_tune.selection.ensemble_study import ENSEMBLE
 from blade_tune.selection.protocol import loss_of, protocol_line, told_of
 from blade_tune.selection.statistics import estimate
 from blade_tune.spec.definition import max_length
@@ -216,9 +217,11 @@ def _provenance(
     """Return the content of a bundle's provenance.json."""
     definition, data, opening = stored.definition, sealed.search, sealed.opening
     members = [f"{member.study}:{member.trial}" for member in definition.settled_members]
+    metadata = TrialRecord(choice.trial).get(TrialRecord.metadata, {})
     return {
         "study": definition.name,
         "members": members,
+        "ensemble": metadata.get(ENSEMBLE),
         **choice.facts,
         "epochs": None if choice.source.definition.is_fitted else best_epoch,
         "with_valid": options.with_valid,
