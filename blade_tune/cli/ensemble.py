@@ -1,4 +1,4 @@
-"""Command `blade-tune ensemble`, which weighs confirmed runs and writes the ensemble where it is better than the best."""
+"""Command `blade-tune ensemble`, which weighs confirmed runs, and writes their sum where it beats the best alone."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -88,27 +88,34 @@ def ensemble(
     Example:
       blade-tune ensemble --study demo.compare --out ensemble
     """  # noqa: D301
-    from blade_tune.selection.ensemble import choose_ensemble, confirmed_runs, searches_of
+    from blade_tune.selection.ensemble import (
+        choose_ensemble,
+        confirmed_runs,
+        require_taken,
+        searches_of,
+    )
 
     # Weigh the runs
     names = [name.strip() for name in study.split(",")]
     device = usable_device(settings.device)
     runs = confirmed_runs(searches_of(names, settings.workspace), top, seeds)
     found = choose_ensemble(runs, device, settings.data, draws=draws, normalization=normalization)
+
+    # Write the bundle of an ensemble that is taken; the error about one that is not comes after what was found
+    exported = None
+    if out and found.is_taken:
+        exported = _export(found, f"{names[0]}.ensemble", out, settings, quiet=quiet)
     rows = _rows(found)
-    if form != "json":
+    if form == "json":
+        print_facts({**found.facts, "runs": rows, "exported": exported}, form)
+    else:
         print_rows(rows, form)
     if form == "table":
         click.echo(found.words)
-
-    # Write the bundle of one that is taken; the error where it is not comes after what was found
-    exported = None
-    if out:
-        exported = _export(found, f"{names[0]}.ensemble", out, settings, quiet=quiet)
-    if form == "json":
-        print_facts({**found.facts, "runs": rows, "exported": exported}, form)
-    elif form == "table" and exported:
+    if form == "table" and exported:
         print_facts(exported, form)
+    if out:
+        require_taken(found)
 
 
 def _rows(found: "Ensemble") -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from blade_tune.choices import Normalization
 from blade_tune.data.store import SearchData
-from blade_tune.errors import ConfigError, NonFiniteError
+from blade_tune.errors import ConfigError, NonFiniteError, NothingToExportError
 from blade_tune.metrics import gains_by_rank
 from blade_tune.models.settings.combination import CombinationConfig
 from blade_tune.selection.confirm import require_confirmation
@@ -30,7 +30,7 @@ from blade_tune.selection.greedy import (
 )
 from blade_tune.selection.stored_comparison import require
 from blade_tune.selection.testing import trained_model
-from blade_tune.spec.definition import MOST_MEMBERS, max_length
+from blade_tune.spec.definition import MOST_MEMBERS, OF_RUNS, max_length
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
@@ -59,6 +59,11 @@ class ConfirmedRun:
     def name(self) -> str:
         """The run as members of a combination are named, STUDY.runs:NUMBER."""
         return f"{self.runs.definition.name}:{self.trial.number}"
+
+    @property
+    def search(self) -> str:
+        """Name of the search that it confirms."""
+        return self.runs.definition.name.removesuffix(OF_RUNS)
 
     @property
     def model(self) -> str:
@@ -128,14 +133,31 @@ class Ensemble:
 
     @property
     def words(self) -> str:
-        """The verdict in a sentence."""
-        found = self.expected.comparison
-        interval = f"{found.difference:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+        """The figures of both and the verdict, in sentences."""
+        found, best = self.expected.comparison, self.candidates[self.single].name
         if len(self.members) == 1:
-            return f"Not taken: no ensemble is above {self.members[0][0].name} alone."
-        if self.is_taken:
-            return f"Taken: {interval} beside the best run alone, out of bag, 95%."
-        return f"Not taken: {interval} beside the best run alone, out of bag, 95%, which does not lie above 0."
+            return (
+                f"Not taken: no sum of runs is above {best} alone for the {self.num_users:,} users."
+            )
+        verdict = "Taken." if self.is_taken else "Not taken: the interval does not lie above 0."
+        return (
+            f"For users that had no part in the choice expect valid {self.metric} {self.expected.ensemble:.4f}, "
+            f"and {self.expected.single:.4f} of the best run alone: {found.difference:+.4f} "
+            f"({found.low:+.4f} to {found.high:+.4f}, 95%). {verdict}"
+        )
+
+
+def require_taken(ensemble: Ensemble) -> None:
+    """Refuse an ensemble that is not better than the best run alone beyond chance.
+
+    Raises:
+        NothingToExportError: it is not; the message has its figures and names what to export instead.
+    """
+    if not ensemble.is_taken:
+        search = ensemble.candidates[ensemble.single].search
+        raise NothingToExportError(
+            f"no ensemble to export. {ensemble.words} `blade-tune export-best --study {search}` writes the best."
+        )
 
 
 def searches_of(names: Sequence[str], workspace: Workspace) -> list[StoredStudy]:

@@ -7,10 +7,10 @@ and nothing that happens to the members' studies matters any more.
 from dataclasses import replace
 from typing import Any
 
-from blade_tune.errors import NothingToExportError, RunsMissingError
+from blade_tune.errors import RunsMissingError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models.combination import weight_of
-from blade_tune.selection.ensemble import Ensemble
+from blade_tune.selection.ensemble import Ensemble, require_taken
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.spec.definition import COMBINATION, StudyDefinition
 from blade_tune.spec.fingerprint import differences
@@ -40,11 +40,7 @@ def store_ensemble(ensemble: Ensemble, name: str, executor: RunExecutor) -> Stor
         RunsMissingError: the trial did not complete.
         InterruptedStudyError: the user stopped it; the same call continues from there.
     """
-    if not ensemble.is_taken:
-        raise NothingToExportError(
-            f"ensemble {name}: {ensemble.words} Export the study of "
-            f"{ensemble.candidates[ensemble.single].name} instead."
-        )
+    require_taken(ensemble)
     settings = executor.settings
     runs = ensemble.candidates[0].runs
     data = runs.data(settings.data)
