@@ -116,14 +116,15 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
         raise NothingToExportError(f"study {name} has no completed trial; run it first.")
     confirmation = load_confirmation(stored)
 
-    # The best trial of the search
+    # The best trial of the search; an ensemble is the only one of its study, and was judged before
     if rule is None and confirmation is None:
-        log.warning(
-            "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
-            "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",
-            *(name, best.number, num_scored(stored.trials), name),
-        )
         rule = "best"
+        if ENSEMBLE not in TrialRecord(best).get(TrialRecord.metadata, {}):
+            log.warning(
+                "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
+                "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",
+                *(name, best.number, num_scored(stored.trials), name),
+            )
     if rule == "best":
         return Choice("best", best.number, stored, best)
 
