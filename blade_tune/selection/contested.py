@@ -23,8 +23,8 @@ PIVOTS = 128
 
 
 @dataclass(frozen=True)
-class Block:
-    """What models say of all items for some users, made comparable between the models."""
+class ScoredUsers:
+    """What models say of all items for a block of users, made comparable between the models."""
 
     scores_CBV: NDArray[np.float32]  # the column of item v is v - 1
     targets_B: Ints  # number of each user's own item, from 1
@@ -46,7 +46,7 @@ class Contested:
     ]  # whether the item has a smaller number than the user's own, and so wins a tie
 
     @classmethod
-    def of(cls, blocks: Iterable[Block], cutoff: int) -> "Contested":
+    def of(cls, blocks: Iterable[ScoredUsers], cutoff: int) -> "Contested":
         """Collect the contested items of all users, a block of users at a time.
 
         Args:
@@ -91,7 +91,7 @@ class Contested:
         return np.minimum(self.always_X + before_X, self.cutoff).astype(np.uint8)
 
 
-def _contested(block: Block, cutoff: int, first_user: int) -> Contested:
+def _contested(block: ScoredUsers, cutoff: int, first_user: int) -> Contested:
     """Return the contested items of one block of users.
 
     Args:

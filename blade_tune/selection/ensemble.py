@@ -20,7 +20,7 @@ from blade_tune.errors import ConfigError, NonFiniteError, NothingToExportError
 from blade_tune.metrics import gains_by_rank
 from blade_tune.models.settings.combination import CombinationConfig
 from blade_tune.selection.confirm import require_confirmation
-from blade_tune.selection.contested import Block, Contested
+from blade_tune.selection.contested import ScoredUsers, Contested
 from blade_tune.selection.greedy import (
     Counts,
     OutOfBagEnsemble,
@@ -297,7 +297,7 @@ def _blocks(
     data: SearchData,
     config: CombinationConfig,
     device: "torch.device",
-) -> Iterator[Block]:
+) -> Iterator[ScoredUsers]:
     """Yield what the candidates say of all items, a block of validation users at a time."""
     import torch  # reports do not need it
 
@@ -321,7 +321,7 @@ def _block(
     evaluator: "Evaluator",
     places_B: "torch.Tensor",
     config: CombinationConfig,
-) -> Block:
+) -> ScoredUsers:
     """Return what models say of all items for some users, as a combination of them would sum it."""
     import torch
 
@@ -337,6 +337,6 @@ def _block(
                 raise NonFiniteError(NOT_FINITE)
             scores.append(comparable(scores_BV.float(), config).cpu().numpy())
     targets_B = evaluator.windows.targets(evaluator.rows_U[places_B])
-    return Block(
+    return ScoredUsers(
         np.stack(scores), targets_B.cpu().numpy(), evaluator.excluded(places_B).cpu().numpy()
     )

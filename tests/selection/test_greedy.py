@@ -8,29 +8,31 @@ import numpy as np
 import pytest
 
 from blade_tune.metrics import gains_by_rank
-from blade_tune.selection.contested import Block, Contested
+from blade_tune.selection.contested import ScoredUsers, Contested
 from blade_tune.selection.greedy import Counts, Sums, greedy, out_of_bag_ensemble
 
 METRIC, CUTOFF = "ndcg@5", 5
 
 
-def random_block(seed: int, num_models: int = 4, num_users: int = 30, num_items: int = 25) -> Block:
+def random_block(
+    seed: int, num_models: int = 4, num_users: int = 30, num_items: int = 25
+) -> ScoredUsers:
     """Scores of few different whole numbers, so that many are equal; some items are excluded."""
     rng = np.random.default_rng(seed)
     scores_CBV = rng.integers(-3, 4, (num_models, num_users, num_items)).astype(np.float32)
     targets_B = rng.integers(1, num_items + 1, num_users)
     scores_CBV[:, np.arange(num_users), targets_B - 1] += 2
-    return Block(scores_CBV, targets_B, rng.integers(0, num_items + 1, (num_users, 3)))
+    return ScoredUsers(scores_CBV, targets_B, rng.integers(0, num_items + 1, (num_users, 3)))
 
 
-def sums_of(*blocks: Block) -> Sums:
+def sums_of(*blocks: ScoredUsers) -> Sums:
     return Sums(Contested.of(blocks, CUTOFF), METRIC)
 
 
 # --- a slow twin ---
 
 
-def twin_rank(block: Block, user: int, counts: Sequence[int]) -> int:
+def twin_rank(block: ScoredUsers, user: int, counts: Sequence[int]) -> int:
     """The rank of a user's item in the sum, from 0; the cutoff for all ranks from it on."""
     excluded, target = set(block.excluded_BX[user]), block.targets_B[user]
     if target in excluded:
@@ -49,7 +51,7 @@ def twin_rank(block: Block, user: int, counts: Sequence[int]) -> int:
     return min(len(before), CUTOFF)
 
 
-def twin_total(block: Block, counts: Sequence[int], weights: Sequence[int]) -> Fraction:
+def twin_total(block: ScoredUsers, counts: Sequence[int], weights: Sequence[int]) -> Fraction:
     """The exact sum of gains."""
     gain = [*map(Fraction, gains_by_rank(METRIC)), Fraction(0)]
     return sum(
@@ -58,7 +60,7 @@ def twin_total(block: Block, counts: Sequence[int], weights: Sequence[int]) -> F
     )
 
 
-def twin_greedy(block: Block, weights: Sequence[int], draws: int, most_models: int) -> Counts:
+def twin_greedy(block: ScoredUsers, weights: Sequence[int], draws: int, most_models: int) -> Counts:
     """Draw after draw, whatever is best; the shortest beginning that nothing later exceeds."""
     now = [0] * len(block.scores_CBV)
     path = []
@@ -178,7 +180,7 @@ def planted(seed: int, strengths_GC: Sequence[Sequence[float]], num_users: int =
     targets_B = rng.integers(1, 41, num_users)
     groups_B = rng.integers(len(strengths), size=num_users)
     scores_CBV[:, np.arange(num_users), targets_B - 1] += strengths[groups_B].T
-    return sums_of(Block(scores_CBV, targets_B, np.zeros((num_users, 1), dtype=int)))
+    return sums_of(ScoredUsers(scores_CBV, targets_B, np.zeros((num_users, 1), dtype=int)))
 
 
 def test_models_that_complement_each_other_are_taken():
