@@ -20,7 +20,7 @@ from blade_tune.errors import ConfigError, NonFiniteError, NothingToExportError
 from blade_tune.metrics import gains_by_rank
 from blade_tune.models.settings.combination import CombinationConfig
 from blade_tune.selection.confirm import require_confirmation
-from blade_tune.selection.contested import ScoredUsers, Contested
+from blade_tune.selection.contested import Contested, ScoredUsers
 from blade_tune.selection.greedy import (
     Counts,
     OutOfBagEnsemble,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from blade_tune.metrics import gains_by_rank
-from blade_tune.selection.contested import ScoredUsers, Contested
+from blade_tune.selection.contested import Contested, ScoredUsers
 from blade_tune.selection.greedy import Counts, Sums, greedy, out_of_bag_ensemble
 
 METRIC, CUTOFF = "ndcg@5", 5
