@@ -17,3 +17,5 @@ TargetSet = Literal["truth", "mode", "constant"]  # what models are told of the 
 
 FactorInit = Literal["xavier", "ones"]
 InitName = Literal["xavier", "normal"]
+
+Normalization = Literal["scores", "ranks"]  # what a combination sums of its members

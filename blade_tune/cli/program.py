@@ -33,7 +33,13 @@ blade_tune.add_sections(
     "blade_tune.cli",
     {
         "Run a study": ("auto", "run", "worker", "stop", "status", "trials", "show"),
-        "Confirm the winner and use it": ("confirm", "export-best", "recommend", "retrain"),
+        "Confirm the winner and use it": (
+            "confirm",
+            "ensemble",
+            "export-best",
+            "recommend",
+            "retrain",
+        ),
         "Compare models and effects": ("power", "compare", "ablate", "sweep"),
         "Report and check": ("report", "reproduce", "ledger", "dashboard"),
         "Look after data, spaces and databases": ("doctor", "space", "data", "storage"),

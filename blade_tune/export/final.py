@@ -32,6 +32,7 @@ from blade_tune.metrics import gains
 from blade_tune.models.base import RecommenderModel
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.confirmation import Confirmation
+from blade_tune.selection.ensemble_study import ENSEMBLE
 from blade_tune.selection.protocol import loss_of, protocol_line, told_of
 from blade_tune.selection.statistics import estimate
 from blade_tune.spec.definition import max_length
@@ -114,14 +115,15 @@ def choose(stored: StoredStudy, rule: Rule | None) -> Choice:
         raise NothingToExportError(f"study {name} has no completed trial; run it first.")
     confirmation = load_confirmation(stored)
 
-    # The best trial of the search
+    # The best trial of the search; an ensemble is the only one of its study, and was judged before
     if rule is None and confirmation is None:
-        log.warning(
-            "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
-            "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",
-            *(name, best.number, num_scored(stored.trials), name),
-        )
         rule = "best"
+        if ENSEMBLE not in TrialRecord(best).get(TrialRecord.metadata, {}):
+            log.warning(
+                "study=%s no winner is confirmed: trial %d is the luckiest of %d noisy ones, and its value too high "
+                "on average; `blade-tune confirm --study %s` trains the top ones on fresh seeds",
+                *(name, best.number, num_scored(stored.trials), name),
+            )
     if rule == "best":
         return Choice("best", best.number, stored, best)
 
@@ -214,10 +216,12 @@ def _provenance(
     trials = stored.trials
     warm = dict(warm_origin(trials, trials[choice.search_trial]))
     warm.pop("stored", None)  # a place on this machine
+    metadata = TrialRecord(choice.trial).get(TrialRecord.metadata, {})
     return {
         "study": definition.name,
         "members": members,
         "member_trainings": member_trainings(stored),
+        "ensemble": metadata.get(ENSEMBLE),
         **choice.facts,
         "warm_start": warm or None,
         "epochs": None if choice.source.definition.is_fitted else best_epoch,

@@ -109,6 +109,19 @@ def _data(bundle: Bundle) -> str:
     )
 
 
+def _chosen(provenance: Mapping[str, Any]) -> str:
+    """Return by which rule a trial was chosen; of an ensemble, how its members were."""
+    found = provenance["ensemble"]
+    if found is None:
+        return f"{provenance['rule']}: {CHOSEN[provenance['rule']]}"
+    drawn = ", ".join(f"{name} {count}" for name, count in found["members"].items())
+    return (
+        f"ensemble: members by greedy selection on valid rows, drawn {drawn} times; {found['metric']} minus that of "
+        f"{found['single']} alone for users that had no part in the choice: {found['difference']:+.4f} "
+        f"({found['low']:+.4f} to {found['high']:+.4f})"
+    )
+
+
 def _making(provenance: Mapping[str, Any]) -> str:
     ledger, members = provenance["ledger"], provenance["members"]
     warm = provenance["warm_start"]
@@ -116,7 +129,7 @@ def _making(provenance: Mapping[str, Any]) -> str:
     return _facts(
         {
             "study": provenance["study"],
-            "chosen": f"{provenance['rule']}: {CHOSEN[provenance['rule']]}",
+            "chosen": _chosen(provenance),
             "trial": f"{provenance['trial']} (trained as {provenance['trained_as']})",
             **({"members": ", ".join(members)} if members else {}),
             **({"warm start": f"from {origin_words(warm)}"} if warm else {}),

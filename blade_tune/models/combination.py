@@ -64,18 +64,20 @@ class Combination(FittedRecommender):
         for member, weight in zip(self.members, self.weights, strict=True):
             assert isinstance(member, RecommenderModel)  # noqa: S101 - for the type checker
             scores_BV = member.scores(batch.newest(member.max_length))
-            total_BV[:, 1:] += weight * self._comparable(scores_BV[:, 1:])
+            total_BV[:, 1:] += weight * comparable(scores_BV[:, 1:], self.config)
         return total_BV
-
-    def _comparable(self, scores_BV: Tensor) -> Tensor:
-        if self.config.normalization == "ranks":
-            return 1 / (self.config.rank_offset + ranks(scores_BV))
-        return standardized(scores_BV)
 
 
 def weight_of(place: int) -> str:
     """Name the field with the weight of the member at a place, from 2."""
     return f"weight_{place}"
+
+
+def comparable(scores_BV: Tensor, config: CombinationConfig) -> Tensor:
+    """Make a model's scores of all items, without padding, comparable with those of other models for each user."""
+    if config.normalization == "ranks":
+        return 1 / (config.rank_offset + ranks(scores_BV))
+    return standardized(scores_BV)
 
 
 def standardized(scores_BV: Tensor) -> Tensor:

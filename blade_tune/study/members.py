@@ -82,7 +82,21 @@ def _find(name: str, workspace: Workspace) -> Member:
         raise ConfigError(f"member {name}: no study {study} is stored here; run it first.")
     if stored.definition.members:
         raise ConfigError(f"member {name}: is a combination; name the studies that it is made of.")
-    trial = _trial(stored, name, number)
+    return member_of(stored, _trial(stored, name, number), name)
+
+
+def member_of(stored: StoredStudy, trial: FrozenTrial, name: str) -> Member:
+    """Return a trial as a member of a combination, with the digest of its weights.
+
+    Args:
+        stored: the trial's study.
+        trial: the trial.
+        name: the member's name, for messages.
+
+    Raises:
+        ConfigError: its weights were not kept, or are damaged.
+    """
+    study = stored.definition.name
     files = stored.files(trial)
     if not files.weights.exists():
         raise ConfigError(

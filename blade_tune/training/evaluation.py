@@ -70,7 +70,7 @@ class Evaluator:
             return self.ranking(self.states(model), model.item_vectors(), self.excluded)
 
         def scores(order_B: Tensor) -> Tensor:
-            return model.scores(self._batch(order_B))
+            return model.scores(self.batch(order_B))
 
         return self.ranking.of_scores(scores, self.excluded)
 
@@ -83,15 +83,19 @@ class Evaluator:
         states = []
         batches = self.order_U.split(USERS_AT_ONCE)
         for order_B, longest in zip(batches, self.longest, strict=True):
-            batch = self._batch(order_B).newest(longest)
+            batch = self.batch(order_B).newest(longest)
             states.append(model.final_states(batch).float())
         states_UD = torch.cat(states)
 
         # Put the states back in the order of `rows_U`.
         return torch.empty_like(states_UD).index_copy_(0, self.order_U, states_UD)
 
-    def _batch(self, order_B: Tensor) -> Batch:
-        """Return the windows of some users as models see them, with the behavior set that the protocol tells."""
+    def batch(self, order_B: Tensor) -> Batch:
+        """Return the windows of some users as models see them, with the behavior set that the protocol tells.
+
+        Args:
+            order_B: the users, as places in `rows_U`.
+        """
         batch = self.windows.rows(self.rows_U[order_B])
         if self.told_set_K is None:
             return batch
@@ -105,7 +109,7 @@ class Evaluator:
             generator: of the draw, on the CPU.
         """
         order_B = torch.randperm(len(self.rows_U), generator=generator)[:size]
-        return self._batch(order_B.to(self.rows_U.device))
+        return self.batch(order_B.to(self.rows_U.device))
 
     def excluded(self, order_B: Tensor) -> Tensor:
         """Return items_BX: the items that are not ranked for some users, padded with 0.

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import blade_tune.cli
-from blade_tune.choices import NextItemLoss
+from blade_tune.choices import NextItemLoss, Normalization
 from blade_tune.cli.options import METAVARS, WORK_FLAGS
 from blade_tune.cli.program import blade_tune as program
 from blade_tune.export import JudgedOn, Rule
@@ -32,6 +32,7 @@ CHOICES = {  # the option of a command -> what is chosen from
     "space check --recipe": get_args(RecipeName),
     "export-best --rule": get_args(Rule),
     "retrain --judge-on": get_args(JudgedOn),
+    "ensemble --normalization": get_args(Normalization),
 }
 
 

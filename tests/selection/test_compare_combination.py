@@ -9,6 +9,7 @@ from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.selection.compare import Budget, define, run_comparison
 from blade_tune.selection.contrasts import contrasts_of
+from blade_tune.selection.ensemble import searches_of
 from blade_tune.storage.trials import best_trial
 from blade_tune.trial.callback import Callback
 from tests.selection.small import OwnExecutor
@@ -44,6 +45,9 @@ def test_a_combination_is_made_of_the_fitted_models_beside_it(
     assert (set(found.models), found.scored) == ({"combination", "popularity"}, 0)
     again = run_comparison(define("tiny", models, budget), budget, own, "item_knn")
     assert [len(stored.trials) for stored in again] == [2, 2, 2]
+    # Candidates of an ensemble are the others: a combination cannot be a member
+    found_by_name = searches_of(["tiny.compare"], own.settings.workspace)
+    assert [each.label for each in found_by_name] == ["popularity", "item_knn"]
 
 
 @pytest.mark.parametrize("beside", [["sasrec"], ["sasrec", "popularity"]])

@@ -1,9 +1,10 @@
 """Settings of a weighted sum of models."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
+from blade_tune.choices import Normalization
 from blade_tune.models.settings.base import ModelConfig, only_when
 
 
@@ -19,7 +20,7 @@ def _weight(member: str) -> Any:
 class CombinationConfig(ModelConfig):
     """How the scores of members are made comparable, and how much each counts."""
 
-    normalization: Literal["scores", "ranks"] = Field(
+    normalization: Normalization = Field(
         "scores",
         description="what is summed: each member's standardized scores, or 1 / (rank_offset + rank)",
     )
