@@ -12,6 +12,7 @@ from blade_tune.errors import BladeTuneError, InterruptedStudyError, RunsMissing
 from blade_tune.selection.comparison import Comparisons, Contender, same_seeds
 from blade_tune.selection.confirm import confirm
 from blade_tune.selection.contenders import compare
+from blade_tune.selection.ensemble import Ensemble, choose_ensemble, confirmed_runs
 from blade_tune.selection.runs import SHORTEST_S, RunExecutor
 from blade_tune.selection.statistics import Comparison, paired_bootstrap
 from blade_tune.selection.testing import Opening
@@ -32,6 +33,13 @@ class Chosen:
     chosen: Contender
     # The chosen minus the best other model that is fitted at once; None where there is none
     over_classical: tuple[str, Comparison] | None
+    # Of all confirmed runs; None where there was no time for one, or there is one run only
+    ensemble: Ensemble | None = None
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the ensemble is taken, which is better than the best run alone beyond chance."""
+        return self.ensemble is not None and self.ensemble.is_taken
 
     @property
     def best(self) -> Contender:
@@ -65,7 +73,7 @@ def confirm_best(
     confirmed = []
     # Fits take seconds, so they come first
     for family in [*fitted, *neural]:
-        training_s = max(curve.seconds for curve in family.seen.ended)
+        training_s = family.seen.longest_s
         left_s = schedule.left_s - EXPORT_S - SLACK * training_s  # which the export takes
         if _is_confirmed(family, left_s, executor, num_seeds):
             confirmed.append(family)
@@ -96,12 +104,16 @@ def _is_confirmed(
     return True
 
 
-def choose(confirmed: Sequence[Family], executor: RunExecutor) -> Chosen:
-    """Compare confirmed winners, and choose the simplest that cannot be told from the best.
+def choose(
+    confirmed: Sequence[Family], schedule: Schedule, executor: RunExecutor, num_seeds: int
+) -> Chosen:
+    """Compare confirmed winners, and choose the simplest that cannot be told from the best, or an ensemble.
 
     Args:
         confirmed: families whose winner is confirmed, at least one.
+        schedule: the time, of which enough is left for the export.
         executor: says where the data is.
+        num_seeds: fresh seeds of each winner, whose runs may be members of an ensemble.
     """
     opening = Opening(COMMAND, torch.device("cpu"), executor.settings.data)
     found = compare([family.stored for family in confirmed], "valid", opening)
@@ -118,7 +130,15 @@ def choose(confirmed: Sequence[Family], executor: RunExecutor) -> Chosen:
     over = (
         (classical[0].label, difference(chosen, classical[0], found.metric)) if classical else None
     )
-    return Chosen(found, chosen, over)
+    training_s = max(family.seen.longest_s for family in confirmed)
+    left_s = schedule.left_s - EXPORT_S - SLACK * training_s
+    ensemble = None
+    if left_s > 0:
+        runs = confirmed_runs([family.stored for family in confirmed], num_seeds=num_seeds)
+        device = torch.device(executor.placements[0].device)
+        if len(runs) > 1:
+            ensemble = choose_ensemble(runs, device, executor.settings.data)
+    return Chosen(found, chosen, over, ensemble)
 
 
 def difference(first: Contender, second: Contender, metric: str) -> Comparison:

@@ -58,6 +58,11 @@ class Seen:
         return max((curve.best for curve in self.ended), default=None)
 
     @property
+    def longest_s(self) -> float:
+        """Seconds of the longest training that has ended."""
+        return max((curve.seconds for curve in self.ended), default=0.0)
+
+    @property
     def seconds(self) -> float:
         """Seconds of training in all trials together."""
         return sum(curve.seconds for curve in (*self.ended, *self.unfinished))

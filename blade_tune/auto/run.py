@@ -15,6 +15,7 @@ from blade_tune.auto.search import Confirming, Search
 from blade_tune.auto.words import family_rows, paragraph
 from blade_tune.data.store import SearchData
 from blade_tune.errors import ConfigError, NothingToExportError
+from blade_tune.export.ensemble import export_ensemble
 from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.files import write_whole
 from blade_tune.fleet.worker_start import warm
@@ -35,7 +36,7 @@ TellStep = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a user asks an automatic choice for."""
 
     study: str  # name or path of the study file
@@ -69,6 +70,7 @@ class Result:
             "expected": vars(chosen.expected) if chosen.expected else None,
             "best": self.choice.best.label,
             "over_classical": _over(self.choice),
+            "ensemble": self.choice.ensemble.facts if self.choice.ensemble else None,
             "test": self.metrics["test"],
             "bundle": str(self.bundle),
             "words": self.words,
@@ -92,7 +94,7 @@ def _too_large(models: Sequence[str], data: SearchData) -> dict[str, str]:
 
 
 def run_auto(
-    asked: Asked, schedule: Schedule, executor: RunExecutor, tell: TellStep = lambda _: None
+    asked: Request, schedule: Schedule, executor: RunExecutor, tell: TellStep = lambda _: None
 ) -> Result:
     """Search families of models in a given time, choose one, and export it.
 
@@ -135,7 +137,7 @@ def run_auto(
             f"{asked.study}: no model could be confirmed in {schedule.total_s:.0f} s; give it more time (--for), or "
             "fewer --models. What was trained is kept."
         )
-    choice = choose(confirmed, executor)
+    choice = choose(confirmed, schedule, executor, asked.seeds)
     return _finish(asked, choice, families, findings, (schedule, executor, tell))
 
 
@@ -150,7 +152,7 @@ def worker(executor: RunExecutor) -> Callable[[Family, float], None]:
 
 
 def _finish(
-    asked: Asked,
+    asked: Request,
     choice: Chosen,
     families: Sequence[Family],
     findings: Findings,
@@ -161,10 +163,15 @@ def _finish(
     stored = choice.chosen.study
     name = str(ComparisonName.of_search(stored.definition.name))
     folder = executor.settings.results / name
-    tell(f"exporting {choice.chosen.label}")
     bundle = asked.out or folder / "bundle"
     device = torch.device(executor.placements[0].device)
-    metrics = export_best(stored, ExportOptions(bundle, device, executor.settings.data))
+    options = ExportOptions(bundle, device, executor.settings.data)
+    if choice.ensemble and choice.is_ensemble:
+        tell(f"exporting an ensemble of {len(choice.ensemble.members)} runs")
+        metrics = export_ensemble(choice.ensemble, f"{name}-ensemble", executor, options)
+    else:
+        tell(f"exporting {choice.chosen.label}")
+        metrics = export_best(stored, options)
     words = paragraph(choice, families, findings, schedule)
     left = {family.model: family.left for family in families}
     AutomaticChoice(choice.chosen.label, words, left).store([each.stored for each in families])

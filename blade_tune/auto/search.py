@@ -73,7 +73,7 @@ class Search:
     def left_s(self) -> float:
         """Seconds that are left for the search."""
         best = self.best
-        training_s = 0.0 if best is None else _longest(best)
+        training_s = 0.0 if best is None else best.seen.longest_s
         rounds = math.ceil(self.plan.num_runs / self.workers)
         starting_s = self.plan.num_confirmed * self.start_s
         if best is None:  # there is nothing to keep time for
@@ -196,8 +196,3 @@ class Search:
         reached = "nothing yet" if family.seen.best is None else f"{family.seen.best:.4f}"
         leading = f"; best so far {best.model} {best.seen.best:.4f}" if best else ""
         return f"{family.model}: {reached}, {len(family.seen.ended)} trials{leading}"
-
-
-def _longest(family: Family) -> float:
-    """Return the seconds of the longest training of a family that has ended."""
-    return max((curve.seconds for curve in family.seen.ended), default=0.0)

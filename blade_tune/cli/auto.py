@@ -92,7 +92,7 @@ def auto(
       blade-tune auto --study demo --for 2m
     """  # noqa: D301
     from blade_tune.auto.family import searchable
-    from blade_tune.auto.run import Asked, run_auto
+    from blade_tune.auto.run import Request, run_auto
     from blade_tune.auto.schedule import Schedule
     from blade_tune.fleet.devices import assign
     from blade_tune.fleet.precedence import resolve
@@ -113,7 +113,7 @@ def auto(
     names = [model.strip() for model in models.split(",")]
     if models == "all":
         names = list(searchable())
-    asked = Asked(study, names, seeds, top, warm_start, out)
+    asked = Request(study, names, seeds, top, warm_start, out)
     executor = RunExecutor(settings, assign(settings), Callback())
 
     def tell(line: str) -> None:

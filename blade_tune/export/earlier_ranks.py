@@ -100,8 +100,9 @@ class EarlierEvaluator(Evaluator):
         self._items_V = torch.from_numpy(numbers.items_V).to(device)
         self._gone_X = torch.from_numpy(numbers.gone_X).to(device)
 
-    def _batch(self, order_B: Tensor) -> Batch:
-        batch = super()._batch(order_B)
+    def batch(self, order_B: Tensor) -> Batch:
+        """Return the windows of some users, under the earlier model's numbers of users."""
+        batch = super().batch(order_B)
         return replace(batch, users_B=self._users_U[batch.users_B])
 
     def excluded(self, order_B: Tensor) -> Tensor:
