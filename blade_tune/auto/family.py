@@ -88,8 +88,8 @@ def in_order_of_cost(models: Iterable[str]) -> list[str]:
 def in_order(models: Iterable[str], findings: Mapping[str, Finding]) -> list[str]:
     """Return models in the order in which they are looked at.
 
-    The cheapest come first; but where behavior sets matter, models that train in epochs and read them come before
-    others that do. Models that are fitted at once come first in any case.
+    The cheapest come first; but where behavior sets matter, of the models that train in epochs those that read them
+    come before others, all but the cheapest, whose curve is the reference. Models that are fitted at once come first.
 
     Args:
         models: the models.
@@ -104,7 +104,13 @@ def in_order(models: Iterable[str], findings: Mapping[str, Finding]) -> list[str
             return 0
         return 1 if model in READS_SETS else 2 if model in READS_TYPES else 3
 
-    return sorted(by_cost, key=tier)
+    ordered = sorted(by_cost, key=tier)
+    reference = next((model for model in by_cost if not is_fitted(model)), None)
+    if reference is None:
+        return ordered
+    ordered.remove(reference)
+    place = sum(map(is_fitted, ordered))
+    return [*ordered[:place], reference, *ordered[place:]]
 
 
 def seen_of(rows: Sequence[FrozenTrial]) -> Seen:

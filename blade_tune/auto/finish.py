@@ -1,12 +1,12 @@
 """From searched families to one model: the best are confirmed on fresh seeds, and the simplest that holds is chosen."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
-from blade_tune.auto.family import Family, in_order_of_cost
+from blade_tune.auto.family import Family
 from blade_tune.auto.schedule import EXPORT_S, SLACK, Schedule
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, RunsMissingError, StorageError
 from blade_tune.selection.comparison import Comparisons, Contender, same_seeds
@@ -23,6 +23,14 @@ COMMAND = "auto"  # as the ledger names it
 NUM_FITTED = 3  # families that are fitted at once and are confirmed
 # A simpler model is taken unless the best one is better with a p-value at most so high, two-sided.
 SIMPLER_UNLESS = 0.1
+
+
+# From simple to less simple: what is the same for all users, what is counted or fitted at once, what is trained in epochs
+KINDS: tuple[Callable[[Contender], bool], ...] = (
+    lambda entry: entry.label == "popularity",
+    lambda entry: entry.study.definition.is_fitted,
+    lambda entry: True,
+)
 
 
 @dataclass(frozen=True)
@@ -117,13 +125,10 @@ def choose(
     """
     opening = Opening(COMMAND, torch.device("cpu"), executor.settings.data)
     found = compare([family.stored for family in confirmed], "valid", opening)
-    by_label = {entry.label: entry for entry in found.entries}
+    # The best of each kind, the simplest kind first; entries are in order of their means, so that the first is the best
     best = found.entries[0]
-    chosen = best
-    for model in in_order_of_cost(by_label):
-        if model == best.label or _is_as_good(by_label[model], best, found.metric):
-            chosen = by_label[model]
-            break
+    of_kind = [next(filter(is_of, found.entries), None) for is_of in KINDS]
+    chosen = next(each for each in of_kind if each and _is_as_good(each, best, found.metric))
     classical = [
         entry for entry in found.entries if entry.study.definition.is_fitted and entry is not chosen
     ]
@@ -148,4 +153,4 @@ def difference(first: Contender, second: Contender, metric: str) -> Comparison:
 
 
 def _is_as_good(model: Contender, best: Contender, metric: str) -> bool:
-    return difference(best, model, metric).p_value > SIMPLER_UNLESS
+    return model is best or difference(best, model, metric).p_value > SIMPLER_UNLESS

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from blade_tune.auto.definitions import families as families_of
 from blade_tune.auto.family import Family, in_order
 from blade_tune.auto.finish import NUM_FITTED, Chosen, choose, confirm_best
 from blade_tune.auto.schedule import Schedule
@@ -22,7 +23,7 @@ from blade_tune.fleet.worker_start import warm
 from blade_tune.models import config_class
 from blade_tune.report.comparison_page import write_comparison_report
 from blade_tune.selection.automatic import AutomaticChoice
-from blade_tune.selection.compare import Budget, define, prepared
+from blade_tune.selection.compare import prepared
 from blade_tune.selection.comparison_name import ComparisonName
 from blade_tune.selection.runs import SHORTEST_S, RunExecutor
 from blade_tune.selection.stored_comparison import StoredComparison
@@ -112,7 +113,7 @@ def run_auto(
     sources = [read_source(text, settings.workspace) for text in asked.warm_start]
     _require_models(sources, asked.models)
     # The data, and what matters in it
-    definitions = define(asked.study, asked.models, Budget(1, 1, asked.seeds), kind="auto")
+    definitions = families_of(asked.study, asked.models, asked.seeds)
     data = prepared(definitions[0], settings)
     too_large = _too_large(asked.models, data)
     for reason in too_large.values():

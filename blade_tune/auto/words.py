@@ -44,6 +44,9 @@ def _what_won(choice: Chosen) -> Iterator[str]:
     metric = choice.comparisons.metric.upper()
     chosen = choice.chosen
     mean = chosen.scores.estimate(choice.comparisons.metric).mean
+    if choice.ensemble and choice.is_ensemble:
+        drawn = ", ".join(f"{run.name} {count}" for run, count in choice.ensemble.members)
+        yield f"An ensemble of confirmed runs is exported ({drawn}). {choice.ensemble.words} Of models alone:"
     if chosen.expected:
         yield f"{chosen.label} is chosen: {metric} {chosen.expected} is to be expected of it for other users."
     else:
@@ -53,9 +56,6 @@ def _what_won(choice: Chosen) -> Iterator[str]:
         yield (
             f"{choice.best.label} reached {reached:.4f}, which is not better beyond chance, and is less simple."
         )
-    if choice.ensemble and choice.is_ensemble:
-        drawn = ", ".join(f"{run.name} {count}" for run, count in choice.ensemble.members)
-        yield f"An ensemble of confirmed runs ({drawn}) is exported in its place. {choice.ensemble.words}"
     if choice.over_classical:
         name, over = choice.over_classical
         yield f"The best other model that is only counted or fitted, {name}, is {_distance(over)}."

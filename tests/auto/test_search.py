@@ -189,12 +189,13 @@ def finding(low: float) -> Finding:
 
 
 def test_models_that_read_sets_come_first_where_sets_matter() -> None:
-    """Where sets matter, readers of whole sets are looked at before readers of types, and both before others."""
-    models = ["sasrec", "blade", "mbht", "eidp", "popularity"]
+    """Where sets matter, the cheapest is the reference; then come readers of whole sets, of types, and others."""
+    models = ["sasrec", "cl4srec", "blade", "mbht", "eidp", "popularity"]
     assert in_order(models, {"sets": finding(0.01)}) == [
-        *("popularity", "eidp", "blade", "mbht", "sasrec")
+        *("popularity", "sasrec", "eidp", "blade", "mbht", "cl4srec")
     ]
     assert in_order(models, {"sets": finding(-0.01)}) == [
-        *("popularity", "sasrec", "mbht", "eidp", "blade")
+        *("popularity", "sasrec", "mbht", "cl4srec", "eidp", "blade")
     ]
+    assert in_order(["ials", "popularity"], {"sets": finding(0.01)}) == ["popularity", "ials"]
     assert in_order(models, {}) == in_order(models, {"sets": finding(-0.01)})
