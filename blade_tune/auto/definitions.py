@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from blade_tune.selection.compare import Budget, define
 from blade_tune.spec.definition import StudyDefinition, defaults_first
 
-# The shared spaces were measured on data of 150,000 rows. Where rows are fewer, or their law is clear, a higher rate and
-# smaller batches learn it in a tenth of the epochs.
+# The shared spaces were measured on data of 150,000 rows. Where rows are fewer, or their law is clear, a higher rate
+# and smaller batches learn it in a tenth of the epochs.
 LEARNING_RATE = {"float": [1e-4, 5e-3], "log": True}
 QUICK = {"learning_rate": 3e-3, "batch_size": 64}
 

@@ -1,7 +1,7 @@
 """From searched families to one model: the best are confirmed on fresh seeds, and the simplest that holds is chosen."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,14 +23,6 @@ COMMAND = "auto"  # as the ledger names it
 NUM_FITTED = 3  # families that are fitted at once and are confirmed
 # A simpler model is taken unless the best one is better with a p-value at most so high, two-sided.
 SIMPLER_UNLESS = 0.1
-
-
-# From simple to less simple: what is the same for all users, what is counted or fitted at once, what is trained in epochs
-KINDS: tuple[Callable[[Contender], bool], ...] = (
-    lambda entry: entry.label == "popularity",
-    lambda entry: entry.study.definition.is_fitted,
-    lambda entry: True,
-)
 
 
 @dataclass(frozen=True)
@@ -127,8 +119,12 @@ def choose(
     found = compare([family.stored for family in confirmed], "valid", opening)
     # The best of each kind, the simplest kind first; entries are in order of their means, so that the first is the best
     best = found.entries[0]
-    of_kind = [next(filter(is_of, found.entries), None) for is_of in KINDS]
-    chosen = next(each for each in of_kind if each and _is_as_good(each, best, found.metric))
+    chosen = best
+    for is_of_kind in (_is_popularity, _is_fitted):
+        of_kind = next(filter(is_of_kind, found.entries), None)
+        if of_kind and _is_as_good(of_kind, best, found.metric):
+            chosen = of_kind
+            break
     classical = [
         entry for entry in found.entries if entry.study.definition.is_fitted and entry is not chosen
     ]
@@ -150,6 +146,14 @@ def difference(first: Contender, second: Contender, metric: str) -> Comparison:
     """Return one confirmed winner minus another, over users and seeds, with what their choice may owe allowed for."""
     gains = same_seeds(first.scores.gains(metric), second.scores.gains(metric))
     return paired_bootstrap(*gains, owed=(first.owed, second.owed))
+
+
+def _is_popularity(model: Contender) -> bool:
+    return model.label == "popularity"
+
+
+def _is_fitted(model: Contender) -> bool:
+    return model.study.definition.is_fitted
 
 
 def _is_as_good(model: Contender, best: Contender, metric: str) -> bool:
