@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from ruamel.yaml import YAML
 from sqlalchemy.exc import OperationalError
 
-from blade_tune.cli.dry_run import print_plan
+from blade_tune.cli.dry_run import Asked, print_plan
 from blade_tune.cli.options import METAVARS, run_flags, run_settings, study_option
 from blade_tune.cli.program import blade_tune
 from blade_tune.cli.run import run
@@ -104,9 +104,8 @@ def test_a_dry_run_makes_nothing(capsys):
         source,
         StudyDefinition.load(source),
         resolve({"device": "cpu"}, source),
-        TrialBudget(),
+        Asked(TrialBudget()),
         {},
-        None,
     )
     assert sorted(Path().rglob("*")) == before
     printed = capsys.readouterr().out

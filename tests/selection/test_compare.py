@@ -1,11 +1,13 @@
 """Comparisons: one protocol and one budget for every model, or no table."""
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+from optuna.trial import FrozenTrial
 
 from blade_tune.choices import NextItemLoss
 from blade_tune.config import read_yaml, write_yaml
@@ -235,12 +237,23 @@ class _Other:
         )
 
 
+def _many(trial: FrozenTrial, count: int) -> list[FrozenTrial]:
+    """So many trials, all like one."""
+    trials = [copy.copy(trial) for _ in range(count)]
+    for number, each in enumerate(trials):
+        each.number = number
+    return trials
+
+
 def test_uneven_budgets_are_named(studies: list[StoredStudy]):
     """Over 5% apart, the amounts are said; what was not limited is not held against anybody."""
-    trials = studies[0].trials
-    some: list[Any] = [_Other("blade", trials[:1] * 20), _Other("blade_released", trials[:1] * 19)]
+    trial = studies[0].trials[0]
+    some: list[Any] = [
+        _Other("blade", _many(trial, 20)),
+        _Other("blade_released", _many(trial, 19)),
+    ]
     assert uneven(some, None) == []
-    some.append(_Other("third", trials[:1] * 18))
+    some.append(_Other("third", _many(trial, 18)))
     assert uneven(some, None) == ["trials of blade 20, blade_released 19, third 18"]
     assert len(uneven(some, 1.0)) == 2
 
