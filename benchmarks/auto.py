@@ -27,7 +27,7 @@ LAWS: dict[str, dict[str, Any]] = {  # settings of the data, beside those of DAT
     "order": {"without": ["sets"]},
     "sets": {"without": ["order"]},
     "popularity": {"noise": 1.0, "skew": 1.0},
-    "co-occurrence": {"without": ["order", "sets", "recency"], "noise": 0.3},
+    "co-occurrence": {"without": ["order", "sets", "recency"]},
 }
 RIGHT = {
     "order": ("sequential_rules", "sasrec", "cl4srec", *READS_SETS),
@@ -40,8 +40,12 @@ DATA = {
     "name": "planted",
     "behaviors": ["click", "like", "share", "follow"],
     "auxiliary": "click",
-    "num_users": 1000,
-    "num_items": 100,
+    "num_users": 800,
+    "num_items": 50,
+    "num_clusters": 5,
+    "min_length": 6,
+    "max_length": 12,
+    "noise": 0.0,
 }
 TRAIN = {"max_epochs": 60, "eval_every": 2, "patience": 5}
 FIELDS = (
