@@ -1,13 +1,11 @@
 """Comparisons: one protocol and one budget for every model, or no table."""
 
-import copy
 import shutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
-from optuna.trial import FrozenTrial
 
 from blade_tune.choices import NextItemLoss
 from blade_tune.config import read_yaml, write_yaml
@@ -224,38 +222,6 @@ def test_a_footnote_says_what_the_protocol_tells(
     assert (told.label, told.rival) == ("blade, told truth", "sasrec")
     assert rows[told.label]["told_target_set"]
     assert "target_set constant" in found.protocol
-
-
-class _Other:
-    """A study as far as `uneven` looks at one."""
-
-    def __init__(self, label: str, trials: list[Any]) -> None:
-        self.label, self.trials = label, trials
-        self.definition = type("Definition", (), {"is_fitted": False})
-        self.attempts = type(
-            "Attempts", (), {"gpu_seconds": staticmethod(lambda: 3600.0 * len(trials))}
-        )
-
-
-def _many(trial: FrozenTrial, count: int) -> list[FrozenTrial]:
-    """So many trials, all like one."""
-    trials = [copy.copy(trial) for _ in range(count)]
-    for number, each in enumerate(trials):
-        each.number = number
-    return trials
-
-
-def test_uneven_budgets_are_named(studies: list[StoredStudy]):
-    """Over 5% apart, the amounts are said; what was not limited is not held against anybody."""
-    trial = studies[0].trials[0]
-    some: list[Any] = [
-        _Other("blade", _many(trial, 20)),
-        _Other("blade_released", _many(trial, 19)),
-    ]
-    assert uneven(some, None) == []
-    some.append(_Other("third", _many(trial, 18)))
-    assert uneven(some, None) == ["trials of blade 20, blade_released 19, third 18"]
-    assert len(uneven(some, 1.0)) == 2
 
 
 @pytest.mark.parametrize(
