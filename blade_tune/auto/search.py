@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from blade_tune.auto.family import Family
+from blade_tune.auto.family import COST_S, Family
 from blade_tune.auto.forecast import Forecast, TrialCurve
 from blade_tune.auto.schedule import Schedule
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, StorageError
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 HOPELESS = 0.02
 # Seconds that the start of workers is taken to need before it was measured
 FIRST_START_S = 3.0
+# Epochs that a first look has at least; a family of which it has fewer is not looked at.
+LEAST_EPOCHS = 2
 # Seconds that workers may take to import their modules, in the first turn
 MOST_IMPORTS_S = 20.0
 LATEST = 3  # turns by which that is measured
@@ -89,10 +91,13 @@ class Search:
         new = [family for family in self.families if family.seen.best is None]
         look_s = self.schedule.look_s(len(new))
         for family in new:
-            if self.left_s > look_s + self.start_s:
-                self._look(family, look_s)
-            else:
+            epoch_s = self._epoch_s(family)
+            if self.left_s <= look_s + self.start_s:
                 family.left = "there was no time to look at it"
+            elif epoch_s * LEAST_EPOCHS > look_s:
+                family.left = f"a look of {look_s:.1f} s has too few of its epochs, of about {epoch_s:.1f} s each"
+            else:
+                self._look(family, look_s)
         while self.left_s > self.start_s:
             next_family = self._next()
             if next_family is None:
@@ -112,6 +117,17 @@ class Search:
             curve for family in self.families if not family.is_fitted for curve in family.seen.ended
         ]
         return max(curves, key=lambda curve: curve.best, default=None)
+
+    def _epoch_s(self, family: Family) -> float:
+        """Return the seconds that an epoch of a family probably takes, by those of a cheaper one; 0 if not known."""
+        for other in self.families:
+            curves = (*other.seen.ended, *other.seen.unfinished)
+            if curves and not other.is_fitted and not family.is_fitted:
+                trained = sum(curve.seconds for curve in curves) / sum(
+                    curve.epoch for curve in curves
+                )
+                return trained * COST_S[family.model] / COST_S[other.model]
+        return 0.0
 
     def _look(self, family: Family, look_s: float) -> None:
         """Give a family its first turn, in which its defaults are tried; the first that trains may end its trial.

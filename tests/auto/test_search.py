@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from blade_tune.auto.family import CHEAPEST_FIRST, Family, in_order, searchable
+from blade_tune.auto.family import COST_S, Family, in_order, searchable
 from blade_tune.auto.forecast import Seen, TrialCurve
 from blade_tune.auto.schedule import Schedule
 from blade_tune.auto.search import Confirming, Search
 from blade_tune.errors import BladeTuneError
+from blade_tune.spec.definition import is_fitted
 from blade_tune.xray.verdict import Finding
 
 START_S = 1.0  # of workers, in each turn
@@ -41,7 +42,7 @@ class Simulated(Family):
 
     @property
     def is_fitted(self) -> bool:
-        return CHEAPEST_FIRST.index(self.model) < 6
+        return is_fitted(self.model)
 
     @property
     def is_exhausted(self) -> bool:
@@ -180,8 +181,18 @@ def test_every_turn_is_told() -> None:
 
 
 def test_every_model_has_a_place() -> None:
-    """The order of cost has each model that can be searched, once."""
-    assert sorted(CHEAPEST_FIRST) == sorted(searchable())
+    """A cost is known of each model that can be searched."""
+    assert sorted(COST_S) == sorted(searchable())
+
+
+def test_a_family_of_which_a_look_has_no_epochs_is_left() -> None:
+    """A family of whose epochs a look has under two is left with the reason; given more time it is looked at."""
+    for total_s, is_left in ((110.0, True), (3000.0, False)):
+        world = World()
+        families = simulated(world, {**LEVELS, "dymus_plus": 0.3}, {"dymus_plus": 30.0})
+        searched(world, families, total_s)
+        assert ("too few of its epochs" in families[-1].left) == is_left
+        assert bool(families[-1].turns) != is_left
 
 
 def finding(low: float) -> Finding:
