@@ -18,9 +18,9 @@ from blade_tune.xray.verdict import Finding
 COST_S = {
     "popularity": 0.02,
     "pure_svd": 0.2,
+    "sequential_rules": 0.3,
     "item_knn": 0.8,
     "ials": 0.9,
-    "sequential_rules": 2.0,
     "ease": 7.7,
     "sasrec": 0.8,
     "mb_str": 1.7,
@@ -46,23 +46,22 @@ class Family:
     model: str
     stored: StoredStudy
     left: str = ""  # why it got no more time; empty where it may still get some
-    turns: int = field(default=0)  # in this run
+    turns: int = 0  # in this run
+    # What was stored of its trials at the latest `refresh`
+    seen: Seen = field(default_factory=Seen)
+    is_exhausted: bool = False  # whether every configuration of the space was tried by then
+
+    def refresh(self) -> None:
+        """Read from the database what is stored of the family's trials at this moment."""
+        trials = self.stored.trials
+        points = self.stored.definition.space.count()
+        self.seen = seen_of(trials)
+        self.is_exhausted = points is not None and num_configurations(trials) >= points
 
     @property
     def is_fitted(self) -> bool:
         """Whether the model is fitted at once."""
         return self.stored.definition.is_fitted
-
-    @property
-    def seen(self) -> Seen:
-        """What is stored of the family's trials at this moment."""
-        return seen_of(self.stored.trials)
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether every configuration of the space was tried."""
-        points = self.stored.definition.space.count()
-        return points is not None and num_configurations(self.stored.trials) >= points
 
     def forecast(self, reference: TrialCurve | None) -> Forecast | None:
         """Return what is expected of the family's next trial, see `forecast.forecast`."""
@@ -73,6 +72,18 @@ class Family:
         per_worker = NEW_FITS if self.is_fitted else NEW_TRIALS
         scored = num_scored(self.stored.trials)
         self.stored.study.set_user_attr("budget", scored + per_worker * workers)
+
+
+def best_of(families: Iterable[Family]) -> Family | None:
+    """Return the family with the highest value; None before a trial has ended."""
+    scored = [family for family in families if family.seen.best is not None]
+    return max(scored, key=lambda family: family.seen.best or 0.0, default=None)
+
+
+def reference_of(families: Iterable[Family]) -> TrialCurve | None:
+    """Return the curve of the best ended trial that was trained in epochs; None before there is one."""
+    curves = [curve for family in families if not family.is_fitted for curve in family.seen.ended]
+    return max(curves, key=lambda curve: curve.best, default=None)
 
 
 def searchable() -> tuple[str, ...]:

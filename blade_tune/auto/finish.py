@@ -9,12 +9,12 @@ import torch
 from blade_tune.auto.family import Family
 from blade_tune.auto.schedule import EXPORT_S, SLACK, Schedule
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, RunsMissingError, StorageError
-from blade_tune.selection.comparison import Comparisons, Contender, same_seeds
+from blade_tune.selection.comparison import Comparisons, Contender
 from blade_tune.selection.confirm import confirm
 from blade_tune.selection.contenders import compare
 from blade_tune.selection.ensemble import Ensemble, choose_ensemble, confirmed_runs
 from blade_tune.selection.runs import SHORTEST_S, RunExecutor
-from blade_tune.selection.statistics import Comparison, paired_bootstrap
+from blade_tune.selection.statistics import Comparison
 from blade_tune.selection.testing import Opening
 
 log = logging.getLogger(__name__)
@@ -75,18 +75,16 @@ def confirm_best(
     for family in [*fitted, *neural]:
         training_s = family.seen.longest_s
         left_s = schedule.left_s - EXPORT_S - SLACK * training_s  # which the export takes
-        if _is_confirmed(family, left_s, executor, num_seeds):
+        if _confirm(family, left_s, executor, num_seeds):
             confirmed.append(family)
     # One in any case, beyond the time if need be: a model that is late is better than none
     for family in [*fitted, *neural]:
-        if not confirmed and _is_confirmed(family, None, executor, num_seeds):
+        if not confirmed and _confirm(family, None, executor, num_seeds):
             confirmed.append(family)
     return confirmed
 
 
-def _is_confirmed(
-    family: Family, left_s: float | None, executor: RunExecutor, num_seeds: int
-) -> bool:
+def _confirm(family: Family, left_s: float | None, executor: RunExecutor, num_seeds: int) -> bool:
     """Confirm the winner of one family in some seconds; return False where time or a failure prevents it."""
     limit = None if left_s is None else max(SHORTEST_S, left_s)
     settings = executor.settings.model_copy(update={"time": limit})
@@ -122,15 +120,16 @@ def choose(
     chosen = best
     for is_of_kind in (_is_popularity, _is_fitted):
         of_kind = next(filter(is_of_kind, found.entries), None)
-        if of_kind and _is_as_good(of_kind, best, found.metric):
+        if of_kind and _is_as_good(of_kind, found):
             chosen = of_kind
             break
     classical = [
         entry for entry in found.entries if entry.study.definition.is_fitted and entry is not chosen
     ]
-    over = (
-        (classical[0].label, difference(chosen, classical[0], found.metric)) if classical else None
-    )
+    over = None
+    if classical:
+        rival = classical[0].label
+        over = rival, found.difference(chosen.label, rival)
     training_s = max(family.seen.longest_s for family in confirmed)
     left_s = schedule.left_s - EXPORT_S - SLACK * training_s
     ensemble = None
@@ -142,12 +141,6 @@ def choose(
     return Chosen(found, chosen, over, ensemble)
 
 
-def difference(first: Contender, second: Contender, metric: str) -> Comparison:
-    """Return one confirmed winner minus another, over users and seeds, with what their choice may owe allowed for."""
-    gains = same_seeds(first.scores.gains(metric), second.scores.gains(metric))
-    return paired_bootstrap(*gains, owed=(first.owed, second.owed))
-
-
 def _is_popularity(model: Contender) -> bool:
     return model.label == "popularity"
 
@@ -156,5 +149,7 @@ def _is_fitted(model: Contender) -> bool:
     return model.study.definition.is_fitted
 
 
-def _is_as_good(model: Contender, best: Contender, metric: str) -> bool:
-    return model is best or difference(best, model, metric).p_value > SIMPLER_UNLESS
+def _is_as_good(model: Contender, found: Comparisons) -> bool:
+    """Whether the best model of a comparison is not better than this one beyond chance."""
+    best = found.entries[0]
+    return model is best or found.difference(best.label, model.label).p_value > SIMPLER_UNLESS

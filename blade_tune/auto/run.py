@@ -19,17 +19,18 @@ from blade_tune.errors import ConfigError, NothingToExportError
 from blade_tune.export.ensemble import export_ensemble
 from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.files import write_whole
+from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.worker_start import warm
 from blade_tune.models import config_class
 from blade_tune.report.comparison_page import write_comparison_report
 from blade_tune.selection.automatic import AutomaticChoice
-from blade_tune.selection.compare import prepared
+from blade_tune.selection.compare import data_directory, prepared
 from blade_tune.selection.comparison_name import ComparisonName
 from blade_tune.selection.runs import SHORTEST_S, RunExecutor
 from blade_tune.selection.stored_comparison import StoredComparison
 from blade_tune.selection.warm_sources import read_source
 from blade_tune.spec.definition import StudyDefinition, max_length
-from blade_tune.study.create import TrialBudget, open_study
+from blade_tune.study.create import open_study
 from blade_tune.study.warm_start import WarmSource
 from blade_tune.xray.measure import Findings, xray
 
@@ -52,7 +53,6 @@ class Request:
 class Result:
     """The end of an automatic choice."""
 
-    name: str
     choice: Chosen
     families: Sequence[Family]
     bundle: Path
@@ -139,7 +139,15 @@ def run_auto(
             "fewer --models. What was trained is kept."
         )
     choice = choose(confirmed, schedule, executor, asked.seeds)
-    return _finish(asked, choice, families, findings, (schedule, executor, tell))
+    name = str(ComparisonName.of_search(choice.chosen.study.definition.name))
+    folder = settings.results / name
+    bundle = asked.out or folder / "bundle"
+    metrics = _export(choice, f"{name}-ensemble", bundle, executor, tell)
+    words = paragraph(choice, families, findings, schedule)
+    page = folder / "report" / "report.html"
+    result = Result(choice, families, bundle, page, metrics, words)
+    _write(result, name, settings)
+    return result
 
 
 def worker(executor: RunExecutor) -> Callable[[Family, float], None]:
@@ -152,38 +160,43 @@ def worker(executor: RunExecutor) -> Callable[[Family, float], None]:
     return work
 
 
-def _finish(
-    asked: Request,
-    choice: Chosen,
-    families: Sequence[Family],
-    findings: Findings,
-    work: tuple[Schedule, RunExecutor, TellStep],
-) -> Result:
-    """Export the chosen model, and write down how it was chosen."""
-    schedule, executor, tell = work
-    stored = choice.chosen.study
-    name = str(ComparisonName.of_search(stored.definition.name))
-    folder = executor.settings.results / name
-    bundle = asked.out or folder / "bundle"
+def _export(
+    choice: Chosen, ensemble: str, bundle: Path, executor: RunExecutor, tell: TellStep
+) -> dict[str, Any]:
+    """Write the bundle of the chosen model or ensemble, and return its metrics.
+
+    Args:
+        choice: the choice.
+        ensemble: the name that the study of an ensemble gets.
+        bundle: the folder to write.
+        executor: says where to train.
+        tell: called with what is exported.
+    """
     device = torch.device(executor.placements[0].device)
     options = ExportOptions(bundle, device, executor.settings.data)
     if choice.ensemble and choice.is_ensemble:
         tell(f"exporting an ensemble of {len(choice.ensemble.members)} runs")
-        metrics = export_ensemble(choice.ensemble, f"{name}-ensemble", executor, options)
-    else:
-        tell(f"exporting {choice.chosen.label}")
-        metrics = export_best(stored, options)
-    words = paragraph(choice, families, findings, schedule)
-    left = {family.model: family.left for family in families}
-    AutomaticChoice(choice.chosen.label, words, left).store([each.stored for each in families])
-    result = Result(
-        name, choice, families, bundle, folder / "report" / "report.html", metrics, words
-    )
-    write_whole(folder / "auto.json", json.dumps(result.facts, indent=2).encode())
-    comparison = StoredComparison.find(executor.settings.workspace, name)
+        return export_ensemble(choice.ensemble, ensemble, executor, options)
+    tell(f"exporting {choice.chosen.label}")
+    return export_best(choice.chosen.study, options)
+
+
+def _write(result: Result, name: str, settings: RunSettings) -> None:
+    """Write down how the choice was made: with the searches, as auto.json, and as a page.
+
+    Args:
+        result: the end of the automatic choice.
+        name: the name that its searches have in common.
+        settings: where it is stored.
+    """
+    left = {family.model: family.left for family in result.families}
+    choice = AutomaticChoice(result.choice.chosen.label, result.words, left)
+    choice.store([family.stored for family in result.families])
+    facts = json.dumps(result.facts, indent=2)
+    write_whole(settings.results / name / "auto.json", facts.encode())
+    comparison = StoredComparison.find(settings.workspace, name)
     if comparison:
-        write_comparison_report(comparison, folder / "report")
-    return result
+        write_comparison_report(comparison, result.page.parent)
 
 
 def _findings(definition: StudyDefinition, data: SearchData, results: Path) -> Findings:
@@ -213,14 +226,13 @@ def _open(
 ) -> Family:
     """Open the search of a family, made where it is not stored yet."""
     settings = executor.settings
-    known = settings.workspace.find(definition.name)
-    directory = known.data_directory(settings.data) if known else settings.data
     stored = open_study(
         definition,
         data,
         settings.workspace,
-        TrialBudget(),
-        directory=directory,
+        directory=data_directory(definition, settings),
         warm=[source for source in sources if source.model == definition.model],
     )
-    return Family(definition.model, stored)
+    family = Family(definition.model, stored)
+    family.refresh()
+    return family

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 # Share of the time in which families are looked at for the first time
 SHARE_OF_LOOKS = 0.4
@@ -16,21 +15,23 @@ SLACK = 1.2
 EXPORT_S = 10.0
 
 
-@dataclass(frozen=True)
 class Schedule:
-    """A length of time from a start on."""
+    """A length of time from now on.
 
-    total_s: float
-    clock: Callable[[], float] = time.monotonic  # seconds; only differences count
-    started: float = field(init=False)
+    Args:
+        total_s: the length, in seconds.
+        clock: tells the time in seconds; only differences count.
+    """
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "started", self.clock())
+    def __init__(self, total_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.total_s = total_s
+        self._clock = clock
+        self._started = clock()
 
     @property
     def passed_s(self) -> float:
         """Seconds since the start."""
-        return self.clock() - self.started
+        return self._clock() - self._started
 
     @property
     def left_s(self) -> float:

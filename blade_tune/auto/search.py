@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from blade_tune.auto.family import COST_S, Family
+from blade_tune.auto.family import COST_S, Family, best_of, reference_of
 from blade_tune.auto.forecast import Forecast, TrialCurve
 from blade_tune.auto.schedule import Schedule
 from blade_tune.errors import BladeTuneError, InterruptedStudyError, StorageError
@@ -107,16 +107,12 @@ class Search:
     @property
     def best(self) -> Family | None:
         """The family with the highest value; None before a trial has ended."""
-        scored = [family for family in self.families if family.seen.best is not None]
-        return max(scored, key=lambda family: family.seen.best or 0.0, default=None)
+        return best_of(self.families)
 
     @property
     def reference(self) -> TrialCurve | None:
-        """The curve of the best ended trial that was trained in epochs; None before there is one."""
-        curves = [
-            curve for family in self.families if not family.is_fitted for curve in family.seen.ended
-        ]
-        return max(curves, key=lambda curve: curve.best, default=None)
+        """The curve by which unfinished trials are forecast; None before there is one."""
+        return reference_of(self.families)
 
     def _epoch_s(self, family: Family) -> float:
         """Return the seconds that an epoch of a family probably takes, by those of a cheaper one; 0 if not known."""
@@ -203,6 +199,7 @@ class Search:
         except BladeTuneError as error:
             log.warning("model=%s is left: %s", family.model, error)
             family.left = f"failed: {str(error).splitlines()[0]}"
+        family.refresh()
         trained_s = (family.seen.seconds - trained_before) / self.workers
         self._starts_s.append(max(0.0, self.schedule.passed_s - begun - trained_s))
         self.tell(self._turn_words(family))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from blade_tune.auto.family import Family
+from blade_tune.auto.family import Family, best_of, reference_of
 from blade_tune.auto.finish import Chosen
 from blade_tune.auto.schedule import Schedule
 from blade_tune.selection.statistics import Comparison
@@ -99,9 +99,8 @@ def _what_it_took(families: Sequence[Family], schedule: Schedule) -> str:
 
 def _what_more_brings(families: Sequence[Family]) -> str:
     """Return a sentence on the most promising next trial, by what is forecast of it."""
-    curves = [curve for family in families if not family.is_fitted for curve in family.seen.ended]
-    reference = max(curves, key=lambda curve: curve.best, default=None)
-    best = max((family.seen.best or 0.0 for family in families), default=0.0)
+    reference, leading = reference_of(families), best_of(families)
+    best = leading.seen.best if leading else None
     gains = {}
     for family in families:
         found = None if family.left else family.forecast(reference)

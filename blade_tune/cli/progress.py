@@ -252,6 +252,19 @@ class LiveProgress(Callback):
         self._best.plain = redacted(line)
 
 
+def epoch_lines(title: str) -> Callable[[EpochRecord], None]:
+    """Return a function that prints a line on a training from time to time; call it after each epoch."""
+    last = time.monotonic()
+
+    def line(record: EpochRecord) -> None:
+        nonlocal last
+        if time.monotonic() - last >= PLAIN_EVERY_S:
+            last = time.monotonic()
+            click.echo(f"{title} epoch={record.epoch} s={record.seconds:.2f}", err=True)
+
+    return line
+
+
 @contextmanager
 def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], None]]:
     """Yield a function that shows the epochs of a single training under a title; call it after each epoch."""
@@ -262,15 +275,7 @@ def watch_training(quiet: bool, title: str) -> Iterator[Callable[[EpochRecord], 
     # In a pipe, a line from time to time
     console = Console(stderr=True)
     if not console.is_terminal:
-        last = time.monotonic()
-
-        def line(record: EpochRecord) -> None:
-            nonlocal last
-            if time.monotonic() - last >= PLAIN_EVERY_S:
-                last = time.monotonic()
-                click.echo(f"{title} epoch={record.epoch} s={record.seconds:.2f}", err=True)
-
-        yield line
+        yield epoch_lines(title)
         return
 
     # On a terminal, one line that changes

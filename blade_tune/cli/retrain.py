@@ -1,7 +1,6 @@
 """Command `blade-tune retrain`, which trains a bundle's model again on newer rows and compares it with the old one."""
 
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -10,7 +9,7 @@ import click
 
 from blade_tune.cli.options import format_option, quiet_option, run_settings, usable_device
 from blade_tune.cli.output import print_facts
-from blade_tune.cli.progress import PLAIN_EVERY_S
+from blade_tune.cli.progress import epoch_lines
 from blade_tune.cli.steps import watch_steps
 from blade_tune.errors import ConfigError, NotBetterError
 from blade_tune.export import JudgedOn
@@ -97,6 +96,7 @@ def retrain(
 
     from blade_tune.export.retraining import RetrainOptions, retrain_bundle
 
+    is_silent = quiet or sys.stderr.isatty()  # on a terminal, steps have a live view
     with watch_steps(quiet) as on_step:
         device = usable_device(settings.device)
         options = RetrainOptions(
@@ -109,7 +109,7 @@ def retrain(
             judged_on=judged_on,
             if_better=if_better,
             on_step=on_step,
-            on_epoch=_Epochs(quiet),
+            on_epoch=_ignore if is_silent else epoch_lines("training"),
         )
         retrained = retrain_bundle(options)
     print_facts({"bundle": _text(retrained.bundle), **retrained.comparison}, form)
@@ -123,18 +123,8 @@ def retrain(
         raise NotBetterError(_refusal(retrained, bundle))
 
 
-class _Epochs:
-    """Prints a line from time to time where no live view shows the epochs."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._is_silent = quiet or sys.stderr.isatty()
-        self._last = time.monotonic()
-
-    def __call__(self, record: "EpochRecord") -> None:
-        if self._is_silent or time.monotonic() - self._last < PLAIN_EVERY_S:
-            return
-        self._last = time.monotonic()
-        click.echo(f"training epoch={record.epoch} s={record.seconds:.2f}", err=True)
+def _ignore(_: "EpochRecord") -> None:
+    """Show nothing of an epoch."""
 
 
 def _text(path: Path | None) -> str | None:

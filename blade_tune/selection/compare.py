@@ -221,7 +221,7 @@ def run_comparison(
 
 def _open(definition: StudyDefinition, budget: Budget, settings: RunSettings) -> StoredStudy:
     """Open the search of a model, with its data prepared and its members, if it has any, at hand."""
-    directory = _data_directory(definition, settings)
+    directory = data_directory(definition, settings)
     data = prepare(definition.data, directory, settings.results)
     check_members(definition, data, settings.workspace)
     total = budget.of(definition)
@@ -244,10 +244,10 @@ def check_sizes(definitions: Sequence[StudyDefinition], settings: RunSettings) -
 
 def prepared(definition: StudyDefinition, settings: RunSettings) -> SearchData:
     """Return the prepared data of a search, from the folder that its stored study remembers if there is one."""
-    return prepare(definition.data, _data_directory(definition, settings), settings.results)
+    return prepare(definition.data, data_directory(definition, settings), settings.results)
 
 
-def _data_directory(definition: StudyDefinition, settings: RunSettings) -> Path | None:
+def data_directory(definition: StudyDefinition, settings: RunSettings) -> Path | None:
     """Return the folder of a search's data: that of the settings, or else the one that its stored study remembers."""
     stored = search_of(definition, settings)
     return stored.data_directory(settings.data) if stored else settings.data

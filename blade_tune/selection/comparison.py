@@ -158,6 +158,19 @@ class Comparisons:
                 pairs[pair.first] = pair
         return pairs
 
+    def difference(self, first: str, second: str) -> Comparison:
+        """Return the difference of two models that were compared, the first minus the second.
+
+        Raises:
+            KeyError: they are no pair of this comparison.
+        """
+        for pair in self.pairs:
+            if (pair.first, pair.second) == (first, second):
+                return pair.comparison
+            if (pair.second, pair.first) == (first, second):
+                return pair.swapped.comparison
+        raise KeyError(f"{first} and {second} were not compared.")
+
     @cached_property
     def group_contrasts(self) -> tuple[GroupContrast, ...]:
         """For each model but the reference, whether its difference from it differs between groups of users."""

@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
-from blade_tune.auto.family import COST_S, Family, in_order, searchable
+from blade_tune.auto.family import (
+    COST_S,
+    READS_SETS,
+    READS_TYPES,
+    Family,
+    in_order,
+    searchable,
+)
 from blade_tune.auto.forecast import Seen, TrialCurve
 from blade_tune.auto.schedule import Schedule
 from blade_tune.auto.search import Confirming, Search
 from blade_tune.errors import BladeTuneError
 from blade_tune.spec.definition import is_fitted
 from blade_tune.xray.verdict import Finding
+from tests.builders import make_catalog, make_model
 
 START_S = 1.0  # of workers, in each turn
 EPOCHS = 20
@@ -44,16 +52,12 @@ class Simulated(Family):
     def is_fitted(self) -> bool:
         return is_fitted(self.model)
 
-    @property
-    def is_exhausted(self) -> bool:
-        return self.model == "popularity" and bool(self.trials)
-
-    @property
-    def seen(self) -> Seen:
+    def refresh(self) -> None:
         curves = [self._curve(figures) for figures in self.trials if figures]
         last = 1 if self.is_fitted else EPOCHS
         ended = tuple(curve for curve in curves if curve.epoch == last)
-        return Seen(ended, tuple(curve for curve in curves if curve.epoch < last))
+        self.seen = Seen(ended, tuple(curve for curve in curves if curve.epoch < last))
+        self.is_exhausted = self.model == "popularity" and bool(self.trials)
 
     def ask_for(self, workers: int) -> None:
         self.asked += workers
@@ -65,7 +69,9 @@ class Simulated(Family):
         if self.fails:
             raise BladeTuneError("worker died")
         last = 1 if self.is_fitted else EPOCHS
-        while self.world.now + self.epoch_s <= end and not self.is_exhausted:
+        while self.world.now + self.epoch_s <= end and not (
+            self.model == "popularity" and self.trials
+        ):
             if not self.trials or len(self.trials[-1]) == last:
                 self.trials.append([])
             epoch = len(self.trials[-1]) + 1
@@ -193,6 +199,14 @@ def test_a_family_of_which_a_look_has_no_epochs_is_left() -> None:
         searched(world, families, total_s)
         assert ("too few of its epochs" in families[-1].left) == is_left
         assert bool(families[-1].turns) != is_left
+
+
+def test_what_models_read_is_what_they_declare() -> None:
+    """Of those that train, READS_SETS and READS_TYPES have the models that read whole sets and types of them."""
+    read = {"sets": set(READS_SETS), "behavior_types": set(READS_TYPES)}
+    for name in filter(lambda name: not is_fitted(name), searchable()):
+        declared = make_model(name, make_catalog()).reads
+        assert {kind for kind, names in read.items() if name in names} == {declared} - {"items"}
 
 
 def finding(low: float) -> Finding:
