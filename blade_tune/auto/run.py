@@ -213,8 +213,8 @@ def _require_models(sources: Sequence[WarmSource], models: Sequence[str]) -> Non
     for source in sources:
         if source.model not in models:
             raise ConfigError(
-                f"--warm-start {source.name}: must be of a model that is searched, and is of {source.model}; searched "
-                f"are {', '.join(models)}."
+                f"--warm-start {source.name}: must be of a model that is searched, and is of "
+                f"{source.model or 'none that it names'}; searched are {', '.join(models)}."
             )
 
 
