@@ -11,6 +11,7 @@ from blade_tune.spec.definition import COMBINATION, is_fitted
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import num_configurations, num_scored, root_number
 from blade_tune.study.stored import StoredStudy
+from blade_tune.xray.hits import METRIC
 from blade_tune.xray.verdict import Finding
 
 # Seconds of a fit, or of an epoch with the shared recipe, on QK-Video with one thread, of all models that are searched
@@ -46,6 +47,7 @@ class Family:
     model: str
     stored: StoredStudy
     left: str = ""  # why it got no more time; empty where it may still get some
+    counted: float = 0.0  # what the x-ray reached by counts of what the model reads beside items
     turns: int = 0  # in this run
     # What was stored of its trials at the latest `refresh`
     seen: Seen = field(default_factory=Seen)
@@ -65,7 +67,7 @@ class Family:
 
     def forecast(self, reference: TrialCurve | None) -> Forecast | None:
         """Return what is expected of the family's next trial, see `forecast.forecast`."""
-        return forecast(self.seen, reference)
+        return forecast(self.seen, reference, self.counted)
 
     def ask_for(self, workers: int) -> None:
         """Set the budget of the search to a turn's trials more than are scored; those that wait come first."""
@@ -96,6 +98,24 @@ def in_order_of_cost(models: Iterable[str]) -> list[str]:
     return sorted(models, key=lambda model: (not is_fitted(model), COST_S[model]))
 
 
+def counted_sets(findings: Mapping[str, Finding]) -> float:
+    """Return what the x-ray reached by counts of behavior sets; 0 where they do not matter."""
+    sets = findings.get("sets")
+    return sets.with_it if sets and sets.verdict == "matters" else 0.0
+
+
+def counted(model: str, metric: str, findings: Mapping[str, Finding]) -> float:
+    """Return what the x-ray reached by counts of what a model reads beside items; 0 where it does not matter.
+
+    Args:
+        model: name of the model.
+        metric: the metric of the search, whose figures those of the x-ray have to be comparable with.
+        findings: the x-ray of the data, by name.
+    """
+    is_reader = model in READS_SETS or model in READS_TYPES
+    return counted_sets(findings) if is_reader and metric == METRIC else 0.0
+
+
 def in_order(models: Iterable[str], findings: Mapping[str, Finding]) -> list[str]:
     """Return models in the order in which they are looked at.
 
@@ -107,7 +127,7 @@ def in_order(models: Iterable[str], findings: Mapping[str, Finding]) -> list[str
         findings: the x-ray of the data, by name.
     """
     by_cost = in_order_of_cost(models)
-    if "sets" not in findings or findings["sets"].verdict != "matters":
+    if not counted_sets(findings):
         return by_cost
 
     def tier(model: str) -> int:

@@ -5,7 +5,9 @@ normal forecast of the next trial's value. Divided by the seconds that the trial
 comparable that cost hundreds of times as much as others (Snoek, Larochelle and Adams, NeurIPS 2012, section 3.2).
 
 A trial that has not ended is forecast by a reference, the curve of the best completed trial of any family: it is taken
-to end as far above or below it, as a ratio, as it is at its latest epoch.
+to end as far above or below it, as a ratio, as it is at its latest epoch. Where the x-ray has counted that what a
+family reads reaches more, the forecast begins at that, and comes to the curve's as the trial goes on: the reference may
+be of a model that reads less, and then does not know when others begin to learn.
 """
 
 import math
@@ -91,12 +93,13 @@ class Forecast:
         return 1 - NormalDist(self.mean, self.sd).cdf(best)
 
 
-def forecast(seen: Seen, reference: TrialCurve | None) -> Forecast | None:
+def forecast(seen: Seen, reference: TrialCurve | None, counted: float = 0.0) -> Forecast | None:
     """Return what is expected of the next trial of a family: its most promising unfinished one, or else a new one.
 
     Args:
         seen: the family's trials, of which at least one was evaluated.
         reference: the curve of the best ended trial of any family that trains in epochs; None before there is one.
+        counted: what the x-ray reached by counts of what the family reads; 0 where it does not matter.
 
     Returns:
         None where nothing can be said yet: no trial has ended, and there is no reference.
@@ -104,18 +107,19 @@ def forecast(seen: Seen, reference: TrialCurve | None) -> Forecast | None:
     if seen.unfinished:
         if reference is None:
             return None
-        forecasts = [_to_its_end(curve, reference) for curve in seen.unfinished]
+        forecasts = [_to_its_end(curve, reference, counted) for curve in seen.unfinished]
         return max(forecasts, key=lambda each: each.mean)
     return _of_new(seen.ended) if seen.ended else None
 
 
-def _to_its_end(curve: TrialCurve, reference: TrialCurve) -> Forecast:
-    """Forecast the end of an unfinished trial, as far from the reference then as it is now."""
+def _to_its_end(curve: TrialCurve, reference: TrialCurve, counted: float) -> Forecast:
+    """Forecast the end of an unfinished trial, as far from the reference then as it is now, or near what is counted."""
     epoch = curve.epoch
     ratio = curve.best / max(reference.best_by(epoch), math.ulp(1.0))
     mean = max(curve.best, ratio * reference.best)
     # Of the reference's epochs, the share that the trial has had
     share = min(1.0, epoch / reference.epoch)
+    mean = max(mean, share * mean + (1 - share) * counted)
     spread = FIRST_SPREAD + (LATE_SPREAD - FIRST_SPREAD) * share
     left = max(reference.epoch - epoch, 1)
     return Forecast(mean, spread * mean, left * curve.seconds / epoch)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from blade_tune.auto.definitions import families as families_of
-from blade_tune.auto.family import Family, in_order
+from blade_tune.auto.family import Family, counted, in_order
 from blade_tune.auto.finish import NUM_FITTED, Chosen, choose, confirm_best
 from blade_tune.auto.schedule import Schedule
 from blade_tune.auto.search import Confirming, Search
@@ -126,6 +126,9 @@ def run_auto(
     by_model = {definition.model: definition for definition in definitions}
     models = in_order([model for model in asked.models if model not in too_large], findings)
     families = [_open(by_model[model], data, executor, sources) for model in models]
+    for family in families:
+        metric = family.stored.definition.objective.metric
+        family.counted = counted(family.model, metric, findings)
     plan = Confirming(asked.seeds * asked.top, asked.top + NUM_FITTED)
     tell(f"searching {len(families)} models")
     Search(families, schedule, worker(executor), len(executor.placements), plan, tell).run()

@@ -38,9 +38,16 @@ class Schedule:
         """Seconds until the end, which may be negative."""
         return self.total_s - self.passed_s
 
-    def look_s(self, num_families: int) -> float:
-        """Return how long a first look at one of so many families may take, in seconds."""
-        return max(SHORTEST_LOOK_S, SHARE_OF_LOOKS * self.total_s / max(1, num_families))
+    def look_s(self, num_families: int, spent_s: float = 0.0, start_s: float = 0.0) -> float:
+        """Return the seconds of training that a first look at one of some families has.
+
+        Args:
+            num_families: the families that are still to be looked at.
+            spent_s: seconds that looks at others took.
+            start_s: seconds that the start of its workers takes.
+        """
+        left_s = SHARE_OF_LOOKS * self.total_s - spent_s
+        return max(SHORTEST_LOOK_S, left_s / max(1, num_families) - start_s)
 
     def reserve_s(self, training_s: float, rounds: int, starting_s: float) -> float:
         """Return the seconds to keep for confirmation and export.

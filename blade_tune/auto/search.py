@@ -26,13 +26,15 @@ HOPELESS = 0.02
 # Seconds that the start of workers is taken to need before it was measured
 FIRST_START_S = 3.0
 # Epochs that a first look has at least; a family of which it has fewer is not looked at.
-LEAST_EPOCHS = 2
+LEAST_EPOCHS = 5
+# Turns of a trial that has not ended are so many looks long, so that others may follow if it does not rise.
+TURN_LOOKS = 2
 # Seconds that workers may take to import their modules, in the first turn
 MOST_IMPORTS_S = 20.0
 LATEST = 3  # turns by which that is measured
 # First turns of one family at most: many only where the reference is trained in them
 MOST_LOOKS = 20
-# Turns are at least so many times as long as the trial is expected to take, since it may take longer.
+# A turn for a new trial is so many times as long as the trial is expected to take, since it may take longer.
 ROOM = 1.5
 
 
@@ -89,8 +91,9 @@ class Search:
             InterruptedStudyError: the user stopped it; what was trained is stored.
         """
         new = [family for family in self.families if family.seen.best is None]
-        look_s = self.schedule.look_s(len(new))
-        for family in new:
+        begun_s = self.schedule.passed_s
+        for index, family in enumerate(new):
+            look_s = self._look_s(new[index:], self.schedule.passed_s - begun_s)
             epoch_s = self._epoch_s(family)
             if self.left_s <= look_s + self.start_s:
                 family.left = "there was no time to look at it"
@@ -124,6 +127,20 @@ class Search:
                 )
                 return trained * COST_S[family.model] / COST_S[other.model]
         return 0.0
+
+    def _look_s(self, families: Sequence[Family], spent_s: float) -> float:
+        """Return the seconds of a look at the next family: what is left is shared by those of which it has epochs.
+
+        Args:
+            families: those that are still to be looked at.
+            spent_s: seconds that looks at others took.
+        """
+        epochs_s = sorted(self._epoch_s(family) for family in families)
+        while True:
+            look_s = self.schedule.look_s(len(epochs_s), spent_s, self.start_s)
+            if not epochs_s or LEAST_EPOCHS * epochs_s[-1] <= look_s:
+                return look_s
+            epochs_s.pop()
 
     def _look(self, family: Family, look_s: float) -> None:
         """Give a family its first turn, in which its defaults are tried; the first that trains may end its trial.
@@ -180,10 +197,12 @@ class Search:
         return f"{seen.best:.4f}, the best of {len(seen.ended)} trials"
 
     def _turn_s(self, family: Family) -> float:
-        """Return the seconds of training of a turn: until a trial has probably ended, and at least those of a look."""
+        """Return the seconds of training of a turn: as many as a new trial takes, and at least some looks' seconds."""
+        least_s = TURN_LOOKS * self.schedule.look_s(len(self.families))
         found = family.forecast(self.reference)
-        expected = ROOM * found.seconds if found else 0.0
-        return max(expected, self.schedule.look_s(len(self.families)))
+        if found is None or family.seen.unfinished:
+            return least_s
+        return max(ROOM * found.seconds, least_s)
 
     def _turn(self, family: Family, training_s: float) -> None:
         """Work on a family's study for some seconds of training; a family whose trials fail is left."""

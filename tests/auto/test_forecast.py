@@ -76,6 +76,18 @@ def test_the_most_promising_unfinished_trial_goes_on() -> None:
     assert found.mean == pytest.approx(0.16)
 
 
+@given(counted=st.floats(0.0, 0.5), epochs=st.integers(1, 8))
+def test_what_is_counted_weighs_less_with_every_epoch(counted: float, epochs: int) -> None:
+    """A trial is forecast between its end by the curve and what is counted, at its last epoch by the curve alone."""
+    reference = curve(*np.linspace(0.01, 0.08, 8))
+    unfinished = Seen(unfinished=(curve(*np.linspace(0.01, 0.08, 8)[:epochs]),))
+    by_curve, found = (forecast(unfinished, reference, level) for level in (0.0, counted))
+    assert found is not None
+    assert by_curve is not None
+    expected = by_curve.mean + (1 - epochs / 8) * max(0.0, counted - by_curve.mean)
+    assert found.mean == pytest.approx(expected)
+
+
 @given(values=st.lists(FIGURES, min_size=1, max_size=9))
 def test_a_new_trial_is_forecast_by_the_better_half(values: list[float]) -> None:
     """The mean lies within the better half of the values, and its spread begins at PRIOR_SPREAD."""

@@ -12,6 +12,7 @@ from blade_tune.auto.family import (
     READS_SETS,
     READS_TYPES,
     Family,
+    counted,
     in_order,
     searchable,
 )
@@ -24,6 +25,7 @@ from blade_tune.xray.verdict import Finding
 from tests.builders import make_catalog, make_model
 
 START_S = 1.0  # of workers, in each turn
+LATE = 0.04  # what a model reaches before it has learned the law that it can read
 EPOCHS = 20
 
 
@@ -45,6 +47,7 @@ class Simulated(Family):
     level: float = 0.1
     epoch_s: float = 1.0  # of an epoch, or of a fit
     fails: bool = False
+    learns_from: int = 0  # the epoch until which it is no better than LATE
     trials: list[list[float]] = field(default_factory=list)
     asked: int = 0
 
@@ -77,7 +80,8 @@ class Simulated(Family):
             epoch = len(self.trials[-1]) + 1
             luck = 1 + 0.02 * math.sin(7 * len(self.trials))
             rise = 1.0 if self.is_fitted else 1 - math.exp(-4 * epoch / EPOCHS)
-            self.trials[-1].append(self.level * luck * rise)
+            level = self.level if epoch > self.learns_from else LATE
+            self.trials[-1].append(level * luck * rise)
             self.world.now += self.epoch_s
 
     def _curve(self, figures: Sequence[float]) -> TrialCurve:
@@ -122,6 +126,28 @@ def test_the_best_family_gets_the_most_turns(best: str) -> None:
     assert search.best.model == best
     turns = {family.model: family.turns for family in families}
     assert max(turns, key=lambda model: turns[model]) == best
+
+
+@pytest.mark.parametrize(("counted", "best"), [(0.3, "mbht"), (0.0, "sasrec")])
+def test_a_late_learner_is_found_where_its_law_was_counted(counted: float, best: str) -> None:
+    """A family that is poor until the middle of its trial gets there if counts say what it may read."""
+    world = World()
+    families = simulated(world, {**LEVELS, "mbht": 0.3}, {"mbht": 1.5})
+    late = families[3]
+    late.learns_from, late.counted = 15, counted
+    search = searched(world, families, 115.0)
+    assert search.best is not None
+    assert search.best.model == best
+
+
+def test_looks_share_the_time_that_cheap_ones_leave() -> None:
+    """All looks end within their share of the time, and what fits and hopeless costs leave is had by the rest."""
+    world = World()
+    families = simulated(world, {**LEVELS, "dymus_plus": 0.1}, {"dymus_plus": 300.0})
+    searched(world, families, 400.0)
+    looked = {family.model: len(family.trials[0]) for family in families if family.trials}
+    assert "dymus_plus" not in looked
+    assert looked["blade"] == EPOCHS
 
 
 def test_a_hopeless_family_is_left_with_a_reason() -> None:
@@ -192,7 +218,7 @@ def test_every_model_has_a_place() -> None:
 
 
 def test_a_family_of_which_a_look_has_no_epochs_is_left() -> None:
-    """A family of whose epochs a look has under two is left with the reason; given more time it is looked at."""
+    """A family of whose epochs a look has too few is left with the reason; given more time it is looked at."""
     for total_s, is_left in ((110.0, True), (3000.0, False)):
         world = World()
         families = simulated(world, {**LEVELS, "dymus_plus": 0.3}, {"dymus_plus": 30.0})
@@ -211,6 +237,15 @@ def test_what_models_read_is_what_they_declare() -> None:
 
 def finding(low: float) -> Finding:
     return Finding(0.1, 0.1 - low, low, low, low + 0.01, 0.001, 1000)
+
+
+def test_what_is_counted_is_that_of_readers_in_the_same_metric() -> None:
+    """Readers of sets are expected near the counts of sets where those matter and have the search's metric."""
+    matters, shows_not = {"sets": finding(0.01)}, {"sets": finding(-0.01)}
+    assert counted("mbht", "ndcg@10", matters) == counted("blade", "ndcg@10", matters) == 0.1
+    assert counted("sasrec", "ndcg@10", matters) == counted("ease", "ndcg@10", matters) == 0.0
+    assert counted("blade", "hr@10", matters) == counted("blade", "ndcg@10", shows_not) == 0.0
+    assert counted("blade", "ndcg@10", {}) == 0.0
 
 
 def test_models_that_read_sets_come_first_where_sets_matter() -> None:
