@@ -3,19 +3,22 @@
 Run it after the live view or the page has changed: `python docs/pictures.py`, about two minutes on two cores. It needs
 playwright and the system's Chromium, as the tests of pages do.
 
-    python docs/pictures.py --overview RESULTS/STUDY.compare/report/report.html   # of a comparison, for a talk
+    python docs/pictures.py --overview RESULTS/STUDY/report/report.html   # of a study or a comparison, for a talk
+    python docs/pictures.py --forms PAGE DIR                              # wide, narrow, light, dark, printed
+    python docs/pictures.py --dashboard http://127.0.0.1:8080/dashboard/studies/1 DIR --trial 8
+    python docs/pictures.py --pair BEFORE AFTER                           # of two such folders
 
-writes the overview of that page alone, pictures/overview.png, and runs nothing.
+These run nothing: they take the overview of a page alone (pictures/overview.webp), a page in all of its forms, two
+pages of the dashboard, and write pictures of before and after a change below each other (pictures/NAME.webp).
 """
 
 import argparse
 import io
-import shutil
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+import forms
 from rich.console import Console
 
 from blade_tune.cli import progress
@@ -68,29 +71,13 @@ class Photographer(progress.LiveProgress):
             )
 
 
-def photograph(page: Path, picture: Path, part: str = "") -> None:
-    """Write the top of a page as a picture, or the figure of one of its sections in twice the pixels.
-
-    Args:
-        page: the page.
-        picture: the file to write.
-        part: the section's anchor, such as "overview".
-    """
-    with sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
-        view = chromium.new_page(
-            viewport={"width": WIDTH, "height": HEIGHT}, device_scale_factor=2 if part else 1
-        )
+def photograph(page: Path, picture: Path) -> None:
+    """Write the top of a page as a picture."""
+    with forms.chromium() as browser:
+        view = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         view.goto(page.resolve().as_uri())
         view.wait_for_selector(".js-plotly-plot .main-svg")
-        place = view
-        if part:
-            place = view.locator(f"section[aria-labelledby='{part}'] .plot")
-            place.locator(".main-svg").first.wait_for()
-        place.screenshot(path=picture)
-        chromium.close()
+        view.screenshot(path=picture)
 
 
 def take() -> None:
@@ -104,15 +91,26 @@ def take() -> None:
 
 
 def main() -> None:
-    """Take the README's pictures, or that of a comparison's overview."""
+    """Take the README's pictures, or those that the options ask for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--overview", type=Path, metavar="PAGE", help="the page of a comparison")
-    parser.add_argument("--out", type=Path, default=PICTURES / "overview.png", metavar="FILE")
+    parser.add_argument("--overview", type=Path, metavar="PAGE")
+    parser.add_argument("--forms", type=Path, nargs=2, metavar=("PAGE", "DIR"))
+    parser.add_argument("--dashboard", nargs=2, metavar=("URL", "DIR"))
+    parser.add_argument("--trial", type=int, default=0, metavar="N")
+    parser.add_argument("--pair", type=Path, nargs=2, metavar=("BEFORE", "AFTER"))
+    parser.add_argument("--out", type=Path, default=PICTURES / "overview.webp", metavar="FILE")
     options = parser.parse_args()
     if options.overview:
-        photograph(options.overview, options.out, "overview")
+        forms.shoot_talk(options.overview, options.out)
+    elif options.forms:
+        forms.shoot(*options.forms)
+    elif options.dashboard:
+        url, folder = options.dashboard
+        forms.shoot_dashboard(url, options.trial, Path(folder))
+    elif options.pair:
+        forms.pair(*options.pair, PICTURES)
     else:
         take()
 

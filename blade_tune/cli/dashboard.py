@@ -27,7 +27,8 @@ def dashboard(settings: RunSettings, port: int, host: str, edit: bool) -> None:
     """Show all studies in optuna-dashboard.
 
     It may stay open while studies run. Only this machine reaches it unless --host says otherwise, it answers under
-    names of this machine and to its own pages alone, and nothing can be changed unless --edit says so. It has no login.
+    names of this machine and to its own pages alone, and nothing can be changed unless --edit says so: its pages
+    say that, and have no buttons for it. It has no login.
 
     \b
     Example:

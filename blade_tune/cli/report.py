@@ -29,7 +29,8 @@ def report(study: str, out: Path | None, settings: RunSettings) -> None:
     report.html, with all figures and tables, opens anywhere, without a network; tables.md and tables.tex hold its
     tables. A comparison is named as the folder of its tables is: STUDY.compare, STUDY.compare-published. An older
     report in the same place is replaced. Nothing else is changed, nothing is trained, and the test rows stay sealed:
-    figures on them are shown where they were opened before.
+    figures on them are shown where they were opened before. The page prints to A4; report.html#talk is one
+    figure of it alone, for a talk.
 
     \b
     Example:

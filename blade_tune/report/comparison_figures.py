@@ -326,7 +326,7 @@ def _magnitudes(entries: Sequence[Contender]) -> dict[str, Any]:
     hours = [max(entry.hours, SHORTEST_H) for entry in entries]
     ticks = theme.log_ticks(min(hours), max(hours))
     low, high = math.log10(min(hours)), math.log10(max(hours))
-    margin = 0.2 * (high - low) or 1.0  # for the names
+    margin = 0.3 * (high - low) or 1.0  # for the names
     return {
         "tickvals": ticks,
         "ticktext": [f"{tick:.2g}" for tick in ticks],

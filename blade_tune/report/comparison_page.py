@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from blade_tune.report import comparison_figures, theme
+from blade_tune.report import comparison_figures, talk_figures, theme
 from blade_tune.report import comparison_search_sections as searches
 from blade_tune.report import comparison_sections as results
 from blade_tune.report.comparison_sections import Compared
 from blade_tune.report.document import Document, write_document
-from blade_tune.report.section import Section
+from blade_tune.report.section import Section, last_end
 from blade_tune.selection.protocol import openings, protocol_line
 from blade_tune.selection.stored_comparison import StoredComparison
 
@@ -44,7 +44,8 @@ def write_comparison_report(stored: StoredComparison, out: Path) -> list[Path]:
         protocol=_protocol(compared),
         headline=headline(compared),
         sections=[section for part in PARTS for section in part(compared)],
-        written=f"Made of what the searches have stored, {_last_end(stored)}.",
+        written=f"Made of what the searches have stored, {last_end(stored.searches)}.",
+        talk=talk_figures.of_comparison(compared.parts[-1]) if compared.parts else None,
     )
     return write_document(document, out)
 
@@ -78,16 +79,3 @@ def _protocol(compared: Compared) -> str:
     if compared.valid:
         return compared.valid.protocol
     return protocol_line(compared.stored.searches, [], 0)
-
-
-def _last_end(stored: StoredComparison) -> str:
-    """Return when the last trial of the searches ended, so that two pages can be told apart."""
-    ends = [
-        trial.datetime_complete
-        for search in stored.searches
-        for trial in search.trials
-        if trial.datetime_complete
-    ]
-    return (
-        f"whose last trial ended {max(ends):%Y-%m-%d %H:%M}" if ends else "of which none has ended"
-    )

@@ -58,7 +58,7 @@ def _cost_entries(stored: StoredStudy, course: Course) -> list[Entry]:
 def searches(compared: Compared) -> Iterator[Section]:
     """Yield the section on whether the searches saturate."""
     metric = compared.stored.found[0].definition.objective.metric
-    figure = panel_figures.searches(compared.courses, metric)
+    figure = panel_figures.searches(compared.courses, metric, _baselines(compared))
     if figure is None:
         return
     groups: dict[str, list[str]] = {"less": [], "more": [], "unknown": []}
@@ -78,7 +78,12 @@ def searches(compared: Compared) -> Iterator[Section]:
     ):
         if groups[group]:
             words.append(f"{sentence}: {', '.join(groups[group])}.")
-    yield Section("Best so far", words, figure=figure, is_wide=True)
+    yield Section("Best so far", words, figure=figure)
+
+
+def _baselines(compared: Compared) -> dict[str, dict[str, float]]:
+    """Return the figures of untuned baselines by model, for the models differ in their windows."""
+    return {stored.label: stored.baseline_figures for stored in compared.stored.searches}
 
 
 def learning_curves(compared: Compared) -> Iterator[Section]:
@@ -98,11 +103,12 @@ def learning_curves(compared: Compared) -> Iterator[Section]:
         "and the other models' means in gray.",
         _rising(compared),
     ]
-    if figure := panel_figures.over_epochs(curves, metric):
-        yield Section("Learning curves", words, figure=figure, is_wide=True)
-    if figure := panel_figures.over_seconds(curves, metric):
+    baselines = _baselines(compared)
+    if figure := panel_figures.over_epochs(curves, metric, baselines):
+        yield Section("Learning curves", words, figure=figure)
+    if figure := panel_figures.over_seconds(curves, metric, baselines):
         over = "The same over seconds of training, on the machines that trained them, an axis of magnitudes."
-        yield Section("Learning curves over time", [over], figure=figure, is_wide=True)
+        yield Section("Learning curves over time", [over], figure=figure)
 
 
 def _rising(compared: Compared) -> str:

@@ -1,4 +1,4 @@
-"""Content that optuna-dashboard shows of a study in addition to its trials: a note, a leaderboard, and figures."""
+"""Content that optuna-dashboard shows of a study in addition to its trials: notes, a leaderboard, and figures."""
 
 import hashlib
 import json
@@ -6,14 +6,16 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from optuna_dashboard import get_note, save_note, save_plotly_graph_object
+from optuna_dashboard import save_plotly_graph_object
 
 from blade_tune.errors import NothingToExportError
 from blade_tune.printable import printable
 from blade_tune.report import Row, curve_figures, figures
 from blade_tune.report.data import findings
+from blade_tune.report.notes import Noted, put_note
 from blade_tune.report.section import plural, shown
 from blade_tune.report.tables import scored_words, status
+from blade_tune.report.trial_notes import trial_notes
 from blade_tune.search.replicates import History, configuration
 from blade_tune.selection.confirm import leaders, load_confirmation
 from blade_tune.selection.confirmation import Candidate, Confirmation
@@ -35,15 +37,14 @@ FIGURE_HEIGHT = 450  # pixels, the height of the dashboard's own figures
 # Size of a figure's JSON, which the dashboard stores in the database and sends with every refresh
 MAX_FIGURE_BYTES = 100_000
 TOP = 20  # configurations on the leaderboard
-END_OF_NOTE = "*Written anew by blade-tune after each run; what stands below this line is kept.*"
 
 
 def publish(stored: StoredStudy) -> None:
-    """Update the note, the leaderboard and the figures that the dashboard shows of a study.
+    """Update the notes, the leaderboard and the figures that the dashboard shows of a study.
 
     An error is logged as a warning only, for all of this is shown elsewhere too.
     """
-    for part in (_publish_note, _publish_leaderboard, _publish_figures):
+    for part in (_publish_note, _publish_trial_notes, _publish_leaderboard, _publish_figures):
         try:
             part(stored)
         except Exception as error:
@@ -56,14 +57,13 @@ def publish(stored: StoredStudy) -> None:
 
 
 def _publish_note(stored: StoredStudy) -> None:
-    # Our part of the note ends with END_OF_NOTE; what users wrote below it, or before there was one, is kept.
-    before = get_note(stored.study)
-    _, mark, users_words = before.partition(END_OF_NOTE)
-    if before and not mark:
-        users_words = f"\n\n{before}"
-    after = f"{note(stored)}\n{END_OF_NOTE}{users_words}"
-    if after != before:
-        save_note(stored.study, after)
+    put_note(stored.study, note(stored))
+
+
+def _publish_trial_notes(stored: StoredStudy) -> None:
+    trials = stored.trials
+    for number, text in trial_notes(stored).items():
+        put_note(Noted.of(stored.study, trials[number]), text)
 
 
 def note(stored: StoredStudy) -> str:

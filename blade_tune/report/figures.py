@@ -1,7 +1,7 @@
 """Figures of a study over its trials; a function returns None if there is nothing to show."""
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, cycle
 
 import numpy as np
 import plotly.graph_objects as go
@@ -89,7 +89,7 @@ def history(stored: StoredStudy) -> go.Figure | None:
 def add_baselines(figure: go.Figure, stored: StoredStudy, ends: Sequence[float]) -> None:
     """Add a horizontal line for the value of each untuned baseline to a figure, over the range `ends`."""
     baselines = stored.baseline_figures.items()
-    for (name, value), dash in zip(baselines, BASELINE_DASHES, strict=False):
+    for (name, value), dash in zip(baselines, cycle(BASELINE_DASHES), strict=False):
         line = {"dash": dash, "color": theme.VERMILION}
         label = f"{name}, untuned ({value:.4f})"
         figure.add_scatter(x=ends, y=[value, value], name=label, mode="lines", line=line)
@@ -120,14 +120,19 @@ def expected_best(stored: StoredStudy) -> go.Figure | None:
 
 
 def best_so_far(course: Course, metric: str) -> go.Figure | None:
-    """Draw the best value so far over what was spent, in the unit of the budget."""
+    """Draw the best value so far over what was spent, in the unit of the budget.
+
+    Args:
+        course: of the search.
+        metric: name of the metric, as the axis has it.
+    """
     points = [point for point in course.points if point.best is not None]
     if len(points) < 2:
         return None
     x = [course.spent(point) for point in points]
     figure = theme.figure(
         xaxis={"title": f"{words_of(course.unit)} spent", "rangemode": "tozero"},
-        yaxis_title=f"best {theme.valid(metric)}",
+        yaxis_title=f"best {metric}",
         showlegend=False,
     )
     steps = {"shape": "hv", "color": theme.ORANGE, "width": 2.5}

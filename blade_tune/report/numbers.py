@@ -23,6 +23,8 @@ from blade_tune.study.stored import StoredStudy
 # The kinds of trials by which cost is summed up
 KINDS = ("complete", "pruned", "paused", "repeated", "failed", "unfinished", "fresh seeds")
 MIN_TRIALS = 20  # fewest completed trials for importances: the top tenth of fewer is a single trial
+# Fewest completed trials for each free parameter: with fewer, some parameter always tells the top ones by chance
+TRIALS_A_PARAMETER = 2
 STEADY_TOP = 5  # fewest trials in the top tenth for which Optuna calls importances stable
 
 
@@ -183,13 +185,19 @@ def audit_summary(rows: Sequence[Row]) -> AuditSummary | None:
     )
 
 
+def enough_for_importances(num_completed: int, num_parameters: int) -> bool:
+    """Return whether so many completed trials say anything of which of so many parameters mattered."""
+    return num_completed >= max(MIN_TRIALS, TRIALS_A_PARAMETER * num_parameters)
+
+
 def importances(stored: StoredStudy) -> dict[str, float] | None:
     """Return each parameter's importance, highest first: its share in telling the top tenth of trials from the others.
 
-    The method is PED-ANOVA (Watanabe et al. 2023, IJCAI), which includes conditional parameters. None if fewer than
-    MIN_TRIALS trials have completed, or all have the same value.
+    The method is PED-ANOVA (Watanabe et al. 2023, IJCAI), which includes conditional parameters. None if too few
+    trials have completed (`enough_for_importances`), or all have the same value.
     """
     trials = completed(stored)
-    if len(trials) < MIN_TRIALS or len({trial.value for trial in trials}) == 1:
+    is_enough = enough_for_importances(len(trials), len(stored.definition.space.free))
+    if not is_enough or len({trial.value for trial in trials}) == 1:
         return None
     return optuna.importance.get_param_importances(stored.study)

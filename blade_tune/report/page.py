@@ -4,16 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from blade_tune.errors import DataError
-from blade_tune.report import choice, data, search, tables
+from blade_tune.report import choice, data, exported, search, tables, talk_figures
 from blade_tune.report.document import Document, write_document
-from blade_tune.report.section import Section, Study, plural
+from blade_tune.report.section import Section, Study, interval, last_end, plural
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict, is_popularity
 from blade_tune.training.baselines import REFERENCE
-from blade_tune.trial.provenance import now
 
 PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     choice.winner,
+    exported.test_rows,
     choice.candidates,
     choice.effects,
     search.history,
@@ -32,7 +32,10 @@ PARTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
 
 
 def write_report(stored: StoredStudy, out: Path) -> list[Path]:
-    """Write report.html, tables.md and tables.tex to a folder, and return their paths."""
+    """Write report.html, tables.md and tables.tex to a folder, and return their paths.
+
+    What is written depends on what is stored alone, so the same study has the same files.
+    """
     study = Study(stored)
     definition = stored.definition
     document = Document(
@@ -41,7 +44,8 @@ def write_report(stored: StoredStudy, out: Path) -> list[Path]:
         protocol=study.protocol,
         headline=headline(study),
         sections=[section for part in PARTS for section in part(study)],
-        written=f"Written {now()} from what the study's database holds.",
+        written=f"Made of what the study has stored, {last_end([stored])}.",
+        talk=talk_figures.of_study(study),
     )
     return write_document(document, out)
 
@@ -60,6 +64,15 @@ def headline(study: Study) -> dict[str, tuple[str, str]]:
     elif best:
         explanation = f"trial {best['number']}, best of the search, not confirmed"
         headline[study.metric] = (f"{best['value']:.4f}", explanation)
+
+    if found := study.exported:
+        low, high = found.interval
+        where = f"trial {found.trial}, exported"
+        ends = f", {interval(low, high)}" if low is not None else ""
+        headline[f"test {study.metric.removeprefix('valid ')}"] = (
+            f"{found.figure:.4f}",
+            where + ends,
+        )
 
     # What untuned baselines reach
     figures = study.stored.baseline_figures

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from blade_tune.trial.clock import training_seconds
 
 COLUMNS = 3
 PANEL = 150  # pixels of height
-BEHIND = {"color": "#cdd1d8", "width": 1}
+GAP = 24  # pixels between two rows
+DASHES = ("dot", "dash", "dashdot")  # of untuned baselines
+BEHIND = {"color": theme.BEHIND, "width": 1}
 OPACITY = 0.2  # of bands
 
 Points = Sequence[tuple[float, float]]
@@ -32,6 +35,7 @@ class Panel:
     line: Points
     thin: Sequence[Points] = ()  # the lines of which it is the mean
     band: tuple[Points, Points] = field(default=((), ()))  # the lowest and the highest around it
+    baselines: Mapping[str, float] = field(default_factory=dict)  # untuned ones by name
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,18 @@ class Curve:
         return sorted(set.intersection(*(set(run) for run in self.runs)))
 
 
-def searches(courses: Mapping[str, Course], metric: str) -> go.Figure | None:
-    """Draw the best value of each search so far over the share of what it spent; None before any has two values."""
+def searches(
+    courses: Mapping[str, Course], metric: str, baselines: Mapping[str, Mapping[str, float]] = {}
+) -> go.Figure | None:
+    """Draw the best value of each search so far over the share of what it spent; None before any has two values.
+
+    Args:
+        courses: model -> the course of its search.
+        metric: name of the metric.
+        baselines: model -> name of an untuned baseline -> its figure.
+    """
     panels = [Panel(label, _so_far(course)) for label, course in courses.items()]
-    panels = [panel for panel in panels if panel.line]
+    panels = [_beside(panel, baselines) for panel in panels if panel.line]
     if all(len(panel.line) < 2 for panel in panels):
         return None
     axis = {"range": [0, 1], "tickvals": [0.25, 0.5, 0.75, 1], "tickformat": ".0%"}
@@ -83,27 +95,31 @@ def curve_of(label: str, confirmation: Confirmation) -> Curve:
     return Curve(label, [run.intermediate_values for run in runs], [*map(seconds, runs)])
 
 
-def over_epochs(curves: Sequence[Curve], metric: str) -> go.Figure | None:
+def over_epochs(
+    curves: Sequence[Curve], metric: str, baselines: Mapping[str, Mapping[str, float]] = {}
+) -> go.Figure | None:
     """Draw a figure over epochs: each run, and their mean and range as far as all were trained; None without any."""
 
     def epoch(_: Mapping[int, float], epoch: int) -> float:
         return epoch
 
-    panels = [_curve_panel(curve, epoch) for curve in curves if curve.shared]
+    panels = [_beside(_curve_panel(curve, epoch), baselines) for curve in curves if curve.shared]
     if not panels:
         return None
     axis = {"rangemode": "tozero", "title": "epoch"}
     return _figure(panels, axis, theme.valid(metric))
 
 
-def over_seconds(curves: Sequence[Curve], metric: str) -> go.Figure | None:
+def over_seconds(
+    curves: Sequence[Curve], metric: str, baselines: Mapping[str, Mapping[str, float]] = {}
+) -> go.Figure | None:
     """Draw the same over seconds of training on an axis of magnitudes; None where no seconds are stored."""
 
     def second(seconds: Mapping[int, float], epoch: int) -> float:
         return seconds.get(epoch, math.nan)
 
     panels = [
-        _curve_panel(curve, second)
+        _beside(_curve_panel(curve, second), baselines)
         for curve in curves
         if curve.shared and all(set(curve.shared) <= set(each) for each in curve.seconds)
     ]
@@ -111,6 +127,11 @@ def over_seconds(curves: Sequence[Curve], metric: str) -> go.Figure | None:
         return None
     axis = {"type": "log", "dtick": 1, "title": "seconds of training"}
     return _figure(panels, axis, theme.valid(metric))
+
+
+def _beside(panel: Panel, baselines: Mapping[str, Mapping[str, float]]) -> Panel:
+    """Return a panel with the untuned baselines of its model."""
+    return replace(panel, baselines=baselines.get(panel.label, {}))
 
 
 def _curve_panel(curve: Curve, place: Callable[[Mapping[int, float], int], float]) -> Panel:
@@ -148,14 +169,15 @@ def _figure(
         shared_yaxes="all",
         subplot_titles=[theme.shown(panel.label) for panel in panels],
         horizontal_spacing=0.04,
-        vertical_spacing=24 / (PANEL * rows),
-        figure=theme.figure(height=90 + PANEL * rows, showlegend=False, hovermode="closest"),
+        vertical_spacing=GAP / (PANEL * rows),
+        figure=_empty(len(panels), columns),
     )
     figure.update_annotations(font={"size": 13})
     for index, panel in enumerate(panels):
         place = {"row": index // columns + 1, "col": index % columns + 1}
         others = [other.line for other in panels if other is not panel]
         _add_lines(figure, others, {**BEHIND, **line}, place)
+        _add_baselines(figure, panel, _ends(panels), place)
         _add_band(figure, panel, place)
         _add_lines(figure, panel.thin, {"color": theme.SKY, "width": 1, **line}, place)
         figure.add_scatter(
@@ -163,6 +185,7 @@ def _figure(
             mode="lines" if len(panel.line) > 1 else "markers",
             line={"color": theme.BLUE, "width": 2.5, **line},
             hovertemplate="%{x}: %{y:.4f}<extra></extra>",
+            showlegend=False,
             **place,
         )
         is_lowest = index + columns >= len(panels)
@@ -174,8 +197,46 @@ def _figure(
     figure.update_yaxes(title={"text": title, "font": {"size": 11}}, col=1)
     # Said, for a place without a panel would stretch the axis that all share
     values = [value for panel in panels for line in _lines_of(panel) for _, value in line]
+    values += [value for panel in panels for value in panel.baselines.values()]
     margin = 0.05 * (max(values) - min(values)) or 0.001
     return figure.update_yaxes(nticks=5, range=[min(values) - margin, max(values) + margin])
+
+
+def _empty(panels: int, columns: int) -> go.Figure:
+    """Return a figure without panels, which has a height for so many, and a legend below them."""
+    rows = math.ceil(panels / columns)
+    return theme.figure(
+        height=110 + PANEL * rows,
+        hovermode="closest",
+        legend={"y": -60 / (PANEL * rows)},
+        meta=theme.grid(panels, columns, row=PANEL, gap=GAP, shares_x=True),
+    )
+
+
+def _ends(panels: Sequence[Panel]) -> list[float]:
+    """Return the lowest and the highest position on the horizontal axis that all panels share."""
+    places = [place for panel in panels for line in _lines_of(panel) for place, _ in line]
+    return [min(places), max(places)]
+
+
+def _add_baselines(
+    figure: go.Figure, panel: Panel, ends: Sequence[float], place: Mapping[str, int]
+) -> None:
+    """Add a level line for each untuned baseline of a panel's model; the legend names each once."""
+    named = {trace.name for trace in figure.data}
+    for (name, value), dash in zip(panel.baselines.items(), cycle(DASHES), strict=False):
+        label = theme.shown(f"{name}, untuned")
+        figure.add_scatter(
+            x=[*ends],
+            y=[value, value],
+            mode="lines",
+            line={"color": theme.VERMILION, "width": 1.5, "dash": dash},
+            name=label,
+            legendgroup=label,
+            showlegend=label not in named,
+            hovertemplate=f"{label}: %{{y:.4f}}<extra></extra>",
+            **place,
+        )
 
 
 def _lines_of(panel: Panel) -> list[Points]:
@@ -187,7 +248,14 @@ def _add_lines(
 ) -> None:
     """Add several lines of one look as one trace."""
     if lines:
-        figure.add_scatter(**_drawn(lines), mode="lines", line={**line}, hoverinfo="skip", **place)
+        figure.add_scatter(
+            **_drawn(lines),
+            mode="lines",
+            line={**line},
+            hoverinfo="skip",
+            showlegend=False,
+            **place,
+        )
 
 
 def _drawn(lines: Sequence[Points]) -> dict[str, list[float | None]]:
@@ -215,5 +283,6 @@ def _add_band(figure: go.Figure, panel: Panel, place: Mapping[str, int]) -> None
         fill="toself",
         fillcolor=f"rgba({red}, {green}, {blue}, {OPACITY})",
         hoverinfo="skip",
+        showlegend=False,
         **place,
     )

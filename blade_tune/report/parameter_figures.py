@@ -40,13 +40,17 @@ def importances(stored: StoredStudy) -> go.Figure | None:
 
 
 def slices(stored: StoredStudy) -> go.Figure | None:
-    """Draw the value of completed trials over each free parameter, later trials darker."""
+    """Draw the value of completed trials over each free parameter; the later a trial, the more it stands out.
+
+    A page may put its plots into fewer columns, for which `layout.meta` has what there is to know.
+    """
     trials, free = completed(stored), stored.definition.space.free
     if not trials or not free:
         return None
     rows = math.ceil(len(free) / COLUMNS)
     gaps = {"horizontal_spacing": 0.05, "vertical_spacing": min(0.3, 90 / (240 * rows))}
-    empty = theme.figure(height=60 + 240 * rows)
+    meta = theme.grid(len(free), COLUMNS, row=240, gap=90)
+    empty = theme.figure(height=60 + 240 * rows, meta=meta)
     figure = make_subplots(rows, COLUMNS, shared_yaxes="all", figure=empty, **gaps)
 
     # A plot a parameter, row by row, of the trials that have it
@@ -77,7 +81,7 @@ def slices(stored: StoredStudy) -> go.Figure | None:
     # The shared axis of values, and the colors of the trials' numbers
     figure.update_yaxes(title=theme.valid(stored.definition.objective.metric), col=1)
     bar = {"title": {"text": "trial"}, "thickness": 12, "outlinewidth": 0}
-    return figure.update_layout(coloraxis={"colorscale": theme.SCALE, "colorbar": bar})
+    return figure.update_layout(coloraxis={"colorbar": bar})
 
 
 def _slice_axis(parameter: Free) -> dict[str, Any]:
@@ -118,12 +122,13 @@ def parallel_coordinates(stored: StoredStudy) -> go.Figure | None:
         dimensions.append(_axis(name, parameter, settings))
     dimensions.append({"label": theme.valid(stored.definition.objective.metric), "values": values})
     figure = theme.figure(height=420, margin={"t": 96, "l": 64, "r": 48, "b": 24})
-    lines = {"color": values, "colorscale": theme.SCALE}
+    figure.update_layout(coloraxis={"showscale": False})
+    lines = {"color": values, "coloraxis": "coloraxis"}
     fonts = {
         "labelangle": -16,
         "labelfont": {"size": 12},
         "tickfont": {"size": 11},
-        "rangefont": {"size": 1, "color": "#ffffff"},
+        "rangefont": {"size": 1, "color": theme.PAPER},
     }
     return figure.add_parcoords(dimensions=dimensions, line=lines, **fonts)
 

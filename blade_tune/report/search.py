@@ -17,8 +17,6 @@ from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.study.warm_start import is_warm, origin_words
 
 TOP = 20  # trials in the table
-NOTHING_YET = "No trial has been scored yet."
-NO_SECONDS = "Neither the database nor the trials' files here have seconds of these epochs."
 KINDS_NOTE = (
     "Repeated: a configuration on another seed. Fresh seeds: runs that confirm, ablate or sweep."
 )
@@ -26,12 +24,12 @@ SECONDS = "Each curve over the seconds that its own trial spent on epochs, on th
 
 
 def history(study: Study) -> Iterator[Section]:
-    """Yield the section on the values of trials, with the noise and baselines to judge them by."""
+    """Yield the section on the values of trials, with the noise and baselines to judge them by, once there are any."""
     figure = figures.history(study.stored)
-    noise = study.status["noise"]
     if figure is None:
-        spread = NOTHING_YET
-    elif noise:
+        return
+    noise = study.status["noise"]
+    if noise:
         freedom = plural(noise["degrees_of_freedom"], "degree") + " of freedom"
         spread = f"Another seed alone moves a value by {noise['deviation']:.4f} (sd, {freedom})."
     else:
@@ -41,27 +39,17 @@ def history(study: Study) -> Iterator[Section]:
 
 
 def learning_curves(study: Study) -> Iterator[Section]:
-    """Yield sections on learning curves over epochs and over seconds, if the model trains in epochs."""
-    if study.stored.definition.is_fitted:
-        return
-    figure = curve_figures.over_epochs(study.stored)
-    if figure is None:
-        yield Section("Learning curves", [NOTHING_YET])
-        return
-    yield Section("Learning curves", figure=figure)
-    timed = curve_figures.over_seconds(study.stored)
-    words = SECONDS if timed else NO_SECONDS
-    yield Section("Learning curves over time", [words], figure=timed)
+    """Yield sections on learning curves over epochs and over seconds, as far as there are any."""
+    if figure := curve_figures.over_epochs(study.stored):
+        yield Section("Learning curves", figure=figure)
+    if figure := curve_figures.over_seconds(study.stored):
+        yield Section("Learning curves over time", [SECONDS], figure=figure)
 
 
 def importances(study: Study) -> Iterator[Section]:
-    """Yield the section on which parameters mattered."""
+    """Yield the section on which parameters mattered, where enough trials have completed to tell."""
     shares, count = numbers.importances(study.stored), study.num_completed
     if not shares:
-        reason = "Nothing free that moved the value."
-        if count < numbers.MIN_TRIALS:
-            reason = f"{plural(count, 'trial')} completed: under {numbers.MIN_TRIALS} importances would be guesses."
-        yield Section("Importances", [reason])
         return
     top = round(0.1 * count)
     # What the figures mean, and how far they can be trusted
@@ -86,10 +74,10 @@ def parameters(study: Study) -> Iterator[Section]:
         words = [
             "A sampler that learns tries good regions more often: where dots are dense it expected much."
         ]
-        yield Section("Slices", words, figure=figure, is_wide=True)
+        yield Section("Slices", words, figure=figure)
     if figure := parameter_figures.parallel_coordinates(study.stored):
         words = [
-            "A line a completed trial, darker where its value is higher. Drag along an axis to select."
+            "A line a completed trial; the higher its value, the more it stands out. Drag along an axis to select."
         ]
         yield Section("Parallel coordinates", words, figure=figure, is_wide=True)
 
@@ -129,13 +117,12 @@ def best_so_far(study: Study) -> Iterator[Section]:
 
 
 def cost(study: Study) -> Iterator[Section]:
-    """Yield the section on what epochs and hours were spent on."""
+    """Yield the section on what epochs and hours were spent on, once any were."""
     rows = []
     for row in numbers.costs(study.stored):
         entries = (str(row["trials"]), f"{row['epochs']:,}", f"{row['hours']:.2f}")
         rows.append((row["kind"], entries))
     if not rows:
-        yield Section("Cost", ["Nothing was spent yet."])
         return
     gpu_hours = study.status["gpu_hours"]
     words = [f"Workers held GPUs for {gpu_hours:g} hours."] if gpu_hours else []
@@ -145,15 +132,10 @@ def cost(study: Study) -> Iterator[Section]:
 
 
 def prune_audit(study: Study) -> Iterator[Section]:
-    """Yield the section on what pruning may have lost."""
+    """Yield the section on what pruning may have lost, where a marked trial was finished."""
     rows = numbers.prune_audit(study.stored)
     summary = numbers.audit_summary(rows)
     if summary is None:
-        counts = study.status["trials"]
-        fact = "No marked trial was finished" if counts["pruned"] else "No trial was pruned"
-        if counts["paused"]:
-            fact = f"{plural(counts['paused'], 'trial')} paused and nothing was pruned"
-        yield Section("Prune audit", [f"{fact}, so there is nothing to audit."])
         return
     extra = plural(summary.extra_epochs, "epoch")
     loss = "Pruning them would have left the study's best as it was."
@@ -192,10 +174,12 @@ def _audit_entries(row: Row) -> list[str]:
 
 
 def trials(study: Study) -> Iterator[Section]:
-    """Yield the section on the best trials, and on the states of all."""
+    """Yield the section on the best trials, and on the states of all, once there are any."""
     states = [f"{count} {state}" for state, count in study.status["trials"].items() if count]
     failures = [f"{count} {reason}" for reason, count in study.status["failures"].items()]
-    words = [", ".join(states) + "." if states else "None yet."]
+    if not states:
+        return
+    words = [", ".join(states) + "."]
     if failures:
         words.append(f"Ended without a score, by reason: {', '.join(failures)}.")
     yield Section("Trials", words, table=_best_trials(study))
@@ -257,14 +241,13 @@ def identity(study: Study) -> Iterator[Section]:
 
 
 def ledger(study: Study) -> Iterator[Section]:
-    """Yield the section on all openings of the test rows."""
+    """Yield the section on all openings of the test rows, if there were any."""
     try:
         entries = study.stored.ledger.entries()
     except DataError as error:
         yield Section("Ledger", warning=str(error))
         return
     if not entries:
-        yield Section("Ledger", ["The test rows were never opened."])
         return
     # A column for each name that any entry has, the time first
     columns = ["when"]

@@ -1,6 +1,6 @@
 """Section of a report, the view of a study that sections are made from, and formatting of numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from blade_tune.report import tables, theme
+from blade_tune.report.exported_figures import Exported, read_exported
 from blade_tune.report.text_tables import Table
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.confirmation import Confirmation
@@ -53,6 +54,11 @@ class Study:
         """Confirmation of the top configurations on fresh seeds; None if there was none."""
         return load_confirmation(self.stored)
 
+    @cached_property
+    def exported(self) -> Exported | None:
+        """What the exported model reached on test rows; None where nothing was exported, or not here."""
+        return read_exported(self.stored)
+
     @property
     def name(self) -> str:
         """Name of the study."""
@@ -72,6 +78,19 @@ class Study:
     def num_completed(self) -> int:
         """Number of completed trials."""
         return int(self.status["trials"]["complete"])
+
+
+def last_end(studies: Iterable[StoredStudy]) -> str:
+    """Return when the last trial of some studies ended, so that two pages can be told apart."""
+    ends = [
+        trial.datetime_complete
+        for stored in studies
+        for trial in stored.trials
+        if trial.datetime_complete
+    ]
+    if not ends:
+        return "of which no trial has ended"
+    return f"the last trial of which ended {max(ends):%Y-%m-%d %H:%M}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL
 
 from blade_tune.errors import BladeTuneError, ConfigError
 from blade_tune.report.guard import guarded
+from blade_tune.report.readable import readable
 from blade_tune.storage.connect import open_storage
 from blade_tune.trial.artifacts import artifact_store
 
@@ -36,7 +37,7 @@ def application(url: URL, results: Path, host: str, *, edit: bool) -> "WSGIAppli
     """
     storage = optuna.storages.get_storage(open_storage(url, create=False))
     app = optuna_dashboard.wsgi(storage, artifact_store=artifact_store(results, create=edit))
-    return guarded(app, host, edit=edit)
+    return guarded(readable(app, storage, edit=edit), host, edit=edit)
 
 
 def serve(app: "WSGIApplication", host: str, port: int, listening: Callable[[str], object]) -> None:

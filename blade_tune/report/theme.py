@@ -18,9 +18,21 @@ VERMILION = "#D55E00"
 PURPLE = "#CC79A7"
 SKY = "#56B4E9"
 GRAY = "#8a8f98"
-# A scale that reads the same with and without color blindness; the highest value is the darkest
-SCALE = sequential.Viridis_r
-INK, SOFT, GRID = "#1f2430", "#5b6270", "#e6e8ec"
+# A scale that reads the same with and without color blindness; the highest value stands out most
+SCALE, DARK_SCALE = sequential.Viridis_r, sequential.Viridis
+INK, SOFT, GRID, PAPER = "#1f2430", "#5b6270", "#e6e8ec", "#ffffff"
+BEHIND = "#cdd1d8"  # lines of others, behind those that a panel is about
+# Color on a light page -> color on a dark one; no dark one is a light one too, so that replacing is safe
+DARK = {
+    PAPER: "#1e222b",
+    INK: "#e8eaf0",
+    SOFT: "#a5acba",
+    GRID: "#343a46",
+    BEHIND: "#4a515f",
+    BLUE: "#2b8fd6",
+    SKY: "#8fd0f5",
+    VERMILION: "#f0793a",
+}
 NOTE_WIDTH = 46  # characters; longer lines would be cut on a phone
 AXIS = {
     "gridcolor": GRID,
@@ -47,15 +59,34 @@ TEMPLATE = go.layout.Template(
         },
         "colorway": [BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GRAY],
         "colorscale": {"sequential": SCALE},
-        "paper_bgcolor": "#ffffff",
-        "plot_bgcolor": "#ffffff",
+        "coloraxis": {"colorscale": SCALE},
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
         "margin": {"l": 8, "r": 12, "t": 24, "b": 8},
         "xaxis": AXIS,
         "yaxis": AXIS,
         "legend": {"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
-        "hoverlabel": {"bgcolor": "#ffffff", "font": {"color": INK}},
+        "hoverlabel": {"bgcolor": PAPER, "font": {"color": INK}},
     }
 )
+
+
+def dark_template() -> go.layout.Template:
+    """Return the template for a dark page."""
+    text = TEMPLATE.to_plotly_json()
+    layout = _recolored(text["layout"])
+    scale = [[index / (len(DARK_SCALE) - 1), color] for index, color in enumerate(DARK_SCALE)]
+    layout |= {"colorscale": {"sequential": scale}, "coloraxis": {"colorscale": scale}}
+    return go.layout.Template(layout=layout)
+
+
+def _recolored(value: Any) -> Any:
+    """Return plain data in which each color of a light page is that of a dark one."""
+    if isinstance(value, dict):
+        return {name: _recolored(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_recolored(each) for each in value]
+    return DARK.get(value, value) if isinstance(value, str) else value
 
 
 def figure(note: str = "", height: int = 400, **layout: Any) -> go.Figure:
@@ -72,6 +103,19 @@ def figure(note: str = "", height: int = 400, **layout: Any) -> go.Figure:
         settings["title"] = {"text": "<br>".join(lines)}
         settings["margin"] = {"t": 24 + 17 * len(lines)}
     return go.Figure(layout={**settings, **layout})
+
+
+def grid(panels: int, columns: int, *, row: int, gap: int, **facts: Any) -> dict[str, Any]:
+    """Return what a page has to know of a figure of panels to draw it in fewer columns, for `layout.meta`.
+
+    Args:
+        panels: number of panels, row by row.
+        columns: number of columns.
+        row: pixels of a row.
+        gap: pixels between two rows.
+        facts: `shares_x`, whether only the lowest panels have an axis of their own.
+    """
+    return {"grid": {"panels": panels, "columns": columns, "row": row, "gap": gap, **facts}}
 
 
 def valid(metric: str) -> str:

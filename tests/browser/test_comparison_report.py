@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from blade_tune.report.comparison_page import write_comparison_report
-from tests.browser.test_report import assert_all_drawn
+from tests.browser.test_report import assert_all_drawn, assert_fits_a4, assert_is_a4
 from tests.report import made_comparison, made_up
 
 CUT_OFF = """plot => {
@@ -48,3 +48,12 @@ def test_the_names_of_models_and_baselines_lie_within_their_figure(
     plot.locator(".xtitle").wait_for()
     assert plot.locator(".ytick").count() == (14 if part == "differences" else 15)
     assert plot.evaluate(CUT_OFF) == []
+
+
+def test_a_printed_comparison_has_nothing_cut(watched_page, report):
+    """Tables of a dozen columns, fifteen configurations side by side, and texts to copy, all on A4."""
+    page = watched_page(1280)
+    page.goto(report.as_uri())
+    assert_all_drawn(page, 10, 1280)
+    assert_fits_a4(page)
+    assert_is_a4(page.pdf(prefer_css_page_size=True))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from blade_tune.report import readable
 from blade_tune.report.dashboard import publish
 from tests import tiny
 from tests.cli.test_dashboard import ask, free_port, serving
@@ -54,12 +55,14 @@ def open_table(page: "Page", name: str) -> list[list[str]]:
 def test_a_study_s_page_has_figures_and_a_leaderboard(
     watched_page, screenshot, port, results, width
 ):
-    """Optuna's figures and ours are drawn, the axis says what a value is; the leaderboard opens as a table."""
+    """Optuna's figures and ours are drawn, curves once and importances of six trials not at all; a table opens."""
     page = watched_page(width)
     open_view(page, port)
     ours = [f"user-defined-plot:{name}" for name in FIGURES]
-    for name in ("plot-history", "graph-intermediate-values", *ours):
+    for name in ("plot-history", *ours):
         page.locator(f"[id='{name}'] .main-svg").first.wait_for()
+    assert page.locator("#graph-intermediate-values").count() == 0
+    assert not page.locator("#graph-hyperparameter-importances").is_visible()
     assert page.locator("[id='plot-history'] .ytitle").text_content() == "valid NDCG@10"
     for name in FIGURES:
         heading = page.locator(f"[id='user-defined-plot:{name}'] .gtitle").text_content()
@@ -109,6 +112,30 @@ def test_a_trial_s_files_are_shown(watched_page, screenshot, port, results, widt
     assert header[0].startswith("epoch")
     assert [row[0] for row in rows] == ["1", "2", "3", "4"]
     screenshot(page, f"curve-{width}")
+
+
+@pytest.mark.parametrize("view", ["", "/note", "/trials?numbers=2"])
+def test_pages_have_no_dead_buttons(watched_page, port, view):
+    """Nothing that would change something can be seen, and the page says how to get what can."""
+    page = watched_page(1280)
+    open_view(page, port, view)
+    page.get_by_role("note").wait_for()
+    assert "blade-tune dashboard --edit" in page.get_by_role("note").inner_text()
+    for icon in readable.ICONS:
+        for button in page.locator(f"button:has([data-testid={icon}Icon])").all():
+            assert not button.is_visible()
+
+
+def test_a_trial_s_page_has_words_in_place_of_json(watched_page, port, results):
+    """The note on the best one, attributes by their names, and nothing so long that the page scrolls sideways."""
+    page = watched_page(1280)
+    best = tiny.stored(results).study.best_trial
+    open_view(page, port, f"/trials?numbers={best.number}")
+    page.get_by_text("The best of the search").wait_for()
+    text = page.inner_text("body")
+    assert f"best epoch {best.user_attrs['best_epoch']}" in text
+    assert not any(name in text for name in ("clock", "sha256", '{"'))
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280
 
 
 def test_a_page_cannot_change_the_study(port):

@@ -55,10 +55,10 @@ def test_the_page_has_its_sections_in_order(few: MadeComparison, tmp_path: Path)
     """What a talk begins with comes first; it loads nothing, and each heading has an address of its own."""
     page = report(few, tmp_path)
     titles = [anchor.replace("-", " ") for anchor in page.ids]
-    assert titles == [title.lower() for title in TITLES]
+    assert titles == [*(title.lower() for title in TITLES), "talk"]
     assert page.sources == []
     assert {link.removeprefix("#") for link in page.links} == set(page.ids)
-    assert len(page.figures) == 7
+    assert len(page.figures) == 7 + 1
 
 
 def test_the_page_says_what_a_listener_asks_first(few: MadeComparison, tmp_path: Path):
@@ -156,6 +156,19 @@ def test_each_search_and_each_neural_winner_has_a_panel(all_models: MadeComparis
         lines = [t for t in draw(curves, "ndcg@10").data if t.line.color == theme.BLUE]
         assert len(lines) == len(neural) == 9
         assert all(trace.x[-1] == last for trace in lines)
+
+
+def test_every_panel_has_the_untuned_baselines_of_its_model(all_models: MadeComparison):
+    """As level lines from end to end, each named once in the legend."""
+    courses = {stored.label: course(stored) for stored in all_models.found}
+    untuned = {stored.label: stored.baseline_figures for stored in all_models.found}
+    figure = panel_figures.searches(courses, "ndcg@10", untuned)
+    lines = [trace for trace in figure.data if trace.line.color == theme.VERMILION]
+    assert len(lines) == 15 * 2
+    assert {trace.y for trace in lines} == {(0.08, 0.08), (0.1, 0.1)}
+    named = [trace.name for trace in lines if trace.showlegend]
+    assert named == ["popularity, untuned", "item_knn, untuned"]
+    assert figure.layout.meta["grid"]["panels"] == 15
 
 
 def test_a_mean_curve_ends_with_the_shortest_run():

@@ -12,7 +12,7 @@ import optuna_dashboard
 import pytest
 from optuna.artifacts import get_all_artifact_meta
 
-from blade_tune.report import dashboard
+from blade_tune.report import dashboard, notes
 from blade_tune.selection.confirmation import Candidate, Confirmation
 from blade_tune.selection.out_of_bag import Expected
 from blade_tune.selection.statistics import estimate
@@ -135,7 +135,7 @@ def test_own_words_in_a_note_are_kept(stored):
     optuna_dashboard.save_note(stored.study, "mine, from before")
     dashboard.publish(stored)
     assert optuna_dashboard.get_note(stored.study).endswith(
-        f"{dashboard.END_OF_NOTE}\n\nmine, from before"
+        f"{notes.END_OF_NOTE}\n\nmine, from before"
     )
     optuna_dashboard.save_note(
         stored.study, optuna_dashboard.get_note(stored.study) + "\n\nand from later"
@@ -143,15 +143,16 @@ def test_own_words_in_a_note_are_kept(stored):
     add(stored, 0.5, ranked(stored.trials)[0].params)
     dashboard.publish(stored)
     after = optuna_dashboard.get_note(stored.study)
-    assert after.endswith(f"{dashboard.END_OF_NOTE}\n\nmine, from before\n\nand from later")
+    assert after.endswith(f"{notes.END_OF_NOTE}\n\nmine, from before\n\nand from later")
     assert after.count("| Study |") == 1
 
 
 def test_an_unchanged_note_is_not_written_again(stored, monkeypatch):
     """Where nothing has changed the note has no new version, so that nobody's editor loses its place."""
     dashboard.publish(stored)
-    monkeypatch.setattr(dashboard, "save_note", pytest.fail)
+    monkeypatch.setattr(notes, "save_note", pytest.fail)
     dashboard._publish_note(stored)
+    dashboard._publish_trial_notes(stored)
 
 
 def test_the_leaderboard_is_one_file_that_is_replaced(stored):

@@ -172,3 +172,35 @@ def test_ticks_of_an_even_axis_reach_both_ends(low, high, ticks):
 def test_figures_are_plain_json(searched, make):
     """Nothing in them needs more than JSON can hold, as NaN would."""
     json.loads(make(searched).to_json(), parse_constant=pytest.fail)
+
+
+def test_importances_need_two_trials_a_parameter():
+    """And twenty in any case, of which the top tenth are two."""
+    assert [numbers.enough_for_importances(n, 5) for n in (2, 19, 20)] == [False, False, True]
+    assert [numbers.enough_for_importances(n, 30) for n in (20, 59, 60)] == [False, False, True]
+
+
+def test_no_baseline_is_left_out_of_a_figure(searched):
+    """However many there are, each has a line."""
+    names = [f"b{index}" for index in range(5)]
+    measured = {"metrics": {name: {"ndcg@10": 0.1} for name in names}}
+    stored = made_up.in_memory(searched.trials, searched)
+    stored.study.set_user_attr("baselines", measured)
+    for draw in (figures.history, curve_figures.over_epochs, curve_figures.over_seconds):
+        drawn = [trace.name for trace in draw(stored).data if "untuned" in (trace.name or "")]
+        assert drawn == [f"{name}, untuned (0.1000)" for name in names]
+
+
+def test_colors_of_a_dark_page_replace_those_of_a_light_one():
+    """None of the dark colors is a light one too, so that the order of replacement does not matter; text is legible."""
+    assert not set(theme.DARK) & set(theme.DARK.values())
+    layout = theme.dark_template().layout
+    assert (layout.paper_bgcolor, layout.font.color) == (
+        theme.DARK[theme.PAPER],
+        theme.DARK[theme.INK],
+    )
+    assert layout.xaxis.gridcolor == theme.DARK[theme.GRID]
+    light, dark = (
+        each.layout.coloraxis.colorscale for each in (theme.TEMPLATE, theme.dark_template())
+    )
+    assert (light[0][1], dark[0][1]) == (dark[-1][1], light[-1][1])
