@@ -81,7 +81,7 @@ def run(step: Step, options: argparse.Namespace) -> int:
     name = f"{step.name}-test" if options.test else step.name
     path = options.results / "paper" / f"{name}.md"
     started = time.monotonic()
-    code, text = output(step, options, *test)
+    code, text = output(step, options, *test, "-f", "markdown")
     if code == 0:
         path.write_text(text)
         code, rows = output(step, options, *test, "-f", "csv", "-q")

@@ -9,7 +9,7 @@ from blade_tune.cli.effects import opening_of, show_effects, test_option
 from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import (
     RUNS_FLAGS,
-    format_option,
+    paper_format_option,
     quiet_option,
     run_settings,
     seeds_option,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @uneven_option
 @test_option
 @run_settings(*RUNS_FLAGS)
-@format_option
+@paper_format_option
 @quiet_option
 def ablate(
     study: str,

@@ -7,6 +7,7 @@ import click
 from click.core import ParameterSource
 
 from blade_tune.cli.data_prepare import log_options
+from blade_tune.cli.groups import InGroups
 from blade_tune.cli.options import format_option, quiet_option, run_flags
 from blade_tune.cli.output import print_facts
 from blade_tune.cli.preparing import source_option
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storage", "results")
 
 
-@click.command()
+@click.command(cls=InGroups)
 @click.option(
     "--study", "-s", metavar="NAME|FILE", help="Study file, by name or path, whose data are used."
 )

@@ -9,9 +9,10 @@ from click.core import ParameterSource
 from blade_tune.choices import NextItemLoss
 from blade_tune.cli.comparisons import require_even, show_comparison, uneven_option
 from blade_tune.cli.executor import executor_of
+from blade_tune.cli.groups import InGroups
 from blade_tune.cli.options import (
     WORK_FLAGS,
-    format_option,
+    paper_format_option,
     quiet_option,
     run_settings,
     told_option,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from blade_tune.spec.definition import StudyDefinition
 
 
-@click.command()
+@click.command(cls=InGroups)
 @click.option(
     "--study",
     "-s",
@@ -93,7 +94,7 @@ if TYPE_CHECKING:
     help="Time a moment of each model and print what all of it takes at most.",
 )
 @run_settings(*WORK_FLAGS)
-@format_option
+@paper_format_option
 @quiet_option
 def compare(
     study: str,

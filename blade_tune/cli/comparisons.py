@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blade_tune.cli.output import print_rows
+from blade_tune.cli.output import print_rows, print_tables
 
 if TYPE_CHECKING:
     from blade_tune.selection.comparison import Comparisons
@@ -46,12 +46,12 @@ def show_comparison(
         comparisons: the compared searches.
         differing: sentences on budgets that are not equal, for footnotes.
         path: where the files stand, without the ends of their names.
-        form: "table" prints Markdown for people, "json" and "csv" print rows.
+        form: "table" prints the table for people, "markdown" and "latex" for papers, "json" and "csv" print rows.
     """
-    from blade_tune.report.comparison_tables import comparison_rows, comparison_table
+    from blade_tune.report.comparison_tables import comparison_rows, comparison_table, least_of
     from blade_tune.report.dashboard import publish
     from blade_tune.report.score_cells import write_files
-    from blade_tune.report.text_tables import markdown
+    from blade_tune.report.winner_words import comparison_words
 
     for entry in comparisons.entries:
         publish(entry.study)
@@ -59,7 +59,9 @@ def show_comparison(
         click.echo(f"WARNING {words}", err=True)
     table, rows = comparison_table(comparisons, differing), comparison_rows(comparisons)
     write_files(path.parent, path.name, table, rows)
-    if form == "table":
-        click.echo(markdown(table), nl=False)
-    else:
+    if form in ("json", "csv"):
         print_rows(rows, form)
+    else:
+        print_tables([table], form, least_of(comparisons))
+    if form == "table":
+        click.echo(comparison_words(comparisons))

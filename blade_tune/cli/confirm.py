@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from blade_tune.cli.executor import executor_of
+from blade_tune.cli.groups import InGroups
+from blade_tune.cli.next_steps import after_run, say_next
 from blade_tune.cli.options import (
     RUNS_FLAGS,
     format_option,
@@ -15,11 +17,11 @@ from blade_tune.cli.options import (
     told_option,
     usable_device,
 )
-from blade_tune.cli.output import print_facts, print_rows
+from blade_tune.cli.output import print_facts, print_rows, print_tables
 from blade_tune.fleet.settings import RunSettings
 
 
-@click.command()
+@click.command(cls=InGroups)
 @study_option
 @click.option(
     "--top",
@@ -71,8 +73,8 @@ def confirm(
         winner_test,
     )
     from blade_tune.report.dashboard import publish
-    from blade_tune.report.text_tables import markdown
     from blade_tune.report.told_tables import told_facts, told_table
+    from blade_tune.report.winner_words import confirmed_words
     from blade_tune.selection.confirm import confirm
     from blade_tune.selection.moves import moves_of
     from blade_tune.selection.protocol import study_protocol
@@ -95,6 +97,7 @@ def confirm(
         if wanted:
             others = told_winner(stored, confirmation, wanted, opening, test=test)
     publish(stored)
+    say_next(after_run(stored), settings, quiet=quiet)
 
     # Show what was found: all of it as JSON, a row a candidate otherwise, and sentences below a table
     rows = confirmation_rows(confirmation)
@@ -109,6 +112,7 @@ def confirm(
             "warning": confirmation.warning or None,
             "doubts": confirmation.doubts,
             "made": list(confirmation.made),
+            "words": confirmed_words(confirmation),
             "moves": {
                 candidate.trial: moves_of(confirmation.runs, candidate.runs)
                 for candidate in confirmation.candidates
@@ -121,12 +125,12 @@ def confirm(
         return
     print_rows(rows, form)
     if form == "table":
-        for sentence in confirmation_words(confirmation):
+        for sentence in (confirmed_words(confirmation), *confirmation_words(confirmation)):
             click.echo(sentence)
         for name, reason in stored.baselines_left_out.items():
             click.echo(f"{name} was not measured untuned: {reason}.")
         if tested:
             print_facts(tested, form)
         for part, scores in others.items():
-            click.echo(markdown(told_table(confirmation, part, scores)))
+            print_tables([told_table(confirmation, part, scores)], form)
         click.echo(study_protocol(stored))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blade_tune.cli.options import usable_device
-from blade_tune.cli.output import print_rows
+from blade_tune.cli.output import print_rows, print_tables
 
 if TYPE_CHECKING:
     from blade_tune.fleet.settings import RunSettings
@@ -35,10 +35,10 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
     Args:
         stored: the study.
         tables: the effects of an ablation or of sweeps, a table each.
-        form: "table" prints Markdown for people, "json" and "csv" print rows.
+        form: "table" prints tables for people, "markdown" and "latex" for papers, "json" and "csv" print rows.
     """
     from blade_tune.report.effect_tables import effect_rows, effect_table
-    from blade_tune.report.score_cells import write_files
+    from blade_tune.report.score_cells import SHOWN, metric_name, write_files
     from blade_tune.selection.protocol import study_protocol
 
     folder = stored.folder.path / "effects"
@@ -47,11 +47,9 @@ def show_effects(stored: "StoredStudy", tables: "Sequence[Effects]", form: str) 
         table = effect_table(effects, study_protocol(stored, effects.num_seeds))
         write_files(folder, effects.title, table, effect_rows(effects))
         shown.append(table)
-    if form == "table":
-        from blade_tune.report.text_tables import markdown
-
-        texts = [markdown(table) for table in shown]
-        click.echo("\n".join(texts), nl=False)
+    if form not in ("json", "csv"):
+        least = [metric_name(metric) for metric in SHOWN if metric != tables[0].metric]
+        print_tables(shown, form, least)
         return
     rows = []
     for effects in tables:

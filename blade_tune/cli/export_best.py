@@ -5,6 +5,7 @@ from typing import get_args
 
 import click
 
+from blade_tune.cli.next_steps import after_export, say_next
 from blade_tune.cli.options import (
     STORAGE_FLAGS,
     format_option,
@@ -63,6 +64,7 @@ def export_best(
     from blade_tune.cli.progress import watch_training
     from blade_tune.export.final import ExportOptions, export_best
     from blade_tune.report.dashboard import publish
+    from blade_tune.report.winner_words import tested_words
 
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
@@ -80,5 +82,7 @@ def export_best(
         "baselines": baselines,
         "verdict": metrics["verdict"],
         "warning": metrics["warning"],
+        "words": tested_words(metrics),
     }
     print_facts(facts, form)
+    say_next(after_export(out), settings, quiet=quiet)

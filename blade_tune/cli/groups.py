@@ -7,6 +7,21 @@ from pathlib import Path
 
 import click
 
+# Headings of options in the help of a command that has many, and the options below each
+OWN_OPTIONS = "Options"
+OPTION_GROUPS: Mapping[str, Sequence[str]] = {
+    "How far it goes": (
+        *("trials", "add", "epochs", "budget", "asked", "top", "seeds", "time", "trial_time"),
+        *("gpu_hours", "max_consecutive_failures"),
+    ),
+    "Workers and devices": (
+        *("workers", "threads", "device", "gpus", "per_gpu", "launcher", "launcher_options"),
+        *("heartbeat_s", "grace_s"),
+    ),
+    "Data and results": ("data", "results", "storage", "keep", "out"),
+    "Output": ("form", "quiet", "dry_run", "help"),
+}
+
 
 class InOrder(click.Group):
     """A group that lists its commands in the order in which they were added."""
@@ -53,6 +68,32 @@ class CommandModules(Mapping[str, click.Command]):
             if isinstance(node, ast.FunctionDef) and node.name == function:
                 return ast.get_docstring(node) or ""
         return ""
+
+
+class InGroups(click.Command):
+    """A command that lists its options under headings, each in the group that OPTION_GROUPS has it in."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each group that the command has options of, and one for its own at the top."""
+        records: dict[str, list[tuple[str, str]]] = {OWN_OPTIONS: []}
+        for group in OPTION_GROUPS:
+            records[group] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                records[_group_of(parameter.name or "")].append(record)
+        for title, rows in records.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def _group_of(option: str) -> str:
+    """Return the heading under which an option is listed."""
+    for title, names in OPTION_GROUPS.items():
+        if option in names:
+            return title
+    return OWN_OPTIONS
 
 
 class InSections(InOrder):

@@ -102,6 +102,14 @@ format_option = click.option(
     default="table",
     show_default=True,
 )
+paper_format_option = click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["table", "json", "csv", "markdown", "latex"]),
+    default="table",
+    show_default=True,
+)
 seeds_option = click.option(
     "--seeds",
     type=click.IntRange(min=2),

@@ -38,12 +38,17 @@ def report(study: str, out: Path | None, settings: RunSettings) -> None:
     """  # noqa: D301
     from blade_tune.report.comparison_page import write_comparison_report
     from blade_tune.report.page import write_report
+    from blade_tune.report.winner_words import study_words
     from blade_tune.selection.stored_comparison import StoredComparison, require
 
     found = require(settings.workspace, study)
+    words = ""
     if isinstance(found, StoredComparison):
         paths = write_comparison_report(found, out or settings.results / str(found.name) / "report")
     else:
         paths = write_report(found, out or found.folder.path / "report")
+        words = study_words(found)
     for path in paths:
         click.echo(path)
+    if words:
+        click.echo(words, err=True)

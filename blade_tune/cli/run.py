@@ -6,19 +6,22 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from blade_tune.cli.groups import InGroups
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
+from blade_tune.cli.output import print_facts
 from blade_tune.fleet.launchers import LAUNCHERS
 from blade_tune.spec.recipes import RECIPES, RecipeName
 from blade_tune.spec.study_file import PrunerName, SamplerName
 
 if TYPE_CHECKING:
+    from blade_tune.fleet.settings import RunSettings
     from blade_tune.spec.catalog import StudySource
     from blade_tune.spec.definition import StudyDefinition
     from blade_tune.study.stored import StoredStudy
     from blade_tune.study.workspace import Workspace
 
 
-@click.command()
+@click.command(cls=InGroups)
 @study_option
 @run_flags("trials")
 @click.option(
@@ -73,6 +76,15 @@ if TYPE_CHECKING:
 @click.option(
     "--dry-run", is_flag=True, help="Print every value and where it comes from, and start nothing."
 )
+@click.option(
+    "--format",
+    "-f",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="With json the end of the run is printed on stdout, as `status -f json` has it.",
+)
 @quiet_option
 def run(
     study: str,
@@ -88,6 +100,7 @@ def run(
     launcher: str | None,
     launcher_options: tuple[str, ...],
     dry_run: bool,
+    form: str,
     quiet: bool,
     **flags: Any,
 ) -> None:
@@ -188,6 +201,7 @@ def run(
         raise
     with storage_errors(workspace.url):
         _show(stored)
+        _say_end(stored, settings, form, quiet=quiet)
 
 
 def _define(
@@ -228,6 +242,17 @@ def _define(
         search={name: value for name, value in search.items() if value is not None},
     )
     return settle_members(definition, workspace) if definition.members else definition
+
+
+def _say_end(stored: "StoredStudy", settings: "RunSettings", form: str, *, quiet: bool) -> None:
+    """Print what follows the run, and with the form "json" how the study stands."""
+    from blade_tune.cli.next_steps import after_run, say_next
+    from blade_tune.report.tables import status
+
+    following = after_run(stored)
+    say_next(following, settings, quiet=quiet)
+    if form == "json":
+        print_facts({**status(stored), "next": following or None}, form)
 
 
 def _show(stored: "StoredStudy") -> None:

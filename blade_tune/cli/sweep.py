@@ -6,7 +6,7 @@ from blade_tune.cli.effects import opening_of, show_effects, test_option
 from blade_tune.cli.executor import executor_of
 from blade_tune.cli.options import (
     RUNS_FLAGS,
-    format_option,
+    paper_format_option,
     quiet_option,
     run_settings,
     seeds_option,
@@ -43,7 +43,7 @@ from blade_tune.fleet.settings import RunSettings
 @seeds_option
 @test_option
 @run_settings(*RUNS_FLAGS)
-@format_option
+@paper_format_option
 @quiet_option
 def sweep(
     study: str,

@@ -148,6 +148,13 @@ def comparison_table(comparisons: Comparisons, uneven: Sequence[str]) -> Table:
     )
 
 
+def least_of(comparisons: Comparisons) -> list[str]:
+    """Return the columns of a comparison's table that a narrow screen can do without, the least important first."""
+    cost = [words_of(comparisons.entries[0].hours_unit), "epochs", "trials", "loss"]
+    figures = [metric_name(metric) for metric in SHOWN if metric != comparisons.metric]
+    return [*cost, *figures]
+
+
 def _footnotes(comparisons: Comparisons, uneven: Sequence[str]) -> list[str]:
     """Return what the marks and columns of a comparison's table mean, and how its figures were made."""
     reference = comparisons.reference

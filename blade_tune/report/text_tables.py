@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -86,6 +86,10 @@ HTML = Dialect(
     plus_minus=" ± ",
     minus="\N{MINUS SIGN}",
 )
+PLAIN = Dialect(
+    escape=one_line, bold="{}", underlined="{}", superscript="{}", plus_minus=" ± ", minus="-"
+)
+STYLED = replace(PLAIN, bold="\x1b[1m{}\x1b[0m", underlined="\x1b[4m{}\x1b[0m")  # as terminals do
 MARKDOWN = Dialect(
     escape=escape_markdown,
     bold="**{}**",

@@ -59,7 +59,8 @@ def define_variants(stored: StoredStudy, trials: int) -> dict[str, StudyDefiniti
     own = stored.definition
     definitions = {}
     for label, changes in variants.items():
-        name = f"{own.name}.ablate-{re.sub('[^A-Za-z0-9]+', '-', label)}"
+        slug = re.sub("[^A-Za-z0-9]+", "-", label).strip("-")
+        name = f"{own.name}.ablate-{slug}"
         space = _space(own, changes)
         content: dict[str, Any] = {
             **own.to_mapping(),

@@ -1,6 +1,7 @@
 """`blade-tune report`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,14 @@ FILES = ["report.html", "tables.md", "tables.tex"]
 
 
 def test_a_report_lies_beside_its_study(finished_copy):
-    """It writes three files into RESULTS/STUDY/report and prints their paths, nothing else."""
+    """It writes three files into RESULTS/STUDY/report, prints their paths, and says how the winner stands."""
     ended = call("report", "--study", "tiny", cwd=finished_copy)
-    assert (ended.code, ended.err) == (0, "")
+    assert ended.code == 0
+    assert re.fullmatch(
+        r"Trial \d is the best of 3 scored trials, valid ndcg@10 0\.\d{4}, (not )?above item_knn: \S+ \(.*\); "
+        r"that is the luckiest of them until fresh seeds confirm it\.\n",
+        ended.err,
+    )
     folder = Path("results", "tiny", "report")
     assert ended.out.splitlines() == [str(folder / name) for name in FILES]
     assert all((finished_copy / line).stat().st_size for line in ended.out.splitlines())

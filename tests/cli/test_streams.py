@@ -51,9 +51,10 @@ def test_in_a_pipe_progress_is_plain_lines(tmp_path):
             lines[3 + 2 * number],
         )
     assert re.match(r"best_trial=\d (not )?above item_knn: ", lines[6])
-    *warnings, last = lines[7:]
+    *warnings, last, following = lines[7:]
     assert all(" is BELOW untuned " in warning for warning in warnings)
     assert last == "study=tiny ended: 2 of 2 trials are scored"
+    assert following == "Next: blade-tune confirm --study tiny --top 3 --seeds 3"
 
 
 def test_quiet_says_nothing(tmp_path):

@@ -85,12 +85,12 @@ def test_ablations_are_the_models_own(confirmed: StoredStudy):
     """BLADE's are those of its paper's Table 3, then the contrast of two dropout passes, and sets that are not read."""
     wanted = ablations(confirmed)
     assert {label: dict(changes) for label, changes in wanted["ablation"].items()} == {
-        "w/o EF": {"model.alpha": 1.0},
-        "w/o IF": {"model.alpha": 0.0},
-        "w/o CL": {"model.lambda_": 0.0},
-        "w/o BRW": {"model.richness_weight": False},
-        "w/o DA": {"model.augmentation": "none"},
-        "w/o sets": {"model.read_sets": False},
+        "w/o early fusion (EF)": {"model.alpha": 1.0},
+        "w/o intermediate fusion (IF)": {"model.alpha": 0.0},
+        "w/o contrastive learning (CL)": {"model.lambda_": 0.0},
+        "w/o behavior richness weights (BRW)": {"model.richness_weight": False},
+        "w/o data augmentation (DA)": {"model.augmentation": "none"},
+        "w/o behavior sets": {"model.read_sets": False},
     }
     (found,) = study_effects(confirmed, wanted, None, own_executor())
     assert [effect.scores.label for effect in found.effects] == list(wanted["ablation"])

@@ -120,12 +120,12 @@ class Blade(NeuralRecommender):
     is_causal = True
     # Those of BLADE's Table 3, the contrast of two dropout passes, and past steps without their sets
     ablations: ClassVar = {
-        "w/o EF": {"model.alpha": 1.0},
-        "w/o IF": {"model.alpha": 0.0},
-        "w/o CL": {"model.lambda_": 0.0},
-        "w/o BRW": {"model.richness_weight": False},
-        "w/o DA": {"model.augmentation": "none"},
-        "w/o sets": {"model.read_sets": False},
+        "w/o early fusion (EF)": {"model.alpha": 1.0},
+        "w/o intermediate fusion (IF)": {"model.alpha": 0.0},
+        "w/o contrastive learning (CL)": {"model.lambda_": 0.0},
+        "w/o behavior richness weights (BRW)": {"model.richness_weight": False},
+        "w/o data augmentation (DA)": {"model.augmentation": "none"},
+        "w/o behavior sets": {"model.read_sets": False},
     }
 
     def __init__(self, config: BladeConfig, catalog: Catalog) -> None:

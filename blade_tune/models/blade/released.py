@@ -143,11 +143,11 @@ class BladeReleased(NeuralRecommender):
     is_causal = True
     # Those of `blade`, but for that of the weights, which are no setting here
     ablations: ClassVar = {
-        "w/o EF": {"model.alpha": 1.0},
-        "w/o IF": {"model.alpha": 0.0},
-        "w/o CL": {"model.lambda_": 0.0},
-        "w/o DA": {"model.augmentation": "none"},
-        "w/o sets": {"model.read_sets": False},
+        "w/o early fusion (EF)": {"model.alpha": 1.0},
+        "w/o intermediate fusion (IF)": {"model.alpha": 0.0},
+        "w/o contrastive learning (CL)": {"model.lambda_": 0.0},
+        "w/o data augmentation (DA)": {"model.augmentation": "none"},
+        "w/o behavior sets": {"model.read_sets": False},
     }
 
     def __init__(self, config: BladeReleasedConfig, catalog: Catalog) -> None:
