@@ -38,6 +38,7 @@ blade_tune.add_sections(
             "ensemble",
             "export-best",
             "recommend",
+            "serve",
             "retrain",
         ),
         "Compare models and effects": ("power", "compare", "ablate", "sweep"),
