@@ -71,4 +71,5 @@ def _bound(place: Place) -> socket.socket:
         fact = f"--host must be this machine's, got {place.host!r}"
         if isinstance(error, PermissionError) or error.errno == errno.EADDRINUSE:
             fact = f"--port must be a free one, got {place.port}"
-        raise ConfigError(f"{fact}: {error.strerror}.") from None
+        reason = str(error.strerror).partition(" (while ")[0]  # the address is named already
+        raise ConfigError(f"{fact}: {reason}.") from None
