@@ -2,6 +2,7 @@
 
 import copy
 import io
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ class Program:
     """The scores of a model as an exported program, or the reason that there is none."""
 
     content: bytes  # of the file; empty if there is none
+    max_length: int  # steps of the windows that it takes
     reason: str = ""  # what torch said, if there is none
 
     @property
@@ -64,7 +66,12 @@ class Program:
         """Plain facts for the bundle's provenance."""
         if not self.content:
             return {"file": None, "reason": self.reason}
-        return {"file": PROGRAM, "torch": torch.__version__, "tolerance": TOLERANCE}
+        return {
+            "file": PROGRAM,
+            "max_length": self.max_length,
+            "torch": torch.__version__,
+            "tolerance": TOLERANCE,
+        }
 
 
 def scoring_program(model: RecommenderModel) -> Program:
@@ -86,7 +93,9 @@ def scoring_program(model: RecommenderModel) -> Program:
     example = (torch.ones(B, dtype=torch.long), items_BL, sets_BLK, sets_BLK[:, -1].clone())
     users = {0: torch.export.Dim("users")}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            # Of the weights of a GRU torch warns as of attributes that would be lost; scores are compared anyway
+            warnings.simplefilter("ignore")
             program = torch.export.export(
                 Scoring(model), example, dynamic_shapes=(users,) * len(example), strict=False
             )
@@ -96,8 +105,8 @@ def scoring_program(model: RecommenderModel) -> Program:
         raise
     except Exception as error:  # torch raises errors of many classes for what it cannot export
         words = " ".join(str(error).split())[:MAX_REASON]
-        return Program(b"", f"torch.export: {type(error).__name__}: {words}")
-    return Program(content.getvalue())
+        return Program(b"", L, f"torch.export: {type(error).__name__}: {words}")
+    return Program(content.getvalue(), L)
 
 
 def check_program(path: Path, batch: Batch, scores_BV: Tensor) -> None:

@@ -90,7 +90,7 @@ def test_metrics_count_what_was_asked(client: TestClient) -> None:
 
 
 def test_the_openapi_document_has_every_path_and_form(client: TestClient) -> None:
-    """Every reference leads somewhere, every path but its own is described, and the form of a request is the one read."""
+    """Every form is referred to, every path but its own is described, and the form of a request is the one read."""
     document = client.get("/openapi.json").json()
     assert document == openapi_document()
     text = json.dumps(document)
