@@ -35,8 +35,10 @@ from blade_tune.fleet.settings import RunSettings
 @click.option(
     "--threads",
     type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
     metavar="N",
-    help="Requests computed at a time, each by one CPU thread. Default: one a core.",
+    help="Requests computed at a time, each by one CPU thread.",
 )
 @click.option(
     "--max-users",
@@ -75,7 +77,7 @@ def serve(
     bundle: Path,
     host: str,
     port: int,
-    threads: int | None,
+    threads: int,
     max_users: int,
     max_k: int,
     max_bytes: int,
@@ -102,7 +104,6 @@ def serve(
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve: {error}; run: pip install 'blade-tune[serve]'.") from None
 
-    from blade_tune.fleet.devices import num_threads
     from blade_tune.report.guard import is_loopback
     from blade_tune.serving.server import Place, serve
     from blade_tune.serving.service import Limits, Service
@@ -120,4 +121,4 @@ def serve(
         click.echo(f"{bundle} on {at} (Ctrl-C ends it)", err=True)
 
     limits = Limits(max_bytes, max_users, max_k, max_seconds)
-    serve(service, limits, Place(host, port, threads or num_threads()), listening)
+    serve(service, limits, Place(host, port, threads), listening)

@@ -66,10 +66,13 @@ def _bound(place: Place) -> socket.socket:
     """Return a socket that listens."""
     family = socket.AF_INET6 if ":" in place.host else socket.AF_INET
     try:
-        return socket.create_server((place.host, place.port), family=family, backlog=BACKLOG)
+        bound = socket.create_server((place.host, place.port), family=family, backlog=BACKLOG)
     except OSError as error:
         fact = f"--host must be this machine's, got {place.host!r}"
         if isinstance(error, PermissionError) or error.errno == errno.EADDRINUSE:
             fact = f"--port must be a free one, got {place.port}"
         reason = str(error.strerror).partition(" (while ")[0]  # the address is named already
         raise ConfigError(f"{fact}: {reason}.") from None
+    # Connections inherit it. Without it an answer's body waits 40 ms for its header to be acknowledged.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return bound
