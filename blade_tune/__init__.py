@@ -1,3 +1,36 @@
-"""Hyperparameter studies for behavior-set sequential recommendation whose results can be trusted."""
+"""Hyperparameter studies for behavior-set sequential recommendation whose results can be trusted.
 
-__version__ = "0.1.0"
+In Python: `open_study` opens a stored study as a `Study`, and `Recommender` loads a final model. Both are loaded when
+they are first asked for, so `import blade_tune` alone takes no time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from blade_tune.about import __version__
+
+if TYPE_CHECKING:
+    from blade_tune.export.recommender import Recommender
+    from blade_tune.notebook import OpenedStudy as Study
+    from blade_tune.notebook import open_study
+
+__all__ = ["Recommender", "Study", "__version__", "open_study"]
+
+# Name -> module and object, loaded at the first use of the name
+LAZY = {
+    "Recommender": ("blade_tune.export.recommender", "Recommender"),
+    "Study": ("blade_tune.notebook", "OpenedStudy"),
+    "open_study": ("blade_tune.notebook", "open_study"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load one of the names that are not loaded with the package."""
+    if name not in LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = LAZY[name]
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LAZY})

@@ -27,8 +27,9 @@ LIBRARY = sorted(PACKAGE.rglob("*.py"))
 SOURCE_FILES = [*LIBRARY, *sorted((ROOT / "tests").rglob("*.py"))]
 
 RANKS = [  # each part imports from parts below its own line only
-    {"__main__"},
-    {"cli"},
+    {"__main__", "__init__"},  # what is run, and what is imported
+    {"cli", "notebook"},
+    {"serving"},
     {"auto"},
     {"export", "report"},
     {"selection"},
@@ -49,7 +50,7 @@ RANKS = [  # each part imports from parts below its own line only
     {"config", "files"},
     {"redact"},
     {"errors", "printable"},
-    {"__init__"},  # the version, and where the package is
+    {"about"},  # the version, and where the package is
 ]
 RANK = {part: rank for rank, parts in enumerate(reversed(RANKS)) for part in parts}
 FORBIDDEN = {  # beyond the order above
@@ -67,6 +68,8 @@ FORBIDDEN = {  # beyond the order above
     "report": {"click"},
     "export": {"click"},
     "selection": {"click"},
+    "serving": {"click", "optuna"},
+    "notebook": {"click"},
 }
 PURE = ("models", "layers", "kernels", "augment", "losses", "metrics", "batch")  # of disk and clock
 IMPURE = {"datetime", "io", "os", "pathlib", "shutil", "sqlite3", "subprocess", "tempfile", "time"}

@@ -49,6 +49,13 @@ def test_an_installed_wheel_runs_the_demo_in_an_empty_folder(built: Path, tmp_pa
     assert [path.name for path in empty.iterdir()] == ["results"]
 
 
+def test_the_wheel_says_that_it_is_typed(built: Path):
+    """py.typed is in it, so type checkers of its users read its annotations."""
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as files:
+        assert "blade_tune/py.typed" in files.namelist()
+
+
 def test_the_source_distribution_makes_the_same_wheel(built: Path, tmp_path: Path):
     """With the same files, whether built from the checkout or from the sources that are shipped."""
     (wheel,), (sources,) = built.glob("*.whl"), built.glob("*.tar.gz")

@@ -16,9 +16,9 @@ from blade_tune.cli.options import (
     quiet_option,
     run_settings,
     told_option,
-    usable_device,
 )
 from blade_tune.cli.output import print_rows
+from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.models import MODELS
 from blade_tune.spec.recipes import RECIPES, RecipeName

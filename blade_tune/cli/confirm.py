@@ -15,9 +15,9 @@ from blade_tune.cli.options import (
     run_settings,
     study_option,
     told_option,
-    usable_device,
 )
 from blade_tune.cli.output import print_facts, print_rows, print_tables
+from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 

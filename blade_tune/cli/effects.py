@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blade_tune.cli.options import usable_device
 from blade_tune.cli.output import print_rows, print_tables
+from blade_tune.fleet.devices import usable_device
 
 if TYPE_CHECKING:
     from blade_tune.fleet.settings import RunSettings

@@ -12,9 +12,9 @@ from blade_tune.cli.options import (
     format_option,
     quiet_option,
     run_settings,
-    usable_device,
 )
 from blade_tune.cli.output import print_facts, print_rows
+from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from blade_tune.cli.options import (
     quiet_option,
     run_settings,
     study_option,
-    usable_device,
 )
 from blade_tune.cli.output import print_facts
 from blade_tune.export import Rule
+from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -36,6 +36,11 @@ from blade_tune.fleet.settings import RunSettings
 @click.option(
     "--with-valid", is_flag=True, help="Train on validation rows too, for the best epoch count."
 )
+@click.option(
+    "--with-program",
+    is_flag=True,
+    help="Also write program.pt2, which torch alone runs, where the model allows it.",
+)
 @run_settings("data", *STORAGE_FLAGS, "device")
 @format_option
 @quiet_option
@@ -44,6 +49,7 @@ def export_best(
     out: Path | None,
     rule: Rule | None,
     with_valid: bool,
+    with_program: bool,
     settings: RunSettings,
     form: str,
     quiet: bool,
@@ -69,7 +75,9 @@ def export_best(
     out = out or stored.folder.best
     with watch_training(quiet, f"retraining {stored.definition.name}") as on_epoch:
         device = usable_device(settings.device)
-        options = ExportOptions(out, device, settings.data, rule, with_valid, on_epoch)
+        options = ExportOptions(
+            out, device, settings.data, rule, with_valid, on_epoch, with_program
+        )
         metrics = export_best(stored, options)
     publish(stored)
 

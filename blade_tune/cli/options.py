@@ -2,15 +2,11 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import click
 
-from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
-
-if TYPE_CHECKING:
-    import torch
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -132,24 +128,3 @@ def reads_study(command: Command) -> Command:
     for option in (format_option, run_settings(*STORAGE_FLAGS), study_option):
         command = option(command)
     return command
-
-
-def usable_device(name: str) -> "torch.device":
-    """Return a device by its name, after trying to use it.
-
-    Raises:
-        ConfigError: this machine has no such device.
-    """
-    import torch
-
-    from blade_tune.training.device_data import resolve_device
-
-    try:
-        device = resolve_device(name)
-        torch.empty(0, device=device)
-    except (AssertionError, RuntimeError) as error:
-        # torch raises these for a device that it does not know or have.
-        raise ConfigError(
-            f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}"
-        ) from None
-    return device

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from blade_tune import __version__
+from blade_tune.about import __version__
 from blade_tune.cli.groups import InSections
 from blade_tune.errors import BladeTuneError, InterruptedStudyError
 from blade_tune.redact import redacted
@@ -38,6 +38,7 @@ blade_tune.add_sections(
             "ensemble",
             "export-best",
             "recommend",
+            "serve",
             "retrain",
         ),
         "Compare models and effects": ("power", "compare", "ablate", "sweep"),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blade_tune.cli.data_prepare import columns_options, named_columns
-from blade_tune.cli.options import quiet_option, run_settings, usable_device
+from blade_tune.cli.options import quiet_option, run_settings
 from blade_tune.cli.steps import watch_steps
 from blade_tune.config import parse
 from blade_tune.data.raw.settings import LogFormat
 from blade_tune.errors import ConfigError
+from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.printable import printable_lines
 

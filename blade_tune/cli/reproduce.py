@@ -8,9 +8,9 @@ from blade_tune.cli.options import (
     quiet_option,
     run_settings,
     study_option,
-    usable_device,
 )
 from blade_tune.cli.output import print_facts
+from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from blade_tune.cli.options import format_option, quiet_option, run_settings, usable_device
+from blade_tune.cli.options import format_option, quiet_option, run_settings
 from blade_tune.cli.output import print_facts
 from blade_tune.cli.progress import epoch_lines
 from blade_tune.cli.steps import watch_steps
 from blade_tune.errors import ConfigError, NotBetterError
 from blade_tune.export import JudgedOn
+from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 if TYPE_CHECKING:

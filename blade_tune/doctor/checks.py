@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from blade_tune import __version__
+from blade_tune.about import __version__
 from blade_tune.data.sources.base import open_source
 from blade_tune.doctor.crash_remains import Leftovers, Notify
 from blade_tune.doctor.damaged_files import Damage, measured_damage

@@ -8,6 +8,7 @@ metrics.json          validation and test figures
 ranks.npy             the rank of each test user's item, in the order of users
 provenance.json       versions, hashes, seeds, commit, command, license of the data
 README.md             the model card
+program.pt2           its scores as a program that torch alone runs; only where it was asked for
 checksums.json        checksums of all other files
 
 `writing` writes the folder, and `reading` reads it back.
@@ -42,3 +43,4 @@ class Bundle:
     metrics: Mapping[str, Any]
     ranks_U: Tensor  # 0-based rank of each test user's item
     provenance: Mapping[str, Any]
+    program: bytes = b""  # content of program.pt2; empty if there is none

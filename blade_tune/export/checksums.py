@@ -10,7 +10,7 @@ from blade_tune.errors import DataError
 from blade_tune.files import sha256
 
 FILE = "checksums.json"
-# The files that every bundle lists, no more and no less
+# The files that every bundle lists
 FILES = (
     "weights.safetensors",
     "best.yaml",
@@ -22,6 +22,8 @@ FILES = (
     "provenance.json",
     "README.md",
 )
+# The only other file that one may list
+PROGRAM = "program.pt2"
 
 
 def write(folder: Path) -> None:
@@ -64,7 +66,7 @@ def verify(folder: Path) -> str:
         raise DataError(f"{list_path}: is damaged, {consequence}.") from None
     if digest != _digest(listed):
         raise DataError(f"{list_path}: was changed, {consequence}.")
-    differing = sorted(listed.keys() ^ set(FILES))
+    differing = sorted(listed.keys() - {PROGRAM} ^ set(FILES))
     if differing:
         name = differing[0]
         is_extra = name in listed
@@ -76,7 +78,7 @@ def verify(folder: Path) -> str:
         raise DataError(f"{list_path}: {fact}, {name}, {consequence}.")
 
     # The files that it lists
-    for name in FILES:
+    for name in listed:
         path = folder / name
         if not path.is_file() or sha256(path) != listed[name]:
             fact = "was changed" if path.is_file() else "is missing"

@@ -23,8 +23,10 @@ from blade_tune.data.store import SearchData
 from blade_tune.errors import BladeTuneError, ConfigError, NothingToExportError
 from blade_tune.export import Rule
 from blade_tune.export.bundle import Bundle
+from blade_tune.export.checksums import PROGRAM
 from blade_tune.export.data_origin import DataOrigin
 from blade_tune.export.model_card import below_untuned_on_test
+from blade_tune.export.program import Program, check_program, scoring_program
 from blade_tune.export.reading import load_bundle
 from blade_tune.export.training_plan import member_trainings
 from blade_tune.export.writing import write_bundle
@@ -66,6 +68,9 @@ class ExportOptions:
     # Whether to train on validation rows too, for as many epochs as were best without them
     with_valid: bool = False
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
+    with_program: bool = (
+        False  # whether to add the file that torch alone runs, where the model allows it
+    )
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,7 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
     # Write the bundle
     valid = {"valid": None if options.with_valid else result.metrics}
     origin = DataOrigin.of(data, stored.data_directory(options.data_directory))
+    program = made_program(model, asked=options.with_program)
     bundle = Bundle(
         model_name=stored.definition.model,
         values=choice.source.values(choice.trial),
@@ -192,7 +198,8 @@ def export_best(stored: StoredStudy, options: ExportOptions) -> dict[str, Any]:
         metrics={**choice.expectation, **valid, **test_metrics},
         ranks_U=evaluation.ranks_U,
         provenance=_provenance(stored, choice, options, sealed, result.best_epoch)
-        | {"data": dict(origin.facts)},
+        | {"data": dict(origin.facts), "program": program.facts if program else None},
+        program=program.content if program else b"",
     )
     with folder.writing(out):
         publish(bundle, model, sealed, out)
@@ -340,6 +347,16 @@ def _report_difference(choice: Choice, result: TrainingResult, options: ExportOp
         )
 
 
+def made_program(model: RecommenderModel, *, asked: bool) -> Program | None:
+    """Return a model's scores as a program, with a warning where the model does not allow one; None if not asked."""
+    if not asked:
+        return None
+    program = scoring_program(model)
+    if not program.content:
+        log.warning("the model allows no %s, so the bundle has none: %s", PROGRAM, program.reason)
+    return program
+
+
 def publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: Path) -> None:
     """Write a bundle to a temporary folder, read it back, compare its scores with the model's, then rename it.
 
@@ -360,6 +377,8 @@ def publish(bundle: Bundle, model: RecommenderModel, sealed: SealedData, out: Pa
             raise BladeTuneError(
                 "the bundle, read back, gives other scores than the model; nothing is exported."
             )
+        if bundle.program:
+            check_program(temporary / PROGRAM, batch, scores_BV)
         folder.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

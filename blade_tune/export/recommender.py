@@ -121,10 +121,35 @@ class Recommender:
             ConfigError: a behavior is none of the model's, an id is no text, or k is below 1.
             DataError: a score is NaN or infinite.
         """
+        lists, notes = self.answer(histories, target, k, include_seen=include_seen, seen=seen)
+        for note in notes:
+            log.warning(note)
+        return lists
+
+    def answer(
+        self,
+        histories: Mapping[str, Sequence[Interaction]],
+        target: Collection[str] | None = None,
+        k: int = 10,
+        *,
+        include_seen: bool = False,
+        seen: Mapping[str, Collection[str]] | None = None,
+    ) -> tuple[dict[str, list[tuple[str, float]]], Sequence[str]]:
+        """Return what `recommend` does, and its warnings as a list instead of in the log.
+
+        Args:
+            histories: as of `recommend`.
+            target: as of `recommend`.
+            k: as of `recommend`.
+            include_seen: as of `recommend`.
+            seen: as of `recommend`.
+
+        Raises:
+            ConfigError: a behavior is none of the model's, an id is no text, or k is below 1.
+            DataError: a score is NaN or infinite.
+        """
         numbered = histories_of(histories, seen or {}, self.item_numbers, self.log)
         ranked = self.rank(numbered, target, k, include_seen=include_seen)
-        for note in ranked.notes:
-            log.warning(note)
 
         # Rows as lists by user
         lists: dict[str, list[tuple[str, float]]] = {user: [] for user in numbered.users}
@@ -132,7 +157,7 @@ class Recommender:
         for position, item, score in zip(*columns, strict=True):
             user = numbered.users[position]
             lists[user].append((self.items[item - 1], score))
-        return lists
+        return lists, ranked.notes
 
     def is_known(self, user: str) -> bool:
         """Return whether the model was trained on a user; others get the mean preference of all users."""

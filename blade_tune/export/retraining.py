@@ -18,9 +18,10 @@ from blade_tune.errors import ConfigError, DataError
 from blade_tune.export import JudgedOn
 from blade_tune.export.against_earlier import Outcome, against_earlier
 from blade_tune.export.bundle import Bundle
+from blade_tune.export.checksums import PROGRAM
 from blade_tune.export.earlier_bundle import EarlierBundle
 from blade_tune.export.earlier_ranks import NewestRows
-from blade_tune.export.final import publish, test
+from blade_tune.export.final import made_program, publish, test
 from blade_tune.export.model_card import below_untuned_on_test
 from blade_tune.export.newer_data import NewerData, appended, newer_data
 from blade_tune.export.retrain_ledger import ledger_beside
@@ -126,6 +127,8 @@ def _write(
     before, newer, sealed = following.before, following.newer, following.sealed
     evaluation, metrics = test(model, sealed, before.objective, options.device)
     valid = {"valid": None if before.with_valid else result.metrics}
+    # Whoever runs the program of the bundle before needs one of the next, too
+    program = made_program(model, asked=(before.folder / PROGRAM).is_file())
     bundle = Bundle(
         model_name=before.model_name,
         values=before.values,
@@ -138,7 +141,9 @@ def _write(
         item_ids_V=newer.origin.items,
         metrics={**valid, **metrics, "comparison": following.comparison},
         ranks_U=evaluation.ranks_U,
-        provenance=_provenance(following, options),
+        provenance=_provenance(following, options)
+        | {"program": program.facts if program else None},
+        program=program.content if program else b"",
     )
     with folder.writing(options.place):
         publish(bundle, model, sealed, options.place)

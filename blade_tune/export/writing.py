@@ -43,6 +43,8 @@ def write_bundle(bundle: Bundle, folder: Path) -> None:
     np.save(folder / "ranks.npy", bundle.ranks_U.numpy().astype(np.int32))
     _write_json(folder / "provenance.json", bundle.provenance)
     (folder / "README.md").write_text(model_card(bundle), encoding="utf-8")
+    if bundle.program:
+        (folder / checksums.PROGRAM).write_bytes(bundle.program)
     checksums.write(folder)
 
 

@@ -8,12 +8,15 @@ import math
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import psutil
 
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
+
+if TYPE_CHECKING:
+    import torch
 
 # Device files of the drivers of NVIDIA, of AMD and of Windows' Linux
 DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
@@ -206,3 +209,24 @@ def _visible(entry: str, here: tuple[str, ...]) -> str:
             f"GPUs are called 0 to {len(here) - 1} here, or by their GPU- and MIG- ids, got {entry!r}."
         )
     return here[int(entry)]
+
+
+def usable_device(name: str) -> "torch.device":
+    """Return a device by its name, after trying to use it.
+
+    Raises:
+        ConfigError: this machine has no such device.
+    """
+    import torch
+
+    from blade_tune.training.device_data import resolve_device
+
+    try:
+        device = resolve_device(name)
+        torch.empty(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        # torch raises these for a device that it does not know or have.
+        raise ConfigError(
+            f"--device must be auto, cpu, or a GPU of this machine, got {name!r}: {error}"
+        ) from None
+    return device

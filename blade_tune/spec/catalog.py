@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import blade_tune
+from blade_tune.about import FOLDER
 from blade_tune.config import guess, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
@@ -106,6 +106,5 @@ def published_figures() -> Path:
 
 def _shipped(kind: CatalogKind) -> Path:
     """Return the folder of the shipped files: in the installed package, or in the checkout of an editable install."""
-    package = Path(blade_tune.__file__).parent
-    inside = package / "shipped" / kind
-    return inside if inside.is_dir() else package.parent / kind
+    inside = FOLDER / "shipped" / kind
+    return inside if inside.is_dir() else FOLDER.parent / kind

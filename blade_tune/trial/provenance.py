@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import blade_tune
+from blade_tune.about import FOLDER
 from blade_tune.redact import redacted_value
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _commit() -> str | None:
     None where the package's files are not tracked by git. A virtual environment that lies inside some repository is
     such a case: that repository's commit says nothing about the package.
     """
-    file = Path(blade_tune.__file__)
+    file = FOLDER / "__init__.py"
     describe = ("describe", "--always", "--abbrev=40", "--dirty=+", "--exclude=*")
     try:
         _git("ls-files", "--error-unmatch", file.name, folder=file.parent)

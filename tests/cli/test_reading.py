@@ -42,6 +42,7 @@ MISTAKES = (
     "sweep -s tinny alpha",
     "worker -s tinny",
     "recommend --bundle nowhere --users nobody.csv",
+    "serve --bundle nowhere",
 )
 # Runs commands one after another in a new process, and prints the first that has loaded torch.
 WATCH = """

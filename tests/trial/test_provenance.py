@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import blade_tune
 from blade_tune.trial.provenance import _commit
 
 
@@ -29,7 +28,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / ".venv" / "lib" / "blade_tune" / "__init__.py"
     file.parent.mkdir(parents=True)
     file.write_text("")
-    monkeypatch.setattr(blade_tune, "__file__", str(file))
+    monkeypatch.setattr("blade_tune.trial.provenance.FOLDER", file.parent)
     return file
 
 

@@ -36,8 +36,10 @@ def behavior_sequences(
     if padded_to is None:
         # The steps of a type come first, and what is behind the longest sequence is cut off.
         order_BKX = (~of_type_BKL).to(torch.uint8).argsort(dim=-1, stable=True)
-        longest = max(1, int(counts_BKL[..., -1].max()))
-        return BehaviorSequences(_gather(steps_BLD, order_BKX[..., :longest]), counts_BKL)
+        if not torch.compiler.is_exporting():  # an exported program cannot look at the steps
+            longest = max(1, int(counts_BKL[..., -1].max()))
+            order_BKX = order_BKX[..., :longest]
+        return BehaviorSequences(_gather(steps_BLD, order_BKX), counts_BKL)
 
     # The steps of a type come last, and zeros stand before them.
     order_BKX = of_type_BKL.to(torch.uint8).argsort(dim=-1, stable=True)

@@ -114,7 +114,8 @@ class RoutedRecommender(NeuralRecommender):
     def final_states(self, batch: Batch) -> Tensor:
         """Compute the states after the newest step."""
         batch = batch.newest(self.max_length)
-        rows_B = torch.arange(len(batch), device=batch.items_BL.device)
+        # Not len(batch), which torch.export would take for a constant
+        rows_B = torch.arange(batch.items_BL.shape[0], device=batch.items_BL.device)
         newest_B = torch.full_like(rows_B, batch.items_BL.shape[1] - 1)
         return self.states(self.sequences(batch), rows_B, newest_B)
 

@@ -100,8 +100,12 @@ class PlacedByBehavior(ByBehavior):
 
 
 def by_behavior(types: Tensor, num_behaviors: int) -> ByBehavior:
-    """Choose the faster of the two forms for the device of `types`; both compute the same."""
-    form = SortedByBehavior if types.device.type == "cpu" else PlacedByBehavior
+    """Choose the faster of the two forms for the device of `types`; both compute the same.
+
+    A program that torch.export makes cannot read the types, so it has the second one.
+    """
+    reads_types = types.device.type == "cpu" and not torch.compiler.is_exporting()
+    form = SortedByBehavior if reads_types else PlacedByBehavior
     return form(types, num_behaviors)
 
 

@@ -1,0 +1,68 @@
+"""The tutorial, word for word: its blocks are run one after the other, those of Python in one interpreter."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from blade_tune import open_study
+from tests.cli.program import PREFIX
+from tests.cli.test_dashboard import free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+def blocks() -> list[tuple[str, str]]:
+    """The language and the words of each block that is run."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    return re.findall(r"<!-- tutorial -->\n```(sh|python)\n(.*?)```", page, re.DOTALL)
+
+
+@pytest.mark.slow
+def test_the_tutorial_from_a_log_to_a_served_model(tmp_path: Path) -> None:
+    """Every block does its part; only the port is another, so that tests may run beside each other."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    env |= {
+        "PATH": f"{sysconfig.get_path('scripts')}:{env['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
+    }
+    before: list[str] = []
+    for language, words in blocks():
+        if language == "python":
+            before.append(words)
+            continue
+        if before:
+            run([sys.executable, "-c", "".join(before)], tmp_path, env)
+            before.clear()
+        run(["bash", "-euo", "pipefail", "-c", with_port(words, free_port())], tmp_path, env)
+
+    # What the blocks leave
+    answer = json.loads((tmp_path / "answer.json").read_text())
+    assert len(answer["recommendations"]["somebody"]) == 5
+    assert "Plotly" in (tmp_path / "history.html").read_text(encoding="utf-8")
+    study = open_study("shop", results=tmp_path / "results")
+    assert study.status()["scored"] == 3
+    assert len(study.stored.ledger.openings()) == 1
+
+
+def with_port(words: str, port: int) -> str:
+    return words.replace("8090", str(port))
+
+
+def run(words: list[str], folder: Path, env: dict[str, str]) -> None:
+    ended = subprocess.run(
+        words, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_every_block_but_the_installation_is_run() -> None:
+    """No block of the page is left out by a mark that is missing."""
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    assert page.count("\n```sh\n") + page.count("\n```python\n") == len(blocks()) + 1
