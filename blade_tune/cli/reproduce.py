@@ -2,6 +2,7 @@
 
 import click
 
+from blade_tune.cli.groups import InGroups
 from blade_tune.cli.options import (
     STORAGE_FLAGS,
     format_option,
@@ -14,7 +15,7 @@ from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 
-@click.command()
+@click.command(cls=InGroups)
 @study_option
 @click.option(
     "--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Number of the trial."
