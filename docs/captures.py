@@ -40,7 +40,6 @@ SHOWN = (
     "export-best --study demo -q",
     "ledger --study demo",
     "report --study demo",
-    "space show blade",
 )
 # What moves the cursor or erases a line, and styles
 MARKS = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[\?\d+[hl]|\x1b\[[\d;]*m|\r|\n")
@@ -76,7 +75,7 @@ def run(words: str, folder: Path, package: Path, width: int = 80) -> str:
         printed += part
     os.close(leader)
     code = process.wait()
-    text = shown(printed.decode()).replace("python -m ", "")
+    text = shown(printed.decode(), width).replace("python -m ", "")
     if code:
         raise SystemExit(f"blade-tune {words} ended with {code}:\n{text}")
     for changing, same in CHANGING:
@@ -92,8 +91,11 @@ def _read(leader: int) -> bytes:
         return b""
 
 
-def shown(printed: str) -> str:
-    """Return the lines that a terminal shows in the end, where a live view has drawn itself again and again."""
+def shown(printed: str, width: int) -> str:
+    """Return the lines that a terminal shows in the end, where a live view has drawn itself again and again.
+
+    Lines that are longer than the terminal is wide go on in the next, as they do there.
+    """
     lines, row = [""], 0
     place = 0
     for mark in MARKS.finditer(printed):
@@ -109,7 +111,12 @@ def shown(printed: str) -> str:
         elif mark[2] == "K":
             lines[row] = ""
     lines[row] += printed[place:]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(wrapped(line.rstrip(), width) for line in lines)
+
+
+def wrapped(line: str, width: int) -> str:
+    """Return a line as a terminal breaks it."""
+    return "\n".join(line[place : place + width] for place in range(0, len(line) or 1, width))
 
 
 def capture(name: str, folder: Path, package: Path) -> None:
