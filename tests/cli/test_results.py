@@ -178,6 +178,7 @@ def test_export_writes_a_bundle(finished_copy, status):
         "baselines",
         "verdict",
         "warning",
+        "words",
     ]
     assert facts["bundle"] == "final"
     assert facts["valid"]["ndcg@10"] == status["best"]["value"]
