@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
 
 class InOrder(click.Group):
@@ -66,6 +67,15 @@ class InSections(InOrder):
         names = [name for section in sections.values() for name in section]
         self.commands = CommandModules(package, names)
         self.sections = sections
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the names of commands and flags that begin as what was typed, without importing any command."""
+        items = []
+        for name in self.commands:
+            if name.startswith(incomplete):
+                described = click.Command(name, help=self.commands.description(name))
+                items.append(CompletionItem(name, help=described.get_short_help_str()))
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write a section for each heading, all with columns of the same width."""

@@ -37,7 +37,7 @@ MISTAKES = (
     "confirm -s tinny",
     "export-best -s tinny",
     "compare -s tinny",
-    "reproduce -s tinny --trial 1",
+    "reproduce 1 -s tinny",
     "ablate -s tinny",
     "sweep -s tinny alpha",
     "worker -s tinny",
