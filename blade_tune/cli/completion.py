@@ -65,6 +65,18 @@ def complete_stored(ctx: click.Context) -> list[tuple[str, str | None]]:
 
 
 @_quiet
+def complete_result(ctx: click.Context) -> list[tuple[str, str | None]]:
+    """Complete names of stored studies and of the comparisons that they are searches of."""
+    from blade_tune.selection.comparison_name import ComparisonName
+    from blade_tune.storage.names import stored_names
+
+    settings = _place(ctx)
+    names = stored_names(settings.storage, settings.results)
+    comparisons = filter(None, map(ComparisonName.of_search, names))
+    return [(name, None) for name in dict.fromkeys([*names, *map(str, comparisons)])]
+
+
+@_quiet
 def complete_files(_: click.Context) -> list[tuple[str, str | None]]:
     """Complete names of study files."""
     from blade_tune.spec.catalog import available
@@ -87,15 +99,23 @@ def complete_model(_: click.Context) -> list[tuple[str, str | None]]:
     return [(name, headline(MODELS, name)) for name in MODELS]
 
 
-def complete_models(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """Complete the last of several models that are separated by commas."""
-    head, comma, last = incomplete.rpartition(",")
-    taken = head.split(",")
-    return [
-        CompletionItem(f"{head}{comma}{item.value}", help=item.help)
-        for item in complete_model(ctx, param, last)
-        if item.value not in taken
-    ]
+def _listed(complete: Completer) -> Completer:
+    """Return a completer of the last of several names that are separated by commas, each offered once."""
+
+    def complete_list(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
+        head, comma, last = incomplete.rpartition(",")
+        taken = head.split(",")
+        return [
+            CompletionItem(f"{head}{comma}{item.value}", help=item.help)
+            for item in complete(ctx, param, last)
+            if item.value not in taken
+        ]
+
+    return complete_list
+
+
+complete_models = _listed(complete_model)
+complete_results = _listed(complete_result)
 
 
 @_quiet

@@ -17,6 +17,25 @@ class InOrder(click.Group):
         return list(self.commands)
 
 
+class OfLogs(InOrder):
+    """A group whose commands are named after logs; the error of an unknown one lists similar names first."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the first word.
+
+        Raises:
+            UsageError: there is no such log.
+        """
+        from blade_tune.config import known_names
+
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and name not in self.commands:
+            ctx.fail(f"{name!r} is no known log. {known_names(name, self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
 class CommandModules(Mapping[str, click.Command]):
     """The commands of a package by name, each imported from the module of its name when it is looked up.
 
