@@ -43,7 +43,6 @@ def new(name: str, source: str) -> None:
     """  # noqa: D301
     from blade_tune.spec.copy_study import copy_study
 
-    path = Path("studies") / f"{name}.yaml"
-    copied = copy_study(path, source)
-    click.echo(f"{path}: written, a copy of {copied}; edit it, docs/studies.md has every key.")
+    path, other = copy_study(Path("studies"), name, source)
+    click.echo(f"{path}: written, a copy of {other}; edit it, docs/studies.md has every key.")
     click.echo(f"next: blade-tune run --study {name} --dry-run", err=True)

@@ -20,21 +20,22 @@ EXAMPLES = {
 }
 
 
-def copy_study(path: Path, source: str) -> Path:
+def copy_study(folder: Path, name: str, source: str) -> tuple[Path, Path]:
     """Write a study file that begins as a copy of another.
 
     Args:
-        path: the new file, whose name without .yaml is that of the study.
+        folder: the folder of the new file.
+        name: the name of the new study.
         source: the other, a name in ./studies or in the package, or a path.
 
     Returns:
-        The path of the other file.
+        The paths of the new and of the other file.
 
     Raises:
         ConfigError: the new file exists, its name is none for a study, or the other file is missing or broken.
     """
-    name = path.stem
-    check_name(name, str(path))
+    check_name(name, "NAME")
+    path = folder / f"{name}.yaml"
     if path.exists():
         raise ConfigError(
             f"{path}: is there already and is left alone; edit it, or take another name."
@@ -44,7 +45,7 @@ def copy_study(path: Path, source: str) -> Path:
     StudyDefinition.load(StudySource(path, other.content))
     if not write_new(path, commented(other, name)):
         raise ConfigError(f"{path}: was written by somebody else just now, and is left alone.")
-    return other.path
+    return path, other.path
 
 
 def check_name(name: str, place: str) -> None:

@@ -140,9 +140,7 @@ def name_nonsense(_: Path) -> Mapping[str, str]:
     return {"BLADE_TUNE_STORAGE": "nonsense", "BLADE_TUNE_WORKERS": "many"}
 
 
-@pytest.mark.parametrize(
-    "wrong", [damage_database, damage_settings, name_no_server, name_nonsense]
-)
+@pytest.mark.parametrize("wrong", [damage_database, damage_settings, name_no_server, name_nonsense])
 @pytest.mark.parametrize("words", ["status --study ", "show --study tiny ", "report -s "])
 def test_nothing_that_is_wrong_disturbs_a_line(tmp_path: Path, wrong, words: str):
     """No names, exit code 0 and not a word, whatever is broken; what does not depend on it goes on."""
@@ -153,8 +151,6 @@ def test_nothing_that_is_wrong_disturbs_a_line(tmp_path: Path, wrong, words: str
 
 def test_names_of_others_are_not_offered_where_a_shell_would_split_them(finished_copy: Path):
     """A study of another program may have spaces or quotes in its name."""
-    import sqlite3
-
     with sqlite3.connect(finished_copy / "results" / "studies.db") as database:
         database.execute("INSERT INTO studies (study_name) VALUES ('a b'), ('$(rm)'), ('other')")
     assert names("status --study ", finished_copy) == ["tiny", "other"]
