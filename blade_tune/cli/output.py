@@ -50,10 +50,7 @@ def print_facts(facts: Mapping[str, Any], form: str) -> None:
     elif form == "csv":
         print_rows(rows, form)
     else:
-        columns = _columns(rows)
-        for column in columns[:1]:
-            column.is_whole = True
-        _show(_table(columns, (), whole=True))
+        _show(_table(_columns(rows), (), whole=True))
 
 
 def print_tables(tables: "Sequence[Table]", form: str, least: Collection[str] = ()) -> None:
@@ -104,7 +101,8 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> "list[TableColumn]":
         cells = [_cell(row.get(name)) for row in rows]
         if any(cells):
             is_number = all(isinstance(row.get(name), int | float | None) for row in rows)
-            columns.append(TableColumn(name, cells, is_number))
+            # The first column says what a row is about
+            columns.append(TableColumn(name, cells, is_number, is_whole=not columns))
     return columns
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 GAP = 2  # spaces between two columns
 LEAST_TEXT = 12  # width at which a column of text is no narrower any more
+LONGEST_WORD = 20  # of text that a column has room for in any case
 WIDEST = 10_000  # of lines that nobody folds
 # A header may be folded behind these.
 JOINTS = re.compile(r"(?<=[._ ])")
@@ -48,9 +49,12 @@ class TableColumn:
     @property
     def least(self) -> int:
         """The width below which a number would break or text would be no use."""
-        is_rigid = self.is_number or self.is_whole
-        cells = self._widest if is_rigid else min(self._widest, LEAST_TEXT)
-        return max(cells, *(len(piece.rstrip()) for piece in self.pieces))
+        pieces = [len(piece.rstrip()) for piece in self.pieces]
+        if self.is_number or self.is_whole:
+            return max(self._widest, *pieces)
+        words = [len(word) for cell in self.cells for word in Text.from_ansi(cell).plain.split()]
+        longest = min(max(words, default=0), LONGEST_WORD)
+        return max(min(self._widest, LEAST_TEXT), longest, *pieces)
 
     @property
     def folded_header(self) -> str:

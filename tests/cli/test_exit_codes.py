@@ -151,8 +151,9 @@ def test_the_process_ends_in_the_same_codes(tmp_path):
     """The exit code of an error is that of the process, and its message alone is on stderr."""
     ended = finish(start("space", "check", "blad", cwd=tmp_path))
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == (
-        "Error: no file blad.yaml in ./search_spaces or in the package. Did you mean blade?\n"
+    [line] = ended.err.splitlines()
+    assert line.startswith(
+        "Error: no file blad.yaml in ./search_spaces or in the package. Did you mean blade? Also known: "
     )
 
 
