@@ -7,7 +7,7 @@ from blade_tune.cli.output import print_rows
 from blade_tune.fleet.settings import RunSettings
 
 # Columns that a narrow terminal can do without, the least important first
-LEAST = ("metric", "who", "data", "above it", "item_knn")
+LEAST = ("metric", "who", "data", "above it", "item_knn", "active", "model")
 
 
 @click.command()
