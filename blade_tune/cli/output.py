@@ -96,7 +96,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> "list[TableColumn]":
     names: dict[str, None] = {}
     for row in rows:
         names |= dict.fromkeys(row)
-    columns = []
+    columns: list[TableColumn] = []
     for name in names:
         cells = [_cell(row.get(name)) for row in rows]
         if any(cells):

@@ -89,7 +89,9 @@ def test_a_finished_study_runs_nothing(finished_copy):
     before = trial_rows(finished_copy)
     ended = call("run", "--study", "tiny", cwd=finished_copy)
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err.splitlines()[-1] == "study=tiny ended: 3 of 3 trials are scored"
+    *_, end, following = ended.err.splitlines()
+    assert end == "study=tiny ended: 3 of 3 trials are scored"
+    assert following == "Next: blade-tune confirm --study tiny --top 3 --seeds 3"
     assert trial_rows(finished_copy) == before
 
 
