@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import blade_tune
 from blade_tune.config import known_names
 from blade_tune.errors import ConfigError
 
@@ -39,6 +38,6 @@ def headline(registry: Mapping[str, str], name: str) -> str:
         name: a name of the registry.
     """
     module = registry[name].partition(":")[0]
-    place = Path(blade_tune.__file__).parent.joinpath(*module.split(".")[1:])
+    place = Path(__file__).parent.joinpath(*module.split(".")[1:])
     parsed = ast.parse(place.with_suffix(".py").read_text(encoding="utf-8"))
     return (ast.get_docstring(parsed) or "").partition("\n")[0]

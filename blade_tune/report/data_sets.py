@@ -40,7 +40,7 @@ def data_rows(workspace: Workspace, folder: Path) -> list[Row]:
         rows.append(
             _row(
                 PREPARED,
-                ", ".join(dict.fromkeys(readers.values())) or None,
+                ", ".join(sorted(set(readers.values()))) or None,
                 what=f"train and valid rows, hash {prepared.data_hash[:8]}",
                 users=prepared.num_users,
                 items=prepared.num_items,
@@ -79,16 +79,16 @@ def _split_row(place: Path) -> list[Row]:
     return [row]
 
 
-def _studies_by_hash(workspace: Workspace) -> Mapping[str, dict[str, str | None]]:
+def _studies_by_hash(workspace: Workspace) -> Mapping[str, dict[str, str]]:
     """Return for each data hash the studies that were run on it, each with the name of its data."""
     try:
         storage = open_storage(workspace.url, create=False)
     except NothingStoredError:
         return {}
-    found: dict[str, dict[str, str | None]] = {}
+    found: dict[str, dict[str, str]] = {}
     for study in all_figures(storage, ("fingerprint", "definition"))[0]:
         data_hash = study.attributes.get("fingerprint", {}).get("data")
-        if data_hash:
-            name = study.attributes.get("definition", {}).get("data", {}).get("name")
-            found.setdefault(data_hash, {})[study.name] = name
+        name = study.attributes.get("definition", {}).get("data", {}).get("name")
+        if data_hash and name:
+            found.setdefault(data_hash, {})[study.name] = str(name)
     return found
