@@ -32,10 +32,10 @@ def study() -> None:
     help="Study file to begin with, by name or path.",
 )
 def new(name: str, source: str) -> None:
-    """Write studies/NAME.yaml to edit, a copy of another study file.
+    """Write a study file to edit, as a copy of another.
 
-    With a comment above each section, and the sections that the other file leaves at their defaults as comments. The
-    study is called NAME. An existing file is never overwritten.
+    The file is studies/NAME.yaml, and the study is called NAME. It has a comment above each section; the sections that
+    the other file leaves at their defaults stand there as comments. An existing file is never overwritten.
 
     \b
     Example:
