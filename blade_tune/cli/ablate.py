@@ -7,6 +7,7 @@ import click
 from blade_tune.cli.comparisons import require_even, show_comparison, uneven_option
 from blade_tune.cli.effects import opening_of, show_effects, test_option
 from blade_tune.cli.executor import executor_of
+from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import (
     RUNS_FLAGS,
     paper_format_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from blade_tune.study.stored import StoredStudy
 
 
-@click.command()
+@click.command(cls=InGroups, own=STUDIED)
 @study_option
 @seeds_option
 @click.option(

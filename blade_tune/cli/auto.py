@@ -8,9 +8,9 @@ from click.core import ParameterSource
 
 from blade_tune.cli.completion import complete_files, complete_models
 from blade_tune.cli.data_prepare import log_options
-from blade_tune.cli.groups import InGroups
+from blade_tune.cli.groups import LOG, STUDIED, InGroups
 from blade_tune.cli.options import format_option, quiet_option, run_flags
-from blade_tune.cli.output import print_facts
+from blade_tune.cli.output import print_facts, print_words
 from blade_tune.cli.preparing import source_option
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storage", "results")
 
 
-@click.command(cls=InGroups)
+@click.command(cls=InGroups, own=STUDIED, moved={"time": LOG})
 @click.option(
     "--study",
     "-s",
@@ -176,7 +176,7 @@ def _show(result: "Result", form: str) -> None:
     if form != "table":
         print_facts(result.facts, form)
         return
-    click.echo(result.words)
+    print_words(result.words)
     click.echo(f"{result.page}: all of it as a page")
     click.echo(
         f"{result.bundle}: the model; `blade-tune recommend --bundle {result.bundle}` uses it"

@@ -10,7 +10,7 @@ from blade_tune.choices import NextItemLoss
 from blade_tune.cli.comparisons import require_even, show_comparison, uneven_option
 from blade_tune.cli.completion import complete_files, complete_models
 from blade_tune.cli.executor import executor_of
-from blade_tune.cli.groups import InGroups
+from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import (
     WORK_FLAGS,
     paper_format_option,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from blade_tune.spec.definition import StudyDefinition
 
 
-@click.command(cls=InGroups)
+@click.command(cls=InGroups, own=STUDIED)
 @click.option(
     "--study",
     "-s",

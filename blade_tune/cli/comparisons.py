@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blade_tune.cli.output import print_rows, print_tables
+from blade_tune.cli.output import print_rows, print_tables, print_words
 
 if TYPE_CHECKING:
     from blade_tune.selection.comparison import Comparisons
@@ -64,4 +64,4 @@ def show_comparison(
     else:
         print_tables([table], form, least_of(comparisons))
     if form == "table":
-        click.echo(comparison_words(comparisons))
+        print_words(comparison_words(comparisons))

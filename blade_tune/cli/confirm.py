@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from blade_tune.cli.executor import executor_of
-from blade_tune.cli.groups import InGroups
+from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.next_steps import after_run, say_next
 from blade_tune.cli.options import (
     RUNS_FLAGS,
@@ -16,12 +16,18 @@ from blade_tune.cli.options import (
     study_option,
     told_option,
 )
-from blade_tune.cli.output import print_facts, print_rows, print_tables
+from blade_tune.cli.output import print_facts, print_rows, print_tables, print_words
 from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
+# Columns that go first where there is no room for all
+LEAST = (
+    *("seconds_per_epoch", "num_parameters", "inflation", "corrected_low", "corrected_high"),
+    *("sd", "low", "high"),
+)
 
-@click.command(cls=InGroups)
+
+@click.command(cls=InGroups, own=STUDIED)
 @study_option
 @click.option(
     "--top",
@@ -97,7 +103,6 @@ def confirm(
         if wanted:
             others = told_winner(stored, confirmation, wanted, opening, test=test)
     publish(stored)
-    say_next(after_run(stored), settings, quiet=quiet)
 
     # Show what was found: all of it as JSON, a row a candidate otherwise, and sentences below a table
     rows = confirmation_rows(confirmation)
@@ -122,15 +127,15 @@ def confirm(
             "told": {part: told_facts(scores) for part, scores in others.items()} or None,
         }
         print_facts(facts, form)
-        return
-    print_rows(rows, form)
+    else:
+        print_rows(rows, form, LEAST)
     if form == "table":
-        for sentence in (confirmed_words(confirmation), *confirmation_words(confirmation)):
-            click.echo(sentence)
+        print_words(confirmed_words(confirmation), *confirmation_words(confirmation))
         for name, reason in stored.baselines_left_out.items():
-            click.echo(f"{name} was not measured untuned: {reason}.")
+            print_words(f"{name} was not measured untuned: {reason}.")
         if tested:
             print_facts(tested, form)
         for part, scores in others.items():
             print_tables([told_table(confirmation, part, scores)], form)
-        click.echo(study_protocol(stored))
+        print_words(study_protocol(stored))
+    say_next(after_run(stored), settings, quiet=quiet)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blade_tune.cli.options import format_option
-from blade_tune.cli.output import print_facts
+from blade_tune.cli.output import page_width, print_facts
 from blade_tune.errors import ConfigError
 from blade_tune.printable import printable_lines
 
@@ -164,7 +164,7 @@ def _of_column(found: "Guess", column: "Column") -> str:
 def _wrapped(label: str, words: str) -> list[str]:
     return textwrap.wrap(
         printable_lines(words).replace("\n", " "),
-        WIDTH,
+        page_width(WIDTH),
         initial_indent=f"{label:<{INDENT}}",
         subsequent_indent=" " * (INDENT + 2),
         break_long_words=False,

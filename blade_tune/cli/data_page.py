@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from blade_tune.cli.output import page_width
 from blade_tune.data.auxiliary import Auxiliary, auxiliaries
 from blade_tune.data.raw.since_1970 import as_date
 from blade_tune.printable import printable_lines
@@ -43,7 +44,7 @@ def stats_page(facts: Mapping[str, Any], name: str, auxiliary: Auxiliary, metric
         if words:
             lines += textwrap.wrap(
                 printable_lines(words),
-                WIDTH,
+                page_width(WIDTH),
                 initial_indent=f"{label:<{INDENT}}",
                 subsequent_indent=" " * INDENT,
                 break_long_words=False,

@@ -35,6 +35,7 @@ def print_plan(
     resolved: Resolved,
     asked: Asked,
     flags: Mapping[str, Any],
+    form: str,
 ) -> None:
     """Print every value of a run with its origin, without starting, preparing or writing anything.
 
@@ -44,6 +45,7 @@ def print_plan(
         resolved: the settings of the run.
         asked: what else is asked for.
         flags: model, recipe, epochs, seed, sampler and pruner as typed, or None.
+        form: "json", or any other for a table.
     """
     settings = resolved.settings
     stored = settings.workspace.find(definition.name)
@@ -54,4 +56,4 @@ def print_plan(
     rows = run_rows(resolved, shown_places, budget, stored)
     rows += definition_rows(definition, source, flags)
     rows += warm_rows(definition, asked.warm, budget[0], stored)
-    print_rows(rows + stored_rows(definition, stored), "table")
+    print_rows(rows + stored_rows(definition, stored), "json" if form == "json" else "table")

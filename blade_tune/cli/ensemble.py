@@ -8,13 +8,14 @@ import click
 from blade_tune.choices import Normalization
 from blade_tune.cli.completion import complete_results
 from blade_tune.cli.executor import executor_of
+from blade_tune.cli.groups import InGroups
 from blade_tune.cli.options import (
     STORAGE_FLAGS,
     format_option,
     quiet_option,
     run_settings,
 )
-from blade_tune.cli.output import print_facts, print_rows
+from blade_tune.cli.output import print_facts, print_rows, print_words
 from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from blade_tune.selection.ensemble import Ensemble
 
 
-@click.command()
+@click.command(cls=InGroups)
 @click.option(
     "--study",
     "-s",
@@ -113,7 +114,7 @@ def ensemble(
     else:
         print_rows(rows, form)
     if form == "table":
-        click.echo(found.words)
+        print_words(found.words)
     if form == "table" and exported:
         print_facts(exported, form)
     if out:

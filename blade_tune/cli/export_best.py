@@ -5,6 +5,7 @@ from typing import get_args
 
 import click
 
+from blade_tune.cli.groups import InGroups
 from blade_tune.cli.next_steps import after_export, say_next
 from blade_tune.cli.options import (
     STORAGE_FLAGS,
@@ -13,13 +14,13 @@ from blade_tune.cli.options import (
     run_settings,
     study_option,
 )
-from blade_tune.cli.output import print_facts
+from blade_tune.cli.output import print_facts, print_words
 from blade_tune.export import Rule
 from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 
-@click.command("export-best")
+@click.command("export-best", cls=InGroups)
 @study_option
 @click.option(
     "--out",
@@ -90,7 +91,11 @@ def export_best(
         "baselines": baselines,
         "verdict": metrics["verdict"],
         "warning": metrics["warning"],
-        "words": tested_words(metrics),
     }
-    print_facts(facts, form)
+    words = tested_words(metrics)
+    if form == "table":
+        print_facts(facts, form)
+        print_words(words)
+    else:
+        print_facts({**facts, "words": words}, form)
     say_next(after_export(out), settings, quiet=quiet)

@@ -4,16 +4,24 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 # Headings of options in the help of a command that has many, and the options below each
 OWN_OPTIONS = "Options"
+STUDIED = "What is studied"
+LOG = "A log that is prepared first"
 OPTION_GROUPS: Mapping[str, Sequence[str]] = {
+    LOG: (
+        *("source", "user", "item", "type", "session", "header", "encoding", "date_order", "seen"),
+        *("behaviors", "thresholds", "rating", "like_from", "auxiliary", "keep_repeats", "name"),
+    ),
     "How far it goes": (
-        *("trials", "add", "epochs", "budget", "asked", "top", "seeds", "time", "trial_time"),
-        *("gpu_hours", "max_consecutive_failures"),
+        *("trials", "add", "epochs", "budget", "asked", "duration", "top", "seeds", "draws"),
+        *("time", "trial_time", "gpu_hours", "max_consecutive_failures"),
     ),
     "Workers and devices": (
         *("workers", "threads", "device", "gpus", "per_gpu", "launcher", "launcher_options"),
@@ -91,29 +99,49 @@ class CommandModules(Mapping[str, click.Command]):
 
 
 class InGroups(click.Command):
-    """A command that lists its options under headings, each in the group that OPTION_GROUPS has it in."""
+    """A command that lists its options under headings, each in the group that OPTION_GROUPS has it in.
+
+    Args:
+        own: the heading of options that are in no group.
+        moved: option -> heading of the options whose name means something else in this command.
+        arguments: of `click.Command`.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        own: str = OWN_OPTIONS,
+        moved: Mapping[str, str] = MappingProxyType({}),
+        **named: Any,
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self.own = own
+        self.moved = moved
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group that the command has options of, and one for its own at the top."""
-        records: dict[str, list[tuple[str, str]]] = {OWN_OPTIONS: []}
+        records: dict[str, list[tuple[str, str]]] = {self.own: []}
         for group in OPTION_GROUPS:
             records[group] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                records[_group_of(parameter.name or "")].append(record)
+                records[self._group_of(parameter)].append(record)
         for title, rows in records.items():
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
 
-
-def _group_of(option: str) -> str:
-    """Return the heading under which an option is listed."""
-    for title, names in OPTION_GROUPS.items():
-        if option in names:
-            return title
-    return OWN_OPTIONS
+    def _group_of(self, option: click.Parameter) -> str:
+        """Return the heading under which an option is listed."""
+        # click's own --help has a private name
+        name = "help" if "--help" in option.opts else option.name or ""
+        if name in self.moved:
+            return self.moved[name]
+        for title, names in OPTION_GROUPS.items():
+            if name in names:
+                return title
+        return self.own
 
 
 class InSections(InOrder):

@@ -6,7 +6,7 @@ import click
 
 from blade_tune.cli.completion import complete_stored
 from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings
-from blade_tune.cli.output import print_rows
+from blade_tune.cli.output import print_rows, print_words
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 
@@ -49,4 +49,4 @@ def ledger(study: str | None, bundles: Path | None, settings: RunSettings, form:
     print_rows([{"line": number, **entry} for number, entry in enumerate(entries, start=1)], form)
     if form == "table":
         count = len(found.openings())
-        click.echo(f"test rows of {of} were evaluated {count} times; the ledger is whole.")
+        print_words(f"test rows of {of} were evaluated {count} times; the ledger is whole.")

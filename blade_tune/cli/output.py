@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,7 +40,7 @@ def print_rows(rows: Sequence[Mapping[str, Any]], form: str, least: Collection[s
         text = as_csv(rows)
         click.echo(printable_lines(text) if sys.stdout.isatty() else text, nl=False)
     else:
-        _show(_table(_columns(rows), least))
+        _show(partial(_table, _columns(rows), least))
 
 
 def print_facts(facts: Mapping[str, Any], form: str) -> None:
@@ -50,7 +51,7 @@ def print_facts(facts: Mapping[str, Any], form: str) -> None:
     elif form == "csv":
         print_rows(rows, form)
     else:
-        _show(_table(_columns(rows), (), whole=True))
+        _show(partial(_table, _columns(rows), (), whole=True))
 
 
 def print_tables(tables: "Sequence[Table]", form: str, least: Collection[str] = ()) -> None:
@@ -64,29 +65,63 @@ def print_tables(tables: "Sequence[Table]", form: str, least: Collection[str] = 
     from blade_tune.report import text_tables
 
     if form == "table":
-        _show("\n".join(_paragraphs(table, least) for table in tables))
+        paragraphs = [
+            paragraph
+            for table in tables
+            for paragraph in _paragraphs(table, least, styled=_styled())
+        ]
+        _show(lambda width: "".join(paragraph(width) for paragraph in paragraphs))
         return
     write = text_tables.markdown if form == "markdown" else text_tables.latex
     click.echo("\n".join(map(write, tables)), nl=False)
 
 
-def _paragraphs(table: "Table", least: Collection[str]) -> str:
-    """Return a table of means with its caption and its footnotes, the best of each column bold on a terminal."""
+def print_words(*sentences: str, err: bool = False) -> None:
+    """Print sentences, each on lines of its own that break between words on a terminal, and on one line in a pipe.
+
+    Args:
+        sentences: the sentences.
+        err: whether to print on stderr.
+    """
+    for sentence in sentences:
+        if err:
+            click.echo(_folded(sentence, _width(err=True)), nl=False, err=True)
+        else:
+            _show(partial(_folded, sentence))
+
+
+def page_width(widest: int) -> int:
+    """Return the width of a page of text on stdout: that of the terminal, but no more than asked for."""
+    return min(_width() or widest, widest)
+
+
+def _paragraphs(
+    table: "Table", least: Collection[str], *, styled: bool
+) -> "list[Callable[[int | None], str]]":
+    """Return what writes a table of means in a width: its caption, the table with the best bold, and its footnotes."""
     from blade_tune.cli.terminal_table import TableColumn
     from blade_tune.report.text_tables import PLAIN, STYLED, texts
 
-    rows = texts(table, STYLED if sys.stdout.isatty() else PLAIN)
+    rows = texts(table, STYLED if styled else PLAIN)
     columns = [
         TableColumn(header, [row[index] for row in rows], is_number)
         for index, (header, is_number) in enumerate(
             zip(table.columns, table.has_numbers, strict=True)
         )
     ]
-    width = _width() or 120
-    fold = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
-    notes = [fold.fill(printable_lines(note)) for note in table.footnotes]
-    caption = [fold.fill(table.caption), ""] if table.caption else []
-    return "\n".join([*caption, _table(columns, least), *notes, ""])
+    caption = [partial(_folded, f"{table.caption}\n")] if table.caption else []
+    notes = [partial(_folded, printable_lines(note)) for note in table.footnotes]
+    space = partial(_folded, "")
+    return [*caption, partial(_table, columns, least), space, *notes, space]
+
+
+def _folded(text: str, width: int | None) -> str:
+    """Return lines that break between words, so that no number is broken; without a width they stay as they are."""
+    lines = text.split("\n")
+    if width is not None:
+        fold = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+        lines = [fold.fill(line) for line in lines]
+    return "\n".join(lines) + "\n"
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> "list[TableColumn]":
@@ -106,31 +141,54 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> "list[TableColumn]":
     return columns
 
 
-def _table(columns: "Sequence[TableColumn]", least: Collection[str], *, whole: bool = False) -> str:
-    """Return a table as wide as the terminal, with a line on what it has no room for; in a pipe it is never folded."""
+def _table(
+    columns: "Sequence[TableColumn]",
+    least: Collection[str],
+    width: int | None,
+    *,
+    whole: bool = False,
+) -> str:
+    """Return a table of a width, with a line on the columns that it has no room for; in a pipe it is never folded.
+
+    Args:
+        columns: the columns, in the order of importance.
+        least: names of columns that go before others.
+        width: characters of a line; None in a pipe.
+        whole: whether words that are longer than a line are broken; else they are cut.
+    """
     if not columns:
         return ""
     from blade_tune.cli.terminal_table import layout, render
 
-    width = _width()
     shown, gone = layout(columns, width, least)
-    text = render(shown, width, styled=sys.stdout.isatty(), whole=whole)
+    text = render(shown, width, styled=_styled(), whole=whole)
     if gone:
         names = ", ".join(column.header for column in gone)
         hint = (
             f"Not shown at {width} columns: {names}. A wider terminal, -f csv and -f json have all."
         )
-        text += textwrap.fill(hint, width or 0, break_on_hyphens=False) + "\n"
+        text += _folded(hint, width)
     return text
 
 
-def _width() -> int | None:
+def _styled() -> bool:
+    """Whether stdout is a terminal, which shows bold and underlined text."""
+    return sys.stdout.isatty()
+
+
+def _width(*, err: bool = False) -> int | None:
     """Return the width of the terminal; None in a pipe, whose lines are as long as they are."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    stream = sys.stderr if err else sys.stdout
+    return shutil.get_terminal_size().columns if stream.isatty() else None
 
 
-def _show(text: str) -> None:
-    """Print a text, page by page where it is longer than the terminal."""
+def _show(write: "Callable[[int | None], str]") -> None:
+    """Print a text that is written for a width, page by page where it is longer than the terminal.
+
+    Args:
+        write: returns the text for a number of columns; None for lines that are as long as they are.
+    """
+    text = write(_width())
     lines = shutil.get_terminal_size().lines
     if sys.stdout.isatty() and text.count("\n") >= lines:
         os.environ.setdefault("LESS", PAGER_OPTIONS)
@@ -140,6 +198,7 @@ def _show(text: str) -> None:
 
 
 def _cell(value: Any) -> str:
+    """Return a value with four significant digits where it is a float, and as it is otherwise."""
     if value is None:
         return ""
     if isinstance(value, float):

@@ -6,6 +6,7 @@ import click
 
 from blade_tune.cli.completion import complete_result
 from blade_tune.cli.options import STORAGE_FLAGS, run_settings
+from blade_tune.cli.output import print_words
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -40,17 +41,19 @@ def report(study: str, out: Path | None, settings: RunSettings) -> None:
     """  # noqa: D301
     from blade_tune.report.comparison_page import write_comparison_report
     from blade_tune.report.page import write_report
-    from blade_tune.report.winner_words import study_words
+    from blade_tune.report.winner_words import comparison_words, study_words
     from blade_tune.selection.stored_comparison import StoredComparison, require
 
     found = require(settings.workspace, study)
     words = ""
     if isinstance(found, StoredComparison):
         paths = write_comparison_report(found, out or settings.results / str(found.name) / "report")
+        compared = found.on("valid")
+        words = comparison_words(compared) if compared else ""
     else:
         paths = write_report(found, out or found.folder.path / "report")
         words = study_words(found)
     for path in paths:
         click.echo(path)
     if words:
-        click.echo(words, err=True)
+        print_words(words, err=True)

@@ -2,6 +2,7 @@
 
 import click
 
+from blade_tune.cli.groups import InGroups
 from blade_tune.cli.options import (
     STORAGE_FLAGS,
     format_option,
@@ -15,7 +16,7 @@ from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
 
 
-@click.command()
+@click.command(cls=InGroups)
 @trial_argument
 @stored_study_option
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from blade_tune.cli.completion import complete_model
-from blade_tune.cli.groups import InGroups
+from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.cli.output import print_facts
 from blade_tune.fleet.launchers import LAUNCHERS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blade_tune.study.workspace import Workspace
 
 
-@click.command(cls=InGroups)
+@click.command(cls=InGroups, own=STUDIED)
 @study_option
 @run_flags("trials")
 @click.option(
@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="With json the end of the run is printed on stdout, as `status -f json` has it.",
+    help="With json the end of the run, or of --dry-run the plan, is printed on stdout as JSON.",
 )
 @quiet_option
 def run(
@@ -172,7 +172,8 @@ def run(
     if dry_run:
         from blade_tune.cli.dry_run import Asked, print_plan  # loads pandas
 
-        print_plan(source, definition, resolved, Asked(total, warm_sources, launcher), by_flag)
+        asked = Asked(total, warm_sources, launcher)
+        print_plan(source, definition, resolved, asked, by_flag, form)
         return
 
     # Who does it: this machine, or a cluster

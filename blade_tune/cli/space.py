@@ -7,7 +7,7 @@ import click
 from blade_tune.cli.completion import complete_model, complete_space
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import format_option
-from blade_tune.cli.output import print_rows
+from blade_tune.cli.output import print_rows, print_words
 from blade_tune.errors import ConfigError
 from blade_tune.spec.recipes import OF_FILES, RECIPES, RecipeName
 
@@ -109,8 +109,8 @@ def check(name: str, model: str | None, recipe: RecipeName) -> None:
     share = f"all {coverage.total:,}"
     if coverage.constructed < coverage.total:
         share = f"a sample of {coverage.constructed:,} of {coverage.total:,}"
-    click.echo(f"{checked.place}: fits; {len(checked.free)} free parameters, {size}.")
-    click.echo(f"constructed: {share} combinations of {points}.")
+    print_words(f"{checked.place}: fits; {len(checked.free)} free parameters, {size}.")
+    print_words(f"constructed: {share} combinations of {points}.")
 
 
 def _space(

@@ -4,6 +4,7 @@ import click
 
 from blade_tune.cli.effects import opening_of, show_effects, test_option
 from blade_tune.cli.executor import executor_of
+from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import (
     RUNS_FLAGS,
     paper_format_option,
@@ -15,7 +16,7 @@ from blade_tune.cli.options import (
 from blade_tune.fleet.settings import RunSettings
 
 
-@click.command()
+@click.command(cls=InGroups, own=STUDIED)
 @study_option
 @click.option(
     "--param",

@@ -16,8 +16,9 @@ GAP = 2  # spaces between two columns
 LEAST_TEXT = 12  # width at which a column of text is no narrower any more
 LONGEST_WORD = 20  # of text that a column has room for in any case
 WIDEST = 10_000  # of lines that nobody folds
-# A header may be folded behind these.
-JOINTS = re.compile(r"(?<=[._ ])")
+LINES = 100  # of a console that prints to a text, and whose height is all the same
+# A header may be folded behind these, and a name that leaves no room for what it names.
+JOINTS = re.compile(r"(?<=[_ ])|(?<=\.)(?!\d)")
 
 
 @dataclass
@@ -28,18 +29,15 @@ class TableColumn:
         header: name of the column.
         cells: text of each row; marks of ANSI styles take no room.
         is_number: whether the cells are numbers, which stand to the right and are never folded.
-        is_whole: whether the cells are other text that is never folded.
+        is_whole: whether the cells are names, which are folded at their joints and only if there is no other way.
     """
 
     header: str
     cells: Sequence[str]
     is_number: bool = False
     is_whole: bool = False
-    pieces: list[str] = field(init=False)
     width: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self.pieces = JOINTS.split(self.header)
+    folds_names: bool = field(init=False, default=False)
 
     @property
     def natural(self) -> int:
@@ -49,22 +47,26 @@ class TableColumn:
     @property
     def least(self) -> int:
         """The width below which a number would break or text would be no use."""
-        pieces = [len(piece.rstrip()) for piece in self.pieces]
+        header = _longest_piece(self.header)
+        if self.folds_names:
+            return max(header, LEAST_TEXT, *map(_longest_piece, self.cells))
         if self.is_number or self.is_whole:
-            return max(self._widest, *pieces)
+            return max(self._widest, header)
         words = [len(word) for cell in self.cells for word in Text.from_ansi(cell).plain.split()]
         longest = min(max(words, default=0), LONGEST_WORD)
-        return max(min(self._widest, LEAST_TEXT), longest, *pieces)
+        return max(min(self._widest, LEAST_TEXT), longest, header)
 
     @property
     def folded_header(self) -> str:
         """The header in lines that are as wide as the column, broken at its joints."""
-        lines = [""]
-        for piece in self.pieces:
-            if len((lines[-1] + piece).rstrip()) > self.width and lines[-1]:
-                lines.append("")
-            lines[-1] += piece
-        return "\n".join(line.rstrip() for line in lines)
+        return _at_joints(self.header, self.width)
+
+    @property
+    def folded_cells(self) -> Sequence[str]:
+        """The cells, names broken at their joints where there was no other way."""
+        if not self.folds_names:
+            return self.cells
+        return [_at_joints(cell, self.width) for cell in self.cells]
 
     @property
     def _widest(self) -> int:
@@ -84,10 +86,15 @@ def layout(
     Returns:
         The columns that are shown, and those that are left out, both in order.
     """
-    for column in columns:
-        column.width = column.natural if width is None else column.least
     if width is None:
+        for column in columns:
+            column.width, column.folds_names = column.natural, False
         return list(columns), []
+    columns[0].folds_names = False
+    if columns[0].is_whole:
+        columns[0].folds_names = sum(column.least for column in columns[:2]) + GAP > width
+    for column in columns:
+        column.width = column.least
     shown = list(columns)
     going = [column for name in least for column in columns if column.header == name]
     going += [column for column in reversed(columns) if column not in going]
@@ -104,6 +111,21 @@ def layout(
         narrowest.width += 1
         room -= 1
     return shown, [column for column in columns if column not in shown]
+
+
+def _longest_piece(text: str) -> int:
+    """Return how long the longest part of a text between two joints is."""
+    return max(len(piece.rstrip()) for piece in JOINTS.split(text))
+
+
+def _at_joints(text: str, width: int) -> str:
+    """Return a text in lines of a width, broken at its joints."""
+    lines = [""]
+    for piece in JOINTS.split(text):
+        if len((lines[-1] + piece).rstrip()) > width and lines[-1]:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _total(columns: Sequence[TableColumn]) -> int:
@@ -125,13 +147,14 @@ def render(columns: Sequence[TableColumn], width: int | None, *, styled: bool, w
             Text(column.folded_header),
             justify="right" if column.is_number else "left",
             width=min(column.width, width or column.width),
-            no_wrap=column.is_number or column.is_whole,
+            no_wrap=column.is_number or (column.is_whole and not column.folds_names),
             overflow="fold" if whole else "ellipsis",
         )
-    for row in zip(*(column.cells for column in columns), strict=True):
+    for row in zip(*(column.folded_cells for column in columns), strict=True):
         table.add_row(*map(Text.from_ansi, row))
     console = Console(
         width=width or WIDEST,
+        height=LINES,
         force_terminal=styled,
         color_system="standard" if styled else None,
         highlight=False,

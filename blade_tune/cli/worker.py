@@ -2,12 +2,12 @@
 
 import click
 
-from blade_tune.cli.groups import InGroups
+from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_settings, study_option
 from blade_tune.fleet.settings import RunSettings
 
 
-@click.command(cls=InGroups)
+@click.command(cls=InGroups, own=STUDIED)
 @study_option
 @run_settings(*WORK_FLAGS)
 @quiet_option

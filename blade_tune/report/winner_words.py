@@ -1,15 +1,15 @@
-"""One sentence on a winner: what to expect of it, how it stands to the untuned baseline, and how sure that is."""
+"""One sentence on a winner: what to expect of it, how it stands to the untuned baselines, and how sure that is."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from blade_tune.report.score_cells import LEVEL
 from blade_tune.report.section import plural
-from blade_tune.selection.comparison import Comparisons
+from blade_tune.selection.comparison import Comparisons, Pair
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.confirmation import Confirmation
 from blade_tune.study.stored import StoredStudy
-
-CERTAIN = 0.05  # p-value below which a difference is beyond chance
+from blade_tune.study.verdict import Verdict, is_popularity
 
 
 def study_words(stored: StoredStudy) -> str:
@@ -20,11 +20,12 @@ def study_words(stored: StoredStudy) -> str:
     summary = stored.summary()
     if summary.best_value is None:
         return ""
-    verdict = f", {summary.verdict}" if summary.verdict else ""
-    return (
-        f"Trial {summary.best_number} is the best of {plural(summary.scored, 'scored trial')}, valid {summary.metric} "
-        f"{summary.best_value:.4f}{verdict}; that is the luckiest of them until fresh seeds confirm it."
+    known = (
+        f"Trial {summary.best_number} is the best of {plural(summary.scored, 'scored trial')}: valid {summary.metric} "
+        f"{summary.best_value:.4f}"
     )
+    standing = baseline_words(stored.verdict(stored.trials), stored.baseline_figures)
+    return f"{known}{standing}; it is the luckiest of them until fresh seeds confirm it."
 
 
 def confirmed_words(confirmation: Confirmation) -> str:
@@ -33,31 +34,35 @@ def confirmed_words(confirmation: Confirmation) -> str:
     known = f"valid {confirmation.metric} {winner.estimate.mean:.4f}"
     if confirmation.expected:
         known = f"expect valid {confirmation.metric} {confirmation.expected} for other users"
-    words = f"Trial {winner.trial} is the confirmed winner: {known}"
-    if confirmation.verdict:
-        words += f"; {confirmation.verdict}, untuned"
-    others = len(confirmation.candidates) - 1
-    if others:
-        words += f"; {winner.prob_best:.0%} likely the best of {others + 1} that were confirmed"
+    standing = baseline_words(confirmation.verdict, confirmation.baselines)
+    words = f"Trial {winner.trial} is the confirmed winner: {known}{standing}"
+    num_candidates = len(confirmation.candidates)
+    if num_candidates > 1:
+        words += f"; {winner.prob_best:.0%} likely the best of {num_candidates} that were confirmed"
     return f"{words}."
 
 
 def comparison_words(comparisons: Comparisons) -> str:
-    """Return the sentence on the best model of a comparison."""
-    best, second = comparisons.entries[:2]
+    """Return the sentence on the highest mean of a comparison, or of the contrasts with one model."""
+    best, *others = comparisons.entries
     reached = best.scores.estimate(comparisons.metric).mean
-    known = f"{comparisons.part} {comparisons.metric} {reached:.4f}"
-    words = f"{best.label} is the best of {plural(len(comparisons.entries), 'model')}: {known}"
+    words = (
+        f"{best.label} has the highest mean of {len(comparisons.entries)}: {comparisons.part} {comparisons.metric} "
+        f"{reached:.4f}"
+    )
     if best.expected:
-        words += f", expected {best.expected}"
-    if best.verdict:
-        words += f"; {best.verdict}, untuned"
-    try:
-        found = comparisons.difference(best.label, second.label)
-    except KeyError:  # all models were compared with another one only
-        return f"{words}; {second.label} is next."
-    sure = "beyond chance" if found.p_value < CERTAIN else "which may be chance"
-    return f"{words}; {found.difference:.4f} above {second.label}, the next, {sure} (p = {found.p_value:.2g})."
+        words += f", {best.expected} expected for other users"
+    figures = {
+        name: known[comparisons.metric]
+        for name, known in best.baselines.items()
+        if comparisons.metric in known
+    }
+    words += baseline_words(best.verdict, figures)
+    rival = comparisons.reference
+    if rival == best.label:
+        rival = others[0].label if others else ""
+    pair = _pair(comparisons, best.label, rival)
+    return f"{words}{_next_words(pair)}." if pair else f"{words}."
 
 
 def tested_words(metrics: Mapping[str, Any]) -> str:
@@ -73,4 +78,50 @@ def tested_words(metrics: Mapping[str, Any]) -> str:
     )
     if low is not None:
         words += f" ({low:.4f} to {high:.4f})"
-    return f"{words}; {verdict['words']}, untuned." if verdict else f"{words}."
+    stated = ("baseline", "difference", "low", "high")
+    found = Verdict(**{name: verdict[name] for name in stated}) if verdict else None
+    figures = {name: known[metric] for name, known in metrics["baselines"].items()}
+    return f"{words}{baseline_words(found, figures)}."
+
+
+def baseline_words(verdict: Verdict | None, baselines: Mapping[str, float]) -> str:
+    """Return how a winner stands to the untuned baselines, to go on with a sentence; empty where that is not known.
+
+    Args:
+        verdict: its difference from the reference baseline.
+        baselines: what untuned baselines reach on the same rows, by name.
+    """
+    words = []
+    if verdict:
+        ends = f"({verdict.low:+.4f} to {verdict.high:+.4f})"
+        if verdict.is_above:
+            ends = f"({verdict.low:.4f} to {verdict.high:.4f})"
+            words.append(f"above untuned {verdict.baseline} by {verdict.difference:.4f} {ends}")
+        else:
+            words.append(f"not above untuned {verdict.baseline}: {verdict.difference:+.4f} {ends}")
+    popular = [
+        f"{name} {reached:.4f}" for name, reached in baselines.items() if is_popularity(name)
+    ]
+    if popular:
+        words.append(f"untuned {', '.join(popular)}")
+    return "".join(f"; {each}" for each in words)
+
+
+def _pair(comparisons: Comparisons, best: str, rival: str) -> Pair | None:
+    """Return the difference of the best from a rival; None where the two were not compared."""
+    for pair in comparisons.pairs:
+        if (pair.first, pair.second) == (best, rival):
+            return pair
+        if (pair.second, pair.first) == (best, rival):
+            return pair.swapped
+    return None
+
+
+def _next_words(pair: Pair) -> str:
+    """Return how far the best is above another, and whether that is beyond chance, as tables mark it."""
+    found = pair.comparison
+    sure = "beyond chance" if pair.p_adjusted < LEVEL else "which may be chance"
+    return (
+        f"; {found.difference:.4f} above {pair.second} ({found.low:+.4f} to {found.high:+.4f}), {sure} "
+        f"(p = {pair.p_adjusted:.2g})"
+    )

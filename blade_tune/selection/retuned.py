@@ -59,8 +59,7 @@ def define_variants(stored: StoredStudy, trials: int) -> dict[str, StudyDefiniti
     own = stored.definition
     definitions = {}
     for label, changes in variants.items():
-        slug = re.sub("[^A-Za-z0-9]+", "-", label).strip("-")
-        name = f"{own.name}.ablate-{slug}"
+        name = f"{own.name}.ablate-{_short(label)}"
         space = _space(own, changes)
         content: dict[str, Any] = {
             **own.to_mapping(),
@@ -70,6 +69,12 @@ def define_variants(stored: StoredStudy, trials: int) -> dict[str, StudyDefiniti
         }
         definitions[label] = StudyDefinition.from_mapping(name, content, name, is_whole=True)
     return definitions
+
+
+def _short(label: str) -> str:
+    """Return a label as names of studies have it: w-o-EF for "w/o early fusion (EF)"."""
+    short = re.sub(r" .*\((\w+)\)$", r" \1", label)
+    return re.sub("[^A-Za-z0-9]+", "-", short)
 
 
 def _space(own: StudyDefinition, changes: Changes) -> Space:

@@ -6,7 +6,7 @@ made, are found too. Where contrasts were named, the ledger has the list, models
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +35,10 @@ class StoredComparison:
 
     name: ComparisonName
     found: tuple[StoredStudy, ...]  # every search of the name, in the order in which they were made
+    # What `on` has computed
+    computed: dict[EvaluatedPart, Comparisons | None] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def find(cls, workspace: Workspace, name: str) -> "StoredComparison | None":
@@ -102,12 +106,17 @@ class StoredComparison:
     def on(self, part: EvaluatedPart) -> Comparisons | None:
         """Return the comparison of the models that have figures on a part of the data; None where under two have.
 
-        On test rows these are the models whose runs were all tested before.
+        On test rows these are the models whose runs were all tested before. It is computed once.
 
         Raises:
             RunsMissingError: files of a winner's runs are not in the results folder.
             DataError: the data or a ledger is not what it was.
         """
+        if part not in self.computed:
+            self.computed[part] = self._compare(part)
+        return self.computed[part]
+
+    def _compare(self, part: EvaluatedPart) -> Comparisons | None:
         ready = [
             stored
             for stored in self.searches

@@ -61,8 +61,8 @@ def help_of(words: tuple[str, ...]) -> str:
 
 
 def paragraphs(words: tuple[str, ...]) -> list[str]:
-    """The parts of a help text between usage and options, each as it is wrapped."""
-    text = help_of(words).partition("\n\n")[2].partition("\nOptions:")[0]
+    """The parts of a help text between usage and the first heading, each as it is wrapped."""
+    text = re.split(r"\n(?=\S)", help_of(words).partition("\n\n")[2])[0]
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 

@@ -94,7 +94,7 @@ def test_effects_are_printed_and_written(confirmed: Path):
             "w/o contrastive learning (CL)",
             "w/o behavior richness weights (BRW)",
             "w/o data augmentation (DA)",
-            "w/o behavior sets",
+            "w/o sets",
         )
     ] == [True] * 6
     swept = call(
@@ -150,7 +150,7 @@ def test_variants_may_be_tuned(confirmed: Path, tmp_path: Path):
         refused = call(*ablate, *words, cwd=folder)
         assert (refused.code, said in refused.err) == (2, True), refused.err
     studies = Workspace.at(None, folder / "results")
-    assert studies.find("tiny.ablate-w-o-early-fusion-EF") is None
+    assert studies.find("tiny.ablate-w-o-EF") is None
     tuned = call(*ablate, "--tune", "3", "--test", cwd=folder)
     assert tuned.code == 0, tuned.err
     rows = {row["model"]: row for row in csv.DictReader(io.StringIO(tuned.out))}
@@ -161,13 +161,13 @@ def test_variants_may_be_tuned(confirmed: Path, tmp_path: Path):
         "w/o contrastive learning (CL)",
         "w/o behavior richness weights (BRW)",
         "w/o data augmentation (DA)",
-        "w/o behavior sets",
+        "w/o sets",
     }
     assert {rows[name]["compared_with"] for name in rows if "w/o" in name} == {"blade"}
     assert {rows[name]["trials"] for name in rows if "w/o" in name} == {"3"}
     text = (folder / "results" / "tiny" / "effects" / "ablation, tuned, test.md").read_text()
     assert "Holm over 6 pairs" in text
-    assert studies.study("tiny.ablate-w-o-behavior-sets").label == "w/o behavior sets"
+    assert studies.study("tiny.ablate-w-o-sets").label == "w/o sets"
 
 
 def test_a_sweep_needs_values_for_each_parameter(confirmed: Path):

@@ -90,7 +90,7 @@ def test_ablations_are_the_models_own(confirmed: StoredStudy):
         "w/o contrastive learning (CL)": {"model.lambda_": 0.0},
         "w/o behavior richness weights (BRW)": {"model.richness_weight": False},
         "w/o data augmentation (DA)": {"model.augmentation": "none"},
-        "w/o behavior sets": {"model.read_sets": False},
+        "w/o sets": {"model.read_sets": False},
     }
     (found,) = study_effects(confirmed, wanted, None, own_executor())
     assert [effect.scores.label for effect in found.effects] == list(wanted["ablation"])

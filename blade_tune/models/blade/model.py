@@ -125,7 +125,7 @@ class Blade(NeuralRecommender):
         "w/o contrastive learning (CL)": {"model.lambda_": 0.0},
         "w/o behavior richness weights (BRW)": {"model.richness_weight": False},
         "w/o data augmentation (DA)": {"model.augmentation": "none"},
-        "w/o behavior sets": {"model.read_sets": False},
+        "w/o sets": {"model.read_sets": False},
     }
 
     def __init__(self, config: BladeConfig, catalog: Catalog) -> None:

@@ -147,7 +147,7 @@ class BladeReleased(NeuralRecommender):
         "w/o intermediate fusion (IF)": {"model.alpha": 0.0},
         "w/o contrastive learning (CL)": {"model.lambda_": 0.0},
         "w/o data augmentation (DA)": {"model.augmentation": "none"},
-        "w/o behavior sets": {"model.read_sets": False},
+        "w/o sets": {"model.read_sets": False},
     }
 
     def __init__(self, config: BladeReleasedConfig, catalog: Catalog) -> None:
