@@ -70,8 +70,8 @@ def table_1(path: Path, source: str) -> Iterator[str]:
         if measured is None or row["model"] not in published or reference not in published:
             continue
         claimed = float(published[row["model"]][METRIC]) - float(published[reference][METRIC])
-        low, high = "below", "above"
-        words = f"{row['model']} {high if claimed > 0 else low} {reference}"
+        side = "above" if claimed > 0 else "below"
+        words = f"{row['model']} {side} {reference}"
         held = "inside" if measured.low <= claimed <= measured.high else "outside"
         verdict = measured.verdict(claimed)
         yield f"| {words} | {claimed:+.4f} | {measured} | {measured.p:.3f} | {held} | {verdict} |"

@@ -24,6 +24,7 @@ from blade_tune.redact import redacted_value
 
 # Limits of a settings file, since few lines with aliases can stand for billions of values.
 MAX_DEPTH, MAX_VALUES = 50, 100_000
+MOST_NAMES = 12  # known names that an error lists
 SMALL_RULE = f"must be nested at most {MAX_DEPTH} levels deep and hold less than {MAX_VALUES:,} values, aliases counted"
 
 
@@ -62,6 +63,25 @@ def guess(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {near[0]}?" if near else f"Known: {', '.join(names) or 'none'}."
+
+
+def known_names(word: str, known: Iterable[str]) -> str:
+    """Return a hint for an unknown name of something: what is meant, and up to a dozen known names, similar ones first.
+
+    Args:
+        word: the name as it was typed.
+        known: all known names.
+    """
+    names = sorted(set(known))
+    near = difflib.get_close_matches(word, names, n=MOST_NAMES)
+    ordered = near + [name for name in names if name not in near]
+    num_more = len(ordered) - MOST_NAMES
+    more = f" and {num_more} more" if num_more > 0 else ""
+    first, *others = ordered[:MOST_NAMES] or ["none"]
+    if not near:
+        return f"Known: {', '.join((first, *others))}{more}."
+    hint = f"Did you mean {first}?"
+    return f"{hint} Also known: {', '.join(others)}{more}." if others else hint
 
 
 def _explain(detail: Any, settings: type[Settings]) -> str:

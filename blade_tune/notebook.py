@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from blade_tune.selection.confirmation import Confirmation
     from blade_tune.trial.callback import Callback
 
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
+Params = ParamSpec("Params")
+Returned = TypeVar("Returned")
 
 
 def _in_words(
-    method: Callable[Concatenate["OpenedStudy", Given], Result],
-) -> Callable[Concatenate["OpenedStudy", Given], Result]:
+    method: Callable[Concatenate["OpenedStudy", Params], Returned],
+) -> Callable[Concatenate["OpenedStudy", Params], Returned]:
     """Turn errors of the database in a method into a StorageError of one line without a password."""
 
     @wraps(method)
-    def guarded(study: "OpenedStudy", /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+    def guarded(study: "OpenedStudy", /, *args: Params.args, **kwargs: Params.kwargs) -> Returned:
         with storage_errors(study.settings.workspace.url):
             return method(study, *args, **kwargs)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
-from blade_tune.config import Settings, guess, parse, read_value, read_yaml, write_yaml
+from blade_tune.config import Settings, guess, known_names, parse, read_value, read_yaml, write_yaml
 from blade_tune.errors import ConfigError
 
 
@@ -177,6 +177,22 @@ def test_a_guess_names_the_nearest_or_all():
     assert guess("alpa", ["alpha", "beta"]) == "Did you mean alpha?"
     assert guess("xyz", ["beta", "alpha"]) == "Known: alpha, beta."
     assert guess("xyz", []) == "Known: none."
+
+
+def test_an_unknown_name_gets_a_dozen_known_ones():
+    """The most similar first, then others like it, then the rest by name, of which only the number may be said."""
+    names = ["study", "shop-may", "demo", "shops", "shop"]
+    assert known_names("shopp", names) == (
+        "Did you mean shop? Also known: shops, shop-may, demo, study."
+    )
+    assert known_names("xyz", names) == "Known: demo, shop, shop-may, shops, study."
+    assert known_names("dmo", ["demo"]) == "Did you mean demo?"
+    assert known_names("xyz", []) == "Known: none."
+    many = [f"s{number:02}" for number in range(20)]
+    assert known_names("x", many) == f"Known: {', '.join(many[:12])} and 8 more."
+    near = known_names("s07", many)
+    assert near.startswith("Did you mean s07? Also known: ")
+    assert (near.count(","), near.endswith(" and 8 more.")) == (10, True)
 
 
 @pytest.mark.parametrize(

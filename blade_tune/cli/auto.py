@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from blade_tune.cli.completion import complete_files, complete_models
 from blade_tune.cli.data_prepare import log_options
 from blade_tune.cli.groups import LOG, STUDIED, InGroups
 from blade_tune.cli.options import format_option, quiet_option, run_flags
@@ -20,7 +21,11 @@ AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storag
 
 @click.command(cls=InGroups, own=STUDIED, moved={"time": LOG})
 @click.option(
-    "--study", "-s", metavar="NAME|FILE", help="Study file, by name or path, whose data are used."
+    "--study",
+    "-s",
+    metavar="NAME|FILE",
+    shell_complete=complete_files,
+    help="Study file, by name or path, whose data are used.",
 )
 @source_option(required=False)
 @log_options
@@ -36,6 +41,7 @@ AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storag
     metavar="LIST",
     default="all",
     show_default=True,
+    shell_complete=complete_models,
     help="Models to search, separated by commas, or all.",
 )
 @click.option(

@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from blade_tune.choices import NextItemLoss
 from blade_tune.cli.comparisons import require_even, show_comparison, uneven_option
+from blade_tune.cli.completion import complete_files, complete_models
 from blade_tune.cli.executor import executor_of
 from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import (
@@ -35,10 +36,15 @@ if TYPE_CHECKING:
     "-s",
     required=True,
     metavar="NAME|FILE",
+    shell_complete=complete_files,
     help="Study file, by name or path, whose data, protocol, epochs, sampler and pruner all models share.",
 )
 @click.option(
-    "--models", required=True, metavar="LIST", help="Models, separated by commas, or all."
+    "--models",
+    required=True,
+    metavar="LIST",
+    shell_complete=complete_models,
+    help="Models, separated by commas, or all.",
 )
 @click.option(
     "--trials",

@@ -1,6 +1,6 @@
 """Command group `blade-tune data`, whose commands get, prepare and describe data."""
 
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from blade_tune.cli.data_synth import synth
 from blade_tune.cli.data_xray import data_of, xray
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings, study_option
-from blade_tune.cli.output import print_facts
+from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -32,6 +32,34 @@ def data() -> None:
 
 
 prepare.commands = WithKnownLogs(prepare.commands)  # type: ignore[assignment]  # nothing is added later
+
+
+@data.command("list")
+@run_settings(*STORAGE_FLAGS)
+@format_option
+def list_data(settings: RunSettings, form: str) -> None:
+    """Print what data there is: sources, known logs, prepared data.
+
+    Public logs go by name to `data get` and `data prepare`. Then the logs that were prepared in ./data, and the rows
+    that RESULTS hold prepared for searches, with the studies that were run on them; sizes are in megabytes (mb).
+    Nothing is prepared, and test rows are not opened.
+
+    \b
+    Example:
+      blade-tune data list
+    """  # noqa: D301
+    from blade_tune.report.data_sets import data_rows
+
+    rows = data_rows(settings.workspace, Path("data"))
+    if form != "table":
+        print_rows(rows, form)
+        return
+    for kind, group in groupby(rows, key=lambda row: row["kind"]):
+        click.echo(f"{kind}:")
+        print_rows([{**row, "kind": None} for row in group], form)
+        click.echo()
+
+
 data.add_command(get)
 data.add_command(look_at)
 data.add_command(prepare)

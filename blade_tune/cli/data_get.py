@@ -2,17 +2,27 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from blade_tune.cli.options import quiet_option
 from blade_tune.cli.steps import watch_download
+from blade_tune.config import known_names
 from blade_tune.data.raw.datasets import KNOWN_LOGS, Download, KnownLog
 from blade_tune.errors import ConfigError, DataError
 
 
+class LogName(click.Choice[str]):
+    """The name of a known log; the error of an unknown one lists similar names first."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:  # noqa: ARG002
+        """Return the error of an unknown name."""
+        return f"{value!r} is no known log. {known_names(str(value), KNOWN_LOGS)}"
+
+
 @click.command()
-@click.argument("name", type=click.Choice(list(KNOWN_LOGS)), metavar="NAME")
+@click.argument("name", type=LogName(list(KNOWN_LOGS)), metavar="NAME")
 @click.option(
     "--version",
     help="Which of the owner's archives: v2 or small (KuaiSAR; nine days). Default: v2.",

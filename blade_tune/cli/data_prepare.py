@@ -8,7 +8,7 @@ import click
 from blade_tune.cli.behaviors import behavior_options, named_behaviors
 from blade_tune.cli.data_append import append_option, append_rows
 from blade_tune.cli.given import given_command, require_none_beside
-from blade_tune.cli.groups import InOrder
+from blade_tune.cli.groups import OfLogs
 from blade_tune.cli.options import Command, format_option, quiet_option
 from blade_tune.cli.preparing import (
     RECIPE_FLAGS,
@@ -27,7 +27,7 @@ from blade_tune.data.raw.settings import LogFormat
 BESIDE_MAPPING = ("--name", "--out", *RECIPE_FLAGS.values())
 
 
-@click.group(cls=InOrder)
+@click.group(cls=OfLogs)
 def prepare() -> None:
     """Make a log into the split that studies read.
 

@@ -4,13 +4,18 @@ from typing import Any
 
 import click
 
+from blade_tune.cli.completion import complete_stored
 from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_flags
 from blade_tune.cli.output import print_rows
 
 
 @click.command()
 @click.option(
-    "--study", "-s", metavar="NAME", help="Look at this study. Default: all of the database."
+    "--study",
+    "-s",
+    metavar="NAME",
+    shell_complete=complete_stored,
+    help="Look at this study. Default: all of the database.",
 )
 @click.option(
     "--fix", is_flag=True, help="Queue again what lost its worker, remove what crashes left."

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from blade_tune.choices import Normalization
+from blade_tune.cli.completion import complete_results
 from blade_tune.cli.executor import executor_of
 from blade_tune.cli.groups import InGroups
 from blade_tune.cli.options import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     "-s",
     required=True,
     metavar="LIST",
+    shell_complete=complete_results,
     help="Confirmed studies or comparisons on the same data, separated by commas.",
 )
 @click.option(

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 # Headings of options in the help of a command that has many, and the options below each
 OWN_OPTIONS = "Options"
@@ -37,6 +38,25 @@ class InOrder(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """Return the names of the commands in the order of the help text."""
         return list(self.commands)
+
+
+class OfLogs(InOrder):
+    """A group whose commands are named after logs; the error of an unknown one lists similar names first."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the first word.
+
+        Raises:
+            UsageError: there is no such log.
+        """
+        from blade_tune.config import known_names
+
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and name not in self.commands:
+            ctx.fail(f"{name!r} is no known log. {known_names(name, self.commands)}")
+        return super().resolve_command(ctx, args)
 
 
 class CommandModules(Mapping[str, click.Command]):
@@ -135,6 +155,15 @@ class InSections(InOrder):
         names = [name for section in sections.values() for name in section]
         self.commands = CommandModules(package, names)
         self.sections = sections
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the names of commands and flags that begin as what was typed, without importing any command."""
+        items = []
+        for name in self.commands:
+            if name.startswith(incomplete):
+                described = click.Command(name, help=self.commands.description(name))
+                items.append(CompletionItem(name, help=described.get_short_help_str()))
+        return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write a section for each heading, all with columns of the same width."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from blade_tune.cli.completion import complete_stored
 from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings
 from blade_tune.cli.output import print_rows, print_words
 from blade_tune.errors import ConfigError
@@ -12,7 +13,11 @@ from blade_tune.fleet.settings import RunSettings
 
 @click.command()
 @click.option(
-    "--study", "-s", metavar="NAME|FILE", help="Name of the study, or the path of its file."
+    "--study",
+    "-s",
+    metavar="NAME|FILE",
+    shell_complete=complete_stored,
+    help="Name of the study, or the path of its file.",
 )
 @click.option(
     "--bundles",

@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from blade_tune.cli.completion import complete_stored, complete_study, complete_trial
 from blade_tune.fleet.settings import RunSettings
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -88,7 +89,20 @@ study_option = click.option(
     "-s",
     required=True,
     metavar="NAME|FILE",
+    shell_complete=complete_study,
     help="Name of the study, or the path of its file.",
+)
+stored_study_option = click.option(
+    "--study",
+    "-s",
+    required=True,
+    metavar="NAME|FILE",
+    shell_complete=complete_stored,
+    help="Name of the stored study, or the path of its file.",
+)
+# A trial is named in the same way everywhere: `show 7`, `reproduce 7`.
+trial_argument = click.argument(
+    "number", type=click.IntRange(min=0), metavar="TRIAL", shell_complete=complete_trial
 )
 format_option = click.option(
     "--format",
@@ -125,6 +139,6 @@ quiet_option = click.option(
 
 def reads_study(command: Command) -> Command:
     """Add the options of a command that prints something about a stored study: study, database and format."""
-    for option in (format_option, run_settings(*STORAGE_FLAGS), study_option):
+    for option in (format_option, run_settings(*STORAGE_FLAGS), stored_study_option):
         command = option(command)
     return command

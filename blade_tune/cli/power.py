@@ -2,6 +2,7 @@
 
 import click
 
+from blade_tune.cli.completion import complete_stored
 from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings
 from blade_tune.cli.output import print_facts
 from blade_tune.fleet.settings import RunSettings
@@ -15,6 +16,7 @@ USER_SD, RUN_SD = 0.084, 0.0011
     "--study",
     "-s",
     metavar="NAME",
+    shell_complete=complete_stored,
     help="Take noise, users and pairs from its comparisons, or from its confirmed candidates.",
 )
 @click.option("--users", type=click.IntRange(min=2), help="Evaluated users.")

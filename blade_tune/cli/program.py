@@ -32,7 +32,9 @@ def blade_tune() -> None:
 blade_tune.add_sections(
     "blade_tune.cli",
     {
-        "Run a study": ("auto", "run", "worker", "stop", "status", "trials", "show"),
+        "See what there is, bring your own data": ("data", "models", "space", "study"),
+        "Run a study": ("auto", "run", "worker", "stop"),
+        "Watch it": ("studies", "status", "trials", "show"),
         "Confirm the winner and use it": (
             "confirm",
             "ensemble",
@@ -42,8 +44,8 @@ blade_tune.add_sections(
             "retrain",
         ),
         "Compare models and effects": ("power", "compare", "ablate", "sweep"),
-        "Report and check": ("report", "reproduce", "ledger", "dashboard"),
-        "Look after data, spaces and databases": ("doctor", "space", "data", "storage"),
+        "Report and check": ("report", "dashboard", "reproduce", "ledger"),
+        "Look after the machine and its databases": ("doctor", "storage"),
     },
 )
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from blade_tune.cli.completion import complete_result
 from blade_tune.cli.options import STORAGE_FLAGS, run_settings
 from blade_tune.cli.output import print_words
 from blade_tune.fleet.settings import RunSettings
@@ -15,6 +16,7 @@ from blade_tune.fleet.settings import RunSettings
     "-s",
     required=True,
     metavar="NAME|FILE",
+    shell_complete=complete_result,
     help="Name of the study, the path of its file, or the name of a comparison: STUDY.compare.",
 )
 @click.option(

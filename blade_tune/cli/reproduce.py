@@ -8,7 +8,8 @@ from blade_tune.cli.options import (
     format_option,
     quiet_option,
     run_settings,
-    study_option,
+    stored_study_option,
+    trial_argument,
 )
 from blade_tune.cli.output import print_facts
 from blade_tune.fleet.devices import usable_device
@@ -16,10 +17,8 @@ from blade_tune.fleet.settings import RunSettings
 
 
 @click.command(cls=InGroups)
-@study_option
-@click.option(
-    "--trial", type=click.IntRange(min=0), required=True, metavar="N", help="Number of the trial."
-)
+@trial_argument
+@stored_study_option
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
@@ -31,8 +30,8 @@ from blade_tune.fleet.settings import RunSettings
 @format_option
 @quiet_option
 def reproduce(
+    number: int,
     study: str,
-    trial: int,
     tolerance: float,
     settings: RunSettings,
     form: str,
@@ -46,7 +45,7 @@ def reproduce(
 
     \b
     Example:
-      blade-tune reproduce --study demo --trial 7
+      blade-tune reproduce 7 --study demo
     """  # noqa: D301
     # Before the imports, so that a misspelled name is said at once.
     stored = settings.workspace.study(study)
@@ -54,8 +53,8 @@ def reproduce(
     from blade_tune.cli.progress import watch_training
     from blade_tune.selection.reproduce import Past, make_again
 
-    past = Past.of(stored, trial)
-    with watch_training(quiet, f"trial {trial} again") as on_epoch:
+    past = Past.of(stored, number)
+    with watch_training(quiet, f"trial {number} again") as on_epoch:
         device = usable_device(settings.device)
         again = make_again(past, stored.data(settings.data), device, tolerance, on_epoch)
     print_facts(vars(again), form)

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from blade_tune.cli.completion import complete_model
 from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.cli.output import print_facts
@@ -33,12 +35,19 @@ if TYPE_CHECKING:
     help="Epochs of a trial at most; part of the study's identity.",
 )
 @click.option(
-    "--model", help="Another model than the file's, with its own space; stored as STUDY-MODEL."
+    "--model",
+    shell_complete=complete_model,
+    help="Another model than the file's, with its own space; stored as STUDY-MODEL.",
 )
 @click.option(
     "--recipe",
     type=click.Choice(RECIPES),
     help="How neural models start and are trained, instead of as the file says; stored as STUDY-RECIPE.",
+)
+@click.option(
+    "--name",
+    metavar="VARIANT",
+    help="Store the study under this name, for a variant of the file: another seed, model, sampler.",
 )
 @click.option(
     "--members",
@@ -92,6 +101,7 @@ def run(
     epochs: int | None,
     model: str | None,
     recipe: RecipeName | None,
+    name: str | None,
     members: str | None,
     warm_start: tuple[str, ...],
     seed: int | None,
@@ -138,6 +148,7 @@ def run(
     if not dry_run:
         await_database(workspace.url)
     by_flag = {
+        "name": name,
         "model": model,
         "recipe": recipe,
         "epochs": epochs,
@@ -216,11 +227,12 @@ def _define(
 
     Args:
         source: the study's file.
-        by_flag: model, recipe, epochs, seed, sampler and pruner as typed, or None.
+        by_flag: name, model, recipe, epochs, seed, sampler and pruner as typed, or None.
         members: members of a combination as typed, or None.
         trials: scored trials by a setting other than the flag, which only says how far this run goes.
         workspace: where the members are stored.
     """
+    from blade_tune.spec.copy_study import variant_name
     from blade_tune.spec.definition import COMBINATION, StudyDefinition
     from blade_tune.study.members import members_of, settle_members
 
@@ -233,7 +245,7 @@ def _define(
     }
     names = [name.strip() for name in members.split(",")] if members else []
     if model == COMBINATION and not names:  # it goes on with those that it has
-        names = members_of(f"{source.path.stem}-{model}", workspace)
+        names = members_of(by_flag["name"] or f"{source.path.stem}-{model}", workspace)
     definition = StudyDefinition.load(
         source,
         model=model,
@@ -242,6 +254,8 @@ def _define(
         max_epochs=by_flag["epochs"],
         search={name: value for name, value in search.items() if value is not None},
     )
+    if by_flag["name"]:
+        definition = replace(definition, name=variant_name(by_flag["name"], source))
     return settle_members(definition, workspace) if definition.members else definition
 
 

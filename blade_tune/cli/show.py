@@ -2,17 +2,16 @@
 
 import click
 
-from blade_tune.cli.options import reads_study
+from blade_tune.cli.options import reads_study, trial_argument
 from blade_tune.cli.output import print_facts
-from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
 
 
 @click.command()
-@click.argument("number", type=click.IntRange(min=0))
+@trial_argument
 @reads_study
 def show(number: int, study: str, settings: RunSettings, form: str) -> None:
-    """Print everything about trial NUMBER.
+    """Print everything about a trial.
 
     Its configuration, how it ended, its curve, where its files are. Nothing is changed.
 
@@ -21,8 +20,7 @@ def show(number: int, study: str, settings: RunSettings, form: str) -> None:
       blade-tune show 7 --study demo
     """  # noqa: D301
     from blade_tune.report import tables
+    from blade_tune.storage.trials import trial_of
 
     stored = settings.workspace.study(study)
-    if number >= len(stored.trials):
-        raise ConfigError(f"study {study} has trials 0 to {len(stored.trials) - 1}, got {number}.")
-    print_facts(tables.trial_facts(stored, stored.trials[number]), form)
+    print_facts(tables.trial_facts(stored, trial_of(stored.trials, number, study)), form)

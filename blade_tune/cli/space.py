@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from blade_tune.cli.completion import complete_model, complete_space
 from blade_tune.cli.groups import InOrder
 from blade_tune.cli.options import format_option
 from blade_tune.cli.output import print_rows, print_words
@@ -24,13 +25,16 @@ recipe_option = click.option(
     help="As which recipe has the space.",
 )
 model_option = click.option(
-    "--model", help="Model that the space is for; default: what its name begins with."
+    "--model",
+    shell_complete=complete_model,
+    help="Model that the space is for; default: what its name begins with.",
 )
+name_argument = click.argument("name", shell_complete=complete_space)
 
 
 @click.group(cls=InOrder)
 def space() -> None:
-    """Look at search spaces and check them.
+    """List search spaces, look at them and check them.
 
     A space says what may vary; nothing here runs a trial.
 
@@ -40,8 +44,25 @@ def space() -> None:
     """  # noqa: D301
 
 
+@space.command("list")
+@format_option
+def list_spaces(form: str) -> None:
+    """Print a row a space: its model, and how much it searches.
+
+    Free parameters and configurations are those under the recipe shared, before it fixes anything. Spaces are the files
+    of ./search_spaces and of the package; one without a model is a block that others include. Nothing is written.
+
+    \b
+    Example:
+      blade-tune space list
+    """  # noqa: D301
+    from blade_tune.report.spaces import all_space_rows
+
+    print_rows(all_space_rows(), form)
+
+
 @space.command()
-@click.argument("name")
+@name_argument
 @model_option
 @recipe_option
 @format_option
@@ -63,7 +84,7 @@ def show(name: str, model: str | None, recipe: RecipeName, form: str) -> None:
 
 
 @space.command()
-@click.argument("name")
+@name_argument
 @model_option
 @recipe_option
 def check(name: str, model: str | None, recipe: RecipeName) -> None:
@@ -95,6 +116,7 @@ def check(name: str, model: str | None, recipe: RecipeName) -> None:
 def _space(
     name: str, model: str | None, recipe: RecipeName
 ) -> "tuple[Space, dict[str, type[Settings]]]":
+    from blade_tune.config import known_names
     from blade_tune.models import MODELS
     from blade_tune.spec.catalog import find
     from blade_tune.spec.definition import config_classes, is_fitted
@@ -102,6 +124,8 @@ def _space(
     from blade_tune.spec.space_files import load_space
 
     path = find("search_spaces", name)
+    if model and model not in MODELS:
+        raise ConfigError(f"--model: unknown model {model!r}. {known_names(model, MODELS)}")
     model = model or path.stem.partition("-")[0]
     if model not in MODELS:
         raise ConfigError(

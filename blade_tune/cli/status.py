@@ -1,12 +1,14 @@
-"""Command `blade-tune status`, which prints a study's progress and its active workers."""
+"""Command `blade-tune status`, which prints a study's progress and its active workers, or a row for each study."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from blade_tune.cli.options import reads_study
+from blade_tune.cli.completion import complete_stored
+from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings
 from blade_tune.cli.output import print_facts, print_rows
+from blade_tune.cli.studies import print_studies
 from blade_tune.fleet.settings import RunSettings
 
 
@@ -20,15 +22,25 @@ from blade_tune.fleet.settings import RunSettings
     metavar="SECONDS",
     help="With --watch: from one look to the next.",
 )
-@reads_study
+@click.option(
+    "--study",
+    "-s",
+    metavar="NAME|FILE",
+    shell_complete=complete_stored,
+    help="Name of the study, or the path of its file. Default: a row for each, as `studies`.",
+)
+@run_settings(*STORAGE_FLAGS)
+@format_option
 def status(
-    study: str,
+    study: str | None,
     settings: RunSettings,
     form: str,
     watch: bool,
     every: float,
 ) -> None:
     """Print a study's progress and its active workers.
+
+    Without --study, a row for each study of the database, as `blade-tune studies` prints it.
 
     Its budget, best trial, when the best baseline was passed, trials by state, failures by reason, GPU hours, and the
     noise of a value. With --watch, a terminal shows it live and a pipe gets a line for each change; Ctrl-C (exit code
@@ -46,6 +58,11 @@ def status(
         raise click.UsageError(
             "--watch is for people; a program asks `status -f json` again and again."
         )
+    if study is None:
+        if watch:
+            raise click.UsageError("--watch is for one study: --study NAME.")
+        print_studies(settings, form, show_all=False)
+        return
     stored = settings.workspace.study(study)
     warn_of_size(stored)
     if watch:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from blade_tune.data.sequences import Windows
 
 Phase = Literal["train", "valid"]
+PREPARED = ".prepared"  # in the results folder
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
     source = open_source(config, directory)
     # The name of the folder is the key of the content: changed files or settings lead to another folder.
     with origins.named(root, directory):
-        path = root / ".prepared" / source.search_key()
+        path = root / PREPARED / source.search_key()
     if not folder.has_checksums(path):
         _build(source, config, path)
     if directory is not None:
@@ -134,6 +135,42 @@ def prepare(config: DataConfig, directory: Path | None, root: Path) -> SearchDat
         path=path,
         **facts,
     )
+
+
+@dataclass(frozen=True)
+class PreparedSize:
+    """What lies prepared in a folder, and how large it is."""
+
+    path: Path
+    data_hash: str  # of `SearchData`
+    num_users: int
+    num_items: int
+    num_rows: int  # of train and valid
+    num_bytes: int
+
+
+def all_prepared(root: Path) -> list[PreparedSize]:
+    """Return what is prepared in a results folder, in order of the folders' names; what cannot be read is left out.
+
+    Nothing is checked by its checksums and no row is read.
+    """
+    found = []
+    for path in sorted((root / PREPARED).glob("[!.]*")):
+        try:
+            lengths, facts, num_bytes = folder.glance(path)
+            found.append(
+                PreparedSize(
+                    path=path,
+                    data_hash=facts["data_hash"],
+                    num_users=lengths["user_ids"] - 1,
+                    num_items=lengths["item_ids"] - 1,
+                    num_rows=lengths["train_users"] + lengths["valid_users"],
+                    num_bytes=num_bytes,
+                )
+            )
+        except (DataError, KeyError):
+            continue
+    return found
 
 
 def _build(source: Source, config: DataConfig, path: Path) -> None:

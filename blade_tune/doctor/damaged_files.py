@@ -114,7 +114,7 @@ class Damage:
 
     def _damaged_of(self, trial: FrozenTrial) -> Iterator[Damaged]:
         files = self._stored.files(trial)
-        again = f"blade-tune reproduce --study {self._name} --trial {trial.number} makes it again"
+        again = f"blade-tune reproduce {trial.number} --study {self._name} makes it again"
         remedies = {
             files.config: FIX,
             files.metrics: "its epochs are left out of tables and figures; put a copy of it back",

@@ -27,7 +27,7 @@ from blade_tune.files import write_whole
 from blade_tune.selection.runs import is_complete
 from blade_tune.spec.definition import max_length
 from blade_tune.storage.trial_record import TrialRecord
-from blade_tune.storage.trials import root_number
+from blade_tune.storage.trials import root_number, trial_of
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.epoch_record import EpochRecord
@@ -72,11 +72,7 @@ class Past:
             ConfigError: there is no such trial, or it has no metrics file in this results folder.
         """
         trials = stored.trials
-        if number >= len(trials):
-            raise ConfigError(
-                f"study {stored.definition.name} has trials 0 to {len(trials) - 1}, got {number}."
-            )
-        trial = trials[number]
+        trial = trial_of(trials, number, stored.definition.name)
         # A row that another goes on from has its epochs in the file that the latest row of its trial has left.
         latest = next(row for row in reversed(trials) if root_number(row) == root_number(trial))
         files = stored.files(latest)

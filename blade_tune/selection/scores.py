@@ -101,7 +101,7 @@ def valid_figures(study: StoredStudy, trial: FrozenTrial) -> dict[str, float]:
 def _validated(study: StoredStudy, run: FrozenTrial) -> NDArray[np.int32]:
     """Return ranks_U of a run on the validation rows, checked against its stored figures."""
     folder = study.files(run)
-    again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes it again."
+    again = f"`blade-tune reproduce {run.number} --study {study.definition.name}` makes it again."
     if not folder.ranks.exists():
         raise RunsMissingError(
             f"{folder.ranks}: must be in this results folder; give --results, or {again}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from blade_tune.config import guess
+from blade_tune.config import known_names
 from blade_tune.errors import ConfigError
 from blade_tune.selection.compare import uneven
 from blade_tune.selection.comparison import Comparisons
@@ -195,7 +195,7 @@ def require(workspace: Workspace, name: str) -> StoredStudy | StoredComparison:
     Raises:
         StorageError: the database cannot be reached.
         NothingStoredError: the database does not exist, so no study has been run here.
-        ConfigError: neither is stored; the message lists comparisons or the most similar name.
+        ConfigError: neither is stored; the message lists names, similar ones first.
     """
     try:
         return workspace.study(name)
@@ -210,5 +210,5 @@ def require(workspace: Workspace, name: str) -> StoredStudy | StoredComparison:
     names = [each for each in names if not each.endswith(OF_RUNS)]
     listed = f" Comparisons: {', '.join(comparisons)}." if comparisons else ""
     raise ConfigError(
-        f"no study or comparison {name!r} is stored. {guess(name, [*names, *comparisons])}{listed}"
+        f"no study or comparison {name!r} is stored. {known_names(name, [*names, *comparisons])}{listed}"
     )

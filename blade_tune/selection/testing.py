@@ -156,7 +156,7 @@ def _weights(study: StoredStudy, run: FrozenTrial) -> "dict[str, Tensor]":
         RunsMissingError: they are missing or damaged; the message says how to make them again.
     """
     path = study.files(run).weights
-    again = f"`blade-tune reproduce --study {study.definition.name} --trial {run.number}` makes them again."
+    again = f"`blade-tune reproduce {run.number} --study {study.definition.name}` makes them again."
     if not path.exists():
         raise RunsMissingError(
             f"{path}: the weights of run {run.number} must be here to be tested; {again}"

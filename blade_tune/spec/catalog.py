@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from blade_tune.about import FOLDER
-from blade_tune.config import guess, read_yaml
+from blade_tune.config import known_names, read_yaml
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS
 from blade_tune.spec.recipes import RECIPES
@@ -73,7 +73,7 @@ def find(kind: CatalogKind, name: str) -> Path:
             slash or ends with .yaml or .yml.
 
     Raises:
-        ConfigError: no such file exists; the message suggests names.
+        ConfigError: no such file exists; the message lists names.
     """
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
@@ -83,7 +83,7 @@ def find(kind: CatalogKind, name: str) -> Path:
     known = available(kind)
     if name not in known:
         raise ConfigError(
-            f"no file {name}.yaml in ./{kind} or in the package. {guess(name, known)}"
+            f"no file {name}.yaml in ./{kind} or in the package. {known_names(name, known)}"
         )
     return known[name]
 

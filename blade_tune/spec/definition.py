@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blade_tune.config import Settings, flatten, guess, overridden, parse
+from blade_tune.config import Settings, flatten, guess, known_names, overridden, parse
 from blade_tune.data.config import DataConfig, data_config
 from blade_tune.errors import ConfigError
 from blade_tune.models import MODELS, config_class
@@ -149,7 +149,9 @@ class StudyDefinition:
             )
         file = parse(StudyFile, with_published(modernized(content)), place)
         if file.model not in MODELS:
-            raise ConfigError(f"{place}: unknown model {file.model!r}. {guess(file.model, MODELS)}")
+            raise ConfigError(
+                f"{place}: unknown model {file.model!r}. {known_names(file.model, MODELS)}"
+            )
         space = _space(file, place)
         if not is_whole and not is_fitted(file.model):
             space = recipes.complete(space, file.recipe, config_classes(file.model))

@@ -91,18 +91,24 @@ class Member(Settings):
 class StudyFile(Settings):
     """The keys of a study file."""
 
-    model: str
+    model: str = Field(description="what is tuned, a name of `blade-tune models`")
     recipe: RecipeName = Field(
         "published", description="what holds where neither space nor train says; see recipes"
     )
     space: str | dict[str, dict[str, Any]] | None = Field(
         None, description="name, path, or the space itself"
     )
-    data: dict[str, Any]
-    objective: EvaluationConfig = EvaluationConfig()
+    data: dict[str, Any] = Field(
+        description="the interactions: their source, name, behaviors, and those that are no targets"
+    )
+    objective: EvaluationConfig = Field(
+        EvaluationConfig(), description="how a trial is judged: metric, and what is ranked and told"
+    )
     train: dict[str, Value] = Field({}, description="training settings fixed for every trial")
-    search: SearchConfig = SearchConfig()
-    enqueue: tuple[Enqueued, ...] = ()
+    search: SearchConfig = Field(
+        SearchConfig(), description="how far and by which sampler and pruner it is searched"
+    )
+    enqueue: tuple[Enqueued, ...] = Field((), description="configurations that are tried first")
     members: tuple[Member | str, ...] = Field(
         (), description="combination: studies, or STUDY:TRIAL"
     )

@@ -23,7 +23,7 @@ def write_study(
     Returns:
         Whether the file was written; an existing one is left as it is.
     """
-    return _write_new(path, study_text(data, directory, may_repeat=may_repeat))
+    return write_new(path, study_text(data, directory, may_repeat=may_repeat))
 
 
 def write_next_study(
@@ -45,7 +45,7 @@ def write_next_study(
             content = read_yaml(file)
             run = content.get("run")
             content["run"] = {**(run if isinstance(run, dict) else {}), "data": str(directory)}
-            return _write_new(path, OPENING + write_yaml(content))
+            return write_new(path, OPENING + write_yaml(content))
     section = {
         "source": "split_files",
         "name": facts["name"],
@@ -55,8 +55,8 @@ def write_next_study(
     return write_study(path, section, directory, may_repeat=facts["log"].get("keep_repeats", False))
 
 
-def _write_new(path: Path, text: str) -> bool:
-    """Write a file unless it exists; return whether it was written."""
+def write_new(path: Path, text: str) -> bool:
+    """Write a file of text unless it exists; return whether it was written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x", encoding="utf-8") as file:

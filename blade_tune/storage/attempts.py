@@ -116,7 +116,7 @@ class Attempts:
     def now(self) -> float:
         """Return the seconds since 1970 by the clock that all processes of the study share."""
         with self._storage.engine.begin() as connection:
-            return float(connection.execute(select(_now(connection))).scalar_one())
+            return float(connection.execute(select(database_time(connection))).scalar_one())
 
     def claim(self, total: int, claimant: Claimant) -> str | None:
         """Claim one slot of the study's budget.
@@ -190,7 +190,7 @@ class Attempts:
         trial_number: int | None = None,
     ) -> None:
         """Insert the row of an attempt that begins now."""
-        now = _now(connection)
+        now = database_time(connection)
         row = {
             "attempt_id": attempt_id,
             "study_id": self._study_id,
@@ -214,7 +214,7 @@ class Attempts:
         Unlike other calls, a renewal does not wait for a database that is away: the next heartbeat tries again.
         """
         with self._storage.engine.begin() as connection:
-            times = self._times(connection, attempt_id) or {"renewed": _now(connection)}
+            times = self._times(connection, attempt_id) or {"renewed": database_time(connection)}
             return _is_changed(connection, attempt_id, **times)
 
     def release(self, attempt_id: str) -> None:
@@ -284,7 +284,7 @@ class Attempts:
         """
         if attempt_id not in self._begun:
             return {}
-        now = _now(connection)
+        now = database_time(connection)
         seconds = time.monotonic() - self._begun[attempt_id]
         clock_was_set = func.abs(now - ATTEMPTS.c.claimed - seconds) > STEP_S
         claimed = case((clock_was_set, now - seconds), else_=ATTEMPTS.c.claimed)
@@ -292,12 +292,8 @@ class Attempts:
 
     def _scored(self) -> ColumnElement[int]:
         """Return a query that counts scored trials by the rule of `trials.num_scored`: one that paused counts once."""
-        reports = select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id)
-        is_complete = TRIALS.c.state == TrialState.COMPLETE
-        is_pruned_with_report = (TRIALS.c.state == TrialState.PRUNED) & reports.exists()
-        is_scored = or_(is_complete, is_pruned_with_report)
         mine = TRIALS.c.study_id == self._study_id
-        return select(func.count()).where(mine, is_scored, ~_is_promoted()).scalar_subquery()
+        return select(func.count()).where(mine, is_charged()).scalar_subquery()
 
     def _running(self) -> ColumnElement[int]:
         """Return a query that counts the open attempts that may still become scored trials.
@@ -318,6 +314,16 @@ class Attempts:
         return select(func.count()).select_from(attempts).where(mine, alive).scalar_subquery()
 
 
+def is_charged() -> ColumnElement[bool]:
+    """Return a condition on a row of trials by the rule of `trials.num_scored`: it is charged to its study's budget."""
+    reports = select(REPORTS.c.trial_id).where(REPORTS.c.trial_id == TRIALS.c.trial_id)
+    is_complete = TRIALS.c.state == TrialState.COMPLETE
+    is_pruned_with_report = (TRIALS.c.state == TrialState.PRUNED) & reports.correlate(
+        TRIALS
+    ).exists()
+    return or_(is_complete, is_pruned_with_report) & ~_is_promoted()
+
+
 def _is_promoted() -> ColumnElement[bool]:
     """Return a condition on a row of trials by the rule of `trials.is_promoted`."""
     attributes = TRIAL_ATTRIBUTES.c
@@ -333,7 +339,7 @@ def _is_changed(connection: Connection, attempt_id: str, **values: Any) -> bool:
     return result.rowcount == 1
 
 
-def _now(connection: Connection) -> ColumnElement[Any]:
+def database_time(connection: Connection) -> ColumnElement[Any]:
     """Return an expression for the seconds since 1970 by the clock that all processes of the study share."""
     # A SQLite file is local, so all of its processes are on one machine.
     if connection.dialect.name == "sqlite":

@@ -25,7 +25,7 @@ from sqlalchemy import NullPool, create_engine, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, SQLAlchemyError
 
-from blade_tune.config import guess
+from blade_tune.config import known_names
 from blade_tune.errors import ConfigError, NothingStoredError, StorageError
 from blade_tune.redact import HIDDEN, redacted_url
 from blade_tune.storage.optuna_storage import (
@@ -297,7 +297,7 @@ def load_study(storage: RDBStorage, name: str) -> optuna.Study:
     """
     names = [study.study_name for study in storage.get_all_studies()]
     if name not in names:
-        raise ConfigError(f"no study {name!r} is stored. {guess(name, names)}")
+        raise ConfigError(f"no study {name!r} is stored. {known_names(name, names)}")
     return optuna.load_study(study_name=name, storage=storage)
 
 

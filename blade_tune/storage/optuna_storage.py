@@ -40,8 +40,10 @@ T = TypeVar("T")
 
 # Optuna's tables, for statements that its own interface has no call for.
 STUDIES: Table = models.StudyModel.__table__
+STUDY_USER_ATTRIBUTES: Table = models.StudyUserAttributeModel.__table__
 STUDY_ATTRIBUTES: Table = models.StudySystemAttributeModel.__table__
 TRIALS: Table = models.TrialModel.__table__
+TRIAL_VALUES: Table = models.TrialValueModel.__table__
 TRIAL_ATTRIBUTES: Table = models.TrialUserAttributeModel.__table__
 REPORTS: Table = models.TrialIntermediateValueModel.__table__
 

@@ -8,11 +8,12 @@ those that use up the budget, each of them once.
 
 import itertools
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from datetime import datetime
 
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from blade_tune.errors import ConfigError
 from blade_tune.parameter import Value
 from blade_tune.space import Space
 from blade_tune.storage.trial_record import CONTINUED, EndReason, Given, TrialRecord
@@ -31,6 +32,23 @@ def given_values(space: Space, given: Given) -> dict[str, Value]:
     """
     then = {name: value for name, value in space.fixed.items() if name.startswith("model.")}
     return {**then, **given.values}
+
+
+def trial_of(trials: Sequence[FrozenTrial], number: int, study: str) -> FrozenTrial:
+    """Return the row of a number.
+
+    Args:
+        trials: all rows of a study, in order of number.
+        number: the number of a trial as a user named it.
+        study: the name of the study, for the error.
+
+    Raises:
+        ConfigError: there is no such trial; the message has the numbers that there are.
+    """
+    if 0 <= number < len(trials):
+        return trials[number]
+    has = f"trials 0 to {len(trials) - 1}" if trials else "no trials yet"
+    raise ConfigError(f"study {study} has {has}, got {number}.")
 
 
 def is_scored(trial: FrozenTrial) -> bool:

@@ -120,7 +120,7 @@ def member_of(stored: StoredStudy, trial: FrozenTrial, name: str) -> Member:
 
 def _again(study: str, trial: int) -> str:
     """Return the end of a message: the command that makes the weights of a trial again."""
-    return f"`blade-tune reproduce --study {study} --trial {trial}` makes it again."
+    return f"`blade-tune reproduce {trial} --study {study}` makes it again."
 
 
 def _trial(stored: StoredStudy, name: str, number: str) -> FrozenTrial:

@@ -146,7 +146,7 @@ def test_a_second_run_adds_nothing_and_add_two(fitted_copy: Path):
 def test_a_fit_is_reproduced_to_the_bit(fitted: Path):
     """Fitted again, each trial gives the very figures that it stored."""
     for number in range(TRIALS):
-        again = do(fitted, f"reproduce -s tiny-item_knn --trial {number} -f json")
+        again = do(fitted, f"reproduce {number} -s tiny-item_knn -f json")
         assert json.loads(again.out) == {
             "trial": number,
             "epochs": 1,

@@ -241,7 +241,7 @@ def test_a_combination_needs_its_members_studies_no_more(combined_copy: Path):
         shutil.rmtree(combined_copy / "results" / study / "trials")
     do(combined_copy, f"{SAME} --add 1 -q")
     assert [row["state"] for row in trials(combined_copy, NAME)] == ["complete"] * (TRIALS + 1)
-    again = anew(combined_copy, f"reproduce -s {NAME} --trial 0 -f json")
+    again = anew(combined_copy, f"reproduce 0 -s {NAME} -f json")
     assert json.loads(again.out)["largest_difference"] == 0.0
     assert anew(combined_copy, f"export-best -s {NAME} --rule best -q").code == 0
     assert (combined_copy / "results" / NAME / "best" / "weights.safetensors").exists()
@@ -271,7 +271,7 @@ def flip(path: Path) -> None:
 def test_weights_that_were_tampered_with_are_refused(combined_copy: Path):
     """Neither is a trial reproduced nor a bundle written, no test row is opened, and the error names the file."""
     flip(copies(combined_copy)[1])
-    for words in (f"reproduce -s {NAME} --trial 0", f"export-best -s {NAME} --rule best -q"):
+    for words in (f"reproduce 0 -s {NAME}", f"export-best -s {NAME} --rule best -q"):
         ended = anew(combined_copy, words)
         assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
         assert (

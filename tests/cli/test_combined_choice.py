@@ -17,7 +17,7 @@ from tests.cli.test_classical import recommended, refused, trials, write_histori
 def test_trials_of_a_combination_are_reproduced_to_the_bit(combined: Path):
     """From the copied weights each trial gives the very figures that it stored."""
     for number in range(TRIALS):
-        again = do(combined, f"reproduce -s {NAME} --trial {number} -f json")
+        again = do(combined, f"reproduce {number} -s {NAME} -f json")
         assert json.loads(again.out) == {
             "trial": number,
             "epochs": 1,

@@ -72,7 +72,7 @@ def test_one_that_is_taken_is_a_bundle(
     assert said["exported"]["valid"]["ndcg@10"] == pytest.approx(said["at_hand"]["ensemble"])
     write_histories(tmp_path)
     assert {user: len(items) for user, items in recommended(tmp_path).items()} == {"1": 5, "2": 5}
-    again = json.loads(do(confirmed_copy, f"reproduce -s {study} --trial 0 -f json").out)
+    again = json.loads(do(confirmed_copy, f"reproduce 0 -s {study} -f json").out)
     assert again["largest_difference"] == 0.0
     assert do(confirmed_copy, f"ledger -s {study} -f json").code == 0
     assert "no winner is confirmed" not in do(confirmed_copy, f"export-best -s {study} -q").err

@@ -89,7 +89,9 @@ def test_a_finished_study_runs_nothing(finished_copy):
     before = trial_rows(finished_copy)
     ended = call("run", "--study", "tiny", cwd=finished_copy)
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err.splitlines()[-1] == "study=tiny ended: 3 of 3 trials are scored"
+    *_, end, following = ended.err.splitlines()
+    assert end == "study=tiny ended: 3 of 3 trials are scored"
+    assert following == "Next: blade-tune confirm --study tiny --top 3 --seeds 3"
     assert trial_rows(finished_copy) == before
 
 
@@ -151,8 +153,9 @@ def test_the_process_ends_in_the_same_codes(tmp_path):
     """The exit code of an error is that of the process, and its message alone is on stderr."""
     ended = finish(start("space", "check", "blad", cwd=tmp_path))
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == (
-        "Error: no file blad.yaml in ./search_spaces or in the package. Did you mean blade?\n"
+    [line] = ended.err.splitlines()
+    assert line.startswith(
+        "Error: no file blad.yaml in ./search_spaces or in the package. Did you mean blade? Also known: "
     )
 
 

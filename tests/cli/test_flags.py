@@ -165,11 +165,12 @@ def test_help_lists_commands_as_they_are_used():
         if line.startswith("  ") and line.split()[0] in program.commands
     ]
     assert listed == list(program.commands)
-    assert listed[:4] == ["auto", "run", "worker", "stop"]
+    assert listed[:8] == ["data", "models", "space", "study", "auto", "run", "worker", "stop"]
     assert sorted(listed) != listed
     data = program.commands["data"]
     assert isinstance(data, click.Group)
     assert data.list_commands(click.Context(data)) == [
+        "list",
         "get",
         "look",
         "prepare",

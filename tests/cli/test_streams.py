@@ -156,10 +156,13 @@ def test_a_ctrl_c_while_modules_are_imported_is_no_traceback(tmp_path):
 
 
 def until_begun(process: subprocess.Popen[str]) -> None:
-    """Wait until a process handles a Ctrl-C itself: Python's own start is not ours."""
-    status = Path(f"/proc/{process.pid}/maps")
-    while process.poll() is None and "_json" not in status.read_text():
+    """Wait until a process handles signals itself: Python's own start is not ours."""
+    status = Path(f"/proc/{process.pid}/status")
+    caught = 0
+    while process.poll() is None and not caught >> (signal.SIGTERM - 1) & 1:
         time.sleep(0.01)
+        [line] = re.findall(r"SigCgt:\s*(\w+)", status.read_text())
+        caught = int(line, 16)
 
 
 def test_escapes_of_a_tag_do_not_reach_the_terminal(tmp_path):

@@ -36,7 +36,7 @@ WALK = (
     "export-best --study tiny",
     "ledger --study tiny",
     "report --study tiny",
-    "reproduce --trial 0 --study tiny -q",
+    "reproduce 0 --study tiny -q",
     "doctor",
     "stop --study tiny",
     "storage upgrade",

@@ -24,7 +24,7 @@ COMMANDS = {
     "confirm": "confirm -s tiny --top 2 --seeds 2 --test -q -f json",
     "sweep": "sweep -s tiny --param model.alpha --values 0.5 -q -f json",
     "compare": "compare -s tiny --models blade,item_knn --trials 2 --top 1 --seeds 2 --epochs 1 --test -q -f json",
-    "reproduce": "reproduce -s tiny --trial 0 -f json",
+    "reproduce": "reproduce 0 -s tiny -f json",
     "export": "export-best -s tiny -q -f json",
     "stats": "data stats -s tiny -f json",
     "by-mrr trials": "trials -s by-mrr -f json",

@@ -159,7 +159,7 @@ def test_a_model_with_other_weights_is_not_tested(
     spoil(files.weights)
     with pytest.raises(
         RunsMissingError,
-        match=r"`blade-tune reproduce --study tiny\.runs --trial 0` makes them again",
+        match=r"`blade-tune reproduce 0 --study tiny\.runs` makes them again",
     ):
         open_test_rows(search, confirmed(search), OPENING)
     assert len(search.ledger.entries()) == lines

@@ -224,7 +224,7 @@ def test_a_run_without_weights_is_named(copy: Path):
     """The error says how to make them again."""
     [run, *_] = runs_in(copy, "knn")
     run.runs.files(run.trial).weights.unlink()
-    with pytest.raises(RunsMissingError, match=r"reproduce --study knn\.runs --trial 0"):
+    with pytest.raises(RunsMissingError, match=r"reproduce 0 --study knn\.runs"):
         choose_ensemble([run], CPU)
 
 
