@@ -79,7 +79,7 @@ def test_a_second_run_changes_nothing(combined_copy: Path):
     """The same command adds no row, and --add goes on with the same members."""
     before = trials(combined_copy, NAME)
     again = do(combined_copy, f"{SAME} --trials {TRIALS}")
-    assert again.err.endswith(f"study={NAME} ended: {TRIALS} of {TRIALS} trials are scored\n")
+    assert f"\nstudy={NAME} ended: {TRIALS} of {TRIALS} trials are scored\n" in again.err
     assert trials(combined_copy, NAME) == before
     do(combined_copy, f"{SAME} --add 1 -q")
     assert trials(combined_copy, NAME)[:TRIALS] == before

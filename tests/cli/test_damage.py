@@ -25,7 +25,7 @@ COMMANDS = (
     ("run",),
     ("ledger",),
     ("export-best", "--rule", "best"),
-    ("reproduce", "--trial", "0"),
+    ("reproduce", "0"),
     ("data", "stats"),
     ("doctor",),
     ("doctor", "--fix"),
@@ -187,10 +187,10 @@ def test_reproduce_makes_ranks_and_weights_again(place: Path):
     """Damaged ones come back to the last bit, and what was written is said; whole ones are left alone."""
     files = stored(place / "results").folder.trial(0)
     before = [path.read_bytes() for path in (files.ranks, files.weights)]
-    assert str(files.ranks.name) not in spoken(place, "reproduce", "--trial", "0").out
+    assert str(files.ranks.name) not in spoken(place, "reproduce", "0").out
     flipped(files.weights)
     files.ranks.unlink()
-    said = spoken(place, "reproduce", "--trial", "0", "-f", "json")
+    said = spoken(place, "reproduce", "0", "-f", "json")
     assert [Path(path).name for path in json.loads(said.out)["written"]] == [
         "ranks.npy",
         "best.safetensors",

@@ -212,7 +212,7 @@ def test_without_a_confirmation_export_warns(finished_copy: Path):
 
 def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
     """A trial is made again exactly; after the database's figure was changed the first epoch that differs is named."""
-    again = call("reproduce", "-s", "tiny", "--trial", "1", "-f", "json", cwd=finished_copy)
+    again = call("reproduce", "1", "-s", "tiny", "-f", "json", cwd=finished_copy)
     assert json.loads(again.out) == {
         "trial": 1,
         "epochs": 2,
@@ -224,7 +224,7 @@ def test_reproduce_gives_bits_or_exit_code_7(finished_copy: Path):
     path.write_text(path.read_text().replace('"hr@5": ', '"hr@5": 1'))
     with closing(sqlite3.connect(finished_copy / "results" / "studies.db")) as database, database:
         database.execute("UPDATE trial_intermediate_values SET intermediate_value = 0.99")
-    other = call("reproduce", "-s", "tiny", "--trial", "1", cwd=finished_copy)
+    other = call("reproduce", "1", "-s", "tiny", cwd=finished_copy)
     assert (other.code, "epoch 1 differs first: ndcg@10 was 0.99" in other.err) == (7, True)
 
 
