@@ -20,6 +20,10 @@ SWEEP = "sweep --study tiny --param model.alpha --values 0.5,1 -q"
 COMPARE = "compare --study tiny --models item_knn,popularity --trials 2 --top 1 --seeds 2 -q"
 # Each command that prints a table of what is stored, and some that make it
 SHOWN = (
+    "studies",
+    "models",
+    "space list",
+    "data list",
     "run --study tiny --dry-run",
     "status --study tiny",
     "trials --study tiny",
