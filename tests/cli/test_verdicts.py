@@ -146,11 +146,12 @@ def test_a_table_of_status_has_the_verdict(shop: Path, study: str):
 
 @pytest.mark.parametrize("study", WORDS)
 def test_a_run_ends_with_the_verdict(shop: Path, study: str):
-    """Its last line but one names the best trial and what that is worth; a warning may stand behind it."""
+    """Before its last two lines one names the best trial and what that is worth; a warning may stand behind it."""
     lines = (shop / f"run.{study}.txt").read_text().splitlines()
-    *_, last_but_one, last = (line for line in lines if not line.startswith("WARNING "))
-    assert last_but_one == f"best_trial=0 {verdict(shop, study)['words']}"
-    assert last == f"study={study} ended: 1 of 1 trials are scored"
+    *_, best, end, following = (line for line in lines if not line.startswith("WARNING "))
+    assert best == f"best_trial=0 {verdict(shop, study)['words']}"
+    assert end == f"study={study} ended: 1 of 1 trials are scored"
+    assert following.startswith(f"Next: blade-tune confirm --study {study} ")
 
 
 @pytest.mark.parametrize("study", WORDS)
@@ -307,7 +308,8 @@ def test_a_comparison_marks_who_is_not_above(shop: Path, tmp_path: Path):
     """‡ stands beside these models alone, a footnote has the words, also for LaTeX, and CSV has each verdict."""
     folder = shutil.copytree(shop, tmp_path / "copy")
     models = "--models blade,item_knn,sequential_rules"
-    ended = do(folder, f"compare --study shop {models} --trials 1 --epochs 1 --top 1 --seeds 2 -q")
+    budget = "--trials 1 --epochs 1 --top 1 --seeds 2"
+    ended = do(folder, f"compare --study shop {models} {budget} -q -f markdown")
     table = ended.out
     labels = re.findall(r"^\| ([\w ,]+?)(?: [†‡!]+)* +\|", table, re.MULTILINE)
     reached = [
