@@ -279,7 +279,7 @@ def test_jobs_share_a_study(tmp_path, postgres_url):
         == ended.err.count(" complete ") + ended.err.count(" pruned ")
         == 5
     )
-    assert "study=tiny ended: 5 of 5 trials are scored\nNext: " in ended.err
+    assert "\nstudy=tiny ended: 5 of 5 trials are scored\n" in ended.err
     assert len(list((tmp_path / "results/tiny/jobs").glob("*/*_result.pkl"))) == 2
     assert files_with(PASSWORD, tmp_path) == []
 
@@ -384,5 +384,5 @@ def test_ray_actors_share_a_study(tmp_path, ray_folder, postgres_url):
     assert_stopped(finish(process), 75, tmp_path, *storage)
     ended = finish(start(*words, *storage, cwd=tmp_path))
     assert (ended.code, ended.out) == (0, "")
-    assert "study=tiny ended: 2 of 2 trials are scored\nNext: " in ended.err
+    assert "\nstudy=tiny ended: 2 of 2 trials are scored\n" in ended.err
     assert files_with(PASSWORD, ray_folder) == files_with(PASSWORD, tmp_path) == []
