@@ -19,8 +19,9 @@ import numpy as np
 
 from benchmarks.recommend import made
 from blade_tune.serving.forms import HealthReply
+from blade_tune.serving.limits import Limits
 from blade_tune.serving.server import Place, serve
-from blade_tune.serving.service import Limits, Service
+from blade_tune.serving.service import Service
 
 BATCHES, CLIENTS, LENGTH, PORT = (1, 64), (1, 8, 32), 26, 8097
 

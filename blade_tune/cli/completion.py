@@ -37,9 +37,8 @@ def _quiet(names: Callable[[click.Context], Iterable[tuple[str, str | None]]]) -
                 for name, words in found
                 if name.startswith(incomplete) and PLAIN.fullmatch(name)
             ]
-        except (
-            Exception
-        ):  # of any kind: a damaged database, a file that is no YAML, a server that is away
+        # Of any kind: a damaged database, a file that is no YAML, a server that is away
+        except Exception:
             return []
         finally:
             logging.disable(before)

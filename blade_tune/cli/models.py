@@ -19,8 +19,7 @@ def models(form: str) -> None:
     Example:
       blade-tune models -f json
     """  # noqa: D301
-    from blade_tune.report.models import (
-        model_rows,
-    )  # loads torch, for models declare what they read
+    # It loads torch, for models declare what they read
+    from blade_tune.report.models import model_rows
 
     print_rows(model_rows(), form)

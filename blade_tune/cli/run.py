@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blade_tune.study.workspace import Workspace
 
 
-@click.command(cls=InGroups, own=STUDIED)
+@click.command(cls=InGroups, own=STUDIED, moved={"name": STUDIED})
 @study_option
 @run_flags("trials")
 @click.option(

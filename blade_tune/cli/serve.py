@@ -8,6 +8,7 @@ from blade_tune.cli.options import run_settings
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.devices import usable_device
 from blade_tune.fleet.settings import RunSettings
+from blade_tune.serving.limits import Limits
 
 
 @click.command()
@@ -43,7 +44,7 @@ from blade_tune.fleet.settings import RunSettings
 @click.option(
     "--max-users",
     type=click.IntRange(min=1),
-    default=1000,
+    default=Limits.max_users,
     show_default=True,
     metavar="N",
     help="Most users of a request.",
@@ -51,7 +52,7 @@ from blade_tune.fleet.settings import RunSettings
 @click.option(
     "--max-k",
     type=click.IntRange(min=1),
-    default=1000,
+    default=Limits.max_k,
     show_default=True,
     metavar="N",
     help="Most items of a user.",
@@ -59,7 +60,7 @@ from blade_tune.fleet.settings import RunSettings
 @click.option(
     "--max-bytes",
     type=click.IntRange(min=1),
-    default=2**20,
+    default=Limits.max_bytes,
     show_default=True,
     metavar="N",
     help="Largest body of a request.",
@@ -67,7 +68,7 @@ from blade_tune.fleet.settings import RunSettings
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
+    default=Limits.seconds,
     show_default=True,
     metavar="SECONDS",
     help="Longest time of a request; a later one is answered 503 or 504.",
@@ -106,7 +107,7 @@ def serve(
 
     from blade_tune.report.guard import is_loopback
     from blade_tune.serving.server import Place, serve
-    from blade_tune.serving.service import Limits, Service
+    from blade_tune.serving.service import Service
 
     service = Service.load(bundle, usable_device(settings.device))
     if service.health.warning:

@@ -7,6 +7,7 @@ first, then text; what still has no room goes, the least important column first,
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from rich.console import Console
 from rich.table import Table
@@ -39,7 +40,7 @@ class TableColumn:
     width: int = field(init=False, default=0)
     folds_names: bool = field(init=False, default=False)
 
-    @property
+    @cached_property
     def natural(self) -> int:
         """The width at which nothing is folded."""
         return max(len(self.header), self._widest)
@@ -52,7 +53,7 @@ class TableColumn:
             return max(header, LEAST_TEXT, *map(_longest_piece, self.cells))
         if self.is_number or self.is_whole:
             return max(self._widest, header)
-        words = [len(word) for cell in self.cells for word in Text.from_ansi(cell).plain.split()]
+        words = [len(word) for text in self._texts for word in text.plain.split()]
         longest = min(max(words, default=0), LONGEST_WORD)
         return max(min(self._widest, LEAST_TEXT), longest, header)
 
@@ -68,9 +69,14 @@ class TableColumn:
             return self.cells
         return [_at_joints(cell, self.width) for cell in self.cells]
 
-    @property
+    @cached_property
+    def _texts(self) -> Sequence[Text]:
+        """The cells without marks of styles; of thousands of rows that takes a while, and is done once."""
+        return [Text.from_ansi(cell) for cell in self.cells]
+
+    @cached_property
     def _widest(self) -> int:
-        return max((Text.from_ansi(cell).cell_len for cell in self.cells), default=0)
+        return max((text.cell_len for text in self._texts), default=0)
 
 
 def layout(

@@ -8,7 +8,6 @@ from typing import Any
 
 from blade_tune.config import flatten, parse, read_yaml
 from blade_tune.errors import ConfigError, DataError
-from blade_tune.export import checksums
 from blade_tune.export.reading import Loaded, load_bundle
 from blade_tune.export.training_plan import TrainingPlan
 from blade_tune.layers.embedding import UserTable
@@ -29,7 +28,6 @@ class EarlierBundle:
     """A bundle that was read, with its model ready to rank for users that it never met."""
 
     folder: Path
-    digest: str  # of all its files
     loaded: Loaded
     model_name: str
     values: Mapping[str, Value]  # the configuration by dotted name, as best.yaml has it
@@ -44,7 +42,6 @@ class EarlierBundle:
         Raises:
             DataError: a file was changed or is missing, or the bundle does not say how its model was trained.
         """
-        digest = checksums.verify(folder)
         loaded = load_bundle(folder)
         for table in loaded.model.modules():
             if isinstance(table, UserTable):
@@ -61,7 +58,7 @@ class EarlierBundle:
             )
         values = flatten(read_yaml(folder / "best.yaml"))
         members = [(entry["model"], entry["settings"]) for entry in catalog.get("members", ())]
-        return cls(folder, digest, loaded, catalog["model"], values, members, provenance, metrics)
+        return cls(folder, loaded, catalog["model"], values, members, provenance, metrics)
 
     @property
     def name(self) -> str:
@@ -93,7 +90,7 @@ class EarlierBundle:
             figures[part] = (self.metrics.get(part) or {}).get(metric)
         against = self.metrics.get("comparison")
         return {
-            "digest": self.digest,
+            "digest": self.loaded.digest,
             "created": self.provenance.get("created"),
             "data_hash": self.provenance["data_hash"],
             "rows": self.provenance["data"].get("rows"),

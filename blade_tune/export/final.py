@@ -68,9 +68,8 @@ class ExportOptions:
     # Whether to train on validation rows too, for as many epochs as were best without them
     with_valid: bool = False
     on_epoch: Callable[[EpochRecord], None] = lambda _: None
-    with_program: bool = (
-        False  # whether to add the file that torch alone runs, where the model allows it
-    )
+    # Whether to add the file that torch alone runs, where the model allows it
+    with_program: bool = False
 
 
 @dataclass(frozen=True)

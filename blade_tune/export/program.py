@@ -17,9 +17,8 @@ from blade_tune.export.checksums import PROGRAM
 from blade_tune.layers.embedding import UserTable
 from blade_tune.models.base import RecommenderModel
 
-TOLERANCE = (
-    1e-5  # the most that a score of the program may differ from the model's, relative above 1
-)
+# The most that a score of the program may differ from the model's, relative above 1
+TOLERANCE = 1e-5
 MAX_REASON = 300  # characters of torch's words that are kept
 
 

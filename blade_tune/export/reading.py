@@ -120,6 +120,7 @@ class Loaded:
     users: list[str]  # ids in the log of the users 1, 2, ...
     items: list[str]  # ids in the log of the items 1, 2, ...
     target_set: TargetSet  # what the model was told of the items to predict when it was chosen
+    digest: str  # of the bundle, see `checksums.verify`
 
 
 def load_bundle(folder: Path) -> Loaded:
@@ -129,7 +130,7 @@ def load_bundle(folder: Path) -> Loaded:
         DataError: a file is missing, was changed, or does not fit the others; or this version of the program has no
             such model or setting.
     """
-    checksums.verify(folder)
+    digest = checksums.verify(folder)
     with _read(folder / "catalog.json") as path:
         facts = parse(Facts, json.loads(path.read_text(encoding="utf-8")), str(path))
     ids: dict[str, list[str]] = {}
@@ -148,7 +149,9 @@ def load_bundle(folder: Path) -> Loaded:
     with _read(folder / "weights.safetensors") as path:
         _fill(model, load_file(path), path)
         _try(model, path)
-    return Loaded(model, facts.log, facts.formats, ids["user"], ids["item"], facts.target_set)
+    return Loaded(
+        model, facts.log, facts.formats, ids["user"], ids["item"], facts.target_set, digest
+    )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from blade_tune.data.raw.settings import LogFormat
 from blade_tune.data.sequences import Windows
 from blade_tune.errors import ConfigError, DataError
 from blade_tune.export.histories import Histories, Interaction, histories_of
-from blade_tune.export.reading import load_bundle
+from blade_tune.export.reading import Loaded, load_bundle
 from blade_tune.layers.embedding import UserTable
 from blade_tune.models.base import DotProduct
 from blade_tune.models.base import RecommenderModel as Model
@@ -87,7 +87,16 @@ class Recommender:
         Raises:
             DataError: a file of the bundle is missing, was changed, or is malformed.
         """
-        bundle = load_bundle(Path(folder))
+        return cls.of(load_bundle(Path(folder)), device)
+
+    @classmethod
+    def of(cls, bundle: Loaded, device: torch.device | str = "cpu") -> Self:
+        """Return the recommender of a bundle that was read.
+
+        Args:
+            bundle: the bundle.
+            device: where the model computes.
+        """
         model = bundle.model.to(device)
         ids = (bundle.users, bundle.items)
         return cls(model, bundle.log, *ids, bundle.target_set, bundle.formats)

@@ -226,7 +226,7 @@ def _open(bundle: EarlierBundle, newer: NewerData, options: RetrainOptions) -> S
     """Open the test rows of the newer data, with a line in the ledger beside the bundles."""
     purpose = "to decide" if options.judged_on == "test" else "to measure what is written"
     entry = {
-        "bundle": bundle.digest,
+        "bundle": bundle.loaded.digest,
         "out": options.place.name,
         "data_hash": newer.data.data_hash,
         "seed": bundle.provenance["training_seed"],

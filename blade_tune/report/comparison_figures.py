@@ -22,7 +22,6 @@ P_WIDTH = 74  # pixels beside the plot for p-values
 SHORTEST_H = 1 / 3600  # hours as which less than a second is drawn, for the axis is logarithmic
 GROUP_COLORS = (theme.SKY, theme.BLUE, theme.PURPLE)
 HOLLOW = ("circle-open", "square-open", "triangle-up-open")
-BASELINE_DASHES = ("dot", "dashdot", "dash")
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _add_baseline(
 ) -> None:
     """Add the line of a baseline, or the band between its figures, with its name in a row of its own above the plot."""
     low, high = ends
-    line = {"dash": BASELINE_DASHES[index % 3], "color": theme.GRAY, "width": 2}
+    line = {"dash": theme.BASELINE_DASHES[index % 3], "color": theme.GRAY, "width": 2}
     if high > low:
         figure.add_vrect(low, high, fillcolor=theme.GRAY, opacity=0.25, line_width=0, layer="below")
     figure.add_vline((low + high) / 2, line=line, layer="below")

@@ -17,7 +17,6 @@ from blade_tune.storage.spending import words_of
 from blade_tune.storage.trials import best_trial, is_paused, scored_trials
 from blade_tune.study.stored import StoredStudy
 
-BASELINE_DASHES = ("dot", "dashdot", "dash")
 MAX_COUNTS = 200  # places at which the expected best is computed
 COLORS = (
     theme.BLUE,
@@ -89,7 +88,7 @@ def history(stored: StoredStudy) -> go.Figure | None:
 def add_baselines(figure: go.Figure, stored: StoredStudy, ends: Sequence[float]) -> None:
     """Add a horizontal line for the value of each untuned baseline to a figure, over the range `ends`."""
     baselines = stored.baseline_figures.items()
-    for (name, value), dash in zip(baselines, cycle(BASELINE_DASHES), strict=False):
+    for (name, value), dash in zip(baselines, cycle(theme.BASELINE_DASHES), strict=False):
         line = {"dash": dash, "color": theme.VERMILION}
         label = f"{name}, untuned ({value:.4f})"
         figure.add_scatter(x=ends, y=[value, value], name=label, mode="lines", line=line)

@@ -20,7 +20,6 @@ from blade_tune.trial.clock import training_seconds
 COLUMNS = 3
 PANEL = 150  # pixels of height
 GAP = 24  # pixels between two rows
-DASHES = ("dot", "dash", "dashdot")  # of untuned baselines
 BEHIND = {"color": theme.BEHIND, "width": 1}
 OPACITY = 0.2  # of bands
 
@@ -173,11 +172,12 @@ def _figure(
         figure=_empty(len(panels), columns),
     )
     figure.update_annotations(font={"size": 13})
+    ends = _ends(panels)
     for index, panel in enumerate(panels):
         place = {"row": index // columns + 1, "col": index % columns + 1}
         others = [other.line for other in panels if other is not panel]
         _add_lines(figure, others, {**BEHIND, **line}, place)
-        _add_baselines(figure, panel, _ends(panels), place)
+        _add_baselines(figure, panel, ends, place)
         _add_band(figure, panel, place)
         _add_lines(figure, panel.thin, {"color": theme.SKY, "width": 1, **line}, place)
         figure.add_scatter(
@@ -224,7 +224,9 @@ def _add_baselines(
 ) -> None:
     """Add a level line for each untuned baseline of a panel's model; the legend names each once."""
     named = {trace.name for trace in figure.data}
-    for (name, value), dash in zip(panel.baselines.items(), cycle(DASHES), strict=False):
+    for (name, value), dash in zip(
+        panel.baselines.items(), cycle(theme.BASELINE_DASHES), strict=False
+    ):
         label = theme.shown(f"{name}, untuned")
         figure.add_scatter(
             x=[*ends],

@@ -21,6 +21,7 @@ GRAY = "#8a8f98"
 # A scale that reads the same with and without color blindness; the highest value stands out most
 SCALE, DARK_SCALE = sequential.Viridis_r, sequential.Viridis
 INK, SOFT, GRID, PAPER = "#1f2430", "#5b6270", "#e6e8ec", "#ffffff"
+BASELINE_DASHES = ("dot", "dashdot", "dash")  # of untuned baselines, one after the other
 BEHIND = "#cdd1d8"  # lines of others, behind those that a panel is about
 # Color on a light page -> color on a dark one; no dark one is a light one too, so that replacing is safe
 DARK = {

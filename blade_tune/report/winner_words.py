@@ -61,7 +61,7 @@ def comparison_words(comparisons: Comparisons) -> str:
     rival = comparisons.reference
     if rival == best.label:
         rival = others[0].label if others else ""
-    pair = _pair(comparisons, best.label, rival)
+    pair = comparisons.pair(best.label, rival)
     return f"{words}{_next_words(pair)}." if pair else f"{words}."
 
 
@@ -105,16 +105,6 @@ def baseline_words(verdict: Verdict | None, baselines: Mapping[str, float]) -> s
     if popular:
         words.append(f"untuned {', '.join(popular)}")
     return "".join(f"; {each}" for each in words)
-
-
-def _pair(comparisons: Comparisons, best: str, rival: str) -> Pair | None:
-    """Return the difference of the best from a rival; None where the two were not compared."""
-    for pair in comparisons.pairs:
-        if (pair.first, pair.second) == (best, rival):
-            return pair
-        if (pair.second, pair.first) == (best, rival):
-            return pair.swapped
-    return None
 
 
 def _next_words(pair: Pair) -> str:

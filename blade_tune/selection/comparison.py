@@ -164,12 +164,19 @@ class Comparisons:
         Raises:
             KeyError: they are no pair of this comparison.
         """
+        pair = self.pair(first, second)
+        if pair is None:
+            raise KeyError(f"{first} and {second} were not compared.")
+        return pair.comparison
+
+    def pair(self, first: str, second: str) -> Pair | None:
+        """Return the pair of two models, its difference the first minus the second; None if they were not compared."""
         for pair in self.pairs:
             if (pair.first, pair.second) == (first, second):
-                return pair.comparison
+                return pair
             if (pair.second, pair.first) == (first, second):
-                return pair.swapped.comparison
-        raise KeyError(f"{first} and {second} were not compared.")
+                return pair.swapped
+        return None
 
     @cached_property
     def group_contrasts(self) -> tuple[GroupContrast, ...]:

@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blade_tune.errors import BladeTuneError
 from blade_tune.report.guard import is_loopback, is_own_name
+from blade_tune.serving.limits import Limits
 from blade_tune.serving.measures import Measures
 from blade_tune.serving.openapi import openapi_document
-from blade_tune.serving.service import BODY, Limits, RefusedError, Service, as_json
+from blade_tune.serving.service import BODY, RefusedError, Service, as_json
 
 WAITING = 128  # most requests that wait or are computed at a time
 JSON = "application/json"

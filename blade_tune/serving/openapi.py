@@ -16,6 +16,7 @@ from blade_tune.serving.forms import (
 REFUSALS = {
     "400": "The body is no JSON.",
     "403": "Asked under a name that is not this machine's.",
+    "408": "The body did not arrive in time.",
     "413": "The body, or the number of users in it, is above the limit.",
     "415": "The body is not said to be application/json.",
     "422": "The body breaks a rule.",

@@ -12,8 +12,9 @@ import uvicorn
 
 from blade_tune.errors import ConfigError, PreemptedError
 from blade_tune.serving.application import Serving, application
+from blade_tune.serving.limits import Limits
 from blade_tune.serving.measures import Measures
-from blade_tune.serving.service import Limits, Service
+from blade_tune.serving.service import Service
 
 BACKLOG = 1024  # connections that wait to be accepted
 

@@ -11,23 +11,14 @@ import torch
 from blade_tune.about import __version__
 from blade_tune.config import parse
 from blade_tune.errors import BladeTuneError, ConfigError
-from blade_tune.export import checksums
 from blade_tune.export.model_card import warning_of
+from blade_tune.export.reading import load_bundle
 from blade_tune.export.recommender import Recommender
 from blade_tune.serving.forms import HealthReply, RecommendationRequest
+from blade_tune.serving.limits import Limits
 
 MAX_WORDS = 500  # characters of an error, which may repeat what was sent
 BODY = "body"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How much a request may ask for, and how long it may take."""
-
-    max_bytes: int = 2**20  # of a body
-    max_users: int = 1000  # of a request
-    max_k: int = 1000
-    seconds: float = 10.0  # from the first byte of a request to its answer
 
 
 class RefusedError(BladeTuneError):
@@ -63,13 +54,14 @@ class Service:
         Raises:
             DataError: a file of the bundle is missing, was changed, or is malformed.
         """
-        recommender = Recommender.load(folder, device)
+        bundle = load_bundle(folder)
+        recommender = Recommender.of(bundle, device)
         facts = json.loads((folder / "catalog.json").read_text(encoding="utf-8"))
         catalog = recommender.model.catalog
         health = HealthReply(
             version=__version__,
             model=facts["model"],
-            digest=checksums.verify(folder),
+            digest=bundle.digest,
             behaviors=list(catalog.behaviors),
             users=catalog.num_users,
             items=catalog.num_items,

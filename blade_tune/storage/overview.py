@@ -48,9 +48,8 @@ class StudyFigures:
     num_scored: int  # trials that are charged to the budget
     num_completed: int
     best: BestTrial | None
-    active: Sequence[
-        Activity
-    ]  # attempts that were not released, whether their process lives or not
+    # Attempts that were not released, whether their process lives or not
+    active: Sequence[Activity]
     latest: Activity | None  # of all attempts
     # When a trial or an attempt was last changed, in seconds since 1970; None where nothing was ever tried
     last_change: float | None

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +144,26 @@ def environment(cwd: Path, env: Mapping[str, str] = {}) -> dict[str, str]:
     if "PYTHON_TEST_NURSERY" not in env:
         fixed["PYTHON_TEST_NURSERY"] = nursery()
     return {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
+
+
+def type_in(commands: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run commands of a page in bash as a reader would; each of them must go well."""
+    return run_as_reader(["bash", "-euo", "pipefail", "-c", commands], cwd)
+
+
+def run_as_reader(words: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command in the environment of a reader who has activated the environment of the tests; it must go well."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    env |= {
+        "PATH": f"{sysconfig.get_path('scripts')}:{env['PATH']}",
+        "OMP_NUM_THREADS": "1",
+        "XDG_CONFIG_HOME": str(cwd / "no-config"),
+    }
+    ended = subprocess.run(
+        words, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended
 
 
 def start(

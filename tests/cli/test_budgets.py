@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from blade_tune.cli.compare import compare
+from blade_tune.cli.program import blade_tune
 from blade_tune.selection import compare as comparing
 from blade_tune.selection.compare import FITS, Budget
 from blade_tune.storage.spending import Limit
@@ -19,7 +19,9 @@ def asked(monkeypatch: pytest.MonkeyPatch, *flags: str) -> Budget | str:
         raise click.ClickException("seen")
 
     monkeypatch.setattr(comparing, "define", define)
-    ended = CliRunner().invoke(compare, ["--study", "tiny", "--models", "all", *flags])
+    ended = CliRunner().invoke(
+        blade_tune, ["compare", "--study", "tiny", "--models", "all", *flags]
+    )
     return budgets[0] if budgets else ended.output
 
 

@@ -89,7 +89,9 @@ def test_help_ends_in_an_example_that_parses(words):
     called = called[: called.index(">")] if ">" in called else called
     assert tuple(called[: len(words)]) == words
     command, rest = find(called)
-    command.make_context(command.name, rest)
+    # Below the program, as click gives a command the flags of --help for good at its first call
+    parent = click.Context(blade_tune, **blade_tune.context_settings)
+    command.make_context(command.name, rest, parent=parent)
 
 
 @pytest.mark.parametrize("words", COMMANDS)

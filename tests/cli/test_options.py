@@ -14,7 +14,6 @@ from sqlalchemy.exc import OperationalError
 from blade_tune.cli.dry_run import Asked, print_plan
 from blade_tune.cli.options import METAVARS, run_flags, run_settings, study_option
 from blade_tune.cli.program import blade_tune
-from blade_tune.cli.run import run
 from blade_tune.config import write_yaml
 from blade_tune.errors import ConfigError, StorageError
 from blade_tune.fleet.precedence import resolve
@@ -106,6 +105,7 @@ def test_a_dry_run_makes_nothing(capsys):
         resolve({"device": "cpu"}, source),
         Asked(TrialBudget()),
         {},
+        "table",
     )
     assert sorted(Path().rglob("*")) == before
     printed = capsys.readouterr().out
@@ -121,7 +121,9 @@ def test_a_run_reads_its_study_file_once(monkeypatch, given: str):
     read: list[Path] = []
     load = YAML.load
     monkeypatch.setattr(YAML, "load", lambda self, text: read.append(text) or load(self, text))
-    ended = CliRunner().invoke(run, ["--study", given, "--device", "cpu", "--dry-run"])
+    ended = CliRunner().invoke(
+        blade_tune, ["run", "--study", given, "--device", "cpu", "--dry-run"]
+    )
     assert (ended.exit_code, ended.exception) == (0, None)
     assert read.count(Path("studies/tiny.yaml").read_text()) == 1
 

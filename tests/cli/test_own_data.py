@@ -2,16 +2,13 @@
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sysconfig
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.cli.program import PREFIX, call
+from tests.cli.program import call, type_in
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,18 +27,7 @@ def walk() -> str:
 @pytest.mark.slow
 def test_the_readmes_walk_from_a_log_to_recommendations(tmp_path: Path) -> None:
     """Every command does its part, and in the end each user has ten items of the log that are new to them."""
-    scripts = sysconfig.get_path("scripts")
-    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    env |= {
-        "PATH": f"{scripts}:{env['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
-    }
-    words = ["bash", "-euo", "pipefail", "-c", walk()]
-    ended = subprocess.run(
-        words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=240
-    )
-    assert ended.returncode == 0, ended.stderr
+    type_in(walk(), tmp_path)
     with (tmp_path / "shop.csv").open(encoding="utf-8") as file:
         events = list(csv.DictReader(file))
     met = {(row["user_id"], row["item_id"]) for row in events}

@@ -1,12 +1,9 @@
 """The command `retrain`, from the words of docs/retraining.md to what kills and combinations leave."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -15,7 +12,7 @@ from blade_tune.data.sources.base import open_source
 from blade_tune.data.sources.split_files import FILES
 from blade_tune.export import checksums
 from tests.cli.combined import NAME, load
-from tests.cli.program import PREFIX, call, do, finish, read_until, start
+from tests.cli.program import call, do, finish, read_until, start, type_in
 from tests.export.splits import changed, read
 
 ROOT = Path(__file__).parents[2]
@@ -30,20 +27,10 @@ def blocks(mark: str) -> list[str]:
 @pytest.mark.slow
 def test_the_pages_walk_from_cron_to_ledger(tmp_path: Path) -> None:
     """Every command does its part: the script trains the next bundle, which is better, and moves the link to it."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    env |= {
-        "PATH": f"{sysconfig.get_path('scripts')}:{env['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
-    }
     [script] = blocks("weekly script")
     (tmp_path / "weekly.sh").write_text(script)
     for commands in blocks("retraining"):
-        words = ["bash", "-euo", "pipefail", "-c", commands]
-        ended = subprocess.run(
-            words, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=240
-        )
-        assert ended.returncode == 0, ended.stderr
+        ended = type_in(commands, tmp_path)
     bundles = tmp_path / "bundles"
     assert (tmp_path / "recommendations.csv").stat().st_size > 1000
     new = [path for path in bundles.iterdir() if path.is_dir() and not path.is_symlink()]

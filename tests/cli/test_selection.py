@@ -19,6 +19,15 @@ from blade_tune.metrics import by_cutoff
 from blade_tune.study.workspace import Workspace
 from tests.cli.program import OWN_IMPORTS, call, finish, start, write_study
 
+VARIANTS = (
+    "w/o early fusion (EF)",
+    "w/o intermediate fusion (IF)",
+    "w/o contrastive learning (CL)",
+    "w/o behavior richness weights (BRW)",
+    "w/o data augmentation (DA)",
+    "w/o sets",
+)
+
 
 @pytest.fixture(scope="module")
 def confirmed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -86,17 +95,7 @@ def test_effects_are_printed_and_written(confirmed: Path):
     """`ablate` prints a table of the model's parts, `sweep` one of each parameter; both are also files."""
     ablated = call("ablate", "-s", "tiny", "-q", cwd=confirmed)
     assert ablated.code == 0, ablated.err
-    assert [
-        word in ablated.out
-        for word in (
-            "w/o early fusion (EF)",
-            "w/o intermediate fusion (IF)",
-            "w/o contrastive learning (CL)",
-            "w/o behavior richness weights (BRW)",
-            "w/o data augmentation (DA)",
-            "w/o sets",
-        )
-    ] == [True] * 6
+    assert [label in ablated.out for label in VARIANTS] == [True] * len(VARIANTS)
     swept = call(
         "sweep",
         "-s",
@@ -154,15 +153,7 @@ def test_variants_may_be_tuned(confirmed: Path, tmp_path: Path):
     tuned = call(*ablate, "--tune", "3", "--test", cwd=folder)
     assert tuned.code == 0, tuned.err
     rows = {row["model"]: row for row in csv.DictReader(io.StringIO(tuned.out))}
-    assert rows.keys() >= {
-        "blade",
-        "w/o early fusion (EF)",
-        "w/o intermediate fusion (IF)",
-        "w/o contrastive learning (CL)",
-        "w/o behavior richness weights (BRW)",
-        "w/o data augmentation (DA)",
-        "w/o sets",
-    }
+    assert rows.keys() >= {"blade", *VARIANTS}
     assert {rows[name]["compared_with"] for name in rows if "w/o" in name} == {"blade"}
     assert {rows[name]["trials"] for name in rows if "w/o" in name} == {"3"}
     text = (folder / "results" / "tiny" / "effects" / "ablation, tuned, test.md").read_text()

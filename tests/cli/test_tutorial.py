@@ -1,17 +1,14 @@
 """The tutorial, word for word: its blocks are run one after the other, those of Python in one interpreter."""
 
 import json
-import os
 import re
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 from blade_tune import open_study
-from tests.cli.program import PREFIX
+from tests.cli.program import run_as_reader, type_in
 from tests.cli.test_dashboard import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -26,21 +23,15 @@ def blocks() -> list[tuple[str, str]]:
 @pytest.mark.slow
 def test_the_tutorial_from_a_log_to_a_served_model(tmp_path: Path) -> None:
     """Every block does its part; only the port is another, so that tests may run beside each other."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    env |= {
-        "PATH": f"{sysconfig.get_path('scripts')}:{env['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "XDG_CONFIG_HOME": str(tmp_path / "no-config"),
-    }
     before: list[str] = []
     for language, words in blocks():
         if language == "python":
             before.append(words)
             continue
         if before:
-            run([sys.executable, "-c", "".join(before)], tmp_path, env)
+            run_as_reader([sys.executable, "-c", "".join(before)], tmp_path)
             before.clear()
-        run(["bash", "-euo", "pipefail", "-c", with_port(words, free_port())], tmp_path, env)
+        type_in(with_port(words, free_port()), tmp_path)
 
     # What the blocks leave
     answer = json.loads((tmp_path / "answer.json").read_text())
@@ -53,13 +44,6 @@ def test_the_tutorial_from_a_log_to_a_served_model(tmp_path: Path) -> None:
 
 def with_port(words: str, port: int) -> str:
     return words.replace("8090", str(port))
-
-
-def run(words: list[str], folder: Path, env: dict[str, str]) -> None:
-    ended = subprocess.run(
-        words, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=240
-    )
-    assert ended.returncode == 0, ended.stderr
 
 
 def test_every_block_but_the_installation_is_run() -> None:

@@ -120,7 +120,7 @@ def test_missing_weights_cost_no_line(confirmed: Confirmed):
     """The model is built before anything is opened, and the error says how to make it again."""
     search, confirmation = confirmed
     confirmation.runs.files(confirmation.winning_runs[0]).weights.unlink()
-    with pytest.raises(RunsMissingError, match=r"blade-tune reproduce --study tiny\.runs"):
+    with pytest.raises(RunsMissingError, match=r"blade-tune reproduce \d+ --study tiny\.runs"):
         told_scores(search, confirmation, "mode", "test", OPENING)
     assert search.ledger.entries() == []
 

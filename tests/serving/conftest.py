@@ -13,8 +13,9 @@ from blade_tune.data.raw.settings import LogFormat
 from blade_tune.export.recommender import Recommender
 from blade_tune.serving.application import Serving, application
 from blade_tune.serving.forms import HealthReply
+from blade_tune.serving.limits import Limits
 from blade_tune.serving.measures import Measures
-from blade_tune.serving.service import Limits, Service
+from blade_tune.serving.service import Service
 from tests.builders import make_catalog, make_model
 
 CATALOG = make_catalog()
