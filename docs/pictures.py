@@ -22,6 +22,7 @@ import forms
 from rich.console import Console
 
 from blade_tune.cli import progress
+from blade_tune.cli.live_progress import LiveProgress
 from blade_tune.cli.program import blade_tune
 from blade_tune.training.epoch_record import EpochRecord
 
@@ -51,7 +52,7 @@ FRAME = """<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg
 """
 
 
-class Photographer(progress.LiveProgress):
+class Photographer(LiveProgress):
     """A live view that is never started, so that its console records plain lines until the picture is taken."""
 
     def __init__(self) -> None:

@@ -28,8 +28,11 @@ METAVARS = {  # run settings that commands have flags for, with the placeholders
     "results": "DIR",
     "heartbeat_s": "SECONDS",
     "grace_s": "SECONDS",
+    "cpu_price": "PRICE",
+    "gpu_price": "PRICE",
 }
-WORK_FLAGS = tuple(name for name in METAVARS if name != "trials")
+PRICE_FLAGS = ("cpu_price", "gpu_price")
+WORK_FLAGS = tuple(name for name in METAVARS if name not in ("trials", *PRICE_FLAGS))
 # Runs of a list of configurations all keep their weights, and end with the list.
 RUNS_FLAGS = tuple(name for name in WORK_FLAGS if name not in ("keep", "gpu_hours"))
 STORAGE_FLAGS = ("storage", "results")

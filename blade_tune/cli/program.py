@@ -55,7 +55,10 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record to stderr, without secrets."""
-        click.echo(redacted(self.format(record)), err=True)
+        # Not by click, which takes the stream that a live view puts in the place of stderr for one of no encoding, and
+        # writes past it.
+        if sys.stderr is not None:  # else it was closed
+            sys.stderr.write(f"{redacted(self.format(record))}\n")
 
 
 def run_program() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from blade_tune.cli.completion import complete_stored
-from blade_tune.cli.options import STORAGE_FLAGS, format_option, run_settings
+from blade_tune.cli.options import PRICE_FLAGS, STORAGE_FLAGS, format_option, run_settings
 from blade_tune.cli.output import print_facts, print_rows
 from blade_tune.cli.studies import print_studies
 from blade_tune.fleet.settings import RunSettings
@@ -29,7 +29,7 @@ from blade_tune.fleet.settings import RunSettings
     shell_complete=complete_stored,
     help="Name of the study, or the path of its file. Default: a row for each, as `studies`.",
 )
-@run_settings(*STORAGE_FLAGS)
+@run_settings(*STORAGE_FLAGS, *PRICE_FLAGS)
 @format_option
 def status(
     study: str | None,
@@ -42,17 +42,17 @@ def status(
 
     Without --study, a row for each study of the database, as `blade-tune studies` prints it.
 
-    Its budget, best trial, when the best baseline was passed, trials by state, failures by reason, GPU hours, and the
-    noise of a value. With --watch, a terminal shows it live and a pipe gets a line for each change; Ctrl-C (exit code
-    130) ends the watching alone. Nothing is changed, and the data is not read.
+    Its budget, best trial, when the best baseline was passed, trials by state, failures by reason, the noise of a
+    value, hours of CPUs and GPUs, what they cost where a price is set, and how long it still takes with those who work
+    on it now. With --watch, a terminal shows it live and a pipe gets a line for each change; Ctrl-C (exit code 130)
+    ends the watching alone. Nothing is changed, and the data is not read.
 
     \b
     Example:
       blade-tune status --study demo --watch
     """  # noqa: D301
-    from blade_tune.cli.watch import watch_study
+    from blade_tune.cli.watch import facts_of, watch_study
     from blade_tune.doctor.checks import warn_of_size
-    from blade_tune.report import tables
 
     if watch and form != "table":
         raise click.UsageError(
@@ -66,9 +66,9 @@ def status(
     stored = settings.workspace.study(study)
     warn_of_size(stored)
     if watch:
-        watch_study(stored, every)
+        watch_study(stored, settings, every)
     else:
-        _print(tables.status(stored), form)
+        _print(facts_of(stored, settings), form)
 
 
 def _print(facts: Mapping[str, Any], form: str) -> None:

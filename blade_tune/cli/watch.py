@@ -9,28 +9,46 @@ from typing import Any
 import click
 from rich.console import Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from blade_tune.cli.progress_words import pace_words
+from blade_tune.fleet.settings import RunSettings
 from blade_tune.printable import printable_lines
 from blade_tune.report import tables
+from blade_tune.storage.pace import Pace
 from blade_tune.study.progress import why_done
 from blade_tune.study.stored import StoredStudy
 
 Status = Mapping[str, Any]
+BAR_WIDTH = 40
 
 
-def watch_study(stored: StoredStudy, every_s: float) -> None:
+def facts_of(stored: StoredStudy, settings: RunSettings) -> Status:
+    """Return the state of a study, with its cost where a price is set.
+
+    Args:
+        stored: the study.
+        settings: with the prices.
+    """
+    facts = tables.status(stored)
+    cost = settings.cost(facts["cpu_hours"], facts["gpu_hours"])
+    return facts if cost is None else {**facts, "cost": round(cost, 2)}
+
+
+def watch_study(stored: StoredStudy, settings: RunSettings, every_s: float) -> None:
     """Show the state of a study until it needs no more trials, then print why.
 
     Args:
         stored: the study.
+        settings: with the prices.
         every_s: seconds between two looks at the database.
     """
     with _display() as show:
         while True:
             why = why_done(stored)
-            show(tables.status(stored))
+            show(facts_of(stored, settings))
             if why:
                 break
             time.sleep(every_s)
@@ -51,7 +69,7 @@ def _display() -> Iterator[Callable[[Status], None]]:
             lines = [_headline(facts), *_warning(facts), *map(_line, facts["workers"])]
             for line in lines:
                 if line not in shown:
-                    click.echo(line)
+                    click.echo(line + _left_s(facts) if line is lines[0] else line)
             shown.clear()
             shown.update(lines)
 
@@ -59,7 +77,15 @@ def _display() -> Iterator[Callable[[Status], None]]:
 
 
 def _view(facts: Status) -> Group:
-    lines = (_headline(facts), *_warning(facts), facts["time_to_baseline"]["words"])
+    """Return the state of a study for a terminal: its bar, what was found, what it has cost, and who works on it."""
+    top = Table.grid(padding=(0, 1))
+    spent = facts["limit"] or {"spent": facts["scored"], "total": facts["budget"]}
+    bar = ProgressBar(spent["total"], min(spent["spent"], spent["total"]), width=BAR_WIDTH)
+    done = f"{tables.scored_words(facts, '/')} trials"
+    if limit := facts["limit"]:
+        done += f", {limit['words']}"
+    top.add_row(Text(facts["name"], style="bold"), bar, Text(done), Text(_left(facts)))
+    lines = (*_found(facts), *_warning(facts), facts["time_to_baseline"]["words"], _costs(facts))
     workers = facts["workers"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     if workers:
@@ -67,7 +93,45 @@ def _view(facts: Status) -> Group:
             table.add_column(name)
     for worker in workers:
         table.add_row(*map(_text, worker.values()))
-    return Group(*map(Text, lines), table)
+    return Group(top, *map(Text, lines), table)
+
+
+def _found(facts: Status) -> list[str]:
+    """Return what trials came to, the best of them and the baselines, in lines."""
+    counts = [f"{count} {state}" for state, count in facts["trials"].items() if count]
+    lines = [", ".join(counts)] if counts else []
+    if best := facts["best"]:
+        line = f"best: trial {best['number']}, {facts['metric']} {_text(best['value'])}"
+        if facts["verdict"]:
+            line += f"; {facts['verdict']['words']}"
+        lines.append(line)
+    if facts["baselines"]:
+        untuned = (f"{name} {_text(value)}" for name, value in facts["baselines"].items())
+        lines.append(f"untuned: {', '.join(untuned)}")
+    return lines
+
+
+def _left(facts: Status) -> str:
+    """Return the rate of a study and the time that is left, or that nobody works on it."""
+    if facts["pace"]:
+        return pace_words(Pace(**facts["pace"]))
+    return "" if facts["workers"] else "nobody works on it"
+
+
+def _costs(facts: Status) -> str:
+    """Return what a study has cost, in hours and, where a price is set, in money."""
+    cpu_hours = "?" if facts["cpu_hours"] is None else f"{facts['cpu_hours']:g}"
+    words = f"spent: {cpu_hours} CPU hours of training, {facts['gpu_hours']:g} GPU hours"
+    return f"{words}; cost: {facts['cost']:,.2f}" if "cost" in facts else words
+
+
+def _left_s(facts: Status) -> str:
+    """Return the time that is left as it stands on a line; it changes all the time, and is no change of the study."""
+    found = facts["pace"]
+    if not found:
+        return ""
+    name = "left_at_most_s" if found["is_bound"] else "left_s"
+    return f" {name}={found['left_s']:.0f}"
 
 
 def _headline(facts: Status) -> str:

@@ -9,6 +9,7 @@ from blade_tune.fleet.supervisor import Supervisor
 from blade_tune.fleet.worker_config import WorkerConfig
 from blade_tune.storage.connect import storage_errors
 from blade_tune.storage.trials import is_promoted
+from blade_tune.study.progress import summary_of
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback
 from blade_tune.trial.signals import StopSignals
@@ -46,7 +47,7 @@ def run_workers(
         since=datetime.now(UTC),
     )
     with storage_errors(url), StopSignals().listening() as signals:
-        summary = stored.summary()
+        summary = summary_of(stored)
         callback.run_started(summary, stored.definition.train.max_epochs)
         if figures := stored.baseline_figures:
             callback.baselines_measured(figures, stored.baselines_left_out)
@@ -64,5 +65,5 @@ def run_workers(
             placements = fill(placements, stored, settings.data, callback, signals)
             placements = settled(placements, settings)
         why = Supervisor(stored, config, placements, settings, callback, signals).run()
-        callback.run_ended(why, stored.summary())
+        callback.run_ended(why, summary_of(stored))
     return why

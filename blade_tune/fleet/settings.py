@@ -82,6 +82,7 @@ def folder(path: Path) -> Path:
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, BeforeValidator(read_duration), Field(gt=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Folder = Annotated[Path, AfterValidator(folder)]
 
 
@@ -131,6 +132,10 @@ class RunSettings(Settings):
         30, description="a worker says that it is alive every so many seconds"
     )
     grace_s: Seconds = Field(120, description="a worker that is silent for so many seconds is lost")
+    cpu_price: Price | None = Field(
+        None, description="what an hour of a CPU costs, so that `status` tells a study's cost"
+    )
+    gpu_price: Price | None = Field(None, description="what an hour of a GPU costs, likewise")
     storage: str | None = Field(
         None,
         description="database of studies, sqlite:///FILE or postgresql://USER@HOST/NAME; default: RESULTS/studies.db",
@@ -139,6 +144,17 @@ class RunSettings(Settings):
     data: Folder | None = Field(
         None, description="folder of the data's files; a stored study remembers it"
     )
+
+    def cost(self, cpu_hours: float | None, gpu_hours: float) -> float | None:
+        """Return what hours of CPUs and GPUs cost, in the currency of the prices; None without a price.
+
+        Args:
+            cpu_hours: None where they were not counted, by an earlier version.
+            gpu_hours: a GPU that several workers share counts once.
+        """
+        if self.cpu_price is None and self.gpu_price is None:
+            return None
+        return (cpu_hours or 0.0) * (self.cpu_price or 0.0) + gpu_hours * (self.gpu_price or 0.0)
 
     @property
     def workspace(self) -> "Workspace":

@@ -34,7 +34,7 @@ from blade_tune.storage.connect import SQLITE
 from blade_tune.storage.recovery import MAX_RETRIES, Recovery
 from blade_tune.storage.trial_record import EndReason, attributes
 from blade_tune.study.cleaner import Cleaner
-from blade_tune.study.progress import why_done
+from blade_tune.study.progress import summary_of, why_done
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import Callback, StudySummary
 from blade_tune.trial.signals import StopSignals
@@ -150,6 +150,8 @@ class Supervisor:
         if now - self._swept > min(SWEEP_S, self.config.grace_s / 4):
             self._sweep()
             self._check_study()
+            if summary := self._summary():
+                self.callback.progressed(summary)
 
     def _check_run(self, now: float) -> None:
         """Begin to stop at a signal or at the run's time limit, and escalate where workers do not end in time."""
@@ -307,4 +309,4 @@ class Supervisor:
 
     def _summary(self) -> StudySummary | None:
         """Return the summary of the study; None during an outage of the database."""
-        return self.queries.ask(self.stored.summary)
+        return self.queries.ask(lambda: summary_of(self.stored))

@@ -1,5 +1,6 @@
 """Studies as rows of plain data, which commands, files, the report and the dashboard show."""
 
+import math
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from blade_tune.selection.scores import valid_figures
 from blade_tune.space import GROUPS
 from blade_tune.storage.attempts import Attempt
 from blade_tune.storage.folder import write_text
-from blade_tune.storage.spending import UNLIMITED
+from blade_tune.storage.spending import UNLIMITED, cpu_hours
 from blade_tune.storage.trial_record import TrialRecord, columns
 from blade_tune.storage.trials import (
     best_trial,
@@ -26,6 +27,7 @@ from blade_tune.storage.trials import (
     root_number,
     state_words,
 )
+from blade_tune.study.progress import pace_of, why_done
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.time_to_baseline import first_passing
 from blade_tune.trial.curves import as_csv, curve_rows
@@ -34,7 +36,7 @@ from blade_tune.trial.curves import as_csv, curve_rows
 def status(stored: StoredStudy) -> Row:
     """Return the state of a study: its progress, best trial, baselines, noise, failures, cost, and active workers.
 
-    Costs are in GPU hours; values that are unknown are None.
+    Costs are in hours of CPUs and of GPUs; values that are unknown are None.
     """
     # Attempts are read before trials, so that the trial of each attempt is among the trials.
     attempts = stored.attempts.open_attempts()
@@ -58,7 +60,9 @@ def status(stored: StoredStudy) -> Row:
         "time_to_baseline": first_passing(stored, trials).facts,
         "noise": vars(noise) if noise else None,
         "failures": count_failures(trials),
+        "cpu_hours": _cpu_hours(trials),
         "gpu_hours": round(stored.attempts.gpu_seconds() / 3600, 3),
+        "pace": _pace_row(stored, trials),
         "workers": [_worker_row(attempt, trials, now) for attempt in attempts],
     }
 
@@ -68,6 +72,17 @@ def _limit_row(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Row | None
     if limit is None:
         return None
     return {**vars(limit), "spent": limit.spent(trials), "words": limit.spent_words(trials)}
+
+
+def _cpu_hours(trials: Sequence[FrozenTrial]) -> float | None:
+    """Return the processor hours of training; None where an earlier version did not count them."""
+    hours = cpu_hours(trials)
+    return None if math.isnan(hours) else round(hours, 3)
+
+
+def _pace_row(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Row | None:
+    found = pace_of(stored, trials)
+    return vars(found) if found and not why_done(stored) else None
 
 
 def scored_words(facts: Mapping[str, Any], between: str = " of ") -> str:
@@ -91,7 +106,7 @@ def count_failures(trials: Iterable[FrozenTrial]) -> dict[str, int]:
 
 
 def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> Row:
-    """Return a worker's host, process and device, its trial's progress, and the seconds since its last heartbeat."""
+    """Return who works where, as user@host, process and device, on which trial, and how long ago it was heard."""
     number = attempt.trial_number
     reports: Mapping[int, float] = {}  # epoch -> value
     if number is not None:
@@ -100,7 +115,7 @@ def _worker_row(attempt: Attempt, trials: Sequence[FrozenTrial], now: float) -> 
         "trial": number,
         "epochs": max(reports, default=0),
         "best": max(reports.values(), default=None),
-        "host": attempt.owner.host.partition("/")[0],
+        "who": attempt.owner.who,
         "pid": attempt.owner.pid,
         "device": attempt.device,
         "since": _time(datetime.fromtimestamp(attempt.claimed, UTC)),

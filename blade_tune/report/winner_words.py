@@ -8,6 +8,7 @@ from blade_tune.report.section import plural
 from blade_tune.selection.comparison import Comparisons, Pair
 from blade_tune.selection.confirm import load_confirmation
 from blade_tune.selection.confirmation import Confirmation
+from blade_tune.study.progress import summary_of
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.verdict import Verdict, is_popularity
 
@@ -17,7 +18,7 @@ def study_words(stored: StoredStudy) -> str:
     confirmation = load_confirmation(stored)
     if confirmation:
         return confirmed_words(confirmation)
-    summary = stored.summary()
+    summary = summary_of(stored)
     if summary.best_value is None:
         return ""
     known = (

@@ -62,6 +62,8 @@ ATTEMPTS = Table(
 # Seconds by which two clocks must differ before one counts as having been set; a smaller difference may come from
 # waiting for a statement.
 STEP_S = 5.0
+# Seconds after its last trial for which a process still counts as one that works: it is about to begin another.
+BETWEEN_S = 10.0
 UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
 
@@ -249,6 +251,24 @@ class Attempts:
             )
             for row in rows
         ]
+
+    def num_workers(self, silent_s: float) -> int:
+        """Return how many processes work on the study now, those between two trials included.
+
+        Args:
+            silent_s: seconds without a heartbeat after which a process of another machine counts as gone.
+        """
+        if not self._has_table():
+            return 0
+        columns = ATTEMPTS.c
+        with self._storage.engine.begin() as connection:
+            age = database_time(connection) - columns.renewed
+            is_recent = or_(
+                columns.released & (age < BETWEEN_S), ~columns.released & (age < silent_s)
+            )
+            query = select(columns.owner).where(columns.study_id == self._study_id, is_recent)
+            owners = set(connection.scalars(query))
+        return sum(not Owner.parse(owner).is_gone() for owner in owners)
 
     def gpu_seconds(self) -> float:
         """Return the GPU time of the study so far, in seconds; a GPU that k workers share counts once.

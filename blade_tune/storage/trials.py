@@ -25,6 +25,19 @@ def trial_values(space: Space, trial: FrozenTrial) -> dict[str, Value]:
     return space.values(trial.params) if given is None else given_values(space, given)
 
 
+def own_values(space: Space, trial: Trial | FrozenTrial) -> dict[str, Value]:
+    """Return what tells a trial from others: values that its study's space does not fix, or a run's tag and seed."""
+    record = TrialRecord(trial)
+    given = Given.of(trial)
+    if given is not None:
+        return {
+            TrialRecord.tag.name: record.get(TrialRecord.tag, ""),
+            TrialRecord.seed.name: given.seed,
+        }
+    values = space.values(trial.params)
+    return {name: value for name, value in values.items() if name not in space.fixed}
+
+
 def given_values(space: Space, given: Given) -> dict[str, Value]:
     """Return a given configuration by dotted name; a setting that it leaves out has its default.
 

@@ -1,13 +1,53 @@
-"""Whether a study needs more trials, and how a trial ended, in words."""
+"""How far a study is, how long it still takes and whether it needs more trials; how a trial ended, in words."""
 
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from blade_tune.storage.spending import is_begun
+from blade_tune.storage.pace import Pace, Work, find_pace
+from blade_tune.storage.spending import is_begun, words_of
 from blade_tune.storage.trial_record import EndReason, TrialRecord
-from blade_tune.storage.trials import is_promoted, num_configurations, num_scored
+from blade_tune.storage.trials import best_trial, is_promoted, num_configurations, num_scored
 from blade_tune.study.stored import StoredStudy
+from blade_tune.trial.callback import StudySummary
+
+SILENT_S = 120.0  # without a heartbeat, after which a process of another machine counts as gone
+
+
+def summary_of(stored: StoredStudy) -> StudySummary:
+    """Return a study's progress, its best trial, the verdict on it, and how long the study still takes."""
+    trials = stored.trials
+    best = best_trial(trials)
+    verdict = stored.verdict(trials)
+    limit = stored.limit
+    return StudySummary(
+        name=stored.definition.name,
+        metric=stored.definition.objective.metric,
+        scored=num_scored(trials),
+        budget=stored.budget,
+        best_number=best.number if best else None,
+        best_value=best.value if best else None,
+        best_params=best.params if best else None,
+        verdict=str(verdict) if verdict else "",
+        warning=stored.warning(trials),
+        unit=words_of(limit.unit) if limit else "",
+        spent=limit.spent(trials) if limit else 0.0,
+        limit=limit.total if limit else 0.0,
+        pace=pace_of(stored, trials),
+    )
+
+
+def pace_of(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> Pace | None:
+    """Return how fast a study goes and how long it still takes; None where that is not known, or nobody works on it.
+
+    Args:
+        stored: the study.
+        trials: all of its rows.
+    """
+    attempts = stored.attempts
+    work = Work(attempts.open_attempts(), attempts.num_workers(SILENT_S), attempts.now())
+    budget = min(stored.budget, _num_points(stored) or stored.budget)
+    return find_pace(trials, work, stored.definition.train.max_epochs, budget, stored.limit)
 
 
 def why_done(stored: StoredStudy) -> str | None:
@@ -31,13 +71,18 @@ def _why_no_trial(stored: StoredStudy, trials: Sequence[FrozenTrial]) -> str | N
     limit = stored.limit
     if limit and limit.is_reached(trials) and not any(map(_waits_to_go_on, trials)):
         return f"{limit.spent_words(trials)} are spent: {scored} trials are scored"
-    if limit and stored.definition.is_fitted:
-        points = stored.definition.space.count()
-        if points is not None and num_configurations(trials) >= points:
-            return f"every point of the space is tried: {scored} trials are scored"
+    num_points = _num_points(stored)
+    if num_points is not None and num_configurations(trials) >= num_points:
+        what = "grid" if stored.definition.search.sampler == "grid" else "space"
+        return f"every point of the {what} is tried: {scored} trials are scored"
+    return None
+
+
+def _num_points(stored: StoredStudy) -> int | None:
+    """Return how many configurations a study tries that tries each once; None for one that goes on."""
     is_grid = stored.definition.search.sampler == "grid"
-    if is_grid and num_configurations(trials) == stored.definition.space.count():
-        return f"every point of the grid is tried: {scored} trials are scored"
+    if is_grid or (stored.limit and stored.definition.is_fitted):
+        return stored.definition.space.count()
     return None
 
 

@@ -29,7 +29,7 @@ from blade_tune.storage.attempts import Attempts
 from blade_tune.storage.connect import creating, load_study, masked
 from blade_tune.storage.folder import StudyFolder, TrialFolder
 from blade_tune.storage.optuna_storage import StudyStorage
-from blade_tune.storage.spending import UNLIMITED, Limit, is_begun, words_of
+from blade_tune.storage.spending import UNLIMITED, Limit, is_begun
 from blade_tune.storage.trial_record import TrialRecord
 from blade_tune.storage.trials import (
     best_trial,
@@ -43,7 +43,6 @@ from blade_tune.storage.trials import (
 from blade_tune.study.ownership import Identity, Ownership
 from blade_tune.study.verdict import Verdict, below_untuned, of_best
 from blade_tune.training.baselines import Baselines, valid_baselines
-from blade_tune.trial.callback import StudySummary
 from blade_tune.trial.provenance import now
 
 # The user attribute of a study with the baselines' window length, their metrics, and which were left out.
@@ -195,27 +194,6 @@ class StoredStudy:
         """
         asked = self.study.user_attrs.get("stop")
         return StopRequest(**asked) if asked else None
-
-    def summary(self) -> StudySummary:
-        """Return the study's progress, its best trial, and the verdict on it."""
-        trials = self.trials
-        best = best_trial(trials)
-        verdict = self.verdict(trials)
-        limit = self.limit
-        return StudySummary(
-            name=self.definition.name,
-            metric=self.definition.objective.metric,
-            scored=num_scored(trials),
-            budget=self.budget,
-            best_number=best.number if best else None,
-            best_value=best.value if best else None,
-            best_params=best.params if best else None,
-            verdict=str(verdict) if verdict else "",
-            warning=self.warning(trials),
-            unit=words_of(limit.unit) if limit else "",
-            spent=limit.spent(trials) if limit else 0.0,
-            limit=limit.total if limit else 0.0,
-        )
 
     def verdict(self, trials: Sequence[FrozenTrial]) -> Verdict | None:
         """Return whether a search's best trial lies above the reference baseline.

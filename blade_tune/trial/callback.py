@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from blade_tune.parameter import Value
+from blade_tune.storage.pace import Pace
 from blade_tune.training.epoch_record import EpochRecord
 
 
@@ -30,6 +31,8 @@ class StudySummary:
     unit: str = ""
     spent: float = 0.0
     limit: float = 0.0
+    # How fast the study goes with all who work on it, and how long it still takes; None where that is not known
+    pace: Pace | None = None
 
     @property
     def progress(self) -> tuple[str, float, float]:
@@ -61,12 +64,15 @@ class Callback:
     def noted(self, text: str) -> None:
         """Handle a line of text about an event that has no method of its own."""
 
+    def progressed(self, summary: StudySummary) -> None:
+        """Handle a look at the study, from time to time: whatever others have done meanwhile is in its summary."""
+
     def trial_started(self, number: int, values: Mapping[str, Value]) -> None:
         """Handle the start of a trial's training.
 
         Args:
             number: the trial's number in the study.
-            values: the trial's configuration, by parameter name.
+            values: the parameters that tell it from other trials of the study, by dotted name.
         """
 
     def epoch_ended(self, number: int, record: EpochRecord) -> None:

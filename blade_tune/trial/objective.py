@@ -43,7 +43,7 @@ from blade_tune.spec.fingerprint import is_audited, training_seed
 from blade_tune.storage.folder import StudyFolder, TrialFolder, write_text
 from blade_tune.storage.spending import Limit
 from blade_tune.storage.trial_record import EndReason, Given, TrialRecord, attributes
-from blade_tune.storage.trials import given_values, root_number
+from blade_tune.storage.trials import given_values, own_values, root_number
 from blade_tune.training.config import TrainConfig
 from blade_tune.training.device_data import DeviceData
 from blade_tune.training.epoch_record import EpochRecord
@@ -226,7 +226,7 @@ class Objective:
         record = TrialRecord(trial)
         record.seed = seed
         write_text(folder.config, write_yaml(nest(values)))
-        self.callback.trial_started(trial.number, values)
+        self.callback.trial_started(trial.number, own_values(self.definition.space, trial))
 
         # Build the model. The threads are those of an interrupted attempt, so that sums come out equal.
         device_data = self.device_data(max_length(self.definition, values))

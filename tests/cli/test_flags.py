@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import blade_tune.cli
 from blade_tune.choices import NextItemLoss, Normalization
-from blade_tune.cli.options import METAVARS, WORK_FLAGS
+from blade_tune.cli.options import METAVARS, PRICE_FLAGS, WORK_FLAGS
 from blade_tune.cli.program import blade_tune as program
 from blade_tune.export import JudgedOn, Rule
 from blade_tune.fleet.launchers import LAUNCHERS
@@ -183,8 +183,9 @@ def test_help_lists_commands_as_they_are_used():
 def test_every_run_setting_has_a_flag():
     """`run` has a flag of each run setting; no other command has one for its number of trials."""
     assert set(METAVARS) == set(RunSettings.model_fields)
-    assert {parameter.name for parameter in COMMANDS["run"].params} >= set(METAVARS)
-    assert set(METAVARS) - set(WORK_FLAGS) == {"trials"}
+    flags = {parameter.name for parameter in COMMANDS["run"].params}
+    assert flags >= set(METAVARS) - set(PRICE_FLAGS)
+    assert set(METAVARS) - set(WORK_FLAGS) == {"trials", *PRICE_FLAGS}
 
 
 @pytest.mark.parametrize("words", ["status", "show 0", "trials"])

@@ -55,7 +55,9 @@ def test_status_has_budget_trials_and_best(status):
         "time_to_baseline",
         "noise",
         "failures",
+        "cpu_hours",
         "gpu_hours",
+        "pace",
         "workers",
     ]
     assert (status["name"], status["model"], status["metric"]) == ("tiny", "blade", "ndcg@10")

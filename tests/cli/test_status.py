@@ -44,7 +44,7 @@ def test_json_has_who_is_at_work(worked_on):
     """A mapping a worker, in a list; baselines, noise, failures and cost stand beside it."""
     facts = json.loads(call("status", "--study", "tiny", "-f", "json", cwd=worked_on).out)
     (worker,) = facts["workers"]
-    assert list(worker) == ["trial", "epochs", "best", "host", "pid", "device", "since", "heard_s"]
+    assert list(worker) == ["trial", "epochs", "best", "who", "pid", "device", "since", "heard_s"]
     assert (worker["trial"], worker["epochs"], worker["best"]) == (3, 1, 0.25)
     assert all(0 < figure < 1 for figure in facts["baselines"].values())
     assert (facts["noise"], facts["failures"], facts["gpu_hours"]) == (None, {}, 0.0)
@@ -132,7 +132,7 @@ def test_watching_follows_a_study_to_its_end(worked_on):
     line = watching.stdout.readline()
     if " is BELOW untuned " in line:
         line = watching.stdout.readline()
-    assert line.startswith("trial=3 epochs=1 best=0.2500 host=")
+    assert line.startswith("trial=3 epochs=1 best=0.2500 who=")
     study = open_tiny(worked_on).study
     study.tell(3, 0.5)
     ended = finish(watching)
@@ -160,14 +160,18 @@ def test_a_terminal_shows_it_live(worked_on):
     """There the workers stand in columns."""
     open_tiny(worked_on).study.set_user_attr("budget", 3)
     reader, terminal = pty.openpty()
-    ended = finish(start("status", "--study", "tiny", "--watch", cwd=worked_on, stdout=terminal))
+    words = ("status", "--study", "tiny", "--watch", "--cpu-price", "2.5")
+    ended = finish(start(*words, cwd=worked_on, stdout=terminal))
     assert (ended.code, ended.err) == (0, "")
     text = ESCAPE.sub("", os.read(reader, 65536).decode())
     os.close(terminal)
     os.close(reader)
-    assert "study=tiny scored=3/3 complete=3 running=1 best=0." in text
+    assert re.search(r"tiny \S+ 3/3 trials", text)
+    assert "3 complete, 1 running" in text
+    assert re.search(r"best: trial \d, ndcg@10 0\.\d{4}; ", text)
+    assert re.search(r"spent: [\d.]+ CPU hours of training, 0 GPU hours; cost: \d", text)
     assert re.search(r"(was first|no trial has) passed", text)
-    assert re.search(r"trial +epochs +best +host +pid +device +since +heard_s", text)
+    assert re.search(r"trial +epochs +best +who +pid +device +since +heard_s", text)
     assert re.search(r"3 +1 +0\.2500 +\S+ +\d+ +cpu +\S+Z +\d", text)
 
 

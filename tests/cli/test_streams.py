@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from blade_tune.cli.live_progress import LiveProgress
 from blade_tune.cli.program import StderrHandler
-from blade_tune.cli.progress import LiveProgress
 from blade_tune.trial.callback import StudySummary
 from tests.cli.program import (
     PROGRAM,
@@ -70,8 +70,10 @@ def test_quiet_says_nothing(tmp_path):
 def test_a_terminal_shows_a_live_view(tmp_path):
     """In a terminal: trials done of their total, epochs done of theirs, and the best so far with its parameters."""
     write_study(tmp_path / "studies" / "tiny.yaml")
-    slowly = with_faults(epoch_s=0.6)  # the view moves four times a second
-    code, shown = run_in_terminal("run", "--study", "tiny", cwd=tmp_path, env=slowly)
+    slowly = with_faults(epoch_s=1.2)  # the view moves four times a second
+    # A run looks at the database four times in a grace period
+    words = ("run", "--study", "tiny", "--heartbeat-s", "0.5", "--grace-s", "4")
+    code, shown = run_in_terminal(*words, cwd=tmp_path, env=slowly)
     assert code == 0
     assert "\x1b[" in shown
     text = ESCAPE.sub("", shown)
@@ -79,7 +81,9 @@ def test_a_terminal_shows_a_live_view(tmp_path):
         r"untuned, valid ndcg@10: popularity=0\.\d{4} popularity_told=0\.\d{4} item_knn=0\.\d{4}",
         text,
     )
-    assert re.search(r"tiny\s+\S+\s+3/3\s+trials", text)
+    assert re.search(r"tiny\s+\S+\s+2/3 trials \d:\d\d:\d\d .*/h, about \d+ s left", text)
+    assert re.search(r"tiny\s+\S+\s+0/3 trials \d:\d\d:\d\d .*/h, at most \d+ s left", text)
+    assert "tiny: 3/3 trials" in text
     assert re.search(r"trial 0\s+\S+\s+1/2\s+epochs\s+ndcg@10 0\.\d{4}, best 0\.\d{4}", text)
     assert re.search(r"best: trial \d, ndcg@10 0\.\d{4}, alpha=", text)
     assert re.search(r"trial 2 complete ndcg@10 0\.\d{4}", text)
@@ -104,8 +108,47 @@ def test_warnings_go_where_stderr_is_now():
     assert shown.getvalue() == "trial=3 reason=nan\n"
 
 
-def run_in_terminal(*words: str, cwd: Path, **options: Any) -> tuple[int, str]:
-    """Run the program with stderr on a pseudo-terminal of 160 columns; gives its exit code and all that it drew."""
+def test_ctrl_c_leaves_lines_and_no_bar(tmp_path):
+    """After an interruption the terminal has what happened and how far the study is, and nothing of the view."""
+    write_study(tmp_path / "studies" / "tiny.yaml")
+    slowly = with_faults(epoch_s=1.0)
+    words = ("run", "--study", "tiny", "--workers", "1")
+    code, drawn = run_in_terminal(*words, cwd=tmp_path, env=slowly, until="1/2")
+    lines = screen(drawn).splitlines()
+    assert code == 130
+    assert not re.search("[━╸╺]", "".join(lines))
+    assert lines[-3].startswith("trial 0 fail (interrupted: stopped after epoch ")
+    assert lines[-2:] == [
+        "tiny: 0/3 trials",
+        "Error: stopped; run the same command again to go on from here.",
+    ]
+    assert "WARNING signal=SIGINT stopping after this epoch; a second one stops now" in lines
+
+
+def screen(drawn: str) -> str:
+    """What a terminal shows in the end, where a view has erased itself line by line and was drawn again."""
+    lines, row, place = [""], 0, 0
+    for mark in re.finditer(r"\x1b\[(\d*)([A-Za-z])|\x1b\[[?\d;]*[A-Za-z]|\r|\n", drawn):
+        lines[row] += drawn[place : mark.start()]
+        place = mark.end()
+        if mark[0] == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif mark[2] == "A":
+            row -= int(mark[1] or 1)
+        elif mark[2] == "K":
+            lines[row] = ""
+    lines[row] += drawn[place:]
+    return "\n".join(lines)
+
+
+def run_in_terminal(
+    *words: str, cwd: Path, until: str | None = None, **options: Any
+) -> tuple[int, str]:
+    """Run the program with stderr on a pseudo-terminal of 160 columns; gives its exit code and all that it drew.
+
+    It is interrupted once it has drawn `until`.
+    """
     reader, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     process = start(*words, cwd=cwd, stderr=terminal, **options)
@@ -114,6 +157,9 @@ def run_in_terminal(*words: str, cwd: Path, **options: Any) -> tuple[int, str]:
     try:
         while chunk := os.read(reader, 65536):
             drawn += chunk
+            if until and until in ESCAPE.sub("", drawn.decode(errors="replace")):
+                process.send_signal(signal.SIGINT)
+                until = None
     except OSError:  # the last process that held the terminal has closed it
         pass
     os.close(reader)

@@ -106,6 +106,8 @@ def test_what_nobody_says_has_a_default():
         "per_gpu",
         "time",
         "gpu_hours",
+        "cpu_price",
+        "gpu_price",
         "trial_time",
         "storage",
         "data",
@@ -118,3 +120,11 @@ def test_every_setting_says_what_it_is():
     for name, field in RunSettings.model_fields.items():
         assert field.description, name
         assert not field.description.endswith("."), name
+
+
+def test_a_cost_is_of_the_hours_that_have_a_price():
+    """Without any price nothing is said of it; hours that were not counted cost nothing."""
+    assert RunSettings().cost(3.0, 2.0) is None
+    assert RunSettings(gpu_price=2.5).cost(3.0, 2.0) == 5.0
+    assert RunSettings(gpu_price=2.5, cpu_price=0.5).cost(3.0, 2.0) == 6.5
+    assert RunSettings(gpu_price=2.5, cpu_price=0.5).cost(None, 2.0) == 5.0

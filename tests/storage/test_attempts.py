@@ -10,11 +10,11 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy import event, select, update
+from sqlalchemy import ColumnElement, event, select, update
 from sqlalchemy.exc import OperationalError
 
 from blade_tune.errors import LeaseLostError
-from blade_tune.storage.attempts import ATTEMPTS, Attempts, Claimant
+from blade_tune.storage.attempts import ATTEMPTS, BETWEEN_S, Attempts, Claimant
 from blade_tune.storage.connect import open_storage, resolve_url
 from blade_tune.storage.lease import Lease
 from blade_tune.storage.optuna_storage import StudyStorage
@@ -316,3 +316,28 @@ def test_a_renewal_does_not_wait(slots):
     with pytest.raises(OperationalError):
         slots.budget.renew(attempt)
     assert slots.budget.renew(attempt)
+
+
+def test_workers_are_processes_that_live(slots):
+    """One that is between two trials counts for a while, and once; one that is silent for long, or gone, does not."""
+    assert slots.budget.num_workers(60) == 0
+    first, _ = slots.begin(2)
+    slots.begin(2)
+    assert slots.budget.num_workers(60) == 1
+    slots.budget.release(first)
+    assert slots.budget.num_workers(60) == 1
+    elsewhere = Owner("another host", 1, 1.0)
+    assert slots.budget.claim(3, Claimant(elsewhere, "cpu", 1.0))
+    assert slots.budget.num_workers(60) == 2
+    age(slots, ATTEMPTS.c.released, 2 * BETWEEN_S)
+    age(slots, ~ATTEMPTS.c.released, 59)
+    assert slots.budget.num_workers(60) == 2
+    age(slots, ~ATTEMPTS.c.released, 61)
+    assert slots.budget.num_workers(60) == 0
+
+
+def age(slots: Slots, which: ColumnElement[bool], seconds: float) -> None:
+    """Make the latest renewal of some attempts older, by so many seconds more."""
+    with slots.storage.engine.begin() as connection:
+        renewed = ATTEMPTS.c.renewed - seconds
+        connection.execute(update(ATTEMPTS).where(which).values(renewed=renewed))

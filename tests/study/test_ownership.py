@@ -16,6 +16,7 @@ from blade_tune.errors import StudyDiffersError
 from blade_tune.storage.connect import open_storage, resolve_url
 from blade_tune.study.create import open_study
 from blade_tune.study.ownership import FILE, IDENTITY
+from blade_tune.study.progress import summary_of
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.transfer import copy_study
 from blade_tune.study.workspace import Workspace
@@ -80,7 +81,7 @@ def test_every_way_to_a_file_is_guarded(tmp_path: Path):
     mine = run_in("a.db", tmp_path / "mine")
     run_in("b.db", tmp_path, search__seed=7)
     stranger = Workspace(mine.storage.engine.url, tmp_path).study("tiny")
-    assert stranger.summary().scored == 2
+    assert summary_of(stranger).scored == 2
     assert stranger.data(None).data_hash == mine.data(None).data_hash
     for look in (
         lambda: stranger.folder.path,
@@ -130,7 +131,7 @@ def test_a_study_and_a_folder_of_before_find_each_other(tmp_path: Path):
     assert files(tmp_path) == before
 
     opened = run_in("a.db", tmp_path, search__trials=3)
-    assert opened.summary().scored == 3
+    assert summary_of(opened).scored == 3
     assert (
         json.loads((tmp_path / "tiny" / FILE).read_text())["id"]
         == opened.study.user_attrs[IDENTITY]["id"]
@@ -149,7 +150,7 @@ def test_two_studies_of_before_are_told_apart_by_their_trials(tmp_path: Path):
         StudyDiffersError, match="holds those of a study that this database does not know"
     ):
         open_in("elsewhere/b.db", tmp_path, search__trials=2, search__seed=7)
-    assert run_in("a.db", tmp_path, search__trials=3).summary().scored == 3
+    assert summary_of(run_in("a.db", tmp_path, search__trials=3)).scored == 3
 
 
 def test_leftovers_of_before_do_not_keep_a_study_out(tmp_path: Path):
@@ -177,7 +178,7 @@ def test_a_copy_takes_the_files_over_when_it_goes_on(tmp_path: Path):
         again(source).files(source.trials[0])
     with pytest.raises(StudyDiffersError, match=BOTH.format("a.db", "b.db")):
         run_in("a.db", tmp_path, search__trials=3)
-    assert again(source).summary().scored == 2  # which its database says
+    assert summary_of(again(source)).scored == 2  # which its database says
 
 
 def test_a_copy_that_comes_late_is_refused_too(tmp_path: Path):

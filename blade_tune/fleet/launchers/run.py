@@ -13,6 +13,7 @@ from blade_tune.fleet.launchers.study_poller import StudyPoller
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.fleet.supervisor import FATAL
 from blade_tune.storage.connect import OUTAGE_S, storage_errors
+from blade_tune.study.progress import summary_of
 from blade_tune.study.stored import StoredStudy
 from blade_tune.study.workspace import Workspace
 from blade_tune.trial.callback import Callback
@@ -47,7 +48,7 @@ def run_jobs(
     stored = workspace.study(stored.definition.name, outage_s=OUTAGE_S)
     with closing(launcher), storage_errors(url), StopSignals().listening() as signals:
         job = Job.of(stored, settings)
-        callback.run_started(stored.summary(), stored.definition.train.max_epochs)
+        callback.run_started(summary_of(stored), stored.definition.train.max_epochs)
         over = job.why_over(stored)
         if over is None:
             count = settings.workers or 1
@@ -57,7 +58,7 @@ def run_jobs(
             over = _end_of_run(ended, job, stored)
         if signals:
             raise signals.error()
-        callback.run_ended(over.settle(), stored.summary())
+        callback.run_ended(over.settle(), summary_of(stored))
     return over.why
 
 

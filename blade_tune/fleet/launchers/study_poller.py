@@ -6,8 +6,8 @@ import time
 from optuna.trial import FrozenTrial, TrialState
 
 from blade_tune.storage.trial_record import TrialRecord
-from blade_tune.storage.trials import is_continued
-from blade_tune.study.progress import describe
+from blade_tune.storage.trials import is_continued, own_values
+from blade_tune.study.progress import describe, summary_of
 from blade_tune.study.stored import StoredStudy
 from blade_tune.training.epoch_record import EpochRecord
 from blade_tune.trial.callback import Callback
@@ -38,6 +38,7 @@ class StudyPoller:
         for trial in self._stored.trials:
             if trial.number not in self._ended and trial.state != TrialState.WAITING:
                 self._report_trial(trial)
+        self._callback.progressed(summary_of(self._stored))
 
     def _report_trial(self, trial: FrozenTrial) -> None:
         """Report a trial's start, latest epoch and end, as far as they are new."""
@@ -46,7 +47,7 @@ class StudyPoller:
         # The seed is stored after the last parameter was suggested, so the configuration is whole from then on.
         if number not in self._epochs and TrialRecord.seed in TrialRecord(trial):
             self._epochs[number] = (0, time.monotonic())
-            callback.trial_started(number, trial.params)
+            callback.trial_started(number, own_values(self._stored.definition.space, trial))
         if number in self._epochs:
             self._report_epoch(trial)
         if not trial.state.is_finished():
@@ -55,7 +56,7 @@ class StudyPoller:
         if is_continued(trial):
             callback.trial_lost(number)
         else:
-            callback.trial_ended(number, describe(trial), trial.value, self._stored.summary())
+            callback.trial_ended(number, describe(trial), trial.value, summary_of(self._stored))
 
     def _report_epoch(self, trial: FrozenTrial) -> None:
         """Report a trial's latest evaluation if it is new.
