@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from blade_tune.cli.completion import complete_files, complete_models
+from blade_tune.cli.completion import complete_files, complete_models, complete_stored
 from blade_tune.cli.data_prepare import log_options
 from blade_tune.cli.groups import LOG, STUDIED, InGroups
 from blade_tune.cli.options import format_option, quiet_option, run_flags
@@ -48,6 +48,7 @@ AUTO_FLAGS = ("data", "workers", "threads", "device", "gpus", "per_gpu", "storag
     "--warm-start",
     multiple=True,
     metavar="SOURCE[:K]",
+    shell_complete=complete_stored,
     help="The best K configurations of another study, or that of a bundle, are tried first by its model.",
 )
 @click.option(

@@ -115,6 +115,7 @@ def _listed(complete: Completer) -> Completer:
 
 complete_models = _listed(complete_model)
 complete_results = _listed(complete_result)
+complete_members = _listed(complete_stored)
 
 
 @_quiet

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from blade_tune.cli.completion import complete_model
+from blade_tune.cli.completion import complete_members, complete_model, complete_stored
 from blade_tune.cli.groups import STUDIED, InGroups
 from blade_tune.cli.options import WORK_FLAGS, quiet_option, run_flags, study_option
 from blade_tune.cli.output import print_facts
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @click.option(
     "--members",
     metavar="LIST",
+    shell_complete=complete_members,
     help="Of a combination: stored studies, or STUDY:TRIAL, separated by commas.",
 )
 @click.option(
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     "warm_start",
     multiple=True,
     metavar="SOURCE[:K]",
+    shell_complete=complete_stored,
     help="Try the best K (default: 3) configurations of another study first. SOURCE is its name, RESULTS_DIR/STUDY, "
     "STORAGE_URL#STUDY, the folder of a bundle, or a .csv that `trials` printed. May be given again.",
 )

@@ -8,7 +8,7 @@ from typing import Any
 from blade_tune.errors import BladeTuneError
 from blade_tune.report import Row
 from blade_tune.selection.comparison_name import ComparisonName
-from blade_tune.spec.definition import OF_RUNS
+from blade_tune.spec.definition import OF_RUNS, OF_VARIANTS
 from blade_tune.storage.connect import open_storage
 from blade_tune.storage.optuna_storage import StudyStorage
 from blade_tune.storage.overview import StudyFigures, all_figures
@@ -52,6 +52,8 @@ def part_of(name: str) -> str | None:
     """Return the study or the comparison that a study is a part of, by its name; None for a study that stands alone."""
     if name.endswith(OF_RUNS):
         return name.removesuffix(OF_RUNS)
+    if OF_VARIANTS in name:
+        return name.partition(OF_VARIANTS)[0]
     comparison = ComparisonName.of_search(name)
     return str(comparison) if comparison else None
 

@@ -17,7 +17,7 @@ from blade_tune.selection.contrasts import name_contrasts
 from blade_tune.selection.effects import Changes, ablations
 from blade_tune.selection.runs import RunExecutor
 from blade_tune.space import Space, nest
-from blade_tune.spec.definition import StudyDefinition
+from blade_tune.spec.definition import OF_VARIANTS, StudyDefinition
 from blade_tune.spec.recipes import has_effect
 from blade_tune.storage.trials import num_scored
 from blade_tune.study.create import TrialBudget, open_study
@@ -59,7 +59,7 @@ def define_variants(stored: StoredStudy, trials: int) -> dict[str, StudyDefiniti
     own = stored.definition
     definitions = {}
     for label, changes in variants.items():
-        name = f"{own.name}.ablate-{_short(label)}"
+        name = f"{own.name}{OF_VARIANTS}{_short(label)}"
         space = _space(own, changes)
         content: dict[str, Any] = {
             **own.to_mapping(),

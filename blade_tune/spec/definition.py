@@ -31,6 +31,9 @@ from blade_tune.training.config import EvaluationConfig, FitConfig, TrainConfig
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 OF_RUNS = ".runs"  # how the name of a study of runs ends
+OF_VARIANTS = (
+    ".ablate-"  # between the name of a study and the label of a variant that is searched anew
+)
 # The model that is made of other studies' trials, and of how many at most.
 COMBINATION, MOST_MEMBERS = "combination", 5
 

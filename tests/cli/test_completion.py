@@ -55,6 +55,14 @@ def test_stored_studies_are_completed(finished: Path, command: str):
     assert names(f"{command} -s ", finished) == ["tiny"]
 
 
+def test_stored_studies_are_completed_as_members_and_sources(finished: Path):
+    """Members are a list, in which each is offered once."""
+    assert names("run --study tiny --members ", finished) == ["tiny"]
+    assert names("run --study tiny --members tiny,", finished) == []
+    for command in ("run", "auto"):
+        assert names(f"{command} --study tiny --warm-start t", finished) == ["tiny"]
+
+
 def test_study_files_are_completed_for_a_run(finished: Path):
     """Stored studies and files, each once; the rest of a path is left to the shell."""
     offered = names("run --study ", finished)

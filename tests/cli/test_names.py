@@ -161,6 +161,7 @@ def test_names_say_what_a_study_is_a_part_of():
     assert part_of("demo-item_knn") is None
     assert part_of("demo.compare-shared-ease") == "demo.compare-shared"
     assert part_of("demo.compare-ease.runs") == "demo.compare-ease"
+    assert part_of("demo.ablate-w-o-EF") == "demo"
 
 
 def test_ages_are_in_their_largest_unit():
