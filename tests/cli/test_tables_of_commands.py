@@ -41,6 +41,7 @@ SHOWN = (
     "doctor",
     "space show blade",
     "space check blade --model blade",
+    "data xray --study tiny -q",
 )
 
 
