@@ -1,12 +1,13 @@
 """Reference of commands: what `--help` prints of each, with its options as lists and its examples as code."""
 
+import inspect
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import click
-from markdown import code, escaped, link, table
+from markup import code, escaped, link, table
 
 from blade_tune import errors
 from blade_tune.cli.program import blade_tune
@@ -75,7 +76,7 @@ def _pages(command: click.Command, parent: click.Context, name: str, level: int)
 def _described(command: click.Command, context: click.Context) -> Iterator[str]:
     """Yield what a help text has: what the command does, its usage, its example, its options."""
     usage = " ".join((context.command_path, *command.collect_usage_pieces(context)))
-    paragraphs = (command.help or "").split("\n\n")
+    paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     for paragraph in paragraphs:
         if not paragraph.startswith(KEPT):
             yield f"{escaped(' '.join(paragraph.split()))}\n"

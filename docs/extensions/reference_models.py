@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from markdown import anchor, code, escaped, link, table
+from markup import anchor, code, escaped, link, table
 from reference_settings import HEADS, rows_of
 
 from blade_tune.models import MODELS, config_class

@@ -2,7 +2,7 @@
 
 import inspect
 
-from markdown import code, escaped, table
+from markup import code, escaped, table
 
 import blade_tune
 from blade_tune import errors as errors_module

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from markdown import code, escaped, table
+from markup import code, escaped, table
 
 from blade_tune.config import Settings
 from blade_tune.data.config import DataConfig

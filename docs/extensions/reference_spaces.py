@@ -1,6 +1,6 @@
 """Reference of search spaces: what each shipped space varies and fixes, under both recipes."""
 
-from markdown import code, escaped, link, table
+from markup import code, escaped, link, table
 from reference_settings import HEADS, rows_of
 
 from blade_tune.models import MODELS

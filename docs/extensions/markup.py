@@ -3,27 +3,28 @@
 import re
 from collections.abc import Iterable, Sequence
 
-SPECIAL = re.compile(r"([\\*_{}\[\]<>#|~$&])")
+SPECIAL = re.compile(r"([\\*_{}\[\]<>#~$&])")
+FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 
 
 def escaped(text: str) -> str:
-    """Return text of which Markdown changes nothing, but for what stands between backticks, which stays code."""
-    parts = text.split("`")
-    if len(parts) % 2 == 0:  # a backtick without another one
+    """Return text of which Markdown changes nothing, but for code between backticks; flags become code too."""
+    if text.count("`") % 2:  # one of them is without another
         return SPECIAL.sub(r"\\\1", text).replace("`", "\\`")
-    return "`".join(
-        SPECIAL.sub(r"\\\1", part) if place % 2 == 0 else part for place, part in enumerate(parts)
-    )
+    parts = text.split("`")
+    parts[::2] = [FLAG.sub(r"`\g<0>`", SPECIAL.sub(r"\\\1", part)) for part in parts[::2]]
+    return "`".join(parts)
 
 
 def code(value: object) -> str:
-    """Return a value as code; in a table too, for a bar in it is escaped."""
-    return f"`{value}`".replace("|", "\\|")
+    """Return a value as code."""
+    return f"`{value}`"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return rows of Markdown as a table."""
-    lines = [heads, ["---"] * len(heads), *rows]
+    cells = ([cell.replace("|", "\\|") for cell in row] for row in rows)
+    lines = [heads, ["---"] * len(heads), *cells]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
