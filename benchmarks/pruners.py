@@ -1,13 +1,15 @@
 """Which pruner saves most epochs and keeps the best trial: whole learning curves, and every rule replayed on them.
 
     python benchmarks/pruners.py curves --data DIR
+    python benchmarks/pruners.py curves --data DIR --model sasrec --items 2000 --users 1024 --eval-every 4 --out FILE
     python benchmarks/pruners.py replay results/paper/pruning-curves-*.csv
 
 `curves` runs a study without a pruner on a part of QK-Video that a CPU thread can train on, and writes one row an
-evaluation; it goes on where it was stopped. The part: rows of the 500 most frequent train items; of the users who have
-five of them and a valid row, 256 are drawn to train on. NDCG@10 of 256 users is a handful of hits, so all other users
-with a valid row there are ranked too: of these the newest train row alone is kept, which gives a window to rank with
-and no step to train on.
+evaluation; it goes on where it was stopped. The part: rows of the most frequent train items, 500; of the users who have
+five of them and a valid row, some are drawn to train on, 256. NDCG@10 of 256 users is a handful of hits, so all other
+users with a valid row there are ranked too: of these the newest train row alone is kept, which gives a window to rank
+with and no step to train on. Without `--model` it is BLADE as published, over SPACE; with it, that model over its own
+space under the shared recipe.
 
 `replay` feeds the curves to Optuna's pruners, to promotion and to one cut for all (replays.py) as `trial/objective.py`
 does, in shuffled orders of a half of them, so that not always the same one is the best, by workers that train at the
@@ -45,7 +47,7 @@ from blade_tune.training.config import TrainConfig
 from blade_tune.training.early_stopping import EarlyStopping
 
 STUDY = "qk-video-256"
-USERS, ITEMS, LEAST_ROWS = 256, 500, 5
+LEAST_ROWS = 5
 METRIC = "ndcg@10"
 # Shares of the epochs at which trials pause
 LADDERS = ((0.1,), (0.2,), (0.25,), (0.3,), (0.25, 0.5), (0.125, 0.25, 0.5))
@@ -59,6 +61,8 @@ SHOWN = (
     "alpha",
     "lambda_",
     "augmentation",
+    "auxiliary_weight",
+    "item_std",
 )
 SPACE = {
     "model": {
@@ -96,14 +100,14 @@ DEFINITION = {
 
 
 def part(
-    train_NX: NDArray[np.int64], valid_NX: NDArray[np.int64], seed: int
+    train_NX: NDArray[np.int64], valid_NX: NDArray[np.int64], options: argparse.Namespace
 ) -> tuple[NDArray[np.int64], ...]:
     """The rows of train and valid, user first and item second, that make the part."""
-    frequent = np.argsort(-np.bincount(train_NX[:, 1]), kind="stable")[:ITEMS]
+    frequent = np.argsort(-np.bincount(train_NX[:, 1]), kind="stable")[: options.items]
     train_NX, valid_NX = (rows[np.isin(rows[:, 1], frequent)] for rows in (train_NX, valid_NX))
     active = np.flatnonzero(np.bincount(train_NX[:, 0]) >= LEAST_ROWS)
-    drawn = np.random.default_rng(seed).choice(
-        np.intersect1d(active, valid_NX[:, 0]), USERS, replace=False
+    drawn = np.random.default_rng(options.seed).choice(
+        np.intersect1d(active, valid_NX[:, 0]), options.users, replace=False
     )
     newest = len(train_NX) - 1 - np.unique(train_NX[::-1, 0], return_index=True)[1]
     kept = np.isin(train_NX[:, 0], drawn)
@@ -113,35 +117,47 @@ def part(
 
 
 def run_curves(options: argparse.Namespace) -> None:
-    folder = options.results / STUDY / "data"
+    definition, name, recipe = DEFINITION, STUDY, []
+    if options.model:
+        name = f"{STUDY}-{options.model}"
+        definition = {**DEFINITION, "model": options.model, "space": options.model}
+        recipe = ["--recipe", "shared", "--name", name]
+    definition["train"]["eval_every"] = options.eval_every
+    folder = options.results / name / "data"
     folder.mkdir(parents=True, exist_ok=True)
     names = ("train.txt", "valid.txt")
     found = options.data / "qk-video" if (options.data / "qk-video").is_dir() else options.data
     whole = (np.loadtxt(found / name, np.int64, delimiter=",") for name in names)
-    for name, rows in zip(names, part(*whole, options.seed), strict=True):
-        np.savetxt(folder / name, rows, "%d", ",")
+    drawn = part(*whole, options)
+    for file, rows in zip(names, drawn, strict=True):
+        np.savetxt(folder / file, rows, "%d", ",")
     study = folder / f"{STUDY}.yaml"
     search = {"sampler": "tpe", "pruner": {"kind": "none"}, "seed": options.seed}
-    study.write_text(write_yaml({**DEFINITION, "search": search}))
-    place = ("--study", str(study), "--results", str(options.results))
-    blade_tune(
-        "run", *place, "--data", str(folder), "--trials", str(options.trials), "--device", "cpu"
-    )
-    epochs, trials = (
-        read(options.results / STUDY / f"{name}.csv") for name in ("epochs", "trials")
-    )
-    by_number = {row["number"]: row for row in trials if row["state"] == "complete"}
-    with options.out.open("w", newline="") as file:
+    study.write_text(write_yaml({**definition, "search": search}))
+    place = ("--study", str(study), *recipe, "--results", str(options.results))
+    trials = ("--trials", str(options.trials), "--workers", str(options.workers))
+    blade_tune("run", *place, "--data", str(folder), *trials, "--device", "cpu")
+    write_curves(options.results / name, options.out)
+
+
+def write_curves(folder: Path, out: Path) -> None:
+    """Write a row for each evaluation of the trials that a study has completed."""
+    epochs, trials = (read(folder / f"{name}.csv") for name in ("epochs", "trials"))
+    completed = {row["number"]: row for row in trials if row["state"] == "complete"}
+
+    def value(trial: dict[str, str], name: str) -> str | None:
+        return trial.get(f"model.{name}") or trial.get(f"train.{name}")
+
+    shown = [name for name in SHOWN if any(value(trial, name) for trial in completed.values())]
+    with out.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["trial", "state", "epoch", METRIC, *SHOWN])
+        writer.writerow(["trial", "state", "epoch", METRIC, *shown])
         for row in epochs:
-            if row[METRIC] and (trial := by_number.get(row["trial"])):
-                given = [trial.get(f"model.{name}") or trial.get(f"train.{name}") for name in SHOWN]
+            if row[METRIC] and (trial := completed.get(row["trial"])):
+                given = [short(value(trial, name)) for name in shown]
                 figure = f"{float(row[METRIC]):.6f}"
-                writer.writerow(
-                    [row["trial"], trial["state"], row["epoch"], figure, *map(short, given)]
-                )
-    print(f"{len(by_number)} curves in {options.out}")
+                writer.writerow([row["trial"], trial["state"], row["epoch"], figure, *given])
+    print(f"{len(completed)} curves in {out}")
 
 
 def blade_tune(*arguments: str) -> None:
@@ -305,6 +321,11 @@ def main() -> None:
     curves.add_argument("--data", type=Path, required=True, help="folder of QK-Video's split files")
     curves.add_argument("--results", type=Path, default=Path("results"))
     curves.add_argument("--trials", type=int, default=64)
+    curves.add_argument("--workers", type=int, default=1)
+    curves.add_argument("--model", help="over its own space, under the shared recipe")
+    curves.add_argument("--items", type=int, default=500, help="the most frequent ones")
+    curves.add_argument("--users", type=int, default=256, help="to train on")
+    curves.add_argument("--eval-every", type=int, default=2)
     curves.add_argument(
         "--seed", type=int, default=2026, help="of the users drawn, and of the study"
     )
