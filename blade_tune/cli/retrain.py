@@ -9,7 +9,6 @@ import click
 
 from blade_tune.cli.options import format_option, quiet_option, run_settings
 from blade_tune.cli.output import print_facts
-from blade_tune.cli.progress import epoch_lines
 from blade_tune.cli.steps import watch_steps
 from blade_tune.errors import ConfigError, NotBetterError
 from blade_tune.export import JudgedOn
@@ -95,6 +94,7 @@ def retrain(
         raise ConfigError("retrain needs the newer rows: one of --data and --source.")
     require_bundle(bundle)
 
+    from blade_tune.cli.progress import epoch_lines
     from blade_tune.export.retraining import RetrainOptions, retrain_bundle
 
     is_silent = quiet or sys.stderr.isatty()  # on a terminal, steps have a live view

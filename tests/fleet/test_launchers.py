@@ -331,10 +331,11 @@ def assert_stopped(ended: Program, code: int, cwd: Path, *storage: str) -> None:
     assert trials == {
         **dict.fromkeys(trials, 0),
         **done,
-        "continued": trials["waiting"],
+        "continued": trials["continued"],
         "waiting": trials["waiting"],
     }
-    assert trials["waiting"] >= 1
+    # More where the machine was so busy that a lease ran out before
+    assert trials["continued"] >= trials["waiting"] >= 1
 
 
 # Ray

@@ -21,7 +21,7 @@ EVENTS: dict[str, tuple[Any, ...]] = {
     "trial_ended": (7, "complete", 0.25, SUMMARY),
     "trial_lost": (7,),
 }
-OF_THE_SUPERVISOR = {"run_started", "run_ended"}
+OF_THE_SUPERVISOR = {"run_started", "progressed", "run_ended"}
 
 
 class Recorder(Callback):
