@@ -61,15 +61,14 @@ class PlainProgress(Callback):
     def trial_ended(
         self, number: int, outcome: str, value: float | None, summary: StudySummary | None
     ) -> None:
-        """Print the trial's outcome and the state of the study."""
+        """Print the trial's outcome, the best trial so far, and the state of the study."""
         shown = "none" if value is None else f"{value:.4f}"
         line = f"trial={number} {outcome} value={shown}"
         if summary is not None:
             self._summary = summary
-            best = "best=none"
             if summary.best_value is not None:
-                best = f"best={summary.best_value:.4f} best_trial={summary.best_number}"
-            line += f" {best} {_counts(summary)}{_left(summary)}"
+                line += f" best={summary.best_value:.4f} best_trial={summary.best_number}"
+            line += f" {_counts(summary)}{_left(summary)}"
         self._line(line)
 
     def run_ended(self, why: str, summary: StudySummary) -> None:

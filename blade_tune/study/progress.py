@@ -15,9 +15,12 @@ SILENT_S = 120.0  # without a heartbeat, after which a process of another machin
 
 
 def summary_of(stored: StoredStudy) -> StudySummary:
-    """Return a study's progress, its best trial, the verdict on it, and how long the study still takes."""
+    """Return a study's progress, its best trial, the verdict on it, and how long the study still takes.
+
+    A study of runs has no best one: none of them is chosen.
+    """
     trials = stored.trials
-    best = best_trial(trials)
+    best = None if stored.definition.is_given else best_trial(trials)
     verdict = stored.verdict(trials)
     limit = stored.limit
     return StudySummary(
