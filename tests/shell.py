@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from tests.cli.program import PREFIX, PROGRAM, call, environment
 
-LONGEST_S = 240.0
+LONGEST_S = 300.0  # between two commands
 POLL_S = 0.02
 # What the shell finds as `blade-tune`: it asks the test's process, but for a server, which is a process of its own
 ASKING = f"""#!{sys.executable} -IS
@@ -66,9 +67,12 @@ def type_in(
             )
         )
         stack.callback(process.kill)
+        asked = time.monotonic()
         while process.poll() is None:
             with contextlib.suppress(TimeoutError):
                 answer(listening)
+                asked = time.monotonic()
+            assert time.monotonic() < asked + LONGEST_S, commands
         for stream in (out, err):
             stream.seek(0)
         ended = subprocess.CompletedProcess(commands, process.returncode, out.read(), err.read())

@@ -1,34 +1,12 @@
-"""README's walk from an engineer's own log to recommendations, and the command that makes up data."""
+"""The command that makes up data."""
 
-import csv
 import json
-import re
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.blocks import words
 from tests.cli.program import call
-from tests.shell import type_in
-
-@pytest.mark.slow
-def test_the_readmes_walk_from_a_log_to_recommendations(tmp_path: Path) -> None:
-    """Every command does its part, and in the end each user has ten items of the log that are new to them."""
-    type_in(words("README.md", "own data"), tmp_path)
-    with (tmp_path / "shop.csv").open(encoding="utf-8") as file:
-        events = list(csv.DictReader(file))
-    met = {(row["user_id"], row["item_id"]) for row in events}
-    with (tmp_path / "recommendations.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    users = {row["user_id"] for row in events}
-    assert {row["user_id"] for row in rows} == users
-    assert len(rows) == 10 * len(users)
-    assert {row["item_id"] for row in rows} <= {row["item_id"] for row in events}
-    assert not met & {(row["user_id"], row["item_id"]) for row in rows}
-    card = (tmp_path / "results" / "shop.auto" / "bundle" / "README.md").read_text()
-    assert re.match(r"# \w+ on shop\n", card)
-    assert (tmp_path / "results" / "shop.auto" / "report" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("name", ["shop.csv", "shop.jsonl", "shop.parquet"])
