@@ -40,9 +40,9 @@ PIP = "#!/bin/sh\n"
 
 
 def type_in(
-    commands: str, cwd: Path, env: Mapping[str, str] = {}
+    commands: str, cwd: Path, env: Mapping[str, str] = {}, code: int = 0
 ) -> subprocess.CompletedProcess[str]:
-    """Run commands of a page in bash as a reader would; each of them must go well."""
+    """Run commands of a page in bash as a reader would; each must go well, but for the last, which ends in a code."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name, text in (("blade-tune", ASKING), ("pip", PIP)):
@@ -76,7 +76,7 @@ def type_in(
         for stream in (out, err):
             stream.seek(0)
         ended = subprocess.CompletedProcess(commands, process.returncode, out.read(), err.read())
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == code, ended.stderr
     return ended
 
 

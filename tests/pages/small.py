@@ -15,19 +15,25 @@ GRID = {"trials": 200, "sampler": "grid"}
 # What is searched, a point of each model, so that a grid ends with it
 SPACES: dict[str, dict[str, Any]] = {
     "blade": {
-        **{"embedding_size": 8, "max_length": 8, "num_blocks": 1, "num_heads": 1, "num_experts": 2},
-        **{"augmentation": "add", "rho": 0.5, "lambda_": 0.1, "dropout": {"choice": [0.1]}},
+        "embedding_size": 8,
+        "max_length": 8,
+        "num_blocks": 1,
+        "num_heads": 1,
+        "num_experts": 2,
+        "augmentation": "add",
+        "rho": 0.5,
+        "lambda_": 0.1,
+        "dropout": {"choice": [0.1]},
     },
     "sasrec": {"embedding_size": 8, "max_length": 8, "dropout": {"choice": [0.1]}},
     "eidp": {"embedding_size": 8, "max_length": 8, "dropout": {"choice": [0.1]}},
-    "popularity": {"counts": {"choice": ["all"]}},
     "item_knn": {"neighbors": {"choice": [20]}},
     "ials": {"factors": 4, "iterations": 2, "regularization": {"choice": [10.0]}},
     "combination": {"weight_2": {"choice": [1.0]}},
 }
 SPACES |= dict.fromkeys(("blade-any", "blade-extended"), SPACES["blade"])
 # All that `--models all` means to a command, beside which the pages name others
-FEW = ("popularity", "item_knn", "ials", "sasrec", "blade")
+FEW = ("item_knn", "sasrec", "blade")
 
 
 def write_world(folder: Path) -> Path:

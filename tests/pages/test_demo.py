@@ -14,8 +14,13 @@ from tests.shell import type_in, type_in_python
 PART = {"w/o sets": {"model.read_sets": False}}
 SPACE = {
     "model": {
-        **{"embedding_size": 8, "max_length": 8, "num_blocks": 1, "num_heads": 1, "num_experts": 2},
-        **{"augmentation": "add", "rho": 0.5},
+        "embedding_size": 8,
+        "max_length": 8,
+        "num_blocks": 1,
+        "num_heads": 1,
+        "num_experts": 2,
+        "augmentation": "add",
+        "rho": 0.5,
         "alpha": {"float": [0.0, 1.0], "step": 0.1},
         "lambda_": {"float": [0.01, 1.0], "log": True},
     }
@@ -28,7 +33,7 @@ class Glance(serving._Server):
     def __init__(self, host: str, _: int) -> None:
         super().__init__(host, 0)
 
-    def serve_forever(self, poll_interval: float = 0.5) -> None:
+    def serve_forever(self, *_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
 

@@ -43,7 +43,7 @@ def events(draw: random.Random, *last: Sequence[object]) -> list[list[object]]:
 @pytest.mark.slow
 def test_logs_of_many_forms(work: Path) -> None:
     """Each command of docs/data.md does its part, on a log as the page describes it."""
-    draw = random.Random(0)
+    draw = random.Random(0)  # noqa: S311
     do(work, "data synth --users 60 --items 40 --events events.parquet")
     said = type_in(words("docs/data.md", "own log"), work)
     assert "data prepare event-log" in said.stdout
@@ -76,7 +76,7 @@ def test_logs_of_many_forms(work: Path) -> None:
 
 def test_several_files_of_one_log(tmp_path: Path) -> None:
     """The first look at them, and the mapping file of docs/data.md, which is what the next command prepares."""
-    draw = random.Random(1)
+    draw = random.Random(1)  # noqa: S311
     viewed = [row[:3] for row in events(draw)]
     status = ("paid", "shipped", "open")
     for folder in (tmp_path, tmp_path / "logs"):
