@@ -12,7 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +105,15 @@ class Ended:
     err: str
 
 
+# Commands that start workers
+TRAINING = {"ablate", "auto", "compare", "confirm", "run", "sweep", "worker"}
+
+
 def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
-    """Run the program's `main` in this process, which spares the seconds that importing torch takes."""
+    """Run the program's `main` in this process, which spares the seconds that importing torch takes.
+
+    Its workers come from the nursery, for the same reason.
+    """
     logger = logging.getLogger("blade_tune")
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -118,6 +125,9 @@ def call(*words: str, cwd: Path, env: Mapping[str, str] = {}) -> Ended:
         patch.setenv("XDG_CONFIG_HOME", str(cwd / "no-config"))
         # So one worker, whose proposals are the same each time
         patch.setenv("OMP_NUM_THREADS", "1")
+        if TRAINING.intersection(words[:1]):
+            patch.setenv("PYTHONPATH", str(INJECTED))
+            patch.setenv("PYTHON_TEST_NURSERY", nursery())
         for name, value in env.items():
             patch.setenv(name, value)
         with pytest.raises(SystemExit) as end:
@@ -144,26 +154,6 @@ def environment(cwd: Path, env: Mapping[str, str] = {}) -> dict[str, str]:
     if "PYTHON_TEST_NURSERY" not in env:
         fixed["PYTHON_TEST_NURSERY"] = nursery()
     return {**inherited, **fixed, "TERM": "xterm", "COLUMNS": "120", **env}
-
-
-def type_in(commands: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run commands of a page in bash as a reader would; each of them must go well."""
-    return run_as_reader(["bash", "-euo", "pipefail", "-c", commands], cwd)
-
-
-def run_as_reader(words: Sequence[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command in the environment of a reader who has activated the environment of the tests; it must go well."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    env |= {
-        "PATH": f"{sysconfig.get_path('scripts')}:{env['PATH']}",
-        "OMP_NUM_THREADS": "1",
-        "XDG_CONFIG_HOME": str(cwd / "no-config"),
-    }
-    ended = subprocess.run(
-        words, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=240
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended
 
 
 def start(

@@ -1,46 +1,12 @@
-"""README's walk from an engineer's own log to recommendations, and the command that makes up data."""
+"""The command that makes up data."""
 
-import csv
 import json
-import re
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from tests.cli.program import call, type_in
-
-ROOT = Path(__file__).parents[2]
-
-
-def walk() -> str:
-    """The commands of the README, word for word."""
-    found = re.search(
-        r"<!-- own data -->\n```sh\n(.*?)```",
-        (ROOT / "README.md").read_text(encoding="utf-8"),
-        re.DOTALL,
-    )
-    assert found is not None
-    return found[1]
-
-
-@pytest.mark.slow
-def test_the_readmes_walk_from_a_log_to_recommendations(tmp_path: Path) -> None:
-    """Every command does its part, and in the end each user has ten items of the log that are new to them."""
-    type_in(walk(), tmp_path)
-    with (tmp_path / "shop.csv").open(encoding="utf-8") as file:
-        events = list(csv.DictReader(file))
-    met = {(row["user_id"], row["item_id"]) for row in events}
-    with (tmp_path / "recommendations.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    users = {row["user_id"] for row in events}
-    assert {row["user_id"] for row in rows} == users
-    assert len(rows) == 10 * len(users)
-    assert {row["item_id"] for row in rows} <= {row["item_id"] for row in events}
-    assert not met & {(row["user_id"], row["item_id"]) for row in rows}
-    card = (tmp_path / "results" / "shop.auto" / "bundle" / "README.md").read_text()
-    assert re.match(r"# \w+ on shop\n", card)
-    assert (tmp_path / "results" / "shop.auto" / "report" / "report.html").is_file()
+from tests.cli.program import call
 
 
 @pytest.mark.parametrize("name", ["shop.csv", "shop.jsonl", "shop.parquet"])
@@ -82,8 +48,8 @@ def test_made_up_events_in_every_form(tmp_path: Path, name: str) -> None:
 
 def test_made_up_studies_know_their_best(tmp_path: Path) -> None:
     """`data synth` writes a study that needs no files; `data stats` prints the same best, above popularity."""
-    words = ["data", "synth", "--users", "80", "--items", "60", "--name", "school"]
-    made = call(*words, "-f", "json", cwd=tmp_path)
+    synth = ["data", "synth", "--users", "80", "--items", "60", "--name", "school"]
+    made = call(*synth, "-f", "json", cwd=tmp_path)
     assert made.code == 0, made.err
     stats = json.loads(call("data", "stats", "--study", "school", "-f", "json", cwd=tmp_path).out)
     assert stats["best_reachable"] == json.loads(made.out)["best_reachable"]
@@ -92,7 +58,7 @@ def test_made_up_studies_know_their_best(tmp_path: Path) -> None:
         > stats["baselines"]["valid"]["popularity"]["ndcg@10"]
     )
     assert call("run", "--study", "school", "--dry-run", cwd=tmp_path).code == 0
-    again = call(*words, cwd=tmp_path)
+    again = call(*synth, cwd=tmp_path)
     assert (again.code, again.err) == (
         2,
         "Error: studies/school.yaml: is there already; give another --name.\n",
@@ -100,7 +66,7 @@ def test_made_up_studies_know_their_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "law"),
+    ("options", "law"),
     [
         (["--items", "3"], "--items must be above the number of behaviors, 3, got 3."),
         (["--noise", "2"], "noise must be less than or equal to 1"),
@@ -108,9 +74,9 @@ def test_made_up_studies_know_their_best(tmp_path: Path) -> None:
         (["--name", "../x"], "name"),
     ],
 )
-def test_what_cannot_be_made_up(tmp_path: Path, words: list[str], law: str) -> None:
+def test_what_cannot_be_made_up(tmp_path: Path, options: list[str], law: str) -> None:
     """One line, code 2, nothing written."""
-    ended = call("data", "synth", "--users", "20", "--items", "40", *words, cwd=tmp_path)
+    ended = call("data", "synth", "--users", "20", "--items", "40", *options, cwd=tmp_path)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert law in ended.err
     assert list(tmp_path.iterdir()) == []

@@ -11,26 +11,19 @@ import pytest
 from blade_tune.data.sources.base import open_source
 from blade_tune.data.sources.split_files import FILES
 from blade_tune.export import checksums
+from tests.blocks import blocks, words
 from tests.cli.combined import NAME, load
-from tests.cli.program import call, do, finish, read_until, start, type_in
+from tests.cli.program import call, do, finish, read_until, start
 from tests.export.splits import changed, read
-
-ROOT = Path(__file__).parents[2]
-
-
-def blocks(mark: str) -> list[str]:
-    """The commands of the page under a mark, word for word."""
-    page = (ROOT / "docs" / "retraining.md").read_text(encoding="utf-8")
-    return re.findall(rf"<!-- {mark} -->\n```sh\n(.*?)```", page, re.DOTALL)
+from tests.shell import type_in
 
 
 @pytest.mark.slow
 def test_the_pages_walk_from_cron_to_ledger(tmp_path: Path) -> None:
     """Every command does its part: the script trains the next bundle, which is better, and moves the link to it."""
-    [script] = blocks("weekly script")
-    (tmp_path / "weekly.sh").write_text(script)
-    for commands in blocks("retraining"):
-        ended = type_in(commands, tmp_path)
+    (tmp_path / "weekly.sh").write_text(words("docs/retraining.md", "weekly script"))
+    for block in blocks("docs/retraining.md", "retraining"):
+        ended = type_in(block.words, tmp_path)
     bundles = tmp_path / "bundles"
     assert (tmp_path / "recommendations.csv").stat().st_size > 1000
     new = [path for path in bundles.iterdir() if path.is_dir() and not path.is_symlink()]
@@ -89,7 +82,7 @@ def test_what_the_command_says(exported: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("command", "told"),
     [
         ("retrain --bundle bundles/first --out next", "needs the newer rows: one of --data and --source."),
         ("retrain --bundle bundles/first --data a --source b --out next", "one of --data and --source."),
@@ -98,9 +91,9 @@ def test_what_the_command_says(exported: Path) -> None:
         ("ledger --study tiny --bundles bundles", "needs one of --study and --bundles."),
     ],
 )  # fmt: skip
-def test_mistakes_are_one_line(finished: Path, words: str, told: str) -> None:
+def test_mistakes_are_one_line(finished: Path, command: str, told: str) -> None:
     """Code 2, one message, nothing on stdout."""
-    ended = call(*words.split(), cwd=finished)
+    ended = call(*command.split(), cwd=finished)
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert told in ended.err
 

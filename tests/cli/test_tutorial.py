@@ -1,37 +1,31 @@
-"""The tutorial, word for word: its blocks are run one after the other, those of Python in one interpreter."""
+"""The tutorial, word for word: its blocks are run one after the other, those of Python as in one notebook."""
 
 import json
-import re
-import sys
 from pathlib import Path
 
 import pytest
 
 from blade_tune import open_study
-from tests.cli.program import run_as_reader, type_in
+from tests.blocks import blocks, words
 from tests.cli.test_dashboard import free_port
+from tests.pages.small import write
+from tests.shell import type_in, type_in_python
 
-ROOT = Path(__file__).parents[2]
-
-
-def blocks() -> list[tuple[str, str]]:
-    """The language and the words of each block that is run."""
-    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    return re.findall(r"<!-- tutorial -->\n```(sh|python)\n(.*?)```", page, re.DOTALL)
+SPACE = {
+    "model": {"embedding_size": 8, "max_length": 8, "num_blocks": 1, "alpha": {"float": [0.0, 1.0]}}
+}
 
 
 @pytest.mark.slow
 def test_the_tutorial_from_a_log_to_a_served_model(tmp_path: Path) -> None:
-    """Every block does its part; only the port is another, so that tests may run beside each other."""
-    before: list[str] = []
-    for language, words in blocks():
-        if language == "python":
-            before.append(words)
-            continue
-        if before:
-            run_as_reader([sys.executable, "-c", "".join(before)], tmp_path)
-            before.clear()
-        type_in(with_port(words, free_port()), tmp_path)
+    """Every block does its part; only the port is another, and the space of the study's models a smaller one."""
+    write(tmp_path / "search_spaces" / "blade-any.yaml", SPACE)
+    names = None
+    for block in blocks("docs/tutorial.md", "tutorial"):
+        if block.language == "python":
+            names = type_in_python(block.words, tmp_path, names)
+        else:
+            type_in(block.words.replace("8090", str(free_port())), tmp_path)
 
     # What the blocks leave
     answer = json.loads((tmp_path / "answer.json").read_text())
@@ -41,12 +35,12 @@ def test_the_tutorial_from_a_log_to_a_served_model(tmp_path: Path) -> None:
     assert study.status()["scored"] == 3
     assert len(study.stored.ledger.openings()) == 1
 
-
-def with_port(words: str, port: int) -> str:
-    return words.replace("8090", str(port))
-
-
-def test_every_block_but_the_installation_is_run() -> None:
-    """No block of the page is left out by a mark that is missing."""
-    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    assert page.count("\n```sh\n") + page.count("\n```python\n") == len(blocks()) + 1
+    # What docs/bundles.md and docs/serving.md do with the bundle
+    type_in(words("docs/bundles.md", "recommend"), tmp_path)
+    assert (tmp_path / "recommendations.parquet").is_file()
+    type_in_python(words("docs/bundles.md", "in python"), tmp_path)
+    url = f"localhost:{(port := free_port())}/"
+    wait = f"curl -s --retry 50 --retry-connrefused --retry-delay 1 {url}health > health.json"
+    serve, ask = words("docs/serving.md", "serve"), words("docs/serving.md", "request")
+    said = type_in(f"{serve.rstrip()} &\n{wait}\n{ask}kill %1".replace("8090", str(port)), tmp_path)
+    assert json.loads(said.stdout).keys() == json.loads(words("docs/serving.md", "answer")).keys()

@@ -1,7 +1,6 @@
 """The file of a bundle that torch alone runs: checked as the bundle is, recorded, made again, and used alone."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,10 +13,9 @@ from blade_tune.errors import BladeTuneError, DataError
 from blade_tune.export import checksums
 from blade_tune.export.final import ExportOptions, export_best
 from blade_tune.export.recommender import Recommender
+from tests.blocks import words
 from tests.export.splits import CPU, again, export, export_fitted, read, walks, write_newer
 from tests.tiny import stored
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +108,7 @@ def test_a_retrained_bundle_has_a_program_if_the_one_before_had(
 
 def test_the_pages_words_run_without_this_package(programmed: Path, tmp_path: Path) -> None:
     """The block of docs/bundles.md, word for word, gives the scores of the Recommender, and imports no blade_tune."""
-    page = (ROOT / "docs" / "bundles.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"<!-- program -->\n```python\n(.*?)```", page, re.DOTALL)
+    block = words("docs/bundles.md", "program")
     place = tmp_path / "results" / "shop"
     place.mkdir(parents=True)
     (place / "best").symlink_to(programmed)
