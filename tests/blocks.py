@@ -29,6 +29,10 @@ EXCEPTED = {
     ("docs/clusters.md", "slurm"): "needs a SLURM cluster",
     ("docs/clusters.md", "slurm script"): "needs a SLURM cluster",
     ("docs/clusters.md", "ray"): "needs a Ray cluster",
+    (
+        "docs/guides/shared-dashboard.md",
+        "dashboard",
+    ): "serves a team's PostgreSQL until it is ended",
     ("docs/data.md", "kuaisar"): "downloads 845 MB",
     ("docs/paper.md", "table"): "needs the paper's data, and days",
 }

@@ -44,7 +44,8 @@ def write_world(folder: Path) -> Path:
     write_study(work, "qk-video", split_files("qk-video", CLICKS))
     write_split(folder / "home" / "data" / "qk-video", CLICKS)
     # As `data prepare` would write them, which leaves a file alone that is there
-    for name, behaviors in (("shop", EVENTS), ("movielens", ("rate", "like"))):
+    logs = {"shop": EVENTS, "small": EVENTS, "movielens": ("rate", "like")}
+    for name, behaviors in logs.items():
         write_study(work, name, split_files(name, behaviors), run={"data": f"data/{name}"})
     return work
 

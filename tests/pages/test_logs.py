@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from blade_tune.config import read_yaml
@@ -114,6 +115,18 @@ def test_a_shop_by_itself(work: Path) -> None:
     type_in(words("docs/automl.md", "auto"), work)
     facts = json.loads((work / "results" / "shop.auto" / "auto.json").read_text())
     assert Path(work / facts["bundle"]).is_dir()
+
+
+@pytest.mark.slow
+def test_the_guides_of_logs(work: Path) -> None:
+    """One goes from a made-up log to a study, the other from a log to a study of a sample of its users."""
+    type_in(words("docs/guides/own-log.md", "own log"), work)
+    table = duckdb.read_csv(str(work / "shop.csv"))
+    table = table.project("user_id AS user, item_id AS item, ts AS time, event")
+    table.write_parquet(str(work / "log.parquet"))
+    type_in(words("docs/guides/twenty-million-rows.md", "sample"), work)
+    names = {row["study"] for row in json.loads(do(work, "studies -f json").out)}
+    assert {"shop", "small", "small-item_knn"} <= names
 
 
 def test_warm_starts(work: Path) -> None:
