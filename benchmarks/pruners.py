@@ -95,7 +95,7 @@ DEFINITION = {
         "auxiliary": "click",
     },
     "objective": {"metric": METRIC},
-    "train": {"max_epochs": 80, "eval_every": 2, "patience": 100_000},
+    "train": {"max_epochs": 80, "patience": 100_000},
 }
 
 
@@ -122,7 +122,7 @@ def run_curves(options: argparse.Namespace) -> None:
         name = f"{STUDY}-{options.model}"
         definition = {**DEFINITION, "model": options.model, "space": options.model}
         recipe = ["--recipe", "shared", "--name", name]
-    definition["train"]["eval_every"] = options.eval_every
+    train = {**definition["train"], "eval_every": options.eval_every}
     folder = options.results / name / "data"
     folder.mkdir(parents=True, exist_ok=True)
     names = ("train.txt", "valid.txt")
@@ -133,7 +133,7 @@ def run_curves(options: argparse.Namespace) -> None:
         np.savetxt(folder / file, rows, "%d", ",")
     study = folder / f"{STUDY}.yaml"
     search = {"sampler": "tpe", "pruner": {"kind": "none"}, "seed": options.seed}
-    study.write_text(write_yaml({**definition, "search": search}))
+    study.write_text(write_yaml({**definition, "train": train, "search": search}))
     place = ("--study", str(study), *recipe, "--results", str(options.results))
     trials = ("--trials", str(options.trials), "--workers", str(options.workers))
     blade_tune("run", *place, "--data", str(folder), *trials, "--device", "cpu")

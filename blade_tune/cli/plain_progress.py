@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import click
 
-from blade_tune.cli.progress_words import assignments, baseline_words
+from blade_tune.cli.progress_words import assignments, baseline_words, left_entry
 from blade_tune.parameter import Value
 from blade_tune.redact import redacted
 from blade_tune.training.epoch_record import EpochRecord
@@ -55,7 +55,7 @@ class PlainProgress(Callback):
         epochs = f"epoch={record.epoch}/{self._max_epochs}"
         line = f"trial={number} {epochs}{figures} s={record.seconds:.2f}"
         if self._summary:
-            line += f" {_counts(self._summary)}{_left(self._summary)}"
+            line += f" {_counts(self._summary)}{left_entry(self._summary.pace)}"
         self._line(line)
 
     def trial_ended(
@@ -68,7 +68,7 @@ class PlainProgress(Callback):
             self._summary = summary
             if summary.best_value is not None:
                 line += f" best={summary.best_value:.4f} best_trial={summary.best_number}"
-            line += f" {_counts(summary)}{_left(summary)}"
+            line += f" {_counts(summary)}{left_entry(summary.pace)}"
         self._line(line)
 
     def run_ended(self, why: str, summary: StudySummary) -> None:
@@ -87,12 +87,3 @@ class PlainProgress(Callback):
 def _counts(summary: StudySummary) -> str:
     unit, done, total = summary.progress
     return f"{unit.replace(' ', '_')}={done:.7g}/{total:.7g}"
-
-
-def _left(summary: StudySummary) -> str:
-    """Return the seconds that are left as they go on a line; empty where they are not known."""
-    found = summary.pace
-    if found is None:
-        return ""
-    name = "left_at_most_s" if found.is_bound else "left_s"
-    return f" {name}={found.left_s:.0f}"

@@ -42,6 +42,14 @@ def rate_words(per_hour: float) -> str:
     return f"{per_hour:.2g}/h" if per_hour < 10 else f"{per_hour:,.0f}/h"
 
 
+def left_entry(pace: Pace | None) -> str:
+    """Return the seconds that are left as an entry of a line, " left_s=40"; empty where they are not known."""
+    if pace is None:
+        return ""
+    name = "left_at_most_s" if pace.is_bound else "left_s"
+    return f" {name}={pace.left_s:.0f}"
+
+
 def pace_words(pace: Pace | None) -> str:
     """Return a study's rate and the time that is left, "31/h, about 12 min left"; empty where they are not known."""
     if pace is None:

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from blade_tune.cli.progress_words import pace_words
+from blade_tune.cli.progress_words import left_entry, pace_words
 from blade_tune.fleet.settings import RunSettings
 from blade_tune.printable import printable_lines
 from blade_tune.report import tables
@@ -62,14 +62,15 @@ def _display() -> Iterator[Callable[[Status], None]]:
         with Live(auto_refresh=False) as live:
             yield lambda facts: live.update(_view(facts), refresh=True)
     else:
-        # The lines of the last state: a line that has not changed is not printed again
+        # The lines of the last state: a line that has not changed is not printed again. That the time that is left
+        # changes is no change of the study.
         shown: set[str] = set()
 
         def show(facts: Status) -> None:
             lines = [_headline(facts), *_warning(facts), *map(_line, facts["workers"])]
             for line in lines:
                 if line not in shown:
-                    click.echo(line + _left_s(facts) if line is lines[0] else line)
+                    click.echo(line + left_entry(_pace(facts)) if line is lines[0] else line)
             shown.clear()
             shown.update(lines)
 
@@ -113,9 +114,13 @@ def _found(facts: Status) -> list[str]:
 
 def _left(facts: Status) -> str:
     """Return the rate of a study and the time that is left, or that nobody works on it."""
-    if facts["pace"]:
-        return pace_words(Pace(**facts["pace"]))
+    if pace := _pace(facts):
+        return pace_words(pace)
     return "" if facts["workers"] else "nobody works on it"
+
+
+def _pace(facts: Status) -> Pace | None:
+    return Pace(**facts["pace"]) if facts["pace"] else None
 
 
 def _costs(facts: Status) -> str:
@@ -123,15 +128,6 @@ def _costs(facts: Status) -> str:
     cpu_hours = "?" if facts["cpu_hours"] is None else f"{facts['cpu_hours']:g}"
     words = f"spent: {cpu_hours} CPU hours of training, {facts['gpu_hours']:g} GPU hours"
     return f"{words}; cost: {facts['cost']:,.2f}" if "cost" in facts else words
-
-
-def _left_s(facts: Status) -> str:
-    """Return the time that is left as it stands on a line; it changes all the time, and is no change of the study."""
-    found = facts["pace"]
-    if not found:
-        return ""
-    name = "left_at_most_s" if found["is_bound"] else "left_s"
-    return f" {name}={found['left_s']:.0f}"
 
 
 def _headline(facts: Status) -> str:

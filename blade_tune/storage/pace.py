@@ -122,7 +122,8 @@ def _rest(
     epoch_s = _epoch_seconds(trial)
     if epoch_s is None:
         return max(0.0, each - passed)
-    return epoch_s * max(0, max_epochs - max(trial.intermediate_values))
+    # The clock is stored before the first report
+    return epoch_s * max(0, max_epochs - max(trial.intermediate_values, default=0))
 
 
 def _epoch_seconds(trial: FrozenTrial) -> float | None:

@@ -11,7 +11,8 @@ from blade_tune.storage.trials import best_trial, is_promoted, num_configuration
 from blade_tune.study.stored import StoredStudy
 from blade_tune.trial.callback import StudySummary
 
-SILENT_S = 120.0  # without a heartbeat, after which a process of another machine counts as gone
+# Seconds without a heartbeat after which a process of another machine counts as gone, as `grace_s` is by default
+SILENT_S = 120.0
 
 
 def summary_of(stored: StoredStudy) -> StudySummary:

@@ -8,9 +8,16 @@ import blade_tune
 from blade_tune import errors as errors_module
 from blade_tune.errors import BladeTuneError
 from blade_tune.selection.confirmation import Candidate, Confirmation
+from blade_tune.storage.pace import Pace
 from blade_tune.trial.callback import Callback, StudySummary
 
-BESIDE = (Confirmation, Candidate, Callback, StudySummary)  # what the public names return and take
+BESIDE = (
+    Confirmation,
+    Candidate,
+    Callback,
+    StudySummary,
+    Pace,
+)  # what the public names return and take
 
 
 def python_names() -> str:

@@ -331,11 +331,10 @@ def assert_stopped(ended: Program, code: int, cwd: Path, *storage: str) -> None:
     assert trials == {
         **dict.fromkeys(trials, 0),
         **done,
-        "continued": trials["continued"],
+        "continued": trials["waiting"],
         "waiting": trials["waiting"],
     }
-    # More where the machine was so busy that a lease ran out before
-    assert trials["continued"] >= trials["waiting"] >= 1
+    assert trials["waiting"] >= 1
 
 
 # Ray
@@ -377,8 +376,8 @@ def test_ray_actors_share_a_study(tmp_path, ray_folder, postgres_url):
         "--launcher-option",
         "num_cpus=0.5",
     )
-    # The database is asked about twice a second
-    words += ("--heartbeat-s", "0.5", "--grace-s", "2")
+    # The database is asked about every two seconds; on a busy machine a shorter grace period ran out
+    words += ("--heartbeat-s", "0.5", "--grace-s", "8")
     process = start(*words, *storage, cwd=tmp_path)
     read_until(process, " started ")
     process.terminate()

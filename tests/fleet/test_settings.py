@@ -7,6 +7,7 @@ import pytest
 from blade_tune.config import parse
 from blade_tune.errors import ConfigError
 from blade_tune.fleet.settings import RunSettings
+from blade_tune.study.progress import SILENT_S
 
 
 def read(**given: object) -> RunSettings:
@@ -98,6 +99,7 @@ def test_what_nobody_says_has_a_default():
     settings = read()
     assert (settings.keep, settings.max_consecutive_failures, settings.device) == (5, 5, "auto")
     assert (settings.heartbeat_s, settings.grace_s, settings.results) == (30, 120, Path("results"))
+    assert settings.grace_s == SILENT_S  # how long the time that is left counts on a silent worker
     limits = {
         "trials",
         "workers",

@@ -8,19 +8,13 @@ import pytest
 from blade_tune.report import serving
 from tests.blocks import blocks, words
 from tests.cli.program import do
-from tests.pages.small import CLICKS, made_up, write_study
+from tests.pages.small import CLICKS, SPACES, made_up, write_study
 from tests.shell import type_in, type_in_python
 
 PART = {"w/o sets": {"model.read_sets": False}}
 SPACE = {
     "model": {
-        "embedding_size": 8,
-        "max_length": 8,
-        "num_blocks": 1,
-        "num_heads": 1,
-        "num_experts": 2,
-        "augmentation": "add",
-        "rho": 0.5,
+        **SPACES["blade"],
         "alpha": {"float": [0.0, 1.0], "step": 0.1},
         "lambda_": {"float": [0.01, 1.0], "log": True},
     }

@@ -129,6 +129,16 @@ def test_a_continued_trial_is_one():
     assert found == Pace(36.0, 100.0, is_bound=False)
 
 
+def test_a_clock_that_is_newer_than_the_reports_is_no_error():
+    """A worker stores the time of an evaluation before its figure: then no epoch counts as done yet."""
+    trial = row(0, 0.0, 100.0, 10.0)
+    trial.intermediate_values = {}
+    attempts = [Attempt("a", 0, OWNER, "cpu", 0.0, 10.0)]
+    assert find_pace([trial], Work(attempts, 1, 10.0), MAX_EPOCHS, 1, None) == Pace(
+        36.0, 100.0, is_bound=True
+    )
+
+
 def test_an_attempt_that_is_newer_than_the_rows_is_no_error():
     """Rows and attempts are two readings of a database that others write."""
     attempts = [Attempt("a", 5, OWNER, "cpu", 0.0, 20.0)]
